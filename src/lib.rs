@@ -1,0 +1,2 @@
+//! pg_herald
+pgrx::pg_module_magic!();
