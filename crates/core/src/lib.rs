@@ -1,2 +1,45 @@
-//! The pure part of pg_herald: no PostgreSQL, no sockets, no clock. `now` and randomness are arguments.
+//! The pure part of pg_herald: what an event is, who gets it, what is sent, and what happens afterwards.
+//!
+//! The pipeline is capture -> log -> dispatch -> record. This crate holds its decisions and none of its effects:
+//! it sees neither PostgreSQL nor sockets, takes the time and random numbers as arguments, and never blocks.
+//!
+//! **Capture.** [`attributes`] and [`extensions`] check what `emit` is given, and [`json`] minifies data. The result is
+//! an [`event`], which the log stores and dispatch reads back.
+//!
+//! **Matching.** [`options`] are a subscription's settings as plain data; compiled, they are a [`subscription`]. The
+//! [`matcher`] is made from all of them and finds those that get an event, by tenant and by the [`globs`] for its type.
+//!
+//! **Queueing.** A window of the log is the difference of two [`snapshot`]s; what matched in it waits in its
+//! subscription's [`lane`].
+//!
+//! **Sending.** [`request`] builds exactly what is sent: the body by [`format`](mod@format), the [`signature`] over it,
+//! and the subscription's own [`headers`]. [`url_policy`] says which urls may be stored and which addresses may be
+//! dialled.
+//!
+//! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides what becomes of the delivery.
+//!
+//! **Beside it.** [`error`] is what a user is told when something is refused, and [`suggest`] finds the name that was
+//! meant.
+
 #![forbid(unsafe_code)]
+
+pub mod attributes;
+pub mod error;
+pub mod event;
+pub mod extensions;
+pub mod format;
+pub mod globs;
+pub mod headers;
+pub mod json;
+pub mod lane;
+pub mod matcher;
+pub mod options;
+pub mod outcome;
+pub mod request;
+pub mod retry;
+pub mod signature;
+pub mod snapshot;
+pub mod subscription;
+pub mod suggest;
+pub mod threads;
+pub mod url_policy;

@@ -1,0 +1,283 @@
+//! The rules for the attributes that CloudEvents defines, as `emit` applies them before an event is written.
+//!
+//! It sits in capture (CloudEvents core 1.0.2, sections 3.1 and "Type System"). What was checked here is never checked
+//! again: matching and formatting rely on it. It must not change what the caller gave; where a value would have to be
+//! repaired, it is refused with the repaired form as the hint.
+
+use crate::error::Error;
+
+/// The attributes that a caller of `emit` gives as text.
+///
+/// ```
+/// use herald_core::attributes::Attributes;
+///
+/// let attributes = Attributes { source: "/shop", r#type: "order.paid", ..Attributes::default() };
+/// assert_eq!(attributes.validate(), Ok(()));
+/// let error = Attributes { r#type: "", ..attributes }.validate().unwrap_err();
+/// assert_eq!(error.message(), "invalid type");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attributes<'a> {
+    /// A URI-reference, not empty.
+    pub source: &'a str,
+    /// Not empty.
+    pub r#type: &'a str,
+    /// The caller's own id, not empty.
+    pub id: Option<&'a str>,
+    /// Not empty.
+    pub subject: Option<&'a str>,
+    /// The ordering key, sent as `partitionkey`; not empty.
+    pub key: Option<&'a str>,
+    /// An absolute URI.
+    pub dataschema: Option<&'a str>,
+}
+
+impl Attributes<'_> {
+    /// Checks all attributes; the first fault is the error.
+    ///
+    /// ```
+    /// use herald_core::attributes::Attributes;
+    ///
+    /// let attributes = Attributes { source: "my shop", r#type: "order.paid", ..Attributes::default() };
+    /// assert_eq!(attributes.validate().unwrap_err().detail().unwrap(), "A URI cannot contain ' '.");
+    /// ```
+    pub fn validate(&self) -> Result<(), Error> {
+        check_text("source", self.source)?;
+        check_uri_reference("source", self.source)?;
+        check_text("type", self.r#type)?;
+        for (name, value) in [
+            ("id", self.id),
+            ("subject", self.subject),
+            ("key", self.key),
+        ] {
+            if let Some(value) = value {
+                check_text(name, value)?;
+            }
+        }
+        match self.dataschema {
+            None => Ok(()),
+            Some(uri) => {
+                check_text("dataschema", uri)?;
+                check_uri_reference("dataschema", uri)?;
+                if scheme_of(uri).is_some() {
+                    return Ok(());
+                }
+                let hint = "Use an absolute URI such as https://example.com/schema/1.";
+                Err(attribute(
+                    "dataschema",
+                    "It has no scheme, and a relative URI is not enough.",
+                    hint,
+                ))
+            }
+        }
+    }
+}
+
+fn check_text(name: &'static str, value: &str) -> Result<(), Error> {
+    if value.is_empty() {
+        let hint = match name {
+            "source" | "type" => format!("Give a {name}."),
+            _ => "Leave it out (null) instead.".into(),
+        };
+        return Err(attribute(name, "It is empty.", &hint));
+    }
+    match value.chars().find(|character| is_forbidden(*character)) {
+        Some(character) => Err(attribute(
+            name,
+            &forbidden_fault(character),
+            "Remove the character.",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Control characters and noncharacters, which no CloudEvents string may contain.
+pub(crate) fn is_forbidden(character: char) -> bool {
+    let code = u32::from(character);
+    character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
+}
+
+pub(crate) fn forbidden_fault(character: char) -> String {
+    format!(
+        "It contains U+{:04X}, which CloudEvents forbids.",
+        u32::from(character)
+    )
+}
+
+/// The characters and the shape of RFC 3986, section 4.1, as far as they keep anything out.
+fn check_uri_reference(name: &'static str, value: &str) -> Result<(), Error> {
+    let encode = "Percent-encode it: a blank as %20, a non-ASCII character as its UTF-8 bytes.";
+    let is_allowed = |character: char| {
+        character.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(character)
+    };
+    if let Some(character) = value.chars().find(|character| !is_allowed(*character)) {
+        return Err(attribute(
+            name,
+            &format!("A URI cannot contain {character:?}."),
+            encode,
+        ));
+    }
+    let is_encoded =
+        |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    if !value.split('%').skip(1).all(is_encoded) {
+        return Err(attribute(
+            name,
+            "A % is not followed by two hexadecimal digits.",
+            "Write a literal % as %25.",
+        ));
+    }
+    if value.matches('#').count() > 1 {
+        return Err(attribute(
+            name,
+            "It contains more than one #.",
+            "Write a literal # as %23.",
+        ));
+    }
+    let first_segment = value.split(['/', '?', '#']).next().unwrap_or("");
+    if first_segment.contains(':') && scheme_of(value).is_none() {
+        let hint = format!("Write /{value} for a path, or begin with a scheme such as urn:.");
+        return Err(attribute(
+            name,
+            "What stands before the first colon is not a URI scheme.",
+            &hint,
+        ));
+    }
+    Ok(())
+}
+
+fn scheme_of(uri: &str) -> Option<&str> {
+    let (scheme, _) = uri.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_scheme.then_some(scheme)
+}
+
+fn attribute(name: &'static str, fault: &str, hint: &str) -> Error {
+    Error::Attribute {
+        name,
+        fault: fault.into(),
+        hint: hint.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_valid_source(source: &str) -> bool {
+        Attributes {
+            source,
+            r#type: "t",
+            ..Attributes::default()
+        }
+        .validate()
+        .is_ok()
+    }
+
+    fn valid() -> Attributes<'static> {
+        Attributes {
+            source: "/shop",
+            r#type: "order.paid",
+            ..Attributes::default()
+        }
+    }
+
+    #[test]
+    fn a_source_is_a_uri_reference() {
+        let good = "/shop shop urn:uuid:6e8bc430 https://example.com/a?b=c#d mailto:a@b.c //host/x ?q a/b:c /a:b /m%C3%BCnchen";
+        for source in good.split(' ') {
+            assert!(is_valid_source(source), "{source}");
+        }
+        for source in [
+            "", "a b", "münchen", "a%2", "a%zz", "%", "a#b#c", "1a:b", ":a", "a\\b", "a\"b", "<a>",
+            "a\nb", "a^b",
+        ] {
+            assert!(!is_valid_source(source), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_dataschema_is_an_absolute_uri() {
+        let check = |uri| {
+            Attributes {
+                dataschema: Some(uri),
+                ..valid()
+            }
+            .validate()
+            .is_ok()
+        };
+        assert!(check("https://example.com/schema") && check("urn:example:1"));
+        assert!(
+            !check("/schema")
+                && !check("schema")
+                && !check("")
+                && !check("https://example.com/a b")
+        );
+    }
+
+    #[test]
+    fn no_attribute_may_be_empty_or_contain_forbidden_characters() {
+        for bad in [
+            "",
+            "a\0",
+            "a\n",
+            "a\u{7f}",
+            "a\u{85}",
+            "a\u{9f}",
+            "a\u{fdd0}",
+            "a\u{fffe}",
+            "a\u{1ffff}",
+            "a\u{10fffe}",
+        ] {
+            assert!(
+                Attributes {
+                    r#type: bad,
+                    ..valid()
+                }
+                .validate()
+                .is_err(),
+                "{bad:?}"
+            );
+            assert!(
+                Attributes {
+                    id: Some(bad),
+                    ..valid()
+                }
+                .validate()
+                .is_err(),
+                "{bad:?}"
+            );
+            assert!(
+                Attributes {
+                    subject: Some(bad),
+                    ..valid()
+                }
+                .validate()
+                .is_err(),
+                "{bad:?}"
+            );
+            assert!(
+                Attributes {
+                    key: Some(bad),
+                    ..valid()
+                }
+                .validate()
+                .is_err(),
+                "{bad:?}"
+            );
+        }
+        let good = Some("ä €\u{1f600}\u{fffd}\u{a0}");
+        assert_eq!(
+            Attributes {
+                id: good,
+                subject: good,
+                key: good,
+                ..valid()
+            }
+            .validate(),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! The one error type of the crate: what a user, or the owner of a setting, has to correct.
+//!
+//! Errors arise where text becomes a checked value, before anything enters the pipeline.
+//! The SQL boundary turns each into SQLSTATE 22023 with [`Error::message`], [`Error::detail`] and [`Error::hint`].
+//! A failed delivery is never an error but an [`Outcome`](crate::outcome::Outcome).
+//! No text made here may contain a secret, a header's value, or the path or query of a URL.
+
+use std::fmt;
+
+/// Something that was refused, with the reason and the exact fix.
+///
+/// ```
+/// use herald_core::globs::TypeGlobs;
+///
+/// let error = TypeGlobs::parse(&[]).unwrap_err();
+/// assert_eq!(error.message(), "types must not be empty");
+/// assert_eq!(error.hint().unwrap(), "Use types => '{*}' to receive every event.");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// `emit` got a CloudEvents attribute that the specification forbids, such as an empty type.
+    Attribute {
+        name: &'static str,
+        fault: String,
+        hint: String,
+    },
+    /// `emit` got an extension attribute with a forbidden name or value.
+    Extension {
+        name: String,
+        fault: String,
+        hint: String,
+    },
+    /// `subscribe` got a name that is empty, too long, or has characters that would need quoting.
+    SubscriptionName { name: String },
+    /// `subscribe` or an update of a subscription got a number or an interval outside its limits.
+    OutOfRange {
+        option: &'static str,
+        value: String,
+        allowed: &'static str,
+        hint: &'static str,
+    },
+    /// `retry_schedule` is empty, too long, or has a member outside its limits.
+    RetrySchedule { fault: String, hint: &'static str },
+    /// `types` is empty.
+    NoTypes,
+    /// `types` has a member that can never be a type.
+    TypeGlob {
+        glob: String,
+        fault: String,
+        hint: &'static str,
+    },
+    /// `headers` has a name or a value that must not be sent, or is too large.
+    Header {
+        name: String,
+        fault: String,
+        hint: String,
+    },
+    /// `url` cannot be used. The text is not repeated, because URLs often carry tokens.
+    Url { fault: String, hint: String },
+    /// `url` names an address that this server must not reach.
+    BlockedAddress {
+        address: String,
+        reason: &'static str,
+        network: String,
+    },
+    /// `url` names a port that is not open to webhooks.
+    BlockedPort { port: u16, allowed: String },
+    /// A setting such as `herald.allow_networks` could not be read.
+    Setting {
+        name: &'static str,
+        value: String,
+        fault: String,
+        hint: String,
+    },
+    /// `secret` is not a Standard Webhooks secret. The text is never repeated.
+    Secret { fault: String },
+    /// A subscription was restored without its secret, so nothing can be signed for it.
+    NoSecret { subscription: String },
+    /// The `webhook-id` has a full stop or characters that a header cannot carry.
+    UnsignableId { id: String },
+    /// A request's body is larger than the subscription's `max_payload`.
+    TooLarge { size: usize, limit: usize },
+}
+
+impl Error {
+    /// What is wrong, as one lower-case phrase without a full stop.
+    pub fn message(&self) -> String {
+        match self {
+            Error::Attribute { name, .. } => format!("invalid {name}"),
+            Error::Extension { name, .. } => format!("invalid extension attribute {name:?}"),
+            Error::SubscriptionName { name } => format!("invalid subscription name {name:?}"),
+            Error::OutOfRange { option, .. } => format!("{option} is out of range"),
+            Error::RetrySchedule { .. } => "invalid retry_schedule".into(),
+            Error::NoTypes => "types must not be empty".into(),
+            Error::TypeGlob { glob, .. } => format!("invalid member of types: {glob:?}"),
+            Error::Header { name, .. } => format!("invalid header {name:?}"),
+            Error::Url { .. } => "invalid url".into(),
+            Error::BlockedAddress { address, .. } => {
+                format!("the url leads to a blocked address: {address}")
+            }
+            Error::BlockedPort { port, .. } => format!("the url names a blocked port: {port}"),
+            Error::Setting { name, value, .. } => format!("invalid value for {name}: {value:?}"),
+            Error::Secret { .. } => "invalid secret".into(),
+            Error::NoSecret { subscription } => {
+                format!("subscription {subscription:?} has no secret")
+            }
+            Error::UnsignableId { id } => format!("event uid {id:?} cannot be signed"),
+            Error::TooLarge { .. } => "the request is too large".into(),
+        }
+    }
+
+    /// Why it is wrong, in full sentences, where the message does not say it all.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Error::Attribute { fault, .. }
+            | Error::Extension { fault, .. }
+            | Error::RetrySchedule { fault, .. }
+            | Error::TypeGlob { fault, .. }
+            | Error::Header { fault, .. }
+            | Error::Url { fault, .. }
+            | Error::Setting { fault, .. }
+            | Error::Secret { fault } => Some(fault.clone()),
+            Error::OutOfRange { value, allowed, .. } => {
+                Some(format!("The value is {value}; allowed is {allowed}."))
+            }
+            Error::BlockedAddress {
+                address, reason, ..
+            } => Some(format!("{address} is {reason}.")),
+            Error::BlockedPort { allowed, .. } => Some(format!(
+                "Public addresses are reached on these ports only: {allowed}."
+            )),
+            Error::NoSecret { .. } => Some("Nothing is ever sent unsigned.".into()),
+            Error::UnsignableId { .. } => {
+                Some("A webhook-id has visible ASCII characters only, and no full stop.".into())
+            }
+            Error::TooLarge { size, limit } => {
+                Some(format!("It has {size} bytes and max_payload is {limit}."))
+            }
+            Error::SubscriptionName { .. } | Error::NoTypes => None,
+        }
+    }
+
+    /// What to write instead, as a full sentence.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Attribute { hint, .. }
+            | Error::Extension { hint, .. }
+            | Error::Header { hint, .. }
+            | Error::Url { hint, .. }
+            | Error::Setting { hint, .. } => Some(hint.clone()),
+            Error::OutOfRange { hint, .. }
+            | Error::RetrySchedule { hint, .. }
+            | Error::TypeGlob { hint, .. } => Some((*hint).into()),
+            Error::SubscriptionName { .. } => {
+                Some("Use 1 to 63 of the characters A-Z, a-z, 0-9 and . _ / -".into())
+            }
+            Error::NoTypes => Some("Use types => '{*}' to receive every event.".into()),
+            Error::BlockedAddress { network, .. } => Some(format!(
+                "If it is meant, let a superuser add {network} to herald.allow_networks."
+            )),
+            Error::BlockedPort { port, .. } => Some(format!(
+                "Use one of them, or let a superuser add {port} to herald.allow_ports."
+            )),
+            Error::Secret { .. } => Some(
+                "Leave it out to have one made, or give whsec_ and the base64 of 24 to 64 bytes."
+                    .into(),
+            ),
+            Error::NoSecret { subscription } => Some(format!(
+                "Run select herald.rotate_secret('{subscription}')."
+            )),
+            Error::TooLarge { .. } => {
+                Some("Raise max_payload, or leave columns out of the watch.".into())
+            }
+            Error::UnsignableId { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())?;
+        if let Some(detail) = self.detail() {
+            write!(f, " ({detail})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

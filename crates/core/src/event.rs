@@ -1,0 +1,84 @@
+//! The event: one immutable CloudEvent, as it is read from the log.
+//!
+//! Capture writes it and the log stores it; matching reads `type` and `tenant`, formatting reads the rest.
+//! It is plain data: nothing here parses `data` or `extensions`, and nothing here may change an event once it is read.
+
+/// One row of `herald.event`, ready to be matched and sent.
+///
+/// ```
+/// use herald_core::event::Event;
+///
+/// let event = Event {
+///     subject: Some("42".into()),
+///     data: Some(r#"{"total":100}"#.into()),
+///     ..Event::new("01890a5d-ac96-774b-bcce-b302099a8057", "/shop", "order.paid", 1_767_323_045_000_000)
+/// };
+/// assert_eq!(event.id, event.uid);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The slot of the ring that holds the row.
+    pub slot: i16,
+    /// The row's number in the log; (slot, seq) names the row.
+    pub seq: i64,
+    /// A version 7 UUID as text. It is the `webhook-id`, the same on every attempt, redelivery and replay.
+    pub uid: String,
+    /// The CloudEvents `id`: the caller's own, or else the uid.
+    pub id: String,
+    /// The CloudEvents `source`, a URI-reference.
+    pub source: String,
+    /// The CloudEvents `type`.
+    pub r#type: String,
+    /// The CloudEvents `subject`.
+    pub subject: Option<String>,
+    /// The CloudEvents `time`, in microseconds since 1970-01-01 00:00:00 UTC.
+    pub time_micros: i64,
+    /// What orders events among themselves; sent as the extension attribute `partitionkey`.
+    pub key: Option<String>,
+    /// Whose event it is. It never reaches another tenant's subscription.
+    pub tenant: Option<String>,
+    /// How urgent the event is; `normal` unless the caller said otherwise.
+    pub priority: String,
+    /// The CloudEvents `dataschema`, a URI.
+    pub dataschema: Option<String>,
+    /// The extension attributes as the text of a JSON object with scalar values,
+    /// as made by [`check_extensions`](crate::extensions::check_extensions).
+    pub extensions: Option<String>,
+    /// The data as minified JSON text. It is sent verbatim and never parsed again.
+    pub data: Option<String>,
+    /// The size of `data` in bytes, known even where `data` was not loaded.
+    pub size: i32,
+}
+
+impl Event {
+    /// An event with the attributes that every CloudEvent has, and nothing else.
+    ///
+    /// The id is the uid and the priority is `normal`.
+    ///
+    /// ```
+    /// use herald_core::event::Event;
+    ///
+    /// let event = Event::new("01890a5d-ac96-774b-bcce-b302099a8057", "/shop", "order.paid", 0);
+    /// assert_eq!(event.priority, "normal");
+    /// assert_eq!(event.data, None);
+    /// ```
+    pub fn new(uid: &str, source: &str, r#type: &str, time_micros: i64) -> Event {
+        Event {
+            slot: 0,
+            seq: 0,
+            uid: uid.into(),
+            id: uid.into(),
+            source: source.into(),
+            r#type: r#type.into(),
+            subject: None,
+            time_micros,
+            key: None,
+            tenant: None,
+            priority: "normal".into(),
+            dataschema: None,
+            extensions: None,
+            data: None,
+            size: 0,
+        }
+    }
+}

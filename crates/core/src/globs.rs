@@ -1,0 +1,254 @@
+//! Type globs: which event types a subscription wants.
+//!
+//! They belong to matching. [`Glob::matches`] is the only place that knows what a glob means; the
+//! [`matcher`](crate::matcher) merely finds out fast which globs are worth asking. A glob must never cost more than
+//! its length times the type's length, because users write both.
+
+use crate::error::Error;
+
+/// What the types of pg_herald's own operational events begin with.
+pub const OPERATIONAL_PREFIX: &str = "herald.";
+
+/// Whether a type is that of an operational event, such as `herald.subscription.disabled`.
+///
+/// ```
+/// use herald_core::globs::is_operational;
+///
+/// assert!(is_operational("herald.subscription.disabled"));
+/// assert!(!is_operational("heraldry.sold"));
+/// ```
+pub fn is_operational(event_type: &str) -> bool {
+    event_type.starts_with(OPERATIONAL_PREFIX)
+}
+
+/// One member of `types`: text in which `*` stands for any characters, also none, dots included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glob {
+    /// The pieces between the stars; a glob without a star is one piece.
+    pieces: Vec<String>,
+}
+
+impl Glob {
+    /// Reads a glob. It must not be empty and must not contain blanks or control characters.
+    ///
+    /// ```
+    /// use herald_core::globs::Glob;
+    ///
+    /// let glob = Glob::parse("shop.*.paid").unwrap();
+    /// assert!(glob.matches("shop.eu.order.paid"));
+    /// assert!(!glob.matches("shop.paid"));
+    /// assert!(!glob.matches("Shop.order.paid"));
+    /// ```
+    pub fn parse(text: &str) -> Result<Glob, Error> {
+        let refused = |fault: &str, hint| {
+            Err(Error::TypeGlob {
+                glob: text.into(),
+                fault: fault.into(),
+                hint,
+            })
+        };
+        if text.is_empty() {
+            return refused("It is empty.", "Use '*' to receive every event.");
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return refused(
+                "It contains a blank or a control character, which no type has.",
+                "Give each glob as its own member of the array: types => '{order.*,invoice.paid}'.",
+            );
+        }
+        Ok(Glob {
+            pieces: text.split('*').map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether events of this type are wanted.
+    ///
+    /// Operational types are matched only by globs that themselves begin with `herald.`:
+    /// who asks for everything does not mean those.
+    ///
+    /// ```
+    /// use herald_core::globs::Glob;
+    ///
+    /// assert!(!Glob::parse("*").unwrap().matches("herald.subscription.disabled"));
+    /// assert!(Glob::parse("herald.*").unwrap().matches("herald.subscription.disabled"));
+    /// ```
+    pub fn matches(&self, event_type: &str) -> bool {
+        if is_operational(event_type) && !self.head().starts_with(OPERATIONAL_PREFIX) {
+            return false;
+        }
+        let Some(tail) = self.tail() else {
+            return event_type == self.head();
+        };
+        let Some(rest) = event_type
+            .strip_prefix(self.head())
+            .and_then(|rest| rest.strip_suffix(tail))
+        else {
+            return false;
+        };
+        // Taking the first place for each piece leaves the most room for those that follow.
+        let between = &self.pieces[1..self.pieces.len() - 1];
+        between
+            .iter()
+            .try_fold(rest, |rest, piece| {
+                rest.split_once(piece.as_str()).map(|(_, rest)| rest)
+            })
+            .is_some()
+    }
+
+    /// What each matching type begins with: the text before the first star.
+    pub(crate) fn head(&self) -> &str {
+        &self.pieces[0]
+    }
+
+    /// What each matching type ends with: the text after the last star, or `None` for a glob without a star.
+    pub(crate) fn tail(&self) -> Option<&str> {
+        self.pieces[1..].last().map(String::as_str)
+    }
+}
+
+/// The option `types`: an event is wanted when one of the globs matches its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeGlobs {
+    globs: Vec<Glob>,
+}
+
+impl TypeGlobs {
+    /// Reads the members of `types`, of which there must be one at least.
+    ///
+    /// ```
+    /// use herald_core::globs::TypeGlobs;
+    ///
+    /// let types = TypeGlobs::parse(&["order.*".into(), "invoice.paid".into()]).unwrap();
+    /// assert!(types.matches("invoice.paid"));
+    /// assert!(!types.matches("invoice.paid.late"));
+    /// ```
+    pub fn parse(texts: &[String]) -> Result<TypeGlobs, Error> {
+        if texts.is_empty() {
+            return Err(Error::NoTypes);
+        }
+        Ok(TypeGlobs {
+            globs: texts
+                .iter()
+                .map(|text| Glob::parse(text))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether events of this type are wanted.
+    ///
+    /// ```
+    /// use herald_core::globs::TypeGlobs;
+    ///
+    /// assert!(TypeGlobs::parse(&["*".into()]).unwrap().matches("order.paid"));
+    /// ```
+    pub fn matches(&self, event_type: &str) -> bool {
+        self.globs.iter().any(|glob| glob.matches(event_type))
+    }
+
+    /// The globs, in the order in which they were given.
+    ///
+    /// ```
+    /// use herald_core::globs::TypeGlobs;
+    ///
+    /// let types = TypeGlobs::parse(&["order.*".into()]).unwrap();
+    /// assert_eq!(types.iter().next().unwrap().to_string(), "order.*");
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = &Glob> {
+        self.globs.iter()
+    }
+}
+
+/// The text as it was given.
+impl std::fmt::Display for Glob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.pieces.join("*"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn glob(text: &str) -> Glob {
+        Glob::parse(text).unwrap()
+    }
+
+    /// The definition, tried out place by place: slow, and too simple to be wrong.
+    fn reference(glob: &[u8], text: &[u8]) -> bool {
+        match glob.split_first() {
+            None => text.is_empty(),
+            Some((b'*', rest)) => (0..=text.len()).any(|taken| reference(rest, &text[taken..])),
+            Some((byte, rest)) => text.first() == Some(byte) && reference(rest, &text[1..]),
+        }
+    }
+
+    #[test]
+    fn globs_mean_what_the_documentation_says() {
+        let cases = [
+            ("*", "", true),
+            ("*", "a.b.c", true),
+            ("a.*", "a.b.c", true),
+            ("a.*", "a.", true),
+            ("a.*", "a", false),
+            ("*.c", "a.b.c", true),
+            ("*.c", "a.b.cc", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("ab*bc", "abc", false),
+            ("a**b", "ab", true),
+            ("a.b", "a.b", true),
+            ("a.b", "A.b", false),
+            ("a?b", "a.b", false),
+            ("*ü*", "aüb", true),
+        ];
+        for (text, event_type, expected) in cases {
+            assert_eq!(
+                glob(text).matches(event_type),
+                expected,
+                "{text} {event_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn operational_types_are_matched_only_by_globs_that_name_them() {
+        for text in ["*", "herald*", "h*", "*.disabled", "*herald.*"] {
+            assert!(
+                !glob(text).matches("herald.subscription.disabled"),
+                "{text}"
+            );
+        }
+        for text in [
+            "herald.*",
+            "herald.subscription.disabled",
+            "herald.sub*",
+            "herald.*.disabled",
+        ] {
+            assert!(glob(text).matches("herald.subscription.disabled"), "{text}");
+        }
+        assert!(glob("*").matches("heraldry.sold"));
+    }
+
+    #[test]
+    fn empty_and_unmatchable_globs_are_refused() {
+        for text in ["", " ", "a b", "a\n", "a\0", "order.paid, order.sent"] {
+            assert!(Glob::parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(TypeGlobs::parse(&[]), Err(Error::NoTypes));
+        assert!(TypeGlobs::parse(&["*".into(), "".into()]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn globs_agree_with_the_definition(text in "[ab.*]{1,8}", event_type in "[ab.]{0,10}") {
+            prop_assert_eq!(glob(&text).matches(&event_type), reference(text.as_bytes(), event_type.as_bytes()));
+        }
+
+        #[test]
+        fn a_glob_is_shown_as_it_was_given(text in "[a-z.*]{1,20}") {
+            prop_assert_eq!(glob(&text).to_string(), text);
+        }
+    }
+}

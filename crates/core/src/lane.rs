@@ -1,0 +1,273 @@
+//! The lane: the worker's bounded in-memory queue of one subscription.
+//!
+//! It decides what may be sent now and when its queue has to give way (spill). It sits between match and send; it
+//! sends nothing itself, and it has no clock: `now` is in microseconds and given by the caller.
+
+use std::collections::VecDeque;
+
+/// How many deliveries a lane takes before the reader has to wait.
+pub const CAPACITY: usize = 1_000;
+/// A delivery older than this in a queue is in the way of its window's closing.
+pub const SPILL_AGE_MICROS: i64 = 1_000_000;
+/// A lane stays proven for this long after a success.
+const PROVEN_MICROS: i64 = 60_000_000;
+/// Successes that end a throttling.
+const SUCCESSES_TO_RECOVER: u32 = 10;
+
+/// One subscription's queue of deliveries `T`.
+///
+/// ```
+/// use herald_core::lane::Lane;
+///
+/// let mut lane = Lane::new(4);
+/// lane.push("first", 0);
+/// lane.push("second", 0);
+/// // Nothing is known of the receiver yet: one request at a time.
+/// assert_eq!(lane.take_ready(10), Some("first"));
+/// assert_eq!(lane.take_ready(10), None);
+/// lane.succeeded(20);
+/// assert_eq!(lane.take_ready(30), Some("second"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lane<T> {
+    queue: VecDeque<(i64, T)>,
+    in_flight: usize,
+    max_concurrency: usize,
+    is_held: bool,
+    is_spilled: bool,
+    proven_until: i64,
+    delayed_until: i64,
+    halvings: u32,
+    successes_to_recover: u32,
+    last_pushed_at: i64,
+}
+
+impl<T> Lane<T> {
+    /// An empty lane that sends at most `max_concurrency` requests at once.
+    pub fn new(max_concurrency: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            in_flight: 0,
+            max_concurrency,
+            is_held: false,
+            is_spilled: false,
+            proven_until: i64::MIN,
+            delayed_until: i64::MIN,
+            halvings: 0,
+            successes_to_recover: 0,
+            last_pushed_at: i64::MIN,
+        }
+    }
+
+    /// Takes over changed options of the subscription. A held lane (paused) sends nothing.
+    pub fn configure(&mut self, max_concurrency: usize, is_held: bool) {
+        self.max_concurrency = max_concurrency;
+        self.is_held = is_held;
+    }
+
+    /// Puts a delivery at the end of the queue.
+    pub fn push(&mut self, delivery: T, now: i64) {
+        self.queue.push_back((now, delivery));
+        self.last_pushed_at = now;
+    }
+
+    /// The next delivery, if one may be sent now. The caller reports its end by
+    /// [`succeeded`](Self::succeeded) or [`failed`](Self::failed).
+    pub fn take_ready(&mut self, now: i64) -> Option<T> {
+        if self.in_flight >= self.concurrency(now) {
+            return None;
+        }
+        let (_, delivery) = self.queue.pop_front()?;
+        self.in_flight += 1;
+        Some(delivery)
+    }
+
+    /// Puts back what was taken and could not be handed to the sender.
+    pub fn put_back(&mut self, delivery: T, now: i64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.queue.push_front((now, delivery));
+    }
+
+    /// A request of this lane succeeded.
+    pub fn succeeded(&mut self, now: i64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.proven_until = now.saturating_add(PROVEN_MICROS);
+        if self.halvings > 0 {
+            self.successes_to_recover = self.successes_to_recover.saturating_sub(1);
+            if self.successes_to_recover == 0 {
+                self.halvings = 0;
+            }
+        }
+    }
+
+    /// A request of this lane failed. The receiver may have asked to be spared.
+    pub fn failed(&mut self, throttle: bool, delay_until: Option<i64>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if throttle {
+            self.halvings = (self.halvings + 1).min(10);
+            self.successes_to_recover = SUCCESSES_TO_RECOVER;
+        }
+        if let Some(until) = delay_until {
+            self.delayed_until = self.delayed_until.max(until);
+        }
+    }
+
+    /// How many requests may be under way now.
+    pub fn concurrency(&self, now: i64) -> usize {
+        if self.is_held || now < self.delayed_until {
+            0
+        } else if now >= self.proven_until {
+            self.max_concurrency.min(1)
+        } else {
+            (self.max_concurrency >> self.halvings).max(1)
+        }
+    }
+
+    /// Whether a success in the last minute says that the receiver answers.
+    pub fn is_proven(&self, now: i64) -> bool {
+        now < self.proven_until
+    }
+
+    /// When the lane may send again, if it was told to wait.
+    pub fn delayed_until(&self, now: i64) -> Option<i64> {
+        (self.delayed_until > now).then_some(self.delayed_until)
+    }
+
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether the reader has to wait for this lane.
+    pub fn is_full(&self) -> bool {
+        self.queue.len() >= CAPACITY
+    }
+
+    /// Whether the lane has nothing to do although there was something a moment ago: it may be waiting for events
+    /// that the reader does not reach because of another, full lane.
+    pub fn is_starving(&self, now: i64) -> bool {
+        self.queue.is_empty()
+            && self.in_flight == 0
+            && self.last_pushed_at.saturating_add(SPILL_AGE_MICROS) > now
+    }
+
+    /// Whether the queue has to move into the pending deliveries: it is held or delayed, or its oldest delivery has
+    /// waited for over a second. What came from the pending deliveries may wait: it holds no window open.
+    pub fn must_spill(&self, now: i64) -> bool {
+        let Some((oldest, _)) = self.queue.front() else {
+            return false;
+        };
+        let is_old = oldest.saturating_add(SPILL_AGE_MICROS) < now;
+        self.is_held || now < self.delayed_until || is_old && !self.is_spilled
+    }
+
+    /// Whether everything of this lane goes through the pending deliveries, to keep its order.
+    pub fn is_spilled(&self) -> bool {
+        self.is_spilled
+    }
+
+    /// Empties the queue into the caller's hands, in order. From here on the lane is fed from the pending deliveries.
+    pub fn spill(&mut self) -> impl Iterator<Item = T> {
+        self.is_spilled = true;
+        std::mem::take(&mut self.queue)
+            .into_iter()
+            .map(|(_, delivery)| delivery)
+    }
+
+    /// There is nothing pending any more: the lane is fed by the reader again.
+    pub fn unspill(&mut self) {
+        self.is_spilled = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn filled(count: usize) -> Lane<usize> {
+        let mut lane = Lane::new(4);
+        (0..count).for_each(|number| lane.push(number, 0));
+        lane
+    }
+
+    #[test]
+    fn an_unproven_lane_sends_one_request_at_a_time() {
+        let mut lane = filled(3);
+        assert_eq!(lane.take_ready(0), Some(0));
+        assert_eq!(lane.take_ready(0), None);
+        lane.failed(false, None);
+        assert_eq!(lane.take_ready(0), Some(1));
+        assert_eq!(lane.take_ready(0), None);
+    }
+
+    #[test]
+    fn a_success_opens_the_lane_to_its_concurrency_for_a_minute() {
+        let mut lane = filled(10);
+        lane.take_ready(0);
+        lane.succeeded(0);
+        assert_eq!(std::iter::from_fn(|| lane.take_ready(SECOND)).count(), 4);
+        assert_eq!(lane.concurrency(61 * SECOND), 1);
+    }
+
+    #[test]
+    fn throttling_halves_until_ten_successes() {
+        let mut lane = filled(0);
+        lane.succeeded(0);
+        lane.failed(true, None);
+        assert_eq!(lane.concurrency(1), 2);
+        lane.failed(true, None);
+        assert_eq!(lane.concurrency(1), 1);
+        (0..9).for_each(|_| lane.succeeded(0));
+        assert_eq!(lane.concurrency(1), 1);
+        lane.succeeded(0);
+        assert_eq!(lane.concurrency(1), 4);
+    }
+
+    #[test]
+    fn retry_after_stops_the_whole_lane_until_then() {
+        let mut lane = filled(2);
+        lane.take_ready(0);
+        lane.failed(false, Some(5 * SECOND));
+        assert_eq!(lane.take_ready(4 * SECOND), None);
+        assert!(lane.must_spill(1));
+        assert_eq!(lane.take_ready(5 * SECOND), Some(1));
+    }
+
+    #[test]
+    fn a_held_lane_sends_nothing_and_spills() {
+        let mut lane = filled(2);
+        lane.configure(4, true);
+        assert_eq!(lane.take_ready(0), None);
+        assert!(lane.must_spill(0));
+        assert_eq!(lane.spill().collect::<Vec<_>>(), [0, 1]);
+        assert!(lane.is_spilled() && lane.is_empty());
+    }
+
+    #[test]
+    fn a_queue_spills_when_its_oldest_delivery_waited_over_a_second() {
+        let lane = filled(1);
+        assert!(!lane.must_spill(SECOND));
+        assert!(lane.must_spill(SECOND + 1));
+    }
+
+    #[test]
+    fn only_a_lane_that_was_busy_a_moment_ago_starves() {
+        let mut lane = filled(1);
+        assert!(!lane.is_starving(0));
+        lane.take_ready(0);
+        assert!(!lane.is_starving(0));
+        lane.succeeded(0);
+        assert!(lane.is_starving(SECOND / 2));
+        assert!(!lane.is_starving(2 * SECOND));
+        assert!(!Lane::<()>::new(1).is_starving(0));
+    }
+}

@@ -1,0 +1,224 @@
+//! The matcher: which subscriptions get an event.
+//!
+//! It sits between log and dispatch, is compiled from all subscriptions at each reload, and is asked for every event.
+//! Asking must not grow with the number of subscriptions, only with the number that match; an event without tenant or
+//! of one tenant must never reach another tenant's subscription; and no fault in the index may add or lose a match:
+//! it only proposes, and [`Glob::matches`] decides.
+
+use std::collections::HashMap;
+
+use crate::globs::{Glob, is_operational};
+use crate::subscription::{State, Subscription};
+
+/// A subscription's place in the slice that the matcher was compiled from.
+pub type SubscriptionIndex = usize;
+
+/// All subscriptions, indexed by tenant and by what their globs begin or end with.
+///
+/// ```
+/// use herald_core::matcher::Matcher;
+/// use herald_core::subscription::SubscriptionOptions;
+/// use herald_core::url_policy::UrlPolicy;
+///
+/// let subscriptions = ["order.*", "invoice.paid", "*"].map(|glob| {
+///     let options = SubscriptionOptions::new("shop", "https://example.com/");
+///     SubscriptionOptions { types: vec![glob.into()], ..options }.compile(&UrlPolicy::default()).unwrap()
+/// });
+/// let matcher = Matcher::new(&subscriptions);
+/// assert_eq!(matcher.matching("order.paid", None), [0, 2]);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Matcher {
+    /// Subscriptions without a tenant: they get everybody's events.
+    for_everybody: TypeIndex,
+    by_tenant: HashMap<String, TypeIndex>,
+}
+
+impl Matcher {
+    /// Compiles subscriptions, whose places are what [`matching`](Self::matching) returns.
+    ///
+    /// Disabled ones match nothing; paused ones do, because their deliveries are held.
+    pub fn new<'a>(subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Matcher {
+        let mut matcher = Matcher::default();
+        for (index, subscription) in subscriptions.into_iter().enumerate() {
+            if subscription.state == State::Disabled {
+                continue;
+            }
+            let type_index = match &subscription.tenant {
+                None => &mut matcher.for_everybody,
+                Some(tenant) => matcher.by_tenant.entry(tenant.clone()).or_default(),
+            };
+            for glob in subscription.types.iter() {
+                type_index.insert(glob, index);
+            }
+        }
+        matcher
+    }
+
+    /// The subscriptions that get an event of this type and tenant, in ascending order, each once.
+    ///
+    /// ```
+    /// use herald_core::matcher::Matcher;
+    ///
+    /// assert!(Matcher::default().matching("order.paid", None).is_empty());
+    /// ```
+    pub fn matching(&self, event_type: &str, tenant: Option<&str>) -> Vec<SubscriptionIndex> {
+        let mut matching = Vec::new();
+        self.matching_into(event_type, tenant, &mut matching);
+        matching
+    }
+
+    /// [`matching`](Self::matching) into a vector that is cleared first, to spare an allocation per event.
+    pub fn matching_into(
+        &self,
+        event_type: &str,
+        tenant: Option<&str>,
+        matching: &mut Vec<SubscriptionIndex>,
+    ) {
+        matching.clear();
+        self.for_everybody.collect(event_type, matching);
+        if let Some(type_index) = tenant.and_then(|tenant| self.by_tenant.get(tenant)) {
+            type_index.collect(event_type, matching);
+        }
+        matching.sort_unstable();
+        matching.dedup();
+    }
+}
+
+/// Why an event does not go to a subscription, in words, or `None` if it does.
+///
+/// ```
+/// use herald_core::matcher::why_not;
+/// use herald_core::subscription::SubscriptionOptions;
+/// use herald_core::url_policy::UrlPolicy;
+///
+/// let options = SubscriptionOptions::new("shop", "https://example.com/");
+/// let options = SubscriptionOptions { types: vec!["order.*".into()], ..options };
+/// let subscription = options.compile(&UrlPolicy::default()).unwrap();
+/// assert_eq!(why_not(&subscription, "order.paid", None), None);
+/// assert_eq!(
+///     why_not(&subscription, "invoice.paid", None).unwrap(),
+///     r#"types: "invoice.paid" is matched by none of "order.*""#
+/// );
+/// ```
+pub fn why_not(
+    subscription: &Subscription,
+    event_type: &str,
+    tenant: Option<&str>,
+) -> Option<String> {
+    if subscription.state == State::Disabled {
+        return Some("state: the subscription is disabled".into());
+    }
+    match (subscription.tenant.as_deref(), tenant) {
+        (Some(own), None) => {
+            return Some(format!(
+                "tenant: the subscription is for {own:?} and the event has none"
+            ));
+        }
+        (Some(own), Some(other)) if own != other => {
+            return Some(format!(
+                "tenant: the subscription is for {own:?} and the event is of {other:?}"
+            ));
+        }
+        _ => {}
+    }
+    if subscription.types.matches(event_type) {
+        return None;
+    }
+    if is_operational(event_type) {
+        return Some(
+            "types: operational events are matched only by globs that begin with herald.".into(),
+        );
+    }
+    let globs = subscription
+        .types
+        .iter()
+        .map(|glob| format!("{:?}", glob.to_string()))
+        .collect::<Vec<_>>();
+    Some(format!(
+        "types: {event_type:?} is matched by none of {}",
+        globs.join(", ")
+    ))
+}
+
+/// The globs of some subscriptions, each filed under the one key that proposes it for the fewest types.
+#[derive(Debug, Clone, Default)]
+struct TypeIndex {
+    exact: HashMap<String, Vec<SubscriptionIndex>>,
+    heads: AffixIndex,
+    tails: AffixIndex,
+    /// Globs such as `*` and `*paid*`, which any type may match.
+    anywhere: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    glob: Glob,
+    index: SubscriptionIndex,
+}
+
+impl TypeIndex {
+    fn insert(&mut self, glob: &Glob, index: SubscriptionIndex) {
+        let entry = Entry {
+            glob: glob.clone(),
+            index,
+        };
+        let head = glob.head();
+        match glob.tail() {
+            None => self.exact.entry(head.into()).or_default().push(index),
+            Some("") if head.is_empty() => self.anywhere.push(entry),
+            Some(tail) if tail.len() > head.len() => self.tails.insert(tail, entry),
+            Some(_) if head.is_empty() => self.anywhere.push(entry),
+            Some(_) => self.heads.insert(head, entry),
+        }
+    }
+
+    fn collect(&self, event_type: &str, matching: &mut Vec<SubscriptionIndex>) {
+        matching.extend(self.exact.get(event_type).into_iter().flatten());
+        let bytes = event_type.as_bytes();
+        let heads = self.heads.propose(bytes.len(), |length| &bytes[..length]);
+        let tails = self
+            .tails
+            .propose(bytes.len(), |length| &bytes[bytes.len() - length..]);
+        let proposed = heads.chain(tails).chain(&self.anywhere);
+        matching.extend(
+            proposed
+                .filter(|entry| entry.glob.matches(event_type))
+                .map(|entry| entry.index),
+        );
+    }
+}
+
+/// Globs by what a type must begin (or end) with, asked once for each length that occurs.
+#[derive(Debug, Clone, Default)]
+struct AffixIndex {
+    /// In ascending order. Types are short, so there are few.
+    lengths: Vec<usize>,
+    by_affix: HashMap<Vec<u8>, Vec<Entry>>,
+}
+
+impl AffixIndex {
+    fn insert(&mut self, affix: &str, entry: Entry) {
+        if let Err(place) = self.lengths.binary_search(&affix.len()) {
+            self.lengths.insert(place, affix.len());
+        }
+        self.by_affix.entry(affix.into()).or_default().push(entry);
+    }
+
+    fn propose<'a>(
+        &'a self,
+        longest: usize,
+        affix_of: impl Fn(usize) -> &'a [u8],
+    ) -> impl Iterator<Item = &'a Entry> {
+        let lengths = self
+            .lengths
+            .iter()
+            .take_while(move |length| **length <= longest);
+        lengths
+            .filter_map(move |length| self.by_affix.get(affix_of(*length)))
+            .flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests;

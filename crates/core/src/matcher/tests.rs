@@ -1,0 +1,136 @@
+//! The matcher against the rules, against a scan of all subscriptions, and against the clock.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::subscription::SubscriptionOptions;
+use crate::url_policy::UrlPolicy;
+
+fn subscription(types: &[&str], tenant: Option<&str>) -> Subscription {
+    let options = SubscriptionOptions {
+        types: types.iter().map(|glob| (*glob).into()).collect(),
+        tenant: tenant.map(str::to_owned),
+        ..SubscriptionOptions::new("shop", "https://example.com/")
+    };
+    options.compile(&UrlPolicy::default()).unwrap()
+}
+
+#[test]
+fn an_event_never_reaches_another_tenants_subscription() {
+    let subscriptions =
+        [Some("a"), Some("b"), None].map(|tenant| subscription(&["*", "t", "t*", "*t"], tenant));
+    let matcher = Matcher::new(&subscriptions);
+    assert_eq!(matcher.matching("t", Some("a")), [0, 2]);
+    assert_eq!(matcher.matching("t", Some("b")), [1, 2]);
+    assert_eq!(matcher.matching("t", Some("c")), [2]);
+    assert_eq!(matcher.matching("t", Some("")), [2]);
+    assert_eq!(matcher.matching("t", None), [2]);
+}
+
+#[test]
+fn the_disabled_match_nothing_and_the_paused_are_held() {
+    let mut subscriptions = [(); 3].map(|()| subscription(&["*"], None));
+    subscriptions[0].state = State::Disabled;
+    subscriptions[1].state = State::Paused;
+    assert_eq!(Matcher::new(&subscriptions).matching("t", None), [1, 2]);
+    assert_eq!(
+        why_not(&subscriptions[0], "t", None).unwrap(),
+        "state: the subscription is disabled"
+    );
+}
+
+#[test]
+fn a_subscription_with_several_fitting_globs_is_named_once() {
+    let subscriptions = [subscription(&["*", "a.b", "a.*", "*.b", "*a*"], None)];
+    assert_eq!(Matcher::new(&subscriptions).matching("a.b", None), [0]);
+}
+
+#[test]
+fn operational_events_go_only_to_those_who_name_them() {
+    let subscriptions =
+        [&["*"][..], &["herald.*"], &["*.disabled"]].map(|types| subscription(types, None));
+    assert_eq!(
+        Matcher::new(&subscriptions).matching("herald.subscription.disabled", None),
+        [1]
+    );
+    assert!(
+        why_not(&subscriptions[0], "herald.x", None)
+            .unwrap()
+            .contains("operational")
+    );
+}
+
+#[test]
+fn why_not_names_the_tenants() {
+    let subscription = subscription(&["*"], Some("a"));
+    let words = why_not(&subscription, "t", Some("b")).unwrap();
+    assert_eq!(
+        words,
+        r#"tenant: the subscription is for "a" and the event is of "b""#
+    );
+    assert!(
+        why_not(&subscription, "t", None)
+            .unwrap()
+            .contains("has none")
+    );
+}
+
+#[test]
+fn types_are_cut_at_any_byte() {
+    let subscriptions = [
+        subscription(&["a*"], None),
+        subscription(&["*é"], None),
+        subscription(&["ab*"], None),
+    ];
+    assert_eq!(Matcher::new(&subscriptions).matching("aé", None), [0, 1]);
+}
+
+/// Ten of ten thousand subscriptions match, whatever shape the globs have.
+#[test]
+#[ignore = "measures time: cargo test --release -p herald-core -- --ignored"]
+fn one_event_is_matched_against_ten_thousand_subscriptions_within_50_microseconds() {
+    let shapes = [
+        "shop.order{}.paid",
+        "shop.order{}.*",
+        "*.order{}.paid",
+        "shop.*.order{}.paid",
+        "order{}*paid",
+    ];
+    let mut subscriptions = Vec::new();
+    for number in 0..10_000 {
+        let glob = shapes[number % shapes.len()].replace("{}", &number.to_string());
+        let tenant = (number % 7 == 0).then(|| format!("tenant{number}"));
+        subscriptions.push(subscription(&[&glob], tenant.as_deref()));
+    }
+    for place in 0..10 {
+        subscriptions[place * 1000 + 1] = subscription(&["shop.order5.*"], None);
+    }
+    let matcher = Matcher::new(&subscriptions);
+    let mut matching = Vec::new();
+    let start = std::time::Instant::now();
+    for _ in 0..10_000 {
+        matcher.matching_into("shop.order5.paid", Some("tenant7"), &mut matching);
+        assert!((10..=12).contains(&matching.len()), "{matching:?}");
+    }
+    let average = start.elapsed() / 10_000;
+    println!("{average:?} for one event");
+    assert!(average.as_micros() <= 50, "{average:?}");
+}
+
+proptest! {
+    #[test]
+    fn the_index_agrees_with_asking_each_subscription(
+        wanted in proptest::collection::vec(
+            (proptest::collection::vec("(herald[.])?[ab.*é]{1,6}", 1..4), proptest::option::of("[ab]")), 0..20),
+        event_type in "(herald[.])?[ab.é]{0,6}",
+        tenant in proptest::option::of("[ab]"),
+    ) {
+        let subscriptions: Vec<_> = wanted.iter().map(|(types, tenant)| {
+            subscription(&types.iter().map(String::as_str).collect::<Vec<_>>(), tenant.as_deref())
+        }).collect();
+        let asked: Vec<_> = (0..subscriptions.len()).filter(|index| {
+            why_not(&subscriptions[*index], &event_type, tenant.as_deref()).is_none()
+        }).collect();
+        prop_assert_eq!(Matcher::new(&subscriptions).matching(&event_type, tenant.as_deref()), asked);
+    }
+}

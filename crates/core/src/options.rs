@@ -1,0 +1,232 @@
+//! A subscription's options: plain data from SQL, their defaults and their limits.
+//!
+//! `subscribe` validates them and the worker compiles them into a [`Subscription`]. Both go through
+//! [`SubscriptionOptions::compile`], so that nothing can be stored that the worker would refuse.
+//! `Debug` must never show a secret, a header's value or the url.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use http::Uri;
+
+use crate::error::Error;
+use crate::globs::TypeGlobs;
+use crate::headers::Headers;
+use crate::retry::{DEFAULT_JITTER, DEFAULT_SCHEDULE_SECONDS, RetryPolicy, interval_text};
+use crate::signature::{Secret, Signer};
+use crate::subscription::{State, Subscription};
+use crate::url_policy::UrlPolicy;
+
+/// The default of `timeout`, in microseconds (Standard Webhooks 1.0.0 recommends 15 to 30 s).
+pub const DEFAULT_TIMEOUT_MICROS: i64 = 30_000_000;
+/// The default of `max_concurrency`.
+pub const DEFAULT_MAX_CONCURRENCY: i32 = 10;
+/// The default of `max_payload`, in bytes of body.
+pub const DEFAULT_MAX_PAYLOAD: i32 = 262_144;
+
+/// A subscription's options as plain data, unchecked.
+///
+/// ```
+/// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
+///
+/// let options = SubscriptionOptions { timeout_micros: 10, ..SubscriptionOptions::new("shop", "https://example.com/") };
+/// let error = options.validate(&UrlPolicy::default()).unwrap_err();
+/// assert_eq!(error.message(), "timeout is out of range");
+/// assert_eq!(error.detail().unwrap(), "The value is 10 us; allowed is 100 ms to 5 min.");
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct SubscriptionOptions {
+    /// The immutable id.
+    pub id: i64,
+    /// The name, 1 to 63 of `A-Za-z0-9._/-`.
+    pub name: String,
+    /// Where the events go.
+    pub url: String,
+    /// The globs of the wanted types.
+    pub types: Vec<String>,
+    /// Whose events it gets; `None` for everybody's.
+    pub tenant: Option<String>,
+    /// Names and values of its own headers.
+    pub headers: Vec<(String, String)>,
+    /// The secrets as `whsec_...`, the current one first. Without any it can be stored but not sent to.
+    pub secrets: Vec<String>,
+    /// How long one attempt may take, 100 ms to 5 min.
+    pub timeout_micros: i64,
+    /// The delays between attempts, each over 0 and up to 30 days.
+    pub retry_schedule_micros: Vec<i64>,
+    /// How far delays are moved at random, 0 to 1.
+    pub retry_jitter: f64,
+    /// A cap on all attempts, 1 to 1000.
+    pub max_attempts: Option<i32>,
+    /// How many requests may be under way at once, 1 to 1000.
+    pub max_concurrency: i32,
+    /// The most bytes of a body, 1 to 16 MB.
+    pub max_payload: i32,
+    /// How long a delivery may wait before it expires.
+    pub max_age_micros: Option<i64>,
+    /// What happens to matching events.
+    pub state: State,
+}
+
+impl SubscriptionOptions {
+    /// Options with the defaults for all but the name and the url. There is no secret yet.
+    ///
+    /// ```
+    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
+    ///
+    /// let options = SubscriptionOptions::new("shop", "https://example.com/");
+    /// assert_eq!(options.validate(&UrlPolicy::default()), Ok(()));
+    /// ```
+    pub fn new(name: &str, url: &str) -> SubscriptionOptions {
+        SubscriptionOptions {
+            id: 0,
+            name: name.into(),
+            url: url.into(),
+            types: vec!["*".into()],
+            tenant: None,
+            headers: Vec::new(),
+            secrets: Vec::new(),
+            timeout_micros: DEFAULT_TIMEOUT_MICROS,
+            retry_schedule_micros: DEFAULT_SCHEDULE_SECONDS
+                .map(|seconds| seconds as i64 * 1_000_000)
+                .to_vec(),
+            retry_jitter: DEFAULT_JITTER,
+            max_attempts: None,
+            max_concurrency: DEFAULT_MAX_CONCURRENCY,
+            max_payload: DEFAULT_MAX_PAYLOAD,
+            max_age_micros: None,
+            state: State::Active,
+        }
+    }
+
+    /// Checks all options as [`compile`](Self::compile) does.
+    pub fn validate(&self, policy: &UrlPolicy) -> Result<(), Error> {
+        self.compile(policy).map(drop)
+    }
+
+    /// Checks all options and parses them once, for many events.
+    ///
+    /// ```
+    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
+    ///
+    /// let options = SubscriptionOptions::new("shop", "https://Example.com");
+    /// let subscription = options.compile(&UrlPolicy::default()).unwrap();
+    /// assert_eq!(subscription.url, "https://example.com/");
+    /// ```
+    pub fn compile(&self, policy: &UrlPolicy) -> Result<Subscription, Error> {
+        check_name(&self.name)?;
+        let max_age = match self.max_age_micros {
+            Some(micros) => Some(Duration::from_micros(MAX_AGE.check(micros)?)),
+            None => None,
+        };
+        Ok(Subscription {
+            id: self.id,
+            name: self.name.clone(),
+            url: compile_url(&self.url, policy)?,
+            types: TypeGlobs::parse(&self.types)?,
+            tenant: self.tenant.clone(),
+            headers: Headers::parse(&self.headers)?,
+            signers: self
+                .secrets
+                .iter()
+                .map(|text| Ok(Signer::new(&Secret::parse(text)?)))
+                .collect::<Result<_, Error>>()?,
+            timeout: Duration::from_micros(TIMEOUT.check(self.timeout_micros)?),
+            retry: RetryPolicy::new(
+                &self.retry_schedule_micros,
+                self.retry_jitter,
+                self.max_attempts,
+            )?,
+            max_concurrency: MAX_CONCURRENCY.check(self.max_concurrency.into())? as usize,
+            max_payload: MAX_PAYLOAD.check(self.max_payload.into())? as usize,
+            max_age,
+            state: self.state,
+        })
+    }
+}
+
+impl fmt::Debug for SubscriptionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionOptions")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    if (1..=63).contains(&name.len()) && name.bytes().all(is_allowed) {
+        Ok(())
+    } else {
+        Err(Error::SubscriptionName { name: name.into() })
+    }
+}
+
+fn compile_url(text: &str, policy: &UrlPolicy) -> Result<Uri, Error> {
+    let url = policy.check_url(text)?;
+    url.as_str().parse().map_err(|_| Error::Url {
+        fault: "It contains characters that cannot be sent in a request.".into(),
+        hint: "Percent-encode them.".into(),
+    })
+}
+
+/// The values that an option may have, and what to say about others.
+struct Limit {
+    option: &'static str,
+    range: RangeInclusive<i64>,
+    show: fn(i64) -> String,
+    allowed: &'static str,
+    hint: &'static str,
+}
+
+const TIMEOUT: Limit = Limit {
+    option: "timeout",
+    range: 100_000..=300_000_000,
+    show: interval_text,
+    allowed: "100 ms to 5 min",
+    hint: "Use timeout => '30 s'.",
+};
+
+const MAX_CONCURRENCY: Limit = Limit {
+    option: "max_concurrency",
+    range: 1..=1000,
+    show: |value| value.to_string(),
+    allowed: "1 to 1000",
+    hint: "Use max_concurrency => 10.",
+};
+
+const MAX_PAYLOAD: Limit = Limit {
+    option: "max_payload",
+    range: 1..=16 << 20,
+    show: |value| value.to_string(),
+    allowed: "1 to 16777216 bytes",
+    hint: "Use max_payload => 262144.",
+};
+
+const MAX_AGE: Limit = Limit {
+    option: "max_age",
+    range: 1..=i64::MAX,
+    show: interval_text,
+    allowed: "more than 0",
+    hint: "Use max_age => null to let deliveries wait.",
+};
+
+impl Limit {
+    fn check(&self, value: i64) -> Result<u64, Error> {
+        if self.range.contains(&value) {
+            Ok(value.unsigned_abs())
+        } else {
+            Err(Error::OutOfRange {
+                option: self.option,
+                value: (self.show)(value),
+                allowed: self.allowed,
+                hint: self.hint,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

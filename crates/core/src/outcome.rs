@@ -1,0 +1,243 @@
+//! The outcome: what became of one attempt, as plain data.
+//!
+//! The sender makes it, the retry policy decides on it, and recording stores it.
+//! A failed delivery is an outcome and never an `Err`; nothing here may panic, whatever the receiver sent.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Why an attempt failed, for statistics and alerts; the words beside it are for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// The host's name could not be resolved.
+    Dns,
+    /// No connection could be made, or it broke.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// The subscription's timeout passed.
+    Timeout,
+    /// The URL policy refused the address or port.
+    Blocked,
+    /// The receiver answered with a status that is not a success.
+    Status,
+    /// The receiver answered 429 Too Many Requests.
+    RateLimited,
+    /// The request was larger than `max_payload` and was not sent.
+    TooLarge,
+    /// The subscription's template failed.
+    Template,
+    /// Our own machinery failed.
+    Internal,
+}
+
+impl ErrorClass {
+    /// The text stored in `herald.attempt.error_class`.
+    ///
+    /// ```
+    /// use herald_core::outcome::ErrorClass;
+    ///
+    /// assert_eq!(ErrorClass::RateLimited.as_str(), "rate_limited");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorClass::Dns => "dns",
+            ErrorClass::Connect => "connect",
+            ErrorClass::Tls => "tls",
+            ErrorClass::Timeout => "timeout",
+            ErrorClass::Blocked => "blocked",
+            ErrorClass::Status => "status",
+            ErrorClass::RateLimited => "rate_limited",
+            ErrorClass::TooLarge => "too_large",
+            ErrorClass::Template => "template",
+            ErrorClass::Internal => "internal",
+        }
+    }
+}
+
+/// What became of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status of the response, once its head had arrived.
+    pub status: Option<u16>,
+    /// From the start of the attempt to its end.
+    pub duration: Duration,
+    /// What went wrong, in a class and in words; `None` for a success.
+    pub error: Option<(ErrorClass, String)>,
+    /// The `Retry-After` header as it came; [`retry`](crate::retry) reads it.
+    pub retry_after: Option<String>,
+    /// The beginning of the response's body, made safe by [`sanitise`].
+    pub response: String,
+}
+
+impl Outcome {
+    /// An attempt that was answered. `response` is the sanitised beginning of the body.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use herald_core::outcome::{ErrorClass, Outcome};
+    ///
+    /// let outcome = Outcome::answered(429, Duration::from_millis(8), Some("120".into()), String::new());
+    /// assert_eq!(outcome.error, Some((ErrorClass::RateLimited, "status 429".into())));
+    /// assert!(!outcome.is_success());
+    /// ```
+    pub fn answered(
+        status: u16,
+        duration: Duration,
+        retry_after: Option<String>,
+        response: String,
+    ) -> Outcome {
+        let class = match status {
+            200..=299 => None,
+            429 => Some(ErrorClass::RateLimited),
+            _ => Some(ErrorClass::Status),
+        };
+        let error = class.map(|class| (class, format!("status {status}")));
+        Outcome {
+            status: Some(status),
+            duration,
+            error,
+            retry_after,
+            response,
+        }
+    }
+
+    /// An attempt that was not answered, with the reason in words.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use herald_core::outcome::{ErrorClass, Outcome};
+    ///
+    /// let outcome = Outcome::failed(ErrorClass::Tls, "TLS: certificate expired", Duration::from_millis(31));
+    /// assert_eq!(outcome.status, None);
+    /// ```
+    pub fn failed(class: ErrorClass, words: impl Into<String>, duration: Duration) -> Outcome {
+        Outcome {
+            status: None,
+            duration,
+            error: Some((class, words.into())),
+            retry_after: None,
+            response: String::new(),
+        }
+    }
+
+    /// Whether the receiver took the event: its status is 2xx.
+    ///
+    /// The status alone counts. A response body that breaks off after a 2xx head changes nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use herald_core::outcome::Outcome;
+    ///
+    /// assert!(Outcome::answered(204, Duration::ZERO, None, String::new()).is_success());
+    /// ```
+    pub fn is_success(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..=299).contains(&status))
+    }
+
+    /// Whether the request was refused by us for its size, so that no later attempt can do better.
+    ///
+    /// A receiver's own 413 does not count: its limit may be raised.
+    ///
+    /// ```
+    /// use herald_core::{error::Error, outcome::Outcome};
+    ///
+    /// assert!(Outcome::from(Error::TooLarge { size: 2, limit: 1 }).is_too_large());
+    /// ```
+    pub fn is_too_large(&self) -> bool {
+        self.status.is_none() && matches!(self.error, Some((ErrorClass::TooLarge, _)))
+    }
+}
+
+/// A request that could not be built is an attempt that failed at once.
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Outcome {
+        let class = match error {
+            Error::TooLarge { .. } => ErrorClass::TooLarge,
+            Error::BlockedAddress { .. } | Error::BlockedPort { .. } => ErrorClass::Blocked,
+            _ => ErrorClass::Internal,
+        };
+        Outcome::failed(class, error.to_string(), Duration::ZERO)
+    }
+}
+
+/// Makes at most `cap` bytes of text that PostgreSQL can store and a terminal can show.
+///
+/// Invalid UTF-8 and control characters become U+FFFD, tabs and line ends become blanks, and so do the marks that
+/// reverse the direction of text. A character is never cut in half.
+///
+/// ```
+/// use herald_core::outcome::sanitise;
+///
+/// assert_eq!(sanitise(b"bad\0 \xff\r\nrequest", 64), "bad\u{fffd} \u{fffd}  request");
+/// assert_eq!(sanitise("naïve".as_bytes(), 3), "na");
+/// ```
+pub fn sanitise(bytes: &[u8], cap: usize) -> String {
+    let mut text = String::with_capacity(cap.min(bytes.len()));
+    // A replacement may be longer than what it replaces but no character is shorter than one byte,
+    // so nothing after the first `cap` bytes can fit. Up to three more complete the last character.
+    let bytes = &bytes[..bytes.len().min(cap.saturating_add(3))];
+    for character in String::from_utf8_lossy(bytes).chars() {
+        let character = match character {
+            '\t'
+            | '\n'
+            | '\r'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => ' ',
+            control if control.is_control() => char::REPLACEMENT_CHARACTER,
+            other => other,
+        };
+        if text.len() + character.len_utf8() > cap {
+            break;
+        }
+        text.push(character);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_2xx_is_a_success() {
+        for (status, expected) in [
+            (199, false),
+            (200, true),
+            (204, true),
+            (299, true),
+            (300, false),
+            (304, false),
+            (500, false),
+        ] {
+            let outcome = Outcome::answered(status, Duration::ZERO, None, String::new());
+            assert_eq!(outcome.is_success(), expected, "{status}");
+            assert_eq!(outcome.error.is_none(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_413_of_the_receiver_is_not_our_own_refusal() {
+        assert!(!Outcome::answered(413, Duration::ZERO, None, String::new()).is_too_large());
+        assert!(Outcome::from(Error::TooLarge { size: 2, limit: 1 }).is_too_large());
+        assert!(!Outcome::from(Error::UnsignableId { id: "a.b".into() }).is_too_large());
+    }
+
+    proptest! {
+        #[test]
+        fn an_excerpt_is_always_safe_and_never_longer_than_its_cap(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200), cap in 0usize..100,
+        ) {
+            let text = sanitise(&bytes, cap);
+            prop_assert!(text.len() <= cap);
+            prop_assert!(!text.chars().any(char::is_control));
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The retry policy: what happens to a delivery after an attempt.
+//!
+//! It sits between send and record, as a pure function of the outcome, the policy, the time and a random number.
+//! It must not look at a clock, and it must find an answer for every outcome: bury, wait, or be done.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::error::Error;
+use crate::outcome::Outcome;
+
+/// The delays after the first to the ninth failed attempt, in seconds (Standard Webhooks 1.0.0): 75 hours in all.
+pub const DEFAULT_SCHEDULE_SECONDS: [u64; 9] =
+    [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+/// How far a delay is moved at random by default, as a part of it, in both directions.
+pub const DEFAULT_JITTER: f64 = 0.1;
+/// A receiver's `Retry-After` counts up to this.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
+
+const MAX_DELAY: Duration = Duration::from_secs(30 * 86_400);
+const MAX_STEPS: usize = 100;
+
+/// When a subscription's failed deliveries are tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    /// The delay after each failed attempt. When it is used up, the delivery is exhausted.
+    pub schedule: Vec<Duration>,
+    /// From 0 to 1: each delay is multiplied by a random number between 1 - jitter and 1 + jitter.
+    pub jitter: f64,
+    /// A cap on all attempts ever made for a delivery; `None` leaves it to the schedule.
+    pub max_attempts: Option<u32>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy {
+            schedule: DEFAULT_SCHEDULE_SECONDS.map(Duration::from_secs).to_vec(),
+            jitter: DEFAULT_JITTER,
+            max_attempts: None,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Checks the options `retry_schedule` (in microseconds), `retry_jitter` and `max_attempts`.
+    ///
+    /// ```
+    /// use herald_core::retry::RetryPolicy;
+    ///
+    /// assert!(RetryPolicy::new(&[1_000_000, 60_000_000], 0.1, Some(2)).is_ok());
+    /// let error = RetryPolicy::new(&[], 0.1, None).unwrap_err();
+    /// assert_eq!(error.hint().unwrap(), "To try once and never again, use max_attempts => 1.");
+    /// ```
+    pub fn new(
+        schedule_micros: &[i64],
+        jitter: f64,
+        max_attempts: Option<i32>,
+    ) -> Result<RetryPolicy, Error> {
+        let refused = |fault: String, hint| Err(Error::RetrySchedule { fault, hint });
+        if schedule_micros.is_empty() {
+            return refused(
+                "It is empty.".into(),
+                "To try once and never again, use max_attempts => 1.",
+            );
+        }
+        if schedule_micros.len() > MAX_STEPS {
+            let fault = format!(
+                "It has {} members and may have {MAX_STEPS}.",
+                schedule_micros.len()
+            );
+            return refused(fault, "Use fewer and longer intervals.");
+        }
+        let mut schedule = Vec::with_capacity(schedule_micros.len());
+        for (position, &micros) in schedule_micros.iter().enumerate() {
+            let delay = Duration::from_micros(micros.max(0).unsigned_abs());
+            if delay.is_zero() || delay > MAX_DELAY {
+                let fault = format!("Member {} is {}.", position + 1, interval_text(micros));
+                return refused(
+                    fault,
+                    "Each interval must be longer than 0 and at most 30 days.",
+                );
+            }
+            schedule.push(delay);
+        }
+        if !(0.0..=1.0).contains(&jitter) {
+            return Err(Error::OutOfRange {
+                option: "retry_jitter",
+                value: jitter.to_string(),
+                allowed: "0 to 1",
+                hint: "Use retry_jitter => 0.1 to move each delay by up to a tenth.",
+            });
+        }
+        let max_attempts = match max_attempts {
+            None => None,
+            Some(attempts @ 1..=1000) => Some(attempts.unsigned_abs()),
+            Some(attempts) => {
+                return Err(Error::OutOfRange {
+                    option: "max_attempts",
+                    value: attempts.to_string(),
+                    allowed: "1 to 1000",
+                    hint: "Use max_attempts => 1 to try once; pause the subscription to send nothing.",
+                });
+            }
+        };
+        Ok(RetryPolicy {
+            schedule,
+            jitter,
+            max_attempts,
+        })
+    }
+
+    /// The delay at a step of the schedule, moved by chance, or `None` when the schedule is used up.
+    fn delay_micros(&self, step: u32, random01: f64) -> Option<i64> {
+        let delay = *self.schedule.get(usize::try_from(step).ok()?)?;
+        let random01 = if random01.is_nan() {
+            0.5
+        } else {
+            random01.clamp(0.0, 1.0)
+        };
+        // A conversion from float to integer saturates, so no jitter can overflow.
+        Some((delay.as_micros() as f64 * (1.0 + self.jitter * (2.0 * random01 - 1.0))) as i64)
+    }
+}
+
+/// Why a delivery was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// The schedule or `max_attempts` was used up.
+    Exhausted,
+    /// The receiver's status says that no retry can help.
+    PermanentStatus,
+    /// The receiver answered 410, or its subscription was disabled.
+    Gone,
+    /// The body is larger than `max_payload`.
+    TooLarge,
+    /// It waited longer than `max_age`.
+    Expired,
+    /// Its subscription was removed.
+    Unsubscribed,
+    /// `discard()` dropped it.
+    Discarded,
+    /// The event itself could not be handled.
+    Poison,
+}
+
+impl DeadReason {
+    /// The text stored in `herald.dead_letter.reason`.
+    ///
+    /// ```
+    /// use herald_core::retry::DeadReason;
+    ///
+    /// assert_eq!(DeadReason::PermanentStatus.as_str(), "permanent_status");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeadReason::Exhausted => "exhausted",
+            DeadReason::PermanentStatus => "permanent_status",
+            DeadReason::Gone => "gone",
+            DeadReason::TooLarge => "too_large",
+            DeadReason::Expired => "expired",
+            DeadReason::Unsubscribed => "unsubscribed",
+            DeadReason::Discarded => "discarded",
+            DeadReason::Poison => "poison",
+        }
+    }
+}
+
+/// What happens to a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The receiver took it.
+    Delivered,
+    /// It is tried again.
+    Retry {
+        /// When, in microseconds since 1970.
+        at_micros: i64,
+        /// The step in the schedule to store with the delivery.
+        next_step: u32,
+        /// What [`is_throttling`] says.
+        throttle: bool,
+        /// What [`lane_delay_until`] says.
+        lane_delay_until: Option<i64>,
+    },
+    /// It is given up.
+    Bury(DeadReason),
+    /// The receiver wants no more: the subscription is disabled and its open deliveries are buried as gone.
+    Disable,
+}
+
+/// Decides what happens to a delivery after an attempt.
+///
+/// `attempts_made` counts every attempt ever made for the delivery, the one of this outcome included.
+/// `step` is the number of delays of the schedule already used; a redelivery starts again at 0.
+/// `random01` is between 0 and 1. The lane is told separately where the delivery is buried:
+/// [`is_throttling`] and [`lane_delay_until`] hold for each outcome.
+///
+/// ```
+/// use std::time::Duration;
+/// use herald_core::outcome::Outcome;
+/// use herald_core::retry::{DeadReason, Decision, RetryPolicy, decide};
+///
+/// let outcome = Outcome::answered(500, Duration::from_millis(3), None, String::new());
+/// let policy = RetryPolicy::default();
+/// let retry = Decision::Retry { at_micros: 5_000_000, next_step: 1, throttle: false, lane_delay_until: None };
+/// assert_eq!(decide(&outcome, &policy, 1, 0, 0, 0.5), retry);
+/// assert_eq!(decide(&outcome, &policy, 10, 9, 0, 0.5), Decision::Bury(DeadReason::Exhausted));
+/// ```
+pub fn decide(
+    outcome: &Outcome,
+    policy: &RetryPolicy,
+    attempts_made: u32,
+    step: u32,
+    now_micros: i64,
+    random01: f64,
+) -> Decision {
+    if outcome.is_success() {
+        return Decision::Delivered;
+    }
+    if outcome.status == Some(410) {
+        return Decision::Disable;
+    }
+    if outcome.is_too_large() {
+        return Decision::Bury(DeadReason::TooLarge);
+    }
+    if policy
+        .max_attempts
+        .is_some_and(|most| attempts_made >= most)
+    {
+        return Decision::Bury(DeadReason::Exhausted);
+    }
+    let Some(delay) = policy.delay_micros(step, random01) else {
+        return Decision::Bury(DeadReason::Exhausted);
+    };
+    let lane_delay_until = lane_delay_until(outcome, now_micros);
+    let at_micros = now_micros
+        .saturating_add(delay)
+        .max(lane_delay_until.unwrap_or(i64::MIN));
+    Decision::Retry {
+        at_micros,
+        next_step: step + 1,
+        throttle: is_throttling(outcome),
+        lane_delay_until,
+    }
+}
+
+/// Whether the receiver is overloaded, so that its lane should slow down: 429, 502, 503 or 504.
+///
+/// ```
+/// use std::time::Duration;
+/// use herald_core::{outcome::Outcome, retry::is_throttling};
+///
+/// assert!(is_throttling(&Outcome::answered(503, Duration::ZERO, None, String::new())));
+/// assert!(!is_throttling(&Outcome::answered(500, Duration::ZERO, None, String::new())));
+/// ```
+pub fn is_throttling(outcome: &Outcome) -> bool {
+    matches!(outcome.status, Some(429 | 502 | 503 | 504))
+}
+
+/// Until when a failed response's `Retry-After` closes the whole lane, in microseconds since 1970.
+///
+/// It may be seconds or an HTTP date (RFC 9110, section 10.2.3), counts for at most [`MAX_RETRY_AFTER`],
+/// and is ignored where it is neither or lies in the past.
+///
+/// ```
+/// use std::time::Duration;
+/// use herald_core::{outcome::Outcome, retry::lane_delay_until};
+///
+/// let outcome = Outcome::answered(503, Duration::ZERO, Some("Thu, 01 Jan 1970 00:01:00 GMT".into()), String::new());
+/// assert_eq!(lane_delay_until(&outcome, 0), Some(60_000_000));
+/// ```
+pub fn lane_delay_until(outcome: &Outcome, now_micros: i64) -> Option<i64> {
+    if outcome.is_success() {
+        return None;
+    }
+    let cap = MAX_RETRY_AFTER.as_micros() as i64;
+    let text = outcome.retry_after.as_deref()?.trim();
+    let delay = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit a number mean a very long time.
+        text.parse::<i64>()
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000)
+    } else {
+        let date = httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(UNIX_EPOCH)
+            .ok()?;
+        i64::try_from(date.as_micros())
+            .unwrap_or(i64::MAX)
+            .saturating_sub(now_micros)
+    };
+    (delay > 0).then(|| now_micros.saturating_add(delay.min(cap)))
+}
+
+/// An interval in the largest unit that expresses it exactly, in words that PostgreSQL reads as an interval.
+pub(crate) fn interval_text(micros: i64) -> String {
+    let units = [
+        (86_400_000_000, "days"),
+        (3_600_000_000, "h"),
+        (60_000_000, "min"),
+        (1_000_000, "s"),
+        (1_000, "ms"),
+    ];
+    let unit = units
+        .into_iter()
+        .find(|(unit, _)| micros != 0 && micros % unit == 0);
+    let (unit, name) = unit.unwrap_or((1, "us"));
+    format!("{} {name}", micros / unit)
+}
+
+#[cfg(test)]
+mod tests;

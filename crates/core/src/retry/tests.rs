@@ -1,0 +1,290 @@
+//! The retry policy as tables: outcome in, decision out.
+
+use super::*;
+use crate::outcome::ErrorClass;
+
+const NOW: i64 = 1_767_323_045_000_000;
+
+fn answered(status: u16, retry_after: Option<&str>) -> Outcome {
+    Outcome::answered(
+        status,
+        Duration::ZERO,
+        retry_after.map(str::to_owned),
+        String::new(),
+    )
+}
+
+fn failed(class: ErrorClass) -> Outcome {
+    Outcome::failed(class, "", Duration::ZERO)
+}
+
+fn decide_first(outcome: &Outcome) -> Decision {
+    decide(outcome, &RetryPolicy::default(), 1, 0, NOW, 0.5)
+}
+
+fn retry(throttle: bool) -> Decision {
+    Decision::Retry {
+        at_micros: NOW + 5_000_000,
+        next_step: 1,
+        throttle,
+        lane_delay_until: None,
+    }
+}
+
+#[test]
+fn each_outcome_has_its_decision() {
+    let cases = [
+        (answered(200, None), Decision::Delivered),
+        (answered(202, None), Decision::Delivered),
+        (answered(204, None), Decision::Delivered),
+        (answered(301, None), retry(false)),
+        (answered(304, None), retry(false)),
+        (answered(400, None), retry(false)),
+        (answered(401, None), retry(false)),
+        (answered(404, None), retry(false)),
+        (answered(410, None), Decision::Disable),
+        (answered(413, None), retry(false)),
+        (answered(429, None), retry(true)),
+        (answered(500, None), retry(false)),
+        (answered(501, None), retry(false)),
+        (answered(502, None), retry(true)),
+        (answered(503, None), retry(true)),
+        (answered(504, None), retry(true)),
+        (failed(ErrorClass::Dns), retry(false)),
+        (failed(ErrorClass::Connect), retry(false)),
+        (failed(ErrorClass::Tls), retry(false)),
+        (failed(ErrorClass::Timeout), retry(false)),
+        (failed(ErrorClass::Blocked), retry(false)),
+        (failed(ErrorClass::Template), retry(false)),
+        (failed(ErrorClass::Internal), retry(false)),
+        (
+            failed(ErrorClass::TooLarge),
+            Decision::Bury(DeadReason::TooLarge),
+        ),
+    ];
+    for (outcome, expected) in cases {
+        assert_eq!(decide_first(&outcome), expected, "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_default_schedule_gives_ten_attempts_over_75_hours() {
+    let mut now = 0;
+    let mut attempts = 1;
+    loop {
+        match decide(
+            &answered(500, None),
+            &RetryPolicy::default(),
+            attempts,
+            attempts - 1,
+            now,
+            0.5,
+        ) {
+            Decision::Retry {
+                at_micros,
+                next_step,
+                ..
+            } => {
+                assert_eq!(next_step, attempts);
+                (now, attempts) = (at_micros, attempts + 1);
+            }
+            decision => {
+                assert_eq!(decision, Decision::Bury(DeadReason::Exhausted));
+                break;
+            }
+        }
+    }
+    assert_eq!((attempts, now / 1_000_000), (10, (75 * 60 + 35) * 60 + 5));
+}
+
+#[test]
+fn max_attempts_caps_the_schedule_and_a_410_still_disables() {
+    let once = RetryPolicy {
+        max_attempts: Some(1),
+        ..RetryPolicy::default()
+    };
+    assert_eq!(
+        decide(&answered(500, None), &once, 1, 0, NOW, 0.5),
+        Decision::Bury(DeadReason::Exhausted)
+    );
+    assert_eq!(
+        decide(&answered(410, None), &once, 1, 0, NOW, 0.5),
+        Decision::Disable
+    );
+    assert_eq!(
+        decide(&answered(200, None), &once, 1, 0, NOW, 0.5),
+        Decision::Delivered
+    );
+}
+
+#[test]
+fn a_redelivery_runs_through_the_whole_schedule_again() {
+    let decision = decide(
+        &answered(500, None),
+        &RetryPolicy::default(),
+        11,
+        0,
+        NOW,
+        0.5,
+    );
+    assert_eq!(decision, retry(false));
+}
+
+#[test]
+fn retry_after_delays_the_delivery_and_the_lane() {
+    let hour = 3_600_000_000;
+    let cases = [
+        ("3600", Some(hour)),
+        (" 3600 ", Some(hour)),
+        ("Fri, 02 Jan 2026 04:04:05 GMT", Some(hour)),
+        ("Friday, 02-Jan-26 04:04:05 GMT", Some(hour)),
+        ("99999999999999999999999999", Some(24 * hour)),
+        ("172800", Some(24 * hour)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", Some(24 * hour)),
+        ("0", None),
+        ("-5", None),
+        ("1.5", None),
+        ("", None),
+        ("soon", None),
+        ("Fri, 02 Jan 2026 02:04:05 GMT", None),
+        ("Fri, 99 Jan 2026 02:04:05 GMT", None),
+    ];
+    for (text, expected) in cases {
+        let lane_delay_until = expected.map(|delay| NOW + delay);
+        let at_micros = lane_delay_until.unwrap_or(NOW + 5_000_000);
+        let expected = Decision::Retry {
+            at_micros,
+            next_step: 1,
+            throttle: true,
+            lane_delay_until,
+        };
+        assert_eq!(
+            decide_first(&answered(503, Some(text))),
+            expected,
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn retry_after_never_shortens_the_schedule() {
+    let decision = decide(
+        &answered(503, Some("1")),
+        &RetryPolicy::default(),
+        2,
+        1,
+        NOW,
+        0.5,
+    );
+    let Decision::Retry {
+        at_micros,
+        lane_delay_until,
+        ..
+    } = decision
+    else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(
+        (at_micros, lane_delay_until),
+        (NOW + 300_000_000, Some(NOW + 1_000_000))
+    );
+}
+
+#[test]
+fn retry_after_of_a_success_is_ignored() {
+    assert_eq!(lane_delay_until(&answered(200, Some("60")), NOW), None);
+}
+
+#[test]
+fn jitter_moves_a_delay_in_both_directions_and_never_into_the_past() {
+    let policy = RetryPolicy {
+        jitter: 0.1,
+        ..RetryPolicy::default()
+    };
+    let wild = RetryPolicy {
+        jitter: 1.0,
+        ..RetryPolicy::default()
+    };
+    let cases = [
+        (&policy, 0.0, 4_500_000),
+        (&policy, 0.5, 5_000_000),
+        (&policy, 1.0, 5_500_000),
+        (&policy, f64::NAN, 5_000_000),
+        (&policy, -7.0, 4_500_000),
+        (&policy, f64::INFINITY, 5_500_000),
+        (&wild, 0.0, 0),
+        (&wild, 1.0, 10_000_000),
+    ];
+    for (policy, random01, expected) in cases {
+        assert_eq!(
+            policy.delay_micros(0, random01),
+            Some(expected),
+            "{random01}"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_time_is_not_passed() {
+    let decision = decide(
+        &answered(503, Some("9")),
+        &RetryPolicy::default(),
+        1,
+        0,
+        i64::MAX - 1,
+        0.5,
+    );
+    assert!(matches!(
+        decision,
+        Decision::Retry {
+            at_micros: i64::MAX,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn options_outside_their_limits_are_refused() {
+    let second = 1_000_000;
+    assert!(RetryPolicy::new(&[second; 100], 1.0, Some(1000)).is_ok());
+    assert!(RetryPolicy::new(&[30 * 86_400 * second], 0.0, Some(1)).is_ok());
+    for schedule in [
+        &[][..],
+        &[0],
+        &[-second],
+        &[second, i64::MIN],
+        &[30 * 86_400 * second + 1],
+        &[second; 101],
+    ] {
+        assert!(
+            RetryPolicy::new(schedule, 0.1, None).is_err(),
+            "{schedule:?}"
+        );
+    }
+    for jitter in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+        assert!(
+            RetryPolicy::new(&[second], jitter, None).is_err(),
+            "{jitter}"
+        );
+    }
+    for attempts in [i32::MIN, -1, 0, 1001] {
+        assert!(
+            RetryPolicy::new(&[second], 0.1, Some(attempts)).is_err(),
+            "{attempts}"
+        );
+    }
+}
+
+#[test]
+fn intervals_are_named_in_their_largest_exact_unit() {
+    let cases = [
+        (0, "0 us"),
+        (-1_000_000, "-1 s"),
+        (90_000_000, "90 s"),
+        (86_400_000_000 * 31, "31 days"),
+        (1_500, "1500 us"),
+    ];
+    for (micros, expected) in cases {
+        assert_eq!(interval_text(micros), expected);
+    }
+}

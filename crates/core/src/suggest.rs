@@ -1,0 +1,56 @@
+//! Suggestions: the nearest known name, for hints.
+//!
+//! They serve the SQL functions, outside the pipeline. A suggestion must never be acted upon, only shown.
+
+/// The candidate that the user most likely meant, or `None` where none is near.
+///
+/// Up to a third of the name's characters may be wrong, missing, too many or swapped; case counts least.
+///
+/// ```
+/// use herald_core::suggest::nearest;
+///
+/// assert_eq!(nearest("max_payloda", ["max_age", "max_payload"]), Some("max_payload"));
+/// assert_eq!(nearest("colour", ["max_age", "max_payload"]), None);
+/// ```
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    let tolerance = (lower.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| {
+            *distance <= tolerance && *distance < candidate.chars().count()
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_wins_and_strangers_are_not_suggested() {
+        let cases = [
+            ("Shop", Some("shop")),
+            ("shpo", Some("shop")),
+            ("shops", Some("shop")),
+            ("shop-e", Some("shop-eu")),
+            ("billing", None),
+            ("x", None),
+            ("", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(
+                nearest(name, ["shop", "shop-eu", "crm", "a"]),
+                expected,
+                "{name}"
+            );
+        }
+    }
+}
