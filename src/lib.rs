@@ -1,2 +1,85 @@
-//! pg_herald
-pgrx::pg_module_magic!();
+//! pg_herald: reliable, signed webhooks from inside PostgreSQL.
+//!
+//! The rooms of the pipeline, in the order in which an event passes through them:
+//!
+//! 1. [`capture`]: a statement on a watched table becomes events, in the user's transaction;
+//! 2. [`log`]: the event log is appended to, and read by windows between two snapshots;
+//! 3. [`dispatch`]: the worker's loop: read, match, send, record;
+//! 4. [`record`]: attempts, pending deliveries, dead letters and closed windows, in one transaction.
+//!
+//! Beside them: [`launcher`] keeps a worker for each database, [`wake`] wakes it at commit, [`settings`] are the
+//! configuration parameters, [`api`] and [`compile`] the SQL functions that are written in Rust. [`pg`] is the fence
+//! around everything unsafe. What is pure lives in `herald-core`, what sends in `herald-sender`.
+#![deny(unsafe_code)]
+
+mod api;
+mod capture;
+mod compile;
+mod dispatch;
+mod launcher;
+mod log;
+#[allow(unsafe_code)]
+mod pg;
+mod prepared;
+mod record;
+mod settings;
+mod wake;
+
+use pgrx::prelude::*;
+
+pgrx::pg_module_magic!(name, version);
+
+// The order of the SQL files; a file may use what stands in those before it.
+extension_sql_file!("../sql/01_log.sql", name = "01_log", bootstrap);
+extension_sql_file!(
+    "../sql/02_tables.sql",
+    name = "02_tables",
+    requires = ["01_log"]
+);
+extension_sql_file!(
+    "../sql/03_watch.sql",
+    name = "03_watch",
+    requires = ["02_tables", capture::capture]
+);
+extension_sql_file!(
+    "../sql/04_subscribe.sql",
+    name = "04_subscribe",
+    requires = ["03_watch"]
+);
+extension_sql_file!(
+    "../sql/05_delivery.sql",
+    name = "05_delivery",
+    requires = ["04_subscribe"]
+);
+extension_sql_file!("../sql/09_privileges.sql", name = "09_privileges", finalize);
+
+/// Called once when the library is loaded: by the postmaster at its start, or by a session that uses it first.
+#[pg_guard]
+#[allow(unsafe_code)]
+pub extern "C-unwind" fn _PG_init() {
+    if pg::identity::is_binary_upgrade() {
+        return;
+    }
+    settings::define();
+    if pg::identity::is_preloading() {
+        pg::shmem::request();
+        launcher::register();
+    }
+}
+
+#[cfg(any(test, feature = "pg_test"))]
+#[path = "../pgrx-tests/mod.rs"]
+mod in_postgres;
+
+/// What `cargo pgrx test` asks for.
+#[cfg(test)]
+pub mod pg_test {
+    pub fn setup(_options: Vec<&str>) {}
+
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec![
+            "shared_preload_libraries = 'pg_herald'",
+            "max_prepared_transactions = 10",
+        ]
+    }
+}

@@ -1,0 +1,116 @@
+-- The log: what happened (herald.event), what was tried (herald._attempt) and what was read (herald.window).
+-- All three are insert-only rings: fixed partitions ("slots"), filled in turn and emptied by TRUNCATE.
+-- Nothing in them is updated or deleted, no partition is created or dropped at run time, and there is no default partition.
+
+-- One row per ring of 32 slots. A row's slot is floor(unix time / period) % 32, computed where the row is written.
+-- The period is stored, not derived from a setting: the worker adapts it when herald.retention changes.
+create table herald.ring (
+    name text not null primary key check (name in ('event', 'attempt')),
+    period interval not null check (period > interval '0')
+);
+
+insert into herald.ring (name, period)
+values ('event', interval '1 day'), ('attempt', interval '1 day');
+
+-- Without cache, so that a higher number was always drawn later: the reader's lower bound rests on it.
+create sequence herald.event_seq as bigint cache 1;
+
+create table herald.event (
+    seq bigint not null default nextval('herald.event_seq'),
+    xid xid8 not null default pg_current_xact_id(),
+    origin bigint not null,
+    time timestamptz not null,
+    uid uuid not null,
+    size integer not null,
+    slot smallint not null check (slot between 0 and 31),
+    source text not null check (source <> ''),
+    type text not null check (type <> ''),
+    id text,
+    subject text,
+    key text,
+    tenant text,
+    priority text not null default 'normal' check (priority in ('low', 'normal', 'high')),
+    dataschema text,
+    extensions json,
+    context json,
+    data json
+)
+partition by list (slot);
+
+create table herald._attempt (
+    event_seq bigint not null,
+    subscription_id bigint not null,
+    at timestamptz not null,
+    attempt integer not null,
+    duration_ms real not null,
+    event_slot smallint not null,
+    slot smallint not null check (slot between 0 and 31),
+    status_code smallint,
+    outcome text not null check (outcome in ('delivered', 'retrying', 'dead')),
+    error_class text,
+    error text,
+    response text
+)
+partition by list (slot);
+
+-- Two rows a window: one when it is opened (with its snapshots), one when it is closed (without).
+create table herald.window (
+    number bigint not null,
+    origin bigint not null,
+    at timestamptz not null default clock_timestamp(),
+    slot smallint not null check (slot between 0 and 3),
+    state text not null check (state in ('open', 'closed')),
+    timeline integer not null default 0,
+    -- It consists of the events that to_snapshot shows and from_snapshot does not. All of them have a number in
+    -- (floor_seq, upper_seq].
+    from_snapshot pg_snapshot,
+    to_snapshot pg_snapshot,
+    floor_seq bigint,
+    upper_seq bigint,
+    -- For whoever continues from here: what to_snapshot does not show has a number above next_seq, and what its
+    -- running transactions wrote one above next_floor_seq.
+    next_seq bigint,
+    next_floor_seq bigint,
+    check ((state = 'open') = (num_nonnulls(from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq) = 6))
+)
+partition by list (slot);
+
+do $$
+declare
+    -- Emptied by TRUNCATE, so vacuum has only freezing to do, and does it early and cheaply.
+    storage constant text := 'autovacuum_freeze_min_age = 0';
+begin
+    for slot in 0..31 loop
+        execute format('create table herald.event_%s partition of herald.event for values in (%s) with (%s)', slot, slot, storage);
+        execute format('create table herald._attempt_%s partition of herald._attempt for values in (%s) with (%s)', slot, slot, storage);
+    end loop;
+    for slot in 0..3 loop
+        execute format('create table herald.window_%s partition of herald.window for values in (%s) with (%s)', slot, slot, storage);
+    end loop;
+end
+$$;
+
+-- (seq): the reader and every look-up. (xid, seq): finding what a transaction wrote. BRIN on uid: v7 ids grow with time.
+create index event_seq_index on herald.event (seq);
+create index event_xid_seq on herald.event (xid, seq);
+create index event_uid on herald.event using brin (uid uuid_minmax_multi_ops);
+create index attempt_of_delivery on herald._attempt (event_seq, subscription_id);
+
+-- Events that a pending delivery still needs when their slot is emptied.
+create table herald.held_event (
+    like herald.event,
+    primary key (seq)
+);
+
+-- Ids that callers of emit() chose. Captured events never come here.
+create table herald.emitted (
+    source text not null,
+    id text not null,
+    seq bigint not null,
+    slot smallint not null,
+    uid uuid not null,
+    at timestamptz not null default clock_timestamp(),
+    content_hash bytea not null,
+    primary key (source, id)
+);
+create index emitted_at on herald.emitted (at);

@@ -1,0 +1,95 @@
+-- Who gets what (subscriptions and their secrets), what is unfinished (pending) and what was given up (dead letters).
+
+create sequence herald.subscription_id_seq as bigint;
+
+-- The rows behind the view herald.subscription. A row outlives its subscription (removed_at), so that
+-- attempts and dead letters keep their name.
+create table herald._subscription (
+    id bigint not null primary key default nextval('herald.subscription_id_seq'),
+    name text not null,
+    state text not null default 'active' check (state in ('active', 'paused', 'disabled')),
+    state_reason text,
+    state_changed_at timestamptz not null default clock_timestamp(),
+    url text not null,
+    types text[] not null,
+    tenant text,
+    header_names text[] not null default '{}',
+    timeout interval not null,
+    retry_schedule interval[] not null,
+    retry_jitter real not null,
+    max_attempts integer,
+    max_concurrency integer not null,
+    max_payload integer not null,
+    max_age interval,
+    dead_letter_retention interval not null,
+    description text,
+    -- The subscription gets the events first visible after these: see "Matching" in ARCHITECTURE.md.
+    created_xid xid8 not null default pg_current_xact_id(),
+    created_snapshot pg_snapshot not null default pg_current_snapshot(),
+    created_seq bigint not null,
+    created_at timestamptz not null default clock_timestamp(),
+    changed_at timestamptz not null default clock_timestamp(),
+    removed_at timestamptz
+);
+create unique index subscription_name on herald._subscription (name) where removed_at is null;
+
+-- Never dumped, readable by no role but a superuser.
+create table herald.secret (
+    subscription_id bigint not null,
+    kind text not null check (kind in ('signing', 'header')),
+    name text not null default '',
+    value text not null,
+    created_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz
+);
+create index secret_of_subscription on herald.secret (subscription_id);
+
+-- One row per committed change of what the worker keeps in memory. The worker reloads when it sees a row that
+-- its loaded snapshot does not show, and deletes the rows that it shows: exact, and no writer waits for another.
+create table herald.config_change (
+    xid xid8 not null default pg_current_xact_id(),
+    kind text not null check (kind in ('subscription', 'pending'))
+);
+
+-- The only mutable queue: deliveries that could not be finished at first go.
+create table herald.pending (
+    subscription_id bigint not null,
+    event_seq bigint not null,
+    next_attempt_at timestamptz not null,
+    created_at timestamptz not null default clock_timestamp(),
+    attempts integer not null default 0 check (attempts >= 0),
+    -- The position in the retry schedule; attempts counts for ever, a redelivery starts the schedule again.
+    step integer not null default 0 check (step >= 0),
+    event_slot smallint not null,
+    status_code smallint,
+    error_class text,
+    primary key (subscription_id, event_seq)
+)
+with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+create index pending_due on herald.pending (subscription_id, next_attempt_at, event_seq);
+create index pending_by_event on herald.pending (event_seq);
+
+create sequence herald.dead_letter_id_seq as bigint;
+
+create table herald.dead_letter (
+    id bigint not null primary key default nextval('herald.dead_letter_id_seq'),
+    subscription_id bigint not null,
+    subscription text not null,
+    event_seq bigint not null,
+    event_slot smallint not null,
+    event_id text not null,
+    type text not null,
+    event json not null,
+    subscription_config jsonb not null,
+    attempt_log jsonb not null default '[]',
+    reason text not null check (reason in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired',
+                                           'unsubscribed', 'discarded', 'poison')),
+    attempts integer not null,
+    created_at timestamptz not null,
+    last_attempt_at timestamptz,
+    failed_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz not null
+);
+create unique index dead_letter_of_delivery on herald.dead_letter (subscription_id, event_seq);
+create index dead_letter_by_event on herald.dead_letter (event_seq);
+create index dead_letter_expiry on herald.dead_letter (expires_at);

@@ -1,0 +1,6 @@
+-- $1 seqs. The deliveries of these events that a worker recorded before: they have an attempt, are pending or dead.
+select a.event_seq, a.subscription_id from herald._attempt a where a.event_seq = any ($1::bigint[])
+union
+select p.event_seq, p.subscription_id from herald.pending p where p.event_seq = any ($1::bigint[])
+union
+select d.event_seq, d.subscription_id from herald.dead_letter d where d.event_seq = any ($1::bigint[])

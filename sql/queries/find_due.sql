@@ -1,0 +1,10 @@
+-- $1 subscription ids. When the first pending delivery of each is due, one index look-up for each.
+select s.id, p.next_attempt_at
+from pg_catalog.unnest($1::bigint[]) as s (id)
+cross join lateral (
+    select p.next_attempt_at
+    from herald.pending p
+    where p.subscription_id = s.id
+    order by p.next_attempt_at, p.event_seq
+    limit 1
+) p

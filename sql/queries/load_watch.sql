@@ -1,0 +1,32 @@
+-- $1 id. All that the capture trigger has to know of a watch.
+select
+    w.table_name::oid as watched,
+    n.nspname::text as schema_name,
+    c.relname::text as table_name,
+    c.relowner as owner,
+    w.type,
+    w.include_columns,
+    w.exclude_columns,
+    w.on_change_of,
+    w.on_error = 'capture' as captures_faults,
+    coalesce(nullif(pg_catalog.current_setting('herald.source', true), ''),
+             '/' || pg_catalog.current_database()) as source,
+    (
+        select pg_catalog.array_agg(a.attname::text order by k.position)
+        from pg_catalog.pg_constraint p
+        cross join pg_catalog.unnest(p.conkey) with ordinality as k (number, position)
+        join pg_catalog.pg_attribute a on a.attrelid = p.conrelid and a.attnum = k.number
+        where p.conrelid = w.table_name and p.contype = 'p'
+    ) as key_columns,
+    w.expressions,
+    (
+        select pg_catalog.array_agg(f.oid order by e.position)
+        from pg_catalog.unnest(w.expressions) with ordinality as e (name, position)
+        left join pg_catalog.pg_proc f
+            on f.pronamespace = 'herald_watch'::regnamespace
+            and f.proname = pg_catalog.format('_%s_%s', w.id, e.name)
+    ) as functions
+from herald.watch w
+join pg_catalog.pg_class c on c.oid = w.table_name
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where w.id = $1

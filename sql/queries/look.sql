@@ -1,0 +1,14 @@
+-- $1 the snapshot of the loaded configuration. One look at the log: what can be seen now, and whether the
+-- configuration changed. The sequence is read after the snapshot was taken, so no visible event has a higher number.
+select
+    pg_catalog.pg_current_snapshot()::text as snapshot,
+    case when s.is_called then s.last_value else 0 end as upper_seq,
+    exists (
+        select from herald.config_change c
+        where not pg_catalog.pg_visible_in_snapshot(c.xid, $1::pg_snapshot) and c.kind = 'subscription'
+    ) as subscriptions_changed,
+    exists (
+        select from herald.config_change c
+        where not pg_catalog.pg_visible_in_snapshot(c.xid, $1::pg_snapshot) and c.kind = 'pending'
+    ) as pending_changed
+from herald.event_seq s

@@ -1,0 +1,13 @@
+-- Pending deliveries that failed again, a column each. One that was discarded meanwhile stays away.
+update herald.pending p
+set next_attempt_at = n.next_attempt_at,
+    attempts = n.attempts,
+    step = n.step,
+    status_code = n.status_code,
+    error_class = n.error_class
+from rows from (
+    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::smallint[]), pg_catalog.unnest($3::bigint[]),
+    pg_catalog.unnest($4::timestamptz[]), pg_catalog.unnest($5::timestamptz[]), pg_catalog.unnest($6::integer[]),
+    pg_catalog.unnest($7::integer[]), pg_catalog.unnest($8::smallint[]), pg_catalog.unnest($9::text[])
+) as n (subscription_id, event_slot, event_seq, next_attempt_at, created_at, attempts, step, status_code, error_class)
+where p.subscription_id = n.subscription_id and p.event_seq = n.event_seq

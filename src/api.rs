@@ -1,0 +1,244 @@
+//! SQL functions that need what only Rust has: validation by the core, emit, the worker's life.
+
+use crate::capture;
+use crate::launcher;
+use crate::log::append::{self, Common, NewEvent};
+use crate::pg::{identity, shmem};
+use crate::settings;
+use herald_core::globs::Glob;
+use herald_core::options::SubscriptionOptions;
+use herald_core::signature::Secret;
+use herald_core::suggest;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// The candidate that is most like `name`, if one is alike at all.
+#[pg_extern(sql = false)]
+fn nearest(name: Option<&str>, candidates: Option<Vec<Option<String>>>) -> Option<String> {
+    let candidates: Vec<String> = candidates
+        .unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .collect();
+    suggest::nearest(name?, candidates.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// The identity of this database in this cluster.
+#[pg_extern(sql = false)]
+fn origin() -> i64 {
+    identity::origin()
+}
+
+/// A fresh signing secret.
+#[pg_extern(sql = false)]
+fn generate_secret() -> Result<String, ErrorReport> {
+    let bytes = crate::pg::random::strong::<32>();
+    Secret::from_bytes(&bytes)
+        .map(|secret| secret.to_text())
+        .map_err(invalid)
+}
+
+/// Raises an error unless the text is a fixed event type.
+#[pg_extern(sql = false)]
+fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
+    herald_core::attributes::Attributes {
+        source: "/",
+        r#type: event_type,
+        ..Default::default()
+    }
+    .validate()
+    .map_err(invalid)?;
+    match Glob::parse(event_type) {
+        Ok(_) if !event_type.contains('*') => Ok(()),
+        Ok(_) => Err(ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "a watch's type is one event type, not a pattern",
+            "type",
+        )
+        .set_hint("Patterns with * belong to subscribe(types => ...).")),
+        Err(error) => Err(invalid(error)),
+    }
+}
+
+/// Raises an error unless a subscription with these options is valid under the settings of this session.
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn check_subscription(
+    name: &str,
+    url: &str,
+    types: Vec<Option<String>>,
+    header_names: Vec<Option<String>>,
+    header_values: Vec<Option<String>>,
+    secret: Option<&str>,
+    timeout_micros: i64,
+    retry_schedule_micros: Vec<Option<i64>>,
+    retry_jitter: f64,
+    max_attempts: Option<i32>,
+    max_concurrency: i32,
+    max_payload: i32,
+    max_age_micros: Option<i64>,
+) -> Result<(), ErrorReport> {
+    let policy = settings::url_policy().map_err(|message| {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            message,
+            "subscribe",
+        )
+    })?;
+    let all = |list: Vec<Option<String>>| list.into_iter().map(Option::unwrap_or_default);
+    SubscriptionOptions {
+        types: all(types).collect(),
+        headers: all(header_names).zip(all(header_values)).collect(),
+        secrets: secret.map(str::to_owned).into_iter().collect(),
+        timeout_micros,
+        retry_schedule_micros: retry_schedule_micros
+            .into_iter()
+            .map(|micros| micros.unwrap_or(0))
+            .collect(),
+        retry_jitter,
+        max_attempts,
+        max_concurrency,
+        max_payload,
+        max_age_micros,
+        ..SubscriptionOptions::new(name, url)
+    }
+    .validate(&policy)
+    .map_err(invalid)
+}
+
+/// Appends one event; see `emit` in sql/05_delivery.sql, which checks the idempotent id.
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn append_event(
+    event_type: &str,
+    data: Option<String>,
+    source: &str,
+    subject: Option<String>,
+    id: Option<String>,
+    key: Option<String>,
+    occurred_at: Option<TimestampWithTimeZone>,
+    priority: &str,
+    tenant: Option<String>,
+    extensions: Option<String>,
+    dataschema: Option<String>,
+) -> TableIterator<'static, (name!(slot, i16), name!(seq, i64), name!(uid, pgrx::Uuid))> {
+    let appended = append::append_one(
+        &Common {
+            source: source.to_owned(),
+            context: capture::context(),
+        },
+        NewEvent {
+            id,
+            r#type: event_type.to_owned(),
+            subject,
+            key,
+            tenant,
+            priority: Some(priority.to_owned()),
+            dataschema,
+            extensions,
+            data: data.map(|json| herald_core::json::minify(&json).into_owned()),
+            time: occurred_at,
+        },
+    );
+    TableIterator::once((
+        appended.slot,
+        appended.seq,
+        pgrx::Uuid::from_bytes(*appended.uid.as_bytes()),
+    ))
+}
+
+/// Raises an error unless the attributes make a valid CloudEvent.
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn check_attributes(
+    source: &str,
+    event_type: &str,
+    id: Option<&str>,
+    subject: Option<&str>,
+    key: Option<&str>,
+    dataschema: Option<&str>,
+    extensions: Option<String>,
+) -> Result<Option<String>, ErrorReport> {
+    herald_core::attributes::Attributes {
+        source,
+        r#type: event_type,
+        id,
+        subject,
+        key,
+        dataschema,
+    }
+    .validate()
+    .map_err(invalid)?;
+    match extensions {
+        None => Ok(None),
+        Some(json) => herald_core::extensions::check_extensions(&json).map_err(invalid),
+    }
+}
+
+/// Asks for the worker of this database. Returns whether it runs, or will in a moment.
+#[pg_extern(sql = false)]
+fn want_worker(wanted: bool) -> bool {
+    let database = identity::database();
+    let Some(registry) = shmem::registry() else {
+        return wanted && launcher::start_worker(database);
+    };
+    let Some(entry) = registry.entry(database) else {
+        return false;
+    };
+    entry.want(wanted);
+    registry.wake_launcher();
+    true
+}
+
+/// The worker's process id; null when none runs.
+#[pg_extern(sql = false)]
+fn worker_pid() -> Option<i32> {
+    let entry = shmem::registry()?.find(identity::database())?;
+    entry.pid().map(|pid| pid as i32)
+}
+
+/// Whether the library is preloaded, so that commits wake the worker.
+#[pg_extern(sql = false)]
+fn is_preloaded() -> bool {
+    shmem::registry().is_some()
+}
+
+/// Whether the last try to start the worker found no free process slot.
+#[pg_extern(sql = false)]
+fn found_no_worker_slot() -> bool {
+    shmem::registry()
+        .and_then(|registry| registry.find(identity::database()))
+        .is_some_and(shmem::Entry::found_no_slot)
+}
+
+/// Wakes the worker when this transaction commits: there is something new in its tables.
+#[pg_extern(sql = false)]
+fn wake_at_commit() {
+    crate::wake::at_commit();
+}
+
+/// Asks for the worker when this transaction commits: CREATE EXTENSION.
+#[pg_extern(sql = false)]
+fn want_worker_at_commit() {
+    if shmem::registry().is_some() {
+        shmem::on_commit(|| {
+            want_worker(true);
+        });
+    }
+}
+
+fn invalid(error: herald_core::error::Error) -> ErrorReport {
+    let mut report = ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        error.message(),
+        "pg_herald",
+    );
+    if let Some(detail) = error.detail() {
+        report = report.set_detail(detail);
+    }
+    if let Some(hint) = error.hint() {
+        report = report.set_hint(hint);
+    }
+    report
+}

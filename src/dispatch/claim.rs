@@ -1,0 +1,230 @@
+//! Taking deliveries that are due out of `herald.pending` into their lanes.
+//!
+//! There is one worker for each database, so a claim is only remembered, not written: after a crash everything is
+//! still there.
+
+use super::lanes::REFILL_BELOW;
+use super::work::{Claimed, Origin};
+use super::{MEMORY, Worker};
+use crate::log::read;
+use crate::log::row::unix_micros;
+use crate::pg::transaction::{TransactionError, snapshot_transaction};
+use crate::prepared::Prepared;
+use crate::record::{End, Record};
+use herald_core::event::Event;
+use herald_core::retry::DeadReason;
+use pgrx::Spi;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::spi::SpiClient;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a lane is filled up to from the pending deliveries.
+const REFILL_TO: usize = 750;
+
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    slot: i16,
+    seq: i64,
+    next_attempt_at: i64,
+    attempts: i32,
+    step: i32,
+    created_at: i64,
+}
+
+impl Worker {
+    /// Fills lanes with what is due.
+    pub(super) fn claim_due(&mut self, now: i64) -> Result<(), TransactionError> {
+        if !self.settings.enabled || self.bytes_in_memory >= MEMORY {
+            return Ok(());
+        }
+        if self
+            .due_looked_at
+            .is_none_or(|at| at.elapsed() >= self.settings.poll_interval)
+        {
+            self.look_for_due()?;
+        }
+        let due: Vec<i64> = self
+            .lanes
+            .iter_mut()
+            .filter(|(_, entry)| {
+                entry.next_due.is_some_and(|due| due <= now)
+                    && entry.unrecorded == 0
+                    && entry.lane.len() < REFILL_BELOW
+                    && entry.lane.concurrency(now) > 0
+            })
+            .map(|(id, _)| id)
+            .take(16)
+            .collect();
+        for id in due {
+            self.claim_for(id, now)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the table when each lane's first pending delivery is due: what others changed there.
+    fn look_for_due(&mut self) -> Result<(), TransactionError> {
+        static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_due.sql"));
+        let ids = self.lanes.ids();
+        let found: Vec<(i64, i64)> = snapshot_transaction(
+            || (),
+            |()| {
+                Spi::connect_mut(|client| {
+                    let mut rows = STATEMENT.run(client, vec![ids.into()]);
+                    let mut found = Vec::new();
+                    while rows.next().is_some() {
+                        if let (Ok(Some(id)), Ok(Some(at))) =
+                            (rows.get::<i64>(1), rows.get::<TimestampWithTimeZone>(2))
+                        {
+                            found.push((id, unix_micros(at)));
+                        }
+                    }
+                    found
+                })
+            },
+        )?;
+        for (id, at) in found {
+            if let Some(entry) = self.lanes.get(id) {
+                entry.next_due = Some(entry.next_due.map_or(at, |due| due.min(at)));
+            }
+        }
+        self.due_looked_at = Some(Instant::now());
+        Ok(())
+    }
+
+    fn claim_for(&mut self, id: i64, now: i64) -> Result<(), TransactionError> {
+        let Some(one) = self.subscriptions.by_id(id) else {
+            return Ok(());
+        };
+        let (subscription, agent) = (Arc::clone(&one.config), one.agent.clone());
+        let Some(entry) = self.lanes.get(id) else {
+            return Ok(());
+        };
+        let wanted = REFILL_TO.saturating_sub(entry.lane.len());
+        let limit = (wanted + entry.claimed.len()) as i64;
+        let claimed = entry.claimed.clone();
+        let largest = self.subscriptions.largest;
+        let (rows, events) = snapshot_transaction(
+            || (),
+            |()| {
+                Spi::connect_mut(|client| {
+                    let rows = due_of(client, id, limit);
+                    let places: Vec<(i16, i64)> = rows
+                        .iter()
+                        .filter(|due| due.next_attempt_at <= now && !claimed.contains(&due.seq))
+                        .map(|due| (due.slot, due.seq))
+                        .collect();
+                    let events = if places.is_empty() {
+                        Vec::new()
+                    } else {
+                        read::load_events(client, &places, largest)
+                    };
+                    (rows, events)
+                })
+            },
+        )?;
+        let mut events: HashMap<i64, (Event, bool)> = events
+            .into_iter()
+            .map(|(logged, is_loaded)| (logged.event.seq, (logged.event, is_loaded)))
+            .collect();
+        let reached_end = (rows.len() as i64) < limit;
+        let mut next_due = None;
+        let mut taken = Vec::new();
+        for due in rows.into_iter().filter(|due| !claimed.contains(&due.seq)) {
+            if due.next_attempt_at > now {
+                next_due = Some(due.next_attempt_at);
+                break;
+            }
+            match events.remove(&due.seq) {
+                Some((_, false)) => next_due = next_due.or(Some(now)),
+                found => taken.push((due, found.map(|(event, _)| event))),
+            }
+        }
+        if next_due.is_none() && !reached_end {
+            next_due = Some(now);
+        }
+        let nothing_due =
+            taken.is_empty() && claimed.is_empty() && next_due.is_none_or(|due| due > now);
+        if let Some(entry) = self.lanes.get(id) {
+            entry.next_due = next_due;
+            if nothing_due && !self.settings.always_pending {
+                entry.lane.unspill();
+            }
+        }
+        for (due, event) in taken {
+            self.claim(due, event, &subscription, &agent, now);
+        }
+        self.lanes.make_ready(id);
+        Ok(())
+    }
+
+    fn claim(
+        &mut self,
+        due: Due,
+        event: Option<Event>,
+        subscription: &Arc<herald_core::subscription::Subscription>,
+        agent: &herald_sender::AgentKey,
+        now: i64,
+    ) {
+        let lost = event.is_none();
+        let event = event.unwrap_or_else(|| Event {
+            seq: due.seq,
+            slot: due.slot,
+            ..Event::new("", "", "", now)
+        });
+        let work = Claimed {
+            token: self.new_token(),
+            event: Arc::new(event),
+            subscription: Arc::clone(subscription),
+            agent: agent.clone(),
+            origin: Origin::Pending,
+            attempts: due.attempts.unsigned_abs(),
+            step: due.step.unsigned_abs(),
+            created_at_micros: due.created_at,
+        };
+        let is_expired = subscription
+            .max_age
+            .is_some_and(|age| due.created_at.saturating_add(age.as_micros() as i64) < now);
+        self.bytes_in_memory += work.memory();
+        if let Some(entry) = self.lanes.get(subscription.id) {
+            entry.claimed.insert(due.seq);
+            if lost || is_expired {
+                let reason = if lost {
+                    DeadReason::Poison
+                } else {
+                    DeadReason::Expired
+                };
+                self.settle(Record {
+                    work,
+                    attempt: None,
+                    end: End::Dead(reason),
+                });
+            } else {
+                entry.lane.push(work, now);
+            }
+        }
+    }
+}
+
+fn due_of(client: &mut SpiClient<'_>, subscription: i64, limit: i64) -> Vec<Due> {
+    static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/claim_due.sql"));
+    let mut rows = STATEMENT.run(client, vec![subscription.into(), limit.into()]);
+    let mut due = Vec::with_capacity(rows.len());
+    while rows.next().is_some() {
+        let read = || -> Option<Due> {
+            Some(Due {
+                slot: rows.get::<i16>(1).ok()??,
+                seq: rows.get::<i64>(2).ok()??,
+                next_attempt_at: unix_micros(rows.get::<TimestampWithTimeZone>(3).ok()??),
+                attempts: rows.get::<i32>(4).ok()??,
+                step: rows.get::<i32>(5).ok()??,
+                created_at: unix_micros(rows.get::<TimestampWithTimeZone>(6).ok()??),
+            })
+        };
+        due.push(read().unwrap_or_else(|| {
+            pgrx::error!("pg_herald: a row of herald.pending could not be read")
+        }));
+    }
+    due
+}

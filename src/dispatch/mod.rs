@@ -1,0 +1,346 @@
+//! Step 3: the worker's loop. Read a slice of the log, match it, hand deliveries to the sender, record what became of
+//! them, and do nothing for longer than a few milliseconds without looking at all of these.
+//!
+//! No SQL text, no HTTP and no policy is in here: the log, the record, the sender and the core have them.
+
+mod claim;
+mod lanes;
+mod reader;
+mod settle;
+mod subscriptions;
+mod windows;
+pub mod work;
+
+use crate::log::read::Ring;
+use crate::pg::process::{self, EventFd};
+use crate::pg::{catalog, identity, lock, shmem, transaction, wait};
+use crate::record::{self, Batch};
+use crate::settings::Settings;
+use herald_core::threads::Threads;
+use herald_sender::Sender;
+use lanes::Lanes;
+use pgrx::pg_sys;
+use reader::Reader;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use subscriptions::Subscriptions;
+use windows::Windows;
+use work::Claimed;
+
+/// What is recorded together: at most this many ends, and none later than this after it came in.
+const RECORD_SIZE: usize = 500;
+const RECORD_AFTER: Duration = Duration::from_millis(10);
+/// Outcomes looked at between two looks at everything else.
+const OUTCOMES_A_TURN: usize = 500;
+/// Data in memory, in bytes, above which the log is not read on.
+const MEMORY: usize = 64 << 20;
+/// How long a stop waits for requests under way.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+const FAILURES_IN_A_ROW: u32 = 10;
+
+/// The main function of the worker of `database`.
+pub fn run(database: pg_sys::Oid) {
+    process::connect(database);
+    prepare_session();
+    let start = transaction::transaction(transaction::Durability::Relaxed, || {
+        catalog::extension().map(|extension| (extension, catalog::relation_in_herald("event_seq")))
+    });
+    let Ok(Some((extension, Some(event_seq)))) = start else {
+        // The extension is not there (any more): nothing to do until somebody creates it.
+        if let Some(entry) = shmem::registry().and_then(|registry| registry.find(database)) {
+            entry.release();
+        }
+        return;
+    };
+    if !lock::try_become_only_worker(extension) {
+        return;
+    }
+    if let Some(entry) = shmem::registry().and_then(|registry| registry.entry(database)) {
+        entry.register_worker();
+    }
+    match Worker::start(event_seq) {
+        Ok(mut worker) => worker.work(),
+        Err(message) => pgrx::warning!("pg_herald: the worker cannot start: {message}"),
+    }
+}
+
+/// Nothing that a role's or a database's settings say may change how the worker works.
+fn prepare_session() {
+    for (name, value) in [
+        ("application_name", "pg_herald worker"),
+        ("search_path", "pg_catalog, pg_temp"),
+        ("row_security", "off"),
+        ("default_transaction_read_only", "off"),
+        ("timezone", "UTC"),
+        ("lock_timeout", "1s"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("statement_timeout", "0"),
+        // A plan made for empty slots must serve full ones.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
+    ] {
+        transaction::set(name, value);
+    }
+}
+
+/// The worker of one database.
+struct Worker {
+    settings: Settings,
+    sender: Sender<Claimed>,
+    outcomes_ready: EventFd,
+    reader: Reader,
+    subscriptions: Subscriptions,
+    lanes: Lanes,
+    windows: Windows,
+    threads: Threads,
+    batch: Batch,
+    batch_since: Option<Instant>,
+    ring: Ring,
+    next_token: u64,
+    bytes_in_memory: usize,
+    due_looked_at: Option<Instant>,
+    failures: u32,
+    is_stopping: bool,
+}
+
+impl Worker {
+    fn start(event_seq: pg_sys::Oid) -> Result<Self, String> {
+        let settings = Settings::read()?;
+        let outcomes_ready = EventFd::new().map_err(|error| error.to_string())?;
+        let waker = outcomes_ready
+            .try_clone()
+            .map_err(|error| error.to_string())?;
+        let sender = process::take_signals_after(|| {
+            Sender::start(
+                herald_sender::Settings {
+                    threads: Threads::pool_size(settings.sender_threads),
+                    queue: 0,
+                    url_policy: settings.url_policy.clone(),
+                    ca_file: settings.ca_file.clone(),
+                    ..herald_sender::Settings::default()
+                },
+                Arc::new(move || waker.signal()),
+            )
+        })
+        .map_err(|error| error.to_string())?;
+        let (reader, ring) = Reader::restore(event_seq).map_err(|error| error.to_string())?;
+        Ok(Self {
+            threads: Threads::new(settings.sender_threads),
+            settings,
+            sender,
+            outcomes_ready,
+            reader,
+            subscriptions: Subscriptions::unloaded(),
+            lanes: Lanes::default(),
+            windows: Windows::default(),
+            batch: Batch::default(),
+            batch_since: None,
+            ring,
+            next_token: 0,
+            bytes_in_memory: 0,
+            due_looked_at: None,
+            failures: 0,
+            is_stopping: false,
+        })
+    }
+
+    fn work(&mut self) {
+        process::report_activity("waiting for events");
+        let mut has_more = true;
+        while !self.should_stop() {
+            let pause = if has_more {
+                Duration::ZERO
+            } else {
+                self.pause()
+            };
+            wait::wait(&self.outcomes_ready, pause);
+            if let Some(entry) =
+                shmem::registry().and_then(|registry| registry.find(identity::database()))
+            {
+                entry.look();
+            }
+            if process::reload_configuration_if_asked() {
+                self.reload_settings();
+            }
+            match self.turn() {
+                Ok(more) => {
+                    has_more = more;
+                    self.failures = 0;
+                }
+                Err(error) => {
+                    has_more = false;
+                    self.failed(&error);
+                }
+            }
+        }
+        self.stop();
+    }
+
+    /// One turn: everything a little. Returns whether there is more to do at once.
+    fn turn(&mut self) -> Result<bool, transaction::TransactionError> {
+        let now = now_micros();
+        self.outcomes_ready.drain();
+        let outcomes = self.settle_outcomes();
+        self.threads.age(now);
+        self.spill_what_must(now);
+        let read = if self.settings.enabled {
+            self.read(now)?
+        } else {
+            false
+        };
+        self.claim_due(now)?;
+        self.dispatch(now);
+        self.record_if_due()?;
+        Ok(outcomes == OUTCOMES_A_TURN || read)
+    }
+
+    /// Hands deliveries to the sender, lane after lane, as long as there are threads.
+    fn dispatch(&mut self, now: i64) {
+        let mut waiting = Vec::new();
+        while self.settings.enabled
+            && self.threads.has_room()
+            && let Some(id) = self.lanes.take_ready()
+        {
+            let Some(entry) = self.lanes.get(id) else {
+                continue;
+            };
+            let is_proven = entry.lane.is_proven(now);
+            if !self.threads.has_room_for(id, is_proven) {
+                waiting.push(id);
+                continue;
+            }
+            let Some(delivery) = entry.lane.take_ready(now) else {
+                continue;
+            };
+            let token = delivery.token;
+            match self.sender.send(delivery) {
+                Ok(()) => self.threads.start(token, id, is_proven, now),
+                Err(delivery) => {
+                    entry.lane.put_back(delivery, now);
+                    waiting.push(id);
+                    break;
+                }
+            }
+            self.lanes.make_ready(id);
+        }
+        waiting.into_iter().for_each(|id| self.lanes.make_ready(id));
+    }
+
+    fn record_if_due(&mut self) -> Result<(), transaction::TransactionError> {
+        if self.batch.is_empty() && self.windows.closable().is_empty() {
+            self.batch_since = None;
+            return Ok(());
+        }
+        let since = *self.batch_since.get_or_insert_with(Instant::now);
+        if self.batch.records.len() < RECORD_SIZE && since.elapsed() < RECORD_AFTER {
+            return Ok(());
+        }
+        self.record()
+    }
+
+    /// Writes down what came to its end, and closes the windows that are done with it.
+    fn record(&mut self) -> Result<(), transaction::TransactionError> {
+        self.batch.closed_windows = self.windows.closable();
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        record::record(&self.batch, self.ring)?;
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_since = None;
+        self.windows.forget(&batch.closed_windows);
+        for record in &batch.records {
+            self.forget(&record.work);
+            if matches!(record.end, record::End::Pending { .. })
+                && let Some(entry) = self.lanes.get(record.work.subscription.id)
+            {
+                entry.unrecorded = entry.unrecorded.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// How long there is certainly nothing to do, unless woken.
+    fn pause(&mut self) -> Duration {
+        let now = now_micros();
+        let mut pause = self.settings.poll_interval;
+        if !self.batch.is_empty() || self.windows.len() > 0 {
+            pause = pause.min(RECORD_AFTER);
+        }
+        if self.settings.enabled
+            && let Some(due) = self.lanes.first_due(now)
+        {
+            pause = pause.min(Duration::from_micros(
+                due.saturating_sub(now).max(1_000).unsigned_abs(),
+            ));
+        }
+        if self.failures > 0 {
+            pause = pause.max(Duration::from_millis(100 << self.failures.min(9)));
+        }
+        pause
+    }
+
+    fn should_stop(&self) -> bool {
+        let unwanted = shmem::registry()
+            .and_then(|registry| registry.find(identity::database()))
+            .is_some_and(|entry| !entry.is_wanted());
+        self.is_stopping || process::stop_requested() || unwanted
+    }
+
+    /// Waits a little for what is under way, records it, and leaves the rest to the next worker.
+    fn stop(&mut self) {
+        let unsent = self.sender.close();
+        unsent
+            .into_iter()
+            .for_each(|work| self.threads.finish(work.token, work.subscription.id));
+        let until = Instant::now() + STOP_GRACE;
+        while self.sender.in_flight() > 0 && Instant::now() < until {
+            wait::wait(
+                &self.outcomes_ready,
+                until.saturating_duration_since(Instant::now()),
+            );
+            self.outcomes_ready.drain();
+            self.settle_outcomes();
+        }
+        if let Err(error) = self.record() {
+            pgrx::log!("pg_herald: the last attempts before the stop are not recorded: {error}");
+        }
+    }
+
+    fn reload_settings(&mut self) {
+        match Settings::read() {
+            // What the threads were started with stays until the worker is started again.
+            Ok(settings) => {
+                self.settings = Settings {
+                    sender_threads: self.settings.sender_threads,
+                    url_policy: self.settings.url_policy.clone(),
+                    ca_file: self.settings.ca_file.clone(),
+                    ..settings
+                };
+            }
+            Err(message) => pgrx::warning!("pg_herald: settings are not taken over: {message}"),
+        }
+    }
+
+    /// Counts a failure of our own machinery. The first is logged, so that a full disk does not fill it further.
+    fn failed(&mut self, error: &transaction::TransactionError) {
+        self.failures = (self.failures + 1).min(FAILURES_IN_A_ROW);
+        if self.failures == 1 {
+            pgrx::log!("pg_herald: {error}; trying again");
+        }
+        // 3F000 and 42P01: the extension was dropped under our feet.
+        if matches!(error.sqlstate.as_str(), "3F000" | "42P01") {
+            self.is_stopping = true;
+        }
+    }
+
+    fn new_token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+}
+
+/// The time of day in microseconds since 1970.
+fn now_micros() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}

@@ -1,0 +1,372 @@
+//! Reading on: from a look at the log to deliveries in their lanes.
+
+use super::lanes::Lanes;
+use super::subscriptions::Subscriptions;
+use super::work::{Claimed, Origin};
+use super::{MEMORY, Worker, now_micros};
+use crate::log::read::{
+    self, Position, REMEMBER_AFTER_EVENTS, REMEMBER_AFTER_MICROS, Ring, Window, window_slot,
+};
+use crate::log::row::Logged;
+use crate::pg::identity;
+use crate::pg::transaction::{
+    Durability, TransactionError, flush_at_commit, snapshot_transaction, transaction,
+};
+use crate::prepared::Prepared;
+use herald_core::snapshot::Snapshot;
+use pgrx::spi::{SpiClient, SpiTupleTable};
+use pgrx::{Spi, pg_sys};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Windows that are read in slices beside newer ones.
+const WINDOWS_BEING_READ: usize = 4;
+
+/// How far the log was read.
+pub struct Reader {
+    event_seq: pg_sys::Oid,
+    position: Position,
+    next_number: i64,
+    /// Windows that have not been read to their end, oldest first.
+    reading: VecDeque<Window>,
+    /// How far a stored window says that the log was read.
+    remembered_seq: i64,
+    remembered_at: i64,
+    look_next: bool,
+    timeline: i32,
+}
+
+/// What one transaction found.
+struct Slice {
+    window: Option<Window>,
+    matched: Vec<(Arc<herald_core::event::Event>, i64)>,
+    subscriptions: Option<Subscriptions>,
+    pending_changed: bool,
+}
+
+impl Reader {
+    /// Finds where an earlier worker stopped: after the longest run of closed windows, with the open ones to be read
+    /// again.
+    pub fn restore(event_seq: pg_sys::Oid) -> Result<(Self, Ring), TransactionError> {
+        static WINDOWS: Prepared =
+            Prepared::read(include_str!("../../sql/queries/load_windows.sql"));
+        static RING: Prepared =
+            Prepared::read(include_str!("../../sql/queries/load_ring_period.sql"));
+        transaction(Durability::Relaxed, || {
+            Spi::connect_mut(|client| {
+                let period = RING
+                    .run(client, vec![])
+                    .first()
+                    .get_one::<i64>()
+                    .ok()
+                    .flatten();
+                let mut rows = WINDOWS.run(client, vec![identity::origin().into()]);
+                let mut reading = VecDeque::new();
+                let mut last = None;
+                while rows.next().is_some() {
+                    let stored = stored_window(&rows).unwrap_or_else(|| {
+                        pgrx::error!("pg_herald: a row of herald.window could not be read")
+                    });
+                    if !stored.is_closed {
+                        reading.push_back(stored.window.clone());
+                    }
+                    last = Some(stored.window);
+                }
+                let last = last.unwrap_or_else(|| {
+                    pgrx::error!("pg_herald: herald.window has no row of this database")
+                });
+                let position =
+                    Position::restored(last.to.clone(), last.next_seq, last.next_floor_seq);
+                let reader = Self {
+                    event_seq,
+                    remembered_seq: last.next_seq,
+                    remembered_at: now_micros(),
+                    position,
+                    next_number: last.number + 1,
+                    reading,
+                    look_next: false,
+                    timeline: identity::timeline(),
+                };
+                (
+                    reader,
+                    Ring {
+                        period_micros: period.unwrap_or(24 * 3_600 * 1_000_000),
+                    },
+                )
+            })
+        })
+    }
+
+    /// The slice to read now: of an older window that is not read to its end, in turn with a look for a new one.
+    fn next(
+        &mut self,
+        client: &mut SpiClient<'_>,
+        last_number: i64,
+        subscriptions: &Subscriptions,
+        worker: &SliceContext<'_>,
+    ) -> Slice {
+        let may_look = self.reading.len() < WINDOWS_BEING_READ;
+        let look_now = self.reading.is_empty() || self.look_next && may_look;
+        self.look_next = !look_now;
+        let Some(look) = read::look(client, &subscriptions.snapshot) else {
+            pgrx::error!("pg_herald: the log could not be looked at");
+        };
+        let reloaded = (look.subscriptions_changed || !subscriptions.is_loaded())
+            .then(|| Subscriptions::load(client, look.snapshot.clone(), worker.url_policy));
+        let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
+        let window = if look_now {
+            self.position
+                .advance(&look, last_number, worker.now, worker.ring)
+        } else {
+            self.reading.pop_front()
+        };
+        let mut slice = Slice {
+            window: None,
+            matched: Vec::new(),
+            subscriptions: None,
+            pending_changed: look.pending_changed || look.subscriptions_changed,
+        };
+        if let Some(mut window) = window {
+            let logged = window.read_slice(client, subscriptions.largest);
+            slice.matched = match_slice(client, subscriptions, &window, logged);
+            let is_due = window.upper_seq - self.remembered_seq >= REMEMBER_AFTER_EVENTS
+                || worker.now - self.remembered_at >= REMEMBER_AFTER_MICROS;
+            if !window.is_open && (!slice.matched.is_empty() || is_due && window.is_read()) {
+                window.number = self.next_number;
+                self.open(client, &window);
+                window.is_open = true;
+            }
+            slice.window = Some(window);
+        }
+        slice.subscriptions = reloaded;
+        slice
+    }
+
+    /// Writes the window down, and flushes everything that it shows, before the first byte of it is sent.
+    fn open(&mut self, client: &mut SpiClient<'_>, window: &Window) {
+        static STATEMENT: Prepared =
+            Prepared::write(include_str!("../../sql/queries/open_window.sql"));
+        STATEMENT.run(
+            client,
+            vec![
+                window.number.into(),
+                identity::origin().into(),
+                window_slot(window.number).into(),
+                self.timeline.into(),
+                window.from.to_string().into(),
+                window.to.to_string().into(),
+                window.floor_seq.into(),
+                window.upper_seq.into(),
+                window.next_seq.into(),
+                window.next_floor_seq.into(),
+            ],
+        );
+        flush_at_commit();
+    }
+}
+
+struct SliceContext<'a> {
+    url_policy: &'a herald_core::url_policy::UrlPolicy,
+    ring: Ring,
+    now: i64,
+}
+
+/// The deliveries of a slice: pairs of event and subscription. Of a window that an earlier worker began, without
+/// those that it recorded.
+fn match_slice(
+    client: &mut SpiClient<'_>,
+    subscriptions: &Subscriptions,
+    window: &Window,
+    logged: Vec<Logged>,
+) -> Vec<(Arc<herald_core::event::Event>, i64)> {
+    let done = if window.is_recovered {
+        find_done(client, &logged)
+    } else {
+        HashSet::new()
+    };
+    let mut found = Vec::new();
+    let mut matched = Vec::new();
+    for one in logged {
+        let ids: Vec<i64> = subscriptions
+            .matching(&one, window, &mut found)
+            .map(|to| to.config.id)
+            .collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let event = Arc::new(one.event);
+        let open = ids
+            .into_iter()
+            .filter(|id| !done.contains(&(event.seq, *id)));
+        matched.extend(open.map(|id| (Arc::clone(&event), id)));
+    }
+    matched
+}
+
+fn find_done(client: &mut SpiClient<'_>, logged: &[Logged]) -> HashSet<(i64, i64)> {
+    static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_done.sql"));
+    let seqs: Vec<i64> = logged.iter().map(|one| one.event.seq).collect();
+    let mut rows = STATEMENT.run(client, vec![seqs.into()]);
+    let mut done = HashSet::new();
+    while rows.next().is_some() {
+        if let Ok((Some(seq), Some(subscription))) = rows.get_two::<i64, i64>() {
+            done.insert((seq, subscription));
+        }
+    }
+    done
+}
+
+struct StoredWindow {
+    window: Window,
+    is_closed: bool,
+}
+
+fn stored_window(row: &SpiTupleTable<'_>) -> Option<StoredWindow> {
+    let number = |name: &str| row.get_by_name::<i64, _>(name).ok().flatten();
+    let snapshot = |name: &str| -> Option<Snapshot> {
+        row.get_by_name::<String, _>(name)
+            .ok()
+            .flatten()?
+            .parse()
+            .ok()
+    };
+    let mut window = Window::recovered(
+        number("number")?,
+        snapshot("from_snapshot")?,
+        snapshot("to_snapshot")?,
+        number("floor_seq")?,
+        number("upper_seq")?,
+    );
+    window.next_seq = number("next_seq")?;
+    window.next_floor_seq = number("next_floor_seq")?;
+    Some(StoredWindow {
+        window,
+        is_closed: row.get_by_name::<bool, _>("is_closed").ok()??,
+    })
+}
+
+impl Worker {
+    /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.
+    pub(super) fn read(&mut self, now: i64) -> Result<bool, TransactionError> {
+        if self.bytes_in_memory >= MEMORY || self.lanes.any_full() {
+            return Ok(false);
+        }
+        let event_seq = self.reader.event_seq;
+        let context = SliceContext {
+            url_policy: &self.settings.url_policy,
+            ring: self.ring,
+            now,
+        };
+        // The position moves only if the transaction commits.
+        let before = (
+            self.reader.position.clone(),
+            self.reader.reading.clone(),
+            self.reader.look_next,
+        );
+        let (reader, subscriptions) = (&mut self.reader, &self.subscriptions);
+        let found = snapshot_transaction(
+            || read::last_number(event_seq),
+            |last_number| {
+                Spi::connect_mut(|client| reader.next(client, last_number, subscriptions, &context))
+            },
+        );
+        let slice = match found {
+            Ok(slice) => slice,
+            Err(error) => {
+                (
+                    self.reader.position,
+                    self.reader.reading,
+                    self.reader.look_next,
+                ) = before;
+                return Err(error);
+            }
+        };
+        if let Some(subscriptions) = slice.subscriptions {
+            self.take_over(subscriptions, now)?;
+        }
+        if slice.pending_changed {
+            self.due_looked_at = None;
+            self.forget_config_changes()?;
+        }
+        let Some(window) = slice.window else {
+            return Ok(!self.reader.reading.is_empty());
+        };
+        self.enqueue(&window, slice.matched, now);
+        if window.is_open {
+            if window.number == self.reader.next_number {
+                self.reader.next_number += 1;
+                self.reader.remembered_seq = window.upper_seq;
+                self.reader.remembered_at = now;
+            }
+            if window.is_read() {
+                self.windows.mark_read(window.number);
+            }
+        }
+        if !window.is_read() {
+            self.reader.reading.push_front(window);
+        }
+        Ok(!self.reader.reading.is_empty())
+    }
+
+    fn enqueue(
+        &mut self,
+        window: &Window,
+        matched: Vec<(Arc<herald_core::event::Event>, i64)>,
+        now: i64,
+    ) {
+        if !window.is_open {
+            return;
+        }
+        self.windows.add(window.number, matched.len());
+        for (event, id) in matched {
+            let Some(one) = self.subscriptions.by_id(id) else {
+                self.windows.settle(window.number);
+                continue;
+            };
+            let work = Claimed {
+                event,
+                subscription: Arc::clone(&one.config),
+                agent: one.agent.clone(),
+                origin: Origin::Window(window.number),
+                attempts: 0,
+                step: 0,
+                created_at_micros: now,
+                token: self.new_token(),
+            };
+            self.bytes_in_memory += work.memory();
+            let is_spilled = self
+                .lanes
+                .get(id)
+                .is_none_or(|entry| entry.lane.is_spilled());
+            if is_spilled || self.settings.always_pending {
+                self.spill(work, now);
+            } else if let Some(entry) = self.lanes.get(id) {
+                entry.lane.push(work, now);
+                self.lanes.make_ready(id);
+            }
+        }
+    }
+
+    /// Goes by new subscriptions from here on. What is in the lanes keeps the options that it was matched with.
+    fn take_over(
+        &mut self,
+        subscriptions: Subscriptions,
+        now: i64,
+    ) -> Result<(), TransactionError> {
+        self.subscriptions = subscriptions;
+        let left: Vec<Claimed> = Lanes::configure(&mut self.lanes, &self.subscriptions);
+        left.into_iter().for_each(|work| self.spill(work, now));
+        Ok(())
+    }
+
+    fn forget_config_changes(&mut self) -> Result<(), TransactionError> {
+        static STATEMENT: Prepared =
+            Prepared::write(include_str!("../../sql/queries/forget_config_changes.sql"));
+        let loaded = self.reader.position.snapshot.to_string();
+        transaction(Durability::Relaxed, || {
+            Spi::connect_mut(|client| {
+                STATEMENT.run(client, vec![loaded.into()]);
+            });
+        })
+    }
+}

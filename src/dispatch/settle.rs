@@ -1,0 +1,149 @@
+//! What becomes of a delivery after an attempt, or without one.
+
+use super::work::{Claimed, Origin};
+use super::{OUTCOMES_A_TURN, Worker, now_micros};
+use crate::record::{End, Record};
+use herald_core::outcome::Outcome;
+use herald_core::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
+use herald_sender::Attempted;
+use std::time::Instant;
+
+impl Worker {
+    /// Takes outcomes from the sender and decides how their deliveries go on. Returns how many there were.
+    pub(super) fn settle_outcomes(&mut self) -> usize {
+        let attempted: Vec<_> = self.sender.outcomes().take(OUTCOMES_A_TURN).collect();
+        let count = attempted.len();
+        attempted
+            .into_iter()
+            .for_each(|attempted| self.settle_attempt(attempted));
+        count
+    }
+
+    fn settle_attempt(&mut self, attempted: Attempted<Claimed>) {
+        let Attempted {
+            mut work,
+            outcome,
+            started_at_unix_micros,
+        } = attempted;
+        let now = now_micros();
+        let id = work.subscription.id;
+        self.threads.finish(work.token, id);
+        work.attempts += 1;
+        let policy = &work.subscription.retry;
+        let decision = decide(
+            &outcome,
+            policy,
+            work.attempts,
+            work.step,
+            now,
+            fastrand::f64(),
+        );
+        self.tell_lane(id, &outcome, now);
+        let end = match decision {
+            Decision::Delivered => End::Delivered,
+            Decision::Retry {
+                at_micros,
+                next_step,
+                ..
+            } => End::Pending {
+                at_micros,
+                step: next_step,
+            },
+            Decision::Bury(reason) => End::Dead(reason),
+            Decision::Disable => {
+                let reason = format!(
+                    "the receiver answered {}",
+                    outcome.status.unwrap_or_default()
+                );
+                self.batch.disabled.push((id, reason));
+                End::Dead(DeadReason::Gone)
+            }
+        };
+        self.settle(Record {
+            work,
+            attempt: Some((started_at_unix_micros, outcome)),
+            end,
+        });
+    }
+
+    fn tell_lane(&mut self, id: i64, outcome: &Outcome, now: i64) {
+        if let Some(entry) = self.lanes.get(id) {
+            if outcome.is_success() {
+                entry.lane.succeeded(now);
+            } else {
+                entry
+                    .lane
+                    .failed(is_throttling(outcome), lane_delay_until(outcome, now));
+            }
+        }
+        self.lanes.make_ready(id);
+    }
+
+    /// Moves the queues out of the way that hold up the reader or a window.
+    pub(super) fn spill_what_must(&mut self, now: i64) {
+        let is_starving = self.lanes.any_starving(now);
+        let always = self.settings.always_pending;
+        let mut spilled = Vec::new();
+        for (_, entry) in self.lanes.iter_mut() {
+            if entry.lane.must_spill(now)
+                || is_starving && entry.lane.is_full()
+                || always && !entry.lane.is_spilled()
+            {
+                spilled.extend(entry.lane.spill());
+            }
+        }
+        spilled.into_iter().for_each(|work| self.spill(work, now));
+    }
+
+    /// Leaves a delivery to `herald.pending`, due now.
+    pub(super) fn spill(&mut self, work: Claimed, now: i64) {
+        match work.origin {
+            // It is there already; it only stops being claimed.
+            Origin::Pending => {
+                self.forget(&work);
+                if let Some(entry) = self.lanes.get(work.subscription.id) {
+                    entry.next_due = Some(entry.next_due.map_or(now, |due| due.min(now)));
+                }
+            }
+            Origin::Window(_) => {
+                let step = work.step;
+                self.settle(Record {
+                    work,
+                    attempt: None,
+                    end: End::Pending {
+                        at_micros: now,
+                        step,
+                    },
+                });
+            }
+        }
+    }
+
+    /// Puts an end into the batch that is recorded next.
+    pub(super) fn settle(&mut self, record: Record) {
+        if let Origin::Window(number) = record.work.origin {
+            self.windows.settle(number);
+        }
+        if let (End::Pending { at_micros, .. }, Some(entry)) =
+            (&record.end, self.lanes.get(record.work.subscription.id))
+        {
+            entry.unrecorded += 1;
+            entry.next_due = Some(entry.next_due.map_or(*at_micros, |due| due.min(*at_micros)));
+        }
+        self.batch_since.get_or_insert_with(Instant::now);
+        self.batch.records.push(record);
+    }
+
+    /// A delivery leaves the worker's memory.
+    pub(super) fn forget(&mut self, work: &Claimed) {
+        self.bytes_in_memory = self.bytes_in_memory.saturating_sub(work.memory());
+        if let Some(entry) = self.lanes.get(work.subscription.id) {
+            match work.origin {
+                Origin::Pending => {
+                    entry.claimed.remove(&work.event.seq);
+                }
+                Origin::Window(_) => {}
+            }
+        }
+    }
+}

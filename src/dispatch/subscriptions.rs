@@ -1,0 +1,213 @@
+//! The worker's copy of the subscriptions, and which of them an event goes to.
+
+use crate::log::read::Window;
+use crate::log::row::Logged;
+use crate::prepared::Prepared;
+use herald_core::matcher::Matcher;
+use herald_core::snapshot::Snapshot;
+use herald_core::subscription::{State, Subscription, SubscriptionOptions};
+use herald_core::url_policy::UrlPolicy;
+use herald_sender::AgentKey;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, SpiTupleTable};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One subscription, and since when it is there.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Arc<Subscription>,
+    pub agent: AgentKey,
+    created_xid: u64,
+    created_snapshot: Snapshot,
+    created_seq: i64,
+    /// Why nothing can be sent although the subscription is active: its secret is gone, or its URL is not allowed any more.
+    pub obstacle: Option<String>,
+}
+
+/// All subscriptions, as of one snapshot.
+#[derive(Debug)]
+pub struct Subscriptions {
+    loaded: Vec<Loaded>,
+    by_id: HashMap<i64, usize>,
+    matcher: Matcher,
+    pub snapshot: Snapshot,
+    /// The largest data that any of them takes.
+    pub largest: i32,
+}
+
+impl Subscriptions {
+    /// None yet: the first look loads them.
+    pub fn unloaded() -> Self {
+        Self {
+            loaded: Vec::new(),
+            by_id: HashMap::new(),
+            matcher: Matcher::default(),
+            snapshot: Snapshot::before_everything(),
+            largest: 0,
+        }
+    }
+
+    pub fn is_loaded(&self) -> bool {
+        self.snapshot != Snapshot::before_everything()
+    }
+
+    /// Reads them in the caller's transaction, whose snapshot is `snapshot`.
+    pub fn load(client: &mut SpiClient<'_>, snapshot: Snapshot, policy: &UrlPolicy) -> Self {
+        static STATEMENT: Prepared =
+            Prepared::read(include_str!("../../sql/queries/load_subscriptions.sql"));
+        let mut rows = STATEMENT.run(client, vec![]);
+        let mut loaded = Vec::with_capacity(rows.len());
+        while rows.next().is_some() {
+            match Self::read(&rows, policy) {
+                Ok(Some(one)) => loaded.push(one),
+                Ok(None) => pgrx::warning!("pg_herald: a subscription could not be read"),
+                Err(error) => {
+                    pgrx::warning!("pg_herald: a subscription could not be read: {error}")
+                }
+            }
+        }
+        let matcher = Matcher::new(loaded.iter().map(|one| &*one.config));
+        let by_id = loaded
+            .iter()
+            .enumerate()
+            .map(|(at, one)| (one.config.id, at))
+            .collect();
+        let largest = loaded
+            .iter()
+            .map(|one| one.config.max_payload)
+            .max()
+            .unwrap_or(0);
+        Self {
+            loaded,
+            by_id,
+            matcher,
+            snapshot,
+            largest: i32::try_from(largest).unwrap_or(i32::MAX),
+        }
+    }
+
+    fn read(row: &SpiTupleTable<'_>, policy: &UrlPolicy) -> Result<Option<Loaded>, spi::Error> {
+        let text = |name: &str| row.get_by_name::<String, _>(name);
+        let texts = |name: &str| {
+            row.get_by_name::<Vec<String>, _>(name)
+                .map(Option::unwrap_or_default)
+        };
+        let (Some(name), Some(url)) = (text("name")?, text("url")?) else {
+            return Ok(None);
+        };
+        let defaults = SubscriptionOptions::new(&name, &url);
+        let options = SubscriptionOptions {
+            id: row.get_by_name("id")?.unwrap_or_default(),
+            types: texts("types")?,
+            tenant: text("tenant")?,
+            headers: texts("header_names")?
+                .into_iter()
+                .zip(texts("header_values")?)
+                .collect(),
+            secrets: texts("secrets")?,
+            timeout_micros: row
+                .get_by_name("timeout_micros")?
+                .unwrap_or(defaults.timeout_micros),
+            retry_schedule_micros: row
+                .get_by_name::<Vec<i64>, _>("retry_schedule_micros")?
+                .unwrap_or_default(),
+            retry_jitter: row
+                .get_by_name::<f32, _>("retry_jitter")?
+                .map_or(defaults.retry_jitter, f64::from),
+            max_attempts: row.get_by_name("max_attempts")?,
+            max_concurrency: row
+                .get_by_name("max_concurrency")?
+                .unwrap_or(defaults.max_concurrency),
+            max_payload: row
+                .get_by_name("max_payload")?
+                .unwrap_or(defaults.max_payload),
+            max_age_micros: row.get_by_name("max_age_micros")?,
+            state: text("state")?
+                .and_then(|state| State::parse(&state))
+                .unwrap_or(State::Paused),
+            ..defaults
+        };
+        let (config, mut obstacle) = match options.compile(policy) {
+            Ok(config) => (config, None),
+            // What was accepted once may be refused now, when a setting was narrowed. The deliveries are held.
+            Err(error) => match options.compile(&any_url()) {
+                Ok(config) => (config, Some(error.message())),
+                Err(_) => {
+                    pgrx::warning!(
+                        "pg_herald: subscription \"{name}\" is not valid: {}",
+                        error.message()
+                    );
+                    return Ok(None);
+                }
+            },
+        };
+        if options.secrets.is_empty() {
+            obstacle = Some("it has no secret; run herald.rotate_secret()".into());
+        }
+        let tenant = config.tenant.as_deref().map(Arc::from);
+        let Some(created_snapshot) = text("created_snapshot")?.and_then(|text| text.parse().ok())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Loaded {
+            config: Arc::new(config),
+            agent: AgentKey { tenant, tls: None },
+            created_xid: text("created_xid")?
+                .and_then(|xid| xid.parse().ok())
+                .unwrap_or(0),
+            created_snapshot,
+            created_seq: row.get_by_name("created_seq")?.unwrap_or(0),
+            obstacle,
+        }))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
+        self.loaded.iter()
+    }
+
+    pub fn by_id(&self, id: i64) -> Option<&Loaded> {
+        self.by_id.get(&id).map(|at| &self.loaded[*at])
+    }
+
+    /// The subscriptions that an event of this window goes to.
+    pub fn matching<'a>(
+        &'a self,
+        logged: &'a Logged,
+        window: &'a Window,
+        found: &'a mut Vec<usize>,
+    ) -> impl Iterator<Item = &'a Loaded> {
+        self.matcher
+            .matching_into(&logged.event.r#type, logged.event.tenant.as_deref(), found);
+        found
+            .iter()
+            .map(|at| &self.loaded[*at])
+            .filter(move |one| one.was_there_for(logged, window))
+    }
+}
+
+/// The policy that only checks the form of a URL. What is sent still goes through the one that is set.
+fn any_url() -> UrlPolicy {
+    UrlPolicy::parse(true, "0.0.0.0/0, ::/0", "").unwrap_or_default()
+}
+
+impl Loaded {
+    /// Whether nothing may be sent to it now.
+    pub fn is_held(&self) -> bool {
+        self.config.state != State::Active || self.obstacle.is_some()
+    }
+
+    /// Whether the subscription was there when the event became visible: it gets the events of the windows that show
+    /// it, except those that it was created after. The answer is the same whenever a window is read again.
+    fn was_there_for(&self, logged: &Logged, window: &Window) -> bool {
+        if !window.to.shows(self.created_xid) {
+            return false;
+        }
+        if logged.xid == self.created_xid {
+            return logged.event.seq > self.created_seq;
+        }
+        // Whatever this window adds to `from` is newer than a subscription that is older than `from`.
+        self.created_snapshot.xmax() <= window.from.xmin()
+            || !self.created_snapshot.shows(logged.xid)
+    }
+}

@@ -1,0 +1,57 @@
+//! A delivery on its way through the worker. Its type says how far it got: claimed, then attempted, then recorded.
+
+use herald_core::event::Event;
+use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::request::{self, HttpRequest};
+use herald_core::subscription::Subscription;
+use herald_sender::{AgentKey, Prepare};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the duty to deliver is written down until it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In an open window of the log: no row anywhere else.
+    Window(i64),
+    /// In a row of `herald.pending`.
+    Pending,
+}
+
+/// A delivery that waits in a lane or is being sent.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub token: u64,
+    pub event: Arc<Event>,
+    pub subscription: Arc<Subscription>,
+    pub agent: AgentKey,
+    pub origin: Origin,
+    /// Attempts made so far, ever.
+    pub attempts: u32,
+    /// Delays of the retry schedule used so far.
+    pub step: u32,
+    pub created_at_micros: i64,
+}
+
+impl Prepare for Claimed {
+    fn prepare(&mut self, now_unix: i64) -> Result<HttpRequest, Outcome> {
+        request::build(&self.event, &self.subscription, now_unix).map_err(|error| {
+            let class = if matches!(error, herald_core::error::Error::TooLarge { .. }) {
+                ErrorClass::TooLarge
+            } else {
+                ErrorClass::Internal
+            };
+            Outcome::failed(class, error.message(), Duration::ZERO)
+        })
+    }
+
+    fn agent(&self) -> AgentKey {
+        self.agent.clone()
+    }
+}
+
+impl Claimed {
+    /// Roughly what it holds in memory, in bytes.
+    pub fn memory(&self) -> usize {
+        self.event.data.as_ref().map_or(0, String::len) + 512
+    }
+}

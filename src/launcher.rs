@@ -1,0 +1,106 @@
+//! The launcher: keeps one worker for each database that has the extension.
+//!
+//! It cannot look into databases. At its start it sends a worker to each, which leaves at once where the extension
+//! is not installed; later it learns of new ones when CREATE EXTENSION commits.
+
+use crate::pg::{databases, process, shmem, wait};
+use pgrx::pg_sys;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What `pg_stat_activity.backend_type` shows.
+pub const LAUNCHER: &str = "pg_herald launcher";
+pub const WORKER: &str = "pg_herald worker";
+
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// A worker that ends is started again after a second, and later the more often it ends, up to a minute.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+struct Starts {
+    last: Option<Instant>,
+    in_a_row: u32,
+    said_no_slot: bool,
+}
+
+/// The main function of the launcher.
+pub fn run() {
+    process::take_signals_after(|| ());
+    process::connect_to_shared_catalogs();
+    let Some(registry) = shmem::registry() else {
+        return;
+    };
+    registry.register_launcher();
+    for database in databases::connectable() {
+        if let Some(entry) = registry.entry(database) {
+            entry.want(true);
+        }
+    }
+    let mut starts: HashMap<u32, Starts> = HashMap::new();
+    while !process::stop_requested() {
+        process::reload_configuration_if_asked();
+        let next = start_missing(registry, &mut starts);
+        wait::wait_for_latch(next);
+    }
+    // Any other code than 0: whoever terminated the launcher gets a new one, unless the server is stopping.
+    process::exit_to_be_restarted();
+}
+
+/// Starts the workers that are wanted and do not run. Returns when to look again.
+fn start_missing(registry: &shmem::Registry, starts: &mut HashMap<u32, Starts>) -> Duration {
+    let mut next = LOOK_EVERY;
+    // A worker that found no extension gave its entry back: a later one is a new start, not a restart.
+    starts.retain(|database, _| registry.find(pg_sys::Oid::from(*database)).is_some());
+    let missing: Vec<&shmem::Entry> = registry
+        .entries()
+        .filter(|entry| entry.is_wanted() && entry.pid().is_none())
+        .collect();
+    if missing.is_empty() {
+        return next;
+    }
+    let connectable = databases::connectable();
+    for entry in missing {
+        let database = entry.database();
+        if !connectable.contains(&database) {
+            entry.release();
+            starts.remove(&database.to_u32());
+            continue;
+        }
+        let start = starts.entry(database.to_u32()).or_default();
+        let since = start.last.map_or(Duration::MAX, |last| last.elapsed());
+        if since > 2 * LONGEST_DELAY {
+            start.in_a_row = 0;
+        }
+        let delay = (FIRST_DELAY * 2u32.pow(start.in_a_row.min(6))).min(LONGEST_DELAY);
+        if since < delay {
+            next = next.min(delay - since);
+            continue;
+        }
+        next = next.min(delay);
+        start.last = Some(Instant::now());
+        let is_started = start_worker(database);
+        entry.note_no_slot(!is_started);
+        if is_started {
+            start.in_a_row += 1;
+            start.said_no_slot = false;
+        } else if !start.said_no_slot {
+            start.said_no_slot = true;
+            pgrx::log!(
+                "pg_herald: no background worker slot is free for database {}; raise max_worker_processes",
+                database.to_u32()
+            );
+        }
+    }
+    next
+}
+
+/// Starts the worker of one database. Returns false when no process slot is free.
+pub fn start_worker(database: pg_sys::Oid) -> bool {
+    process::start_worker(WORKER, WORKER, "pg_herald_worker_main", database)
+}
+
+/// Registers the launcher; called while the library is preloaded.
+pub fn register() {
+    process::register_launcher(LAUNCHER, "pg_herald_launcher_main");
+}

@@ -1,0 +1,298 @@
+//! Reading the log by windows: what one snapshot shows and an older one did not.
+//!
+//! A number from a sequence says nothing about when its transaction commits, so "everything above the last number"
+//! loses events. Numbers only bound the scan; snapshots decide. Everything here runs inside the caller's transaction.
+
+use super::row::{Logged, logged};
+use crate::pg::{identity, sequence};
+use crate::prepared::Prepared;
+use herald_core::snapshot::Snapshot;
+use pgrx::pg_sys;
+use pgrx::spi::SpiClient;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A slice of a window has at most this many events, and looks at most at this many numbers, to stay within
+/// milliseconds.
+const SLICE_EVENTS: i64 = 500;
+const SLICE_NUMBERS: i64 = 20_000;
+/// The data of a slice, and of a claim from the pending deliveries, in bytes; one event may exceed it.
+const SLICE_BYTES: i64 = 8 << 20;
+/// A writer takes its slot from its clock; its row is found as long as that is no more wrong than this.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+const SECOND: i64 = 1_000_000;
+
+/// How far the log was read, and what is needed to read on.
+#[derive(Debug, Clone)]
+pub struct Position {
+    pub snapshot: Snapshot,
+    /// The last number drawn before the snapshot was taken.
+    pub next_seq: i64,
+    /// For each transaction that the snapshot shows as running: what it wrote has a higher number than `seq`, and was
+    /// not written before `at`.
+    running: HashMap<u64, Floor>,
+    at_micros: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Floor {
+    seq: i64,
+    at_micros: i64,
+}
+
+/// The events between two snapshots, and how far they were read.
+#[derive(Debug, Clone)]
+pub struct Window {
+    pub number: i64,
+    pub from: Snapshot,
+    pub to: Snapshot,
+    pub floor_seq: i64,
+    pub upper_seq: i64,
+    pub next_seq: i64,
+    pub next_floor_seq: i64,
+    /// Whether a row of `herald.window` says that it is open.
+    pub is_open: bool,
+    /// Whether an earlier worker may have delivered a part of it.
+    pub is_recovered: bool,
+    slots: Vec<i16>,
+    read_to: i64,
+}
+
+/// What a look at the log showed.
+#[derive(Debug)]
+pub struct Look {
+    pub snapshot: Snapshot,
+    pub upper_seq: i64,
+    pub subscriptions_changed: bool,
+    pub pending_changed: bool,
+}
+
+impl Position {
+    /// Continues from a stored position, of which only the lowest floor is known.
+    pub fn restored(snapshot: Snapshot, next_seq: i64, next_floor_seq: i64) -> Self {
+        let floor = Floor {
+            seq: next_floor_seq,
+            at_micros: i64::MIN,
+        };
+        let running = snapshot.running().iter().map(|xid| (*xid, floor)).collect();
+        Self {
+            snapshot,
+            next_seq,
+            running,
+            at_micros: i64::MIN,
+        }
+    }
+
+    /// Where this position and its successor lie, as it is stored for a restart.
+    pub fn floor_seq(&self) -> i64 {
+        self.running
+            .values()
+            .map(|floor| floor.seq)
+            .fold(self.next_seq, i64::min)
+    }
+
+    /// Moves on to what `look` showed. `next_seq` is the last number drawn before that look's snapshot.
+    /// Returns the window in between, unless it is certainly empty.
+    pub fn advance(
+        &mut self,
+        look: &Look,
+        next_seq: i64,
+        now_micros: i64,
+        ring: Ring,
+    ) -> Option<Window> {
+        let ended: Vec<Floor> = self
+            .snapshot
+            .ended_in(&look.snapshot)
+            .filter_map(|xid| self.running.get(&xid).copied())
+            .collect();
+        let own = Floor {
+            seq: self.next_seq,
+            at_micros: self.at_micros,
+        };
+        let floor_seq = ended.iter().map(|floor| floor.seq).fold(own.seq, i64::min);
+        let since_micros = ended
+            .iter()
+            .map(|floor| floor.at_micros)
+            .fold(own.at_micros, i64::min);
+        // A transaction that was not assigned yet at this position draws its numbers after it.
+        let running = look
+            .snapshot
+            .running()
+            .iter()
+            .map(|xid| (*xid, self.running.get(xid).copied().unwrap_or(own)))
+            .collect();
+        let from = std::mem::replace(&mut self.snapshot, look.snapshot.clone());
+        self.running = running;
+        self.next_seq = next_seq;
+        self.at_micros = now_micros;
+        (look.upper_seq > floor_seq).then(|| Window {
+            number: 0,
+            from,
+            to: look.snapshot.clone(),
+            floor_seq,
+            upper_seq: look.upper_seq,
+            next_seq,
+            next_floor_seq: self.floor_seq(),
+            is_open: false,
+            is_recovered: false,
+            slots: ring.slots_between(since_micros, now_micros),
+            read_to: floor_seq,
+        })
+    }
+}
+
+impl Window {
+    /// A window that an earlier worker opened and did not close.
+    pub fn recovered(
+        number: i64,
+        from: Snapshot,
+        to: Snapshot,
+        floor_seq: i64,
+        upper_seq: i64,
+    ) -> Self {
+        Self {
+            number,
+            from,
+            to,
+            floor_seq,
+            upper_seq,
+            next_seq: upper_seq,
+            next_floor_seq: floor_seq,
+            is_open: true,
+            is_recovered: true,
+            slots: (0..super::append::SLOTS as i16).collect(),
+            read_to: floor_seq,
+        }
+    }
+
+    pub fn is_read(&self) -> bool {
+        self.read_to >= self.upper_seq
+    }
+
+    /// The slot of `herald.window` that the window's rows go to.
+    pub fn slot(&self) -> i16 {
+        window_slot(self.number)
+    }
+
+    /// Reads on, by one slice. Data larger than `largest` is left where it is.
+    pub fn read_slice(&mut self, client: &mut SpiClient<'_>, largest: i32) -> Vec<Logged> {
+        static STATEMENT: Prepared =
+            Prepared::read(include_str!("../../sql/queries/read_window.sql"));
+        let up_to = self
+            .upper_seq
+            .min(self.read_to.saturating_add(SLICE_NUMBERS));
+        let rows = STATEMENT.run(
+            client,
+            vec![
+                self.slots.clone().into(),
+                self.read_to.into(),
+                up_to.into(),
+                self.from.to_string().into(),
+                self.to.to_string().into(),
+                identity::origin().into(),
+                largest.into(),
+                SLICE_EVENTS.into(),
+                SLICE_BYTES.into(),
+            ],
+        );
+        let events = all_logged(rows);
+        let found = events.last().map_or(0, |(_, found)| *found);
+        self.read_to = match events.last() {
+            Some((last, _)) if found == SLICE_EVENTS || found > events.len() as i64 => {
+                last.event.seq
+            }
+            _ => up_to,
+        };
+        events.into_iter().map(|(logged, _)| logged).collect()
+    }
+}
+
+/// The slot of `herald.window` for a window's number: ten thousand in a row share one.
+pub fn window_slot(number: i64) -> i16 {
+    (number.div_euclid(10_000)).rem_euclid(4) as i16
+}
+
+/// The ring of event slots: how long a slot is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Ring {
+    pub period_micros: i64,
+}
+
+impl Ring {
+    /// The slots that may have been written between two times, with a wide margin for clocks.
+    fn slots_between(self, since_micros: i64, now_micros: i64) -> Vec<i16> {
+        let period = self.period_micros.max(1);
+        let margin = period.max(CLOCK_TOLERANCE.as_micros() as i64);
+        let first = since_micros.saturating_sub(margin).div_euclid(period);
+        let last = now_micros.saturating_add(margin).div_euclid(period);
+        if last.saturating_sub(first) >= super::append::SLOTS - 1 {
+            return (0..super::append::SLOTS as i16).collect();
+        }
+        (first..=last)
+            .map(|turn| turn.rem_euclid(super::append::SLOTS) as i16)
+            .collect()
+    }
+}
+
+/// The last number drawn; called before the transaction takes its snapshot.
+pub fn last_number(event_seq: pg_sys::Oid) -> i64 {
+    sequence::last_value(event_seq)
+}
+
+/// Looks at what can be seen now. `loaded` is the snapshot in which the configuration was loaded.
+pub fn look(client: &mut SpiClient<'_>, loaded: &Snapshot) -> Option<Look> {
+    static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/look.sql"));
+    let row = STATEMENT
+        .run(client, vec![loaded.to_string().into()])
+        .first();
+    Some(Look {
+        snapshot: row.get::<String>(1).ok()??.parse().ok()?,
+        upper_seq: row.get::<i64>(2).ok()??,
+        subscriptions_changed: row.get::<bool>(3).ok()??,
+        pending_changed: row.get::<bool>(4).ok()??,
+    })
+}
+
+/// The events at these places of the log, and whether the data of each fitted into the limit for one claim.
+pub fn load_events(
+    client: &mut SpiClient<'_>,
+    places: &[(i16, i64)],
+    largest: i32,
+) -> Vec<(Logged, bool)> {
+    static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/load_events.sql"));
+    let mut slots: Vec<i16> = places.iter().map(|(slot, _)| *slot).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
+    let rows = STATEMENT.run(
+        client,
+        vec![
+            slots.into(),
+            seqs.into(),
+            largest.into(),
+            SLICE_BYTES.into(),
+        ],
+    );
+    all_logged(rows)
+        .into_iter()
+        .map(|(logged, is_loaded)| (logged, is_loaded != 0))
+        .collect()
+}
+
+/// The events of a result, each with the number in its last column.
+fn all_logged(mut rows: pgrx::spi::SpiTupleTable<'_>) -> Vec<(Logged, i64)> {
+    let mut events = Vec::with_capacity(rows.len());
+    while rows.next().is_some() {
+        let number = rows.get::<i64>(17).ok().flatten();
+        let (Some(logged), Some(number)) = (logged(&rows), number) else {
+            pgrx::error!("pg_herald: a row of herald.event could not be read");
+        };
+        events.push((logged, number));
+    }
+    events
+}
+
+/// How long the worker may be behind before it remembers how far it read although nothing matched.
+pub const REMEMBER_AFTER_EVENTS: i64 = 10_000;
+/// The same in time.
+pub const REMEMBER_AFTER_MICROS: i64 = 60 * SECOND;

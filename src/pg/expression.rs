@@ -1,0 +1,238 @@
+//! A watch's expressions: compiled from text once, planned once for each session, evaluated for each row.
+//!
+//! Both the compilation and the evaluation may run the owner's code (a domain's check, a cast, a function), so
+//! callers switch to the table's owner first (`pg::user`).
+
+use super::rows::Row;
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::{FromDatum, IntoDatum, PgMemoryContexts, pg_sys};
+use std::cell::Cell;
+use std::ffi::{CString, c_void};
+use std::panic::AssertUnwindSafe;
+
+/// Why a statement did not compile, and where.
+#[derive(Debug)]
+pub struct CompileError {
+    pub sqlstate: pgrx::PgSqlErrorCode,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// The byte in the statement that the error points at, from 0.
+    pub position: Option<usize>,
+}
+
+/// How many statements `text` consists of; an error when it does not parse.
+///
+/// An expression that is pasted into a statement must leave it one statement.
+pub fn count_statements(text: &str) -> Result<usize, CompileError> {
+    let text = to_c(text)?;
+    catching(|| {
+        // SAFETY: a NUL-terminated string; the parse tree lives in the current memory context and is only counted.
+        unsafe {
+            let list = pg_sys::raw_parser(text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+            if list.is_null() {
+                0
+            } else {
+                (*list).length as usize
+            }
+        }
+    })
+}
+
+/// Runs a statement, and finds out where it is wrong if it is.
+pub fn run_statement(text: &str) -> Result<(), CompileError> {
+    let checked = to_c(text)?;
+    catching(|| {
+        pgrx::Spi::connect_mut(|client| client.update(checked.as_c_str(), None, &[]).map(|_| ()))
+            .expect("SPI reports a failed statement as an ERROR")
+    })
+}
+
+fn to_c(text: &str) -> Result<CString, CompileError> {
+    CString::new(text).map_err(|_| CompileError {
+        sqlstate: pgrx::PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        message: "the text contains a NUL character".into(),
+        detail: None,
+        hint: None,
+        position: None,
+    })
+}
+
+thread_local! {
+    static POSITION: Cell<i32> = const { Cell::new(0) };
+}
+
+/// Runs `body`; an ERROR is returned with the position that PostgreSQL found. The transaction is not rolled back:
+/// the caller has to raise an ERROR of its own.
+fn catching<R>(body: impl FnOnce() -> R) -> Result<R, CompileError> {
+    POSITION.set(0);
+    let mut callback = pg_sys::ErrorContextCallback {
+        // SAFETY: the stack is restored below, and by the error handling itself after an ERROR.
+        previous: unsafe { pg_sys::error_context_stack },
+        callback: Some(note_position),
+        arg: std::ptr::null_mut(),
+    };
+    // SAFETY: `callback` lives to the end of this function.
+    unsafe { pg_sys::error_context_stack = &mut callback };
+    let body = AssertUnwindSafe(body);
+    let result = pgrx::PgTryBuilder::new(AssertUnwindSafe(move || {
+        let AssertUnwindSafe(body) = body;
+        Ok(body())
+    }))
+    .catch_others(|error| {
+        let report = match &error {
+            CaughtError::PostgresError(report)
+            | CaughtError::ErrorReport(report)
+            | CaughtError::RustPanic {
+                ereport: report, ..
+            } => report,
+        };
+        Err(CompileError {
+            sqlstate: report.sql_error_code(),
+            message: report.message().to_owned(),
+            detail: report.detail().map(str::to_owned),
+            hint: report.hint().map(str::to_owned),
+            position: usize::try_from(POSITION.get() - 1).ok(),
+        })
+    })
+    .execute();
+    // SAFETY: takes back what was pushed above.
+    unsafe { pg_sys::error_context_stack = callback.previous };
+    result
+}
+
+// SAFETY (as a C callback): called by errfinish on the main thread; it only reads the error being reported.
+unsafe extern "C-unwind" fn note_position(_: *mut c_void) {
+    // SAFETY: as above. SPI has moved the position to the internal one before this callback is reached.
+    let position = unsafe {
+        match pg_sys::getinternalerrposition() {
+            0 => pg_sys::geterrposition(),
+            internal => internal,
+        }
+    };
+    if position > 0 {
+        POSITION.set(position);
+    }
+}
+
+/// The functions of one watch's expressions, planned: SQL bodies are inlined, so a row costs no executor start.
+///
+/// It stays valid until `relcache::generation` changes.
+pub struct Planned {
+    // Owns the plan's memory.
+    _memory: PgMemoryContexts,
+    plan: *mut pg_sys::Expr,
+    row_type: pg_sys::Oid,
+}
+
+impl Planned {
+    /// Plans a call of `function(new row_type, old row_type, operation text)`.
+    pub fn new(function: pg_sys::Oid, row_type: pg_sys::Oid) -> Self {
+        let mut memory = PgMemoryContexts::new("pg_herald expression");
+        // SAFETY: the nodes are built in a context that lives as long as this value. The longer life of the context
+        // than the transaction's is made sure by its parent, the top context.
+        let plan = unsafe {
+            pg_sys::MemoryContextSetParent(memory.value(), pg_sys::TopMemoryContext);
+            memory.switch_to(|_| {
+                let mut arguments: *mut pg_sys::List = std::ptr::null_mut();
+                for (number, type_oid, collation) in [
+                    (1, row_type, pg_sys::InvalidOid),
+                    (2, row_type, pg_sys::InvalidOid),
+                    (
+                        3,
+                        pg_sys::TEXTOID,
+                        pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID),
+                    ),
+                ] {
+                    let param = pg_sys::palloc0(size_of::<pg_sys::Param>()).cast::<pg_sys::Param>();
+                    (*param).xpr.type_ = pg_sys::NodeTag::T_Param;
+                    (*param).paramkind = pg_sys::ParamKind::PARAM_EXTERN;
+                    (*param).paramid = number;
+                    (*param).paramtype = type_oid;
+                    (*param).paramtypmod = -1;
+                    (*param).paramcollid = collation;
+                    (*param).location = -1;
+                    arguments = pg_sys::lappend(arguments, param.cast());
+                }
+                let result = pg_sys::get_func_rettype(function);
+                let call = pg_sys::makeFuncExpr(
+                    function,
+                    result,
+                    arguments,
+                    pg_sys::get_typcollation(result),
+                    pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID),
+                    pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
+                );
+                pg_sys::expression_planner(call.cast())
+            })
+        };
+        Self {
+            _memory: memory,
+            plan,
+            row_type,
+        }
+    }
+
+    /// Makes the plan ready for the rows of one statement.
+    pub fn start(&self, operation: &str) -> Evaluator {
+        // SAFETY: everything is allocated in the trigger's memory context and outlives the evaluator, which is
+        // dropped before the trigger returns.
+        unsafe {
+            let parameters = pg_sys::makeParamList(3);
+            let list = (*parameters).params.as_mut_ptr();
+            for (at, type_oid) in [(0, self.row_type), (1, self.row_type), (2, pg_sys::TEXTOID)] {
+                let parameter = &mut *list.add(at);
+                parameter.isnull = true;
+                parameter.ptype = type_oid;
+                parameter.pflags = 0;
+            }
+            (*list.add(2)).value = operation.into_datum().expect("a string is never null");
+            (*list.add(2)).isnull = false;
+            let state = pg_sys::ExecInitExprWithParams(self.plan, parameters);
+            let context = pg_sys::CreateStandaloneExprContext();
+            (*context).ecxt_param_list_info = parameters;
+            Evaluator {
+                state,
+                context,
+                parameters,
+            }
+        }
+    }
+}
+
+/// An expression ready to be evaluated for row after row.
+pub struct Evaluator {
+    state: *mut pg_sys::ExprState,
+    context: *mut pg_sys::ExprContext,
+    parameters: pg_sys::ParamListInfo,
+}
+
+impl Evaluator {
+    /// The value for these rows, or `None` where it is null. `T` must be the type that the function returns.
+    pub fn evaluate<T: FromDatum>(
+        &mut self,
+        new: Option<&Row<'_>>,
+        old: Option<&Row<'_>>,
+    ) -> Option<T> {
+        // SAFETY: state, context and parameters belong together (`start`); the rows' datums live over the call; the
+        // call is guarded, as the evaluated code may raise an ERROR. The result is copied before anything is freed.
+        unsafe {
+            let list = (*self.parameters).params.as_mut_ptr();
+            for (at, row) in [(0, new), (1, old)] {
+                let parameter = &mut *list.add(at);
+                parameter.isnull = row.is_none();
+                if let Some(row) = row {
+                    parameter.value = row.composite();
+                }
+            }
+            let evaluate = (*self.state)
+                .evalfunc
+                .expect("an initialised expression has a function");
+            let (state, context) = (self.state, self.context);
+            let mut is_null = false;
+            let is_null_at = &raw mut is_null;
+            let datum = pg_sys::ffi::pg_guard_ffi_boundary(|| evaluate(state, context, is_null_at));
+            T::from_datum(datum, is_null)
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Which database of which cluster this is: the namespace in which transaction ids mean something.
+
+use pgrx::pg_sys;
+
+/// The identity of this database in this cluster, as it is stored with events and windows.
+///
+/// A restore into another cluster, an upgrade and a copy by `CREATE DATABASE ... TEMPLATE` all change it.
+pub fn origin() -> i64 {
+    // SAFETY: the control file is mapped in every server process; MyDatabaseId is set once the process is connected.
+    let (system, database) =
+        unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId.to_u32()) };
+    (system ^ u64::from(database).wrapping_mul(0x9e37_79b9_7f4a_7c15)) as i64
+}
+
+/// The oid of the database that this process is connected to.
+pub fn database() -> pg_sys::Oid {
+    // SAFETY: a plain read of a process-wide variable that is set before any of our code runs.
+    unsafe { pg_sys::MyDatabaseId }
+}
+
+/// The timeline of the write-ahead log: a promotion raises it.
+pub fn timeline() -> i32 {
+    // SAFETY: valid outside recovery, where alone the worker runs.
+    unsafe { pg_sys::GetWALInsertionTimeLine() as i32 }
+}
+
+/// Whether this is the special mode in which pg_upgrade restores a catalog.
+pub fn is_binary_upgrade() -> bool {
+    // SAFETY: a plain read of a process-wide variable.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+/// Whether the library is being loaded by `shared_preload_libraries`, when alone shared memory can be asked for.
+pub fn is_preloading() -> bool {
+    // SAFETY: a plain read of a process-wide variable.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// Makes PostgreSQL warn about misspelt `herald.*` parameters.
+pub fn reserve_prefix() {
+    // SAFETY: a static string; called once from `_PG_init`.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"herald".as_ptr()) }
+}

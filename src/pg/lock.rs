@@ -1,0 +1,23 @@
+//! Heavyweight locks that no SQL function offers.
+
+use pgrx::pg_sys;
+
+/// Takes, for the rest of this session, the lock that makes this process the only worker of its database.
+/// Returns false when another process holds it.
+///
+/// It is a lock on the extension's own object with a sub-id that nothing else uses: it needs no privilege that a
+/// user could squat on, as an advisory lock would, and DROP EXTENSION does not wait for it.
+pub fn try_become_only_worker(extension: pg_sys::Oid) -> bool {
+    const WORKER: u16 = 0x6864;
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: super::identity::database().to_u32(),
+        locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
+        locktag_field3: extension.to_u32(),
+        locktag_field4: WORKER,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    // SAFETY: the tag is well formed and lives over the call; a session lock is released when the process ends.
+    let result = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, true, true) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}

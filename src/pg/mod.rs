@@ -1,0 +1,24 @@
+//! The unsafe fence: small safe wrappers around the PostgreSQL calls that pgrx leaves raw.
+//!
+//! Every `unsafe` block of the project is below this module, each with the precondition that makes it sound.
+//! Nothing here knows what an event or a subscription is.
+
+pub mod catalog;
+pub mod databases;
+pub mod dependency;
+pub mod entry;
+pub mod expression;
+pub mod identity;
+pub mod lock;
+pub mod process;
+pub mod random;
+pub mod relcache;
+pub mod rows;
+pub mod sequence;
+pub mod shmem;
+mod symbols;
+pub mod transaction;
+pub mod tree;
+pub mod trigger;
+pub mod user;
+pub mod wait;

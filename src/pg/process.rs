@@ -1,0 +1,169 @@
+//! Background worker processes: registering, starting up, being told to stop.
+
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime};
+use pgrx::{IntoDatum, pg_sys};
+use std::ffi::CString;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+const LIBRARY: &str = "pg_herald";
+
+/// Registers the launcher with the postmaster; only while the library is preloaded.
+pub fn register_launcher(name: &str, main: &str) {
+    BackgroundWorkerBuilder::new(name)
+        .set_type(name)
+        .set_library(LIBRARY)
+        .set_function(main)
+        .enable_spi_access()
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(Some(Duration::from_secs(5)))
+        .load();
+}
+
+/// Starts the worker of one database. Returns false when `max_worker_processes` leaves no room.
+pub fn start_worker(name: &str, process_type: &str, main: &str, database: pg_sys::Oid) -> bool {
+    BackgroundWorkerBuilder::new(name)
+        .set_type(process_type)
+        .set_library(LIBRARY)
+        .set_function(main)
+        .enable_spi_access()
+        .set_argument((database.to_u32() as i32).into_datum())
+        .set_restart_time(None)
+        .load_dynamic()
+        .is_ok()
+}
+
+/// The handlers of a worker: SIGTERM asks it to stop, SIGHUP to read its configuration again; both wake it.
+/// Then lets signals in.
+///
+/// `in_quiet` runs before that, with every signal blocked: the place to spawn threads, which inherit the mask.
+pub fn take_signals_after<R>(in_quiet: impl FnOnce() -> R) -> R {
+    // SAFETY: a background worker starts with its signals blocked; the handlers are PostgreSQL's own.
+    unsafe {
+        pg_sys::pqsignal(
+            libc::SIGTERM,
+            Some(super::symbols::SignalHandlerForShutdownRequest),
+        );
+        pg_sys::pqsignal(
+            libc::SIGHUP,
+            Some(super::symbols::SignalHandlerForConfigReload),
+        );
+    }
+    let result = with_all_signals_blocked(in_quiet);
+    // SAFETY: as above.
+    unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
+    result
+}
+
+/// Runs `body` with every signal blocked that may be, so that threads which it spawns never run a handler.
+fn with_all_signals_blocked<R>(body: impl FnOnce() -> R) -> R {
+    // SAFETY: plain libc calls on a local mask; the synchronous signals stay deliverable, as a fault must not hang.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        for fault in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGABRT,
+            libc::SIGTRAP,
+            libc::SIGSYS,
+        ] {
+            libc::sigdelset(&mut all, fault);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let result = body();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        result
+    }
+}
+
+/// Connects this worker to the database that it was started for, as the superuser that owns the cluster.
+pub fn connect(database: pg_sys::Oid) {
+    // SAFETY: called once, first thing in a worker's main function.
+    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0) }
+}
+
+/// Connects the launcher to no database: it sees the shared catalogs only.
+pub fn connect_to_shared_catalogs() {
+    BackgroundWorker::connect_worker_to_spi(None, None);
+}
+
+/// Whether the process was asked to stop.
+pub fn stop_requested() -> bool {
+    // SAFETY: a flag that the signal handler sets; a volatile read of a plain integer.
+    unsafe { std::ptr::read_volatile(&raw const pg_sys::ShutdownRequestPending) != 0 }
+}
+
+/// Reads the configuration files again if SIGHUP asked for it. Returns whether it did.
+pub fn reload_configuration_if_asked() -> bool {
+    // SAFETY: main thread, outside a transaction; the flag is set by the signal handler.
+    unsafe {
+        let pending = std::ptr::read_volatile(&raw const pg_sys::ConfigReloadPending) != 0;
+        if pending {
+            pg_sys::ConfigReloadPending = 0;
+            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+        }
+        pending
+    }
+}
+
+/// Lets PostgreSQL handle what it has pending: cancellation, catalog invalidation, the barriers that DROP DATABASE waits for.
+pub fn check_for_interrupts() {
+    pgrx::check_for_interrupts!();
+}
+
+/// What `pg_stat_activity` shows of this process.
+pub fn report_activity(text: &str) {
+    let text = CString::new(text.replace('\0', " ")).expect("NULs were replaced");
+    // SAFETY: main thread of a connected process; the text is copied.
+    unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, text.as_ptr()) }
+}
+
+/// Leaves the process; the postmaster starts it again after its restart time, unless the server is stopping.
+pub fn exit_to_be_restarted() -> ! {
+    // SAFETY: main thread, outside a transaction.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
+/// A counter in the kernel through which any thread wakes the main thread; a clone of it for the other side.
+#[derive(Debug)]
+pub struct EventFd(OwnedFd);
+
+impl EventFd {
+    pub fn new() -> std::io::Result<Self> {
+        // SAFETY: the call returns a new descriptor or -1; ownership goes to OwnedFd.
+        unsafe {
+            let fd = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+            if fd < 0 {
+                Err(std::io::Error::last_os_error())
+            } else {
+                Ok(Self(OwnedFd::from_raw_fd(fd)))
+            }
+        }
+    }
+
+    pub fn try_clone(&self) -> std::io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// Wakes the waiting side. Callable from any thread.
+    pub fn signal(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: writes 8 bytes from a local; a full counter (EAGAIN) is as good as a signal.
+        let _ = unsafe { libc::write(self.raw(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Takes the signals so far, so that the next wait sees only later ones.
+    pub fn drain(&self) {
+        let mut count = [0u8; 8];
+        // SAFETY: reads at most 8 bytes into a local; EAGAIN means that there was nothing.
+        let _ = unsafe { libc::read(self.raw(), count.as_mut_ptr().cast(), count.len()) };
+    }
+
+    pub(super) fn raw(&self) -> i32 {
+        use std::os::fd::AsRawFd;
+        self.0.as_fd().as_raw_fd()
+    }
+}

@@ -1,0 +1,17 @@
+//! Reading a sequence without a snapshot.
+
+use pgrx::pg_sys;
+
+/// The last number that any session drew, committed or not; 0 when none was drawn yet.
+///
+/// It takes no snapshot, so that it can be called before a transaction takes its first one.
+pub fn last_value(sequence: pg_sys::Oid) -> i64 {
+    // SAFETY: pg_sequence_last_value takes one oid; the caller is in a transaction and the sequence exists.
+    let last = unsafe {
+        pgrx::direct_function_call::<i64>(
+            pg_sys::pg_sequence_last_value,
+            &[Some(pg_sys::Datum::from(sequence))],
+        )
+    };
+    last.unwrap_or(0)
+}

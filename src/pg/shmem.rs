@@ -1,0 +1,220 @@
+//! Shared memory: which database has a worker, how to wake it, and the mailbox of `ping()`.
+//!
+//! Only atomics: a backend touches this while its transaction commits, where nothing may fail or wait.
+
+use pgrx::prelude::*;
+use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+
+/// How many databases of one cluster can have a worker.
+pub const DATABASES: usize = 256;
+
+static REGISTRY: PgAtomic<Registry> = unsafe_registry();
+static PRELOADED: AtomicBool = AtomicBool::new(false);
+
+const fn unsafe_registry() -> PgAtomic<Registry> {
+    // SAFETY: the name is ours alone.
+    unsafe { PgAtomic::new(c"pg_herald registry") }
+}
+
+/// What all processes of the cluster share.
+pub struct Registry {
+    launcher_latch: AtomicU64,
+    entries: [Entry; DATABASES],
+}
+
+/// One database with a worker, or with one that is wanted.
+#[derive(Default)]
+pub struct Entry {
+    database: AtomicU32,
+    wanted: AtomicBool,
+    pid: AtomicU32,
+    latch: AtomicU64,
+    awake: AtomicBool,
+    /// Why the worker could not be started, as `StartFailure`.
+    failure: AtomicU32,
+}
+
+// SAFETY: nothing but atomics, which are valid between processes; no pointer is followed except to a latch in
+// shared memory that is mapped at the same address everywhere (`set_latch`).
+unsafe impl PGRXSharedMemory for Registry {}
+
+impl Registry {
+    fn new() -> Self {
+        Self {
+            launcher_latch: AtomicU64::new(0),
+            entries: std::array::from_fn(|_| Entry::default()),
+        }
+    }
+}
+
+/// Asks for the shared memory; called once, while the library is preloaded.
+#[allow(unexpected_cfgs)]
+pub fn request() {
+    pg_shmem_init!(REGISTRY = Registry::new());
+    PRELOADED.store(true, SeqCst);
+}
+
+/// The shared registry, or `None` where the library was not preloaded.
+pub fn registry() -> Option<&'static Registry> {
+    PRELOADED.load(SeqCst).then(|| REGISTRY.get())
+}
+
+impl Registry {
+    /// The entry of `database`, made if there is none. `None` when all are taken.
+    pub fn entry(&self, database: pg_sys::Oid) -> Option<&Entry> {
+        let oid = database.to_u32();
+        self.find(database).or_else(|| {
+            self.entries.iter().find(|entry| {
+                entry
+                    .database
+                    .compare_exchange(0, oid, SeqCst, SeqCst)
+                    .is_ok_and(|_| true)
+                    || entry.database.load(SeqCst) == oid
+            })
+        })
+    }
+
+    /// The entry of `database`, if there is one.
+    pub fn find(&self, database: pg_sys::Oid) -> Option<&Entry> {
+        let oid = database.to_u32();
+        self.entries
+            .iter()
+            .find(|entry| entry.database.load(SeqCst) == oid)
+    }
+
+    /// The entries in use.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.database.load(SeqCst) != 0)
+    }
+
+    /// Says that this process is the launcher.
+    pub fn register_launcher(&self) {
+        self.launcher_latch.store(my_latch(), SeqCst);
+    }
+
+    /// Makes the launcher look at the registry.
+    pub fn wake_launcher(&self) {
+        set_latch(self.launcher_latch.load(SeqCst));
+    }
+}
+
+impl Entry {
+    pub fn database(&self) -> pg_sys::Oid {
+        pg_sys::Oid::from(self.database.load(SeqCst))
+    }
+
+    /// Whether the database should have a worker.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(SeqCst)
+    }
+
+    /// Says whether the database should have a worker, and wakes the one that should stop.
+    pub fn want(&self, wanted: bool) {
+        self.wanted.store(wanted, SeqCst);
+        set_latch(self.latch.load(SeqCst));
+    }
+
+    /// Gives the entry back: its database is gone.
+    pub fn release(&self) {
+        self.wanted.store(false, SeqCst);
+        self.pid.store(0, SeqCst);
+        self.latch.store(0, SeqCst);
+        self.database.store(0, SeqCst);
+    }
+
+    /// The process id of the running worker.
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.pid.load(SeqCst)).filter(|pid| *pid != 0)
+    }
+
+    /// Says that this process is the database's worker; taken back when the process ends, in whatever way.
+    pub fn register_worker(&'static self) {
+        self.latch.store(my_latch(), SeqCst);
+        self.pid.store(std::process::id(), SeqCst);
+        self.failure.store(0, SeqCst);
+        // SAFETY: the callback gets the address of an entry in shared memory, which outlives the process.
+        unsafe {
+            pg_sys::before_shmem_exit(
+                Some(forget_worker),
+                pg_sys::Datum::from(std::ptr::from_ref(self) as usize),
+            );
+        }
+    }
+
+    /// Notes that no worker could be started because all `max_worker_processes` are taken.
+    pub fn note_no_slot(&self, no_slot: bool) {
+        self.failure.store(u32::from(no_slot), SeqCst);
+    }
+
+    /// Whether the last try to start the worker found no free process slot.
+    pub fn found_no_slot(&self) -> bool {
+        self.failure.load(SeqCst) != 0
+    }
+
+    /// Wakes the worker unless it is awake already. Cheap, and safe in a commit.
+    pub fn wake(&self) {
+        if !self.awake.swap(true, SeqCst) {
+            set_latch(self.latch.load(SeqCst));
+        }
+    }
+
+    /// Says that the worker looks at its work from here on: the next [`wake`](Self::wake) sets its latch again.
+    /// Called before the look, so that a wake-up in between is never lost.
+    pub fn look(&self) {
+        self.awake.store(false, SeqCst);
+    }
+}
+
+unsafe extern "C-unwind" fn forget_worker(_code: i32, entry: pg_sys::Datum) {
+    // SAFETY: the address was taken from a `&'static Entry` in `register_worker`.
+    let entry = unsafe { &*(entry.value() as *const Entry) };
+    entry.latch.store(0, SeqCst);
+    entry.pid.store(0, SeqCst);
+    if let Some(registry) = registry() {
+        registry.wake_launcher();
+    }
+}
+
+fn my_latch() -> u64 {
+    // SAFETY: after InitProcess, MyLatch points to this process's latch in shared memory.
+    unsafe { pg_sys::MyLatch as u64 }
+}
+
+fn set_latch(address: u64) {
+    if address != 0 {
+        // SAFETY: the address is of a latch in the array of process slots, which is mapped at the same place in
+        // every process and never freed. If its process is gone, a stranger wakes up once for nothing.
+        unsafe { pg_sys::SetLatch(address as *mut pg_sys::Latch) }
+    }
+}
+
+/// Calls `committed` after each commit of this session for which [`on_commit`] was called, when all can see it.
+pub fn on_commit(action: fn()) {
+    use std::cell::Cell;
+    thread_local! {
+        static ACTION: Cell<Option<fn()>> = const { Cell::new(None) };
+        static REGISTERED: Cell<bool> = const { Cell::new(false) };
+    }
+    unsafe extern "C-unwind" fn ended(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
+        let ends = matches!(
+            event,
+            pg_sys::XactEvent::XACT_EVENT_COMMIT
+                | pg_sys::XactEvent::XACT_EVENT_ABORT
+                | pg_sys::XactEvent::XACT_EVENT_PREPARE
+        );
+        if ends
+            && let Some(action) = ACTION.take()
+            && event == pg_sys::XactEvent::XACT_EVENT_COMMIT
+        {
+            action();
+        }
+    }
+    if !REGISTERED.replace(true) {
+        // SAFETY: registered once for each process.
+        unsafe { pg_sys::RegisterXactCallback(Some(ended), std::ptr::null_mut()) }
+    }
+    ACTION.set(Some(action));
+}

@@ -1,0 +1,213 @@
+//! Transactions of the background worker: begun, committed or rolled back here, never left open.
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::CaughtError;
+use std::ffi::CString;
+use std::panic::AssertUnwindSafe;
+
+/// What a failed transaction leaves: enough to log it and to decide whether to try again.
+#[derive(Debug, Clone)]
+pub struct TransactionError {
+    /// The five characters of the SQLSTATE.
+    pub sqlstate: String,
+    /// The primary message, and the detail where there is one.
+    pub message: String,
+}
+
+impl TransactionError {
+    /// Whether PostgreSQL refused a value (SQLSTATE classes 22, 23 and 54): trying again cannot help.
+    pub fn is_about_a_value(&self) -> bool {
+        ["22", "23", "54"]
+            .iter()
+            .any(|class| self.sqlstate.starts_with(class))
+    }
+}
+
+impl std::fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.message, self.sqlstate)
+    }
+}
+
+/// How durable a commit has to be before it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The commit record may follow later: losing it costs duplicates, never events.
+    Relaxed,
+    /// The commit record, and with it every commit that this transaction saw, is on disk. It never waits for a standby.
+    Flushed,
+}
+
+/// Runs `body` in a transaction of its own, in the isolation level READ COMMITTED.
+///
+/// An ERROR or a panic inside rolls the transaction back and becomes an `Err`; the worker goes on.
+/// `body` must not wait for anything but PostgreSQL, and must not send.
+pub fn transaction<R>(
+    durability: Durability,
+    body: impl FnOnce() -> R,
+) -> Result<R, TransactionError> {
+    run_transaction(durability, pg_sys::XACT_READ_COMMITTED, || (), |()| body())
+}
+
+/// Runs `body` in a transaction of its own, in the isolation level REPEATABLE READ: all its statements see one
+/// snapshot. `before_snapshot` runs inside it too, before that snapshot is taken.
+///
+/// It is [`Durability::Relaxed`] unless `body` calls [`flush_at_commit`].
+pub fn snapshot_transaction<P, R>(
+    before_snapshot: impl FnOnce() -> P,
+    body: impl FnOnce(P) -> R,
+) -> Result<R, TransactionError> {
+    run_transaction(
+        Durability::Relaxed,
+        pg_sys::XACT_REPEATABLE_READ,
+        before_snapshot,
+        body,
+    )
+}
+
+/// Makes the commit of the current transaction [`Durability::Flushed`].
+pub fn flush_at_commit() {
+    set_durability(Durability::Flushed);
+}
+
+fn run_transaction<P, R>(
+    durability: Durability,
+    isolation: u32,
+    before_snapshot: impl FnOnce() -> P,
+    body: impl FnOnce(P) -> R,
+) -> Result<R, TransactionError> {
+    let run = move || {
+        begin(durability, isolation);
+        let seen = before_snapshot();
+        take_snapshot();
+        let result = body(seen);
+        commit();
+        Ok(result)
+    };
+    recover(run, || {
+        // SAFETY: called on the main thread after the error was caught and its state flushed; AbortCurrentTransaction
+        // is valid in every transaction state, also when StartTransactionCommand itself failed.
+        unsafe { pg_sys::AbortCurrentTransaction() }
+    })
+}
+
+/// Runs `body` in a subtransaction that is rolled back when it fails.
+pub fn subtransaction<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
+    // SAFETY: main thread, inside a transaction. Memory context and resource owner are saved as PL/pgSQL does
+    // and restored on both ways out, because the subtransaction's own ones are gone by then.
+    let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
+    // SAFETY: as above; there is an open transaction.
+    unsafe {
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+    }
+    let run = move || {
+        let result = body();
+        // SAFETY: closes the subtransaction that was begun above, and restores what the caller had.
+        unsafe {
+            pg_sys::ReleaseCurrentSubTransaction();
+            pg_sys::CurrentMemoryContext = context;
+            pg_sys::CurrentResourceOwner = owner;
+        }
+        Ok(result)
+    };
+    recover(run, move || {
+        // SAFETY: as above, for the way out through an error.
+        unsafe {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+            pg_sys::CurrentMemoryContext = context;
+            pg_sys::CurrentResourceOwner = owner;
+        }
+    })
+}
+
+/// Runs `run`; after an ERROR or a panic, rolls back. By then the error's own state is flushed.
+fn recover<R>(
+    run: impl FnOnce() -> Result<R, TransactionError>,
+    roll_back: impl FnOnce(),
+) -> Result<R, TransactionError> {
+    let result = pgrx::PgTryBuilder::new(AssertUnwindSafe(run))
+        .catch_others(|error| Err(TransactionError::from(&error)))
+        .catch_rust_panic(|error| Err(TransactionError::from(&error)))
+        .execute();
+    if result.is_err() {
+        roll_back();
+    }
+    result
+}
+
+impl From<&CaughtError> for TransactionError {
+    fn from(error: &CaughtError) -> Self {
+        let report = match error {
+            CaughtError::PostgresError(report)
+            | CaughtError::ErrorReport(report)
+            | CaughtError::RustPanic {
+                ereport: report, ..
+            } => report,
+        };
+        let message = match report.detail() {
+            Some(detail) => format!("{}: {detail}", report.message()),
+            None => report.message().to_owned(),
+        };
+        Self {
+            sqlstate: sqlstate_text(report.sql_error_code() as i32),
+            message,
+        }
+    }
+}
+
+fn set_durability(durability: Durability) {
+    let value = match durability {
+        Durability::Relaxed => "off",
+        Durability::Flushed => "local",
+    };
+    set("synchronous_commit", value);
+}
+
+fn begin(durability: Durability, isolation: u32) {
+    set_durability(durability);
+    // SAFETY: main thread of a connected background worker, outside any transaction.
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::XactIsoLevel = isolation as i32;
+    }
+}
+
+fn take_snapshot() {
+    // SAFETY: inside the transaction that `begin` started; `commit` pops it, an abort does so itself.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) }
+}
+
+fn commit() {
+    // SAFETY: pairs with `begin` and `take_snapshot`, on the path without an error.
+    unsafe {
+        pg_sys::PopActiveSnapshot();
+        pg_sys::CommitTransactionCommand();
+        // Without this the statistics of the worker's own tables stay at 0 and autovacuum never looks at them.
+        pg_sys::pgstat_report_stat(false);
+    }
+}
+
+/// Sets a configuration parameter for the rest of this process.
+pub fn set(name: &str, value: &str) {
+    let name =
+        CString::new(name).expect("a parameter's name is written in this crate and has no NUL");
+    let value =
+        CString::new(value).expect("a parameter's value is written in this crate and has no NUL");
+    // SAFETY: both strings live over the call, which copies them.
+    unsafe {
+        pg_sys::SetConfigOption(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+        );
+    }
+}
+
+fn sqlstate_text(code: i32) -> String {
+    (0..5)
+        .map(|digit| char::from(((code >> (6 * digit)) & 0x3f) as u8 + b'0'))
+        .collect()
+}

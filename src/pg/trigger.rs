@@ -1,0 +1,65 @@
+//! What a statement trigger is told: the operation, the table, and the rows before and after.
+
+use super::rows::Rows;
+use pgrx::{PgTrigger, pg_sys};
+
+/// What the statement did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Insert,
+    Update,
+    Delete,
+    Truncate,
+}
+
+impl Operation {
+    /// The word in the data of an event and in `operations`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Truncate => "truncate",
+        }
+    }
+
+    /// The last part of the default event type.
+    pub fn past_tense(self) -> &'static str {
+        match self {
+            Self::Insert => "inserted",
+            Self::Update => "updated",
+            Self::Delete => "deleted",
+            Self::Truncate => "truncated",
+        }
+    }
+}
+
+/// The operation that fired the trigger.
+pub fn operation(trigger: &PgTrigger<'_>) -> Operation {
+    match trigger.op() {
+        Ok(pgrx::PgTriggerOperation::Insert) => Operation::Insert,
+        Ok(pgrx::PgTriggerOperation::Update) => Operation::Update,
+        Ok(pgrx::PgTriggerOperation::Delete) => Operation::Delete,
+        _ => Operation::Truncate,
+    }
+}
+
+/// The rows before and after the statement, where the trigger declares them.
+pub fn transition_rows<'a>(trigger: &PgTrigger<'a>) -> (Option<Rows<'a>>, Option<Rows<'a>>) {
+    let data = trigger.trigger_data();
+    // SAFETY: PostgreSQL passes tuplestores that live as long as the call of the trigger, in the row format of
+    // tg_relation, and null where the trigger declares no such transition table.
+    unsafe {
+        let descriptor = (*data.tg_relation).rd_att;
+        (
+            Rows::of(data.tg_oldtable, descriptor),
+            Rows::of(data.tg_newtable, descriptor),
+        )
+    }
+}
+
+/// The oid of the table whose trigger fired.
+pub fn relation(trigger: &PgTrigger<'_>) -> pg_sys::Oid {
+    // SAFETY: tg_relation is open during the call.
+    unsafe { (*trigger.trigger_data().tg_relation).rd_id }
+}

@@ -1,0 +1,77 @@
+//! Statements of `sql/queries`, prepared once for each session and kept.
+
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::PgOid;
+use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// A statement by its text. The types of its parameters are those of the first call's arguments.
+#[derive(Debug)]
+pub struct Prepared {
+    text: &'static str,
+    writes: bool,
+}
+
+thread_local! {
+    // Keyed by the address of the text, of which there is one for each statement.
+    static PLANS: RefCell<HashMap<usize, &'static OwnedPreparedStatement>> = RefCell::new(HashMap::new());
+}
+
+impl Prepared {
+    /// A statement that only reads: it takes no transaction id.
+    pub const fn read(text: &'static str) -> Self {
+        Self {
+            text,
+            writes: false,
+        }
+    }
+
+    /// A statement that writes.
+    pub const fn write(text: &'static str) -> Self {
+        Self { text, writes: true }
+    }
+
+    /// Runs it. A failure is raised as an ERROR.
+    pub fn run<'c>(
+        &self,
+        client: &mut SpiClient<'c>,
+        arguments: Vec<DatumWithOid<'_>>,
+    ) -> SpiTupleTable<'c> {
+        let plan = self.plan(client, &arguments);
+        let result = if self.writes {
+            client.update(plan, None, &arguments)
+        } else {
+            client.select(plan, None, &arguments)
+        };
+        result.unwrap_or_else(|error| pgrx::error!("pg_herald: {error}: {}", self.text))
+    }
+
+    fn plan(
+        &self,
+        client: &SpiClient<'_>,
+        arguments: &[DatumWithOid<'_>],
+    ) -> &'static OwnedPreparedStatement {
+        let address = self.text.as_ptr() as usize;
+        if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&address).copied()) {
+            return plan;
+        }
+        let types: Vec<PgOid> = arguments
+            .iter()
+            .map(|argument| PgOid::from(argument.oid()))
+            .collect();
+        let plan = if self.writes {
+            client.prepare_mut(self.text, &types)
+        } else {
+            client.prepare(self.text, &types)
+        };
+        let plan = plan
+            .unwrap_or_else(|error| pgrx::error!("pg_herald: {error}: {}", self.text))
+            .keep();
+        // A plan lives as long as the session: there is one for each statement text, and freeing it at the end of
+        // the process would reach into memory that PostgreSQL has already given up.
+        let plan: &'static OwnedPreparedStatement = Box::leak(Box::new(plan));
+        PLANS.with_borrow_mut(|plans| plans.insert(address, plan));
+        plan
+    }
+}

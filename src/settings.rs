@@ -1,0 +1,231 @@
+//! The settings: PostgreSQL's configuration parameters `herald.*`, read into plain values once a round.
+
+use herald_core::url_policy::UrlPolicy;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::{CStr, CString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
+static CAPTURE: GucSetting<bool> = GucSetting::<bool>::new(true);
+static SOURCE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static ALLOW_HTTP: GucSetting<bool> = GucSetting::<bool>::new(false);
+static ALLOW_NETWORKS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ALLOW_PORTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SENDER_THREADS: GucSetting<i32> = GucSetting::<i32>::new(64);
+static RETENTION: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 60 * 60);
+static CA_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static POLL_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static DISPATCH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"window"));
+static INSTANCE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ON_TIMELINE_CHANGE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"continue"));
+static TRACEPARENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+
+/// What the worker goes by, taken over at its start and at each reload of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub enabled: bool,
+    pub sender_threads: usize,
+    pub retention: Duration,
+    pub poll_interval: Duration,
+    pub ca_file: Option<PathBuf>,
+    pub always_pending: bool,
+    pub instance: Option<String>,
+    pub pause_on_timeline_change: bool,
+    pub url_policy: UrlPolicy,
+}
+
+impl Settings {
+    /// Reads the parameters; an error names the one that is not valid.
+    pub fn read() -> Result<Self, String> {
+        Ok(Self {
+            enabled: ENABLED.get(),
+            sender_threads: SENDER_THREADS.get() as usize,
+            retention: Duration::from_secs(RETENTION.get() as u64),
+            poll_interval: Duration::from_millis(POLL_INTERVAL.get() as u64),
+            ca_file: text(&CA_FILE).map(PathBuf::from),
+            always_pending: choice("herald.dispatch", &DISPATCH, ["window", "queue"])? == "queue",
+            instance: text(&INSTANCE),
+            pause_on_timeline_change: choice(
+                "herald.on_timeline_change",
+                &ON_TIMELINE_CHANGE,
+                ["continue", "pause"],
+            )? == "pause",
+            url_policy: url_policy()?,
+        })
+    }
+}
+
+/// Which addresses may be delivered to.
+pub fn url_policy() -> Result<UrlPolicy, String> {
+    UrlPolicy::parse(
+        ALLOW_HTTP.get(),
+        &text(&ALLOW_NETWORKS).unwrap_or_default(),
+        &text(&ALLOW_PORTS).unwrap_or_default(),
+    )
+    .map_err(|error| error.message())
+}
+
+/// Whether changes of watched tables are captured in this session.
+pub fn capture_is_on() -> bool {
+    CAPTURE.get()
+}
+
+/// The CloudEvents source of captured events, where it is set.
+pub fn source() -> Option<String> {
+    text(&SOURCE)
+}
+
+/// The trace and the actor that this session's events carry.
+pub fn trace_context() -> (Option<String>, Option<String>) {
+    (text(&TRACEPARENT), text(&ACTOR))
+}
+
+fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    setting
+        .get()
+        .map(|value| value.to_string_lossy().into_owned())
+        .filter(|value| !value.is_empty())
+}
+
+fn choice(
+    name: &str,
+    setting: &GucSetting<Option<CString>>,
+    allowed: [&'static str; 2],
+) -> Result<&'static str, String> {
+    let value = text(setting).unwrap_or_else(|| allowed[0].to_owned());
+    allowed
+        .into_iter()
+        .find(|one| *one == value)
+        .ok_or_else(|| {
+            format!(
+                "{name} is '{value}', it has to be '{}' or '{}'",
+                allowed[0], allowed[1]
+            )
+        })
+}
+
+/// Defines the parameters; called once when the library is loaded.
+pub fn define() {
+    let flags = GucFlags::default();
+    let boolean = |name: &'static CStr, short: &'static CStr, setting, context| {
+        GucRegistry::define_bool_guc(name, short, c"", setting, context, flags);
+    };
+    let string = |name: &'static CStr, short: &'static CStr, setting, context, flags| {
+        GucRegistry::define_string_guc(name, short, c"", setting, context, flags);
+    };
+    boolean(
+        c"herald.enabled",
+        c"Sends events. Off: capture goes on, nothing is sent.",
+        &ENABLED,
+        GucContext::Suset,
+    );
+    boolean(
+        c"herald.capture",
+        c"Captures changes of watched tables in this session.",
+        &CAPTURE,
+        GucContext::Suset,
+    );
+    boolean(
+        c"herald.allow_http",
+        c"Accepts http:// URLs beside https://.",
+        &ALLOW_HTTP,
+        GucContext::Suset,
+    );
+    string(
+        c"herald.source",
+        c"CloudEvents source of this database's events; empty: /<database>.",
+        &SOURCE,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.allow_networks",
+        c"Networks that may be delivered to although they are not public, as CIDR, separated by commas.",
+        &ALLOW_NETWORKS,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.allow_ports",
+        c"Ports that may be delivered to beside 443 (and 80 with herald.allow_http), separated by commas.",
+        &ALLOW_PORTS,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.ca_file",
+        c"PEM file of certificate authorities to trust beside the system's.",
+        &CA_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    string(
+        c"herald.dispatch",
+        c"How events reach the lanes: window, or queue (everything through herald.pending).",
+        &DISPATCH,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.instance",
+        c"When set, nothing is sent unless it equals cluster_name.",
+        &INSTANCE,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.on_timeline_change",
+        c"What the worker does after a promotion: continue or pause.",
+        &ON_TIMELINE_CHANGE,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.traceparent",
+        c"W3C trace context that this session's events carry.",
+        &TRACEPARENT,
+        GucContext::Userset,
+        flags,
+    );
+    string(
+        c"herald.actor",
+        c"Who acts in this session, as its events carry it.",
+        &ACTOR,
+        GucContext::Userset,
+        flags,
+    );
+    GucRegistry::define_int_guc(
+        c"herald.sender_threads",
+        c"Requests that may be under way at once.",
+        c"",
+        &SENDER_THREADS,
+        1,
+        1024,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_int_guc(
+        c"herald.retention",
+        c"How long events and attempts are kept.",
+        c"",
+        &RETENTION,
+        10,
+        10 * 365 * 24 * 60 * 60,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"herald.poll_interval",
+        c"How often the worker looks for work without being woken.",
+        c"",
+        &POLL_INTERVAL,
+        10,
+        60_000,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
+    crate::pg::identity::reserve_prefix();
+}

@@ -1,0 +1,20 @@
+//! Waking the worker when a transaction that wrote events commits.
+//!
+//! A lost wake-up costs latency only: the worker also looks every `herald.poll_interval`. `COMMIT PREPARED`
+//! never wakes it, as the session that prepared is gone by then.
+
+use crate::pg::{identity, shmem};
+
+/// Wakes this database's worker when the current transaction commits; does nothing if it rolls back.
+pub fn at_commit() {
+    if shmem::registry().is_some() {
+        shmem::on_commit(now);
+    }
+}
+
+fn now() {
+    if let Some(entry) = shmem::registry().and_then(|registry| registry.find(identity::database()))
+    {
+        entry.wake();
+    }
+}
