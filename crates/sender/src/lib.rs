@@ -1,1 +1,48 @@
-//! herald-sender
+//! Sends prepared requests over HTTP and hands back their outcomes; the last step before `record`.
+//!
+//! ```text
+//! dispatch --Sender::send--> [work channel] --> send thread: Prepare::prepare, then one HTTP exchange
+//! dispatch <--Sender::outcomes-- [outcome channel] <-- Attempted { work, outcome } + a coalesced wake-up
+//! ```
+//!
+//! - [`sender`]: the interface: start, send, outcomes, close, shut down
+//! - [`settings`]: what the pool is started with, and [`AgentKey`], which separates connections
+//! - `thread`: the loop of a send thread; a panic becomes an outcome
+//! - `attempt`: one request, from prepared to outcome: deadlines, the response, the retry on a stale connection
+//! - `agents`: one ureq agent for each (tenant, TLS profile), so that nobody uses another's connections
+//! - `resolver`: names to addresses for ureq, and the one place where the network policy is enforced
+//! - `dns`: look-up threads, queue and cache
+//! - `connector`, `transport`, `socket`: connections, with and without TLS, under ureq's HTTP
+//! - `pool`: idle connections
+//! - `tls`: trusted certificates and client certificates
+//! - `failure`: what went wrong, as a class and in words for a DBA
+//! - `wake`: how a batch of outcomes costs one wake-up
+//!
+//! The crate sees neither PostgreSQL nor subscriptions. It never follows a redirect, never uses a proxy from the
+//! environment, never dials an address that the policy denies, never reads a body without a cap, and spawns no
+//! thread after [`Sender::start`]. A failed request is an [`Outcome`](herald_core::outcome::Outcome), not an error.
+
+#![forbid(unsafe_code)]
+
+mod agents;
+mod attempt;
+mod connector;
+mod dns;
+mod error;
+mod failure;
+mod pool;
+mod resolver;
+pub mod sender;
+pub mod settings;
+mod socket;
+mod thread;
+mod tls;
+mod transport;
+mod wake;
+
+pub use dns::Lookup;
+pub use error::Error;
+pub use sender::{Attempted, Leftover, Outcomes, Prepare, Sender};
+pub use settings::{AgentKey, Settings};
+pub use tls::TlsProfile;
+pub use wake::Waker;

@@ -1,0 +1,166 @@
+//! One ureq agent for each [`AgentKey`], made when it is first needed and dropped when it is idle.
+//!
+//! An agent is what carries a key down to `connector`, where connections are kept apart, and what can interrupt the
+//! requests that it runs. So one in use always stays in the map.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ureq::Agent;
+use ureq::config::Config;
+
+use crate::connector::Dialer;
+use crate::failure::Failure;
+use crate::pool::{MAX_IDLE_AGE, Pool};
+use crate::resolver::PolicedResolver;
+use crate::settings::AgentKey;
+use crate::tls::Trust;
+
+/// Beyond so many, the idle one that was used longest ago is dropped.
+const MAX_AGENTS: usize = 1024;
+const MAX_RESPONSE_HEADER: usize = 16 * 1024;
+
+/// The agents of all tenants.
+#[derive(Debug)]
+pub(crate) struct Agents {
+    config: Config,
+    trust: Trust,
+    resolver: PolicedResolver,
+    source_address: Option<IpAddr>,
+    pool: Arc<Pool>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    agents: HashMap<AgentKey, Entry>,
+    /// After this no agent is made: the sender is going away.
+    is_interrupted: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    agent: Arc<Agent>,
+    used_at: Instant,
+}
+
+impl Entry {
+    /// Somebody beside the map holds it.
+    fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.agent) > 1
+    }
+}
+
+impl Agents {
+    pub(crate) fn new(
+        threads: usize,
+        trust: Trust,
+        resolver: PolicedResolver,
+        source_address: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            config: config(),
+            trust,
+            resolver,
+            source_address,
+            pool: Arc::new(Pool::new(threads)),
+            held: Mutex::default(),
+        }
+    }
+
+    /// How many certificate authorities are trusted server-wide.
+    pub(crate) fn trusted_authorities(&self) -> usize {
+        self.trust.count()
+    }
+
+    /// The agent for a request with this key.
+    pub(crate) fn agent(&self, key: &AgentKey, now: Instant) -> Result<Arc<Agent>, Failure> {
+        let mut held = self.lock();
+        if let Some(entry) = held.agents.get_mut(key) {
+            entry.used_at = now;
+            return Ok(Arc::clone(&entry.agent));
+        }
+        if held.is_interrupted {
+            return Err(Failure::internal("the sender is shutting down"));
+        }
+        let dialer = Dialer {
+            key: Arc::new(key.clone()),
+            pool: Arc::clone(&self.pool),
+            tls: self.trust.config(key.tls.as_deref())?,
+            source_address: self.source_address,
+        };
+        let agent = Agent::with_parts(self.config.clone(), dialer, self.resolver.clone());
+        let agent = Arc::new(agent);
+        make_room(&mut held.agents);
+        let entry = Entry {
+            agent: Arc::clone(&agent),
+            used_at: now,
+        };
+        held.agents.insert(key.clone(), entry);
+        Ok(agent)
+    }
+
+    /// Drops an agent whose state cannot be trusted any more, because a thread panicked in the middle of it.
+    pub(crate) fn forget(&self, key: &AgentKey) {
+        self.lock().agents.remove(key);
+    }
+
+    /// Drops what is idle for too long, connections and agents. Says whether any are left.
+    pub(crate) fn sweep(&self, now: Instant) -> bool {
+        let mut held = self.lock();
+        held.agents.retain(|_, entry| {
+            entry.is_in_use() || now.saturating_duration_since(entry.used_at) < MAX_IDLE_AGE
+        });
+        let is_any_agent_left = !held.agents.is_empty();
+        drop(held);
+        self.pool.sweep(now) || is_any_agent_left
+    }
+
+    /// Closes all connections, those in use as well: whoever blocks on one gets an error at once.
+    pub(crate) fn interrupt(&self) {
+        let mut held = self.lock();
+        held.is_interrupted = true;
+        for (_, entry) in held.agents.drain() {
+            Agent::clone(&entry.agent).shutdown();
+        }
+        drop(held);
+        self.pool.close();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The threads bound the agents in use, so there is always an idle one once the map holds more than them.
+fn make_room(agents: &mut HashMap<AgentKey, Entry>) {
+    if agents.len() < MAX_AGENTS {
+        return;
+    }
+    let oldest = agents
+        .iter()
+        .filter(|(_, entry)| !entry.is_in_use())
+        .min_by_key(|(_, entry)| entry.used_at)
+        .map(|(key, _)| key.clone());
+    if let Some(key) = oldest {
+        agents.remove(&key);
+    }
+}
+
+/// ureq's defaults would follow redirects, obey proxy variables of the server's environment, and turn statuses into
+/// errors. Its pool is kept empty, `pool` does better. Timeouts are set for each request, in `attempt`.
+fn config() -> Config {
+    Agent::config_builder()
+        .proxy(None)
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .max_idle_connections(0)
+        .max_response_header_size(MAX_RESPONSE_HEADER)
+        .accept("*/*")
+        .accept_encoding("identity")
+        .user_agent("")
+        .timeout_await_100(None)
+        .build()
+}

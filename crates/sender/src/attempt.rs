@@ -1,0 +1,129 @@
+//! One request, from prepared to outcome.
+//!
+//! All timeouts come from the request's own: it bounds everything from the look-up to the last byte that is read.
+//! The body of the response is read to the cap and, when little is left, to its end so that the connection can be
+//! used again; what is longer is never read, the connection is closed instead. A body that breaks off or trickles
+//! changes nothing once the status is known.
+//!
+//! A connection that had served before and is closed before a byte of the answer comes was most likely closed while
+//! idle. The request then goes out once more, at once, on a fresh connection and within the same timeout. The
+//! receiver may in rare cases see it twice; it has the same `webhook-id`, like after any lost response.
+
+use std::io::{ErrorKind, Read};
+use std::time::{Duration, Instant};
+
+use herald_core::outcome::{Outcome, sanitise};
+use herald_core::request::HttpRequest;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Request, Response};
+use ureq::{Agent, Body};
+
+use crate::agents::Agents;
+use crate::failure::Failure;
+use crate::settings::AgentKey;
+
+const MAX_RESOLVE_TIME: Duration = Duration::from_secs(3);
+const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);
+const MAX_BODY_TIME: Duration = Duration::from_secs(5);
+/// So much beyond the cap is read and thrown away to keep the connection.
+const MAX_DISCARDED: u64 = 32 * 1024;
+/// A Retry-After longer than any date is noise.
+const MAX_RETRY_AFTER: usize = 64;
+
+/// Sends the request and waits for the outcome. `started` is when the attempt began.
+pub(crate) fn send(
+    agents: &Agents,
+    key: &AgentKey,
+    request: &HttpRequest,
+    started: Instant,
+    response_cap: usize,
+) -> Outcome {
+    let exchanged = agents
+        .agent(key, started)
+        .and_then(|agent| exchange(&agent, request, started));
+    match exchanged {
+        Ok(response) => answered(response, started, response_cap),
+        Err(failure) => Outcome::failed(failure.class, failure.words, started.elapsed()),
+    }
+}
+
+fn exchange(
+    agent: &Agent,
+    request: &HttpRequest,
+    started: Instant,
+) -> Result<Response<Body>, Failure> {
+    let left = |time: Duration| time.saturating_sub(started.elapsed());
+    let first = exchange_once(agent, request, left(request.timeout), false);
+    match first {
+        Err(failure) if failure.is_stale && !left(request.timeout).is_zero() => {
+            exchange_once(agent, request, left(request.timeout), true)
+        }
+        other => other,
+    }
+}
+
+fn exchange_once(
+    agent: &Agent,
+    request: &HttpRequest,
+    time: Duration,
+    is_fresh_connection_wanted: bool,
+) -> Result<Response<Body>, Failure> {
+    let mut outgoing = Request::new(request.body.as_slice());
+    *outgoing.method_mut() = request.method.clone();
+    *outgoing.uri_mut() = request.url.clone();
+    *outgoing.headers_mut() = request.headers.iter().cloned().collect::<HeaderMap>();
+    let mut configured = agent
+        .configure_request(outgoing)
+        .timeout_global(Some(time))
+        .timeout_resolve(Some(time.min(MAX_RESOLVE_TIME)))
+        .timeout_connect(Some(time.min(MAX_CONNECT_TIME)))
+        .timeout_recv_body(Some(time.min(MAX_BODY_TIME)));
+    if is_fresh_connection_wanted {
+        configured = configured.max_idle_age(Duration::ZERO);
+    }
+    agent
+        .run(configured.build())
+        .map_err(|error| Failure::from_ureq(error, request.timeout))
+}
+
+fn answered(response: Response<Body>, started: Instant, response_cap: usize) -> Outcome {
+    let (head, body) = response.into_parts();
+    let retry_after = head
+        .headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|value| value.len() <= MAX_RETRY_AFTER)
+        .map(str::to_owned);
+    let excerpt = read_excerpt(body, response_cap);
+    let text = sanitise(&excerpt, response_cap);
+    Outcome::answered(head.status.as_u16(), started.elapsed(), retry_after, text)
+}
+
+fn read_excerpt(mut body: Body, cap: usize) -> Vec<u8> {
+    let length = body.content_length();
+    let mut excerpt = Vec::new();
+    let cap = u64::try_from(cap).unwrap_or(u64::MAX);
+    let mut reader = body.as_reader();
+    if reader.by_ref().take(cap).read_to_end(&mut excerpt).is_err() {
+        return excerpt;
+    }
+    let is_worth_finishing =
+        length.is_none_or(|length| length <= cap.saturating_add(MAX_DISCARDED));
+    if is_worth_finishing {
+        discard(reader);
+    }
+    excerpt
+}
+
+/// Reads at most `MAX_DISCARDED`, and one byte more to meet the end, by which ureq returns the connection.
+fn discard(reader: impl Read) {
+    let mut reader = reader.take(MAX_DISCARDED + 1);
+    let mut buffer = [0; 4096];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return,
+            Err(error) if error.kind() != ErrorKind::Interrupted => return,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Names to addresses for ureq, and the one place where the network policy is enforced.
+//!
+//! ureq asks before each request, also when a pooled connection will serve it, and dials only what comes back from
+//! here. Every answer is judged each time, from the cache or not, so a name that changes its addresses gains nothing.
+//! One denied address refuses the whole answer: a name with public and private addresses is a sign of an attack.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use herald_core::outcome::ErrorClass;
+use herald_core::url_policy::UrlPolicy;
+use http::Uri;
+use http::uri::Scheme;
+use ureq::config::Config;
+use ureq::unversioned::resolver::{ArrayVec, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use crate::dns::{Dns, LookupError};
+use crate::failure::Failure;
+
+/// What ureq takes at most.
+const MAX_ADDRESSES: usize = 16;
+
+/// The resolver of all agents; a clone shares the cache.
+#[derive(Clone)]
+pub(crate) struct PolicedResolver {
+    dns: Arc<Dns>,
+    url_policy: Arc<UrlPolicy>,
+}
+
+impl PolicedResolver {
+    pub(crate) fn new(dns: Arc<Dns>, url_policy: UrlPolicy) -> Self {
+        Self {
+            dns,
+            url_policy: Arc::new(url_policy),
+        }
+    }
+
+    fn addresses(&self, uri: &Uri, deadline: Instant) -> Result<ResolvedSocketAddrs, Failure> {
+        let port = self.port(uri)?;
+        let host = bare_host(uri);
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return self.admit(&[ip], port, host);
+        }
+        match self.dns.addresses(host, deadline) {
+            Ok(addresses) => self.admit(&addresses, port, host),
+            Err(LookupError::NoSuchHost) => Err(Failure::dns(format_args!("no such host {host}"))),
+            Err(LookupError::Failed(reason)) => {
+                Err(Failure::dns(format_args!("{reason} for {host}")))
+            }
+            Err(LookupError::TimedOut) => {
+                Err(Failure::dns(format_args!("no answer for {host} in time")))
+            }
+            Err(LookupError::Busy) => Err(Failure::dns(format_args!(
+                "too many look-ups are waiting to ask for {host}"
+            ))),
+        }
+    }
+
+    fn port(&self, uri: &Uri) -> Result<u16, Failure> {
+        let is_http = uri.scheme() == Some(&Scheme::HTTP);
+        if is_http && !self.url_policy.allow_http {
+            let words = "blocked: http is not allowed (herald.allow_http is off)";
+            return Err(Failure::new(ErrorClass::Blocked, words));
+        }
+        Ok(uri.port_u16().unwrap_or(if is_http { 80 } else { 443 }))
+    }
+
+    fn admit(&self, ips: &[IpAddr], port: u16, host: &str) -> Result<ResolvedSocketAddrs, Failure> {
+        let mut admitted: ResolvedSocketAddrs =
+            ArrayVec::from_fn(|_| SocketAddr::from(([0; 4], 0)));
+        for ip in ips {
+            let address = SocketAddr::new(*ip, port);
+            if let Err(reason) = self.url_policy.check_address(address) {
+                return Err(self.blocked(address, reason, host));
+            }
+            // More addresses than ureq takes are checked all the same; the first ones serve.
+            if admitted.len() < MAX_ADDRESSES {
+                admitted.push(address);
+            }
+        }
+        Ok(admitted)
+    }
+
+    fn blocked(&self, address: SocketAddr, reason: &str, host: &str) -> Failure {
+        let ip = address.ip();
+        let is_the_port = self.url_policy.check_ip(ip).is_ok();
+        let (subject, setting) = if is_the_port {
+            (address.port().to_string(), "herald.allow_ports")
+        } else {
+            (ip.to_string(), "herald.allow_networks")
+        };
+        let through = if host.parse::<IpAddr>().is_ok() || is_the_port {
+            String::new()
+        } else {
+            format!(", which {host} leads to,")
+        };
+        let words = format!("blocked: {subject}{through} is {reason} ({setting})");
+        Failure::new(ErrorClass::Blocked, words)
+    }
+}
+
+impl Resolver for PolicedResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let now = Instant::now();
+        let deadline = now.checked_add(*timeout.after).unwrap_or(now);
+        Ok(self.addresses(uri, deadline)?)
+    }
+}
+
+/// The host without the brackets of an IPv6 literal.
+pub(crate) fn bare_host(uri: &Uri) -> &str {
+    let host = uri.host().unwrap_or_default();
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
+}
+
+impl fmt::Debug for PolicedResolver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PolicedResolver")
+            .field("url_policy", &self.url_policy)
+            .finish_non_exhaustive()
+    }
+}

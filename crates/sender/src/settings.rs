@@ -1,0 +1,88 @@
+//! What the pool is started with, and what keeps connections apart.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald_core::url_policy::UrlPolicy;
+
+use crate::dns::{self, Lookup};
+use crate::tls::TlsProfile;
+
+/// Fixed for the life of a [`Sender`](crate::Sender); a change needs a new one.
+#[derive(Clone)]
+pub struct Settings {
+    /// Send threads, which is also the number of requests that run at the same time.
+    pub threads: usize,
+    /// Works that may be accepted beyond the running ones, so that no thread waits for the caller's next turn.
+    pub queue: usize,
+    /// Look-up threads. So many hanging name servers are survived before other new names wait.
+    pub dns_threads: usize,
+    /// An answer of a name server serves this long; a failure for two seconds at most.
+    pub dns_ttl: Duration,
+    /// Where requests may go. Enforced on the addresses that are dialled.
+    pub url_policy: UrlPolicy,
+    /// Certificate authorities that are trusted beside the system's, as a PEM file.
+    pub ca_file: Option<PathBuf>,
+    /// The local address that connections come from.
+    pub source_address: Option<IpAddr>,
+    /// So many bytes of a response are kept, at most.
+    pub response_cap: usize,
+    /// How names become addresses; `None` for the system's way. The result is subject to `url_policy` in any case.
+    pub lookup: Option<Lookup>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            threads: 64,
+            queue: 64,
+            dns_threads: 4,
+            dns_ttl: Duration::from_secs(30),
+            url_policy: UrlPolicy::default(),
+            ca_file: None,
+            source_address: None,
+            response_cap: 8 * 1024,
+            lookup: None,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn lookup_or_system(&self) -> Lookup {
+        self.lookup
+            .clone()
+            .unwrap_or_else(|| Arc::new(dns::system_lookup))
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("threads", &self.threads)
+            .field("queue", &self.queue)
+            .field("dns_threads", &self.dns_threads)
+            .field("dns_ttl", &self.dns_ttl)
+            .field("url_policy", &self.url_policy)
+            .field("ca_file", &self.ca_file)
+            .field("source_address", &self.source_address)
+            .field("response_cap", &self.response_cap)
+            .field("lookup", &self.lookup.as_ref().map(|_| "custom"))
+            .finish()
+    }
+}
+
+/// Requests share connections when, and only when, their keys are equal.
+///
+/// The tenant is part of it so that no tenant's request can arrive over a connection that another tenant opened, and
+/// the TLS profile so that no request is sent with another's client certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct AgentKey {
+    /// The subscription's tenant.
+    pub tenant: Option<Arc<str>>,
+    /// Its own certificates; `None` for the server-wide settings.
+    pub tls: Option<Arc<TlsProfile>>,
+}

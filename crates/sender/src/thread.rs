@@ -1,0 +1,96 @@
+//! The loop of a send thread: take a work, prepare it, send it, hand back the outcome.
+//!
+//! Whatever happens in between, the work comes back: a panic is caught and becomes an outcome of class `internal`,
+//! and the thread goes on with the next work. The thread ends when the channel is closed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use herald_core::outcome::{ErrorClass, Outcome};
+
+use crate::agents::Agents;
+use crate::attempt;
+use crate::pool::MAX_IDLE_AGE;
+use crate::sender::{Attempted, Prepare};
+use crate::wake::Wake;
+
+/// What all send threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) agents: Agents,
+    pub(crate) wake: Wake,
+    pub(crate) response_cap: usize,
+}
+
+/// Runs until `works` is closed and empty.
+pub(crate) fn send_until_closed<P: Prepare>(
+    shared: &Arc<Shared>,
+    works: &Receiver<P>,
+    outcomes: &Sender<Attempted<P>>,
+) {
+    let mut may_sweep = false;
+    loop {
+        // After a work, wake up once more when all connections have passed their age. Idle threads sleep for good.
+        let received = if may_sweep {
+            works.recv_timeout(MAX_IDLE_AGE)
+        } else {
+            works.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        match received {
+            Ok(work) => {
+                // Fails only when the sender was dropped: then nobody is left to record it.
+                if outcomes.send(attempt_caught(shared, work)).is_ok() {
+                    shared.wake.announce();
+                }
+                may_sweep = true;
+            }
+            Err(RecvTimeoutError::Timeout) => may_sweep = shared.agents.sweep(Instant::now()),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn attempt_caught<P: Prepare>(shared: &Shared, mut work: P) -> Attempted<P> {
+    let started = Instant::now();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let started_at_unix_micros = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
+    // The work may be left half-changed by a panic. It is handed back for its identity only.
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        attempt(shared, &mut work, started, started_at_unix_micros)
+    }));
+    let outcome = caught.unwrap_or_else(|panic| {
+        // Best effort: a key that panics as well must not end the thread.
+        if let Ok(key) = catch_unwind(AssertUnwindSafe(|| work.agent())) {
+            shared.agents.forget(&key);
+        }
+        let reason = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no reason given");
+        let words = format!("internal: the sender panicked: {reason}");
+        Outcome::failed(ErrorClass::Internal, words, started.elapsed())
+    });
+    Attempted {
+        work,
+        outcome,
+        started_at_unix_micros,
+    }
+}
+
+fn attempt<P: Prepare>(
+    shared: &Shared,
+    work: &mut P,
+    started: Instant,
+    started_at_unix_micros: i64,
+) -> Outcome {
+    let key = work.agent();
+    match work.prepare(started_at_unix_micros / 1_000_000) {
+        Ok(request) => attempt::send(&shared.agents, &key, &request, started, shared.response_cap),
+        Err(outcome) => outcome,
+    }
+}

@@ -1,0 +1,167 @@
+//! Who is trusted, and who we say we are: certificates in, configurations of rustls out.
+//!
+//! TLS 1.2 and 1.3 with ring. The system's store and the CA file are read once, at start; all tenants share the one
+//! configuration made of them. A server's certificate is always verified, there is no switch against it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::Error;
+use crate::failure::Failure;
+
+/// A subscription's own certificates, in PEM. Equal profiles share connections.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct TlsProfile {
+    /// Certificate authorities that are trusted beside the server-wide ones.
+    pub ca_certificates: String,
+    /// The client certificate with its chain, and its private key.
+    pub client_certificate: Option<(String, String)>,
+}
+
+/// The private key stays out of every log.
+impl fmt::Debug for TlsProfile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TlsProfile")
+            .field("has_ca_certificates", &!self.ca_certificates.is_empty())
+            .field("has_client_certificate", &self.client_certificate.is_some())
+            .finish()
+    }
+}
+
+/// What the server trusts, and the configuration made of it.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    roots: RootCertStore,
+    config: Arc<ClientConfig>,
+}
+
+impl Trust {
+    /// Reads the system's store and `ca_file`. A system without certificates is no error: it may only use http.
+    pub(crate) fn load(ca_file: Option<&Path>) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = ca_file {
+            add_ca_file(&mut roots, path)?;
+        }
+        let config = config_builder(roots.clone())
+            .map_err(Error::Tls)?
+            .with_no_client_auth();
+        Ok(Self {
+            roots,
+            config: Arc::new(config),
+        })
+    }
+
+    /// How many certificate authorities are trusted server-wide.
+    pub(crate) fn count(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// The configuration for a profile. A bad one is a failure of the request that wants it.
+    pub(crate) fn config(
+        &self,
+        profile: Option<&TlsProfile>,
+    ) -> Result<Arc<ClientConfig>, Failure> {
+        let Some(profile) = profile else {
+            return Ok(Arc::clone(&self.config));
+        };
+        let mut roots = self.roots.clone();
+        for certificate in certificates(profile.ca_certificates.as_bytes(), "CA certificate")? {
+            roots.add(certificate).map_err(|error| {
+                Failure::tls(format_args!("the CA certificate is not usable: {error}"))
+            })?;
+        }
+        let builder = config_builder(roots).map_err(Failure::internal)?;
+        let config = match &profile.client_certificate {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain = certificates(chain.as_bytes(), "client certificate")?;
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| {
+                    Failure::tls("the client certificate's private key is not readable")
+                })?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    Failure::tls(format_args!(
+                        "the client certificate is not usable: {error}"
+                    ))
+                })?
+            }
+        };
+        Ok(Arc::new(config))
+    }
+}
+
+fn config_builder(
+    roots: RootCertStore,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, rustls::Error> {
+    Ok(
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots),
+    )
+}
+
+fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), Error> {
+    let unreadable = |reason: String| Error::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let pem = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unreadable(error.to_string()))?;
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err(Error::NoCertificate {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| Failure::tls(format_args!("the {what} is not readable")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_file_that_is_missing_or_empty_is_an_error() {
+        let missing = Trust::load(Some(Path::new("/does/not/exist.pem")));
+        assert!(matches!(missing, Err(Error::CaFile { .. })));
+        let empty = Trust::load(Some(Path::new("/dev/null")));
+        assert!(matches!(empty, Err(Error::NoCertificate { .. })));
+    }
+
+    #[test]
+    fn a_profile_with_a_broken_certificate_is_a_failure_in_words() {
+        let trust = Trust::load(None).expect("the system's store can be read");
+        let profile = TlsProfile {
+            client_certificate: Some(("nonsense".into(), "nonsense".into())),
+            ..TlsProfile::default()
+        };
+        let failure = trust
+            .config(Some(&profile))
+            .expect_err("nonsense is no certificate");
+        assert!(failure.words.starts_with("TLS: the client certificate"));
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_private_key() {
+        let profile = TlsProfile {
+            client_certificate: Some(("chain".into(), "very-secret".into())),
+            ..TlsProfile::default()
+        };
+        assert!(!format!("{profile:?}").contains("very-secret"));
+    }
+}
