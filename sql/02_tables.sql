@@ -1,5 +1,13 @@
 -- Who gets what (subscriptions and their secrets), what is unfinished (pending) and what was given up (dead letters).
 
+create function herald._origin() returns bigint
+    language c stable
+    as 'MODULE_PATHNAME', 'origin_wrapper';
+
+create function herald._want_worker_at_commit() returns void
+    language c
+    as 'MODULE_PATHNAME', 'want_worker_at_commit_wrapper';
+
 create sequence herald.subscription_id_seq as bigint;
 
 -- The rows behind the view herald.subscription. A row outlives its subscription (removed_at), so that
@@ -84,6 +92,8 @@ create table herald.dead_letter (
     attempt_log jsonb not null default '[]',
     reason text not null check (reason in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired',
                                            'unsubscribed', 'discarded', 'poison')),
+    -- What whoever discarded it said.
+    note text,
     attempts integer not null,
     created_at timestamptz not null,
     last_attempt_at timestamptz,

@@ -5,10 +5,11 @@ use crate::launcher;
 use crate::log::append::{self, Common, NewEvent};
 use crate::pg::{identity, shmem};
 use crate::settings;
-use herald_core::globs::Glob;
+use herald_core::globs::{Glob, TypeGlobs};
 use herald_core::options::SubscriptionOptions;
 use herald_core::signature::Secret;
 use herald_core::suggest;
+use herald_core::url_policy::UrlPolicy;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -226,6 +227,48 @@ fn want_worker_at_commit() {
             want_worker(true);
         });
     }
+}
+
+/// Whether an event type is matched by one of the globs.
+#[pg_extern(sql = false)]
+fn matches(types: Vec<Option<String>>, event_type: &str) -> Result<bool, ErrorReport> {
+    let types: Vec<String> = types.into_iter().flatten().collect();
+    TypeGlobs::parse(&types).map(|globs| globs.matches(event_type)).map_err(invalid)
+}
+
+/// Which rule keeps an event from a subscription; null when none does.
+#[pg_extern(sql = false)]
+fn why_not(
+    types: Vec<Option<String>>,
+    tenant: Option<String>,
+    event_type: &str,
+    event_tenant: Option<&str>,
+) -> Result<Option<String>, ErrorReport> {
+    let options = SubscriptionOptions {
+        types: types.into_iter().flatten().collect(),
+        tenant,
+        ..SubscriptionOptions::new("any", "https://example.com/")
+    };
+    let subscription = options.compile(&UrlPolicy::default()).map_err(invalid)?;
+    Ok(herald_core::matcher::why_not(&subscription, event_type, event_tenant))
+}
+
+/// Raises an error unless the text is a signing secret.
+#[pg_extern(sql = false)]
+fn check_secret(secret: &str) -> Result<(), ErrorReport> {
+    Secret::parse(secret).map(drop).map_err(invalid)
+}
+
+/// The version that this library was built as.
+#[pg_extern(sql = false)]
+fn library_version() -> &'static str {
+    crate::VERSION
+}
+
+/// The timeline of the write-ahead log.
+#[pg_extern(sql = false)]
+fn timeline() -> i32 {
+    identity::timeline()
 }
 
 fn invalid(error: herald_core::error::Error) -> ErrorReport {

@@ -26,7 +26,7 @@ struct Starts {
 
 /// The main function of the launcher.
 pub fn run() {
-    process::take_signals_after(|| ());
+    process::take_signals();
     process::connect_to_shared_catalogs();
     let Some(registry) = shmem::registry() else {
         return;

@@ -15,12 +15,15 @@
 mod api;
 mod capture;
 mod compile;
+mod ddl;
 mod dispatch;
 mod launcher;
 mod log;
 #[allow(unsafe_code)]
 mod pg;
+mod ping;
 mod prepared;
+mod preview;
 mod record;
 mod settings;
 mod wake;
@@ -51,7 +54,14 @@ extension_sql_file!(
     name = "05_delivery",
     requires = ["04_subscribe"]
 );
-extension_sql_file!("../sql/09_privileges.sql", name = "09_privileges", finalize);
+extension_sql_file!("../sql/06_repair.sql", name = "06_repair", requires = ["05_delivery"]);
+extension_sql_file!("../sql/07_insight.sql", name = "07_insight", requires = ["06_repair"]);
+extension_sql_file!("../sql/08_worker.sql", name = "08_worker", requires = ["07_insight"]);
+extension_sql_file!("../sql/09_house.sql", name = "09_house", requires = ["08_worker"]);
+extension_sql_file!("../sql/10_privileges.sql", name = "10_privileges", finalize);
+
+/// The version of this library; it has to be that of the extension in the database.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Called once when the library is loaded: by the postmaster at its start, or by a session that uses it first.
 #[pg_guard]
@@ -63,7 +73,9 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     if pg::identity::is_preloading() {
         pg::shmem::request();
+        pg::mailbox::request();
         launcher::register();
+        ddl::watch_commands();
     }
 }
 

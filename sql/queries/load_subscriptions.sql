@@ -11,6 +11,8 @@ select
           where x.subscription_id = s.id and x.kind = 'signing'
           and (x.expires_at is null or x.expires_at > pg_catalog.clock_timestamp())
           order by x.expires_at is not null, x.created_at desc) as secrets,
+    (select (extract(epoch from min(x.expires_at)) * 1000000)::bigint from herald.secret x
+     where x.subscription_id = s.id and x.expires_at > pg_catalog.clock_timestamp()) as secret_ends_micros,
     array(select x.name from herald.secret x where x.subscription_id = s.id and x.kind = 'header' order by x.name) as header_names,
     array(select x.value from herald.secret x where x.subscription_id = s.id and x.kind = 'header' order by x.name) as header_values
 from herald._subscription s

@@ -4,10 +4,13 @@
 //! No SQL text, no HTTP and no policy is in here: the log, the record, the sender and the core have them.
 
 mod claim;
+mod hold;
+mod house;
 mod lanes;
+mod pings;
 mod reader;
 mod settle;
-mod subscriptions;
+pub mod subscriptions;
 mod windows;
 pub mod work;
 
@@ -21,6 +24,7 @@ use herald_sender::Sender;
 use lanes::Lanes;
 use pgrx::pg_sys;
 use reader::Reader;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use subscriptions::Subscriptions;
@@ -40,6 +44,7 @@ const FAILURES_IN_A_ROW: u32 = 10;
 
 /// The main function of the worker of `database`.
 pub fn run(database: pg_sys::Oid) {
+    process::take_signals();
     process::connect(database);
     prepare_session();
     let start = transaction::transaction(transaction::Durability::Relaxed, || {
@@ -57,6 +62,9 @@ pub fn run(database: pg_sys::Oid) {
     }
     if let Some(entry) = shmem::registry().and_then(|registry| registry.entry(database)) {
         entry.register_worker();
+    }
+    if !hold::wait_until_free() {
+        return;
     }
     match Worker::start(event_seq) {
         Ok(mut worker) => worker.work(),
@@ -98,6 +106,9 @@ struct Worker {
     batch_since: Option<Instant>,
     ring: Ring,
     next_token: u64,
+    /// Test requests under way, and the mail that asked for each.
+    pings: HashMap<u64, u64>,
+    house_due: Instant,
     bytes_in_memory: usize,
     due_looked_at: Option<Instant>,
     failures: u32,
@@ -111,7 +122,7 @@ impl Worker {
         let waker = outcomes_ready
             .try_clone()
             .map_err(|error| error.to_string())?;
-        let sender = process::take_signals_after(|| {
+        let sender = process::with_all_signals_blocked(|| {
             Sender::start(
                 herald_sender::Settings {
                     threads: Threads::pool_size(settings.sender_threads),
@@ -138,6 +149,8 @@ impl Worker {
             batch_since: None,
             ring,
             next_token: 0,
+            pings: HashMap::new(),
+            house_due: Instant::now(),
             bytes_in_memory: 0,
             due_looked_at: None,
             failures: 0,
@@ -190,8 +203,10 @@ impl Worker {
             false
         };
         self.claim_due(now)?;
+        self.send_pings();
         self.dispatch(now);
         self.record_if_due()?;
+        self.keep_house()?;
         Ok(outcomes == OUTCOMES_A_TURN || read)
     }
 
@@ -210,9 +225,14 @@ impl Worker {
                 waiting.push(id);
                 continue;
             }
-            let Some(delivery) = entry.lane.take_ready(now) else {
+            let Some(mut delivery) = entry.lane.take_ready(now) else {
                 continue;
             };
+            // What waited goes by the options of now: a new URL, a new secret.
+            if let Some(one) = self.subscriptions.by_id(id) {
+                delivery.subscription = Arc::clone(&one.config);
+                delivery.agent = one.agent.clone();
+            }
             let token = delivery.token;
             match self.sender.send(delivery) {
                 Ok(()) => self.threads.start(token, id, is_proven, now),
@@ -263,7 +283,10 @@ impl Worker {
     /// How long there is certainly nothing to do, unless woken.
     fn pause(&mut self) -> Duration {
         let now = now_micros();
-        let mut pause = self.settings.poll_interval;
+        let mut pause = self
+            .settings
+            .poll_interval
+            .min(self.house_due.saturating_duration_since(Instant::now()));
         if !self.batch.is_empty() || self.windows.len() > 0 {
             pause = pause.min(RECORD_AFTER);
         }

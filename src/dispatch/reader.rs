@@ -13,6 +13,8 @@ use crate::pg::transaction::{
     Durability, TransactionError, flush_at_commit, snapshot_transaction, transaction,
 };
 use crate::prepared::Prepared;
+use crate::record::{End, Record};
+use herald_core::retry::DeadReason;
 use herald_core::snapshot::Snapshot;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 use pgrx::{Spi, pg_sys};
@@ -111,7 +113,7 @@ impl Reader {
         let Some(look) = read::look(client, &subscriptions.snapshot) else {
             pgrx::error!("pg_herald: the log could not be looked at");
         };
-        let reloaded = (look.subscriptions_changed || !subscriptions.is_loaded())
+        let reloaded = (look.subscriptions_changed || subscriptions.is_outdated(worker.now))
             .then(|| Subscriptions::load(client, look.snapshot.clone(), worker.url_policy));
         let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
         let window = if look_now {
@@ -282,7 +284,7 @@ impl Worker {
             }
         };
         if let Some(subscriptions) = slice.subscriptions {
-            self.take_over(subscriptions, now)?;
+            self.take_over(subscriptions);
         }
         if slice.pending_changed {
             self.due_looked_at = None;
@@ -347,16 +349,14 @@ impl Worker {
         }
     }
 
-    /// Goes by new subscriptions from here on. What is in the lanes keeps the options that it was matched with.
-    fn take_over(
-        &mut self,
-        subscriptions: Subscriptions,
-        now: i64,
-    ) -> Result<(), TransactionError> {
+    /// Goes by new subscriptions from here on. What is left of those that are no more is buried.
+    fn take_over(&mut self, subscriptions: Subscriptions) {
         self.subscriptions = subscriptions;
-        let left: Vec<Claimed> = Lanes::configure(&mut self.lanes, &self.subscriptions);
-        left.into_iter().for_each(|work| self.spill(work, now));
-        Ok(())
+        for work in Lanes::configure(&mut self.lanes, &self.subscriptions) {
+            let end = End::Dead(DeadReason::Unsubscribed);
+            self.settle(Record { work, attempt: None, end });
+        }
+        self.house_due = std::time::Instant::now();
     }
 
     fn forget_config_changes(&mut self) -> Result<(), TransactionError> {

@@ -28,6 +28,9 @@ impl Worker {
         let now = now_micros();
         let id = work.subscription.id;
         self.threads.finish(work.token, id);
+        if work.origin == Origin::Ping {
+            return self.answer_ping(work.token, &outcome);
+        }
         work.attempts += 1;
         let policy = &work.subscription.retry;
         let decision = decide(
@@ -39,8 +42,10 @@ impl Worker {
             fastrand::f64(),
         );
         self.tell_lane(id, &outcome, now);
+        let is_gone = self.subscriptions.by_id(id).is_none();
         let end = match decision {
             Decision::Delivered => End::Delivered,
+            Decision::Retry { .. } if is_gone => End::Dead(DeadReason::Unsubscribed),
             Decision::Retry {
                 at_micros,
                 next_step,
@@ -116,6 +121,7 @@ impl Worker {
                     },
                 });
             }
+            Origin::Ping => {}
         }
     }
 
@@ -142,7 +148,7 @@ impl Worker {
                 Origin::Pending => {
                     entry.claimed.remove(&work.event.seq);
                 }
-                Origin::Window(_) => {}
+                Origin::Window(_) | Origin::Ping => {}
             }
         }
     }

@@ -34,6 +34,8 @@ pub struct Subscriptions {
     pub snapshot: Snapshot,
     /// The largest data that any of them takes.
     pub largest: i32,
+    /// When the first of their secrets ends.
+    outdated_at: i64,
 }
 
 impl Subscriptions {
@@ -45,11 +47,13 @@ impl Subscriptions {
             matcher: Matcher::default(),
             snapshot: Snapshot::before_everything(),
             largest: 0,
+            outdated_at: i64::MIN,
         }
     }
 
-    pub fn is_loaded(&self) -> bool {
-        self.snapshot != Snapshot::before_everything()
+    /// Whether they have to be loaded although nothing changed them: they never were, or a secret's grace is over.
+    pub fn is_outdated(&self, now_micros: i64) -> bool {
+        self.outdated_at <= now_micros
     }
 
     /// Reads them in the caller's transaction, whose snapshot is `snapshot`.
@@ -57,8 +61,12 @@ impl Subscriptions {
         static STATEMENT: Prepared =
             Prepared::read(include_str!("../../sql/queries/load_subscriptions.sql"));
         let mut rows = STATEMENT.run(client, vec![]);
+        let mut outdated_at = i64::MAX;
         let mut loaded = Vec::with_capacity(rows.len());
         while rows.next().is_some() {
+            if let Ok(Some(end)) = rows.get_by_name::<i64, _>("secret_ends_micros") {
+                outdated_at = outdated_at.min(end);
+            }
             match Self::read(&rows, policy) {
                 Ok(Some(one)) => loaded.push(one),
                 Ok(None) => pgrx::warning!("pg_herald: a subscription could not be read"),
@@ -84,6 +92,7 @@ impl Subscriptions {
             matcher,
             snapshot,
             largest: i32::try_from(largest).unwrap_or(i32::MAX),
+            outdated_at,
         }
     }
 

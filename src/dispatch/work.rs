@@ -15,6 +15,8 @@ pub enum Origin {
     Window(i64),
     /// In a row of `herald.pending`.
     Pending,
+    /// Nowhere: a test request, whose answer goes into a mailbox.
+    Ping,
 }
 
 /// A delivery that waits in a lane or is being sent.

@@ -38,3 +38,11 @@ fn scan() -> Vec<pg_sys::Oid> {
     }
     found
 }
+
+/// The oid of the database of this name.
+pub fn by_name(name: &str) -> Option<pg_sys::Oid> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: a NUL-terminated string; inside a transaction.
+    let oid = unsafe { pg_sys::get_database_oid(name.as_ptr(), true) };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}

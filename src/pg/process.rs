@@ -33,30 +33,19 @@ pub fn start_worker(name: &str, process_type: &str, main: &str, database: pg_sys
         .is_ok()
 }
 
-/// The handlers of a worker: SIGTERM asks it to stop, SIGHUP to read its configuration again; both wake it.
-/// Then lets signals in.
-///
-/// `in_quiet` runs before that, with every signal blocked: the place to spawn threads, which inherit the mask.
-pub fn take_signals_after<R>(in_quiet: impl FnOnce() -> R) -> R {
+/// Installs the handlers of a worker and lets signals in: SIGTERM asks it to stop, SIGHUP to read its configuration
+/// again; both wake it.
+pub fn take_signals() {
     // SAFETY: a background worker starts with its signals blocked; the handlers are PostgreSQL's own.
     unsafe {
-        pg_sys::pqsignal(
-            libc::SIGTERM,
-            Some(super::symbols::SignalHandlerForShutdownRequest),
-        );
-        pg_sys::pqsignal(
-            libc::SIGHUP,
-            Some(super::symbols::SignalHandlerForConfigReload),
-        );
+        pg_sys::pqsignal(libc::SIGTERM, Some(super::symbols::SignalHandlerForShutdownRequest));
+        pg_sys::pqsignal(libc::SIGHUP, Some(super::symbols::SignalHandlerForConfigReload));
+        pg_sys::BackgroundWorkerUnblockSignals();
     }
-    let result = with_all_signals_blocked(in_quiet);
-    // SAFETY: as above.
-    unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
-    result
 }
 
 /// Runs `body` with every signal blocked that may be, so that threads which it spawns never run a handler.
-fn with_all_signals_blocked<R>(body: impl FnOnce() -> R) -> R {
+pub fn with_all_signals_blocked<R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: plain libc calls on a local mask; the synchronous signals stay deliverable, as a fault must not hang.
     unsafe {
         let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());

@@ -4,6 +4,7 @@
 
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// How many databases of one cluster can have a worker.
@@ -191,30 +192,39 @@ fn set_latch(address: u64) {
     }
 }
 
-/// Calls `committed` after each commit of this session for which [`on_commit`] was called, when all can see it.
+/// Calls `action` when the current transaction has committed and all can see it; not when it rolls back.
 pub fn on_commit(action: fn()) {
-    use std::cell::Cell;
-    thread_local! {
-        static ACTION: Cell<Option<fn()>> = const { Cell::new(None) };
-        static REGISTERED: Cell<bool> = const { Cell::new(false) };
-    }
-    unsafe extern "C-unwind" fn ended(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
-        let ends = matches!(
-            event,
-            pg_sys::XactEvent::XACT_EVENT_COMMIT
-                | pg_sys::XactEvent::XACT_EVENT_ABORT
-                | pg_sys::XactEvent::XACT_EVENT_PREPARE
-        );
-        if ends
-            && let Some(action) = ACTION.take()
-            && event == pg_sys::XactEvent::XACT_EVENT_COMMIT
-        {
-            action();
-        }
-    }
-    if !REGISTERED.replace(true) {
+    ON_COMMIT.set(Some(action));
+    follow_transactions();
+}
+
+/// Calls `action` when the current transaction is over, in whatever way.
+pub fn at_transaction_end(action: fn()) {
+    AT_END.set(Some(action));
+    follow_transactions();
+}
+
+thread_local! {
+    static ON_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
+    static AT_END: Cell<Option<fn()>> = const { Cell::new(None) };
+    static FOLLOWING: Cell<bool> = const { Cell::new(false) };
+}
+
+fn follow_transactions() {
+    if !FOLLOWING.replace(true) {
         // SAFETY: registered once for each process.
-        unsafe { pg_sys::RegisterXactCallback(Some(ended), std::ptr::null_mut()) }
+        unsafe { pg_sys::RegisterXactCallback(Some(transaction_ended), std::ptr::null_mut()) }
     }
-    ACTION.set(Some(action));
+}
+
+// SAFETY (as a C callback): the actions only touch atomics and latches; they raise no ERROR and do not panic.
+unsafe extern "C-unwind" fn transaction_ended(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
+    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+    if !matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
+        return;
+    }
+    let on_commit = ON_COMMIT.take().filter(|_| event == XACT_EVENT_COMMIT);
+    for action in [on_commit, AT_END.take()].into_iter().flatten() {
+        action();
+    }
 }

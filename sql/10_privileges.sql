@@ -1,13 +1,5 @@
 -- Nothing for PUBLIC, and the first entry of the log.
 
-create function herald._origin() returns bigint
-    language c stable
-    as 'MODULE_PATHNAME', 'origin_wrapper';
-
-create function herald._want_worker_at_commit() returns void
-    language c
-    as 'MODULE_PATHNAME', 'want_worker_at_commit_wrapper';
-
 do $$
 begin
     if current_setting('server_encoding') <> 'UTF8' then

@@ -1,0 +1,190 @@
+-- The worker's life.
+
+create function herald._want_worker(wanted boolean) returns boolean
+    language c volatile
+    as 'MODULE_PATHNAME', 'want_worker_wrapper';
+
+-- Starts the worker of this database, if it does not run.
+create function herald.start_worker() returns text
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not herald._is_preloaded() then
+        raise warning using
+            message = 'the worker runs until the server restarts, and looks for work only every herald.poll_interval',
+            detail = 'pg_herald is not in shared_preload_libraries.',
+            hint = 'Add pg_herald to shared_preload_libraries in postgresql.conf and restart the server.';
+    end if;
+    if not herald._want_worker(true) then
+        raise exception using errcode = 'insufficient_resources', message = 'the worker cannot be started',
+            detail = 'No background worker slot is free.',
+            hint = format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'));
+    end if;
+    return 'starting';
+end
+$$;
+
+-- Stops the worker of this database. Events are captured and kept until it is started again.
+create function herald.stop_worker(timeout interval default '10 s') returns text
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    until constant timestamptz := clock_timestamp() + timeout;
+begin
+    perform herald._want_worker(false);
+    if not herald._is_preloaded() then
+        perform pg_terminate_backend(a.pid) from pg_stat_activity a
+        where a.backend_type = 'pg_herald worker' and a.datname = current_database();
+    end if;
+    loop
+        perform pg_stat_clear_snapshot();
+        exit when not exists (select from pg_stat_activity a
+                              where a.backend_type = 'pg_herald worker' and a.datname = current_database());
+        if clock_timestamp() > until then
+            return 'stopping';
+        end if;
+        perform pg_sleep(0.01);
+    end loop;
+    return 'stopped';
+end
+$$;
+
+-- Stops the worker of this database and starts it again, with the settings of now.
+create function herald.restart_worker() returns text
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform herald.stop_worker();
+    return herald.start_worker();
+end
+$$;
+
+-- Why the worker must not send: this database is a copy, or its transaction ids went backwards. Null when it may.
+-- Called by the worker at its start, doctor(), resume_after_restore(). Reads: herald.window, herald.event.
+create function herald._hold_reason() returns text
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when exists (select from herald.window w where w.origin <> herald._origin())
+            then 'this is a copy of another database: a restore, an upgrade or a template'
+        when (select pg_snapshot_xmax(w.to_snapshot) from herald.window w
+              where w.state = 'open' and w.origin = herald._origin() order by w.number desc limit 1)
+             > pg_snapshot_xmax(pg_current_snapshot())
+            then 'transaction ids are lower than when the log was last read'
+        when nullif(current_setting('herald.instance', true), '') <> current_setting('cluster_name')
+            then format('herald.instance is "%s" and cluster_name is "%s"',
+                        current_setting('herald.instance', true), current_setting('cluster_name'))
+        when current_setting('herald.on_timeline_change', true) = 'pause'
+             and (select w.timeline from herald.window w
+                  where w.state = 'open' and w.origin = herald._origin() and w.timeline > 0 order by w.number desc limit 1)
+                 <> herald._timeline()
+            then 'the cluster was promoted or recovered to a new timeline'
+    end
+$$;
+
+create function herald._timeline() returns integer
+    language c stable
+    as 'MODULE_PATHNAME', 'timeline_wrapper';
+
+-- After a restore, an upgrade or a copy: makes this database the origin of its log, and decides about the events that
+-- were not delivered when the copy was made. deliver: they become pending. skip: nothing of them is sent, and what
+-- was pending becomes dead letters.
+create function herald.resume_after_restore(mode text)
+    returns table (deliver bigint, skipped bigint)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    old_cursor record;
+    reason constant text := herald._hold_reason();
+begin
+    if mode is null or mode not in ('deliver', 'skip') then
+        raise exception using errcode = 'invalid_parameter_value', message = format('unknown mode "%s"', mode),
+            hint = 'It is deliver or skip.';
+    end if;
+    if reason is null then
+        raise exception using errcode = 'object_not_in_prerequisite_state', message = 'the worker is not paused after a restore',
+            detail = 'This database is the origin of its log.', hint = 'See: select * from herald.doctor();';
+    end if;
+    if reason like 'herald.instance%' then
+        raise exception using errcode = 'object_not_in_prerequisite_state', message = 'herald.instance holds the worker',
+            detail = reason, hint = 'Set herald.instance to the cluster_name of this cluster, or reset it.';
+    end if;
+    -- The worker must not read on while the log changes its origin.
+    lock table herald.window in access exclusive mode;
+    lock table herald.event in share row exclusive mode;
+    deliver := 0;
+    skipped := 0;
+    -- What the last reader of each origin had closed. A row of another origin cannot be seen half: a restore has only
+    -- what was committed.
+    for old_cursor in
+        select o.origin, coalesce(min(o.number) filter (where not o.is_closed), max(o.number) + 1) as first_open
+        from (
+            select w.origin, w.number,
+                   exists (select from herald.window c where c.slot = w.slot and c.number = w.number
+                           and c.origin = w.origin and c.state = 'closed') as is_closed
+            from herald.window w where w.state = 'open'
+        ) o
+        group by o.origin
+    loop
+        if mode = 'deliver' then
+            with read_to as (
+                select w.to_snapshot as snapshot
+                from herald.window w
+                where w.origin = old_cursor.origin and w.state = 'open' and w.number < old_cursor.first_open
+                order by w.number desc limit 1
+            ), open_events as (
+                select e.slot, e.seq, e.type, e.tenant, e.time, s.id as subscription_id
+                from herald.event e
+                cross join lateral (
+                    select s.* from herald._subscription s
+                    where s.removed_at is null and s.state <> 'disabled'
+                    and (s.tenant is null or s.tenant = e.tenant)
+                    and herald._matches(s.types, e.type)
+                    and not (e.xid = s.created_xid and e.seq <= s.created_seq)
+                    and not (e.xid <> s.created_xid and pg_visible_in_snapshot(e.xid, s.created_snapshot))
+                ) s
+                where e.origin = old_cursor.origin
+                and not coalesce((select pg_visible_in_snapshot(e.xid, r.snapshot) from read_to r), false)
+                and not exists (select from herald._attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
+                and not exists (select from herald.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
+            ), added as (
+                insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+                select o.subscription_id, o.slot, o.seq, clock_timestamp() from open_events o
+                on conflict do nothing
+                returning 1
+            )
+            select deliver + count(*) into deliver from added;
+        end if;
+    end loop;
+    if mode = 'skip' then
+        select coalesce(sum(herald._bury_pending(s.id, 'discarded', 'infinity', 'skipped after a restore')), 0) into skipped
+        from herald._subscription s;
+    else
+        deliver := (select count(*) from herald.pending);
+    end if;
+    truncate herald.window;
+    insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
+                               next_seq, next_floor_seq)
+    select 0, herald._origin(), 0, 'open', herald._timeline(), pg_current_snapshot(), pg_current_snapshot(), s.last_value,
+           s.last_value, s.last_value, s.last_value
+    from herald.event_seq s;
+    insert into herald.window (number, origin, slot, state) values (0, herald._origin(), 0, 'closed');
+    -- A subscription of the old cluster was there before everything that happens here.
+    update herald._subscription s
+    set created_xid = '3', created_snapshot = '3:3:', created_seq = 0
+    where s.removed_at is null;
+    perform herald._changed('subscription');
+    perform herald._changed('pending');
+    perform herald._want_worker_at_commit();
+    return next;
+end
+$$;

@@ -1,0 +1,198 @@
+-- Housekeeping: emptying slots whose retention is over, and deleting what nothing refers to any more.
+-- Called by the worker only, a bounded amount at a time.
+
+-- Copies events that pending deliveries or dead letters still need out of a slot that is to be emptied. Returns how
+-- many were copied: fewer than "most" means that all are.
+-- Writes: herald.held_event.
+create function herald._hold_events(slot smallint, most integer) returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    copied bigint;
+begin
+    with needed as (
+        select distinct n.event_seq
+        from (
+            select p.event_seq from herald.pending p where p.event_slot = _hold_events.slot
+            union all
+            select d.event_seq from herald.dead_letter d where d.event_slot = _hold_events.slot
+        ) n
+        where not exists (select from herald.held_event h where h.seq = n.event_seq)
+        limit most
+    )
+    insert into herald.held_event
+    select e.*
+    from herald.event e
+    join needed n on n.event_seq = e.seq
+    where e.slot = _hold_events.slot
+    on conflict do nothing;
+    get diagnostics copied = row_count;
+    return copied;
+end
+$$;
+
+-- Empties one slot of the events if it may be: nobody writes to it, everything in it was read to its end, nothing in
+-- it is younger than the retention. What is still needed is copied first. Returns whether it was emptied.
+-- Writes: herald.event, herald.held_event.
+create function herald._empty_event_slot(slot smallint, retention interval) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    partition constant text := format('herald.event_%s', slot);
+    read_to pg_snapshot;
+    is_wanted boolean;
+begin
+    begin
+        execute format('lock table %s in access exclusive mode nowait', partition);
+    exception when lock_not_available then
+        return false;
+    end;
+    -- From here on nobody else can add a row, and this is a new look: what was committed is seen.
+    select c.snapshot into read_to from herald._cursor() c;
+    execute format(
+        'select exists (select from %1$s)
+            and not exists (select from %1$s e where e.xid >= $1 and e.origin = $2)
+            and (select e.uid from %1$s e order by e.seq desc limit 1) < $3', partition)
+    into is_wanted
+    using pg_snapshot_xmin(read_to), herald._origin(), herald._uid_at(clock_timestamp() - retention);
+    if not is_wanted then
+        return false;
+    end if;
+    perform herald._hold_events(slot, 2147483647);
+    execute format('truncate %s', partition);
+    return true;
+end
+$$;
+
+-- Empties one slot of the attempts if nothing in it is younger than the retention. Returns whether it was emptied.
+-- Writes: herald._attempt.
+create function herald._empty_attempt_slot(slot smallint, retention interval) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    partition constant text := format('herald._attempt_%s', slot);
+    last_page bigint;
+    youngest timestamptz;
+begin
+    begin
+        execute format('lock table %s in access exclusive mode nowait', partition);
+    exception when lock_not_available then
+        return false;
+    end;
+    -- Rows are only added, at the end: the youngest is on one of the last pages.
+    last_page := pg_relation_size(partition::regclass) / current_setting('block_size')::bigint - 1;
+    if last_page < 0 then
+        return false;
+    end if;
+    execute format('select max(a.at) from %s a where a.ctid >= $1', partition)
+    into youngest
+    using format('(%s,0)', greatest(last_page - 2, 0))::tid;
+    if youngest >= clock_timestamp() - retention then
+        return false;
+    end if;
+    execute format('truncate %s', partition);
+    return true;
+end
+$$;
+
+-- Empties one slot of the windows if every window in it is closed and a later one tells where the log was read to.
+-- Writes: herald.window.
+create function herald._empty_window_slot(slot smallint) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    last_number bigint;
+begin
+    select max(w.number) into last_number from herald.window w where w.state = 'open' and w.origin = herald._origin();
+    -- The slot being written, and the one before it, stay.
+    if (last_number / 10000) % 4 in (_empty_window_slot.slot, (_empty_window_slot.slot + 1) % 4)
+        or not exists (select from herald.window w where w.slot = _empty_window_slot.slot)
+        or exists (
+            select from herald.window w
+            where w.slot = _empty_window_slot.slot and w.state = 'open'
+            and (w.number > last_number - 10000 or not exists (
+                select from herald.window c
+                where c.slot = w.slot and c.number = w.number and c.origin = w.origin and c.state = 'closed')))
+    then
+        return false;
+    end if;
+    execute format('truncate herald.window_%s', slot);
+    return true;
+end
+$$;
+
+-- One round of housekeeping. Returns the period of the slots, and whether there is more to do at once.
+-- Writes: everything that has a retention.
+create function herald._keep_house(out period_micros bigint, out has_more boolean)
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    retention constant interval := current_setting('herald.retention')::interval;
+    -- With 32 slots, one is free before the oldest is needed again.
+    slot_period constant interval := greatest(retention / 30, interval '1 second');
+    most constant integer := 1000;
+    current_slot constant integer :=
+        floor(extract(epoch from clock_timestamp()) * 1000000 / herald._micros(slot_period))::bigint % 32;
+    slot integer;
+    deleted bigint;
+begin
+    has_more := false;
+    period_micros := herald._micros(slot_period);
+    update herald.ring r set period = slot_period where r.period <> slot_period;
+
+    delete from herald.dead_letter d
+    where d.ctid = any (array(
+        select l.ctid from herald.dead_letter l where l.expires_at < clock_timestamp() order by l.expires_at limit most));
+    get diagnostics deleted = row_count;
+    has_more := has_more or deleted = most;
+
+    delete from herald.emitted e
+    where e.ctid = any (array(
+        select m.ctid from herald.emitted m where m.at < clock_timestamp() - retention order by m.at limit most));
+    get diagnostics deleted = row_count;
+    has_more := has_more or deleted = most;
+
+    delete from herald.held_event h
+    where h.ctid = any (array(
+        select k.ctid from herald.held_event k
+        where not exists (select from herald.pending p where p.event_seq = k.seq)
+        and not exists (select from herald.dead_letter d where d.event_seq = k.seq)
+        limit most));
+
+    delete from herald.secret x where x.expires_at < clock_timestamp();
+
+    -- A subscription that is gone may have been given deliveries after it went: the worker learns of it a moment later.
+    perform herald._bury_pending(s.id, case when s.removed_at is null then 'gone' else 'unsubscribed' end)
+    from herald._subscription s
+    where (s.removed_at is not null or s.state = 'disabled')
+    and exists (select from herald.pending p where p.subscription_id = s.id);
+
+    for step in 2..31 loop
+        slot := (current_slot + step) % 32;
+        if pg_relation_size(format('herald.event_%s', slot)::regclass) > 0 then
+            if herald._hold_events(slot::smallint, most) >= most then
+                has_more := true;
+                return;
+            end if;
+            if herald._empty_event_slot(slot::smallint, retention) then
+                has_more := true;
+                return;
+            end if;
+        end if;
+        if pg_relation_size(format('herald._attempt_%s', slot)::regclass) > 0
+            and herald._empty_attempt_slot(slot::smallint, retention)
+        then
+            has_more := true;
+            return;
+        end if;
+    end loop;
+    for slot in 0..3 loop
+        perform herald._empty_window_slot(slot::smallint);
+    end loop;
+end
+$$;

@@ -1,0 +1,1 @@
+select h.period_micros, h.has_more from herald._keep_house() h

@@ -1,0 +1,32 @@
+//! Housekeeping, a bounded amount at a time, between deliveries.
+
+use super::Worker;
+use crate::log::read::Ring;
+use crate::pg::transaction::{Durability, TransactionError, transaction};
+use crate::prepared::Prepared;
+use pgrx::Spi;
+use std::time::{Duration, Instant};
+
+/// How often there is a look for something to clean up; more often where slots are short.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Worker {
+    /// Empties what is past its retention, if it is time for it.
+    pub(super) fn keep_house(&mut self) -> Result<(), TransactionError> {
+        static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/keep_house.sql"));
+        if Instant::now() < self.house_due {
+            return Ok(());
+        }
+        let (period_micros, has_more) = transaction(Durability::Relaxed, || {
+            Spi::connect_mut(|client| STATEMENT.run(client, vec![]).first().get_two::<i64, bool>())
+        })?
+        .unwrap_or((None, None));
+        if let Some(period_micros) = period_micros {
+            self.ring = Ring { period_micros };
+        }
+        let quiet = Duration::from_micros(self.ring.period_micros.unsigned_abs() / 4).min(LONGEST);
+        let pause = if has_more == Some(true) { Duration::from_millis(20) } else { quiet };
+        self.house_due = Instant::now() + pause;
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! Shared memory for one question and one answer at a time, between sessions and workers.
+
+use pgrx::prelude::*;
+use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
+
+const BOXES: usize = 16;
+const TEXT: usize = 512;
+
+static BOARD: PgLwLock<Board> = new_board();
+
+const fn new_board() -> PgLwLock<Board> {
+    // SAFETY: the name is ours alone.
+    unsafe { PgLwLock::new(c"pg_herald mailbox") }
+}
+
+#[derive(Clone, Copy)]
+struct Board {
+    boxes: [Mail; BOXES],
+    next_number: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Mail {
+    /// 0: free.
+    number: u64,
+    state: State,
+    database: u32,
+    subscription: i64,
+    is_success: bool,
+    status: u16,
+    duration_ms: f64,
+    error_class: Text,
+    error: Text,
+    response: Text,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Asked,
+    Taken,
+    Answered,
+}
+
+#[derive(Clone, Copy)]
+struct Text {
+    length: usize,
+    bytes: [u8; TEXT],
+}
+
+// SAFETY: plain values without pointers, behind a lock.
+unsafe impl PGRXSharedMemory for Board {}
+
+const FREE: Mail = Mail {
+    number: 0,
+    state: State::Asked,
+    database: 0,
+    subscription: 0,
+    is_success: false,
+    status: 0,
+    duration_ms: 0.0,
+    error_class: EMPTY,
+    error: EMPTY,
+    response: EMPTY,
+};
+const EMPTY: Text = Text { length: 0, bytes: [0; TEXT] };
+
+/// What the worker answers.
+#[derive(Debug)]
+pub struct Answer {
+    pub is_success: bool,
+    /// 0: none.
+    pub status: u16,
+    pub duration_ms: f64,
+    pub error_class: String,
+    pub error: String,
+    pub response: String,
+}
+
+/// A question that waits for its answer; dropping it frees its place.
+#[derive(Debug)]
+pub struct Question(u64);
+
+/// Asks for the shared memory; called once, while the library is preloaded.
+#[allow(unexpected_cfgs)]
+pub fn request() {
+    pg_shmem_init!(BOARD = Board { boxes: [FREE; BOXES], next_number: 1 });
+}
+
+/// Leaves a question for the worker of `database`. `None` when every box is taken.
+pub fn ask(database: pg_sys::Oid, subscription: i64) -> Option<Question> {
+    let mut board = BOARD.exclusive();
+    let number = board.next_number;
+    let free = board.boxes.iter_mut().find(|mail| mail.number == 0)?;
+    *free = Mail { number, database: database.to_u32(), subscription, ..FREE };
+    board.next_number += 1;
+    Some(Question(number))
+}
+
+/// The questions for the worker of `database` that it has not taken yet: (number, subscription).
+pub fn take(database: pg_sys::Oid) -> Vec<(u64, i64)> {
+    let is_new = |mail: &Mail| {
+        mail.number != 0 && mail.state == State::Asked && mail.database == database.to_u32()
+    };
+    if !BOARD.share().boxes.iter().any(is_new) {
+        return Vec::new();
+    }
+    let mut board = BOARD.exclusive();
+    let asked = board.boxes.iter_mut().filter(|mail| is_new(mail));
+    asked
+        .map(|mail| {
+            mail.state = State::Taken;
+            (mail.number, mail.subscription)
+        })
+        .collect()
+}
+
+/// Answers a question, unless whoever asked has gone.
+pub fn answer(number: u64, answer: &Answer) {
+    let mut board = BOARD.exclusive();
+    if let Some(mail) = board.boxes.iter_mut().find(|mail| mail.number == number) {
+        mail.is_success = answer.is_success;
+        mail.status = answer.status;
+        mail.duration_ms = answer.duration_ms;
+        mail.error_class = Text::of(&answer.error_class);
+        mail.error = Text::of(&answer.error);
+        mail.response = Text::of(&answer.response);
+        mail.state = State::Answered;
+    }
+}
+
+impl Question {
+    pub fn answer(&self) -> Option<Answer> {
+        let board = BOARD.share();
+        let mail = board.boxes.iter().find(|mail| mail.number == self.0)?;
+        (mail.state == State::Answered).then(|| Answer {
+            is_success: mail.is_success,
+            status: mail.status,
+            duration_ms: mail.duration_ms,
+            error_class: mail.error_class.text(),
+            error: mail.error.text(),
+            response: mail.response.text(),
+        })
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut board = BOARD.exclusive();
+        if let Some(mail) = board.boxes.iter_mut().find(|mail| mail.number == self.0) {
+            *mail = FREE;
+        }
+    }
+}
+
+impl Text {
+    fn of(text: &str) -> Self {
+        let mut length = text.len().min(TEXT);
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
+        let mut bytes = [0; TEXT];
+        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Self { length, bytes }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes[..self.length.min(TEXT)]).into_owned()
+    }
+}

@@ -1,0 +1,139 @@
+//! A look at utility commands before and after they run.
+
+use pgrx::prelude::*;
+use std::cell::Cell;
+use std::ffi::{CStr, c_char};
+
+/// What a command needs nobody to be connected to, or to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Concerned {
+    /// DROP EXTENSION pg_herald, in the current database.
+    Extension,
+    /// DROP DATABASE, RENAME, SET TABLESPACE, or CREATE DATABASE with this one as its template.
+    Database(String),
+}
+
+type Before = fn(&Concerned) -> Option<pg_sys::Oid>;
+type After = fn(pg_sys::Oid);
+
+thread_local! {
+    static HANDLERS: Cell<Option<(Before, After)>> = const { Cell::new(None) };
+    static PREVIOUS: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
+}
+
+/// Calls `before` ahead of each such command, and `after` with what it returned when the command is over.
+pub fn hook(before: Before, after: After) {
+    HANDLERS.set(Some((before, after)));
+    // SAFETY: called once from `_PG_init` in the postmaster; every later process inherits both values.
+    unsafe {
+        PREVIOUS.set(pg_sys::ProcessUtility_hook);
+        pg_sys::ProcessUtility_hook = Some(process_utility);
+    }
+}
+
+#[pg_guard]
+#[allow(clippy::too_many_arguments)]
+unsafe extern "C-unwind" fn process_utility(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const c_char,
+    read_only_tree: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    parameters: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    destination: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: PostgreSQL passes a valid statement; the arguments are handed on as they came. The call is guarded by
+    // PgTryBuilder, which raises an ERROR again after `after` has run.
+    unsafe {
+        let run = || match PREVIOUS.get() {
+            Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                previous(statement, text, read_only_tree, context, parameters, environment, destination, completion)
+            }),
+            None => pg_sys::standard_ProcessUtility(
+                statement,
+                text,
+                read_only_tree,
+                context,
+                parameters,
+                environment,
+                destination,
+                completion,
+            ),
+        };
+        let handled = HANDLERS
+            .get()
+            .and_then(|(before, after)| Some((before(&concerned((*statement).utilityStmt)?)?, after)));
+        match handled {
+            None => run(),
+            Some((database, after)) => PgTryBuilder::new(std::panic::AssertUnwindSafe(run))
+                .finally(|| after(database))
+                .execute(),
+        }
+    }
+}
+
+/// What the command concerns, if it is one that a worker would be in the way of.
+///
+/// # Safety
+/// `node` is a utility statement as the parser makes it.
+unsafe fn concerned(node: *mut pg_sys::Node) -> Option<Concerned> {
+    // SAFETY: the tag says which struct the node is.
+    unsafe {
+        let database = |name| Some(Concerned::Database(to_string(name)?));
+        match (*node).type_ {
+            pg_sys::NodeTag::T_DropdbStmt => database((*node.cast::<pg_sys::DropdbStmt>()).dbname),
+            pg_sys::NodeTag::T_AlterDatabaseStmt => {
+                let statement = &*node.cast::<pg_sys::AlterDatabaseStmt>();
+                option(statement.options, c"tablespace")?;
+                database(statement.dbname)
+            }
+            pg_sys::NodeTag::T_RenameStmt => {
+                let statement = &*node.cast::<pg_sys::RenameStmt>();
+                (statement.renameType == pg_sys::ObjectType::OBJECT_DATABASE)
+                    .then(|| database(statement.subname))
+                    .flatten()
+            }
+            pg_sys::NodeTag::T_CreatedbStmt => {
+                let statement = &*node.cast::<pg_sys::CreatedbStmt>();
+                let template = option(statement.options, c"template")?;
+                database(pg_sys::defGetString(template))
+            }
+            pg_sys::NodeTag::T_DropStmt => {
+                let statement = &*node.cast::<pg_sys::DropStmt>();
+                let drops_us = statement.removeType == pg_sys::ObjectType::OBJECT_EXTENSION
+                    && elements(statement.objects).any(|object| {
+                        to_string((*object.cast::<pg_sys::String>()).sval).as_deref() == Some("pg_herald")
+                    });
+                drops_us.then_some(Concerned::Extension)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// # Safety
+/// `options` is null or a list of DefElem.
+unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> Option<*mut pg_sys::DefElem> {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        elements(options)
+            .map(|element| element.cast::<pg_sys::DefElem>())
+            .find(|element| CStr::from_ptr((**element).defname) == name)
+    }
+}
+
+/// # Safety
+/// `list` is null or a list of pointers.
+unsafe fn elements(list: *mut pg_sys::List) -> impl Iterator<Item = *mut std::ffi::c_void> {
+    // SAFETY: a list has `length` elements.
+    let count = if list.is_null() { 0 } else { unsafe { (*list).length } };
+    (0..count as usize).map(move |at| unsafe { (*(*list).elements.add(at)).ptr_value })
+}
+
+/// # Safety
+/// `text` is null or NUL-terminated.
+unsafe fn to_string(text: *const c_char) -> Option<String> {
+    // SAFETY: by the contract of this function.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}

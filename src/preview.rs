@@ -1,0 +1,58 @@
+//! `preview()`: the request for an event and a subscription, built exactly as the worker builds it, and not sent.
+
+use crate::dispatch::subscriptions::Subscriptions;
+use crate::log::read;
+use crate::settings;
+use herald_core::request::{self, WEBHOOK_SIGNATURE};
+use herald_core::snapshot::Snapshot;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn preview(
+    subscription_id: i64,
+    event_slot: i16,
+    event_seq: i64,
+    show_secrets: bool,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(method, String), name!(url, String), name!(headers, pgrx::Json), name!(body, String)),
+    >,
+    ErrorReport,
+> {
+    let policy = settings::url_policy().map_err(|message| fault(message, None))?;
+    let (subscriptions, mut events) = Spi::connect_mut(|client| {
+        let subscriptions = Subscriptions::load(client, Snapshot::before_everything(), &policy);
+        let events = read::load_events(client, &[(event_slot, event_seq)], subscriptions.largest);
+        (subscriptions, events)
+    });
+    let loaded = subscriptions
+        .by_id(subscription_id)
+        .ok_or_else(|| fault("the subscription is not valid any more".into(), None))?;
+    let (logged, _) = events.pop().ok_or_else(|| fault("the event is not there any more".into(), None))?;
+    let now = chrono::Utc::now().timestamp();
+    let request = request::build(&logged.event, &loaded.config, now)
+        .map_err(|error| fault(error.message(), error.hint()))?;
+    let own = |name: &http::HeaderName| loaded.config.headers.contains(name);
+    let headers = request.headers.iter().map(|(name, value)| {
+        let is_secret = !show_secrets && (*name == WEBHOOK_SIGNATURE || own(name));
+        let value = if is_secret { "***".into() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };
+        (name.as_str().to_owned(), serde_json::Value::String(value))
+    });
+    Ok(TableIterator::once((
+        request.method.to_string(),
+        request.url.to_string(),
+        pgrx::Json(serde_json::Value::Object(headers.collect())),
+        String::from_utf8_lossy(&request.body).into_owned(),
+    )))
+}
+
+fn fault(message: String, hint: Option<String>) -> ErrorReport {
+    let report = ErrorReport::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, "preview");
+    match hint {
+        Some(hint) => report.set_hint(hint),
+        None => report,
+    }
+}
