@@ -124,12 +124,12 @@ create function herald._save_subscription(entry herald._subscription, headers js
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header_names text[];
-    header_values text[];
+    new_header_names text[];
+    new_header_values text[];
 begin
     if headers is null then
         select coalesce(array_agg(x.name order by x.name), '{}'), coalesce(array_agg(x.value order by x.name), '{}')
-        into header_names, header_values
+        into new_header_names, new_header_values
         from herald.secret x
         where x.subscription_id = entry.id and x.kind = 'header';
     elsif jsonb_typeof(headers) <> 'object'
@@ -143,7 +143,7 @@ begin
         -- A value that is shown as *** stays what it is.
         select coalesce(array_agg(h.key order by h.key), '{}'),
                coalesce(array_agg(case when h.value = '***' then coalesce(x.value, h.value) else h.value end order by h.key), '{}')
-        into header_names, header_values
+        into new_header_names, new_header_values
         from jsonb_each_text(headers) h
         left join herald.secret x on x.subscription_id = entry.id and x.kind = 'header' and lower(x.name) = lower(h.key);
     end if;
@@ -152,7 +152,7 @@ begin
             message = 'dead_letter_retention is not positive', hint = 'Use dead_letter_retention => ''30 days''.';
     end if;
     perform herald._check_subscription(
-        entry.name, entry.url, entry.types, header_names, header_values, secret,
+        entry.name, entry.url, entry.types, new_header_names, new_header_values, secret,
         herald._micros(entry.timeout),
         array(select herald._micros(i) from unnest(entry.retry_schedule) with ordinality r (i, n) order by n),
         entry.retry_jitter, entry.max_attempts, entry.max_concurrency, entry.max_payload, herald._micros(entry.max_age));
@@ -160,7 +160,7 @@ begin
         insert into herald._subscription (
             id, name, url, types, tenant, header_names, timeout, retry_schedule, retry_jitter, max_attempts,
             max_concurrency, max_payload, max_age, dead_letter_retention, description, created_seq)
-        select entry.id, entry.name, entry.url, entry.types, entry.tenant, header_names, entry.timeout,
+        select entry.id, entry.name, entry.url, entry.types, entry.tenant, new_header_names, entry.timeout,
                entry.retry_schedule, entry.retry_jitter, entry.max_attempts, entry.max_concurrency,
                entry.max_payload, entry.max_age, entry.dead_letter_retention, entry.description,
                case when s.is_called then s.last_value else 0 end
@@ -168,7 +168,7 @@ begin
     else
         update herald._subscription s set
             url = entry.url, types = entry.types, tenant = entry.tenant,
-            header_names = _save_subscription.header_names, timeout = entry.timeout,
+            header_names = new_header_names, timeout = entry.timeout,
             retry_schedule = entry.retry_schedule, retry_jitter = entry.retry_jitter,
             max_attempts = entry.max_attempts, max_concurrency = entry.max_concurrency,
             max_payload = entry.max_payload, max_age = entry.max_age,
@@ -180,7 +180,7 @@ begin
         delete from herald.secret x where x.subscription_id = entry.id and x.kind = 'header';
         insert into herald.secret (subscription_id, kind, name, value)
         select entry.id, 'header', h.name, h.value
-        from unnest(header_names, header_values) as h (name, value);
+        from unnest(new_header_names, new_header_values) as h (name, value);
     end if;
     perform herald._changed('subscription');
 end

@@ -115,7 +115,7 @@ $$;
 
 -- Sends one event to one subscription again, whatever became of it. The webhook-id stays the same.
 create function herald.redeliver(subscription text, event_id text)
-    returns table (delivery_id text, subscription text, event_id text, state text)
+    returns table (delivery_id text, state text)
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -134,8 +134,7 @@ begin
             hint = 'A tenant''s events never go to another tenant.';
     end if;
     perform herald._redeliver(entry.id, array[event.slot], array[event.seq]);
-    return query select format('%s/%s', entry.id, event.seq), entry.name, coalesce(event.id, event.uid::text),
-                        case when entry.state = 'active' then 'pending' else 'held' end;
+    return query select format('%s/%s', entry.id, event.seq), case when entry.state = 'active' then 'pending' else 'held' end;
 end
 $$;
 
@@ -281,7 +280,7 @@ $$;
 
 -- Holds a subscription's deliveries until resume(): events are matched and kept.
 create function herald.pause(subscription text)
-    returns table (subscription text, state text, backlog bigint)
+    returns table (name text, state text, backlog bigint)
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -302,7 +301,7 @@ $$;
 
 -- Sends a paused or disabled subscription's deliveries again, and with redeliver_dead_since its dead letters since then.
 create function herald.resume(subscription text, redeliver_dead_since timestamptz default null)
-    returns table (subscription text, state text, backlog bigint, redelivered bigint)
+    returns table (name text, state text, backlog bigint, redelivered bigint)
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -327,7 +326,7 @@ $$;
 
 -- Ends a subscription. Its open deliveries become dead letters; its history stays under its name.
 create function herald.unsubscribe(subscription text)
-    returns table (subscription text, buried bigint)
+    returns table (name text, buried bigint)
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -384,6 +383,7 @@ create function herald._check_secret(secret text) returns void
 create function herald._ping(subscription_id bigint, timeout_micros bigint,
                              out outcome text, out status_code integer, out error_class text, out error text,
                              out duration_ms double precision, out response text)
+    returns setof record
     language c
     as 'MODULE_PATHNAME', 'ping_wrapper';
 
@@ -404,6 +404,7 @@ $$;
 
 create function herald._preview(subscription_id bigint, event_slot smallint, event_seq bigint, show_secrets boolean,
                                 out method text, out url text, out headers json, out body text)
+    returns setof record
     language c
     as 'MODULE_PATHNAME', 'preview_wrapper';
 

@@ -5,45 +5,45 @@
 use crate::pg::utility::{self, Concerned};
 use crate::pg::{databases, identity, shmem, wait};
 use pgrx::pg_sys;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// PostgreSQL waits as long for other sessions before it gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Called once, while the library is preloaded.
-pub fn watch_commands() {
-    utility::hook(before, after);
+thread_local! {
+    static STOPPED: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
 }
 
-/// Stops the worker of the database that the command concerns. Returns the database.
-fn before(command: &Concerned) -> Option<pg_sys::Oid> {
-    let registry = shmem::registry()?;
+/// Called once, while the library is preloaded.
+pub fn watch_commands() {
+    utility::hook(stop_worker);
+}
+
+/// Stops the worker of the database that the command concerns. It is wanted again when the transaction ends: then it
+/// is known whether the database and the extension are still there, and a worker that finds nothing leaves again.
+fn stop_worker(command: &Concerned) {
+    let Some(registry) = shmem::registry() else { return };
     let database = match command {
-        Concerned::Extension => identity::database(),
-        Concerned::Database(name) => databases::by_name(name)?,
+        Concerned::Extension => Some(identity::database()),
+        Concerned::Database(name) => databases::by_name(name),
     };
-    let entry = registry.find(database).filter(|entry| entry.is_wanted() || entry.pid().is_some())?;
+    let Some(entry) = database.and_then(|database| registry.find(database)) else { return };
+    if !entry.is_wanted() {
+        return;
+    }
+    STOPPED.set(entry.database());
+    shmem::at_transaction_end(want_again);
     entry.want(false);
     let until = Instant::now() + PATIENCE;
     while entry.pid().is_some() && Instant::now() < until {
         wait::wait_for_latch(Duration::from_millis(10));
     }
-    if *command == Concerned::Extension {
-        // Whether it is dropped is known when the transaction ends. A worker that finds nothing leaves again.
-        shmem::at_transaction_end(|| want_again(identity::database()));
-        return None;
-    }
-    Some(database)
 }
 
-/// The command has succeeded or failed. The launcher finds out whether the database is still there.
-fn after(database: pg_sys::Oid) {
-    want_again(database);
-}
-
-fn want_again(database: pg_sys::Oid) {
+fn want_again() {
     if let Some(registry) = shmem::registry()
-        && let Some(entry) = registry.find(database)
+        && let Some(entry) = registry.find(STOPPED.get())
     {
         entry.want(true);
         registry.wake_launcher();

@@ -68,6 +68,9 @@ fn start_missing(registry: &shmem::Registry, starts: &mut HashMap<u32, Starts>) 
             continue;
         }
         let start = starts.entry(database.to_u32()).or_default();
+        if entry.take_asked() {
+            *start = Starts::default();
+        }
         let since = start.last.map_or(Duration::MAX, |last| last.elapsed());
         if since > 2 * LONGEST_DELAY {
             start.in_a_row = 0;

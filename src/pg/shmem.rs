@@ -29,6 +29,8 @@ pub struct Registry {
 pub struct Entry {
     database: AtomicU32,
     wanted: AtomicBool,
+    /// Somebody asked for the worker: the launcher does not make it wait.
+    asked: AtomicBool,
     pid: AtomicU32,
     latch: AtomicU64,
     awake: AtomicBool,
@@ -114,8 +116,14 @@ impl Entry {
 
     /// Says whether the database should have a worker, and wakes the one that should stop.
     pub fn want(&self, wanted: bool) {
+        self.asked.store(wanted, SeqCst);
         self.wanted.store(wanted, SeqCst);
         set_latch(self.latch.load(SeqCst));
+    }
+
+    /// Whether somebody asked for the worker since the last call.
+    pub fn take_asked(&self) -> bool {
+        self.asked.swap(false, SeqCst)
     }
 
     /// Gives the entry back: its database is gone.

@@ -1,6 +1,7 @@
 //! Functions of the server that the bindings leave out, or have in a form that cannot be passed as a pointer.
 
 use pgrx::pg_sys;
+use std::ffi::c_char;
 
 unsafe extern "C-unwind" {
     pub fn datum_image_eq(
@@ -15,6 +16,18 @@ unsafe extern "C-unwind" {
         lock_mode: pg_sys::LOCKMODE,
         parent_counts: *mut *mut pg_sys::List,
     ) -> *mut pg_sys::List;
+
+    #[allow(clippy::too_many_arguments)]
+    pub fn standard_ProcessUtility(
+        statement: *mut pg_sys::PlannedStmt,
+        text: *const c_char,
+        read_only_tree: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        parameters: pg_sys::ParamListInfo,
+        environment: *mut pg_sys::QueryEnvironment,
+        destination: *mut pg_sys::DestReceiver,
+        completion: *mut pg_sys::QueryCompletion,
+    );
 
     pub fn SignalHandlerForShutdownRequest(signal: i32);
 

@@ -1,5 +1,6 @@
-//! A look at utility commands before and after they run.
+//! A look at utility commands before they run.
 
+use super::symbols::standard_ProcessUtility;
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
@@ -13,17 +14,16 @@ pub enum Concerned {
     Database(String),
 }
 
-type Before = fn(&Concerned) -> Option<pg_sys::Oid>;
-type After = fn(pg_sys::Oid);
+type Before = fn(&Concerned);
 
 thread_local! {
-    static HANDLERS: Cell<Option<(Before, After)>> = const { Cell::new(None) };
+    static BEFORE: Cell<Option<Before>> = const { Cell::new(None) };
     static PREVIOUS: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
 }
 
-/// Calls `before` ahead of each such command, and `after` with what it returned when the command is over.
-pub fn hook(before: Before, after: After) {
-    HANDLERS.set(Some((before, after)));
+/// Calls `before` ahead of each such command.
+pub fn hook(before: Before) {
+    BEFORE.set(Some(before));
     // SAFETY: called once from `_PG_init` in the postmaster; every later process inherits both values.
     unsafe {
         PREVIOUS.set(pg_sys::ProcessUtility_hook);
@@ -31,7 +31,9 @@ pub fn hook(before: Before, after: After) {
     }
 }
 
-#[pg_guard]
+// Every utility command of the cluster comes through here. It hands on to PostgreSQL directly, not by way of pgrx:
+// that would turn an ERROR into a panic and back, and take the position and the context from it. Nothing with a
+// destructor may live in this function, as an ERROR jumps over it.
 #[allow(clippy::too_many_arguments)]
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
@@ -43,33 +45,35 @@ unsafe extern "C-unwind" fn process_utility(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: PostgreSQL passes a valid statement; the arguments are handed on as they came. The call is guarded by
-    // PgTryBuilder, which raises an ERROR again after `after` has run.
+    // SAFETY: PostgreSQL passes a valid statement; the arguments are handed on as they came.
     unsafe {
-        let run = || match PREVIOUS.get() {
-            Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                previous(statement, text, read_only_tree, context, parameters, environment, destination, completion)
-            }),
-            None => pg_sys::standard_ProcessUtility(
-                statement,
-                text,
-                read_only_tree,
-                context,
-                parameters,
-                environment,
-                destination,
-                completion,
-            ),
-        };
-        let handled = HANDLERS
-            .get()
-            .and_then(|(before, after)| Some((before(&concerned((*statement).utilityStmt)?)?, after)));
-        match handled {
-            None => run(),
-            Some((database, after)) => PgTryBuilder::new(std::panic::AssertUnwindSafe(run))
-                .finally(|| after(database))
-                .execute(),
+        if is_of_interest((*statement).utilityStmt) {
+            look(statement);
         }
+        let next = PREVIOUS.get().unwrap_or(standard_ProcessUtility);
+        next(statement, text, read_only_tree, context, parameters, environment, destination, completion);
+    }
+}
+
+/// # Safety
+/// `node` is null or a node.
+unsafe fn is_of_interest(node: *mut pg_sys::Node) -> bool {
+    use pg_sys::NodeTag::{T_AlterDatabaseStmt, T_CreatedbStmt, T_DropStmt, T_DropdbStmt, T_RenameStmt};
+    // SAFETY: every node begins with its tag.
+    !node.is_null()
+        && matches!(
+            unsafe { (*node).type_ },
+            T_DropdbStmt | T_AlterDatabaseStmt | T_RenameStmt | T_CreatedbStmt | T_DropStmt
+        )
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn look(statement: *mut pg_sys::PlannedStmt) {
+    // SAFETY: a valid statement of one of the kinds of interest.
+    if let (Some(before), Some(command)) =
+        (BEFORE.get(), unsafe { concerned((*statement).utilityStmt) })
+    {
+        before(&command);
     }
 }
 
