@@ -58,7 +58,8 @@ extension_sql_file!("../sql/06_repair.sql", name = "06_repair", requires = ["05_
 extension_sql_file!("../sql/07_insight.sql", name = "07_insight", requires = ["06_repair"]);
 extension_sql_file!("../sql/08_worker.sql", name = "08_worker", requires = ["07_insight"]);
 extension_sql_file!("../sql/09_house.sql", name = "09_house", requires = ["08_worker"]);
-extension_sql_file!("../sql/10_privileges.sql", name = "10_privileges", finalize);
+extension_sql_file!("../sql/10_comments.sql", name = "10_comments", requires = ["09_house"]);
+extension_sql_file!("../sql/11_privileges.sql", name = "11_privileges", finalize);
 
 /// The version of this library; it has to be that of the extension in the database.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -44,7 +44,8 @@ pub fn wait_until_free() -> bool {
     }
 }
 
-fn hold_reason() -> Result<Option<String>, TransactionError> {
+/// Why the worker must not work, or `None`.
+pub fn hold_reason() -> Result<Option<String>, TransactionError> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/hold_reason.sql"));
     transaction(Durability::Relaxed, || {
         Spi::connect_mut(|client| {

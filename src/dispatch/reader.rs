@@ -1,5 +1,6 @@
 //! Reading on: from a look at the log to deliveries in their lanes.
 
+use super::hold;
 use super::lanes::Lanes;
 use super::subscriptions::Subscriptions;
 use super::work::{Claimed, Origin};
@@ -284,6 +285,11 @@ impl Worker {
             }
         };
         if let Some(subscriptions) = slice.subscriptions {
+            // A restore into this database may have put another database's log here.
+            if hold::hold_reason()?.is_some() {
+                self.is_stopping = true;
+                return Ok(false);
+            }
             self.take_over(subscriptions);
         }
         if slice.pending_changed {

@@ -1,4 +1,4 @@
--- Nothing for PUBLIC, and the first entry of the log.
+-- The first entry of the log, what pg_dump takes along, and nothing for PUBLIC.
 
 do $$
 begin
@@ -9,6 +9,11 @@ begin
             detail = format('This database has %s; events are JSON, which is UTF-8.', current_setting('server_encoding')),
             hint = 'Create the database with: create database ... encoding ''UTF8'' template template0;';
     end if;
+    if not herald._is_preloaded() then
+        raise warning using
+            message = 'pg_herald is not preloaded, so nothing is sent until herald.start_worker() is called',
+            hint = 'Add pg_herald to shared_preload_libraries in postgresql.conf and restart the server.';
+    end if;
 end
 $$;
 
@@ -17,8 +22,26 @@ insert into herald.window (number, origin, slot, state, from_snapshot, to_snapsh
 values (0, herald._origin(), 0, 'open', pg_current_snapshot(), pg_current_snapshot(), 0, 0, 0, 0);
 insert into herald.window (number, origin, slot, state) values (0, herald._origin(), 0, 'closed');
 
+-- Everything but secrets, the period of the rings and what only concerns the running worker.
+do $$
+declare
+    relation regclass;
+begin
+    for relation in
+        select c.oid
+        from pg_class c
+        where c.relnamespace = 'herald'::regnamespace
+        and c.relkind in ('r', 'S')
+        and c.relname not in ('secret', 'ring', 'config_change')
+    loop
+        perform pg_extension_config_dump(relation, '');
+    end loop;
+end
+$$;
+
 revoke all on schema herald, herald_watch from public;
 revoke all on all tables in schema herald from public;
+revoke all on all sequences in schema herald from public;
 revoke all on all functions in schema herald from public;
 
 select herald._want_worker_at_commit();

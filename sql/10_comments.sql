@@ -1,0 +1,81 @@
+-- What psql shows of each object.
+
+do $$
+declare
+    item record;
+begin
+    for item in
+        select * from (values
+            ('watch', 'Starts to capture a table''s changes as events, or changes how: with the name of an existing watch exactly the given options. Only the table''s owner may.'),
+            ('unwatch', 'Stops capturing a table: one of its watches, or all.'),
+            ('emit', 'Writes one event in this transaction and returns its id. The same id again writes nothing.'),
+            ('subscribe', 'Creates a subscription and shows its secret once, or changes one: with the name of an existing subscription exactly the given options.'),
+            ('unsubscribe', 'Ends a subscription. Its open deliveries become dead letters; its history stays under its name.'),
+            ('pause', 'Holds a subscription''s deliveries until resume(): events are matched and kept.'),
+            ('resume', 'Sends a paused or disabled subscription''s deliveries again, and on request its dead letters since a time.'),
+            ('rotate_secret', 'Puts a new signing secret in front and shows it once. Until grace is over requests carry signatures of the old ones too.'),
+            ('ping', 'Sends one test request through the worker and shows what came back. Nothing is recorded.'),
+            ('preview', 'Shows exactly what would be sent for an event to a subscription. Nothing is sent.'),
+            ('why', 'Says for each subscription whether an event matched, by which rule, where its delivery stands and what blocks it.'),
+            ('wait', 'Waits until an event, or every event committed so far, is delivered or dead everywhere.'),
+            ('redeliver', 'Sends one event to one subscription again, whatever became of it, with the same webhook-id.'),
+            ('redeliver_dead_letters', 'Sends dead letters of a subscription again. Returns how many.'),
+            ('replay', 'Sends a range of the log to a subscription again: all, failed or missing. Returns how many; dry_run only counts.'),
+            ('discard', 'Drops a backlog that nobody wants: what is pending becomes dead letters, on record. Returns how many.'),
+            ('purge_dead_letters', 'Deletes dead letters before their retention ends. Returns how many.'),
+            ('status', 'One line for each subscription: state, backlog, age of the oldest delivery, success rate, last error.'),
+            ('doctor', 'Looks for everything that is known to go wrong, with the fix for each.'),
+            ('start_worker', 'Starts the worker of this database, if it does not run.'),
+            ('stop_worker', 'Stops the worker of this database. Events are captured and kept until it is started again.'),
+            ('restart_worker', 'Stops the worker of this database and starts it again, with the settings of now.'),
+            ('resume_after_restore', 'After a restore, an upgrade or a copy: makes this database the origin of its log. deliver sends what was open, skip sends nothing of it.')
+        ) as f (name, text)
+    loop
+        execute (
+            select string_agg(format('comment on function %s is %L', p.oid::regprocedure, item.text), '; ')
+            from pg_proc p
+            where p.pronamespace = 'herald'::regnamespace and p.proname = item.name);
+    end loop;
+    for item in
+        select p.oid::regprocedure as signature
+        from pg_proc p
+        where p.pronamespace = 'herald'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+    loop
+        execute format('comment on function %s is %L', item.signature, 'Internal to pg_herald.');
+    end loop;
+    for item in
+        select c.oid::regclass as relation, r.relname as root
+        from pg_inherits i
+        join pg_class c on c.oid = i.inhrelid
+        join pg_class r on r.oid = i.inhparent
+        where r.relnamespace = 'herald'::regnamespace and c.relkind = 'r'
+    loop
+        execute format('comment on table %s is %L', item.relation, format('A slot of herald.%I.', item.root));
+    end loop;
+    for item in
+        select c.oid::regclass as relation
+        from pg_class c
+        where c.relnamespace = 'herald'::regnamespace and c.relkind = 'S'
+    loop
+        execute format('comment on sequence %s is %L', item.relation, 'Numbers of pg_herald''s own.');
+    end loop;
+end
+$$;
+
+comment on schema herald_watch is 'The expressions of watches, as functions of the tables'' owners.';
+comment on table herald.event is 'The event log: one row for each CloudEvent, written in the transaction that caused it, never updated.';
+comment on table herald._attempt is 'What herald.attempt shows: one row for each HTTP request.';
+comment on table herald.window is 'How far the worker has read the log: a row when a window is opened, another when it is closed.';
+comment on table herald.ring is 'How long a slot of each ring is written. The worker follows herald.retention.';
+comment on table herald.held_event is 'Events whose slot was emptied and that a pending delivery or a dead letter still needs.';
+comment on table herald.emitted is 'Ids that callers of herald.emit() chose, until herald.retention is over.';
+comment on table herald._subscription is 'What herald.subscription shows, and subscriptions that are no more, for their history.';
+comment on table herald.secret is 'Signing secrets and the values of custom headers. Never dumped; readable by superusers only.';
+comment on table herald.config_change is 'Tells the worker that subscriptions or pending deliveries changed. Empty most of the time.';
+comment on table herald.pending is 'Deliveries that could not be finished at first go, and when they are tried next.';
+comment on table herald.dead_letter is 'Deliveries that were given up, with their event, subscription and attempts, until their retention ends.';
+comment on table herald.watch is 'Which tables are captured, and how. Changed by herald.watch() and herald.unwatch().';
+comment on view herald.subscription is 'Who gets which events. UPDATE changes one, DELETE ends one, herald.subscribe() makes one.';
+comment on view herald.attempt is 'Every HTTP request that was made, with its outcome.';
+comment on view herald.delivery is 'One row for each event and subscription: where its delivery stands.';
+comment on view herald.subscription_stats is 'Each subscription in numbers of the last hour.';
