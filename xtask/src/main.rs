@@ -1,1 +1,134 @@
-fn main() {}
+//! The project's commands: `cargo xtask setup`, `cargo xtask test`.
+//!
+//! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
+//! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
+
+#![forbid(unsafe_code)]
+
+mod servers;
+mod setup;
+mod shell;
+mod suite;
+mod test;
+
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+
+use crate::suite::Suite;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const USAGE: &str = "\
+The commands of pg_herald. Each prepares what it needs.
+
+  cargo xtask setup [--pg MAJORS]
+      Installs what building and testing take: Debian's PostgreSQL 15 with headers, clang, cargo-pgrx.
+
+  cargo xtask test [--pg MAJORS] [--only unit|in-database|e2e]
+      Runs the tests: those of the pure crates, those inside PostgreSQL, and those from outside with real
+      servers and receivers. On other majors than 15 only the tests inside PostgreSQL run.
+
+MAJORS is a list such as 15 or 16,17,18; without it, 15. Servers for 16, 17 and 18 are downloaded.
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// False when tests failed, which have then said so themselves.
+fn run() -> Result<bool> {
+    let options = Options::parse(lexopt::Parser::from_env())?;
+    match options.command.as_deref() {
+        Some("setup") => {
+            setup::run(&options.majors)?;
+            println!("Everything is in place.");
+            Ok(true)
+        }
+        Some("test") => test::run(&options.majors, options.only),
+        Some("help") => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        Some(unknown) => Err(format!("there is no command `{unknown}`\n\n{USAGE}").into()),
+        None => Err(format!("which command?\n\n{USAGE}").into()),
+    }
+}
+
+#[derive(Debug)]
+struct Options {
+    command: Option<String>,
+    majors: Vec<u32>,
+    only: Option<Suite>,
+}
+
+impl Options {
+    fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
+        let mut options = Self {
+            command: None,
+            majors: vec![setup::DEBIAN_MAJOR],
+            only: None,
+        };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Short('h') | Long("help") => options.command = Some("help".to_owned()),
+                Long("pg") => options.majors = parse_majors(&arguments.value()?.string()?)?,
+                Long("only") if options.command.as_deref() == Some("test") => {
+                    options.only = Some(arguments.value()?.parse()?);
+                }
+                Value(command) if options.command.is_none() => {
+                    options.command = Some(command.string()?)
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn parse_majors(list: &str) -> Result<Vec<u32>> {
+    let majors = list.split(',').map(|major| match major.trim().parse() {
+        Ok(major) if setup::MAJORS.contains(&major) => Ok(major),
+        _ => Err(format!("--pg takes majors from {:?}, not `{major}`", setup::MAJORS).into()),
+    });
+    majors.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options> {
+        Options::parse(lexopt::Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn options_are_read_in_any_form() {
+        let options = parse("test --pg=16,18 --only e2e").unwrap();
+        assert_eq!(
+            (options.majors, options.only),
+            (vec![16, 18], Some(Suite::EndToEnd))
+        );
+        assert_eq!(parse("setup").unwrap().majors, [15]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for line in [
+            "test --pg 12",
+            "test --only nothing",
+            "setup --only unit",
+            "test more",
+            "--quick",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,1 +1,26 @@
-//! herald-trial
+//! herald-trial puts pg_herald to the test from outside: real servers, real sockets, real crashes.
+//!
+//! The end-to-end tests, the demo and the benchmarks stand on it, so nothing in here knows the extension's insides:
+//! it speaks SQL and HTTP only, and verifies signatures with somebody else's code.
+//!
+//! * [`cluster`]: a throw-away PostgreSQL server that can be stopped, crashed and started again.
+//! * [`receiver`]: an HTTP(S) endpoint that can misbehave in every way we know, and that accounts for each request.
+//! * [`workload`]: transactions with a record of the truth, and `pgbench`.
+//! * [`verdict`]: truth against receipts: what was lost, what should never have been sent, what came twice.
+//! * [`wait`]: conditions with a deadline.
+
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod error;
+pub mod receiver;
+pub mod verdict;
+pub mod wait;
+pub mod workload;
+
+pub use cluster::{Cluster, StopMode};
+pub use error::{Error, Result};
+pub use receiver::{Mode, Receiver};
+pub use verdict::{Receipts, Verdict};
+pub use wait::{eventually, within};
+pub use workload::{Change, Pgbench, Workload};

@@ -1,0 +1,223 @@
+//! A throw-away PostgreSQL server in a directory of its own, started, crashed and restarted at will.
+//!
+//! Clients reach it through a Unix socket in that directory, so clusters never collide on ports and nobody else on the
+//! machine can log in. One cluster serves a whole suite, as each test takes a database of its own:
+//!
+//! ```no_run
+//! use herald_trial::Cluster;
+//! use std::sync::LazyLock;
+//!
+//! static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::builder().start().expect("a cluster starts"));
+//!
+//! let mut client = CLUSTER.create_database_with_herald("orders_are_delivered")?;
+//! client.batch_execute("select herald.emit('order.paid')")?;
+//! # Ok::<(), herald_trial::Error>(())
+//! ```
+//!
+//! Dropping it stops the server and removes the directory. A static is never dropped and a killed process drops nothing:
+//! then a watchdog does the same as soon as this process has ended. Nothing of other runs is ever touched.
+
+mod builder;
+mod installation;
+mod server;
+mod watchdog;
+
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use postgres::{Client, Config, NoTls};
+
+pub use self::builder::Builder;
+use self::server::Server;
+use crate::error::{Error, Result};
+use crate::wait::within;
+
+/// The role of every connection: the one superuser that initdb makes.
+const ROLE: &str = "postgres";
+
+/// How long a server may take to answer after a start or a crash.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How to ask the server to stop, in the words of `pg_ctl stop -m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Sessions are ended, a checkpoint is written.
+    Fast,
+    /// Everything is left as it is: the next start recovers from the WAL.
+    Immediate,
+}
+
+#[derive(Debug)]
+pub struct Cluster {
+    server: Server,
+    port: u16,
+}
+
+impl Cluster {
+    /// A cluster with the extension preloaded and sending to 127.0.0.0/8 allowed.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A session as superuser. One try: use [`Cluster::wait_until_ready`] where the server may still be recovering.
+    pub fn connect(&self, database: &str) -> Result<Client> {
+        Ok(self.config(database).connect(NoTls)?)
+    }
+
+    /// What [`Cluster::connect`] uses, for sessions with another role, options or `application_name`.
+    pub fn config(&self, database: &str) -> Config {
+        let mut config = Config::new();
+        config
+            .host_path(self.socket_dir())
+            .port(self.port)
+            .user(ROLE)
+            .dbname(database);
+        config.connect_timeout(Duration::from_secs(10));
+        config
+    }
+
+    pub fn create_database(&self, name: &str) -> Result<Client> {
+        let quoted = name.replace('"', "\"\"");
+        self.connect("postgres")?
+            .batch_execute(&format!("create database \"{quoted}\""))?;
+        self.connect(name)
+    }
+
+    /// A new database with the extension in it, and a session in that database.
+    pub fn create_database_with_herald(&self, name: &str) -> Result<Client> {
+        let mut client = self.create_database(name)?;
+        client.batch_execute("create extension pg_herald")?;
+        Ok(client)
+    }
+
+    /// The output of the real `psql`, unaligned and without headers; the first error ends it.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let options = ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql];
+        self.run_client("psql", database, &options)
+    }
+
+    /// Changes a setting for the whole cluster and has the server reload it.
+    pub fn set(&self, setting: &str, value: &str) -> Result<()> {
+        let mut client = self.connect("postgres")?;
+        client.batch_execute(&format!(
+            "alter system set {setting} = '{}'",
+            value.replace('\'', "''")
+        ))?;
+        client.batch_execute("select pg_reload_conf()")?;
+        Ok(())
+    }
+
+    /// Starts a stopped or crashed server and returns when it answers. The processes of a killed predecessor may need a
+    /// moment to notice; this waits for them.
+    pub fn start(&self) -> Result<()> {
+        self.server
+            .start(READY_DEADLINE, || self.connect("postgres").is_ok())
+    }
+
+    /// Returns how long the server took to stop.
+    pub fn stop(&self, mode: StopMode) -> Result<Duration> {
+        self.server.stop(mode)
+    }
+
+    /// Returns how long the stop took; the server answers again.
+    pub fn restart(&self, mode: StopMode) -> Result<Duration> {
+        let stopped_in = self.stop(mode)?;
+        self.start()?;
+        Ok(stopped_in)
+    }
+
+    /// `kill -9` on the postmaster: no process cleans up after itself. [`Cluster::start`] brings it back.
+    pub fn kill9_postmaster(&self) -> Result<()> {
+        self.server.kill9()
+    }
+
+    /// `kill -9` on any process of the cluster, after which the server restarts itself.
+    pub fn kill9(&self, pid: i32) -> Result<()> {
+        self.signal(pid, Signal::SIGKILL)
+    }
+
+    pub fn signal(&self, pid: i32, signal: Signal) -> Result<()> {
+        kill(Pid::from_raw(pid), signal).map_err(|errno| Error::Io {
+            what: format!("sending {signal} to process {pid}"),
+            source: errno.into(),
+        })
+    }
+
+    /// Until a session can be opened, for instance while the server recovers from a crash.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        within(READY_DEADLINE, || self.connect("postgres").ok())
+            .map(drop)
+            .ok_or_else(|| self.server.failure("the server does not answer"))
+    }
+
+    pub fn postmaster_pid(&self) -> Option<i32> {
+        self.server.pid()
+    }
+
+    /// The delivery worker of a database, when it runs.
+    pub fn worker_pid(&self, database: &str) -> Result<Option<i32>> {
+        self.herald_pid("datname = $1", &[&database])
+    }
+
+    /// The launcher, which belongs to no database.
+    pub fn launcher_pid(&self) -> Result<Option<i32>> {
+        self.herald_pid("datname is null", &[])
+    }
+
+    /// Everything that the server has logged so far.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    pub fn major(&self) -> u32 {
+        self.server.installation().major()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The host to give to `psql -h` and other libpq clients.
+    pub fn socket_dir(&self) -> &Path {
+        self.server.socket_dir()
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        self.server.data_dir()
+    }
+
+    /// Lets the server run on after this process has ended; whoever asked for it removes the directory.
+    pub fn leave_running(mut self) {
+        self.server.leave_running();
+    }
+
+    /// Runs `psql`, `pgbench`, `pg_dump`, ... of the same installation against a database and returns what it printed.
+    pub fn run_client(&self, program: &str, database: &str, options: &[&str]) -> Result<String> {
+        self.server
+            .installation()
+            .run_client(program, &self.client_environment(database), options)
+    }
+
+    fn client_environment(&self, database: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("PGHOST", self.socket_dir().display().to_string()),
+            ("PGPORT", self.port.to_string()),
+            ("PGUSER", ROLE.to_owned()),
+            ("PGDATABASE", database.to_owned()),
+        ]
+    }
+
+    fn herald_pid(
+        &self,
+        which: &str,
+        parameters: &[&(dyn postgres::types::ToSql + Sync)],
+    ) -> Result<Option<i32>> {
+        let sql = format!(
+            "select pid from pg_stat_activity where backend_type like 'pg_herald%' and {which}"
+        );
+        let row = self.connect("postgres")?.query_opt(&sql, parameters)?;
+        Ok(row.map(|row| row.get(0)))
+    }
+}

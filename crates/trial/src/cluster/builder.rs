@@ -1,0 +1,139 @@
+//! What a trial cluster is made of, and its making: initdb, configuration, first start.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use super::installation::Installation;
+use super::server::Server;
+use super::{Cluster, ROLE};
+use crate::error::{Error, Result};
+
+/// The port is part of the socket's name only, unless TCP is asked for.
+const SOCKET_PORT: u16 = 5432;
+
+#[derive(Debug)]
+pub struct Builder {
+    preload: bool,
+    fsync: bool,
+    tcp: bool,
+    pg_config: Option<PathBuf>,
+    settings: BTreeMap<String, String>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            preload: true,
+            fsync: true,
+            tcp: false,
+            pg_config: None,
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Whether the extension stands in `shared_preload_libraries`; on unless said otherwise.
+    pub fn preload(mut self, preload: bool) -> Self {
+        self.preload = preload;
+        self
+    }
+
+    /// On unless said otherwise, because a crash test without it proves nothing.
+    pub fn fsync(mut self, fsync: bool) -> Self {
+        self.fsync = fsync;
+        self
+    }
+
+    /// Listens on a free port of 127.0.0.1 as well. Anybody on this machine can then log in as superuser.
+    pub fn tcp(mut self, tcp: bool) -> Self {
+        self.tcp = tcp;
+        self
+    }
+
+    /// The installation to use, instead of `HERALD_PG_CONFIG`, Debian's PostgreSQL 15, or `pg_config` on the PATH.
+    pub fn pg_config(mut self, pg_config: impl Into<PathBuf>) -> Self {
+        self.pg_config = Some(pg_config.into());
+        self
+    }
+
+    /// One line of postgresql.conf; it wins over the defaults of a trial cluster.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Makes the cluster, starts it, and returns when it answers.
+    pub fn start(self) -> Result<Cluster> {
+        let installation = Installation::find(self.pg_config.as_deref())?;
+        let port = if self.tcp { free_port()? } else { SOCKET_PORT };
+        let server = Server::create(installation)?;
+        let options = [
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+            "-U",
+            ROLE,
+            "-D",
+        ];
+        server.initdb(&options)?;
+        let file = server.data_dir().join("postgresql.conf");
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&file)
+            .and_then(|mut conf| conf.write_all(self.configuration(&server, port).as_bytes()))
+            .map_err(Error::io(format!("writing {}", file.display())))?;
+        let cluster = Cluster { server, port };
+        cluster.start()?;
+        Ok(cluster)
+    }
+
+    fn configuration(&self, server: &Server, port: u16) -> String {
+        let mut settings = BTreeMap::from(
+            [
+                (
+                    "listen_addresses",
+                    if self.tcp { "127.0.0.1" } else { "" }.to_owned(),
+                ),
+                (
+                    "unix_socket_directories",
+                    server.socket_dir().display().to_string(),
+                ),
+                ("port", port.to_string()),
+                ("fsync", if self.fsync { "on" } else { "off" }.to_owned()),
+                ("max_worker_processes", "32".to_owned()),
+                ("max_prepared_transactions", "20".to_owned()),
+                ("log_line_prefix", "%m [%p] %b %d ".to_owned()),
+                ("herald.allow_http", "on".to_owned()),
+                ("herald.allow_networks", "127.0.0.0/8".to_owned()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        if self.preload {
+            settings.insert(
+                "shared_preload_libraries".to_owned(),
+                "pg_herald".to_owned(),
+            );
+        }
+        settings.extend(self.settings.clone());
+        settings
+            .iter()
+            .fold(String::from("\n"), |mut text, (name, value)| {
+                let quoted = value.replace('\'', "''");
+                writeln!(text, "{name} = '{quoted}'").expect("a String takes every write");
+                text
+            })
+    }
+}
+
+fn free_port() -> Result<u16> {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(Error::io("looking for a free port"))
+}

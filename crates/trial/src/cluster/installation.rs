@@ -1,0 +1,145 @@
+//! The PostgreSQL installation under trial: its programs, and the operating system user that its server runs as.
+//!
+//! PostgreSQL refuses to run as root, so as root the server runs as the user `postgres`; otherwise it runs as ourselves.
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::unistd::{Uid, User};
+
+use crate::error::{Error, Result};
+
+const DEBIAN_PG_CONFIG: &str = "/usr/lib/postgresql/15/bin/pg_config";
+const INSTALL_HINT: &str = "run `cargo xtask setup`, or name an installation in HERALD_PG_CONFIG";
+
+#[derive(Debug)]
+pub(super) struct Installation {
+    bin_dir: PathBuf,
+    major: u32,
+    server_user: Option<User>,
+}
+
+impl Installation {
+    pub(super) fn find(pg_config: Option<&Path>) -> Result<Self> {
+        let pg_config = pg_config.map_or_else(default_pg_config, Path::to_owned);
+        let bin_dir = PathBuf::from(output_of(Command::new(&pg_config).arg("--bindir"))?.trim());
+        let version = output_of(Command::new(bin_dir.join("postgres")).arg("--version"))?;
+        let major = major_of(&version)
+            .ok_or_else(|| Error::Setup(format!("cannot read the version in {version:?}")))?;
+        Ok(Self {
+            bin_dir,
+            major,
+            server_user: server_user()?,
+        })
+    }
+
+    pub(super) fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// The user to whom the server's files must belong, when that is not ourselves.
+    pub(super) fn server_user(&self) -> Option<&User> {
+        self.server_user.as_ref()
+    }
+
+    /// A program of this installation that will run as the server's user.
+    pub(super) fn server_program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.bin_dir.join(name));
+        command
+            .current_dir("/")
+            .env_remove("PGDATA")
+            .stdin(Stdio::null());
+        if let Some(user) = &self.server_user {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+            command.env("USER", &user.name).env("HOME", &user.dir);
+        }
+        command
+    }
+
+    pub(super) fn run_server_program(&self, name: &str, options: &[&str]) -> Result<String> {
+        output_of(self.server_program(name).args(options))
+    }
+
+    pub(super) fn run_client(
+        &self,
+        name: &str,
+        environment: &[(&str, String)],
+        options: &[&str],
+    ) -> Result<String> {
+        let mut command = Command::new(self.bin_dir.join(name));
+        output_of(
+            command
+                .args(options)
+                .envs(environment.iter().map(|(name, value)| (name, value))),
+        )
+    }
+}
+
+fn default_pg_config() -> PathBuf {
+    match env::var_os("HERALD_PG_CONFIG") {
+        Some(path) => path.into(),
+        None if Path::new(DEBIAN_PG_CONFIG).exists() => DEBIAN_PG_CONFIG.into(),
+        None => "pg_config".into(),
+    }
+}
+
+fn server_user() -> Result<Option<User>> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    match User::from_name("postgres") {
+        Ok(Some(user)) => Ok(Some(user)),
+        _ => Err(Error::Setup(format!(
+            "PostgreSQL refuses to run as root and there is no user postgres: {INSTALL_HINT}"
+        ))),
+    }
+}
+
+fn major_of(version: &str) -> Option<u32> {
+    let number = version.split_whitespace().nth(2)?;
+    let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+fn output_of(command: &mut Command) -> Result<String> {
+    let program = PathBuf::from(command.get_program());
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::Missing {
+                program: program.clone(),
+                hint: INSTALL_HINT,
+            },
+            _ => Error::Io {
+                what: format!("running {}", program.display()),
+                source: error,
+            },
+        })?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(printed);
+    }
+    let program = format!("{} ({})", program.display(), output.status);
+    Err(Error::Program {
+        program,
+        output: printed + &String::from_utf8_lossy(&output.stderr),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major_of;
+
+    #[test]
+    fn the_major_is_read_from_every_form_of_the_version() {
+        assert_eq!(
+            major_of("postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)"),
+            Some(15)
+        );
+        assert_eq!(major_of("postgres (PostgreSQL) 18beta1"), Some(18));
+        assert_eq!(major_of("something else"), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! What a receiver is made of.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use super::Receiver;
+use super::ledger::{Keep, Ledger};
+use super::listener::Listener;
+use super::mode::Mode;
+use super::request::Request;
+use super::shared::{Observe, Shared};
+use super::tls::Tls;
+use crate::error::Result;
+
+#[derive(Default)]
+pub struct Builder {
+    secret: Option<String>,
+    keep: Keep,
+    log: Option<PathBuf>,
+    mode: Option<Mode>,
+    tls: Option<Tls>,
+    ip: Option<IpAddr>,
+    port: Option<u16>,
+    observe: Option<Observe>,
+}
+
+impl Builder {
+    /// The `whsec_` secret that every request must be signed with.
+    pub fn secret(mut self, secret: &str) -> Self {
+        self.secret = Some(secret.to_owned());
+        self
+    }
+
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    pub fn keep_bodies(self, keep: bool) -> Self {
+        self.keep(if keep { Keep::Everything } else { Keep::Heads })
+    }
+
+    /// Appends a line of JSON for each request, flushed to disk before the request is answered.
+    pub fn log(mut self, file: impl Into<PathBuf>) -> Self {
+        self.log = Some(file.into());
+        self
+    }
+
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// 127.0.0.1 unless said otherwise.
+    pub fn ip(mut self, ip: IpAddr) -> Self {
+        self.ip = Some(ip);
+        self
+    }
+
+    /// A free one unless said otherwise.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Called with each request, whole, before it is recorded; it is on the sender's clock, so it should be quick.
+    pub fn observe(mut self, observe: impl Fn(&Request) + Send + Sync + 'static) -> Self {
+        self.observe = Some(Box::new(observe));
+        self
+    }
+
+    pub fn start(self) -> Result<Receiver> {
+        let ip = self.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let address = match self.port {
+            Some(port) => SocketAddr::new(ip, port),
+            None => Listener::pick_port(ip)?,
+        };
+        let ledger = Ledger::open(self.secret.as_deref(), self.keep, self.log.as_deref())?;
+        let mode = self.mode.unwrap_or_else(Mode::ok);
+        let shared = Arc::new(Shared::new(ledger, mode, self.tls, self.observe));
+        let receiver = Receiver {
+            shared,
+            address,
+            listener: Mutex::new(None),
+        };
+        receiver.up()?;
+        Ok(receiver)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("keep", &self.keep)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}

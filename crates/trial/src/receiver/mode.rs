@@ -1,0 +1,288 @@
+//! How a receiver behaves. A mode is plain data, so that it can be switched while requests are under way.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::request::Request;
+
+/// What happens to a request, and to the connection that it came on.
+#[derive(Debug, Clone)]
+pub enum Mode {
+    Answer(Answer),
+    /// A pause before the mode within takes its turn.
+    Delayed(Duration, Box<Mode>),
+    /// The first `fail` of every `of` requests get `failure`, the others a 200.
+    Flaky {
+        fail: u32,
+        of: u32,
+        counted: Counted,
+        failure: Answer,
+    },
+    /// The answer comes a byte at a time, headers included.
+    Trickle(Duration),
+    /// These bytes instead of an answer, then the end of the connection.
+    Raw(Vec<u8>),
+    /// `head`, then `chunk` again and again until so many `bytes` of it are written.
+    Endless {
+        head: &'static str,
+        chunk: Vec<u8>,
+        bytes: u64,
+    },
+    Break {
+        at: Moment,
+        how: Breakage,
+    },
+    /// Whatever the function says; it may look at the request and at its attempt number.
+    Custom(CustomAnswer),
+}
+
+/// What "every `of` requests" counts.
+#[derive(Debug, Clone)]
+pub enum Counted {
+    /// Each webhook-id on its own: with `fail: 2, of: 3` the third attempt of each succeeds.
+    PerId,
+    /// All requests since this mode was made.
+    Together(Arc<AtomicU64>),
+}
+
+/// When a connection breaks. Requests are recorded in the last two cases only: before that they are not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// Before a byte is read, so also before a TLS handshake. For the mode of a single path: as `HeadRead`.
+    Accepted,
+    HeadRead,
+    /// The request is recorded and no byte of an answer sent: to the sender, a lost response.
+    RequestRead,
+    /// A status and headers that promise a body which never comes.
+    HeadSent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breakage {
+    /// Silence until the other side gives up.
+    Hang,
+    Close,
+    Reset,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+#[derive(Clone)]
+pub struct CustomAnswer(Arc<dyn Fn(&Request) -> Answer + Send + Sync>);
+
+impl Mode {
+    pub fn ok() -> Self {
+        Self::status(200)
+    }
+
+    pub fn status(status: u16) -> Self {
+        Self::Answer(Answer::new(status))
+    }
+
+    /// `after` in the words of the header: seconds or an HTTP date, or any nonsense.
+    pub fn retry_after(status: u16, after: &str) -> Self {
+        Self::Answer(Answer::new(status).header("retry-after", after))
+    }
+
+    pub fn redirect(location: &str) -> Self {
+        Self::Answer(Answer::new(302).header("location", location))
+    }
+
+    pub fn delayed(pause: Duration) -> Self {
+        Self::Delayed(pause, Box::new(Self::ok()))
+    }
+
+    /// The first `fail` of each `of` attempts of a webhook-id get a 500.
+    pub fn flaky(fail: u32, of: u32) -> Self {
+        Self::Flaky {
+            fail,
+            of,
+            counted: Counted::PerId,
+            failure: Answer::new(500),
+        }
+    }
+
+    /// The first `fail` of each `of` requests get a 500, whatever their webhook-id.
+    pub fn flaky_together(fail: u32, of: u32) -> Self {
+        Self::Flaky {
+            fail,
+            of,
+            counted: Counted::Together(Arc::default()),
+            failure: Answer::new(500),
+        }
+    }
+
+    pub fn answer_with(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::Custom(CustomAnswer(Arc::new(answer)))
+    }
+
+    pub fn hang_on_accept() -> Self {
+        Self::Break {
+            at: Moment::Accepted,
+            how: Breakage::Hang,
+        }
+    }
+
+    pub fn hang_before_answer() -> Self {
+        Self::Break {
+            at: Moment::RequestRead,
+            how: Breakage::Hang,
+        }
+    }
+
+    pub fn hang_after_headers() -> Self {
+        Self::Break {
+            at: Moment::HeadSent,
+            how: Breakage::Hang,
+        }
+    }
+
+    /// The body of the request is not even read.
+    pub fn close_early() -> Self {
+        Self::Break {
+            at: Moment::HeadRead,
+            how: Breakage::Close,
+        }
+    }
+
+    pub fn lose_response() -> Self {
+        Self::Break {
+            at: Moment::RequestRead,
+            how: Breakage::Close,
+        }
+    }
+
+    pub fn reset() -> Self {
+        Self::Break {
+            at: Moment::RequestRead,
+            how: Breakage::Reset,
+        }
+    }
+
+    pub fn garbage() -> Self {
+        Self::Raw(
+            (0..4096u32)
+                .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+                .collect(),
+        )
+    }
+
+    /// A body without status line and headers, as in HTTP/0.9.
+    pub fn bare_body() -> Self {
+        Self::Raw(b"<html>it works</html>\n".to_vec())
+    }
+
+    pub fn nul_bytes() -> Self {
+        Self::Answer(Answer::new(200).body(b"o\0k\0\xff\xfe".to_vec()))
+    }
+
+    /// A content-length that the body does not reach.
+    pub fn short_body() -> Self {
+        Self::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ntoo short".to_vec())
+    }
+
+    pub fn huge_body(bytes: u64) -> Self {
+        Self::Endless {
+            head: "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+            chunk: vec![b'x'; 1 << 16],
+            bytes,
+        }
+    }
+
+    pub fn endless_headers() -> Self {
+        Self::Endless {
+            head: "HTTP/1.1 200 OK\r\n",
+            chunk: b"x-again: and again\r\n".repeat(200),
+            bytes: u64::MAX,
+        }
+    }
+
+    /// Interim responses without end.
+    pub fn informational_flood() -> Self {
+        Self::Endless {
+            head: "",
+            chunk: b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(200),
+            bytes: u64::MAX,
+        }
+    }
+
+    /// The answer that this mode gives once the request is complete, if it gives a proper one.
+    pub(super) fn answer_to(&self, request: &Request) -> Option<Answer> {
+        match self {
+            Self::Answer(answer) => Some(answer.clone()),
+            Self::Delayed(_, then) => then.answer_to(request),
+            Self::Flaky {
+                fail,
+                of,
+                counted,
+                failure,
+            } => {
+                let number = counted.number(request) % u64::from((*of).max(1));
+                Some(if number < u64::from(*fail) {
+                    failure.clone()
+                } else {
+                    Answer::new(200)
+                })
+            }
+            Self::Custom(CustomAnswer(answer)) => Some(answer(request)),
+            Self::Trickle(_) => Some(Answer::new(200).body(vec![b'x'; 10_000])),
+            Self::Raw(_) | Self::Endless { .. } | Self::Break { .. } => None,
+        }
+    }
+}
+
+impl Answer {
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("HTTP/1.1 {} Trial\r\n", self.status).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", self.body.len()).as_bytes());
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
+
+impl Counted {
+    fn number(&self, request: &Request) -> u64 {
+        match self {
+            Self::PerId => u64::from(request.attempt.saturating_sub(1)),
+            Self::Together(seen) => seen.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+impl fmt::Debug for CustomAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomAnswer")
+    }
+}

@@ -1,0 +1,13 @@
+//! What makes the database busy: transactions with a record of the truth, and `pgbench`.
+//!
+//! [`Workload`] is for correctness: it knows afterwards exactly what was committed. [`Pgbench`] is for speed.
+
+mod client;
+mod pgbench;
+mod program;
+mod truth;
+
+pub use self::client::Running;
+pub use self::pgbench::{Pgbench, Report};
+pub use self::program::{Ending, Step};
+pub use self::truth::{Change, ChangeRows, Tally, Workload, committed_changes};

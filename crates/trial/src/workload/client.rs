@@ -1,0 +1,229 @@
+//! The clients of a workload: each a thread with a session, which it opens anew after every crash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use postgres::error::Severity;
+use postgres::{Client, Config, NoTls};
+
+use super::program::{Dice, Ending, Program, Step};
+use super::truth::{Change, Tally, Workload};
+use crate::error::{Error, Result};
+use crate::wait::within;
+
+/// How long a client waits for a crashed server to come back.
+const RECONNECT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A workload under way. Dropping it stops the clients and waits for them.
+#[derive(Debug)]
+pub struct Running {
+    stopping: Arc<AtomicBool>,
+    config: Config,
+    clients: Vec<JoinHandle<Result<Tally>>>,
+}
+
+impl Running {
+    pub(super) fn start(workload: &Workload) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let clients = (0..workload.clients)
+            .map(|number| {
+                let mut client =
+                    TruthfulClient::new(workload.clone(), number, Arc::clone(&stopping));
+                thread::spawn(move || client.run())
+            })
+            .collect();
+        Self {
+            stopping,
+            config: workload.config.clone(),
+            clients,
+        }
+    }
+
+    /// After the transaction that each client is in.
+    pub fn stop(self) -> Result<Tally> {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.finish()
+    }
+
+    /// After all transactions. Prepared transactions that a crash left behind are rolled back.
+    pub fn finish(mut self) -> Result<Tally> {
+        let mut sum = Tally::default();
+        for client in self.clients.drain(..) {
+            let tally = client
+                .join()
+                .map_err(|_| Error::Setup("a client of the workload panicked".to_owned()))??;
+            sum.committed += tally.committed;
+            sum.rolled_back += tally.rolled_back;
+            sum.unknown += tally.unknown;
+            sum.reconnects += tally.reconnects;
+        }
+        let mut client = connect(&self.config)?;
+        let prepared = "select gid from pg_prepared_xacts where gid like 'trial-%' and database = current_database()";
+        for row in client.query(prepared, &[])? {
+            client.batch_execute(&format!("rollback prepared '{}'", row.get::<_, String>(0)))?;
+        }
+        Ok(sum)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for client in self.clients.drain(..) {
+            let _ = client.join();
+        }
+    }
+}
+
+struct TruthfulClient {
+    workload: Workload,
+    number: i32,
+    stopping: Arc<AtomicBool>,
+    seq: i64,
+    tally: Tally,
+}
+
+/// How far a transaction came before its connection broke.
+enum Broken {
+    BeforeCommit,
+    AtCommit,
+}
+
+impl TruthfulClient {
+    fn new(workload: Workload, number: i32, stopping: Arc<AtomicBool>) -> Self {
+        Self {
+            workload,
+            number,
+            stopping,
+            seq: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    fn run(&mut self) -> Result<Tally> {
+        let mut dice = Dice::new(
+            self.workload
+                .seed
+                .wrapping_mul(1_000_003)
+                .wrapping_add(self.number.unsigned_abs().into()),
+        );
+        let mut session = connect(&self.workload.config)?;
+        let began_at = Instant::now();
+        for n in 0..self.workload.transactions {
+            self.keep_pace(began_at, n);
+            if self.stopping.load(Ordering::SeqCst) {
+                break;
+            }
+            let program = Program::roll(&mut dice);
+            match self.run_program(&mut session, &program) {
+                Ok(()) => match program.ending {
+                    Ending::Commit | Ending::CommitPrepared => self.tally.committed += 1,
+                    Ending::Rollback | Ending::RollbackPrepared => self.tally.rolled_back += 1,
+                },
+                Err((broken, error)) => {
+                    if is_refusal(&error) {
+                        // The server is well and says no: a fault of the trial, not a crash.
+                        return Err(error.into());
+                    }
+                    match broken {
+                        Broken::BeforeCommit => self.tally.rolled_back += 1,
+                        Broken::AtCommit => self.tally.unknown += 1,
+                    }
+                    self.tally.reconnects += 1;
+                    session = connect(&self.workload.config)?;
+                }
+            }
+        }
+        Ok(self.tally)
+    }
+
+    fn run_program(
+        &mut self,
+        session: &mut Client,
+        program: &Program,
+    ) -> Result<(), (Broken, postgres::Error)> {
+        let global_id = format!("trial-{}-{}", self.number, self.seq);
+        self.make_changes(session, program)
+            .map_err(|error| (Broken::BeforeCommit, error))?;
+        let endings: &[String] = &match program.ending {
+            Ending::Commit => vec!["commit".to_owned()],
+            Ending::Rollback => vec!["rollback".to_owned()],
+            Ending::CommitPrepared => {
+                vec![
+                    format!("prepare transaction '{global_id}'"),
+                    format!("commit prepared '{global_id}'"),
+                ]
+            }
+            Ending::RollbackPrepared => {
+                vec![
+                    format!("prepare transaction '{global_id}'"),
+                    format!("rollback prepared '{global_id}'"),
+                ]
+            }
+        };
+        for statement in endings {
+            session
+                .batch_execute(statement)
+                .map_err(|error| (Broken::AtCommit, error))?;
+        }
+        Ok(())
+    }
+
+    fn make_changes(
+        &mut self,
+        session: &mut Client,
+        program: &Program,
+    ) -> Result<(), postgres::Error> {
+        session.batch_execute("begin")?;
+        for step in &program.steps {
+            self.seq += 1;
+            let change = Change {
+                client: self.number,
+                seq: self.seq,
+            };
+            if *step != Step::Plain {
+                session.batch_execute("savepoint step")?;
+            }
+            (self.workload.change)(session, change)?;
+            session.execute(
+                "insert into trial.committed (client, seq) values ($1, $2)",
+                &[&change.client, &change.seq],
+            )?;
+            match step {
+                Step::Plain => {}
+                Step::Released => session.batch_execute("release savepoint step")?,
+                Step::RolledBack => session.batch_execute("rollback to savepoint step")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_pace(&self, began_at: Instant, transactions_so_far: u64) {
+        let Some(per_second) = self.workload.per_second else {
+            return;
+        };
+        let due_in = transactions_so_far as f64 * f64::from(self.workload.clients) / per_second;
+        thread::sleep(Duration::from_secs_f64(due_in).saturating_sub(began_at.elapsed()));
+    }
+}
+
+/// A session that ends with its server may get a last word, which is FATAL.
+fn is_refusal(error: &postgres::Error) -> bool {
+    let severity = error
+        .as_db_error()
+        .and_then(|error| error.parsed_severity());
+    severity == Some(Severity::Error)
+}
+
+fn connect(config: &Config) -> Result<Client> {
+    let mut refusal = None;
+    within(RECONNECT_DEADLINE, || {
+        config
+            .connect(NoTls)
+            .map_err(|error| refusal = Some(error))
+            .ok()
+    })
+    .ok_or_else(|| refusal.map_or_else(|| Error::Setup("no try to connect".to_owned()), Error::Sql))
+}

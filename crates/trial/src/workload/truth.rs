@@ -1,0 +1,154 @@
+//! Client threads that change a table and write down, in the same transaction, what they changed.
+//!
+//! So `trial.committed` is the truth about `trial.change`, whatever was rolled back, crashed, or committed without an
+//! answer. Each change has a number of its own, by which it is recognised in what a receiver got.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use postgres::{Client, Config};
+
+use super::client::Running;
+use crate::cluster::Cluster;
+use crate::error::Result;
+use crate::receiver::Request;
+
+const TABLES: &str = "
+    create schema if not exists trial;
+    create table if not exists trial.change (client int, seq bigint, note text, primary key (client, seq));
+    create table if not exists trial.committed (client int, seq bigint, primary key (client, seq));
+";
+
+/// One change that a client attempted, and its name in every record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Change {
+    pub client: i32,
+    pub seq: i64,
+}
+
+/// How a change is made; the record of it is added by the workload.
+pub type ChangeRows = dyn Fn(&mut Client, Change) -> Result<(), postgres::Error> + Send + Sync;
+
+/// A load of random transactions; the same seed gives the same transactions.
+#[derive(Clone)]
+pub struct Workload {
+    pub(super) config: Config,
+    pub(super) clients: i32,
+    pub(super) transactions: u64,
+    pub(super) per_second: Option<f64>,
+    pub(super) seed: u64,
+    pub(super) change: Arc<ChangeRows>,
+}
+
+/// What the clients were told. Where a commit got no answer, only the database knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub committed: u64,
+    pub rolled_back: u64,
+    pub unknown: u64,
+    pub reconnects: u64,
+}
+
+impl Workload {
+    /// Makes `trial.change`, to be watched by the caller, and `trial.committed`.
+    pub fn prepare(cluster: &Cluster, database: &str) -> Result<Self> {
+        cluster.connect(database)?.batch_execute(TABLES)?;
+        Ok(Self {
+            config: cluster.config(database),
+            clients: 4,
+            transactions: 100,
+            per_second: None,
+            seed: 1,
+            change: Arc::new(insert_change),
+        })
+    }
+
+    pub fn clients(mut self, clients: i32) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// Per client.
+    pub fn transactions(mut self, transactions: u64) -> Self {
+        self.transactions = transactions;
+        self
+    }
+
+    /// Until [`Running::stop`].
+    pub fn endless(self) -> Self {
+        self.transactions(u64::MAX)
+    }
+
+    /// Transactions a second of all clients together; as fast as possible unless said otherwise.
+    pub fn rate(mut self, per_second: f64) -> Self {
+        self.per_second = Some(per_second);
+        self
+    }
+
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Another change than the insert of a row into `trial.change`, for instance `herald.emit`.
+    pub fn change(
+        mut self,
+        change: impl Fn(&mut Client, Change) -> Result<(), postgres::Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.change = Arc::new(change);
+        self
+    }
+
+    pub fn run(&self) -> Result<Tally> {
+        self.start().finish()
+    }
+
+    pub fn start(&self) -> Running {
+        Running::start(self)
+    }
+}
+
+/// What the database says was committed.
+pub fn committed_changes(client: &mut Client) -> Result<BTreeSet<Change>> {
+    let rows = client.query("select client, seq from trial.committed", &[])?;
+    Ok(rows
+        .iter()
+        .map(|row| Change {
+            client: row.get(0),
+            seq: row.get(1),
+        })
+        .collect())
+}
+
+impl Change {
+    /// The change that a CloudEvent is about, when it is about a row of `trial.change`.
+    pub fn in_request(request: &Request) -> Option<Self> {
+        let event = request.json();
+        let record = event.pointer("/data/record")?;
+        let client = i32::try_from(record.get("client")?.as_i64()?).ok()?;
+        Some(Self {
+            client,
+            seq: record.get("seq")?.as_i64()?,
+        })
+    }
+}
+
+impl fmt::Debug for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workload")
+            .field("clients", &self.clients)
+            .field("transactions", &self.transactions)
+            .field("per_second", &self.per_second)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+fn insert_change(session: &mut Client, change: Change) -> Result<(), postgres::Error> {
+    let sql =
+        "insert into trial.change (client, seq, note) values ($1, $2, 'made by the workload')";
+    session
+        .execute(sql, &[&change.client, &change.seq])
+        .map(drop)
+}

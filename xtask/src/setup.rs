@@ -1,0 +1,180 @@
+//! `cargo xtask setup`: everything that building and testing take, installed where it is missing.
+//!
+//! Run again, it looks and changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use crate::shell::{as_root, command, is_on_path, output, run as run_command, say};
+use crate::{Result, servers};
+
+/// The majors that the extension supports.
+pub const MAJORS: [u32; 4] = [15, 16, 17, 18];
+
+/// The major that Debian 12 packages; it has every test.
+pub const DEBIAN_MAJOR: u32 = 15;
+
+/// Must match the extension's dependency on pgrx.
+const CARGO_PGRX: &str = "0.18.1";
+
+const PACKAGES: [&str; 11] = [
+    "ca-certificates",
+    "clang",
+    "gcc",
+    "libc6-dev",
+    "libclang-dev",
+    "libssl-dev",
+    "make",
+    "pkg-config",
+    "postgresql-15",
+    "postgresql-server-dev-15",
+    "sudo",
+];
+
+pub fn run(majors: &[u32]) -> Result<()> {
+    install_packages()?;
+    install_cargo_pgrx()?;
+    for &major in majors {
+        let pg_config = match major {
+            DEBIAN_MAJOR => debian_pg_config(),
+            other => servers::provide(other)?,
+        };
+        register(major, &pg_config)?;
+    }
+    Ok(())
+}
+
+pub fn debian_pg_config() -> PathBuf {
+    format!("/usr/lib/postgresql/{DEBIAN_MAJOR}/bin/pg_config").into()
+}
+
+pub fn apt_install(packages: &[&str]) -> Result<()> {
+    say(&format!(
+        "Installing Debian packages: {}",
+        packages.join(", ")
+    ));
+    run_command(&mut as_root("apt-get", &["update"]))?;
+    let install = [
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "install",
+        "--yes",
+        "--no-install-recommends",
+    ];
+    run_command(as_root("env", &install).args(packages))
+}
+
+fn install_packages() -> Result<()> {
+    if !is_on_path("dpkg-query") {
+        say(&format!(
+            "This is no Debian: please see to it that there is what Debian calls {}",
+            PACKAGES.join(", ")
+        ));
+        return Ok(());
+    }
+    // It fails when it does not know one of the names, and still lists the others.
+    let mut query = command(
+        "dpkg-query",
+        &["--show", "--showformat=${db:Status-Status} ${Package}\\n"],
+    );
+    let listed = query.args(PACKAGES).output()?.stdout;
+    let missing = missing_packages(&String::from_utf8_lossy(&listed));
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        apt_install(&missing)
+    }
+}
+
+fn missing_packages(listed: &str) -> Vec<&'static str> {
+    let is_installed = |package: &str| {
+        listed
+            .lines()
+            .any(|line| line.strip_prefix("installed ") == Some(package))
+    };
+    PACKAGES
+        .into_iter()
+        .filter(|package| !is_installed(package))
+        .collect()
+}
+
+fn install_cargo_pgrx() -> Result<()> {
+    let installed = output(&mut command("cargo", &["pgrx", "--version"])).unwrap_or_default();
+    if installed.split_whitespace().nth(1) == Some(CARGO_PGRX) {
+        return Ok(());
+    }
+    say(&format!(
+        "Installing cargo-pgrx {CARGO_PGRX}, once: this takes five minutes or more"
+    ));
+    run_command(&mut command(
+        "cargo",
+        &["install", "cargo-pgrx", "--version", CARGO_PGRX, "--locked"],
+    ))
+}
+
+/// Tells cargo-pgrx where the headers of a major are; what it knows of other majors stays.
+fn register(major: u32, pg_config: &Path) -> Result<()> {
+    let config = fs::read_to_string(pgrx_home()?.join("config.toml")).unwrap_or_default();
+    if registered_pg_config(&config, major).is_some_and(|known| is_usable(&known, major, pg_config))
+    {
+        return Ok(());
+    }
+    say(&format!("Telling cargo-pgrx about PostgreSQL {major}"));
+    run_command(&mut command(
+        "cargo",
+        &[
+            "pgrx",
+            "init",
+            &format!("--pg{major}={}", pg_config.display()),
+        ],
+    ))
+}
+
+/// Any PostgreSQL 15 that somebody has registered will do; a downloaded server must be ours, as tests install into it.
+fn is_usable(known: &Path, major: u32, pg_config: &Path) -> bool {
+    known == pg_config || (major == DEBIAN_MAJOR && known.exists())
+}
+
+fn registered_pg_config(config: &str, major: u32) -> Option<PathBuf> {
+    let name = format!("pg{major}");
+    let value = config.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == name).then_some(value)
+    });
+    Some(value?.trim().trim_matches('"').into())
+}
+
+fn pgrx_home() -> Result<PathBuf> {
+    match (env::var_os("PGRX_HOME"), env::home_dir()) {
+        (Some(home), _) => Ok(home.into()),
+        (None, Some(home)) => Ok(home.join(".pgrx")),
+        (None, None) => Err("there is no home directory; set HOME".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_packages_that_are_fully_installed_count() {
+        let listed: String = PACKAGES
+            .map(|package| format!("installed {package}\n"))
+            .concat();
+        assert!(missing_packages(&listed).is_empty());
+        let removed = listed
+            .replace("installed sudo", "config-files sudo")
+            .replace("installed gcc\n", "");
+        assert_eq!(missing_packages(&removed), ["gcc", "sudo"]);
+    }
+
+    #[test]
+    fn the_registered_server_is_found_by_its_major() {
+        let config = "base_port = 28800\n[configs]\npg15 = \"/usr/bin/pg_config\"\npg17 = \"/x/pg_config\"\n";
+        assert_eq!(
+            registered_pg_config(config, 17),
+            Some("/x/pg_config".into())
+        );
+        assert_eq!(registered_pg_config(config, 16), None);
+    }
+}

@@ -1,0 +1,233 @@
+//! `cargo xtask test`: runs every suite, whatever fails on the way, and ends with a table of what happened.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::setup::{self, DEBIAN_MAJOR};
+use crate::shell::{am_root, as_root, command, run as run_command, run_watched, say};
+use crate::suite::Suite;
+
+/// What became of one suite on one major.
+struct Outcome {
+    suite: Suite,
+    major: Option<u32>,
+    counts: Counts,
+    fault: Option<String>,
+    took: Duration,
+}
+
+/// The sum of libtest's own results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+/// True when everything passed.
+pub fn run(majors: &[u32], only: Option<Suite>) -> Result<bool> {
+    let wanted = |suite: &Suite| only.is_none_or(|only| only == *suite);
+    let on_debian = majors.contains(&DEBIAN_MAJOR);
+    let mut outcomes = Vec::new();
+    if on_debian && wanted(&Suite::Unit) {
+        outcomes.push(measure(Suite::Unit, None, run_unit));
+    }
+    if only != Some(Suite::Unit) {
+        setup::run(majors)?;
+    }
+    if wanted(&Suite::InDatabase) {
+        for &major in majors {
+            outcomes.push(measure(Suite::InDatabase, Some(major), |counts| {
+                run_in_database(major, counts)
+            }));
+        }
+    }
+    if on_debian && wanted(&Suite::EndToEnd) {
+        outcomes.push(measure(Suite::EndToEnd, Some(DEBIAN_MAJOR), run_end_to_end));
+    }
+    print_summary(&outcomes);
+    if outcomes.is_empty() {
+        return Err("nothing ran: the unit and e2e suites belong to PostgreSQL 15".into());
+    }
+    Ok(outcomes.iter().all(|outcome| outcome.fault.is_none()))
+}
+
+fn run_unit(counts: &mut Counts) -> Result<()> {
+    say("Unit tests");
+    let packages = [
+        "--package",
+        "herald-core",
+        "--package",
+        "herald-sender",
+        "--package",
+        "xtask",
+    ];
+    run_counted(
+        &[&["test", "--no-fail-fast"], &packages[..]].concat(),
+        counts,
+    )
+}
+
+fn run_in_database(major: u32, counts: &mut Counts) -> Result<()> {
+    say(&format!("Tests inside PostgreSQL {major}"));
+    // Both as root and as a user, the test server runs as `postgres` and cargo-pgrx copies the extension with sudo.
+    let data = TestDataDir::create()?;
+    let data_dir = data.0.display().to_string();
+    run_counted(
+        &[
+            "pgrx",
+            "test",
+            &format!("pg{major}"),
+            "--runas",
+            "postgres",
+            "--pgdata",
+            &data_dir,
+        ],
+        counts,
+    )
+}
+
+fn run_end_to_end(counts: &mut Counts) -> Result<()> {
+    say("Installing the extension");
+    let pg_config = setup::debian_pg_config().display().to_string();
+    let mut install = command("cargo", &["pgrx", "install", "--pg-config", &pg_config]);
+    if !am_root() {
+        install.arg("--sudo");
+    }
+    run_command(&mut install)?;
+    say("End-to-end tests");
+    run_counted(
+        &["test", "--package", "herald-trial", "--no-fail-fast"],
+        counts,
+    )
+}
+
+fn run_counted(arguments: &[&str], counts: &mut Counts) -> Result<()> {
+    run_watched(&mut command("cargo", arguments), |line| counts.add(line))
+}
+
+fn measure(
+    suite: Suite,
+    major: Option<u32>,
+    run: impl FnOnce(&mut Counts) -> Result<()>,
+) -> Outcome {
+    let began_at = Instant::now();
+    let mut counts = Counts::default();
+    let result = run(&mut counts);
+    let fault = match result {
+        // A suite that lost its tests must not look like one that passed.
+        Ok(()) if counts.passed == 0 => Some("no test ran".to_owned()),
+        Ok(()) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(fault) = &fault {
+        eprintln!("error: {fault}");
+    }
+    Outcome {
+        suite,
+        major,
+        counts,
+        fault,
+        took: began_at.elapsed(),
+    }
+}
+
+impl Counts {
+    /// Takes in a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; ...`.
+    fn add(&mut self, line: &str) {
+        let Some((_, results)) = line.split_once("test result: ") else {
+            return;
+        };
+        for part in results.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let (Some(Ok(number)), Some(what)) =
+                (words.next().map(str::parse::<u32>), words.next())
+            else {
+                continue;
+            };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn print_summary(outcomes: &[Outcome]) {
+    println!(
+        "\n{:<12} {:>4} {:>8} {:>8} {:>8} {:>9}  result",
+        "suite", "pg", "passed", "failed", "ignored", "time"
+    );
+    for Outcome {
+        suite,
+        major,
+        counts,
+        fault,
+        took,
+    } in outcomes
+    {
+        let major = major.map_or_else(|| "-".to_owned(), |major| major.to_string());
+        let Counts {
+            passed,
+            failed,
+            ignored,
+        } = counts;
+        let seconds = took.as_secs_f64();
+        let result = fault.as_deref().unwrap_or("ok");
+        println!(
+            "{suite:<12} {major:>4} {passed:>8} {failed:>8} {ignored:>8} {seconds:>7.1} s  {result}"
+        );
+    }
+}
+
+/// A directory in which the user `postgres` may make its test clusters; it ends with the suite.
+struct TestDataDir(PathBuf);
+
+impl TestDataDir {
+    fn create() -> Result<Self> {
+        // Short, as the path of a socket is limited, and reachable for everybody, as a home directory is not.
+        let name = format!("/var/tmp/pg_herald-test-{}", std::process::id());
+        run_command(&mut as_root(
+            "install",
+            &["--directory", "--owner=postgres", "--mode=0755", &name],
+        ))?;
+        Ok(Self(name.into()))
+    }
+}
+
+impl Drop for TestDataDir {
+    fn drop(&mut self) {
+        if fs::remove_dir_all(&self.0).is_err() {
+            let _ = as_root("rm", &["-rf", &self.0.display().to_string()]).status();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_test_binaries_add_up() {
+        let mut counts = Counts::default();
+        for line in [
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.43s",
+            "test a_test ... ok",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9.60s",
+        ] {
+            counts.add(line);
+        }
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 15,
+                failed: 2,
+                ignored: 1
+            }
+        );
+    }
+}
