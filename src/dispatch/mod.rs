@@ -111,7 +111,10 @@ struct Worker {
     house_due: Instant,
     bytes_in_memory: usize,
     due_looked_at: Option<Instant>,
+    looked_at: Instant,
+    look_wanted: bool,
     failures: u32,
+    resting_until: Instant,
     is_stopping: bool,
 }
 
@@ -153,7 +156,10 @@ impl Worker {
             house_due: Instant::now(),
             bytes_in_memory: 0,
             due_looked_at: None,
+            looked_at: Instant::now(),
+            look_wanted: true,
             failures: 0,
+            resting_until: Instant::now(),
             is_stopping: false,
         })
     }
@@ -162,19 +168,13 @@ impl Worker {
         process::report_activity("waiting for events");
         let mut has_more = true;
         while !self.should_stop() {
-            let pause = if has_more {
-                Duration::ZERO
-            } else {
-                self.pause()
-            };
+            let pause = if has_more { Duration::ZERO } else { self.pause() };
             wait::wait(&self.outcomes_ready, pause);
-            if let Some(entry) =
-                shmem::registry().and_then(|registry| registry.find(identity::database()))
-            {
-                entry.look();
-            }
             if process::reload_configuration_if_asked() {
                 self.reload_settings();
+            }
+            if Instant::now() < self.resting_until {
+                continue;
             }
             match self.turn() {
                 Ok(more) => {
@@ -190,6 +190,15 @@ impl Worker {
         self.stop();
     }
 
+    /// Whether there may be something new in the log: somebody committed, the last look left something, or it is
+    /// time for the look that is the net under lost wake-ups.
+    fn is_look_due(&mut self) -> bool {
+        let entry = shmem::registry().and_then(|registry| registry.find(identity::database()));
+        let is_woken = entry.is_some_and(shmem::Entry::look);
+        self.look_wanted |= is_woken || self.looked_at.elapsed() >= self.settings.poll_interval;
+        self.look_wanted
+    }
+
     /// One turn: everything a little. Returns whether there is more to do at once.
     fn turn(&mut self) -> Result<bool, transaction::TransactionError> {
         let now = now_micros();
@@ -197,11 +206,7 @@ impl Worker {
         let outcomes = self.settle_outcomes();
         self.threads.age(now);
         self.spill_what_must(now);
-        let read = if self.settings.enabled {
-            self.read(now)?
-        } else {
-            false
-        };
+        let read = self.settings.enabled && self.is_look_due() && self.read(now)?;
         self.claim_due(now)?;
         self.send_pings();
         self.dispatch(now);
@@ -297,10 +302,7 @@ impl Worker {
                 due.saturating_sub(now).max(1_000).unsigned_abs(),
             ));
         }
-        if self.failures > 0 {
-            pause = pause.max(Duration::from_millis(100 << self.failures.min(9)));
-        }
-        pause
+        pause.max(self.resting_until.saturating_duration_since(Instant::now()))
     }
 
     fn should_stop(&self) -> bool {
@@ -348,6 +350,7 @@ impl Worker {
     /// Counts a failure of our own machinery. The first is logged, so that a full disk does not fill it further.
     fn failed(&mut self, error: &transaction::TransactionError) {
         self.failures = (self.failures + 1).min(FAILURES_IN_A_ROW);
+        self.resting_until = Instant::now() + Duration::from_millis(100 << self.failures.min(9));
         if self.failures == 1 {
             pgrx::log!("pg_herald: {error}; trying again");
         }

@@ -254,6 +254,9 @@ impl Worker {
         if self.bytes_in_memory >= MEMORY || self.lanes.any_full() {
             return Ok(false);
         }
+        // A look that is wanted from here on is one more.
+        self.look_wanted = false;
+        self.looked_at = std::time::Instant::now();
         let event_seq = self.reader.event_seq;
         let context = SliceContext {
             url_policy: &self.settings.url_policy,
@@ -281,6 +284,7 @@ impl Worker {
                     self.reader.reading,
                     self.reader.look_next,
                 ) = before;
+                self.look_wanted = true;
                 return Err(error);
             }
         };
@@ -313,6 +317,7 @@ impl Worker {
         if !window.is_read() {
             self.reader.reading.push_front(window);
         }
+        self.look_wanted |= !self.reader.reading.is_empty();
         Ok(!self.reader.reading.is_empty())
     }
 
@@ -362,7 +367,8 @@ impl Worker {
             let end = End::Dead(DeadReason::Unsubscribed);
             self.settle(Record { work, attempt: None, end });
         }
-        self.house_due = std::time::Instant::now();
+        // What they left in memory is in herald.pending by then.
+        self.house_due = std::time::Instant::now() + std::time::Duration::from_millis(100);
     }
 
     fn forget_config_changes(&mut self) -> Result<(), TransactionError> {

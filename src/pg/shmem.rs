@@ -171,9 +171,9 @@ impl Entry {
     }
 
     /// Says that the worker looks at its work from here on: the next [`wake`](Self::wake) sets its latch again.
-    /// Called before the look, so that a wake-up in between is never lost.
-    pub fn look(&self) {
-        self.awake.store(false, SeqCst);
+    /// Called before the look, so that a wake-up in between is never lost. Returns whether it was woken before.
+    pub fn look(&self) -> bool {
+        self.awake.swap(false, SeqCst)
     }
 }
 
