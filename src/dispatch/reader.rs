@@ -116,6 +116,7 @@ impl Reader {
         };
         let reloaded = (look.subscriptions_changed || subscriptions.is_outdated(worker.now))
             .then(|| Subscriptions::load(client, look.snapshot.clone(), worker.url_policy));
+        let is_reloaded = reloaded.is_some();
         let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
         let window = if look_now {
             self.position
@@ -132,7 +133,9 @@ impl Reader {
         if let Some(mut window) = window {
             let logged = window.read_slice(client, subscriptions.largest);
             slice.matched = match_slice(client, subscriptions, &window, logged);
-            let is_due = window.upper_seq - self.remembered_seq >= REMEMBER_AFTER_EVENTS
+            // Whoever reads on from here must not go by options that an event did not know.
+            let is_due = is_reloaded
+                || window.upper_seq - self.remembered_seq >= REMEMBER_AFTER_EVENTS
                 || worker.now - self.remembered_at >= REMEMBER_AFTER_MICROS;
             if !window.is_open && (!slice.matched.is_empty() || is_due && window.is_read()) {
                 window.number = self.next_number;
@@ -301,7 +304,8 @@ impl Worker {
             self.forget_config_changes()?;
         }
         let Some(window) = slice.window else {
-            return Ok(!self.reader.reading.is_empty());
+            self.look_wanted |= !self.reader.reading.is_empty();
+            return Ok(self.look_wanted);
         };
         self.enqueue(&window, slice.matched, now);
         if window.is_open {
@@ -318,7 +322,7 @@ impl Worker {
             self.reader.reading.push_front(window);
         }
         self.look_wanted |= !self.reader.reading.is_empty();
-        Ok(!self.reader.reading.is_empty())
+        Ok(self.look_wanted)
     }
 
     fn enqueue(

@@ -7,6 +7,7 @@ use super::row::{Logged, logged};
 use crate::pg::{identity, sequence};
 use crate::prepared::Prepared;
 use herald_core::snapshot::Snapshot;
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::SpiClient;
 use std::collections::HashMap;
@@ -181,20 +182,18 @@ impl Window {
         let up_to = self
             .upper_seq
             .min(self.read_to.saturating_add(SLICE_NUMBERS));
-        let rows = STATEMENT.run(
-            client,
-            vec![
-                self.slots.clone().into(),
-                self.read_to.into(),
-                up_to.into(),
-                self.from.to_string().into(),
-                self.to.to_string().into(),
-                identity::origin().into(),
-                largest.into(),
-                SLICE_EVENTS.into(),
-                SLICE_BYTES.into(),
-            ],
-        );
+        let mut arguments: Vec<DatumWithOid<'_>> = vec![
+            self.read_to.into(),
+            up_to.into(),
+            self.from.to_string().into(),
+            self.to.to_string().into(),
+            identity::origin().into(),
+            largest.into(),
+            SLICE_EVENTS.into(),
+            SLICE_BYTES.into(),
+        ];
+        arguments.extend(slot_arguments(&self.slots));
+        let rows = STATEMENT.run(client, arguments);
         let events = all_logged(rows);
         let found = events.last().map_or(0, |(_, found)| *found);
         self.read_to = match events.last() {
@@ -264,19 +263,22 @@ pub fn load_events(
     slots.sort_unstable();
     slots.dedup();
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
-    let rows = STATEMENT.run(
-        client,
-        vec![
-            slots.into(),
-            seqs.into(),
-            largest.into(),
-            SLICE_BYTES.into(),
-        ],
-    );
+    let mut arguments: Vec<DatumWithOid<'_>> =
+        vec![seqs.into(), largest.into(), SLICE_BYTES.into()];
+    arguments.extend(slot_arguments(&slots));
+    let rows = STATEMENT.run(client, arguments);
     all_logged(rows)
         .into_iter()
         .map(|(logged, is_loaded)| (logged, is_loaded != 0))
         .collect()
+}
+
+/// The slots as 32 parameters: those that are not needed repeat the last one.
+fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> {
+    let last = slots.last().copied().unwrap_or(0);
+    let missing = (super::append::SLOTS as usize).saturating_sub(slots.len());
+    let all: Vec<i16> = slots.iter().copied().chain(std::iter::repeat_n(last, missing)).collect();
+    all.into_iter().map(DatumWithOid::from)
 }
 
 /// The events of a result, each with the number in its last column.
