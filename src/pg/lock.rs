@@ -6,7 +6,9 @@ use pgrx::pg_sys;
 /// Returns false when another process holds it.
 ///
 /// It is a lock on the extension's own object with a sub-id that nothing else uses: it needs no privilege that a
-/// user could squat on, as an advisory lock would, and DROP EXTENSION does not wait for it.
+/// user could squat on, as an advisory lock would, and DROP EXTENSION does not wait for it. It belongs to the lock
+/// method of advisory locks all the same, because PostgreSQL releases only those at the end of a process whatever
+/// way it ends, and leaves only those alone when a transaction is rolled back.
 pub fn try_become_only_worker(extension: pg_sys::Oid) -> bool {
     const WORKER: u16 = 0x6864;
     let tag = pg_sys::LOCKTAG {
@@ -15,7 +17,7 @@ pub fn try_become_only_worker(extension: pg_sys::Oid) -> bool {
         locktag_field3: extension.to_u32(),
         locktag_field4: WORKER,
         locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
     };
     // SAFETY: the tag is well formed and lives over the call; a session lock is released when the process ends.
     let result = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, true, true) };
