@@ -59,10 +59,12 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Takes over changed options of the subscription. A held lane (paused) sends nothing.
+    /// Takes over changed options of the subscription. A held lane (paused) sends nothing, and what comes meanwhile
+    /// is in the pending deliveries: they come first when it is held no more.
     pub fn configure(&mut self, max_concurrency: usize, is_held: bool) {
         self.max_concurrency = max_concurrency;
         self.is_held = is_held;
+        self.is_spilled |= is_held;
     }
 
     /// Puts a delivery at the end of the queue.
@@ -250,6 +252,10 @@ mod tests {
         assert!(lane.must_spill(0));
         assert_eq!(lane.spill().collect::<Vec<_>>(), [0, 1]);
         assert!(lane.is_spilled() && lane.is_empty());
+        lane.unspill();
+        lane.configure(4, true);
+        lane.configure(4, false);
+        assert!(lane.is_spilled());
     }
 
     #[test]
