@@ -4,6 +4,12 @@ create function herald._nearest(name text, candidates text[]) returns text
     language c immutable
     as 'MODULE_PATHNAME', 'nearest_wrapper';
 
+-- The end of an error about an unknown name; null when no known one is alike.
+create function herald._perhaps(name text, candidates text[]) returns text
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return 'Perhaps you meant "' || herald._nearest(name, candidates) || '".';
+
 create function herald._generate_secret() returns text
     language c volatile
     as 'MODULE_PATHNAME', 'generate_secret_wrapper';

@@ -4,6 +4,20 @@ create function herald._matches(types text[], event_type text) returns boolean
     language c immutable strict
     as 'MODULE_PATHNAME', 'matches_wrapper';
 
+-- Whether an event goes to a subscription that did not get it yet, as far as type, tenant and creation say.
+-- Called by wait(), resume_after_restore(). The worker asks its own matcher, which says the same.
+create function herald._is_for(subscription herald._subscription, event herald.event) returns boolean
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select s.removed_at is null and s.state <> 'disabled'
+        and (s.tenant is null or s.tenant = e.tenant)
+        and herald._matches(s.types, e.type)
+        and case when e.xid = s.created_xid then e.seq > s.created_seq
+            else not pg_visible_in_snapshot(e.xid, s.created_snapshot) end
+    from (select (subscription).*) s, (select (event).*) e
+$$;
+
 -- The subscription of this name or id; an error names the nearest one.
 create function herald._find_subscription(subscription text) returns herald._subscription
     language plpgsql stable
@@ -22,7 +36,7 @@ begin
             errcode = 'undefined_object',
             message = format('subscription "%s" does not exist', subscription),
             hint = coalesce(
-                (select format('Perhaps you meant "%s".', herald._nearest(subscription, array_agg(s.name)))
+                (select herald._perhaps(subscription, array_agg(s.name))
                  from herald._subscription s where s.removed_at is null),
                 'See: select * from herald.status();');
     end if;
@@ -78,9 +92,11 @@ begin
     raise exception using
         errcode = 'undefined_object',
         message = format('event "%s" does not exist', event_id),
-        detail = case when how_many = 1 then 'It was emitted, and its retention has ended.' end,
+        detail = case how_many
+            when 1 then 'It was emitted, and its retention has ended.'
+            else 'No event in the log has this id or uid.' end,
         hint = coalesce(
-            (select format('Perhaps you meant "%s".', herald._nearest(event_id, array_agg(e.id)))
+            (select herald._perhaps(event_id, array_agg(e.id))
              from (select r.id from herald.emitted r order by r.at desc limit 10000) e),
             'See: select uid, type, time from herald.event order by seq desc limit 10;');
 end
@@ -481,14 +497,16 @@ begin
     loop
         select c.* into at_cursor from herald._cursor() c;
         if event_id is not null then
-            is_done := (pg_visible_in_snapshot(event.xid, at_cursor.snapshot) or event.origin <> herald._origin())
+            is_done := (pg_visible_in_snapshot(event.xid, at_cursor.snapshot) or event.origin <> herald._origin()
+                        or not exists (select from herald._subscription s where herald._is_for(s, event)))
                 and not exists (select from herald.pending p where p.event_seq = event.seq);
         else
             is_done := not exists (select from herald.pending)
                 and not exists (
                     select from herald.event e
                     where e.seq > at_cursor.seq and e.origin = herald._origin()
-                    and pg_visible_in_snapshot(e.xid, start) and not pg_visible_in_snapshot(e.xid, at_cursor.snapshot));
+                    and pg_visible_in_snapshot(e.xid, start) and not pg_visible_in_snapshot(e.xid, at_cursor.snapshot)
+                    and exists (select from herald._subscription s where herald._is_for(s, e)));
         end if;
         if is_done then
             return true;

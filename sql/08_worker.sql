@@ -144,14 +144,7 @@ begin
             ), open_events as (
                 select e.slot, e.seq, e.type, e.tenant, e.time, s.id as subscription_id
                 from herald.event e
-                cross join lateral (
-                    select s.* from herald._subscription s
-                    where s.removed_at is null and s.state <> 'disabled'
-                    and (s.tenant is null or s.tenant = e.tenant)
-                    and herald._matches(s.types, e.type)
-                    and not (e.xid = s.created_xid and e.seq <= s.created_seq)
-                    and not (e.xid <> s.created_xid and pg_visible_in_snapshot(e.xid, s.created_snapshot))
-                ) s
+                join herald._subscription s on herald._is_for(s, e)
                 where e.origin = old_cursor.origin
                 and not coalesce((select pg_visible_in_snapshot(e.xid, r.snapshot) from read_to r), false)
                 and not exists (select from herald._attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
