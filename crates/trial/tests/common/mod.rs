@@ -1,0 +1,211 @@
+//! What the end-to-end tests share: a database of its own for each test, and short ways to ask it.
+#![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald_trial::receiver::Request;
+use herald_trial::wait::eventually_holds;
+use herald_trial::{Cluster, Error, Mode, Receiver};
+use postgres::error::DbError;
+use postgres::types::ToSql;
+use postgres::{Client, Row};
+
+/// Every receiver verifies with it, unless a test is about secrets.
+pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+/// Nothing here takes this long unless it never happens.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A cluster for one file of tests: quick, as none of them crashes it.
+pub fn cluster() -> Cluster {
+    Cluster::builder()
+        .fsync(false)
+        .setting("herald.sender_threads", "8")
+        .setting("max_connections", "200")
+        .start()
+        .expect("a cluster starts")
+}
+
+/// A receiver that answers 200 and verifies signatures.
+pub fn receiver() -> Receiver {
+    receiver_with(Mode::ok())
+}
+
+pub fn receiver_with(mode: Mode) -> Receiver {
+    Receiver::builder()
+        .secret(SECRET)
+        .mode(mode)
+        .start()
+        .expect("a receiver starts")
+}
+
+/// A session in a database that has the extension.
+pub struct Database {
+    pub name: String,
+    client: Client,
+}
+
+impl Database {
+    pub fn new(cluster: &Cluster, name: &str) -> Self {
+        let client = cluster
+            .create_database_with_herald(name)
+            .expect("a database with the extension");
+        let name = name.to_owned();
+        Self { name, client }
+    }
+
+    /// Another session in the same database.
+    pub fn session(&self, cluster: &Cluster) -> Self {
+        Self::of(cluster, &self.name)
+    }
+
+    /// A session in a database that is there already.
+    pub fn of(cluster: &Cluster, name: &str) -> Self {
+        let client = cluster.connect(name).expect("a session");
+        let name = name.to_owned();
+        Self { name, client }
+    }
+
+    /// Subscribes with the secret of every receiver; `options` are further arguments.
+    pub fn subscribe(&mut self, name: &str, url: &str, options: &str) {
+        let options = if options.is_empty() {
+            String::new()
+        } else {
+            format!(", {options}")
+        };
+        self.run(&format!(
+            "select herald.subscribe('{name}', url => '{url}', secret => '{SECRET}'{options})"
+        ));
+    }
+
+    /// A table `note` that is watched.
+    pub fn watched_table(&mut self) {
+        self.run("create table note (id int primary key, words text); select herald.watch('note')");
+    }
+
+    /// Emits an event of this type and returns its webhook-id.
+    pub fn emit(&mut self, event_type: &str) -> String {
+        self.text(&format!("select herald.emit('{event_type}', '{{}}')"))
+    }
+
+    #[track_caller]
+    pub fn run(&mut self, sql: &str) {
+        if let Err(error) = self.client.batch_execute(sql) {
+            panic!("{sql}: {}", Error::from(error));
+        }
+    }
+
+    /// The error that this raises.
+    #[track_caller]
+    pub fn refusal(&mut self, sql: &str) -> DbError {
+        match self.client.batch_execute(sql) {
+            Ok(()) => panic!("{sql} was not refused"),
+            Err(error) => error.as_db_error().expect("the server says no").clone(),
+        }
+    }
+
+    #[track_caller]
+    pub fn row(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Row {
+        match self.client.query_one(sql, parameters) {
+            Ok(row) => row,
+            Err(error) => panic!("{sql}: {}", Error::from(error)),
+        }
+    }
+
+    /// The first value of a query's only row, as text; `-` for null.
+    #[track_caller]
+    pub fn text(&mut self, sql: &str) -> String {
+        self.row(&format!("select v::text from ({sql}) as q (v)"), &[])
+            .get::<_, Option<String>>(0)
+            .unwrap_or_else(|| "-".to_owned())
+    }
+
+    #[track_caller]
+    pub fn number(&mut self, sql: &str) -> i64 {
+        self.text(sql).parse().expect("a number")
+    }
+
+    /// Waits until the query gives this text.
+    #[track_caller]
+    pub fn until(&mut self, sql: &str, expected: &str) {
+        eventually_holds(
+            SOON,
+            &format!("{expected} from {sql}"),
+            || self.text(sql),
+            |got| got == expected,
+        );
+    }
+
+    /// Waits until every event committed so far is delivered or dead.
+    #[track_caller]
+    pub fn settle(&mut self) {
+        assert_eq!(
+            self.text("select herald.wait(timeout => '20 s')"),
+            "true",
+            "still pending: {:?}",
+            self.text(
+                "select json_agg(d) from herald.delivery d where state not in ('delivered', 'dead')"
+            )
+        );
+    }
+
+    /// Waits until the dead letters' reasons are these.
+    #[track_caller]
+    pub fn until_dead(&mut self, reasons: &str) {
+        self.until(
+            "select string_agg(reason, ' ' order by event_seq) from herald.dead_letter",
+            reasons,
+        );
+    }
+}
+
+impl Deref for Database {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Database {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+/// The types of the events that a receiver got, sorted, without repetitions of the same event.
+pub fn types(receiver: &Receiver) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut types: Vec<String> = receiver
+        .requests()
+        .iter()
+        .filter(|request| seen.insert(request.webhook_id.clone()))
+        .map(|request| text_at(request, "/type"))
+        .collect();
+    types.sort();
+    types
+}
+
+/// A text in the JSON of a request's body.
+pub fn text_at(request: &Request, pointer: &str) -> String {
+    request
+        .json()
+        .pointer(pointer)
+        .and_then(|value| value.as_str())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The one request that a receiver got.
+#[track_caller]
+pub fn only_request(receiver: &Receiver) -> Arc<Request> {
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 1, "{receiver:?}");
+    Arc::clone(&requests[0])
+}
+
+/// The hint of an error, or nothing.
+pub fn hint(error: &DbError) -> &str {
+    error.hint().unwrap_or_default()
+}

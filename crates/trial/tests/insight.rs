@@ -1,0 +1,173 @@
+//! What somebody asks: ping, preview, why, wait, status, health of the whole.
+
+mod common;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use common::{Database, SOON, hint, only_request, receiver, receiver_with, text_at};
+use herald_trial::receiver::Signature;
+use herald_trial::{Cluster, Mode};
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
+
+#[test]
+fn a_ping_sends_one_signed_request_and_shows_the_answer() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "ping");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.settle();
+    let ping =
+        "select format('%s %s %s', outcome, status_code, error_class) from herald.ping('shop')";
+    db.until(ping, "delivered 200 ");
+    let request = only_request(&receiver);
+    assert_eq!(request.signature, Signature::Valid);
+    assert_eq!(text_at(&request, "/type"), "herald.ping");
+    receiver.set_mode(Mode::status(418));
+    assert_eq!(db.text(ping), "failed 418 status");
+    receiver.down();
+    assert_eq!(db.text(ping), "failed  connect");
+    receiver.up().unwrap();
+    receiver.set_mode(Mode::hang_before_answer());
+    let error = db.refusal("select herald.ping('shop', timeout => '200 ms')");
+    assert!(
+        error.message().contains("not answered in time"),
+        "{error:?}"
+    );
+    assert_eq!(db.number("select count(*) from herald.attempt"), 0);
+}
+
+#[test]
+fn a_preview_has_the_bytes_that_are_received_later() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "preview");
+    db.subscribe(
+        "shop",
+        &receiver.url("/hook?x=1"),
+        r#"headers => '{"X-Shop": "eu"}'"#,
+    );
+    db.run("select herald.pause('shop')");
+    db.run(r#"select herald.emit('order.paid', '{"é": [1.50, "\u001f\"", null], "b": {"a": 1e3}}', id => 'one', subject => 'süd')"#);
+    let shown = db.row(
+        "select method, url, headers::text, body from herald.preview('shop', 'one')",
+        &[],
+    );
+    assert_eq!(receiver.total(), 0);
+    db.run("select herald.resume('shop')");
+    receiver.wait_for(1, SOON);
+
+    let request = only_request(&receiver);
+    assert_eq!(shown.get::<_, String>(0), request.method);
+    assert_eq!(shown.get::<_, String>(1), receiver.url(&request.path));
+    assert_eq!(shown.get::<_, String>(3), request.text());
+    let headers: serde_json::Value = serde_json::from_str(&shown.get::<_, String>(2)).unwrap();
+    for (name, value) in headers.as_object().unwrap() {
+        if !["webhook-timestamp", "webhook-signature"].contains(&name.as_str()) {
+            assert_eq!(request.header(name), value.as_str(), "{name}");
+        }
+    }
+    assert!(
+        headers["webhook-signature"]
+            .as_str()
+            .unwrap()
+            .starts_with("v1,")
+    );
+}
+
+#[test]
+fn why_says_for_each_subscription_what_became_of_the_event() {
+    let (good, bad) = (receiver(), receiver_with(Mode::status(500)));
+    let mut db = Database::new(&CLUSTER, "why");
+    db.subscribe("good", &good.url("/"), "");
+    db.subscribe("failing", &bad.url("/"), "");
+    db.subscribe("other_types", &good.url("/"), "types => '{invoice.*}'");
+    db.subscribe("other_tenant", &good.url("/"), "tenant => 'red'");
+    let uid = db.text("select herald.emit('order.paid', tenant => 'blue')");
+    db.until("select count(*) from herald.attempt", "2");
+    let why = format!(
+        "select string_agg(format('%s %s %s', subscription, matched, coalesce(state, rule)), '; ' order by subscription)
+         from herald.why('{uid}')"
+    );
+    let expected = db.text(&why);
+    for part in [
+        "good t delivered",
+        "failing t retrying",
+        "other_types f types:",
+        "other_tenant f tenant:",
+    ] {
+        assert!(expected.contains(part), "{part} in {expected}");
+    }
+    let blocked = db.text(&format!(
+        "select blocked_by from herald.why('{uid}') where subscription = 'failing'"
+    ));
+    assert!(blocked.contains("failed (status)"), "{blocked}");
+    assert_eq!(
+        hint(&db.refusal("select * from herald.why('order-x')")),
+        "See: select uid, type, time from herald.event order by seq desc limit 10;"
+    );
+}
+
+#[test]
+fn wait_ends_when_the_event_is_delivered_or_dead() {
+    let receiver = receiver_with(Mode::delayed(Duration::from_millis(300)));
+    let mut db = Database::new(&CLUSTER, "wait");
+    db.subscribe("shop", &receiver.url("/"), "max_attempts => 1");
+    let uid = db.emit("order.paid");
+    let wait =
+        |uid: &str, timeout: &str| format!("select herald.wait('{uid}', timeout => '{timeout}')");
+    assert_eq!(db.text(&wait(&uid, "50 ms")), "false");
+    assert_eq!(db.text(&wait(&uid, "20 s")), "true");
+    assert_eq!(receiver.accepted(), 1);
+    receiver.set_mode(Mode::status(500));
+    let uid = db.emit("order.dies");
+    assert_eq!(db.text(&wait(&uid, "20 s")), "true");
+    assert_eq!(db.number("select count(*) from herald.dead_letter"), 1);
+    let own = "do $$ begin perform herald.wait(herald.emit('of.this.transaction')); end $$";
+    assert_eq!(hint(&db.refusal(own)), "Commit first.");
+}
+
+#[test]
+fn status_and_statistics_show_the_backlog_and_the_last_error() {
+    let receiver = receiver_with(Mode::status(503));
+    let mut db = Database::new(&CLUSTER, "status");
+    db.subscribe("shop", &receiver.url("/"), "retry_schedule => '{1 hour}'");
+    db.emit("order.paid");
+    db.until("select format('%s %s %s %s', subscription, state, backlog, success_rate_1h) from herald.status()", "shop active 1 0.0000");
+    assert!(
+        db.text("select last_error from herald.status()")
+            .contains("503")
+    );
+    receiver.set_mode(Mode::ok());
+    db.run("select herald.redeliver('shop', (select event_id from herald.attempt))");
+    db.settle();
+    let stats = "select format('%s %s %s %s', attempts_1h, delivered_1h, failed_1h, backlog) from herald.subscription_stats";
+    assert_eq!(db.text(stats), "2 1 1 0");
+    assert_eq!(db.text("select p50_ms > 0 and p99_ms >= p50_ms and last_success_at > last_error_at from herald.subscription_stats"), "true");
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "doctor");
+    db.watched_table();
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.settle();
+    let faults = "select coalesce(string_agg(\"check\" || ' ' || status, ', ' order by \"check\"), 'none') from herald.doctor() where status <> 'ok'";
+    db.until(faults, "none");
+    db.run("alter table note disable trigger user; select herald.pause('shop'); delete from herald.secret; select herald.stop_worker()");
+    let found = db.text(faults);
+    for part in [
+        "secret error",
+        "subscription warning",
+        "trigger warning",
+        "worker error",
+    ] {
+        assert!(found.contains(part), "{part} in {found}");
+    }
+    // Each hint, run as it stands, mends its fault.
+    let hints = db.text("select string_agg(distinct replace(hint, 'Run: ', ''), ' ') from herald.doctor() where hint like 'Run: %'");
+    db.run(&hints);
+    db.until(faults, "none");
+    db.run("insert into note values (1, 'after the visit')");
+    receiver.wait_until("the event", |receiver| receiver.total() == 1, SOON);
+}

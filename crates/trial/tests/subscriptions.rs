@@ -1,0 +1,291 @@
+//! Who gets what, and how: types, tenants, the moment of creation, options, secrets and states.
+
+mod common;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use common::{Database, SECRET, SOON, receiver, receiver_with, types};
+use herald_trial::receiver::{Receiver, Request};
+use herald_trial::{Cluster, Mode};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use standardwebhooks::Webhook;
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
+
+#[test]
+fn a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "creation");
+    let mut other = db.session(&CLUSTER);
+    db.emit("long.before");
+    other.run("begin");
+    other.emit("begun.before");
+    db.run("begin");
+    db.emit("same.before");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("same.after");
+    db.run("commit");
+    // It was open when the subscription was made, so it is first visible after it.
+    other.run("commit");
+    db.emit("long.after");
+    db.settle();
+    assert_eq!(
+        types(&receiver),
+        ["begun.before", "long.after", "same.after"]
+    );
+    let why = "select rule from herald.why((select uid::text from herald.event where type = 'same.before'))";
+    assert!(db.text(why).starts_with("created_at: "), "{}", db.text(why));
+}
+
+#[test]
+fn types_are_matched_by_globs() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "globs");
+    db.subscribe(
+        "shop",
+        &receiver.url("/"),
+        "types => '{order.*,*.urgent,exact}'",
+    );
+    for event_type in [
+        "order.paid",
+        "order.line.added",
+        "orders",
+        "mail.urgent",
+        "exact",
+        "exactly",
+        "Order.paid",
+    ] {
+        db.emit(event_type);
+    }
+    db.settle();
+    assert_eq!(
+        types(&receiver),
+        ["exact", "mail.urgent", "order.line.added", "order.paid"]
+    );
+}
+
+#[test]
+fn an_event_of_a_tenant_never_goes_to_another_tenant() {
+    let (red, blue, all) = (receiver(), receiver(), receiver());
+    let mut db = Database::new(&CLUSTER, "tenants");
+    db.subscribe("red", &red.url("/"), "tenant => 'red'");
+    db.subscribe("blue", &blue.url("/"), "tenant => 'blue'");
+    db.subscribe("all", &all.url("/"), "");
+    db.run("select herald.emit('of.red', tenant => 'red'); select herald.emit('of.blue', tenant => 'blue');
+            select herald.emit('of.nobody')");
+    db.settle();
+    assert_eq!(types(&red), ["of.red"]);
+    assert_eq!(types(&blue), ["of.blue"]);
+    assert_eq!(types(&all), ["of.blue", "of.nobody", "of.red"]);
+    let refused = db.refusal(
+        "select herald.redeliver('red', (select uid::text from herald.event where type = 'of.blue'))",
+    );
+    assert_eq!(refused.code().code(), "42501");
+    let count = db.number(
+        "select herald.replay('all', now() - interval '1 hour', target => 'red', dry_run => true)",
+    );
+    assert_eq!(count, 1);
+}
+
+#[test]
+fn custom_headers_are_sent_and_shown_as_stars() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "headers");
+    let headers = r#"headers => '{"X-Shop": "eu", "Authorization": "Bearer canary"}'"#;
+    db.subscribe("shop", &receiver.url("/"), headers);
+    db.emit("one");
+    receiver.wait_for(1, SOON);
+    let request = receiver.requests()[0].clone();
+    assert_eq!(request.header("x-shop"), Some("eu"));
+    assert_eq!(request.header("authorization"), Some("Bearer canary"));
+    let shown = "select headers from herald.subscription";
+    assert_eq!(
+        db.text(shown),
+        r#"{"X-Shop": "***", "Authorization": "***"}"#
+    );
+    // What is shown can be written back: the hidden value stays, the other one changes.
+    db.run(r#"update herald.subscription set headers = headers || '{"X-Shop": "us"}'"#);
+    db.emit("two");
+    receiver.wait_for(2, SOON);
+    let request = receiver.requests()[1].clone();
+    assert_eq!(request.header("x-shop"), Some("us"));
+    assert_eq!(request.header("authorization"), Some("Bearer canary"));
+}
+
+#[test]
+fn an_update_takes_effect_on_the_next_event_and_on_what_waits() {
+    let (old, new) = (receiver_with(Mode::status(500)), receiver());
+    let mut db = Database::new(&CLUSTER, "update");
+    db.subscribe(
+        "shop",
+        &old.url("/"),
+        "retry_schedule => '{300 ms, 1 hour}', retry_jitter => 0",
+    );
+    db.emit("waits");
+    old.wait_until("the first attempt", |receiver| receiver.total() == 1, SOON);
+    db.run(&format!(
+        "update herald.subscription set url = '{}', name = 'renamed'",
+        new.url("/")
+    ));
+    db.emit("next");
+    db.settle();
+    assert_eq!(types(&new), ["next", "waits"]);
+    assert_eq!(old.total(), 1);
+    assert_eq!(
+        db.text("select distinct subscription from herald.attempt"),
+        "renamed"
+    );
+}
+
+#[test]
+fn a_subscription_that_exists_keeps_what_is_not_given() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "again");
+    db.subscribe(
+        "shop",
+        &receiver.url("/"),
+        "types => '{a,b}', timeout => '7 s'",
+    );
+    let again = db.row(
+        "select name, secret, created from herald.subscribe('shop', types => '{c}')",
+        &[],
+    );
+    assert_eq!(again.get::<_, Option<String>>(1), None);
+    assert!(!again.get::<_, bool>(2));
+    let kept = "select format('%s %s %s', url, types, timeout) from herald.subscription";
+    assert_eq!(
+        db.text(kept),
+        format!("{} {{c}} 00:00:07", receiver.url("/"))
+    );
+    db.emit("a");
+    db.emit("c");
+    db.settle();
+    assert_eq!(types(&receiver), ["c"]);
+    assert_eq!(receiver.invalid_signatures(), 0);
+}
+
+#[test]
+fn a_rotated_secret_signs_beside_the_old_one_until_its_grace_is_over() {
+    let receiver = Receiver::start().expect("a receiver");
+    let mut db = Database::new(&CLUSTER, "rotation");
+    db.subscribe("shop", &receiver.url("/"), "");
+    let send = |db: &mut Database, number: usize| {
+        db.emit("order.paid");
+        receiver.wait_for(number, SOON);
+        receiver.requests()[number - 1].clone()
+    };
+    assert_eq!(verified_by(&send(&mut db, 1), &[SECRET]), [true]);
+
+    let new = db.text("select herald.rotate_secret('shop', grace => '2 s')");
+    let both = send(&mut db, 2);
+    assert_eq!(verified_by(&both, &[SECRET, &new]), [true, true]);
+    assert_eq!(
+        both.header("webhook-signature").unwrap().split(' ').count(),
+        2
+    );
+
+    db.until(
+        "select count(*) from herald.secret where expires_at > clock_timestamp()",
+        "0",
+    );
+    let one = send(&mut db, 3);
+    assert_eq!(verified_by(&one, &[SECRET, &new]), [false, true]);
+    assert_eq!(
+        one.header("webhook-signature").unwrap().split(' ').count(),
+        1
+    );
+
+    let newest = db.text("select herald.rotate_secret('shop', grace => '0')");
+    assert_eq!(
+        verified_by(&send(&mut db, 4), &[&new, &newest]),
+        [false, true]
+    );
+}
+
+#[test]
+fn pause_holds_what_comes_and_resume_sends_it_in_order() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "pause");
+    db.subscribe("shop", &receiver.url("/"), "max_concurrency => 1");
+    db.run("select herald.pause('shop')");
+    for n in 0..20 {
+        db.emit(&format!("event.{n:02}"));
+    }
+    db.until(
+        "select count(*) from herald.delivery where state = 'held'",
+        "20",
+    );
+    db.run("select herald.restart_worker()");
+    db.until("select herald._worker_pid() is not null", "true");
+    assert!(!receiver.holds_within(Duration::from_millis(300), |receiver| receiver.total() > 0));
+    let blocked = "select blocked_by from herald.why((select min(event_id) from herald.delivery))";
+    assert!(
+        db.text(blocked).starts_with("the subscription is paused"),
+        "{}",
+        db.text(blocked)
+    );
+
+    db.run("select herald.resume('shop')");
+    db.emit("event.20");
+    db.settle();
+    let order: Vec<_> = receiver
+        .requests()
+        .iter()
+        .map(|request| common::text_at(request, "/type"))
+        .collect();
+    assert_eq!(
+        order,
+        (0..=20)
+            .map(|n| format!("event.{n:02}"))
+            .collect::<Vec<_>>()
+    );
+    assert!(receiver.duplicates().is_empty());
+}
+
+#[test]
+fn unsubscribe_buries_what_is_open_and_keeps_the_history() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "unsubscribe");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("delivered");
+    db.settle();
+    db.run("select herald.pause('shop')");
+    db.emit("open");
+    db.until("select count(*) from herald.pending", "1");
+    assert_eq!(
+        db.number("select buried from herald.unsubscribe('shop')"),
+        1
+    );
+    db.until_dead("unsubscribed");
+    db.emit("after");
+    db.run("delete from herald.subscription");
+    db.settle();
+    assert_eq!(types(&receiver), ["delivered"]);
+    let history = "select string_agg(type || ' ' || subscription || ' ' || state, ', ' order by type) from herald.delivery";
+    assert_eq!(db.text(history), "delivered shop delivered, open shop dead");
+    assert_eq!(db.number("select count(*) from herald.secret"), 0);
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("of.the.new.one");
+    db.settle();
+    assert_eq!(types(&receiver), ["delivered", "of.the.new.one"]);
+}
+
+/// What each of these secrets says of a request.
+fn verified_by(request: &Request, secrets: &[&str]) -> Vec<bool> {
+    let headers: HeaderMap = request
+        .headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        })
+        .collect();
+    let verify = |secret: &&str| {
+        Webhook::new(secret)
+            .unwrap()
+            .verify(&request.body, &headers)
+            .is_ok()
+    };
+    secrets.iter().map(verify).collect()
+}
