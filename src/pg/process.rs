@@ -1,5 +1,6 @@
 //! Background worker processes: registering, starting up, being told to stop.
 
+use super::symbols::{SignalHandlerForConfigReload, SignalHandlerForShutdownRequest, pqsignal};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::{IntoDatum, pg_sys};
 use std::ffi::CString;
@@ -38,8 +39,8 @@ pub fn start_worker(name: &str, process_type: &str, main: &str, database: pg_sys
 pub fn take_signals() {
     // SAFETY: a background worker starts with its signals blocked; the handlers are PostgreSQL's own.
     unsafe {
-        pg_sys::pqsignal(libc::SIGTERM, Some(super::symbols::SignalHandlerForShutdownRequest));
-        pg_sys::pqsignal(libc::SIGHUP, Some(super::symbols::SignalHandlerForConfigReload));
+        pqsignal(libc::SIGTERM, SignalHandlerForShutdownRequest);
+        pqsignal(libc::SIGHUP, SignalHandlerForConfigReload);
         pg_sys::BackgroundWorkerUnblockSignals();
     }
 }
@@ -113,7 +114,11 @@ pub fn report_activity(text: &str) {
 /// Leaves the process; the postmaster starts it again after its restart time, unless the server is stopping.
 pub fn exit_to_be_restarted() -> ! {
     // SAFETY: main thread, outside a transaction.
-    unsafe { pg_sys::proc_exit(1) }
+    #[allow(unreachable_code)]
+    {
+        unsafe { pg_sys::proc_exit(1) };
+        unreachable!("proc_exit does not return")
+    }
 }
 
 /// A counter in the kernel through which any thread wakes the main thread; a clone of it for the other side.

@@ -29,6 +29,10 @@ unsafe extern "C-unwind" {
         completion: *mut pg_sys::QueryCompletion,
     );
 
+    // In the server, as opposed to the client library, it has another name from version 18 on.
+    #[cfg_attr(feature = "pg18", link_name = "pqsignal_be")]
+    pub fn pqsignal(signal: i32, handler: unsafe extern "C-unwind" fn(i32));
+
     pub fn SignalHandlerForShutdownRequest(signal: i32);
 
     pub fn SignalHandlerForConfigReload(signal: i32);
