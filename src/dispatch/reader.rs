@@ -35,6 +35,8 @@ pub struct Reader {
     /// How far a stored window says that the log was read.
     remembered_seq: i64,
     remembered_at: i64,
+    /// Subscriptions changed since then: whoever reads on must not ask the new ones about what was read before.
+    must_remember: bool,
     look_next: bool,
     timeline: i32,
 }
@@ -84,6 +86,7 @@ impl Reader {
                     event_seq,
                     remembered_seq: last.next_seq,
                     remembered_at: now_micros(),
+                    must_remember: false,
                     position,
                     next_number: last.number + 1,
                     reading,
@@ -116,11 +119,10 @@ impl Reader {
         };
         let reloaded = (look.subscriptions_changed || subscriptions.is_outdated(worker.now))
             .then(|| Subscriptions::load(client, look.snapshot.clone(), worker.url_policy));
-        let is_reloaded = reloaded.is_some();
+        self.must_remember |= reloaded.is_some();
         let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
         let window = if look_now {
-            self.position
-                .advance(&look, last_number, worker.now, worker.ring)
+            Some(self.position.advance(&look, last_number, worker.now, worker.ring))
         } else {
             self.reading.pop_front()
         };
@@ -131,21 +133,30 @@ impl Reader {
             pending_changed: look.pending_changed || look.subscriptions_changed,
         };
         if let Some(mut window) = window {
-            let logged = window.read_slice(client, subscriptions.largest);
-            slice.matched = match_slice(client, subscriptions, &window, logged);
-            // Whoever reads on from here must not go by options that an event did not know.
-            let is_due = is_reloaded
-                || window.upper_seq - self.remembered_seq >= REMEMBER_AFTER_EVENTS
-                || worker.now - self.remembered_at >= REMEMBER_AFTER_MICROS;
-            if !window.is_open && (!slice.matched.is_empty() || is_due && window.is_read()) {
+            if !window.is_empty() {
+                let logged = window.read_slice(client, subscriptions.largest);
+                slice.matched = match_slice(client, subscriptions, &window, logged);
+            }
+            let is_due = !window.is_open && window.is_read() && self.must_be_remembered(&window, worker.now);
+            if !window.is_open && !slice.matched.is_empty() || is_due {
                 window.number = self.next_number;
                 self.open(client, &window);
                 window.is_open = true;
             }
-            slice.window = Some(window);
+            slice.window = Some(window).filter(|window| window.is_open || !window.is_empty());
         }
         slice.subscriptions = reloaded;
         slice
+    }
+
+    /// Whether a window without deliveries has to be written down, so that the next worker goes on from its end. An
+    /// idle worker writes nothing.
+    fn must_be_remembered(&self, window: &Window, now: i64) -> bool {
+        let behind = window.upper_seq - self.remembered_seq;
+        behind > 0
+            && (self.must_remember
+                || behind >= REMEMBER_AFTER_EVENTS
+                || now - self.remembered_at >= REMEMBER_AFTER_MICROS)
     }
 
     /// Writes the window down, and flushes everything that it shows, before the first byte of it is sent.
@@ -313,6 +324,7 @@ impl Worker {
                 self.reader.next_number += 1;
                 self.reader.remembered_seq = window.upper_seq;
                 self.reader.remembered_at = now;
+                self.reader.must_remember = false;
             }
             if window.is_read() {
                 self.windows.mark_read(window.number);

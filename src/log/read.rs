@@ -93,14 +93,14 @@ impl Position {
     }
 
     /// Moves on to what `look` showed. `next_seq` is the last number drawn before that look's snapshot.
-    /// Returns the window in between, unless it is certainly empty.
+    /// Returns the window in between.
     pub fn advance(
         &mut self,
         look: &Look,
         next_seq: i64,
         now_micros: i64,
         ring: Ring,
-    ) -> Option<Window> {
+    ) -> Window {
         let ended: Vec<Floor> = self
             .snapshot
             .ended_in(&look.snapshot)
@@ -126,7 +126,7 @@ impl Position {
         self.running = running;
         self.next_seq = next_seq;
         self.at_micros = now_micros;
-        (look.upper_seq > floor_seq).then(|| Window {
+        Window {
             number: 0,
             from,
             to: look.snapshot.clone(),
@@ -138,7 +138,7 @@ impl Position {
             is_recovered: false,
             slots: ring.slots_between(since_micros, now_micros),
             read_to: floor_seq,
-        })
+        }
     }
 }
 
@@ -164,6 +164,11 @@ impl Window {
             slots: (0..super::append::SLOTS as i16).collect(),
             read_to: floor_seq,
         }
+    }
+
+    /// Whether it certainly has no event.
+    pub fn is_empty(&self) -> bool {
+        self.upper_seq <= self.floor_seq
     }
 
     pub fn is_read(&self) -> bool {
