@@ -44,6 +44,33 @@ pub fn run(majors: &[u32]) -> Result<()> {
     Ok(())
 }
 
+/// The npm packages that read our requests in the end-to-end tests.
+pub fn install_verifiers() -> Result<()> {
+    if !is_on_path("npm") || !is_on_path("node") {
+        apt_install(&["nodejs", "npm"])?;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/trial/verify");
+    if ["cloudevents", "standardwebhooks"]
+        .iter()
+        .all(|name| folder.join("node_modules").join(name).exists())
+    {
+        return Ok(());
+    }
+    say("Installing the npm packages cloudevents and standardwebhooks");
+    let mut install = command(
+        "npm",
+        &[
+            "install",
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel",
+            "error",
+        ],
+    );
+    run_command(install.current_dir(folder))
+}
+
 pub fn debian_pg_config() -> PathBuf {
     format!("/usr/lib/postgresql/{DEBIAN_MAJOR}/bin/pg_config").into()
 }

@@ -97,6 +97,7 @@ fn run_end_to_end(counts: &mut Counts) -> Result<()> {
         install.arg("--sudo");
     }
     run_command(&mut install)?;
+    setup::install_verifiers()?;
     say("End-to-end tests");
     run_counted(
         &["test", "--package", "herald-trial", "--no-fail-fast"],
