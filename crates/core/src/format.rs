@@ -11,7 +11,8 @@ use crate::event::Event;
 use crate::json::{minify, push_string};
 
 /// The media type of [`structured`] bodies (CloudEvents HTTP binding 1.0, section 3.2).
-pub const STRUCTURED_CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
+/// In lower case: the JavaScript SDK of CloudEvents compares it letter by letter.
+pub const STRUCTURED_CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
 /// The event as one structured-mode CloudEvent (CloudEvents JSON format 1.0, section 3), minified.
 ///

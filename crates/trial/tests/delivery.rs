@@ -27,7 +27,7 @@ fn an_insert_is_delivered_signed_and_recorded() {
     assert_eq!(request.signature, Signature::Valid);
     assert_eq!(
         request.header("content-type"),
-        Some("application/cloudevents+json; charset=UTF-8")
+        Some("application/cloudevents+json; charset=utf-8")
     );
     let event = request.json();
     assert_eq!(event["type"], "public.note.inserted");

@@ -45,7 +45,7 @@ fn the_request_is_exactly_this() {
     assert_eq!(
         head,
         [
-            "content-type: application/cloudevents+json; charset=UTF-8",
+            "content-type: application/cloudevents+json; charset=utf-8",
             "user-agent: pg_herald/0.1.0",
             "accept-encoding: identity",
             "webhook-id: 01890a5d-ac96-774b-bcce-b302099a8057",
