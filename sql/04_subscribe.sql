@@ -81,6 +81,24 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('herald.subscription:' || subscribe.name, 0));
     select s.* into entry from herald._subscription s where s.name = subscribe.name and s.removed_at is null for update;
     created := not found;
+    if subscribe.start_from is not null then
+        if not created then
+            raise exception using
+                errcode = 'invalid_parameter_value',
+                message = format('start_from is for a new subscription, and "%s" exists', subscribe.name),
+                hint = format('Run: select herald.replay(%L, since => %L);', subscribe.name, subscribe.start_from);
+        end if;
+        if current_setting('transaction_isolation') <> 'read committed' then
+            raise exception using
+                errcode = 'invalid_transaction_state',
+                message = 'start_from needs a transaction of the isolation level read committed',
+                detail = 'An older snapshot would leave a gap between the old events and the new ones.',
+                hint = 'Call subscribe() in a transaction of its own.';
+        end if;
+        -- The worker reads nothing on until this transaction ends, so that no event falls between those that are
+        -- sent from the log and those that are read from now on.
+        lock table herald.config_change in access exclusive mode;
+    end if;
     if created then
         if subscribe.url is null then
             raise exception using
@@ -116,6 +134,9 @@ begin
     if created then
         secret := coalesce(given_secret, herald._generate_secret());
         insert into herald.secret (subscription_id, kind, value) values (entry.id, 'signing', secret);
+        if subscribe.start_from is not null then
+            perform herald._send_from_log(entry.id, subscribe.start_from);
+        end if;
     elsif given_secret is not null then
         perform herald._replace_secret(entry.id, given_secret, interval '24 hours');
     end if;

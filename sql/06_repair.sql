@@ -190,6 +190,27 @@ create function herald._uid_at(at timestamptz) returns uuid
         else rpad(lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0'), 32, '0')
     end)::uuid;
 
+-- Makes pending what the log holds for a new subscription since a time: exactly the events that the worker does not
+-- give it by itself, as they were visible when it was created.
+-- Called by subscribe(). Writes: herald.pending.
+create function herald._send_from_log(subscription_id bigint, since timestamptz) returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+    select s.id, e.slot, e.seq, clock_timestamp()
+    from herald._subscription s
+    join herald.event e
+        on e.uid >= herald._uid_at($2)
+        and (s.tenant is null or e.tenant = s.tenant)
+        and herald._matches(s.types, e.type)
+        and (e.origin <> herald._origin()
+            or e.xid = s.created_xid and e.seq <= s.created_seq
+            or e.xid <> s.created_xid and pg_visible_in_snapshot(e.xid, s.created_snapshot))
+    where s.id = $1;
+    select herald._changed('pending');
+$$;
+
 -- Sends a range of the log again: the events that were recorded in it and match the subscription.
 -- "only": all; failed (they are dead letters); missing (no attempt delivered them, and they are not pending).
 -- "target": send them to this subscription instead. Returns how many; with dry_run nothing else happens.
@@ -451,7 +472,7 @@ create function herald._cursor(out snapshot pg_snapshot, out seq bigint)
     set search_path = pg_catalog, pg_temp
 as $$
     with opened as (
-        select w.number, w.from_snapshot, w.to_snapshot, w.next_seq, w.floor_seq,
+        select w.number, w.from_snapshot, w.to_snapshot, w.next_floor_seq, w.floor_seq,
                exists (select from herald.window c where c.slot = w.slot and c.number = w.number
                        and c.origin = w.origin and c.state = 'closed') as is_closed
         from herald.window w
@@ -462,7 +483,7 @@ as $$
         select o.* from opened o order by o.number desc limit 1
     )
     select coalesce((select f.from_snapshot from first_open f), (select l.to_snapshot from last_closed l)),
-           coalesce((select f.floor_seq from first_open f), (select l.next_seq from last_closed l))
+           coalesce((select f.floor_seq from first_open f), (select l.next_floor_seq from last_closed l))
 $$;
 
 -- Waits until an event, or every event committed so far, is delivered or dead everywhere. Returns whether it is.
