@@ -12,7 +12,8 @@ create table herald.ring (
 insert into herald.ring (name, period)
 values ('event', interval '1 day'), ('attempt', interval '1 day');
 
--- Without cache, so that a higher number was always drawn later: the reader's lower bound rests on it.
+-- Without cache, so that a higher number was always drawn later: the reader's lower bound rests on it, and on numbers
+-- being drawn by transactions that have their id already (see append.rs).
 create sequence herald.event_seq as bigint cache 1;
 
 create table herald.event (

@@ -81,7 +81,7 @@ impl Reader {
                     pgrx::error!("pg_herald: herald.window has no row of this database")
                 });
                 let position =
-                    Position::restored(last.to.clone(), last.next_seq, last.next_floor_seq);
+                    Position::restored(last.to.clone(), last.next_floor_seq);
                 let reader = Self {
                     event_seq,
                     remembered_seq: last.next_seq,
@@ -107,7 +107,7 @@ impl Reader {
     fn next(
         &mut self,
         client: &mut SpiClient<'_>,
-        last_number: i64,
+        before: read::Before,
         subscriptions: &Subscriptions,
         worker: &SliceContext<'_>,
     ) -> Slice {
@@ -122,7 +122,7 @@ impl Reader {
         self.must_remember |= reloaded.is_some();
         let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
         let window = if look_now {
-            Some(self.position.advance(&look, last_number, worker.now, worker.ring))
+            Some(self.position.advance(&look, before, worker.now, worker.ring))
         } else {
             self.reading.pop_front()
         };
@@ -285,9 +285,9 @@ impl Worker {
         );
         let (reader, subscriptions) = (&mut self.reader, &self.subscriptions);
         let found = snapshot_transaction(
-            || read::last_number(event_seq),
-            |last_number| {
-                Spi::connect_mut(|client| reader.next(client, last_number, subscriptions, &context))
+            || read::before_look(event_seq),
+            |before| {
+                Spi::connect_mut(|client| reader.next(client, before, subscriptions, &context))
             },
         );
         let slice = match found {

@@ -3,7 +3,7 @@
 //! What comes here is finished: no value of the user's is converted or evaluated below this line, because it runs
 //! with the rights of the extension's owner.
 
-use crate::pg::{catalog, identity, user::Acting};
+use crate::pg::{catalog, identity, transaction, user::Acting};
 use crate::{prepared::Prepared, wake};
 use pgrx::Spi;
 use pgrx::datum::{JsonString, TimestampWithTimeZone, Uuid};
@@ -50,6 +50,7 @@ pub fn append_one(common: &Common, event: NewEvent) -> Appended {
         Prepared::write(include_str!("../../sql/queries/append_event.sql"));
     let uid = uuid::Uuid::now_v7();
     let slot = current_slot();
+    number_after_id();
     let _owner = Acting::as_extension_owner(catalog::extension_owner());
     let seq = Spi::connect_mut(|client| {
         STATEMENT
@@ -91,6 +92,7 @@ pub fn append_many(common: &Common, events: Vec<NewEvent>) {
     if events.is_empty() {
         return;
     }
+    number_after_id();
     let count = events.len();
     let mut uids = Vec::with_capacity(count);
     let mut types = Vec::with_capacity(count);
@@ -132,6 +134,12 @@ pub fn append_many(common: &Common, events: Vec<NewEvent>) {
         );
     });
     wake::at_commit();
+}
+
+/// A transaction gets its id before it draws a number. The reader's lower bound rests on this order: what a snapshot
+/// shows neither as ended nor as running has only numbers that were drawn after it.
+fn number_after_id() {
+    transaction::assign_id();
 }
 
 /// The slot that a row written now goes to.

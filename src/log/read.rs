@@ -4,13 +4,13 @@
 //! loses events. Numbers only bound the scan; snapshots decide. Everything here runs inside the caller's transaction.
 
 use super::row::{Logged, logged};
-use crate::pg::{identity, sequence};
+use crate::pg::{identity, sequence, transaction};
 use crate::prepared::Prepared;
+use herald_core::floors::{Floor, Floors};
 use herald_core::snapshot::Snapshot;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::spi::SpiClient;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// A slice of a window has at most this many events, and looks at most at this many numbers, to stay within
@@ -27,18 +27,14 @@ const SECOND: i64 = 1_000_000;
 #[derive(Debug, Clone)]
 pub struct Position {
     pub snapshot: Snapshot,
-    /// The last number drawn before the snapshot was taken.
-    pub next_seq: i64,
-    /// For each transaction that the snapshot shows as running: what it wrote has a higher number than `seq`, and was
-    /// not written before `at`.
-    running: HashMap<u64, Floor>,
-    at_micros: i64,
+    floors: Floors,
 }
 
+/// What is read before a look takes its snapshot, in this order; see [`herald_core::floors`].
 #[derive(Debug, Clone, Copy)]
-struct Floor {
-    seq: i64,
-    at_micros: i64,
+pub struct Before {
+    pub last_number: i64,
+    pub next_id: u64,
 }
 
 /// The events between two snapshots, and how far they were read.
@@ -70,74 +66,30 @@ pub struct Look {
 
 impl Position {
     /// Continues from a stored position, of which only the lowest floor is known.
-    pub fn restored(snapshot: Snapshot, next_seq: i64, next_floor_seq: i64) -> Self {
-        let floor = Floor {
-            seq: next_floor_seq,
-            at_micros: i64::MIN,
-        };
-        let running = snapshot.running().iter().map(|xid| (*xid, floor)).collect();
-        Self {
-            snapshot,
-            next_seq,
-            running,
-            at_micros: i64::MIN,
-        }
+    pub fn restored(snapshot: Snapshot, next_floor_seq: i64) -> Self {
+        let floor = Floor { seq: next_floor_seq, at_micros: i64::MIN };
+        let floors = Floors::restored(&snapshot, floor);
+        Self { snapshot, floors }
     }
 
-    /// Where this position and its successor lie, as it is stored for a restart.
-    pub fn floor_seq(&self) -> i64 {
-        self.running
-            .values()
-            .map(|floor| floor.seq)
-            .fold(self.next_seq, i64::min)
-    }
-
-    /// Moves on to what `look` showed. `next_seq` is the last number drawn before that look's snapshot.
-    /// Returns the window in between.
-    pub fn advance(
-        &mut self,
-        look: &Look,
-        next_seq: i64,
-        now_micros: i64,
-        ring: Ring,
-    ) -> Window {
-        let ended: Vec<Floor> = self
-            .snapshot
-            .ended_in(&look.snapshot)
-            .filter_map(|xid| self.running.get(&xid).copied())
-            .collect();
-        let own = Floor {
-            seq: self.next_seq,
-            at_micros: self.at_micros,
-        };
-        let floor_seq = ended.iter().map(|floor| floor.seq).fold(own.seq, i64::min);
-        let since_micros = ended
-            .iter()
-            .map(|floor| floor.at_micros)
-            .fold(own.at_micros, i64::min);
-        // A transaction that was not assigned yet at this position draws its numbers after it.
-        let running = look
-            .snapshot
-            .running()
-            .iter()
-            .map(|xid| (*xid, self.running.get(xid).copied().unwrap_or(own)))
-            .collect();
+    /// Moves on to what `look` showed. Returns the window in between.
+    pub fn advance(&mut self, look: &Look, before: Before, now_micros: i64, ring: Ring) -> Window {
+        let floor = self.floors.of_window(&self.snapshot, &look.snapshot);
+        let newest = Floor { seq: before.last_number, at_micros: now_micros };
+        self.floors.advance(&look.snapshot, before.next_id, newest);
         let from = std::mem::replace(&mut self.snapshot, look.snapshot.clone());
-        self.running = running;
-        self.next_seq = next_seq;
-        self.at_micros = now_micros;
         Window {
             number: 0,
             from,
             to: look.snapshot.clone(),
-            floor_seq,
+            floor_seq: floor.seq,
             upper_seq: look.upper_seq,
-            next_seq,
-            next_floor_seq: self.floor_seq(),
+            next_seq: before.last_number,
+            next_floor_seq: self.floors.lowest().seq,
             is_open: false,
             is_recovered: false,
-            slots: ring.slots_between(since_micros, now_micros),
-            read_to: floor_seq,
+            slots: ring.slots_between(floor.at_micros, now_micros),
+            read_to: floor.seq,
         }
     }
 }
@@ -238,9 +190,10 @@ impl Ring {
     }
 }
 
-/// The last number drawn; called before the transaction takes its snapshot.
-pub fn last_number(event_seq: pg_sys::Oid) -> i64 {
-    sequence::last_value(event_seq)
+/// What a look needs to know; called before the transaction takes its snapshot.
+pub fn before_look(event_seq: pg_sys::Oid) -> Before {
+    let last_number = sequence::last_value(event_seq);
+    Before { last_number, next_id: transaction::next_id() }
 }
 
 /// Looks at what can be seen now. `loaded` is the snapshot in which the configuration was loaded.

@@ -65,6 +65,20 @@ pub fn snapshot_transaction<P, R>(
     )
 }
 
+/// Gives the current transaction its id, if it has none yet.
+pub fn assign_id() {
+    // SAFETY: inside a transaction of a session that may write; otherwise it raises an ERROR.
+    unsafe {
+        pg_sys::GetTopFullTransactionId();
+    }
+}
+
+/// The id that the next transaction will get.
+pub fn next_id() -> u64 {
+    // SAFETY: reads shared memory under its own lock.
+    unsafe { pg_sys::ReadNextFullTransactionId().value }
+}
+
 /// Makes the commit of the current transaction [`Durability::Flushed`].
 pub fn flush_at_commit() {
     set_durability(Durability::Flushed);

@@ -27,6 +27,7 @@ pub mod attributes;
 pub mod error;
 pub mod event;
 pub mod extensions;
+pub mod floors;
 pub mod format;
 pub mod globs;
 pub mod headers;
