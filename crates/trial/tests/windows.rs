@@ -1,0 +1,210 @@
+//! The log read by windows: open and prepared transactions, large ones, full rings. Nothing is lost, nothing is early.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use common::{Database, SOON, receiver, receiver_with, types};
+use herald_trial::receiver::Keep;
+use herald_trial::wait::eventually;
+use herald_trial::{Cluster, Mode, Receiver};
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    Cluster::builder()
+        .fsync(false)
+        .setting("herald.sender_threads", "8")
+        .setting("herald.poll_interval", "200ms")
+        .start()
+        .expect("a cluster starts")
+});
+
+#[test]
+fn a_long_transaction_delays_only_its_own_events() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "long_transaction");
+    db.subscribe("shop", &receiver.url("/"), "");
+    let mut long = db.session(&CLUSTER);
+    long.run("begin");
+    long.emit("long.first");
+    for n in 0..30 {
+        db.emit(&format!("short.{n:02}"));
+        if n == 15 {
+            long.run("savepoint a");
+            long.emit("long.second");
+        }
+    }
+    receiver.wait_for(30, SOON);
+    assert!(
+        types(&receiver)
+            .iter()
+            .all(|event_type| event_type.starts_with("short."))
+    );
+    long.run("commit");
+    receiver.wait_for(32, SOON);
+    db.settle();
+    assert_eq!(types(&receiver)[..2], ["long.first", "long.second"]);
+    assert!(receiver.duplicates().is_empty());
+}
+
+#[test]
+fn a_prepared_transaction_is_delivered_when_it_commits_and_never_when_it_is_rolled_back() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "prepared");
+    db.subscribe("shop", &receiver.url("/"), "");
+    for (event_type, name) in [("prepared.kept", "kept"), ("prepared.undone", "undone")] {
+        db.run("begin");
+        db.emit(event_type);
+        db.run(&format!("prepare transaction '{name}'"));
+    }
+    db.emit("other");
+    receiver.wait_for(1, SOON);
+    // It waits over a restart, too.
+    db.run("select herald.restart_worker()");
+    db.emit("other.again");
+    receiver.wait_for(2, SOON);
+    db.run("rollback prepared 'undone'");
+    db.run("commit prepared 'kept'");
+    receiver.wait_for(3, SOON);
+    db.settle();
+    assert_eq!(types(&receiver), ["other", "other.again", "prepared.kept"]);
+    assert!(receiver.duplicates().is_empty());
+}
+
+#[test]
+fn a_transaction_of_20000_rows_is_complete_and_in_order() {
+    let receiver = Receiver::builder()
+        .secret(common::SECRET)
+        .keep(Keep::Everything)
+        .start()
+        .unwrap();
+    let mut db = Database::new(&CLUSTER, "large_transaction");
+    db.watched_table();
+    db.subscribe("one", &receiver.url("/one"), "max_concurrency => 1");
+    db.subscribe(
+        "many",
+        &receiver.url("/many"),
+        "max_concurrency => 20, types => '{*.inserted}'",
+    );
+    db.run("insert into note select n, 'x' from generate_series(1, 20000) n");
+    db.run("update note set words = 'y' where id = 20000");
+    receiver.wait_until("all", |receiver| receiver.total() >= 40_001, SOON * 4);
+    db.settle();
+    let ids_at = |path: &str| -> Vec<i64> {
+        let requests = receiver.requests();
+        let at_path = requests.iter().filter(|request| request.path == path);
+        at_path
+            .map(|request| request.json()["data"]["record"]["id"].as_i64().unwrap())
+            .collect()
+    };
+    let expected: Vec<i64> = (1..=20_000).collect();
+    let many: BTreeSet<i64> = ids_at("/many").into_iter().collect();
+    assert!(many.into_iter().eq(expected.iter().copied()));
+    let mut one = ids_at("/one");
+    // The update is a newer window, which may be read before the older one ends.
+    let update = one.iter().position(|id| *id == 20_000).unwrap();
+    one.remove(update);
+    assert!(one == expected, "not in order");
+    assert_eq!(
+        (receiver.total(), receiver.invalid_signatures()),
+        (40_001, 0)
+    );
+}
+
+#[test]
+fn transactions_in_quick_succession_are_all_delivered() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "quick_succession");
+    db.subscribe("shop", &receiver.url("/"), "");
+    let mut other = db.session(&CLUSTER);
+    // Each commit wakes the worker, which so looks while the next transaction is about to draw its number.
+    let emit =
+        "do $$ begin for n in 1..1500 loop perform herald.emit('quick'); commit; end loop; end $$";
+    let beside = std::thread::spawn(move || other.run(emit));
+    db.run(emit);
+    beside.join().unwrap();
+    db.settle();
+    assert_eq!(receiver.accepted(), 3_000);
+    assert!(receiver.duplicates().is_empty());
+}
+
+#[test]
+fn the_queue_dispatch_delivers_the_same_as_windows_do() {
+    let (windowed, queued) = (
+        receiver_with(Mode::flaky(1, 3)),
+        receiver_with(Mode::flaky(1, 3)),
+    );
+    let mut db = Database::new(&CLUSTER, "differential");
+    let mut other = Database::new(&CLUSTER, "differential_queue");
+    other.run("alter database differential_queue set herald.dispatch = 'queue'; select herald.restart_worker()");
+    for (db, receiver) in [(&mut db, &windowed), (&mut other, &queued)] {
+        let options = "types => '{a.*}', retry_schedule => '{20 ms, 20 ms}'";
+        db.subscribe("shop", &receiver.url("/"), options);
+        db.run(
+            "do $$ begin
+                    for n in 1..300 loop
+                        perform herald.emit(case n % 3 when 0 then 'b.' else 'a.' end || n);
+                        if n % 7 = 0 then rollback; else commit; end if;
+                    end loop;
+                end $$",
+        );
+        db.settle();
+    }
+    assert_eq!((types(&windowed).len(), types(&queued).len()), (172, 172));
+    assert!(types(&windowed) == types(&queued));
+    assert!(queued.duplicates().is_empty() && windowed.duplicates().is_empty());
+    assert_eq!(db.number("select count(*) from herald.pending"), 0);
+}
+
+#[test]
+fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.retention", "10s")
+        .setting("herald.poll_interval", "200ms")
+        .start()
+        .expect("a cluster");
+    let (paused, active) = (receiver(), receiver());
+    let mut db = Database::new(&cluster, "ring");
+    db.subscribe("paused", &paused.url("/"), "");
+    db.subscribe("active", &active.url("/"), "");
+    db.until(
+        "select period from herald.ring where name = 'event'",
+        "00:00:01",
+    );
+    db.run("select herald.pause('paused')");
+    let mut session = db.session(&cluster);
+    let mut emitted = 0;
+    // Each slot is written for a second, so 32 of them are one turn.
+    let first = db.number("select extract(epoch from clock_timestamp())::bigint");
+    while db.number("select extract(epoch from clock_timestamp())::bigint") < first + 66 {
+        session.emit("order.paid");
+        emitted += 1;
+        active.wait_for(emitted, SOON);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let in_log = db.number("select count(*) from herald.event");
+    assert!(
+        in_log < emitted as i64 / 2,
+        "{in_log} of {emitted} events are still in the log"
+    );
+    assert!(db.number("select count(*) from herald.attempt") < emitted as i64 / 2);
+    db.until("select count(*) from herald.pending", &emitted.to_string());
+    assert!(db.number("select count(*) from herald.held_event") > emitted as i64 / 2);
+    db.run("select herald.resume('paused')");
+    db.settle();
+    assert_eq!((paused.accepted(), active.accepted()), (emitted, emitted));
+    assert_eq!(
+        (paused.total(), active.total()),
+        (emitted as u64, emitted as u64)
+    );
+    assert_eq!(paused.invalid_signatures(), 0);
+    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    eventually(SOON * 2, "the end of retention", || {
+        let left = db.number(
+            "select (select count(*) from herald.event) + (select count(*) from herald.held_event)",
+        );
+        (left == 0).then_some(())
+    });
+}
