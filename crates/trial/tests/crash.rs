@@ -1,0 +1,163 @@
+//! Crashes under load: what was committed is delivered, and nothing else, whatever dies at whatever moment.
+//!
+//! A round counts only when requests were in flight and a commit was heard of in the last 100 ms before the fault.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::{Database, SECRET, SOON};
+use herald_trial::receiver::{Keep, Receiver};
+use herald_trial::wait::{eventually, within};
+use herald_trial::workload::committed_changes;
+use herald_trial::{Cluster, Mode, Receipts, StopMode, Verdict, Workload};
+
+const ROUNDS: usize = 10;
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    KillWorker,
+    KillPostmaster,
+    Immediate,
+    Fast,
+    TerminateWorker,
+}
+
+#[test]
+fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
+    let cluster = Cluster::builder()
+        .setting("herald.sender_threads", "8")
+        .setting("herald.poll_interval", "200ms")
+        .setting("restart_after_crash", "on")
+        .start()
+        .expect("a cluster with fsync");
+    let receipts = Receipts::default();
+    let receiver = Receiver::builder()
+        .secret(SECRET)
+        .keep(Keep::Counts)
+        .mode(Mode::delayed(Duration::from_millis(5)))
+        .observe(receipts.observer())
+        .start()
+        .expect("a receiver");
+    let mut db = Database::new(&cluster, "crash");
+    let last_commit = Arc::new(AtomicI64::new(0));
+    let workload = Workload::prepare(&cluster, "crash").expect("tables");
+    db.run("select herald.watch('trial.change')");
+    db.subscribe(
+        "shop",
+        &receiver.url("/"),
+        "retry_schedule => '{100 ms,100 ms,1 s,1 s,1 s}', timeout => '5 s'",
+    );
+    drop(db);
+
+    let heard = Arc::clone(&last_commit);
+    let running = workload
+        .clients(6)
+        .endless()
+        .rate(300.0)
+        .seed(20)
+        .change(move |session, change| {
+            // The step before the next change: the last transaction of this client has ended.
+            heard.store(now_micros(), Ordering::Relaxed);
+            session
+                .execute(
+                    "insert into trial.change (client, seq) values ($1, $2)",
+                    &[&change.client, &change.seq],
+                )
+                .map(drop)
+        })
+        .start();
+
+    let faults = [
+        Fault::KillWorker,
+        Fault::KillPostmaster,
+        Fault::Immediate,
+        Fault::Fast,
+        Fault::KillPostmaster,
+        Fault::TerminateWorker,
+        Fault::KillWorker,
+        Fault::Immediate,
+        Fault::KillPostmaster,
+        Fault::KillWorker,
+    ];
+    let mut counted = 0;
+    for (round, fault) in faults.into_iter().cycle().enumerate() {
+        assert!(
+            round < 2 * ROUNDS,
+            "only {counted} of {round} rounds were under load"
+        );
+        let before = receipts.accepted();
+        eventually(SOON, "deliveries between two faults", || {
+            (receipts.accepted() > before + 60).then_some(())
+        });
+        // A fault at no particular moment of the 10 ms in which the worker gathers its records.
+        std::thread::sleep(Duration::from_micros((round as u64 * 2_711) % 10_000));
+        let requests = receiver.total();
+        let was_busy = now_micros() - last_commit.load(Ordering::Relaxed) < 100_000;
+        let in_flight = within(Duration::from_millis(50), || {
+            (receiver.total() > requests).then_some(())
+        });
+        commit_fault(&cluster, fault);
+        cluster.wait_until_ready().expect("the server is back");
+        counted += usize::from(was_busy && in_flight.is_some());
+        let duplicates: u32 = receiver
+            .duplicates()
+            .iter()
+            .map(|(_, times)| times - 1)
+            .sum();
+        println!(
+            "round {round}: {fault:?}, {} delivered, {duplicates} duplicates so far",
+            receipts.accepted()
+        );
+        if counted >= ROUNDS {
+            break;
+        }
+    }
+    let tally = running.stop().expect("the clients end");
+    let mut db = Database::of(&cluster, "crash");
+    db.settle();
+
+    let committed = committed_changes(&mut db).expect("the truth");
+    let verdict = Verdict::new(&committed, &receipts);
+    println!("{verdict}; {tally:?}");
+    assert!(verdict.is_clean(), "{verdict}");
+    assert!(committed.len() > 500 && tally.reconnects > 0, "{tally:?}");
+    assert_eq!(receiver.invalid_signatures(), 0);
+    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    // Whatever was received and accepted is on record, and nothing is left over.
+    assert_eq!(db.number("select count(*) from herald.pending"), 0);
+    assert_eq!(
+        db.number(
+            "select count(distinct event_seq) from herald.attempt where outcome = 'delivered'"
+        ),
+        committed.len() as i64
+    );
+}
+
+fn commit_fault(cluster: &Cluster, fault: Fault) {
+    let worker = || {
+        eventually(SOON, "the worker", || {
+            cluster.worker_pid("crash").ok().flatten()
+        })
+    };
+    match fault {
+        Fault::KillWorker => cluster.kill9(worker()),
+        Fault::KillPostmaster => cluster.kill9_postmaster().and_then(|()| cluster.start()),
+        Fault::Immediate => cluster.restart(StopMode::Immediate).map(drop),
+        Fault::Fast => cluster.restart(StopMode::Fast).map(drop),
+        Fault::TerminateWorker => {
+            let sql = format!("select pg_terminate_backend({})", worker());
+            cluster.psql("crash", &sql).map(drop)
+        }
+    }
+    .expect("the fault");
+}
+
+fn now_micros() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_micros() as i64
+}
