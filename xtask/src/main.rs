@@ -1,10 +1,11 @@
-//! The project's commands: `cargo xtask setup`, `cargo xtask test`.
+//! The project's commands: `cargo xtask setup`, `cargo xtask test`, `cargo xtask demo`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
 //! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
 
 #![forbid(unsafe_code)]
 
+mod demo;
 mod servers;
 mod setup;
 mod shell;
@@ -28,6 +29,11 @@ The commands of pg_herald. Each prepares what it needs.
   cargo xtask test [--pg MAJORS] [--only unit|in-database|e2e]
       Runs the tests: those of the pure crates, those inside PostgreSQL, and those from outside with real
       servers and receivers. On other majors than 15 only the tests inside PostgreSQL run.
+
+  cargo xtask demo [--seconds N] [--rate N] [--keep] [--break drop-one]
+      Sends pgbench's changes and an application's events to three receivers, of which two make trouble, and ends
+      with an account of what was committed and what arrived; it fails when that does not add up.
+      --keep leaves everything running to look around; --break has a receiver forget one receipt.
 
 MAJORS is a list such as 15 or 16,17,18; without it, 15. Servers for 16, 17 and 18 are downloaded.
 ";
@@ -53,6 +59,7 @@ fn run() -> Result<bool> {
             Ok(true)
         }
         Some("test") => test::run(&options.majors, options.only),
+        Some("demo") => demo::run(&options.demo).map(|()| true),
         Some("help") => {
             print!("{USAGE}");
             Ok(true)
@@ -67,6 +74,8 @@ struct Options {
     command: Option<String>,
     majors: Vec<u32>,
     only: Option<Suite>,
+    /// Handed on to the demo, which knows what they mean.
+    demo: Vec<String>,
 }
 
 impl Options {
@@ -75,13 +84,23 @@ impl Options {
             command: None,
             majors: vec![setup::DEBIAN_MAJOR],
             only: None,
+            demo: Vec::new(),
         };
         while let Some(argument) = arguments.next()? {
+            let is_demo = options.command.as_deref() == Some("demo");
             match argument {
+                Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
                 Short('h') | Long("help") => options.command = Some("help".to_owned()),
                 Long("pg") => options.majors = parse_majors(&arguments.value()?.string()?)?,
                 Long("only") if options.command.as_deref() == Some("test") => {
                     options.only = Some(arguments.value()?.parse()?);
+                }
+                Long(name @ ("keep" | "seconds" | "rate" | "break")) if is_demo => {
+                    let name = name.to_owned();
+                    options.demo.push(format!("--{name}"));
+                    if name != "keep" {
+                        options.demo.push(arguments.value()?.string()?);
+                    }
                 }
                 Value(command) if options.command.is_none() => {
                     options.command = Some(command.string()?)
@@ -117,6 +136,12 @@ mod tests {
             (vec![16, 18], Some(Suite::EndToEnd))
         );
         assert_eq!(parse("setup").unwrap().majors, [15]);
+        assert_eq!(
+            parse("demo --keep --break=drop-one --seconds 5")
+                .unwrap()
+                .demo,
+            ["--keep", "--break", "drop-one", "--seconds", "5"]
+        );
     }
 
     #[test]
@@ -126,6 +151,8 @@ mod tests {
             "test --only nothing",
             "setup --only unit",
             "test more",
+            "test --keep",
+            "demo --pg 16",
             "--quick",
         ] {
             assert!(parse(line).is_err(), "{line}");

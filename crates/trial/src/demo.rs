@@ -1,0 +1,69 @@
+//! The demo: traffic, three receivers of which two make trouble, and an account that checks itself.
+//!
+//! It tells a story in the order of its modules:
+//!
+//! * [`stage`]: a throw-away cluster, pgbench's tables with two watches, the receivers and their subscriptions.
+//! * [`leafengines`]: the events that an application emits itself, some of them in transactions that roll back.
+//! * [`fact`] and [`book`]: what a request tells, and what each subscription's receiver heard.
+//! * [`flow`]: the run itself, a line a second.
+//! * [`truth`], [`account`] and [`report`]: what was committed, held against what was received, and the printed result.
+//! * [`keep`]: everything left running, with what to try.
+//!
+//! The account must never read a relation of pg_herald: it would only show that the extension agrees with itself.
+
+pub mod account;
+pub mod book;
+pub mod fact;
+pub mod flow;
+pub mod keep;
+pub mod leafengines;
+pub mod report;
+pub mod stage;
+pub mod truth;
+
+use crate::error::Result;
+
+use self::account::Account;
+use self::flow::Run;
+use self::keep::Stop;
+use self::stage::Stage;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How long pgbench runs.
+    pub seconds: u32,
+    /// Transactions a second of pgbench's clients together; 0 is as fast as they go.
+    pub rate: u32,
+    /// Leaves the cluster and the receivers running until [`Stop`].
+    pub keep: bool,
+    /// One receiver forgets one receipt, so that the account has something to find.
+    pub drop_one: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seconds: 10,
+            rate: 400,
+            keep: false,
+            drop_one: false,
+        }
+    }
+}
+
+/// True when the account adds up.
+pub fn run(options: Options, stop: &Stop) -> Result<bool> {
+    let stage = Stage::build(options)?;
+    stage.introduce(options);
+    let Run {
+        truth,
+        redelivered_at_micros,
+    } = flow::run(&stage, options)?;
+    let account = Account::draw_up(&truth, &stage, redelivered_at_micros);
+    print!("{}", report::written(&account, &truth));
+    let adds_up = account.adds_up();
+    if options.keep {
+        keep::until_stopped(&stage, &truth, stop);
+    }
+    Ok(adds_up)
+}

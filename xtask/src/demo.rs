@@ -1,0 +1,56 @@
+//! `cargo xtask demo`: prepares the machine, installs the extension and becomes the demo.
+//!
+//! Everything is built for release, because the demo ends with figures.
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::setup::{self, DEBIAN_MAJOR};
+use crate::shell::{am_root, command, run as run_command, say};
+
+/// As the harness calls it: another installation to use than Debian's PostgreSQL.
+const PG_CONFIG: &str = "HERALD_PG_CONFIG";
+
+const DEMO: [&str; 8] = [
+    "run",
+    "--quiet",
+    "--release",
+    "--package",
+    "herald-trial",
+    "--bin",
+    "herald-demo",
+    "--",
+];
+
+/// Returns only when something failed: this process becomes the demo, so that Ctrl-C and the exit status are the demo's.
+pub fn run(options: &[String]) -> Result<()> {
+    setup::run(&[DEBIAN_MAJOR])?;
+    let pg_config = env::var_os(PG_CONFIG).map_or_else(setup::debian_pg_config, PathBuf::from);
+    say("Installing the extension, built for release: the first time this takes some minutes");
+    let mut install = command("cargo", &["pgrx", "install", "--release", "--pg-config"]);
+    install.arg(&pg_config);
+    if !am_root() {
+        install.arg("--sudo");
+    }
+    run_command(&mut install)?;
+    say("Building the demo");
+    run_command(&mut command(
+        "cargo",
+        &[
+            "build",
+            "--release",
+            "--package",
+            "herald-trial",
+            "--bin",
+            "herald-demo",
+        ],
+    ))?;
+    say("Demo");
+    let failure = command("cargo", &DEMO)
+        .args(options)
+        .env(PG_CONFIG, &pg_config)
+        .exec();
+    Err(format!("cannot run the demo: {failure}").into())
+}
