@@ -93,6 +93,18 @@ create function herald._timeline() returns integer
     language c stable
     as 'MODULE_PATHNAME', 'timeline_wrapper';
 
+-- Writes the first window, where the worker goes on from: what the snapshot shows was read.
+-- Called by resume_after_restore(). Writes: herald.window.
+create function herald._start_reading(snapshot pg_snapshot, seq bigint) returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
+                               next_seq, next_floor_seq)
+    values (0, herald._origin(), 0, 'open', herald._timeline(), $1, $1, $2, $2, $2, $2);
+    insert into herald.window (number, origin, slot, state) values (0, herald._origin(), 0, 'closed');
+$$;
+
 -- After a restore, an upgrade or a copy: makes this database the origin of its log, and decides about the events that
 -- were not delivered when the copy was made. deliver: they become pending. skip: nothing of them is sent, and what
 -- was pending becomes dead letters.
@@ -105,6 +117,7 @@ as $$
 declare
     old_cursor record;
     reason constant text := herald._hold_reason();
+    is_copy constant boolean := exists (select from herald.window w where w.origin <> herald._origin());
 begin
     if mode is null or mode not in ('deliver', 'skip') then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown mode "%s"', mode),
@@ -131,7 +144,8 @@ begin
             select w.origin, w.number,
                    exists (select from herald.window c where c.slot = w.slot and c.number = w.number
                            and c.origin = w.origin and c.state = 'closed') as is_closed
-            from herald.window w where w.state = 'open'
+            from herald.window w
+            where w.state = 'open' and (w.origin <> herald._origin() or not is_copy)
         ) o
         group by o.origin
     loop
@@ -164,17 +178,20 @@ begin
     else
         deliver := (select count(*) from herald.pending);
     end if;
-    truncate herald.window;
-    insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
-                               next_seq, next_floor_seq)
-    select 0, herald._origin(), 0, 'open', herald._timeline(), pg_current_snapshot(), pg_current_snapshot(), s.last_value,
-           s.last_value, s.last_value, s.last_value
-    from herald.event_seq s;
-    insert into herald.window (number, origin, slot, state) values (0, herald._origin(), 0, 'closed');
-    -- A subscription of the old cluster was there before everything that happens here.
-    update herald._subscription s
-    set created_xid = '3', created_snapshot = '3:3:', created_seq = 0
-    where s.removed_at is null;
+    if is_copy then
+        -- What happened here while the worker was paused is nobody else's: it is read from where this database began.
+        delete from herald.window w where w.origin <> herald._origin();
+        if not exists (select from herald.window) then
+            perform herald._start_reading('3:3:', 0);
+        end if;
+        -- A subscription of the old database was there before everything that happens here.
+        update herald._subscription s
+        set created_xid = '3', created_snapshot = '3:3:', created_seq = 0
+        where s.removed_at is null;
+    else
+        truncate herald.window;
+        perform herald._start_reading(pg_current_snapshot(), (select s.last_value from herald.event_seq s));
+    end if;
     perform herald._changed('subscription');
     perform herald._changed('pending');
     perform herald._want_worker_at_commit();
