@@ -1,3 +1,10 @@
 //! The suites that run inside PostgreSQL, each test in a transaction of its own that is rolled back.
 
-mod capture;
+mod capture_expressions;
+mod capture_rows;
+mod capture_security;
+mod capture_trees;
+mod capture_types;
+mod support;
+mod watch_ddl;
+mod watch_validation;

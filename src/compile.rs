@@ -1,19 +1,30 @@
 //! Compiling the expressions of watches: their text becomes a function of the table's owner.
 
-use crate::pg::{catalog, dependency, expression, user};
+use crate::pg::{catalog, dependency, expression, forward, relcache, user};
+use herald_core::suggest;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// The role that asks.
+/// The role that asks. Nobody asks from code that runs on behalf of another role: an index's function, which a
+/// superuser's ANALYZE runs as its owner, would otherwise ask as the superuser.
 #[pg_extern(sql = false)]
-fn caller() -> pg_sys::Oid {
-    user::outer_user()
+fn caller() -> Result<pg_sys::Oid, ErrorReport> {
+    if user::is_restricted() {
+        return Err(ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "functions of pg_herald cannot be called within a security-restricted operation",
+            "caller",
+        )
+        .set_hint("Call it as a statement of its own, not from an index, a materialized view or an expression."));
+    }
+    Ok(forward::caller().unwrap_or_else(user::outer_user))
 }
 
 /// Runs `statement`, which creates the function of one expression, as the owner of `table_name`.
 ///
 /// The statement's text was put together in SQL from quoted names and the owner's expression; here it is made sure
-/// that it is one statement, so that an expression cannot smuggle in a second one.
+/// that it is one statement, so that an expression cannot smuggle in a second one. `prefix` is the number of
+/// characters before the expression.
 #[pg_extern(sql = false)]
 fn compile(
     statement: &str,
@@ -23,7 +34,10 @@ fn compile(
     table_name: pg_sys::Oid,
 ) -> Result<(), ErrorReport> {
     let _owner = user::Acting::as_owner_restricted(catalog::owner_of(table_name));
-    let fault = |error| describe(error, prefix as usize, expression, label);
+    let fault = |error| {
+        let error = name_missing_column(error, prefix as usize, expression, table_name);
+        describe(error, prefix as usize, expression, label)
+    };
     // The parentheses around the expression are ours: one that closes them is not an expression.
     if expression::count_statements(statement).map_err(fault)? != 1 {
         return Err(ErrorReport::new(
@@ -39,10 +53,56 @@ fn compile(
     expression::run_statement(statement).map_err(fault)
 }
 
+/// Makes all sessions load the watches of a table again.
+#[pg_extern(sql = false)]
+fn announce_change(table_name: pg_sys::Oid) {
+    relcache::announce_change(table_name);
+}
+
 /// Lets a function go with its table.
 #[pg_extern(sql = false)]
 fn drop_with_table(function: pg_sys::Oid, table_name: pg_sys::Oid) {
     dependency::drop_function_with_table(function, table_name);
+}
+
+/// A column that new or old does not have is for PostgreSQL a table that is missing: here it becomes a column, with
+/// the nearest that there is.
+fn name_missing_column(
+    error: expression::CompileError,
+    prefix: usize,
+    expression: &str,
+    table_name: pg_sys::Oid,
+) -> expression::CompileError {
+    let position = error.position.and_then(|at| at.checked_sub(prefix));
+    let (PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, Some(position)) = (error.sqlstate, position)
+    else {
+        return error;
+    };
+    let reference: String = expression.chars().skip(position).collect();
+    let Some((row, rest)) = reference.split_once('.') else {
+        return error;
+    };
+    let row = row.trim().to_lowercase();
+    if !["new", "old"].contains(&row.as_str()) {
+        return error;
+    }
+    let column: String = match rest.trim_start().strip_prefix('"') {
+        Some(quoted) => quoted.chars().take_while(|c| *c != '"').collect(),
+        None => {
+            let unquoted = rest.trim_start().chars();
+            unquoted
+                .take_while(|c| c.is_alphanumeric() || "_$".contains(*c))
+                .collect()
+        }
+    };
+    let columns = catalog::column_names(table_name);
+    let nearest = suggest::nearest(&column, columns.iter().map(String::as_str));
+    expression::CompileError {
+        sqlstate: PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+        message: format!("column {row}.{column} does not exist"),
+        hint: nearest.map(|nearest| format!("Perhaps you meant {row}.{nearest}.")),
+        ..error
+    }
 }
 
 fn describe(
@@ -51,21 +111,21 @@ fn describe(
     expression: &str,
     label: &str,
 ) -> ErrorReport {
+    let characters = expression.chars().count();
     let position = error
         .position
         .and_then(|position| position.checked_sub(prefix))
-        .filter(|position| *position <= expression.len());
+        .filter(|position| *position <= characters);
     let mut detail = format!("{label} => {expression}");
     if let Some(position) = position {
-        let before = expression.get(..position).unwrap_or(expression);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before[line_start..].chars().count();
+        let before: String = expression.chars().take(position).collect();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count();
         if !expression.contains('\n') {
             detail.push('\n');
             detail.push_str(&" ".repeat(label.len() + 4 + column));
             detail.push('^');
         }
-        let line = before.matches('\n').count() + 1;
         detail.push_str(&format!(
             "\nThe fault is at character {} of line {line}.",
             column + 1
@@ -75,11 +135,11 @@ fn describe(
         detail.push('\n');
         detail.push_str(&own);
     }
-    let hint = error.hint.unwrap_or_else(|| {
-        "An expression sees new, old and operation, and runs as the table's owner with only pg_catalog in its \
+    let own = error.hint.map_or_else(String::new, |hint| hint + " ");
+    let hint = format!(
+        "{own}An expression sees new, old and operation, and runs as the table's owner with only pg_catalog in its \
          search path: write public.my_function(new.id) for a function of your own."
-            .to_owned()
-    });
+    );
     ErrorReport::new(
         error.sqlstate,
         format!("the {label} does not compile: {}", error.message),

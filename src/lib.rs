@@ -45,9 +45,14 @@ extension_sql_file!(
     requires = ["02_tables", capture::capture]
 );
 extension_sql_file!(
+    "../sql/03_follow_ddl.sql",
+    name = "03_follow_ddl",
+    requires = ["03_watch"]
+);
+extension_sql_file!(
     "../sql/04_subscribe.sql",
     name = "04_subscribe",
-    requires = ["03_watch"]
+    requires = ["03_follow_ddl"]
 );
 extension_sql_file!(
     "../sql/05_delivery.sql",

@@ -1,16 +1,16 @@
 -- $1 id. All that the capture trigger has to know of a watch.
 select
     w.table_name::oid as watched,
+    c.reltype as row_type,
     n.nspname::text as schema_name,
     c.relname::text as table_name,
     c.relowner as owner,
     w.type,
-    w.include_columns,
-    w.exclude_columns,
-    w.on_change_of,
+    herald._current_columns(w, w.include_columns) as include_columns,
+    herald._current_columns(w, w.exclude_columns) as exclude_columns,
+    herald._current_columns(w, w.on_change_of) as on_change_of,
     w.on_error = 'capture' as captures_faults,
-    coalesce(nullif(pg_catalog.current_setting('herald.source', true), ''),
-             '/' || pg_catalog.current_database()) as source,
+    '/' || pg_catalog.current_database() as default_source,
     (
         select pg_catalog.array_agg(a.attname::text order by k.position)
         from pg_catalog.pg_constraint p
@@ -20,11 +20,8 @@ select
     ) as key_columns,
     w.expressions,
     (
-        select pg_catalog.array_agg(f.oid order by e.position)
+        select pg_catalog.array_agg(herald._expression_function(w.id, w.table_name, e.name)::oid order by e.position)
         from pg_catalog.unnest(w.expressions) with ordinality as e (name, position)
-        left join pg_catalog.pg_proc f
-            on f.pronamespace = 'herald_watch'::regnamespace
-            and f.proname = pg_catalog.format('_%s_%s', w.id, e.name)
     ) as functions
 from herald.watch w
 join pg_catalog.pg_class c on c.oid = w.table_name

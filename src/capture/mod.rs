@@ -5,6 +5,7 @@
 //! Nothing here sends, waits, or locks a row that other sessions use.
 
 mod context;
+mod expressions;
 mod payload;
 mod truncate;
 mod watch;
@@ -12,13 +13,17 @@ mod watch;
 pub use context::context;
 
 use crate::log::append::{self, Common, NewEvent};
-use crate::pg::rows::{Row, RowMemory, Rows, Shape};
+use crate::pg::memory::Memory;
+use crate::pg::rows::{Row, Rows};
 use crate::pg::trigger::{self, Operation};
-use crate::pg::{transaction, user::Acting};
+use crate::pg::user::{Acting, FixedSettings};
 use crate::settings;
+use expressions::Evaluators;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use watch::{Evaluators, Watch};
+use std::collections::HashMap;
+use std::rc::Rc;
+use watch::{Format, Watch};
 
 /// Events are appended in batches of this many rows or bytes, whichever comes first: a statement of any size needs
 /// the memory of one batch.
@@ -41,32 +46,31 @@ fn capture<'a>(
 
 fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
     let operation = trigger::operation(trigger);
-    let (mut old, mut new) = trigger::transition_rows(trigger);
+    let (old, new) = trigger::transition_rows(trigger);
     let is_empty = |rows: &Option<Rows<'_>>| rows.as_ref().is_none_or(|rows| rows.len() == 0);
     if operation != Operation::Truncate && is_empty(&old) && is_empty(&new)
         || !settings::capture_is_on()
     {
         return Ok(());
     }
+    // Once for the statement, so that the steps below find the settings as they want them.
+    let _settings = FixedSettings::enter();
     let fired = trigger::relation(trigger);
     let watch = Watch::of_trigger(trigger)?;
     if operation == Operation::Truncate {
-        return truncate::capture(&watch, fired);
-    }
-    let mut statement = Statement::new(&watch, fired, operation);
-    // Rows are paired by walking both tables in step. Where a trigger of the user's kept one side from happening
-    // the counts differ, and no pair can be trusted.
-    let pairs = match (&old, &new) {
-        (Some(old), Some(new)) => old.len() == new.len(),
-        _ => true,
-    };
-    if pairs {
-        statement.walk(old.as_mut(), new.as_mut());
+        truncate::capture(&watch, fired);
     } else {
-        statement.walk_unpaired(old.as_mut(), new.as_mut());
+        Statement::new(&watch, fired, operation).capture(old, new);
     }
-    statement.append();
     Ok(())
+}
+
+/// What all events of one statement have in common.
+fn common(watch: &Watch, context: String) -> Common {
+    Common {
+        source: settings::source().unwrap_or_else(|| watch.default_source.clone()),
+        context,
+    }
 }
 
 /// One statement being captured.
@@ -74,115 +78,123 @@ struct Statement<'w> {
     watch: &'w Watch,
     operation: Operation,
     common: Common,
-    shape: Shape,
-    evaluators: Evaluators,
-    memory: RowMemory,
+    format: Rc<Format>,
+    evaluators: Option<Evaluators<'w>>,
+    memory: Memory,
     batch: Vec<NewEvent>,
     batch_bytes: usize,
 }
 
 impl<'w> Statement<'w> {
     fn new(watch: &'w Watch, fired: pg_sys::Oid, operation: Operation) -> Self {
-        let common = Common {
-            source: watch.source.clone(),
-            context: context(),
-        };
-        let shape = watch.shape(fired);
-        let _owner = Acting::as_owner_restricted(watch.owner);
-        let evaluators = watch.evaluators(&shape, operation);
         Self {
             watch,
             operation,
-            common,
-            shape,
-            evaluators,
-            memory: RowMemory::new(),
+            // The role that is at work is the user here, and the table's owner from then on.
+            common: common(watch, context()),
+            format: watch.format(fired),
+            evaluators: None,
+            memory: Memory::of_statement(c"pg_herald row"),
             batch: Vec::new(),
             batch_bytes: 0,
         }
     }
 
-    /// Captures row after row, old and new in step.
+    /// Rows are paired by walking both tables in step. Where a trigger of the user's kept one side from happening
+    /// the counts differ, and no pair can be trusted.
+    fn capture(mut self, mut old: Option<Rows<'_>>, mut new: Option<Rows<'_>>) {
+        match (&mut old, &mut new) {
+            (Some(old), Some(new)) if old.len() != new.len() => self.walk_unpaired(old, new),
+            _ => self.walk(old.as_mut(), new.as_mut()),
+        }
+    }
+
+    /// Captures row after row, old and new in step, and appends their events in batches.
     fn walk(&mut self, mut old: Option<&mut Rows<'_>>, mut new: Option<&mut Rows<'_>>) {
         loop {
-            let owner = Acting::as_owner_restricted(self.watch.owner);
-            let mut exhausted = false;
-            while self.batch.len() < BATCH_ROWS && self.batch_bytes < BATCH_BYTES {
-                let Self {
-                    watch,
-                    operation,
-                    shape,
-                    evaluators,
-                    memory,
-                    ..
-                } = self;
-                let captured = memory.run(|| {
-                    let old = old.as_mut().and_then(|rows| rows.next(shape));
-                    let new = new.as_mut().and_then(|rows| rows.next(shape));
-                    (old.is_some() || new.is_some()).then(|| {
-                        capture_row(
-                            watch,
-                            shape,
-                            evaluators,
-                            *operation,
-                            new.as_ref(),
-                            old.as_ref(),
-                        )
-                    })
-                });
-                match captured {
-                    None => {
-                        exhausted = true;
-                        break;
-                    }
-                    Some(None) => {}
-                    Some(Some(event)) => {
-                        self.batch_bytes += event.data.as_ref().map_or(0, String::len);
-                        self.batch.push(event);
-                    }
-                }
-            }
-            drop(owner);
-            if exhausted {
+            let is_done = {
+                let _owner = Acting::as_owner_restricted(self.watch.owner);
+                self.fill_batch(old.as_deref_mut(), new.as_deref_mut())
+            };
+            self.append();
+            if is_done {
                 return;
             }
-            self.append();
         }
+    }
+
+    /// Returns whether there are no more rows. Runs as the table's owner.
+    fn fill_batch(
+        &mut self,
+        mut old: Option<&mut Rows<'_>>,
+        mut new: Option<&mut Rows<'_>>,
+    ) -> bool {
+        let Self {
+            watch,
+            operation,
+            format,
+            memory,
+            batch,
+            batch_bytes,
+            ..
+        } = self;
+        let evaluators = self
+            .evaluators
+            .get_or_insert_with(|| Evaluators::new(watch, *operation));
+        while batch.len() < BATCH_ROWS && *batch_bytes < BATCH_BYTES {
+            let captured = memory.run_and_empty(|| {
+                let old = old.as_mut().and_then(|rows| rows.next(&format.shape));
+                let new = new.as_mut().and_then(|rows| rows.next(&format.shape));
+                (old.is_some() || new.is_some()).then(|| {
+                    capture_row(
+                        watch,
+                        format,
+                        evaluators,
+                        *operation,
+                        new.as_ref(),
+                        old.as_ref(),
+                    )
+                })
+            });
+            let Some(captured) = captured else {
+                return true;
+            };
+            *batch_bytes += captured
+                .as_ref()
+                .and_then(|event| event.data.as_ref())
+                .map_or(0, String::len);
+            batch.extend(captured);
+        }
+        false
     }
 
     /// An update of which some old or new rows are missing: pairs are found by primary key where the old rows fit
     /// into one batch, and otherwise events carry the new row only.
-    fn walk_unpaired(&mut self, old: Option<&mut Rows<'_>>, new: Option<&mut Rows<'_>>) {
-        let (Some(old), Some(new)) = (old, new) else {
-            return;
-        };
-        let Self {
-            watch,
-            operation,
-            shape,
-            evaluators,
-            batch,
-            ..
-        } = self;
-        if watch.key_columns.is_empty() || old.len() > BATCH_ROWS as i64 {
+    fn walk_unpaired(&mut self, old: &mut Rows<'_>, new: &mut Rows<'_>) {
+        if self.format.key.is_empty() || old.len() > BATCH_ROWS as i64 {
             return self.walk(None, Some(new));
         }
-        let _owner = Acting::as_owner_restricted(watch.owner);
-        let mut by_key = std::collections::HashMap::new();
-        while let Some(row) = old.next(shape) {
-            by_key.insert(payload::key_parts(&row, &watch.key_columns), row);
+        {
+            let _owner = Acting::as_owner_restricted(self.watch.owner);
+            let mut evaluators = Evaluators::new(self.watch, self.operation);
+            let format = &self.format;
+            let mut by_key = HashMap::new();
+            while let Some(row) = old.next(&format.shape) {
+                by_key.insert(payload::key_parts(format, &row), row);
+            }
+            while let Some(row) = new.next(&format.shape) {
+                let old = by_key.remove(&payload::key_parts(format, &row));
+                self.batch.extend(capture_row(
+                    self.watch,
+                    format,
+                    &mut evaluators,
+                    self.operation,
+                    Some(&row),
+                    old.as_ref(),
+                ));
+            }
         }
-        while let Some(row) = new.next(shape) {
-            let old = by_key.remove(&payload::key_parts(&row, &watch.key_columns));
-            batch.extend(capture_row(
-                watch,
-                shape,
-                evaluators,
-                *operation,
-                Some(&row),
-                old.as_ref(),
-            ));
-        }
+        self.append();
     }
 
     fn append(&mut self) {
@@ -200,42 +212,33 @@ impl<'w> Statement<'w> {
 /// The event of one row, or `None` where the watch leaves it out. Runs as the table's owner.
 fn capture_row(
     watch: &Watch,
-    shape: &Shape,
-    evaluators: &mut Evaluators,
+    format: &Format,
+    evaluators: &mut Evaluators<'_>,
     operation: Operation,
     new: Option<&Row<'_>>,
     old: Option<&Row<'_>>,
 ) -> Option<NewEvent> {
-    let changed = payload::changed_columns(watch, shape, operation, new, old);
-    if operation == Operation::Update && !watch.concerns(changed.as_deref()) {
+    let changed = match (operation, new, old) {
+        (Operation::Update, Some(new), Some(old)) => {
+            Some(payload::changed_columns(format, new, old))
+        }
+        _ => None,
+    };
+    if !format.concerns(changed.as_deref()) {
         return None;
     }
-    let keys = new
-        .or(old)
-        .and_then(|row| payload::key_text(row, &watch.key_columns));
-    let mut event = NewEvent {
+    let key = new.or(old).and_then(|row| payload::key_text(format, row));
+    let event = NewEvent {
         r#type: watch.event_type(operation),
-        subject: keys.clone(),
-        key: keys,
+        subject: key.clone(),
+        key,
         ..NewEvent::default()
     };
-    let evaluated = if watch.captures_faults && !evaluators.is_empty() {
-        // One evaluation, one subtransaction: a fault in it undoes what it did and nothing else.
-        transaction::subtransaction(|| evaluators.apply(&mut event, new, old)).unwrap_or_else(
-            |fault| {
-                event.extensions = Some(payload::fault_extension(&fault.message));
-                true
-            },
-        )
-    } else {
-        evaluators.apply(&mut event, new, old)
-    };
-    if !evaluated {
-        return None;
-    }
+    let mut event = evaluators.apply(event, new, old)?;
     if event.data.is_none() {
-        event.data = Some(payload::default_data(
+        event.data = Some(payload::row_data(
             watch,
+            format,
             operation,
             new,
             old,

@@ -2,129 +2,138 @@
 //!
 //! All of it converts values, so it runs as the table's owner.
 
-use super::watch::Watch;
-use crate::pg::rows::{Row, Shape};
+use super::watch::{Format, Watch};
+use crate::pg::rows::Row;
 use crate::pg::trigger::Operation;
 use herald_core::json::{minify, push_string};
 
-/// The names of the columns whose stored value differs between the two rows; `None` unless both are there.
-pub fn changed_columns(
-    watch: &Watch,
-    shape: &Shape,
-    operation: Operation,
-    new: Option<&Row<'_>>,
-    old: Option<&Row<'_>>,
-) -> Option<Vec<String>> {
-    let (Operation::Update, Some(new), Some(old)) = (operation, new, old) else {
-        return None;
-    };
-    let changed = shape
-        .columns
-        .iter()
-        .filter(|column| watch.keeps(&column.name) || watch.decides_on(&column.name))
-        .filter(|column| !new.has_same(old, column))
-        .map(|column| column.name.clone());
-    Some(changed.collect())
-}
-
 /// `{"operation":...,"schema":...,"table":...,"record":...,"old_record":...,"changed":[...]}`, minified.
-pub fn default_data(
+///
+/// `changed` are positions among the table's columns. Where they are unknown, because an update's old row is, the
+/// member is null.
+pub fn row_data(
     watch: &Watch,
+    format: &Format,
     operation: Operation,
     new: Option<&Row<'_>>,
     old: Option<&Row<'_>>,
-    changed: Option<&[String]>,
+    changed: Option<&[usize]>,
 ) -> String {
-    let mut json = String::with_capacity(256);
-    json.push_str("{\"operation\":\"");
-    json.push_str(operation.as_str());
-    json.push_str("\",\"schema\":");
-    push_string(&mut json, &watch.schema_name);
-    json.push_str(",\"table\":");
-    push_string(&mut json, &watch.table_name);
+    let mut json = start(watch, operation);
     for (member, row) in [("record", new), ("old_record", old)] {
-        json.push_str(",\"");
-        json.push_str(member);
-        json.push_str("\":");
+        push_member(&mut json, member);
         match row {
             Some(row) => json.push_str(&minify(&row.json())),
             None => json.push_str("null"),
         }
     }
     if operation == Operation::Update {
-        json.push_str(",\"changed\":[");
-        let kept = changed
-            .unwrap_or_default()
-            .iter()
-            .filter(|name| watch.keeps(name));
-        for (position, name) in kept.enumerate() {
-            if position > 0 {
-                json.push(',');
-            }
-            push_string(&mut json, name);
+        push_member(&mut json, "changed");
+        match changed {
+            None => json.push_str("null"),
+            Some(changed) => push_names(&mut json, format, changed),
         }
-        json.push(']');
     }
     json.push('}');
     json
+}
+
+/// The data of a TRUNCATE; `part` is the partition or child that was truncated instead of the whole table.
+pub fn truncate_data(watch: &Watch, part: Option<&str>) -> String {
+    let mut json = start(watch, Operation::Truncate);
+    json.push_str(",\"record\":null,\"old_record\":null");
+    if let Some(part) = part {
+        push_member(&mut json, "partition");
+        push_string(&mut json, part);
+    }
+    json.push('}');
+    json
+}
+
+fn start(watch: &Watch, operation: Operation) -> String {
+    let mut json = String::with_capacity(256);
+    json.push_str("{\"operation\":\"");
+    json.push_str(operation.as_str());
+    json.push_str("\",\"schema\":");
+    push_string(&mut json, &watch.schema_name);
+    push_member(&mut json, "table");
+    push_string(&mut json, &watch.table_name);
+    json
+}
+
+fn push_member(json: &mut String, name: &str) {
+    json.push_str(",\"");
+    json.push_str(name);
+    json.push_str("\":");
+}
+
+fn push_names(json: &mut String, format: &Format, positions: &[usize]) {
+    json.push('[');
+    let kept = positions.iter().filter(|at| format.is_kept(**at));
+    for (count, at) in kept.enumerate() {
+        if count > 0 {
+            json.push(',');
+        }
+        push_string(json, &format.shape.columns[*at].name);
+    }
+    json.push(']');
+}
+
+/// The columns whose stored value differs between the two rows, by position: of those that are shown or decide.
+pub fn changed_columns(format: &Format, new: &Row<'_>, old: &Row<'_>) -> Vec<usize> {
+    let columns = &format.shape.columns;
+    (0..columns.len())
+        .filter(|at| format.is_kept(*at) || format.decides(*at))
+        .filter(|at| !new.has_same(old, &columns[*at]))
+        .collect()
 }
 
 /// The primary key as text: its columns joined by `/`, with `%` and `/` in them percent-encoded where there are
 /// several. `None` without a primary key.
-pub fn key_text(row: &Row<'_>, key_columns: &[String]) -> Option<String> {
-    let parts = key_parts(row, key_columns);
-    match parts.as_slice() {
-        [] => None,
-        [one] => one.clone(),
-        several => Some(
-            several
-                .iter()
-                .map(|part| {
-                    part.as_deref()
-                        .unwrap_or_default()
-                        .replace('%', "%25")
-                        .replace('/', "%2F")
-                })
-                .collect::<Vec<_>>()
-                .join("/"),
-        ),
+pub fn key_text(format: &Format, row: &Row<'_>) -> Option<String> {
+    let mut parts = key_parts(format, row);
+    if parts.len() < 2 {
+        return attribute(parts.pop().flatten());
     }
+    let encoded: Vec<String> = parts
+        .into_iter()
+        .map(|part| {
+            part.unwrap_or_default()
+                .replace('%', "%25")
+                .replace('/', "%2F")
+        })
+        .collect();
+    attribute(Some(encoded.join("/")))
 }
 
 /// The values of the key columns as text, in the order of the key.
-pub fn key_parts(row: &Row<'_>, key_columns: &[String]) -> Vec<Option<String>> {
-    key_columns
+pub fn key_parts(format: &Format, row: &Row<'_>) -> Vec<Option<String>> {
+    format
+        .key
         .iter()
-        .filter_map(|name| row.column(name))
-        .map(|column| row.text(column))
+        .map(|at| row.text(&format.shape.columns[*at]))
         .collect()
+}
+
+/// A text as a CloudEvents attribute: an empty one is none, and what no CloudEvents string may contain is replaced,
+/// because no business write fails for the form of an attribute.
+pub fn attribute(text: Option<String>) -> Option<String> {
+    let text = text.filter(|text| !text.is_empty())?;
+    let is_forbidden = |c: char| {
+        c.is_control() || ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
+    };
+    Some(if text.contains(is_forbidden) {
+        text.replace(is_forbidden, "\u{fffd}")
+    } else {
+        text
+    })
 }
 
 /// The extension attribute that an event carries when its watch's expressions failed.
 pub fn fault_extension(message: &str) -> String {
+    let printable: String = message.chars().take(500).collect();
     let mut json = String::from("{\"captureerror\":");
-    let printable: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(500)
-        .collect();
-    push_string(&mut json, &printable);
+    push_string(&mut json, &attribute(Some(printable)).unwrap_or_default());
     json.push('}');
     json
-}
-
-/// The priority that an expression gave, if it is one.
-pub fn checked_priority(priority: String) -> String {
-    if !matches!(priority.as_str(), "low" | "normal" | "high") {
-        use pgrx::pg_sys::panic::ErrorReport;
-        use pgrx::prelude::*;
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("a watch's priority gave \"{priority}\""),
-            "capture",
-        )
-        .set_hint("It has to be low, normal or high.")
-        .report(PgLogLevel::ERROR);
-    }
-    priority
 }

@@ -1,51 +1,48 @@
 //! TRUNCATE: one event without records.
 
-use super::context;
 use super::payload;
 use super::watch::Watch;
-use crate::log::append::{self, Common, NewEvent};
-use crate::pg::tree;
-use crate::pg::trigger::Operation;
+use super::{common, context};
+use crate::log::append::{self, NewEvent};
+use crate::pg::trigger::{self, Operation};
+use crate::pg::{catalog, tree};
 use pgrx::pg_sys;
-use pgrx::pg_sys::panic::ErrorReport;
 use std::cell::RefCell;
 
+/// The partitions of tables that one statement truncates, for each watch of such a table.
+struct Covered {
+    statement: (u64, u32),
+    partitions: Vec<(i64, pg_sys::Oid)>,
+}
+
 thread_local! {
-    // (watch, table): partitions whose triggers fire because their root was truncated by the same statement.
-    static COVERED: RefCell<Vec<(i64, pg_sys::Oid)>> = const { RefCell::new(Vec::new()) };
+    static COVERED: RefCell<Covered> = const { RefCell::new(Covered { statement: (0, 0), partitions: Vec::new() }) };
 }
 
 /// Appends the event of a TRUNCATE, unless the table is a partition of one that the same statement truncates:
 /// PostgreSQL fires the triggers of a partitioned table first and those of all its partitions right after.
-pub fn capture(watch: &Watch, fired: pg_sys::Oid) -> Result<(), ErrorReport> {
+pub fn capture(watch: &Watch, fired: pg_sys::Oid) {
+    let statement = trigger::statement_mark();
     let is_covered = COVERED.with_borrow_mut(|covered| {
-        let at = covered.iter().position(|one| *one == (watch.id, fired));
-        at.map(|at| covered.swap_remove(at)).is_some()
+        if covered.statement != statement {
+            covered.statement = statement;
+            covered.partitions.clear();
+        }
+        covered.partitions.contains(&(watch.id, fired))
     });
     if is_covered {
-        return Ok(());
+        return;
     }
     let partitions = tree::partitions_below(fired);
     COVERED.with_borrow_mut(|covered| {
-        covered.retain(|(id, _)| *id != watch.id);
-        covered.extend(
-            partitions
-                .into_iter()
-                .map(|partition| (watch.id, partition)),
-        );
+        let below = partitions.into_iter().map(|below| (watch.id, below));
+        covered.partitions.extend(below);
     });
-    let data = payload::default_data(watch, Operation::Truncate, None, None, None);
+    let part = (fired != watch.watched).then(|| catalog::qualified_name(fired));
     let event = NewEvent {
         r#type: watch.event_type(Operation::Truncate),
-        data: Some(data),
+        data: Some(payload::truncate_data(watch, part.as_deref())),
         ..NewEvent::default()
     };
-    append::append_one(
-        &Common {
-            source: watch.source.clone(),
-            context: context(),
-        },
-        event,
-    );
-    Ok(())
+    append::append_one(&common(watch, context()), event);
 }

@@ -21,7 +21,9 @@ pub fn extension_owner() -> pg_sys::Oid {
     {
         return owner;
     }
-    let owner = owner_of(relation_in_herald("event").unwrap_or(pg_sys::InvalidOid));
+    let event = relation_in_herald("event").unwrap_or(pg_sys::InvalidOid);
+    super::relcache::follow(event);
+    let owner = owner_of(event);
     CACHED.set(Some((super::relcache::generation(), owner)));
     owner
 }
@@ -44,4 +46,20 @@ pub fn owner_of(relation: pg_sys::Oid) -> pg_sys::Oid {
         let relation = PgRelation::with_lock(relation, pg_sys::AccessShareLock as i32);
         (*(*relation.as_ptr()).rd_rel).relowner
     }
+}
+
+/// The names of a relation's columns.
+pub fn column_names(relation: pg_sys::Oid) -> Vec<String> {
+    // SAFETY: as in `qualified_name`.
+    let relation = unsafe { PgRelation::with_lock(relation, pg_sys::AccessShareLock as i32) };
+    let columns = relation.tuple_desc();
+    let columns = columns.iter().filter(|column| !column.attisdropped);
+    columns.map(|column| column.name().to_owned()).collect()
+}
+
+/// The name of a relation with its schema, unquoted, as in event types.
+pub fn qualified_name(relation: pg_sys::Oid) -> String {
+    // SAFETY: the relation exists (an ERROR says otherwise), and is closed at the end of the scope.
+    let relation = unsafe { PgRelation::with_lock(relation, pg_sys::AccessShareLock as i32) };
+    format!("{}.{}", relation.namespace(), relation.name())
 }

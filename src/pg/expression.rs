@@ -3,11 +3,13 @@
 //! Both the compilation and the evaluation may run the owner's code (a domain's check, a cast, a function), so
 //! callers switch to the table's owner first (`pg::user`).
 
+use super::memory::Memory;
 use super::rows::Row;
 use pgrx::pg_sys::panic::CaughtError;
-use pgrx::{FromDatum, IntoDatum, PgMemoryContexts, pg_sys};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::cell::Cell;
 use std::ffi::{CString, c_void};
+use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 
 /// Why a statement did not compile, and where.
@@ -17,7 +19,7 @@ pub struct CompileError {
     pub message: String,
     pub detail: Option<String>,
     pub hint: Option<String>,
-    /// The byte in the statement that the error points at, from 0.
+    /// The character in the statement that the error points at, from 0.
     pub position: Option<usize>,
 }
 
@@ -120,7 +122,7 @@ unsafe extern "C-unwind" fn note_position(_: *mut c_void) {
 /// It stays valid until `relcache::generation` changes.
 pub struct Planned {
     // Owns the plan's memory.
-    _memory: PgMemoryContexts,
+    _memory: Memory,
     plan: *mut pg_sys::Expr,
     row_type: pg_sys::Oid,
 }
@@ -128,12 +130,10 @@ pub struct Planned {
 impl Planned {
     /// Plans a call of `function(new row_type, old row_type, operation text)`.
     pub fn new(function: pg_sys::Oid, row_type: pg_sys::Oid) -> Self {
-        let mut memory = PgMemoryContexts::new("pg_herald expression");
-        // SAFETY: the nodes are built in a context that lives as long as this value. The longer life of the context
-        // than the transaction's is made sure by its parent, the top context.
+        let memory = Memory::of_session(c"pg_herald expression");
+        // SAFETY: the nodes are built in memory that lives as long as this value.
         let plan = unsafe {
-            pg_sys::MemoryContextSetParent(memory.value(), pg_sys::TopMemoryContext);
-            memory.switch_to(|_| {
+            memory.run(|| {
                 let mut arguments: *mut pg_sys::List = std::ptr::null_mut();
                 for (number, type_oid, collation) in [
                     (1, row_type, pg_sys::InvalidOid),
@@ -174,7 +174,7 @@ impl Planned {
     }
 
     /// Makes the plan ready for the rows of one statement.
-    pub fn start(&self, operation: &str) -> Evaluator {
+    pub fn start(&self, operation: &str) -> Evaluator<'_> {
         // SAFETY: everything is allocated in the trigger's memory context and outlives the evaluator, which is
         // dropped before the trigger returns.
         unsafe {
@@ -195,19 +195,21 @@ impl Planned {
                 state,
                 context,
                 parameters,
+                plan: PhantomData,
             }
         }
     }
 }
 
 /// An expression ready to be evaluated for row after row.
-pub struct Evaluator {
+pub struct Evaluator<'p> {
     state: *mut pg_sys::ExprState,
     context: *mut pg_sys::ExprContext,
     parameters: pg_sys::ParamListInfo,
+    plan: PhantomData<&'p Planned>,
 }
 
-impl Evaluator {
+impl Evaluator<'_> {
     /// The value for these rows, or `None` where it is null. `T` must be the type that the function returns.
     pub fn evaluate<T: FromDatum>(
         &mut self,

@@ -3,8 +3,10 @@
 //! Whatever converts a value here calls the type's own functions, which may be a user's. Callers switch to the
 //! table's owner first (`pg::user`).
 
+use super::memory::Memory;
 use super::symbols::datum_image_eq;
-use pgrx::{PgMemoryContexts, PgRelation, pg_sys};
+use pgrx::{PgRelation, pg_sys};
+use std::cell::OnceCell;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
@@ -12,21 +14,25 @@ use std::marker::PhantomData;
 #[derive(Debug, Clone)]
 pub struct Column {
     pub name: String,
-    pub number: i16,
-    pub type_oid: pg_sys::Oid,
+    number: i16,
+    type_oid: pg_sys::Oid,
     length: i16,
     by_value: bool,
 }
 
 /// The row format of a watched table, and how to get to it from the format of one of its partitions or children.
+///
+/// It holds nothing of a transaction, so it may be kept until the definition of one of the two tables changes.
 pub struct Shape {
     /// Without dropped columns.
     pub columns: Vec<Column>,
     /// The row type of the watched table.
     pub row_type: pg_sys::Oid,
-    relation: PgRelation,
+    descriptor: pg_sys::TupleDesc,
     projection: Option<Projection>,
     conversion: *mut pg_sys::TupleConversionMap,
+    // Owns what the pointers point to.
+    _memory: Memory,
 }
 
 struct Projection {
@@ -41,8 +47,9 @@ impl Shape {
         fired: pg_sys::Oid,
         kept: Option<&dyn Fn(&str) -> bool>,
     ) -> Self {
-        // SAFETY: both relations exist and are locked: `fired` by the statement, `watched` by this call. What is
-        // palloc'ed lives in the trigger's memory context, longer than this value.
+        let memory = Memory::of_session(c"pg_herald shape");
+        // SAFETY: both relations exist and are locked: `fired` by the statement, `watched` by this call. Their
+        // descriptors are copied, and all that is made here lives in `memory`, as long as the value.
         unsafe {
             let relation = PgRelation::with_lock(watched, pg_sys::AccessShareLock as i32);
             let columns: Vec<Column> = relation
@@ -57,42 +64,59 @@ impl Shape {
                     by_value: attribute.attbyval,
                 })
                 .collect();
-            let full = (*relation.as_ptr()).rd_att;
-            let conversion = if watched == fired {
-                std::ptr::null_mut()
-            } else {
-                let part = PgRelation::with_lock(fired, pg_sys::AccessShareLock as i32);
-                pg_sys::convert_tuples_by_name((*part.as_ptr()).rd_att, full)
-            };
-            let projection = kept.map(|kept| {
-                let numbers: Vec<i16> = columns
-                    .iter()
-                    .filter(|column| kept(&column.name))
-                    .map(|column| column.number)
-                    .collect();
-                let descriptor = pg_sys::CreateTemplateTupleDesc(numbers.len() as i32);
-                for (position, number) in numbers.iter().enumerate() {
-                    pg_sys::TupleDescCopyEntry(descriptor, position as i16 + 1, full, *number);
-                }
-                Projection {
-                    descriptor: pg_sys::BlessTupleDesc(descriptor),
-                    numbers,
-                }
+            let (descriptor, conversion, projection) = memory.run(|| {
+                let descriptor = pg_sys::CreateTupleDescCopy((*relation.as_ptr()).rd_att);
+                let conversion = if watched == fired {
+                    std::ptr::null_mut()
+                } else {
+                    let part = PgRelation::with_lock(fired, pg_sys::AccessShareLock as i32);
+                    let part = pg_sys::CreateTupleDescCopy((*part.as_ptr()).rd_att);
+                    pg_sys::convert_tuples_by_name(part, descriptor)
+                };
+                let projection = kept.map(|kept| Projection::of(descriptor, &columns, kept));
+                (descriptor, conversion, projection)
             });
-            let row_type = (*full).tdtypeid;
             Self {
+                row_type: (*descriptor).tdtypeid,
                 columns,
-                row_type,
-                relation,
+                descriptor,
                 projection,
                 conversion,
+                _memory: memory,
             }
         }
     }
 
-    fn descriptor(&self) -> pg_sys::TupleDesc {
-        // SAFETY: `relation` is open as long as this value lives.
-        unsafe { (*self.relation.as_ptr()).rd_att }
+    /// The place of the column of this name among [`Self::columns`].
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+}
+
+impl Projection {
+    /// # Safety
+    /// `descriptor` is the one that `columns` come from.
+    unsafe fn of(
+        descriptor: pg_sys::TupleDesc,
+        columns: &[Column],
+        kept: &dyn Fn(&str) -> bool,
+    ) -> Self {
+        let numbers: Vec<i16> = columns
+            .iter()
+            .filter(|column| kept(&column.name))
+            .map(|column| column.number)
+            .collect();
+        // SAFETY: by the contract; every number is that of a column of `descriptor`.
+        unsafe {
+            let projected = pg_sys::CreateTemplateTupleDesc(numbers.len() as i32);
+            for (position, number) in numbers.iter().enumerate() {
+                pg_sys::TupleDescCopyEntry(projected, position as i16 + 1, descriptor, *number);
+            }
+            Self {
+                descriptor: pg_sys::BlessTupleDesc(projected),
+                numbers,
+            }
+        }
     }
 }
 
@@ -100,6 +124,7 @@ impl Shape {
 pub struct Rows<'a> {
     store: *mut pg_sys::Tuplestorestate,
     slot: *mut pg_sys::TupleTableSlot,
+    memory: pg_sys::MemoryContext,
     trigger: PhantomData<&'a ()>,
 }
 
@@ -120,6 +145,7 @@ impl Rows<'_> {
             Some(Self {
                 store,
                 slot,
+                memory: pg_sys::CurrentMemoryContext,
                 trigger: PhantomData,
             })
         }
@@ -134,25 +160,36 @@ impl Rows<'_> {
     /// The next row, in the format of `shape`. It lives until the memory context of the call is reset.
     pub fn next<'s>(&mut self, shape: &'s Shape) -> Option<Row<'s>> {
         // SAFETY: store and slot live as long as this value; the slot has the format of the tuplestore. The tuple is
-        // copied into the current memory context (deformed datums point into that copy).
+        // copied into the current memory context (deformed datums point into that copy). A tuple that is read back
+        // from disk is allocated where the slot was and freed by the slot at the next call: it must not be allocated in
+        // memory that is emptied before.
         unsafe {
-            if !pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot) {
+            let row_memory = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = self.memory;
+            let found = pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot);
+            pg_sys::CurrentMemoryContext = row_memory;
+            if !found {
                 return None;
             }
             let mut tuple = pg_sys::ExecCopySlotHeapTuple(self.slot);
             if !shape.conversion.is_null() {
                 tuple = pg_sys::execute_attr_map_tuple(tuple, shape.conversion);
             }
-            let descriptor = shape.descriptor();
-            let natts = (*descriptor).natts as usize;
+            let natts = (*shape.descriptor).natts as usize;
             let mut values = vec![pg_sys::Datum::from(0usize); natts];
             let mut nulls = vec![true; natts];
-            pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::heap_deform_tuple(
+                tuple,
+                shape.descriptor,
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            );
             Some(Row {
                 tuple,
                 values,
                 nulls,
                 shape,
+                composite: OnceCell::new(),
             })
         }
     }
@@ -174,37 +211,24 @@ pub struct Row<'s> {
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
     shape: &'s Shape,
+    composite: OnceCell<pg_sys::Datum>,
 }
 
 impl Row<'_> {
     /// The row as a JSON object, as `to_json(row)` writes it, of the columns that the shape keeps.
     pub fn json(&self) -> String {
-        // SAFETY: the composite datum is built from the tuple and its own descriptor; row_to_json takes one of these.
+        // SAFETY: the composite datum is built from the tuple and its own descriptor; row_to_json takes one of these
+        // and gives a text.
         unsafe {
             let datum = match &self.shape.projection {
-                None => pg_sys::heap_copy_tuple_as_datum(self.tuple, self.shape.descriptor()),
-                Some(projection) => {
-                    let at = |number: &i16| *number as usize - 1;
-                    let mut values: Vec<_> = projection
-                        .numbers
-                        .iter()
-                        .map(|n| self.values[at(n)])
-                        .collect();
-                    let mut nulls: Vec<_> = projection
-                        .numbers
-                        .iter()
-                        .map(|n| self.nulls[at(n)])
-                        .collect();
-                    let tuple = pg_sys::heap_form_tuple(
-                        projection.descriptor,
-                        values.as_mut_ptr(),
-                        nulls.as_mut_ptr(),
-                    );
-                    pg_sys::heap_copy_tuple_as_datum(tuple, projection.descriptor)
-                }
+                None => self.composite(),
+                Some(projection) => self.projected(projection),
             };
-            pgrx::direct_function_call::<String>(pg_sys::row_to_json, &[Some(datum)])
-                .expect("row_to_json of a row is never null")
+            let json = pgrx::direct_function_call_as_datum(pg_sys::row_to_json, &[Some(datum)])
+                .expect("row_to_json of a row is never null");
+            // Before PostgreSQL 16 a "char" may be a byte that is no UTF-8.
+            let bytes = pgrx::varlena::varlena_to_byte_slice(json.cast_mut_ptr());
+            String::from_utf8_lossy(bytes).into_owned()
         }
     }
 
@@ -221,11 +245,6 @@ impl Row<'_> {
             let text = pg_sys::OidOutputFunctionCall(output, self.values[at]);
             Some(CStr::from_ptr(text).to_string_lossy().into_owned())
         }
-    }
-
-    /// The column of this name.
-    pub fn column(&self, name: &str) -> Option<&Column> {
-        self.shape.columns.iter().find(|column| column.name == name)
     }
 
     /// Whether the column's stored value is the same in both rows, to the bit: no function of the type is called.
@@ -247,33 +266,29 @@ impl Row<'_> {
         }
     }
 
-    /// The row as a value of its table's row type, for an expression that is evaluated at once.
+    /// The row as a value of its table's row type. It lives as long as the row.
     pub(super) fn composite(&self) -> pg_sys::Datum {
-        // SAFETY: the datum is built from the tuple and its own descriptor, in the current memory context.
-        unsafe { pg_sys::heap_copy_tuple_as_datum(self.tuple, self.shape.descriptor()) }
-    }
-}
-
-/// Runs `body` with a memory context that is emptied afterwards, so that a statement of millions of rows needs the
-/// memory of one.
-pub struct RowMemory {
-    context: PgMemoryContexts,
-}
-
-impl RowMemory {
-    pub fn new() -> Self {
-        Self {
-            context: PgMemoryContexts::new("pg_herald row"),
-        }
+        // SAFETY: the datum is built from the tuple and its own descriptor, in the memory context of the row.
+        *self.composite.get_or_init(|| unsafe {
+            pg_sys::heap_copy_tuple_as_datum(self.tuple, self.shape.descriptor)
+        })
     }
 
-    /// What `body` returns must be Rust's own: everything that PostgreSQL allocated in it is gone afterwards.
-    pub fn run<R: 'static>(&mut self, body: impl FnOnce() -> R) -> R {
-        // SAFETY: R is 'static and so holds no borrowed datum; nothing else lives in the context.
+    /// # Safety
+    /// `projection` is that of the row's shape.
+    unsafe fn projected(&self, projection: &Projection) -> pg_sys::Datum {
+        let at = |number: &i16| *number as usize - 1;
+        let columns = projection.numbers.iter();
+        let mut values: Vec<_> = columns.clone().map(|n| self.values[at(n)]).collect();
+        let mut nulls: Vec<_> = columns.map(|n| self.nulls[at(n)]).collect();
+        // SAFETY: the values are of the projected columns' types, in their order.
         unsafe {
-            let result = self.context.switch_to(|_| body());
-            self.context.reset();
-            result
+            let tuple = pg_sys::heap_form_tuple(
+                projection.descriptor,
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            );
+            pg_sys::heap_copy_tuple_as_datum(tuple, projection.descriptor)
         }
     }
 }

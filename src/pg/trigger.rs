@@ -63,3 +63,20 @@ pub fn relation(trigger: &PgTrigger<'_>) -> pg_sys::Oid {
     // SAFETY: tg_relation is open during the call.
     unsafe { (*trigger.trigger_data().tg_relation).rd_id }
 }
+
+/// What tells one statement of this session from every other: all triggers that a statement fires see the same mark.
+///
+/// It takes a transaction id, so it is for statements that write anyhow.
+pub fn statement_mark() -> (u64, u32) {
+    // SAFETY: inside a transaction. A statement has the active snapshot from its start, and the one that follows sees
+    // the commands of this one, so its snapshot has a higher number.
+    unsafe {
+        let transaction = pg_sys::GetTopFullTransactionId().value;
+        let command = if pg_sys::ActiveSnapshotSet() {
+            (*pg_sys::GetActiveSnapshot()).curcid
+        } else {
+            0
+        };
+        (transaction, command)
+    }
+}

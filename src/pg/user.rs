@@ -11,28 +11,32 @@ use std::ffi::CStr;
 pub struct Acting {
     user: pg_sys::Oid,
     context: i32,
-    guc_level: Option<i32>,
+    _settings: Option<FixedSettings>,
 }
 
 impl Acting {
     /// Runs what follows with the rights of `owner` and no more, on the owner's own data: in a security-restricted
-    /// operation, with nothing but the system's schemas in the search path.
+    /// operation, and under [`FixedSettings`] of its own, which end whatever the owner's code may set.
     ///
     /// Everything that touches row values or an owner's expressions runs like this, as it may call the owner's code.
     pub fn as_owner_restricted(owner: pg_sys::Oid) -> Self {
-        let mut acting = Self::switch(owner, pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
-        // SAFETY: the level is closed in drop, or by the abort of the transaction.
-        acting.guc_level = Some(unsafe { pg_sys::NewGUCNestLevel() });
-        set_local(c"search_path", c"pg_catalog, pg_temp");
-        acting
+        let settings = FixedSettings::enter();
+        Self::switch(
+            owner,
+            pg_sys::SECURITY_RESTRICTED_OPERATION as i32,
+            Some(settings),
+        )
     }
 
     /// Runs what follows with the rights of `owner`, for statements whose text and values are our own.
+    ///
+    /// Their names and operators are looked up in pg_catalog alone, whatever the user's search path says.
     pub fn as_extension_owner(owner: pg_sys::Oid) -> Self {
-        Self::switch(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32)
+        let settings = (!has_fixed_path()).then(FixedSettings::enter);
+        Self::switch(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32, settings)
     }
 
-    fn switch(to: pg_sys::Oid, flags: i32) -> Self {
+    fn switch(to: pg_sys::Oid, flags: i32, settings: Option<FixedSettings>) -> Self {
         let (mut user, mut context) = (pg_sys::InvalidOid, 0);
         // SAFETY: main thread, inside a transaction; what is read here is restored in drop.
         unsafe {
@@ -42,23 +46,84 @@ impl Acting {
         Self {
             user,
             context,
-            guc_level: None,
+            _settings: settings,
         }
     }
 }
 
 impl Drop for Acting {
     fn drop(&mut self) {
-        // SAFETY: restores what `switch` read. While unwinding from an ERROR the transaction is about to be
-        // aborted, which resets settings itself: closing the level here as well would be too early for it.
-        unsafe {
-            if let Some(level) = self.guc_level.take()
-                && !std::thread::panicking()
-            {
-                pg_sys::AtEOXact_GUC(false, level);
-            }
-            pg_sys::SetUserIdAndSecContext(self.user, self.context);
+        // SAFETY: restores what `switch` read.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) }
+    }
+}
+
+/// While it lives, nothing but the system's schemas is in the search path, and the settings that decide how values
+/// are written are the same as in every other session.
+#[derive(Debug)]
+#[must_use = "the settings come back when this is dropped"]
+pub struct FixedSettings {
+    level: i32,
+}
+
+impl FixedSettings {
+    /// Sets what differs: a look costs less than setting.
+    pub fn enter() -> Self {
+        // SAFETY: the level is closed in drop, or by the abort of the transaction.
+        let level = unsafe { pg_sys::NewGUCNestLevel() };
+        if !has_fixed_path() {
+            set_local(c"search_path", FIXED_PATH);
         }
+        // SAFETY: plain reads of the variables behind the settings, on the main thread; the name of a time zone is null
+        // or NUL-terminated.
+        unsafe {
+            let zone = pg_sys::pg_get_timezone_name(pg_sys::session_timezone);
+            if zone.is_null() || ![c"UTC", c"Etc/UTC", c"GMT"].contains(&CStr::from_ptr(zone)) {
+                set_local(c"TimeZone", c"UTC");
+            }
+            if pg_sys::DateStyle != pg_sys::USE_ISO_DATES as i32
+                || pg_sys::DateOrder != pg_sys::DATEORDER_MDY as i32
+            {
+                set_local(c"DateStyle", c"ISO, MDY");
+            }
+            if pg_sys::IntervalStyle != pg_sys::INTSTYLE_POSTGRES as i32 {
+                set_local(c"IntervalStyle", c"postgres");
+            }
+            if pg_sys::extra_float_digits < 1 {
+                set_local(c"extra_float_digits", c"1");
+            }
+            if bytea_output != BYTEA_OUTPUT_HEX {
+                set_local(c"bytea_output", c"hex");
+            }
+        }
+        Self { level }
+    }
+}
+
+impl Drop for FixedSettings {
+    fn drop(&mut self) {
+        // While unwinding from an ERROR the transaction is about to be aborted, which resets settings itself: closing
+        // the level here as well would be too early for it.
+        if !std::thread::panicking() {
+            // SAFETY: closes the level that `enter` opened.
+            unsafe { pg_sys::AtEOXact_GUC(false, self.level) }
+        }
+    }
+}
+
+const FIXED_PATH: &CStr = c"pg_catalog, pg_temp";
+
+// utils/bytea.h, which the bindings leave out.
+const BYTEA_OUTPUT_HEX: i32 = 1;
+unsafe extern "C" {
+    static bytea_output: i32;
+}
+
+fn has_fixed_path() -> bool {
+    // SAFETY: the variable is null or a NUL-terminated string.
+    unsafe {
+        !pg_sys::namespace_search_path.is_null()
+            && CStr::from_ptr(pg_sys::namespace_search_path) == FIXED_PATH
     }
 }
 
@@ -115,4 +180,10 @@ fn set_local(name: &CStr, value: &CStr) {
 pub fn outer_user() -> pg_sys::Oid {
     // SAFETY: a plain read.
     unsafe { pg_sys::GetOuterUserId() }
+}
+
+/// Whether what runs is somebody's code on behalf of another role: an index's function, or an expression of a watch.
+pub fn is_restricted() -> bool {
+    // SAFETY: a plain read.
+    unsafe { pg_sys::InSecurityRestrictedOperation() }
 }

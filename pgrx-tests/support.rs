@@ -1,0 +1,113 @@
+//! What the suites share: running SQL and reading what it left.
+
+use pgrx::prelude::*;
+
+/// Runs statements.
+pub fn run(sql: &str) {
+    Spi::run(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
+}
+
+/// The one value of a query, as text; `null` where it is null or there is no row.
+pub fn one(sql: &str) -> String {
+    let query = format!("select (select x::text from ({sql}) as q (x))");
+    let value = Spi::get_one::<String>(&query).unwrap_or_else(|error| panic!("{error}: {sql}"));
+    value.unwrap_or_else(|| "null".to_owned())
+}
+
+/// The values of a query's only column as text, in its order.
+pub fn all(sql: &str) -> Vec<String> {
+    let query = format!("select array(select coalesce(x::text, 'null') from ({sql}) as q (x))");
+    Spi::get_one::<Vec<String>>(&query)
+        .unwrap_or_else(|error| panic!("{error}: {sql}"))
+        .unwrap_or_default()
+}
+
+/// An expression over each event, in the order of the log.
+pub fn events(expression: &str) -> Vec<String> {
+    all(&format!(
+        "select {expression} from herald.event order by seq"
+    ))
+}
+
+/// An expression over the only event.
+pub fn event(expression: &str) -> String {
+    let mut found = events(expression);
+    assert_eq!(found.len(), 1, "not one event but {found:?}");
+    found.remove(0)
+}
+
+/// Forgets the events so far.
+pub fn forget_events() {
+    run("delete from herald.event");
+}
+
+/// How a statement fails; everything that it did is undone.
+#[derive(Debug)]
+pub struct Fault {
+    pub sqlstate: String,
+    pub message: String,
+    pub detail: String,
+    pub hint: String,
+}
+
+/// The fault of statements that must fail.
+pub fn fault(sql: &str) -> Fault {
+    run(r"
+        create or replace function pg_temp.fault(statements text) returns text[] language plpgsql as $$
+        declare state text; message text; detail text; hint text;
+        begin
+            execute statements;
+            return null;
+        exception when others then
+            get stacked diagnostics state = returned_sqlstate, message = message_text,
+                detail = pg_exception_detail, hint = pg_exception_hint;
+            return array[state, message, detail, hint];
+        end
+        $$");
+    let quoted = spi::quote_literal(sql);
+    let parts = Spi::get_one::<Vec<String>>(&format!("select pg_temp.fault({quoted})"))
+        .unwrap()
+        .unwrap_or_else(|| panic!("it does not fail: {sql}"));
+    let [sqlstate, message, mut detail, hint] = <[String; 4]>::try_from(parts).unwrap();
+    // Where RUST_BACKTRACE is set, as cargo pgrx test does, pgrx writes a backtrace below the detail.
+    if let Some(at) = detail.find("\n   0: ") {
+        detail.truncate(at);
+    }
+    Fault {
+        sqlstate,
+        message,
+        detail,
+        hint,
+    }
+}
+
+/// A role. Tests run at once, and a role's name is known in all transactions: they wait for each other here.
+pub fn role(name: &str) {
+    run("select pg_advisory_xact_lock(4711)");
+    run(&format!("create role {name}"));
+}
+
+/// A role that may watch its own tables in its own schema of the same name.
+pub fn owner(name: &str) {
+    role(name);
+    run(&format!(
+        "create schema {name} authorization {name};
+         grant usage on schema herald to {name};
+         grant execute on function herald.watch, herald.unwatch to {name}"
+    ));
+}
+
+/// Runs statements as another role.
+pub fn run_as(role: &str, sql: &str) {
+    run(&format!("set local role {role}"));
+    run(sql);
+    run("reset role");
+}
+
+/// The watched table that most tests need.
+pub fn orders(options: &str) {
+    run(
+        "create table public.orders (id bigint primary key, status text, total numeric, note text)",
+    );
+    run(&format!("select herald.watch('public.orders'{options})"));
+}

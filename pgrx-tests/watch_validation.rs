@@ -1,0 +1,304 @@
+//! watch() and unwatch(): what they say, what they change, what they refuse.
+
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_postgres::support::{all, event, events, fault, one, orders, run};
+    use pgrx::prelude::*;
+
+    #[pg_test]
+    fn watch_says_what_it_did() {
+        run("create table public.orders (id int)");
+        assert_eq!(
+            one("select w from herald.watch('public.orders') w"),
+            "(default,orders,t)"
+        );
+        assert_eq!(
+            one("select w from herald.watch('public.orders') w"),
+            "(default,orders,f)"
+        );
+        assert_eq!(
+            one("select w from herald.watch('public.orders', 'second') w"),
+            "(second,orders,t)"
+        );
+        assert_eq!(
+            all("select w from herald.unwatch('public.orders') w"),
+            ["(default,orders)", "(second,orders)"]
+        );
+        assert_eq!(
+            all("select w from herald.unwatch('public.orders') w").len(),
+            0
+        );
+        assert_eq!(
+            one("select w from herald.watch('public.orders', 'second') w"),
+            "(second,orders,t)"
+        );
+    }
+
+    #[pg_test]
+    fn watch_again_changes_exactly_the_given_options() {
+        orders(", operations => '{insert,delete}', type => 'order.x', condition => 'new.id > 0 or old.id > 0', subject => 'new.status',
+                 exclude_columns => '{total}', on_change_of => '{status}', on_error => 'capture'");
+        let options = "select row(operations, type, include_columns, exclude_columns, on_change_of, on_error, expressions) from herald.watch";
+        let before = one(options);
+        run("select herald.watch('public.orders')");
+        assert_eq!(one(options), before);
+        run("select herald.watch('public.orders', on_error => 'abort', priority => $$'high'$$)");
+        assert_eq!(
+            one(options),
+            before
+                .replace(",capture,", ",abort,")
+                .replace("{condition,subject}", "{condition,priority,subject}")
+        );
+        run("insert into public.orders values (1, 'a', 5)");
+        assert_eq!(
+            event("concat_ws(' ', type, subject, priority, data ->> 'record')"),
+            r#"order.x a high {"id":1,"status":"a","note":null}"#
+        );
+    }
+
+    #[pg_test]
+    fn a_type_and_a_type_expression_replace_each_other() {
+        orders(", type => 'fixed'");
+        run("select herald.watch('public.orders', type_expression => $$'row.' || new.id$$)");
+        run("insert into public.orders values (1)");
+        run("select herald.watch('public.orders', type => 'again')");
+        run("insert into public.orders values (2)");
+        assert_eq!(events("type"), ["row.1", "again"]);
+        assert_eq!(
+            one("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            "0"
+        );
+        assert_eq!(one("select expressions from herald.watch"), "{}");
+    }
+
+    #[pg_test]
+    fn include_and_exclude_replace_each_other() {
+        orders(", include_columns => '{id,note}'");
+        run("select herald.watch('public.orders', exclude_columns => '{id,note}')");
+        assert_eq!(
+            one("select row(include_columns, exclude_columns) from herald.watch"),
+            r#"(,"{id,note}")"#
+        );
+        run("select herald.watch('public.orders', include_columns => '{id}')");
+        assert_eq!(
+            one("select row(include_columns, exclude_columns) from herald.watch"),
+            "({id},)"
+        );
+    }
+
+    #[pg_test]
+    fn watching_again_touches_no_trigger() {
+        orders(", condition => 'new.id > 0'");
+        let triggers =
+            "select array_agg(oid order by oid) from pg_trigger where tgname like 'pg\\_herald%'";
+        let before = one(triggers);
+        run("select herald.watch('public.orders', condition => 'new.id > 1')");
+        assert_eq!(one(triggers), before);
+        run("select herald.watch('public.orders', operations => '{insert,truncate}')");
+        assert_eq!(
+            all("select tgname from pg_trigger where tgname like 'pg\\_herald%' order by 1")
+                .iter()
+                .map(|name| name.rsplit('_').next().unwrap_or_default())
+                .collect::<Vec<_>>(),
+            ["insert", "truncate"]
+        );
+    }
+
+    /// The faults of calls that must change nothing: SQLSTATE, and what message, detail and hint contain.
+    fn refused(table: &str, cases: &[(&str, &str, &str, &str, &str)]) {
+        let state = "select row((select array_agg(w) from herald.watch w), (select count(*) from pg_trigger), (select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace))";
+        let before = one(state);
+        for (options, sqlstate, message, detail, hint) in cases {
+            let fault = fault(&format!("select herald.watch('{table}'{options})"));
+            assert_eq!(fault.sqlstate, *sqlstate, "{options}: {fault:?}");
+            assert!(fault.message.contains(message), "{options}: {fault:?}");
+            assert!(
+                !fault.detail.is_empty() && fault.detail.contains(detail),
+                "{options}: {fault:?}"
+            );
+            assert!(
+                !fault.hint.is_empty() && fault.hint.contains(hint),
+                "{options}: {fault:?}"
+            );
+        }
+        assert_eq!(one(state), before);
+    }
+
+    #[pg_test]
+    fn wrong_options_are_refused_with_the_fix() {
+        orders(", condition => 'new.id > 0'");
+        refused(
+            "public.orders",
+            &[
+                (
+                    ", operations => '{insert,updaet}'",
+                    "22023",
+                    "unknown operation \"updaet\"",
+                    "insert, update, delete",
+                    "\"update\"",
+                ),
+                (
+                    ", operations => '{}'",
+                    "22023",
+                    "operations is empty",
+                    "insert, update",
+                    "Leave operations out",
+                ),
+                (
+                    ", operations => '{null}'",
+                    "22023",
+                    "unknown operation \"null\"",
+                    "",
+                    "",
+                ),
+                (
+                    ", include_columns => '{id,totl}'",
+                    "42703",
+                    "column \"totl\" of include_columns",
+                    "id, status, total, note",
+                    "\"total\"",
+                ),
+                (
+                    ", exclude_columns => '{zzzzzzzz}'",
+                    "42703",
+                    "\"zzzzzzzz\"",
+                    "id, status",
+                    "exclude_columns",
+                ),
+                (
+                    ", on_change_of => '{}'",
+                    "22023",
+                    "on_change_of is empty",
+                    "id, status",
+                    "leave on_change_of out",
+                ),
+                (
+                    ", on_change_of => '{id,null}'",
+                    "22023",
+                    "on_change_of contains null",
+                    "",
+                    "",
+                ),
+                (
+                    ", on_error => 'abrt'",
+                    "22023",
+                    "unknown on_error \"abrt\"",
+                    "capture",
+                    "\"abort\"",
+                ),
+                (
+                    ", type => 'a', type_expression => 'new.status'",
+                    "22023",
+                    "exclude each other",
+                    "new.status",
+                    "fixed",
+                ),
+                (
+                    ", include_columns => '{id}', exclude_columns => '{note}'",
+                    "22023",
+                    "exclude each other",
+                    "",
+                    "one of them",
+                ),
+                (", type => ''", "22023", "type", "empty", ""),
+                (
+                    ", condition => 'new.totl > 100'",
+                    "42703",
+                    "the condition does not compile: column new.totl does not exist",
+                    "condition => new.totl > 100\n             ^\nThe fault is at character 1 of line 1.",
+                    "new.total",
+                ),
+                (
+                    ", condition => 'new.total'",
+                    "42P13",
+                    "the condition does not compile: return type mismatch",
+                    "numeric",
+                    "",
+                ),
+                (
+                    ", condition => E'new.id > 0\\n and new.total > > 2'",
+                    "42601",
+                    "the condition does not compile: syntax error at or near \">\"",
+                    "character 18 of line 2",
+                    "",
+                ),
+                (
+                    ", subject => $$'日本語' || new.totl$$",
+                    "42703",
+                    "the subject does not compile",
+                    "The fault is at character 10 of line 1.",
+                    "",
+                ),
+                (
+                    ", data => 'my_function(new.id)'",
+                    "42883",
+                    "the data does not compile",
+                    "my_function",
+                    "",
+                ),
+                (
+                    ", tenant => 'other.id'",
+                    "42P01",
+                    "the tenant does not compile",
+                    "",
+                    "",
+                ),
+            ],
+        );
+    }
+
+    #[pg_test]
+    fn relations_that_cannot_be_watched_are_refused_with_the_reason() {
+        run("create table public.t (a int);
+             create view public.v as select 1 as a;
+             create materialized view public.m as select 1 as a;
+             create sequence public.s;
+             create temp table mine (a int)");
+        for (table, detail) in [
+            ("public.v", "a view"),
+            ("public.m", "a materialized view"),
+            ("public.s", "a sequence"),
+            ("mine", "temporary"),
+            ("pg_catalog.pg_class", "system table"),
+            ("information_schema.sql_parts", "system table"),
+            ("herald.event", "pg_herald itself"),
+            ("herald._subscription", "pg_herald itself"),
+        ] {
+            refused(table, &[("", "42809", "cannot be watched", detail, "")]);
+        }
+        let missing = fault("select herald.watch(0::regclass)");
+        assert_eq!(missing.sqlstate, "42P01", "{missing:?}");
+    }
+
+    #[pg_test]
+    fn an_unknown_watch_is_refused_with_the_nearest() {
+        orders("");
+        run("select herald.watch('public.orders', 'audit')");
+        let unknown = fault("select herald.unwatch('public.orders', 'audti')");
+        assert_eq!(unknown.sqlstate, "42704");
+        assert_eq!(unknown.message, "public.orders has no watch \"audti\"");
+        assert_eq!(unknown.detail, "Its watches are audit, default.");
+        assert_eq!(unknown.hint, "Perhaps you meant \"audit\".");
+        assert_eq!(one("select count(*) from herald.watch"), "2");
+        run("select herald.unwatch('public.orders', 'audit')");
+        run("insert into public.orders values (1)");
+        assert_eq!(events("type").len(), 1);
+    }
+
+    #[pg_test]
+    fn unwatch_leaves_nothing_of_the_watch() {
+        orders(", condition => 'new.id > 0', data => 'new', operations => '{insert,truncate}'");
+        run("select herald.unwatch('public.orders')");
+        run("insert into public.orders values (1)");
+        assert_eq!(events("type").len(), 0);
+        assert_eq!(
+            one("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            "0"
+        );
+        assert_eq!(
+            one("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
+            "0"
+        );
+        run("alter table public.orders drop column total");
+    }
+}

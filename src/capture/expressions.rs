@@ -1,0 +1,171 @@
+//! A watch's expressions, evaluated for the rows of one statement.
+
+use super::payload;
+use super::watch::Watch;
+use crate::log::append::NewEvent;
+use crate::pg::expression::Evaluator;
+use crate::pg::rows::Row;
+use crate::pg::transaction::{self, TransactionError};
+use crate::pg::trigger::Operation;
+use herald_core::json::minify;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// What an expression decides about an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expression {
+    Condition,
+    Data,
+    Type,
+    Subject,
+    Key,
+    Tenant,
+    Priority,
+}
+
+impl Expression {
+    /// The expression by its argument of `watch()`.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "condition" => Self::Condition,
+            "data" => Self::Data,
+            "type_expression" => Self::Type,
+            "subject" => Self::Subject,
+            "key" => Self::Key,
+            "tenant" => Self::Tenant,
+            "priority" => Self::Priority,
+            _ => return None,
+        })
+    }
+
+    /// Its argument of `watch()`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Condition => "condition",
+            Self::Data => "data",
+            Self::Type => "type_expression",
+            Self::Subject => "subject",
+            Self::Key => "key",
+            Self::Tenant => "tenant",
+            Self::Priority => "priority",
+        }
+    }
+}
+
+/// A watch's expressions while the rows of one statement are captured. Everything here runs as the table's owner.
+pub struct Evaluators<'w> {
+    // The condition first, if there is one. A fault when they cannot even be prepared.
+    prepared: Result<Vec<(Expression, Evaluator<'w>)>, TransactionError>,
+    captures_faults: bool,
+}
+
+impl<'w> Evaluators<'w> {
+    pub fn new(watch: &'w Watch, operation: Operation) -> Self {
+        let prepare = || {
+            let planned = watch.planned().iter();
+            planned
+                .map(|(expression, plan)| (*expression, plan.start(operation.as_str())))
+                .collect::<Vec<_>>()
+        };
+        let captures_faults = watch.captures_faults && watch.has_expressions();
+        Self {
+            prepared: if captures_faults {
+                undone_if_faulty(prepare)
+            } else {
+                Ok(prepare())
+            },
+            captures_faults,
+        }
+    }
+
+    /// The event with what the expressions say; `None` where the condition does not hold. A fault is an ERROR, or
+    /// with `on_error => 'capture'` an attribute of an event that is otherwise as without expressions.
+    pub fn apply(
+        &mut self,
+        event: NewEvent,
+        new: Option<&Row<'_>>,
+        old: Option<&Row<'_>>,
+    ) -> Option<NewEvent> {
+        let evaluators = match &mut self.prepared {
+            Ok(evaluators) => evaluators,
+            Err(fault) => return Some(faulty(event, fault)),
+        };
+        if !self.captures_faults {
+            return evaluate(evaluators, event, new, old);
+        }
+        // One row, one subtransaction: a fault undoes what its expressions did and nothing else.
+        let result = {
+            let event = event.clone();
+            undone_if_faulty(|| evaluate(evaluators, event, new, old))
+        };
+        result.unwrap_or_else(|fault| Some(faulty(event, &fault)))
+    }
+}
+
+fn evaluate(
+    evaluators: &mut [(Expression, Evaluator<'_>)],
+    mut event: NewEvent,
+    new: Option<&Row<'_>>,
+    old: Option<&Row<'_>>,
+) -> Option<NewEvent> {
+    for (expression, evaluator) in evaluators {
+        if *expression == Expression::Condition {
+            if evaluator.evaluate::<bool>(new, old) != Some(true) {
+                return None;
+            }
+            continue;
+        }
+        if *expression == Expression::Data {
+            let data = evaluator.evaluate::<pgrx::datum::JsonString>(new, old);
+            event.data = Some(data.map_or("null".into(), |json| minify(&json.0).into_owned()));
+            continue;
+        }
+        let value = payload::attribute(evaluator.evaluate::<String>(new, old));
+        match expression {
+            Expression::Type => event.r#type = value.unwrap_or(event.r#type),
+            Expression::Subject => event.subject = value,
+            Expression::Key => event.key = value,
+            Expression::Tenant => event.tenant = value,
+            Expression::Priority => event.priority = value.map(checked_priority),
+            Expression::Condition | Expression::Data => {}
+        }
+    }
+    Some(event)
+}
+
+fn faulty(event: NewEvent, fault: &TransactionError) -> NewEvent {
+    NewEvent {
+        extensions: Some(payload::fault_extension(&fault.message)),
+        ..event
+    }
+}
+
+/// Runs `body` in a subtransaction. What is no fault of an expression (a cancelled query, a serialization failure, a
+/// full disk) is raised again: classes 40, 53, 57, 58 and XX of Appendix A of the PostgreSQL documentation.
+fn undone_if_faulty<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
+    let result = transaction::subtransaction(body);
+    if let Err(fault) = &result
+        && ["40", "53", "57", "58", "XX"].contains(&&fault.sqlstate[..2])
+    {
+        let code = fault.sqlstate.bytes().rev();
+        let code = code.fold(0, |code, c| {
+            code << 6 | (i32::from(c) - i32::from(b'0')) & 0x3f
+        });
+        ErrorReport::new(PgSqlErrorCode::from(code), fault.message.clone(), "capture")
+            .report(PgLogLevel::ERROR);
+    }
+    result
+}
+
+fn checked_priority(priority: String) -> String {
+    if !matches!(priority.as_str(), "low" | "normal" | "high") {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("a watch's priority gave \"{priority}\""),
+            "capture",
+        )
+        .set_hint("It has to be low, normal or high.")
+        .report(PgLogLevel::ERROR);
+    }
+    priority
+}

@@ -1,0 +1,87 @@
+//! Functions that run with the extension's rights and know exactly who called them.
+//!
+//! In a SECURITY DEFINER function the caller is hidden: SQL can only name the role of the session, so that a superuser
+//! who calls somebody's function would ask for whatever that function asks for. Here the rights change one step later,
+//! in C, where the caller's role is still in force.
+
+use super::{catalog, user};
+use pgrx::pg_sys::AsPgCStr;
+use pgrx::prelude::*;
+use std::cell::RefCell;
+use std::ffi::CStr;
+
+thread_local! {
+    static CALLERS: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The role that called the function that [`with_rights_wrapper`] is running, if it is.
+pub fn caller() -> Option<pg_sys::Oid> {
+    CALLERS.with_borrow(|callers| callers.last().copied())
+}
+
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_finfo_with_rights_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    static V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &V1
+}
+
+/// The body of herald.NAME: calls herald._NAME with the same arguments and the rights of the extension's owner.
+///
+/// # Safety
+/// PostgreSQL calls it, as a function of the version-1 convention.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn with_rights_wrapper(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    struct Called;
+    impl Drop for Called {
+        fn drop(&mut self) {
+            CALLERS.with_borrow_mut(Vec::pop);
+        }
+    }
+    // SAFETY: `fcinfo` is valid during the call. The copy has the same arguments and result information and a function
+    // of the same signature; it is allocated by PostgreSQL, in the memory of the call.
+    unsafe {
+        let flinfo = (*fcinfo).flinfo;
+        let target = internal_function((*flinfo).fn_oid);
+        CALLERS.with_borrow_mut(|callers| callers.push(user::current_user()));
+        let _called = Called;
+        let _owner = user::Acting::as_extension_owner(catalog::extension_owner());
+
+        let info = pg_sys::palloc0(size_of::<pg_sys::FmgrInfo>()).cast::<pg_sys::FmgrInfo>();
+        pg_sys::fmgr_info_cxt(target, info, pg_sys::CurrentMemoryContext);
+        (*info).fn_expr = (*flinfo).fn_expr;
+        let size = size_of::<pg_sys::FunctionCallInfoBaseData>()
+            + (*fcinfo).nargs as usize * size_of::<pg_sys::NullableDatum>();
+        let call = pg_sys::palloc0(size).cast::<u8>();
+        std::ptr::copy_nonoverlapping(fcinfo.cast::<u8>(), call, size);
+        let call: pg_sys::FunctionCallInfo = call.cast();
+        (*call).flinfo = info;
+        (*call).isnull = false;
+        let function = (*info)
+            .fn_addr
+            .expect("fmgr_info found the function's address");
+        let result = pg_sys::ffi::pg_guard_ffi_boundary(|| function(call));
+        (*fcinfo).isnull = (*call).isnull;
+        result
+    }
+}
+
+/// The function of the same schema and arguments whose name starts with an underscore.
+fn internal_function(public: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: `public` is being called, so it is there with its name and its schema; what PostgreSQL allocates lives in
+    // the memory of the call. An ERROR if there is no such function.
+    unsafe {
+        let name = CStr::from_ptr(pg_sys::get_func_name(public)).to_string_lossy();
+        let schema = pg_sys::get_namespace_name(pg_sys::get_func_namespace(public));
+        let (mut types, mut count) = (std::ptr::null_mut(), 0);
+        pg_sys::get_func_signature(public, &mut types, &mut count);
+        let mut names: *mut pg_sys::List = std::ptr::null_mut();
+        for part in [schema, format!("_{name}").as_pg_cstr()] {
+            names = pg_sys::lappend(names, pg_sys::makeString(part).cast());
+        }
+        pg_sys::LookupFuncName(names, count, types, false)
+    }
+}
