@@ -77,6 +77,10 @@ declare
     entry herald._subscription;
     given_secret constant text := subscribe.secret;
 begin
+    if subscribe.name is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'the subscription has no name',
+            hint = 'Run: select * from herald.subscribe(''billing'', url => ''https://...'');';
+    end if;
     -- One at a time for each name: two migrations that subscribe at once must not both create it.
     perform pg_advisory_xact_lock(hashtextextended('herald.subscription:' || subscribe.name, 0));
     select s.* into entry from herald._subscription s where s.name = subscribe.name and s.removed_at is null for update;
@@ -153,7 +157,18 @@ as $$
 declare
     new_header_names text[];
     new_header_values text[];
+    missing text;
 begin
+    select o.key into missing
+    from jsonb_each(to_jsonb(entry)) o
+    where o.value = 'null'
+    and o.key in ('name', 'url', 'types', 'timeout', 'retry_schedule', 'retry_jitter', 'max_concurrency', 'max_payload',
+                  'dead_letter_retention')
+    limit 1;
+    if found then
+        raise exception using errcode = 'null_value_not_allowed', message = format('%s of a subscription is null', missing),
+            hint = format('Give %s a value, or leave it as it is.', missing);
+    end if;
     if headers is null then
         select coalesce(array_agg(x.name order by x.name), '{}'), coalesce(array_agg(x.value order by x.name), '{}')
         into new_header_names, new_header_values

@@ -26,6 +26,10 @@ as $$
 declare
     found_one herald._subscription;
 begin
+    if subscription is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'the subscription is null',
+            hint = 'Give its name or id. See: select * from herald.status();';
+    end if;
     select s.* into found_one
     from herald._subscription s
     where s.removed_at is null and (s.name = subscription or s.id::text = subscription)
@@ -55,6 +59,10 @@ declare
     how_many bigint;
     sources text;
 begin
+    if event_id is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'the event id is null',
+            hint = 'Give an id or a uid. See: select uid, type, time from herald.event order by seq desc limit 10;';
+    end if;
     if event_id ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then
         select v.* into found_one
         from (
@@ -168,6 +176,10 @@ declare
     slots smallint[];
     seqs bigint[];
 begin
+    if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded', 'poison') then
+        raise exception using errcode = 'invalid_parameter_value', message = format('unknown reason "%s"', reason),
+            hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded or poison.';
+    end if;
     select array_agg(d.event_slot), array_agg(d.event_seq) into slots, seqs
     from herald.dead_letter d
     where d.subscription_id = entry.id
@@ -435,7 +447,7 @@ as $$
 declare
     entry constant herald._subscription := herald._find_subscription($1);
 begin
-    return query select p.* from herald._ping(entry.id, herald._micros($2)) p;
+    return query select p.* from herald._ping(entry.id, herald._micros(coalesce($2, '30 s'))) p;
 end
 $$;
 

@@ -53,6 +53,10 @@ begin
     entry.dead_letter_retention := new.dead_letter_retention;
     entry.description := new.description;
     if new.name is distinct from old.name then
+        if exists (select from herald._subscription s where s.name = new.name and s.removed_at is null) then
+            raise exception using errcode = 'unique_violation', message = format('subscription "%s" exists', new.name),
+                hint = 'Choose another name.';
+        end if;
         update herald._subscription s set name = new.name where s.id = old.id;
         entry.name := new.name;
     end if;

@@ -199,7 +199,7 @@ pub fn define() {
     );
     GucRegistry::define_int_guc(
         c"herald.sender_threads",
-        c"Requests that may be under way at once.",
+        c"Requests younger than a second that may be under way at once; as many again may be older.",
         c"",
         &SENDER_THREADS,
         1,
