@@ -136,6 +136,61 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
     );
 }
 
+#[test]
+fn a_window_that_is_read_again_sends_only_what_was_not_recorded() {
+    let cluster = Cluster::builder().start().expect("a cluster with fsync");
+    let (quick, slow) = (
+        common::receiver(),
+        common::receiver_with(Mode::hang_before_answer()),
+    );
+    let mut db = Database::new(&cluster, "again");
+    db.subscribe("quick", &quick.url("/"), "");
+    db.subscribe("slow", &slow.url("/"), "");
+    db.run("select herald.emit('order.' || n) from generate_series(1, 10) n");
+    // The request that hangs keeps the window open, while what the other subscription got is recorded.
+    db.until("select count(*) from herald.attempt", "10");
+    slow.wait_until("a hanging request", |receiver| receiver.total() == 1, SOON);
+    db.run("checkpoint");
+    cluster.kill9_postmaster().expect("the fault");
+    slow.set_mode(Mode::ok());
+    slow.shut_connections();
+    cluster.start().expect("a restart");
+    let mut db = Database::of(&cluster, "again");
+    db.settle();
+    assert_eq!((quick.total(), quick.accepted()), (10, 10));
+    assert_eq!((slow.total(), slow.accepted()), (11, 10));
+    assert_eq!(db.number("select count(*) from herald.attempt"), 20);
+}
+
+#[test]
+fn what_was_sent_survives_a_crash_although_its_commit_was_asynchronous() {
+    let cluster = Cluster::builder()
+        .setting("wal_writer_delay", "10s")
+        .setting("autovacuum", "off")
+        .start()
+        .expect("a cluster with fsync");
+    let receiver = common::receiver_with(Mode::hang_before_answer());
+    let mut db = Database::new(&cluster, "asynchronous");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.run("set synchronous_commit = off");
+    let uid = db.emit("order.paid");
+    receiver.wait_until("the request", |receiver| receiver.total() == 1, SOON);
+    cluster.kill9_postmaster().expect("the fault");
+    receiver.set_mode(Mode::ok());
+    receiver.shut_connections();
+    cluster.start().expect("a restart");
+    let mut db = Database::of(&cluster, "asynchronous");
+    assert_eq!(
+        db.text("select string_agg(uid::text, ' ') from herald.event"),
+        uid
+    );
+    db.settle();
+    assert_eq!(
+        (receiver.attempts(&uid), receiver.distinct_ids().len()),
+        (2, 1)
+    );
+}
+
 fn commit_fault(cluster: &Cluster, fault: Fault) {
     let worker = || {
         eventually(SOON, "the worker", || {
