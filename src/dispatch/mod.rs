@@ -206,7 +206,9 @@ impl Worker {
         let outcomes = self.settle_outcomes();
         self.threads.age(now);
         self.spill_what_must(now);
-        let read = self.settings.enabled && self.is_look_due() && self.read(now)?;
+        // Asked for also where nothing is sent: it is what makes the next wake-up, such as a ping's, come through.
+        let is_look_due = self.is_look_due();
+        let read = self.settings.enabled && is_look_due && self.read(now)?;
         self.claim_due(now)?;
         self.send_pings();
         self.dispatch(now);
