@@ -233,7 +233,9 @@ fn want_worker_at_commit() {
 #[pg_extern(sql = false)]
 fn matches(types: Vec<Option<String>>, event_type: &str) -> Result<bool, ErrorReport> {
     let types: Vec<String> = types.into_iter().flatten().collect();
-    TypeGlobs::parse(&types).map(|globs| globs.matches(event_type)).map_err(invalid)
+    TypeGlobs::parse(&types)
+        .map(|globs| globs.matches(event_type))
+        .map_err(invalid)
 }
 
 /// Which rule keeps an event from a subscription; null when none does.
@@ -250,7 +252,11 @@ fn why_not(
         ..SubscriptionOptions::new("any", "https://example.com/")
     };
     let subscription = options.compile(&UrlPolicy::default()).map_err(invalid)?;
-    Ok(herald_core::matcher::why_not(&subscription, event_type, event_tenant))
+    Ok(herald_core::matcher::why_not(
+        &subscription,
+        event_type,
+        event_tenant,
+    ))
 }
 
 /// Raises an error unless the text is a signing secret.

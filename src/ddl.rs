@@ -23,12 +23,16 @@ pub fn watch_commands() {
 /// Stops the worker of the database that the command concerns. It is wanted again when the transaction ends: then it
 /// is known whether the database and the extension are still there, and a worker that finds nothing leaves again.
 fn stop_worker(command: &Concerned) {
-    let Some(registry) = shmem::registry() else { return };
+    let Some(registry) = shmem::registry() else {
+        return;
+    };
     let database = match command {
         Concerned::Extension => Some(identity::database()),
         Concerned::Database(name) => databases::by_name(name),
     };
-    let Some(entry) = database.and_then(|database| registry.find(database)) else { return };
+    let Some(entry) = database.and_then(|database| registry.find(database)) else {
+        return;
+    };
     if !entry.is_wanted() {
         return;
     }

@@ -59,11 +59,31 @@ extension_sql_file!(
     name = "05_delivery",
     requires = ["04_subscribe"]
 );
-extension_sql_file!("../sql/06_repair.sql", name = "06_repair", requires = ["05_delivery"]);
-extension_sql_file!("../sql/07_insight.sql", name = "07_insight", requires = ["06_repair"]);
-extension_sql_file!("../sql/08_worker.sql", name = "08_worker", requires = ["07_insight"]);
-extension_sql_file!("../sql/09_house.sql", name = "09_house", requires = ["08_worker"]);
-extension_sql_file!("../sql/10_comments.sql", name = "10_comments", requires = ["09_house"]);
+extension_sql_file!(
+    "../sql/06_repair.sql",
+    name = "06_repair",
+    requires = ["05_delivery"]
+);
+extension_sql_file!(
+    "../sql/07_insight.sql",
+    name = "07_insight",
+    requires = ["06_repair"]
+);
+extension_sql_file!(
+    "../sql/08_worker.sql",
+    name = "08_worker",
+    requires = ["07_insight"]
+);
+extension_sql_file!(
+    "../sql/09_house.sql",
+    name = "09_house",
+    requires = ["08_worker"]
+);
+extension_sql_file!(
+    "../sql/10_comments.sql",
+    name = "10_comments",
+    requires = ["09_house"]
+);
 extension_sql_file!("../sql/11_privileges.sql", name = "11_privileges", finalize);
 
 /// The version of this library; it has to be that of the extension in the database.

@@ -37,8 +37,13 @@ fn ping(
             .set_detail("pg_herald is not in shared_preload_libraries.")
             .set_hint("Add it in postgresql.conf and restart the server, or emit an event and look at herald.attempt."));
     };
-    let Some(entry) = registry.find(database).filter(|entry| entry.pid().is_some()) else {
-        return Err(fault("the worker does not run").set_hint("See: select * from herald.doctor();"));
+    let Some(entry) = registry
+        .find(database)
+        .filter(|entry| entry.pid().is_some())
+    else {
+        return Err(
+            fault("the worker does not run").set_hint("See: select * from herald.doctor();")
+        );
     };
     let Some(request) = mailbox::ask(database, subscription_id) else {
         return Err(fault("too many pings are under way").set_hint("Try again in a moment."));
@@ -58,12 +63,24 @@ fn ping(
     }
 }
 
-type Row = (String, Option<i32>, Option<String>, Option<String>, f64, Option<String>);
+type Row = (
+    String,
+    Option<i32>,
+    Option<String>,
+    Option<String>,
+    f64,
+    Option<String>,
+);
 
 fn row(answer: Answer) -> Row {
     let text = |text: String| Some(text).filter(|text| !text.is_empty());
     (
-        if answer.is_success { "delivered" } else { "failed" }.to_owned(),
+        if answer.is_success {
+            "delivered"
+        } else {
+            "failed"
+        }
+        .to_owned(),
         Some(i32::from(answer.status)).filter(|status| *status != 0),
         text(answer.error_class),
         text(answer.error),
@@ -73,14 +90,21 @@ fn row(answer: Answer) -> Row {
 }
 
 /// The test request for a subscription, as the worker sends it.
-pub fn claimed(like: &crate::dispatch::subscriptions::Loaded, token: u64, now_micros: i64) -> Claimed {
+pub fn claimed(
+    like: &crate::dispatch::subscriptions::Loaded,
+    token: u64,
+    now_micros: i64,
+) -> Claimed {
     let uid = uuid::Uuid::now_v7().to_string();
     let mut data = String::from("{\"subscription\":");
     push_string(&mut data, &like.config.name);
     data.push('}');
     Claimed {
         token,
-        event: Arc::new(Event { data: Some(data), ..Event::new(&uid, "/pg_herald", "herald.ping", now_micros) }),
+        event: Arc::new(Event {
+            data: Some(data),
+            ..Event::new(&uid, "/pg_herald", "herald.ping", now_micros)
+        }),
         subscription: Arc::clone(&like.config),
         agent: like.agent.clone(),
         origin: Origin::Ping,
@@ -107,5 +131,9 @@ pub fn answer(outcome: &Outcome) -> Answer {
 }
 
 fn fault(message: &str) -> ErrorReport {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message.to_owned(), "ping")
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        message.to_owned(),
+        "ping",
+    )
 }

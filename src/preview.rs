@@ -18,7 +18,12 @@ fn preview(
 ) -> Result<
     TableIterator<
         'static,
-        (name!(method, String), name!(url, String), name!(headers, pgrx::Json), name!(body, String)),
+        (
+            name!(method, String),
+            name!(url, String),
+            name!(headers, pgrx::Json),
+            name!(body, String),
+        ),
     >,
     ErrorReport,
 > {
@@ -31,14 +36,20 @@ fn preview(
     let loaded = subscriptions
         .by_id(subscription_id)
         .ok_or_else(|| fault("the subscription is not valid any more".into(), None))?;
-    let (logged, _) = events.pop().ok_or_else(|| fault("the event is not there any more".into(), None))?;
+    let (logged, _) = events
+        .pop()
+        .ok_or_else(|| fault("the event is not there any more".into(), None))?;
     let now = chrono::Utc::now().timestamp();
     let request = request::build(&logged.event, &loaded.config, now)
         .map_err(|error| fault(error.message(), error.hint()))?;
     let own = |name: &http::HeaderName| loaded.config.headers.contains(name);
     let headers = request.headers.iter().map(|(name, value)| {
         let is_secret = !show_secrets && (*name == WEBHOOK_SIGNATURE || own(name));
-        let value = if is_secret { "***".into() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };
+        let value = if is_secret {
+            "***".into()
+        } else {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
         (name.as_str().to_owned(), serde_json::Value::String(value))
     });
     Ok(TableIterator::once((
@@ -50,7 +61,11 @@ fn preview(
 }
 
 fn fault(message: String, hint: Option<String>) -> ErrorReport {
-    let report = ErrorReport::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, "preview");
+    let report = ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        message,
+        "preview",
+    );
     match hint {
         Some(hint) => report.set_hint(hint),
         None => report,

@@ -28,12 +28,9 @@ static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(S
 pub struct Settings {
     pub enabled: bool,
     pub sender_threads: usize,
-    pub retention: Duration,
     pub poll_interval: Duration,
     pub ca_file: Option<PathBuf>,
     pub always_pending: bool,
-    pub instance: Option<String>,
-    pub pause_on_timeline_change: bool,
     pub url_policy: UrlPolicy,
 }
 
@@ -43,16 +40,9 @@ impl Settings {
         Ok(Self {
             enabled: ENABLED.get(),
             sender_threads: SENDER_THREADS.get() as usize,
-            retention: Duration::from_secs(RETENTION.get() as u64),
             poll_interval: Duration::from_millis(POLL_INTERVAL.get() as u64),
             ca_file: text(&CA_FILE).map(PathBuf::from),
             always_pending: choice("herald.dispatch", &DISPATCH, ["window", "queue"])? == "queue",
-            instance: text(&INSTANCE),
-            pause_on_timeline_change: choice(
-                "herald.on_timeline_change",
-                &ON_TIMELINE_CHANGE,
-                ["continue", "pause"],
-            )? == "pause",
             url_policy: url_policy()?,
         })
     }

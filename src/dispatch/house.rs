@@ -13,7 +13,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 impl Worker {
     /// Empties what is past its retention, if it is time for it.
     pub(super) fn keep_house(&mut self) -> Result<(), TransactionError> {
-        static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/keep_house.sql"));
+        static STATEMENT: Prepared =
+            Prepared::write(include_str!("../../sql/queries/keep_house.sql"));
         if Instant::now() < self.house_due {
             return Ok(());
         }
@@ -25,7 +26,11 @@ impl Worker {
             self.ring = Ring { period_micros };
         }
         let quiet = Duration::from_micros(self.ring.period_micros.unsigned_abs() / 4).min(LONGEST);
-        let pause = if has_more == Some(true) { Duration::from_millis(20) } else { quiet };
+        let pause = if has_more == Some(true) {
+            Duration::from_millis(20)
+        } else {
+            quiet
+        };
         self.house_due = Instant::now() + pause;
         Ok(())
     }

@@ -168,7 +168,11 @@ impl Worker {
         process::report_activity("waiting for events");
         let mut has_more = true;
         while !self.should_stop() {
-            let pause = if has_more { Duration::ZERO } else { self.pause() };
+            let pause = if has_more {
+                Duration::ZERO
+            } else {
+                self.pause()
+            };
             wait::wait(&self.outcomes_ready, pause);
             if process::reload_configuration_if_asked() {
                 self.reload_settings();

@@ -80,8 +80,7 @@ impl Reader {
                 let last = last.unwrap_or_else(|| {
                     pgrx::error!("pg_herald: herald.window has no row of this database")
                 });
-                let position =
-                    Position::restored(last.to.clone(), last.next_floor_seq);
+                let position = Position::restored(last.to.clone(), last.next_floor_seq);
                 let reader = Self {
                     event_seq,
                     remembered_seq: last.next_seq,
@@ -122,7 +121,10 @@ impl Reader {
         self.must_remember |= reloaded.is_some();
         let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
         let window = if look_now {
-            Some(self.position.advance(&look, before, worker.now, worker.ring))
+            Some(
+                self.position
+                    .advance(&look, before, worker.now, worker.ring),
+            )
         } else {
             self.reading.pop_front()
         };
@@ -137,7 +139,8 @@ impl Reader {
                 let logged = window.read_slice(client, subscriptions.largest);
                 slice.matched = match_slice(client, subscriptions, &window, logged);
             }
-            let is_due = !window.is_open && window.is_read() && self.must_be_remembered(&window, worker.now);
+            let is_due =
+                !window.is_open && window.is_read() && self.must_be_remembered(&window, worker.now);
             if !window.is_open && !slice.matched.is_empty() || is_due {
                 window.number = self.next_number;
                 self.open(client, &window);
@@ -381,7 +384,11 @@ impl Worker {
         self.subscriptions = subscriptions;
         for work in Lanes::configure(&mut self.lanes, &self.subscriptions) {
             let end = End::Dead(DeadReason::Unsubscribed);
-            self.settle(Record { work, attempt: None, end });
+            self.settle(Record {
+                work,
+                attempt: None,
+                end,
+            });
         }
         // What they left in memory is in herald.pending by then.
         self.house_due = std::time::Instant::now() + std::time::Duration::from_millis(100);

@@ -67,7 +67,10 @@ pub struct Look {
 impl Position {
     /// Continues from a stored position, of which only the lowest floor is known.
     pub fn restored(snapshot: Snapshot, next_floor_seq: i64) -> Self {
-        let floor = Floor { seq: next_floor_seq, at_micros: i64::MIN };
+        let floor = Floor {
+            seq: next_floor_seq,
+            at_micros: i64::MIN,
+        };
         let floors = Floors::restored(&snapshot, floor);
         Self { snapshot, floors }
     }
@@ -75,7 +78,10 @@ impl Position {
     /// Moves on to what `look` showed. Returns the window in between.
     pub fn advance(&mut self, look: &Look, before: Before, now_micros: i64, ring: Ring) -> Window {
         let floor = self.floors.of_window(&self.snapshot, &look.snapshot);
-        let newest = Floor { seq: before.last_number, at_micros: now_micros };
+        let newest = Floor {
+            seq: before.last_number,
+            at_micros: now_micros,
+        };
         self.floors.advance(&look.snapshot, before.next_id, newest);
         let from = std::mem::replace(&mut self.snapshot, look.snapshot.clone());
         Window {
@@ -125,11 +131,6 @@ impl Window {
 
     pub fn is_read(&self) -> bool {
         self.read_to >= self.upper_seq
-    }
-
-    /// The slot of `herald.window` that the window's rows go to.
-    pub fn slot(&self) -> i16 {
-        window_slot(self.number)
     }
 
     /// Reads on, by one slice. Data larger than `largest` is left where it is.
@@ -193,7 +194,10 @@ impl Ring {
 /// What a look needs to know; called before the transaction takes its snapshot.
 pub fn before_look(event_seq: pg_sys::Oid) -> Before {
     let last_number = sequence::last_value(event_seq);
-    Before { last_number, next_id: transaction::next_id() }
+    Before {
+        last_number,
+        next_id: transaction::next_id(),
+    }
 }
 
 /// Looks at what can be seen now. `loaded` is the snapshot in which the configuration was loaded.
@@ -235,7 +239,11 @@ pub fn load_events(
 fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> {
     let last = slots.last().copied().unwrap_or(0);
     let missing = (super::append::SLOTS as usize).saturating_sub(slots.len());
-    let all: Vec<i16> = slots.iter().copied().chain(std::iter::repeat_n(last, missing)).collect();
+    let all: Vec<i16> = slots
+        .iter()
+        .copied()
+        .chain(std::iter::repeat_n(last, missing))
+        .collect();
     all.into_iter().map(DatumWithOid::from)
 }
 

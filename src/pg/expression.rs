@@ -138,11 +138,7 @@ impl Planned {
                 for (number, type_oid, collation) in [
                     (1, row_type, pg_sys::InvalidOid),
                     (2, row_type, pg_sys::InvalidOid),
-                    (
-                        3,
-                        pg_sys::TEXTOID,
-                        pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID),
-                    ),
+                    (3, pg_sys::TEXTOID, pg_sys::DEFAULT_COLLATION_OID),
                 ] {
                     let param = pg_sys::palloc0(size_of::<pg_sys::Param>()).cast::<pg_sys::Param>();
                     (*param).xpr.type_ = pg_sys::NodeTag::T_Param;
@@ -160,7 +156,7 @@ impl Planned {
                     result,
                     arguments,
                     pg_sys::get_typcollation(result),
-                    pg_sys::Oid::from(pg_sys::DEFAULT_COLLATION_OID),
+                    pg_sys::DEFAULT_COLLATION_OID,
                     pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
                 );
                 pg_sys::expression_planner(call.cast())

@@ -62,7 +62,10 @@ const FREE: Mail = Mail {
     error: EMPTY,
     response: EMPTY,
 };
-const EMPTY: Text = Text { length: 0, bytes: [0; TEXT] };
+const EMPTY: Text = Text {
+    length: 0,
+    bytes: [0; TEXT],
+};
 
 /// What the worker answers.
 #[derive(Debug)]
@@ -83,7 +86,12 @@ pub struct Question(u64);
 /// Asks for the shared memory; called once, while the library is preloaded.
 #[allow(unexpected_cfgs)]
 pub fn request() {
-    pg_shmem_init!(BOARD = Board { boxes: [FREE; BOXES], next_number: 1 });
+    pg_shmem_init!(
+        BOARD = Board {
+            boxes: [FREE; BOXES],
+            next_number: 1
+        }
+    );
 }
 
 /// Leaves a question for the worker of `database`. `None` when every box is taken.
@@ -91,7 +99,12 @@ pub fn ask(database: pg_sys::Oid, subscription: i64) -> Option<Question> {
     let mut board = BOARD.exclusive();
     let number = board.next_number;
     let free = board.boxes.iter_mut().find(|mail| mail.number == 0)?;
-    *free = Mail { number, database: database.to_u32(), subscription, ..FREE };
+    *free = Mail {
+        number,
+        database: database.to_u32(),
+        subscription,
+        ..FREE
+    };
     board.next_number += 1;
     Some(Question(number))
 }

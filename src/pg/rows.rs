@@ -26,8 +26,6 @@ pub struct Column {
 pub struct Shape {
     /// Without dropped columns.
     pub columns: Vec<Column>,
-    /// The row type of the watched table.
-    pub row_type: pg_sys::Oid,
     descriptor: pg_sys::TupleDesc,
     projection: Option<Projection>,
     conversion: *mut pg_sys::TupleConversionMap,
@@ -77,7 +75,6 @@ impl Shape {
                 (descriptor, conversion, projection)
             });
             Self {
-                row_type: (*descriptor).tdtypeid,
                 columns,
                 descriptor,
                 projection,

@@ -51,14 +51,25 @@ unsafe extern "C-unwind" fn process_utility(
             look(statement);
         }
         let next = PREVIOUS.get().unwrap_or(standard_ProcessUtility);
-        next(statement, text, read_only_tree, context, parameters, environment, destination, completion);
+        next(
+            statement,
+            text,
+            read_only_tree,
+            context,
+            parameters,
+            environment,
+            destination,
+            completion,
+        );
     }
 }
 
 /// # Safety
 /// `node` is null or a node.
 unsafe fn is_of_interest(node: *mut pg_sys::Node) -> bool {
-    use pg_sys::NodeTag::{T_AlterDatabaseStmt, T_CreatedbStmt, T_DropStmt, T_DropdbStmt, T_RenameStmt};
+    use pg_sys::NodeTag::{
+        T_AlterDatabaseStmt, T_CreatedbStmt, T_DropStmt, T_DropdbStmt, T_RenameStmt,
+    };
     // SAFETY: every node begins with its tag.
     !node.is_null()
         && matches!(
@@ -107,7 +118,8 @@ unsafe fn concerned(node: *mut pg_sys::Node) -> Option<Concerned> {
                 let statement = &*node.cast::<pg_sys::DropStmt>();
                 let drops_us = statement.removeType == pg_sys::ObjectType::OBJECT_EXTENSION
                     && elements(statement.objects).any(|object| {
-                        to_string((*object.cast::<pg_sys::String>()).sval).as_deref() == Some("pg_herald")
+                        to_string((*object.cast::<pg_sys::String>()).sval).as_deref()
+                            == Some("pg_herald")
                     });
                 drops_us.then_some(Concerned::Extension)
             }
@@ -131,7 +143,11 @@ unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> Option<*mut pg_sys:
 /// `list` is null or a list of pointers.
 unsafe fn elements(list: *mut pg_sys::List) -> impl Iterator<Item = *mut std::ffi::c_void> {
     // SAFETY: a list has `length` elements.
-    let count = if list.is_null() { 0 } else { unsafe { (*list).length } };
+    let count = if list.is_null() {
+        0
+    } else {
+        unsafe { (*list).length }
+    };
     (0..count as usize).map(move |at| unsafe { (*(*list).elements.add(at)).ptr_value })
 }
 
@@ -139,5 +155,9 @@ unsafe fn elements(list: *mut pg_sys::List) -> impl Iterator<Item = *mut std::ff
 /// `text` is null or NUL-terminated.
 unsafe fn to_string(text: *const c_char) -> Option<String> {
     // SAFETY: by the contract of this function.
-    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    (!text.is_null()).then(|| {
+        unsafe { CStr::from_ptr(text) }
+            .to_string_lossy()
+            .into_owned()
+    })
 }
