@@ -130,6 +130,30 @@ fn transactions_in_quick_succession_are_all_delivered() {
 }
 
 #[test]
+fn a_transaction_that_draws_its_number_long_before_it_ends_is_delivered() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "early_number");
+    db.subscribe("shop", &receiver.url("/"), "");
+    // Between the number and the rest of its row, a slow session takes its time.
+    db.run(
+        "create function take_time() returns xid8 language plpgsql as $$ begin
+             if current_setting('application_name') = 'slow' then perform pg_sleep(0.5); end if;
+             return pg_current_xact_id();
+         end $$;
+         alter table herald.event alter column xid set default public.take_time()",
+    );
+    db.emit("first");
+    let mut slow = db.session(&CLUSTER);
+    slow.run("set application_name = 'slow'");
+    let slow = std::thread::spawn(move || slow.emit("slow"));
+    db.until("select last_value from herald.event_seq", "2");
+    db.emit("quick");
+    receiver.wait_for(2, SOON);
+    slow.join().unwrap();
+    receiver.wait_for(3, SOON);
+}
+
+#[test]
 fn the_queue_dispatch_delivers_the_same_as_windows_do() {
     let (windowed, queued) = (
         receiver_with(Mode::flaky(1, 3)),
