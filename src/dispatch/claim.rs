@@ -50,7 +50,6 @@ impl Worker {
             .iter_mut()
             .filter(|(_, entry)| {
                 entry.next_due.is_some_and(|due| due <= now)
-                    && entry.unrecorded == 0
                     && entry.lane.len() < REFILL_BELOW
                     && entry.lane.concurrency(now) > 0
             })
@@ -148,7 +147,7 @@ impl Worker {
             taken.is_empty() && claimed.is_empty() && next_due.is_none_or(|due| due > now);
         if let Some(entry) = self.lanes.get(id) {
             entry.next_due = next_due;
-            if nothing_due && !self.settings.always_pending {
+            if nothing_due && entry.unrecorded == 0 && !self.settings.always_pending {
                 entry.lane.unspill();
             }
         }

@@ -282,10 +282,12 @@ impl Worker {
         self.windows.forget(&batch.closed_windows);
         for record in &batch.records {
             self.forget(&record.work);
-            if matches!(record.end, record::End::Pending { .. })
+            if let record::End::Pending { at_micros, .. } = record.end
                 && let Some(entry) = self.lanes.get(record.work.subscription.id)
             {
                 entry.unrecorded = entry.unrecorded.saturating_sub(1);
+                // From now on the row is there to be claimed; a claim in between did not see it.
+                entry.next_due = Some(entry.next_due.map_or(at_micros, |due| due.min(at_micros)));
             }
         }
         Ok(())

@@ -130,11 +130,10 @@ impl Worker {
         if let Origin::Window(number) = record.work.origin {
             self.windows.settle(number);
         }
-        if let (End::Pending { at_micros, .. }, Some(entry)) =
-            (&record.end, self.lanes.get(record.work.subscription.id))
+        if matches!(record.end, End::Pending { .. })
+            && let Some(entry) = self.lanes.get(record.work.subscription.id)
         {
             entry.unrecorded += 1;
-            entry.next_due = Some(entry.next_due.map_or(*at_micros, |due| due.min(*at_micros)));
         }
         self.batch_since.get_or_insert_with(Instant::now);
         self.batch.records.push(record);
