@@ -16,7 +16,7 @@ use crate::log::append::{self, Common, NewEvent};
 use crate::pg::memory::Memory;
 use crate::pg::rows::{Row, Rows};
 use crate::pg::trigger::{self, Operation};
-use crate::pg::user::{Acting, FixedSettings};
+use crate::pg::user::Acting;
 use crate::settings;
 use expressions::Evaluators;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -53,8 +53,6 @@ fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
     {
         return Ok(());
     }
-    // Once for the statement, so that the steps below find the settings as they want them.
-    let _settings = FixedSettings::enter();
     let fired = trigger::relation(trigger);
     let watch = Watch::of_trigger(trigger)?;
     if operation == Operation::Truncate {

@@ -3,10 +3,12 @@
 //! What comes here is finished: no value of the user's is converted or evaluated below this line, because it runs
 //! with the rights of the extension's owner.
 
+use crate::pg::heap::{self, Heap};
+use crate::pg::memory::Memory;
 use crate::pg::{catalog, identity, transaction, user::Acting};
 use crate::{prepared::Prepared, wake};
-use pgrx::Spi;
-use pgrx::datum::{JsonString, TimestampWithTimeZone, Uuid};
+use pgrx::datum::{TimestampWithTimeZone, Uuid};
+use pgrx::{IntoDatum, Spi, pg_sys};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -46,100 +48,109 @@ pub struct Appended {
 
 /// Appends one event and wakes the worker at commit.
 pub fn append_one(common: &Common, event: NewEvent) -> Appended {
-    static STATEMENT: Prepared =
-        Prepared::write(include_str!("../../sql/queries/append_event.sql"));
-    let uid = uuid::Uuid::now_v7();
-    let slot = current_slot();
-    number_after_id();
-    let _owner = Acting::as_extension_owner(catalog::extension_owner());
-    let seq = Spi::connect_mut(|client| {
-        STATEMENT
-            .run(
-                client,
-                vec![
-                    slot.into(),
-                    identity::origin().into(),
-                    event.time.unwrap_or_else(now).into(),
-                    Uuid::from_bytes(*uid.as_bytes()).into(),
-                    event.id.into(),
-                    common.source.as_str().into(),
-                    event.r#type.into(),
-                    event.subject.into(),
-                    event.key.into(),
-                    event.tenant.into(),
-                    event.priority.unwrap_or_else(normal).into(),
-                    event.dataschema.into(),
-                    event.extensions.map(JsonString).into(),
-                    JsonString(common.context.clone()).into(),
-                    event.data.map(JsonString).into(),
-                ],
-            )
-            .first()
-            .get_one::<i64>()
-            .ok()
-            .flatten()
-            .expect("an inserted event has a number")
-    });
+    let appended = Slot::open().append(common, event);
     wake::at_commit();
-    Appended { slot, seq, uid }
+    appended
 }
 
-/// Appends the events of one statement in their order and wakes the worker at commit. They have no id of the
-/// caller's, no dataschema and the time of now.
+/// Appends the events of one statement in their order and wakes the worker at commit.
 pub fn append_many(common: &Common, events: Vec<NewEvent>) {
-    static STATEMENT: Prepared =
-        Prepared::write(include_str!("../../sql/queries/append_events.sql"));
     if events.is_empty() {
         return;
     }
-    number_after_id();
-    let count = events.len();
-    let mut uids = Vec::with_capacity(count);
-    let mut types = Vec::with_capacity(count);
-    let mut subjects = Vec::with_capacity(count);
-    let mut keys = Vec::with_capacity(count);
-    let mut tenants = Vec::with_capacity(count);
-    let mut priorities = Vec::with_capacity(count);
-    let mut extensions = Vec::with_capacity(count);
-    let mut data = Vec::with_capacity(count);
+    let slot = Slot::open();
+    let mut memory = Memory::of_statement(c"pg_herald event");
     for event in events {
-        uids.push(Uuid::from_bytes(*uuid::Uuid::now_v7().as_bytes()));
-        types.push(event.r#type);
-        subjects.push(event.subject);
-        keys.push(event.key);
-        tenants.push(event.tenant);
-        priorities.push(event.priority.unwrap_or_else(normal));
-        extensions.push(event.extensions.map(JsonString));
-        data.push(event.data.map(JsonString));
+        memory.run_and_empty(|| {
+            slot.append(common, event);
+        });
     }
-    let _owner = Acting::as_extension_owner(catalog::extension_owner());
-    Spi::connect_mut(|client| {
-        STATEMENT.run(
-            client,
-            vec![
-                current_slot().into(),
-                identity::origin().into(),
-                now().into(),
-                common.source.as_str().into(),
-                JsonString(common.context.clone()).into(),
-                uids.into(),
-                types.into(),
-                subjects.into(),
-                keys.into(),
-                tenants.into(),
-                priorities.into(),
-                extensions.into(),
-                data.into(),
-            ],
-        );
-    });
     wake::at_commit();
+}
+
+/// The columns of `herald.event`, as [`Slot::append`] writes them.
+const COLUMNS: [&str; 18] = [
+    "seq",
+    "xid",
+    "origin",
+    "time",
+    "uid",
+    "size",
+    "slot",
+    "source",
+    "type",
+    "id",
+    "subject",
+    "key",
+    "tenant",
+    "priority",
+    "dataschema",
+    "extensions",
+    "context",
+    "data",
+];
+
+/// The slot of the ring that is written now, open for writing. The executor is left out: it would take more time than
+/// everything else that capture does, above all for the constraints of `herald.event`, which hold by construction:
+/// types and sources are not empty, priorities are checked, and the slot is that of the partition.
+struct Slot {
+    number: i16,
+    xid: u64,
+    sequence: pg_sys::Oid,
+    heap: Heap,
+}
+
+impl Slot {
+    fn open() -> Self {
+        let number = current_slot();
+        let relation = |name: &str| {
+            catalog::relation_in_herald(name)
+                .unwrap_or_else(|| pgrx::error!("pg_herald: herald.{name} is missing"))
+        };
+        Self {
+            number,
+            xid: id_before_number(),
+            sequence: relation("event_seq"),
+            heap: Heap::open(relation(&format!("event_{number}")), &COLUMNS),
+        }
+    }
+
+    fn append(&self, common: &Common, event: NewEvent) -> Appended {
+        let uid = uuid::Uuid::now_v7();
+        let seq = heap::next_value(self.sequence);
+        let size = event.data.as_ref().map_or(0, |data| data.len() as i32);
+        self.heap.insert([
+            seq.into_datum(),
+            Some(pg_sys::Datum::from(self.xid)),
+            identity::origin().into_datum(),
+            event.time.unwrap_or_else(now).into_datum(),
+            Uuid::from_bytes(*uid.as_bytes()).into_datum(),
+            size.into_datum(),
+            self.number.into_datum(),
+            common.source.as_str().into_datum(),
+            event.r#type.into_datum(),
+            event.id.unwrap_or_else(|| uid.to_string()).into_datum(),
+            event.subject.into_datum(),
+            event.key.into_datum(),
+            event.tenant.into_datum(),
+            event.priority.as_deref().unwrap_or("normal").into_datum(),
+            event.dataschema.into_datum(),
+            event.extensions.into_datum(),
+            common.context.as_str().into_datum(),
+            event.data.into_datum(),
+        ]);
+        Appended {
+            slot: self.number,
+            seq,
+            uid,
+        }
+    }
 }
 
 /// A transaction gets its id before it draws a number. The reader's lower bound rests on this order: what a snapshot
 /// shows neither as ended nor as running has only numbers that were drawn after it.
-fn number_after_id() {
-    transaction::assign_id();
+fn id_before_number() -> u64 {
+    transaction::assign_id()
 }
 
 /// The slot that a row written now goes to.
@@ -180,8 +191,4 @@ fn period_micros() -> i64 {
 
 fn now() -> TimestampWithTimeZone {
     pgrx::datum::datetime_support::clock_timestamp()
-}
-
-fn normal() -> String {
-    "normal".to_owned()
 }

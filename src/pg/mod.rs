@@ -9,6 +9,7 @@ pub mod dependency;
 pub mod entry;
 pub mod expression;
 pub mod forward;
+pub mod heap;
 pub mod identity;
 pub mod lock;
 pub mod mailbox;

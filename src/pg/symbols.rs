@@ -11,6 +11,8 @@ unsafe extern "C-unwind" {
         length: i32,
     ) -> bool;
 
+    pub fn nextval_internal(sequence: pg_sys::Oid, check_permissions: bool) -> i64;
+
     pub fn find_all_inheritors(
         parent: pg_sys::Oid,
         lock_mode: pg_sys::LOCKMODE,

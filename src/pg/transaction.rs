@@ -65,12 +65,10 @@ pub fn snapshot_transaction<P, R>(
     )
 }
 
-/// Gives the current transaction its id, if it has none yet.
-pub fn assign_id() {
+/// The id of the current transaction, which it is given now if it has none yet.
+pub fn assign_id() -> u64 {
     // SAFETY: inside a transaction of a session that may write; otherwise it raises an ERROR.
-    unsafe {
-        pg_sys::GetTopFullTransactionId();
-    }
+    unsafe { pg_sys::GetTopFullTransactionId().value }
 }
 
 /// The id that the next transaction will get.

@@ -16,7 +16,7 @@ pub struct Acting {
 
 impl Acting {
     /// Runs what follows with the rights of `owner` and no more, on the owner's own data: in a security-restricted
-    /// operation, and under [`FixedSettings`] of its own, which end whatever the owner's code may set.
+    /// operation, and under fixed settings, which end whatever the owner's code may set.
     ///
     /// Everything that touches row values or an owner's expressions runs like this, as it may call the owner's code.
     pub fn as_owner_restricted(owner: pg_sys::Oid) -> Self {
@@ -62,13 +62,13 @@ impl Drop for Acting {
 /// are written are the same as in every other session.
 #[derive(Debug)]
 #[must_use = "the settings come back when this is dropped"]
-pub struct FixedSettings {
+struct FixedSettings {
     level: i32,
 }
 
 impl FixedSettings {
     /// Sets what differs: a look costs less than setting.
-    pub fn enter() -> Self {
+    fn enter() -> Self {
         // SAFETY: the level is closed in drop, or by the abort of the transaction.
         let level = unsafe { pg_sys::NewGUCNestLevel() };
         if !has_fixed_path() {
