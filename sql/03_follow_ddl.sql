@@ -126,13 +126,21 @@ declare
     function_name regprocedure;
     owner oid;
 begin
+    -- While a dump is restored, the table comes before its triggers, and those of the dump must find their place free.
+    if not exists (
+        select from pg_trigger t
+        where t.tgrelid = entry.table_name and t.tgname like format('pg\_herald\_%s\_%%', entry.id))
+    then
+        return;
+    end if;
     if (now_included, now_excluded, now_deciding) is distinct from (entry.include_columns, entry.exclude_columns, entry.on_change_of)
+        or entry.column_table is distinct from entry.table_name::oid
     then
         update herald.watch w
         set include_columns = now_included, exclude_columns = now_excluded, on_change_of = now_deciding
         where w.id = entry.id;
         perform herald._note_columns(entry.id);
-        if now_deciding = '{}' then
+        if now_deciding = '{}' and entry.on_change_of <> '{}' then
             raise warning using
                 message = format('watch "%s" on %s captures no update any more', entry.name, entry.table_name),
                 detail = 'The columns of its on_change_of were dropped.',
@@ -148,6 +156,14 @@ begin
     loop
         execute format('alter function %s owner to %s', function_name, owner::regrole);
     end loop;
+    -- pg_dump does not take this dependency along.
+    perform herald._drop_with_table(p.oid, entry.table_name)
+    from unnest(entry.expressions) e
+    join pg_proc p on p.oid = herald._expression_function(entry.id, entry.table_name, e)
+    where not exists (
+        select from pg_depend d
+        where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.refclassid = 'pg_class'::regclass
+        and d.refobjid = entry.table_name and d.refobjsubid = 0 and d.deptype = 'a');
     perform herald._sync_triggers(entry);
     if foreign_part is not null then
         raise warning using
