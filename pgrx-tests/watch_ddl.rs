@@ -146,7 +146,9 @@ mod tests {
         run("select herald.watch('public.sales')");
         // In the way of the trigger that the partition is to get.
         run("create table public.one (id int)");
-        run("create function public.own() returns trigger language plpgsql as $$ begin return null; end $$");
+        run(
+            "create function public.own() returns trigger language plpgsql as $$ begin return null; end $$",
+        );
         let id = one("select id from herald.watch");
         run(&format!(
             "create trigger pg_herald_{id}_insert after insert on public.one for each statement execute function public.own()"
