@@ -53,10 +53,12 @@ begin
     select c.snapshot into read_to from herald._cursor() c;
     execute format(
         'select exists (select from %1$s)
-            and not exists (select from %1$s e where e.xid >= $1 and e.origin = $2)
+            and not exists (
+                select from %1$s e
+                where e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)
             and (select e.uid from %1$s e order by e.seq desc limit 1) < $3', partition)
     into is_wanted
-    using pg_snapshot_xmin(read_to), herald._origin(), herald._uid_at(clock_timestamp() - retention);
+    using read_to, herald._origin(), herald._uid_at(clock_timestamp() - retention);
     if not is_wanted then
         return false;
     end if;

@@ -92,6 +92,11 @@ impl Lanes {
         Some(id)
     }
 
+    /// Whether a delivery waits in any lane.
+    pub fn any_waiting(&self) -> bool {
+        self.by_id.values().any(|entry| !entry.lane.is_empty())
+    }
+
     /// Whether the reader has to wait for a lane.
     pub fn any_full(&self) -> bool {
         self.by_id.values().any(|entry| entry.lane.is_full())

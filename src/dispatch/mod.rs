@@ -34,6 +34,9 @@ use work::Claimed;
 /// What is recorded together: at most this many ends, and none later than this after it came in.
 const RECORD_SIZE: usize = 500;
 const RECORD_AFTER: Duration = Duration::from_millis(10);
+/// While deliveries wait for their turn, the log is looked at no more often than this. Each look that finds something
+/// costs a flush, and a commit a look would keep the lanes waiting for it.
+const LOOK_GAP: Duration = Duration::from_millis(10);
 /// Outcomes looked at between two looks at everything else.
 const OUTCOMES_A_TURN: usize = 500;
 /// Data in memory, in bytes, above which the log is not read on.
@@ -200,7 +203,16 @@ impl Worker {
         let entry = shmem::registry().and_then(|registry| registry.find(identity::database()));
         let is_woken = entry.is_some_and(shmem::Entry::look);
         self.look_wanted |= is_woken || self.looked_at.elapsed() >= self.settings.poll_interval;
-        self.look_wanted
+        self.look_wanted && self.look_gap().is_zero()
+    }
+
+    /// How long a look at the log has to wait for the lanes.
+    fn look_gap(&self) -> Duration {
+        if self.lanes.any_waiting() {
+            LOOK_GAP.saturating_sub(self.looked_at.elapsed())
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// One turn: everything a little. Returns whether there is more to do at once.
@@ -212,7 +224,7 @@ impl Worker {
         self.spill_what_must(now);
         // Asked for also where nothing is sent: it is what makes the next wake-up, such as a ping's, come through.
         let is_look_due = self.is_look_due();
-        let read = self.settings.enabled && is_look_due && self.read(now)?;
+        let read = is_look_due && self.read(now)?;
         self.claim_due(now)?;
         self.send_pings();
         self.dispatch(now);
@@ -302,6 +314,9 @@ impl Worker {
             .min(self.house_due.saturating_duration_since(Instant::now()));
         if !self.batch.is_empty() || self.windows.len() > 0 {
             pause = pause.min(RECORD_AFTER);
+        }
+        if self.look_wanted && self.can_read() {
+            pause = pause.min(self.look_gap());
         }
         if self.settings.enabled
             && let Some(due) = self.lanes.first_due(now)

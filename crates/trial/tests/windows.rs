@@ -20,6 +20,17 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
         .expect("a cluster starts")
 });
 
+/// Slots of a second.
+static SHORT_RING: LazyLock<Cluster> = LazyLock::new(|| {
+    Cluster::builder()
+        .fsync(false)
+        .setting("herald.sender_threads", "8")
+        .setting("herald.retention", "10s")
+        .setting("herald.poll_interval", "200ms")
+        .start()
+        .expect("a cluster starts")
+});
+
 #[test]
 fn a_long_transaction_delays_only_its_own_events() {
     let receiver = receiver();
@@ -183,14 +194,8 @@ fn the_queue_dispatch_delivers_the_same_as_windows_do() {
 
 #[test]
 fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.retention", "10s")
-        .setting("herald.poll_interval", "200ms")
-        .start()
-        .expect("a cluster");
     let (paused, active) = (receiver(), receiver());
-    let mut db = Database::new(&cluster, "ring");
+    let mut db = Database::new(&SHORT_RING, "ring");
     db.subscribe("paused", &paused.url("/"), "");
     db.subscribe("active", &active.url("/"), "");
     db.until(
@@ -198,7 +203,7 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
         "00:00:01",
     );
     db.run("select herald.pause('paused')");
-    let mut session = db.session(&cluster);
+    let mut session = db.session(&SHORT_RING);
     let mut emitted = 0;
     // Each slot is written for a second, so 32 of them are one turn.
     let first = db.number("select extract(epoch from clock_timestamp())::bigint");
@@ -231,4 +236,34 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
         );
         (left == 0).then_some(())
     });
+}
+
+#[test]
+fn what_was_not_read_is_kept_beyond_its_retention() {
+    let receiver = receiver();
+    let mut read = Database::new(&SHORT_RING, "read");
+    let mut unread = Database::new(&SHORT_RING, "unread");
+    read.subscribe("shop", &receiver.url("/read"), "");
+    unread.subscribe("shop", &receiver.url("/unread"), "");
+    unread.run("alter database unread set herald.enabled = off; select herald.restart_worker()");
+    let emit = "select herald.emit('order.' || n) from generate_series(1, 5) n";
+    // An older transaction, elsewhere in the cluster, keeps nothing.
+    let mut older = unread.session(&SHORT_RING);
+    older.run("begin; select pg_current_xact_id()");
+    unread.run(emit);
+    read.run(emit);
+    receiver.wait_for(5, SOON);
+    let left = "select count(*) from herald.event";
+    eventually(SOON * 2, "the end of retention", || {
+        (read.number(left) == 0).then_some(())
+    });
+    // The housekeeping of the other database has had its turn, too.
+    read.run(emit);
+    eventually(SOON * 2, "the end of retention again", || {
+        (read.number(left) == 0).then_some(())
+    });
+    assert_eq!(unread.number(left), 5);
+    older.run("commit");
+    unread.run("alter database unread reset herald.enabled; select herald.restart_worker()");
+    receiver.wait_for(15, SOON);
 }
