@@ -111,6 +111,13 @@ mod tests {
             (fault.sqlstate.as_str(), fault.message.as_str()),
             ("22012", "division by zero")
         );
+        assert!(
+            fault
+                .context
+                .contains(r#"subject of the watch "default" on public.orders"#),
+            "{}",
+            fault.context
+        );
         run("insert into public.orders values (3)");
         assert_eq!(events("key"), ["3"]);
     }

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{event, events, forget_events, one, orders, role, run};
+    use crate::in_postgres::support::{event, events, forget_events, one, orders, run};
     use pgrx::prelude::*;
 
     #[pg_test]
@@ -436,29 +436,6 @@ mod tests {
         let mut seen = events("type || key");
         seen.sort();
         assert_eq!(seen, ["order.all1", "order.all2", "order.big2"]);
-    }
-
-    #[pg_test]
-    fn the_context_names_role_and_application() {
-        orders("");
-        role("clerk");
-        run("grant insert on public.orders to clerk");
-        run("set local application_name = 'shop \"1\"'");
-        run("set local role clerk");
-        run("insert into public.orders values (1)");
-        run("reset role");
-        assert_eq!(event("context ->> 'role'"), "clerk");
-        assert_eq!(event("context ->> 'application'"), "shop \"1\"");
-    }
-
-    #[pg_test]
-    fn herald_source_is_the_source_from_the_next_statement_on() {
-        orders("");
-        run("insert into public.orders values (1)");
-        run("set local herald.source = '/shop'");
-        run("insert into public.orders values (2)");
-        assert_eq!(events("source")[1], "/shop");
-        assert_ne!(events("source")[0], "/shop");
     }
 
     #[pg_test]

@@ -183,6 +183,7 @@ mod tests {
             "true); drop table public.orders; select (true",
             "true); select (true",
             "true) as x, (true",
+            "true) or (true",
             "true /*",
             "true) security definer --",
             "",

@@ -142,7 +142,7 @@ begin
             errcode = 'undefined_column',
             message = format('column "%s" of %s does not exist', missing, option_name),
             detail = format('%s has the columns %s.', table_name, array_to_string(existing, ', ')),
-            hint = coalesce('Perhaps you meant "' || herald._nearest(missing, existing) || '".',
+            hint = coalesce(herald._perhaps(missing, existing),
                             format('Leave it out of %s.', option_name));
     end if;
 end
@@ -233,7 +233,7 @@ begin
             errcode = 'invalid_parameter_value',
             message = case when operations = '{}' then 'operations is empty' else format('unknown operation "%s"', unknown) end,
             detail = 'Operations are insert, update, delete and truncate.',
-            hint = coalesce('Perhaps you meant "' || herald._nearest(unknown, known) || '".',
+            hint = coalesce(herald._perhaps(unknown, known),
                             'Leave operations out to capture inserts, updates and deletes.');
     end if;
     if on_error not in ('abort', 'capture') then
@@ -358,7 +358,7 @@ begin
             message = format('%s has no watch "%s"', _unwatch.table_name, _unwatch.name),
             detail = case when names = '{}' then 'The table is not watched.'
                 else format('Its watches are %s.', array_to_string(names, ', ')) end,
-            hint = coalesce('Perhaps you meant "' || herald._nearest(_unwatch.name, names) || '".',
+            hint = coalesce(herald._perhaps(_unwatch.name, names),
                             'Leave the name out to end all watches of the table.');
     end if;
     for entry in

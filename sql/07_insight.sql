@@ -277,21 +277,28 @@ begin
             else 'commits do not wake the worker, and it does not start with the server' end,
         case when not herald._is_preloaded() then 'Add pg_herald to shared_preload_libraries in postgresql.conf and restart the server.' end);
     return query values (
-        'worker', case when worker is null then 'error' else 'ok' end,
+        'worker', case when worker is null and not pg_is_in_recovery() then 'error' else 'ok' end,
         case when worker is not null then format('runs as process %s', worker)
+            when pg_is_in_recovery() then 'waits for the promotion of this standby'
             when herald._found_no_worker_slot() then 'no background worker slot is free'
             else 'does not run' end,
-        case when worker is not null then null
+        case when worker is not null or pg_is_in_recovery() then null
             when herald._found_no_worker_slot() then format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'))
             else 'Run: select herald.start_worker();' end);
     return query values (
         'version', case when installed = herald._library_version() then 'ok' else 'error' end,
         format('extension %s, library %s', installed, herald._library_version()),
         case when installed <> herald._library_version() then 'Run: alter extension pg_herald update; then restart the server.' end);
-    return query values (
-        'enabled', case when current_setting('herald.enabled')::boolean then 'ok' else 'warning' end,
-        'herald.enabled is ' || current_setting('herald.enabled'),
-        case when not current_setting('herald.enabled')::boolean then 'Run: alter system set herald.enabled = on; select pg_reload_conf();' end);
+    return query
+    select 'enabled', case when s.setting::boolean then 'ok' else 'warning' end,
+           format('herald.enabled is %s (%s)', s.setting, s.source),
+           case when s.setting::boolean then null
+               when s.source in ('database', 'database user', 'user')
+                   then format('Run: alter database %I set herald.enabled = on; select herald.restart_worker();', current_database())
+               when s.source = 'session' then 'It is off in this session only, where it has no effect. Run: reset herald.enabled;'
+               else 'Run: alter system set herald.enabled = on; select pg_reload_conf();' end
+    from pg_settings s
+    where s.name = 'herald.enabled';
     return query
     select 'origin', case when h.reason is null then 'ok' else 'error' end,
            coalesce(h.reason, 'this database is where its log was written'),
@@ -314,13 +321,14 @@ begin
     from pg_trigger t
     where t.tgfoid = 'herald._capture()'::regprocedure and t.tgenabled not in ('O', 'A');
     return query
-    select 'trigger', 'error', format('watch "%s" on %s has no trigger for %s', w.name, w.table_name, o),
+    select 'trigger', 'error', format('watch "%s" on %s has no trigger for %s on %s', w.name, w.table_name, o, t.relid::regclass),
            format('Run: select * from herald.watch(%L, %L);', w.table_name, w.name)
     from herald.watch w
     cross join unnest(w.operations) o
+    cross join herald._tree(w.table_name) t (relid)
     where not exists (
-        select from pg_trigger t
-        where t.tgrelid = w.table_name and t.tgname = format('pg_herald_%s_%s', w.id, o));
+        select from pg_trigger g
+        where g.tgrelid = t.relid and g.tgname = format('pg_herald_%s_%s', w.id, o));
     return query
     select 'capture', 'warning', format('herald.capture is off for %s', coalesce('role ' || r.rolname, 'database ' || d.datname, 'all')),
            'Changes made with it off are not captured. Reset it when the bulk load is done.'
@@ -338,5 +346,18 @@ begin
            format('%s deliveries pending%s', p.backlog, coalesce(', the oldest since ' || p.oldest, '')),
            case when p.oldest < clock_timestamp() - interval '1 hour' then 'See: select * from herald.status();' end
     from (select count(*) as backlog, min(q.created_at) as oldest from herald.pending q) p;
+    return query
+    select 'log', case when u.oldest < clock_timestamp() - interval '5 minutes' then 'warning' else 'ok' end,
+           coalesce('the oldest event that was not read is of ' || u.oldest, 'everything was read'),
+           case when u.oldest < clock_timestamp() - interval '5 minutes'
+               then 'See the checks worker, enabled and origin, and the server''s log.' end
+    from (
+        -- A uid begins with the milliseconds since 1970 in which it was written.
+        select (select to_timestamp(('x' || left(replace(e.uid::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+                from herald.event e
+                where e.seq > c.seq and e.origin = herald._origin() and not pg_visible_in_snapshot(e.xid, c.snapshot)
+                order by e.seq limit 1) as oldest
+        from herald._cursor() c
+    ) u;
 end
 $$;

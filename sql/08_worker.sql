@@ -109,7 +109,7 @@ $$;
 -- were not delivered when the copy was made. deliver: they become pending. skip: nothing of them is sent, and what
 -- was pending becomes dead letters.
 create function herald.resume_after_restore(mode text)
-    returns table (deliver bigint, skipped bigint)
+    returns table (pending bigint, skipped bigint)
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -134,7 +134,7 @@ begin
     -- The worker must not read on while the log changes its origin.
     lock table herald.window in access exclusive mode;
     lock table herald.event in share row exclusive mode;
-    deliver := 0;
+    pending := 0;
     skipped := 0;
     -- What the last reader of each origin had closed. A row of another origin cannot be seen half: a restore has only
     -- what was committed.
@@ -163,20 +163,17 @@ begin
                 and not coalesce((select pg_visible_in_snapshot(e.xid, r.snapshot) from read_to r), false)
                 and not exists (select from herald._attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
                 and not exists (select from herald.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
-            ), added as (
-                insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
-                select o.subscription_id, o.slot, o.seq, clock_timestamp() from open_events o
-                on conflict do nothing
-                returning 1
             )
-            select deliver + count(*) into deliver from added;
+            insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+            select o.subscription_id, o.slot, o.seq, clock_timestamp() from open_events o
+            on conflict do nothing;
         end if;
     end loop;
     if mode = 'skip' then
         select coalesce(sum(herald._bury_pending(s.id, 'discarded', 'infinity', 'skipped after a restore')), 0) into skipped
         from herald._subscription s;
     else
-        deliver := (select count(*) from herald.pending);
+        pending := (select count(*) from herald.pending);
     end if;
     if is_copy then
         -- What happened here while the worker was paused is nobody else's: it is read from where this database began.

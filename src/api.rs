@@ -3,7 +3,7 @@
 use crate::capture;
 use crate::launcher;
 use crate::log::append::{self, Common, NewEvent};
-use crate::pg::{identity, shmem};
+use crate::pg::{identity, shmem, user};
 use crate::settings;
 use herald_core::globs::{Glob, TypeGlobs};
 use herald_core::options::SubscriptionOptions;
@@ -127,7 +127,8 @@ fn append_event(
     let appended = append::append_one(
         &Common {
             source: source.to_owned(),
-            context: capture::context(),
+            // emit() runs with the rights of the extension.
+            context: capture::context(user::outer_user()),
         },
         NewEvent {
             id,

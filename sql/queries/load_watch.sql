@@ -1,5 +1,6 @@
 -- $1 id. All that the capture trigger has to know of a watch.
 select
+    w.name,
     w.table_name::oid as watched,
     c.reltype as row_type,
     n.nspname::text as schema_name,

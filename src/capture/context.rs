@@ -3,12 +3,13 @@
 use crate::pg::user;
 use crate::settings;
 use herald_core::json::push_string;
+use pgrx::pg_sys;
 
-/// The context as JSON: role, application, and trace and actor where the session set them.
-pub fn context() -> String {
+/// The context as JSON: the role that did it, the application, and trace and actor where the session set them.
+pub fn context(role: pg_sys::Oid) -> String {
     let (traceparent, actor) = settings::trace_context();
     let members = [
-        ("role", Some(user::current_user_name())),
+        ("role", Some(user::name_of(role))),
         ("application", Some(user::application_name())),
         ("traceparent", traceparent),
         ("actor", actor),

@@ -3,6 +3,7 @@
 use super::payload;
 use super::watch::Watch;
 use crate::log::append::NewEvent;
+use crate::pg::context::{self, Doing};
 use crate::pg::expression::Evaluator;
 use crate::pg::rows::Row;
 use crate::pg::transaction::{self, TransactionError};
@@ -10,6 +11,7 @@ use crate::pg::trigger::Operation;
 use herald_core::json::minify;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use std::cell::Cell;
 
 /// What an expression decides about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +59,45 @@ pub struct Evaluators<'w> {
     // The condition first, if there is one. A fault when they cannot even be prepared.
     prepared: Result<Vec<(Expression, Evaluator<'w>)>, TransactionError>,
     captures_faults: bool,
+    place: Place<'w>,
+}
+
+/// Where a fault is: which expression of which watch.
+struct Place<'w> {
+    watch: &'w Watch,
+    expression: Cell<Option<Expression>>,
+}
+
+impl Doing for Place<'_> {
+    fn words(&self) -> String {
+        let Watch {
+            name,
+            schema_name,
+            table_name,
+            ..
+        } = self.watch;
+        let what = self
+            .expression
+            .get()
+            .map_or("expressions", Expression::name);
+        format!("{what} of the watch \"{name}\" on {schema_name}.{table_name}")
+    }
 }
 
 impl<'w> Evaluators<'w> {
     pub fn new(watch: &'w Watch, operation: Operation) -> Self {
+        let place = Place {
+            watch,
+            expression: Cell::new(None),
+        };
         let prepare = || {
-            let planned = watch.planned().iter();
-            planned
-                .map(|(expression, plan)| (*expression, plan.start(operation.as_str())))
-                .collect::<Vec<_>>()
+            let start = || {
+                let planned = watch.planned().iter();
+                planned
+                    .map(|(expression, plan)| (*expression, plan.start(operation.as_str())))
+                    .collect::<Vec<_>>()
+            };
+            context::within(&place, start)
         };
         let captures_faults = watch.captures_faults && watch.has_expressions();
         Self {
@@ -75,6 +107,7 @@ impl<'w> Evaluators<'w> {
                 Ok(prepare())
             },
             captures_faults,
+            place,
         }
     }
 
@@ -90,13 +123,19 @@ impl<'w> Evaluators<'w> {
             Ok(evaluators) => evaluators,
             Err(fault) => return Some(faulty(event, fault)),
         };
+        if evaluators.is_empty() {
+            return Some(event);
+        }
+        let place = &self.place;
+        let mut evaluate =
+            |event| context::within(place, || evaluate(evaluators, place, event, new, old));
         if !self.captures_faults {
-            return evaluate(evaluators, event, new, old);
+            return evaluate(event);
         }
         // One row, one subtransaction: a fault undoes what its expressions did and nothing else.
         let result = {
             let event = event.clone();
-            undone_if_faulty(|| evaluate(evaluators, event, new, old))
+            undone_if_faulty(|| evaluate(event))
         };
         result.unwrap_or_else(|fault| Some(faulty(event, &fault)))
     }
@@ -104,11 +143,13 @@ impl<'w> Evaluators<'w> {
 
 fn evaluate(
     evaluators: &mut [(Expression, Evaluator<'_>)],
+    place: &Place<'_>,
     mut event: NewEvent,
     new: Option<&Row<'_>>,
     old: Option<&Row<'_>>,
 ) -> Option<NewEvent> {
     for (expression, evaluator) in evaluators {
+        place.expression.set(Some(*expression));
         if *expression == Expression::Condition {
             if evaluator.evaluate::<bool>(new, old) != Some(true) {
                 return None;

@@ -16,7 +16,7 @@ use crate::log::append::{self, Common, NewEvent};
 use crate::pg::memory::Memory;
 use crate::pg::rows::{Row, Rows};
 use crate::pg::trigger::{self, Operation};
-use crate::pg::user::Acting;
+use crate::pg::user::{self, Acting};
 use crate::settings;
 use expressions::Evaluators;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -89,7 +89,7 @@ impl<'w> Statement<'w> {
             watch,
             operation,
             // The role that is at work is the user here, and the table's owner from then on.
-            common: common(watch, context()),
+            common: common(watch, context(user::current_user())),
             format: watch.format(fired),
             evaluators: None,
             memory: Memory::of_statement(c"pg_herald row"),

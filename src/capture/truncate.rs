@@ -5,7 +5,7 @@ use super::watch::Watch;
 use super::{common, context};
 use crate::log::append::{self, NewEvent};
 use crate::pg::trigger::{self, Operation};
-use crate::pg::{catalog, tree};
+use crate::pg::{catalog, tree, user};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
@@ -44,5 +44,5 @@ pub fn capture(watch: &Watch, fired: pg_sys::Oid) {
         data: Some(payload::truncate_data(watch, part.as_deref())),
         ..NewEvent::default()
     };
-    append::append_one(&common(watch, context()), event);
+    append::append_one(&common(watch, context(user::current_user())), event);
 }

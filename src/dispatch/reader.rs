@@ -75,11 +75,18 @@ impl Reader {
                     if !stored.is_closed {
                         reading.push_back(stored.window.clone());
                     }
-                    last = Some(stored.window);
+                    last = Some((stored.window, stored.timeline));
                 }
-                let last = last.unwrap_or_else(|| {
+                let Some((last, last_timeline)) = last else {
                     pgrx::error!("pg_herald: herald.window has no row of this database")
-                });
+                };
+                let timeline = identity::timeline();
+                if ![0, timeline].contains(&last_timeline) {
+                    pgrx::warning!(
+                        "pg_herald: this cluster was promoted or recovered to a new timeline ({timeline}, was \
+                         {last_timeline}), and its deliveries go on; see to it that the old primary sends nothing"
+                    );
+                }
                 let position = Position::restored(last.to.clone(), last.next_floor_seq);
                 let reader = Self {
                     event_seq,
@@ -90,7 +97,7 @@ impl Reader {
                     next_number: last.number + 1,
                     reading,
                     look_next: false,
-                    timeline: identity::timeline(),
+                    timeline,
                 };
                 (
                     reader,
@@ -238,6 +245,7 @@ fn find_done(client: &mut SpiClient<'_>, logged: &[Logged]) -> HashSet<(i64, i64
 
 struct StoredWindow {
     window: Window,
+    timeline: i32,
     is_closed: bool,
 }
 
@@ -261,14 +269,20 @@ fn stored_window(row: &SpiTupleTable<'_>) -> Option<StoredWindow> {
     window.next_floor_seq = number("next_floor_seq")?;
     Some(StoredWindow {
         window,
+        timeline: row.get_by_name::<i32, _>("timeline").ok()??,
         is_closed: row.get_by_name::<bool, _>("is_closed").ok()??,
     })
 }
 
 impl Worker {
+    /// Whether there is room for what a look at the log finds.
+    pub(super) fn can_read(&self) -> bool {
+        self.settings.enabled && self.bytes_in_memory < MEMORY && !self.lanes.any_full()
+    }
+
     /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.
     pub(super) fn read(&mut self, now: i64) -> Result<bool, TransactionError> {
-        if self.bytes_in_memory >= MEMORY || self.lanes.any_full() {
+        if !self.can_read() {
             return Ok(false);
         }
         // A look that is wanted from here on is one more.

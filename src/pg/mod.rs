@@ -4,6 +4,7 @@
 //! Nothing here knows what an event or a subscription is.
 
 pub mod catalog;
+pub mod context;
 pub mod databases;
 pub mod dependency;
 pub mod entry;

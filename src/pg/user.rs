@@ -133,11 +133,11 @@ pub fn current_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetUserId() }
 }
 
-/// The name of the role whose rights are in force now.
-pub fn current_user_name() -> String {
-    // SAFETY: the current role exists while a transaction runs as it; the name is copied at once.
+/// The name of a role; empty when it is gone.
+pub fn name_of(role: pg_sys::Oid) -> String {
+    // SAFETY: inside a transaction; the name is null or NUL-terminated, and copied at once.
     unsafe {
-        let name = pg_sys::GetUserNameFromId(pg_sys::GetUserId(), true);
+        let name = pg_sys::GetUserNameFromId(role, true);
         if name.is_null() {
             String::new()
         } else {

@@ -210,7 +210,7 @@ const MAX_AGE: Limit = Limit {
     range: 1..=i64::MAX,
     show: interval_text,
     allowed: "more than 0",
-    hint: "Use max_age => null to let deliveries wait.",
+    hint: "Leave max_age out to let deliveries wait; update herald.subscription set max_age = null takes it back.",
 };
 
 impl Limit {

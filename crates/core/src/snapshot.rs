@@ -36,12 +36,12 @@ impl Snapshot {
         }
     }
 
-    /// The first transaction id that was not assigned yet, or was running: what lies below has ended.
+    /// The lowest transaction id that had not ended: everything below it had.
     pub fn xmin(&self) -> u64 {
         self.xmin
     }
 
-    /// The first transaction id that was not assigned yet.
+    /// One more than the highest transaction id that had ended. Transactions at or above it may have been running.
     pub fn xmax(&self) -> u64 {
         self.xmax
     }

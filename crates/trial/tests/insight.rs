@@ -170,4 +170,16 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     db.until(faults, "none");
     db.run("insert into note values (1, 'after the visit')");
     receiver.wait_until("the event", |receiver| receiver.total() == 1, SOON);
+
+    db.run("select herald.stop_worker(); insert into note values (2, 'nobody reads it')");
+    db.run("update herald.event set uid = herald._uid_at(now() - interval '10 minutes') where key = '2'");
+    let log = "select status || ' ' || detail from herald.doctor() where \"check\" = 'log'";
+    assert!(
+        db.text(log)
+            .starts_with("warning the oldest event that was not read is of "),
+        "{}",
+        db.text(log)
+    );
+    db.run("select herald.start_worker()");
+    db.until(log, "ok everything was read");
 }

@@ -59,7 +59,7 @@ fn restarts_send_nothing_again_and_lose_nothing() {
 fn a_restored_dump_is_paused_without_secrets_and_then_delivers_what_was_open() {
     let (receiver, mut copy) = dump_and_restore("restore_deliver");
     let done =
-        "select format('%s %s', deliver, skipped) from herald.resume_after_restore('deliver')";
+        "select format('%s %s', pending, skipped) from herald.resume_after_restore('deliver')";
     assert_eq!(copy.text(done), "3 0");
     copy.run(&format!(
         "select herald.rotate_secret(name, '{SECRET}') from herald.subscription"

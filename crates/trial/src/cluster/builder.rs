@@ -69,9 +69,7 @@ impl Builder {
 
     /// Makes the cluster, starts it, and returns when it answers.
     pub fn start(self) -> Result<Cluster> {
-        let installation = Installation::find(self.pg_config.as_deref())?;
-        let port = if self.tcp { free_port()? } else { SOCKET_PORT };
-        let server = Server::create(installation)?;
+        let server = self.server()?;
         let options = [
             "--auth=trust",
             "--no-sync",
@@ -81,7 +79,39 @@ impl Builder {
             ROLE,
             "-D",
         ];
-        server.initdb(&options)?;
+        server.fill("initdb", &options)?;
+        self.configure_and_start(server)
+    }
+
+    /// Makes a streaming standby of `primary`, starts it, and returns when it answers.
+    pub fn start_standby_of(self, primary: &Cluster) -> Result<Cluster> {
+        let server = self.server()?;
+        let (host, port) = (
+            primary.socket_dir().display().to_string(),
+            primary.port().to_string(),
+        );
+        let options = [
+            "--host",
+            &host,
+            "--port",
+            &port,
+            "--username",
+            ROLE,
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+            "-D",
+        ];
+        server.fill("pg_basebackup", &options)?;
+        self.configure_and_start(server)
+    }
+
+    fn server(&self) -> Result<Server> {
+        Server::create(Installation::find(self.pg_config.as_deref())?)
+    }
+
+    fn configure_and_start(self, server: Server) -> Result<Cluster> {
+        let port = if self.tcp { free_port()? } else { SOCKET_PORT };
         let file = server.data_dir().join("postgresql.conf");
         fs::OpenOptions::new()
             .append(true)

@@ -62,10 +62,11 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn initdb(&self, options: &[&str]) -> Result<()> {
+    /// Runs a program that makes the data directory; its last option names it.
+    pub(super) fn fill(&self, program: &str, options: &[&str]) -> Result<()> {
         let data_dir = self.data_dir.display().to_string();
         self.installation
-            .run_server_program("initdb", &[options, &[data_dir.as_str()]].concat())?;
+            .run_server_program(program, &[options, &[data_dir.as_str()]].concat())?;
         Ok(())
     }
 
