@@ -111,12 +111,9 @@ mod tests {
             (fault.sqlstate.as_str(), fault.message.as_str()),
             ("22012", "division by zero")
         );
-        assert!(
-            fault
-                .context
-                .contains(r#"subject of the watch "default" on public.orders"#),
-            "{}",
-            fault.context
+        assert_eq!(
+            fault.detail,
+            r#"It was raised by the subject of the watch "default" on public.orders."#
         );
         run("insert into public.orders values (3)");
         assert_eq!(events("key"), ["3"]);

@@ -48,28 +48,27 @@ pub struct Fault {
     pub message: String,
     pub detail: String,
     pub hint: String,
-    pub context: String,
 }
 
 /// The fault of statements that must fail.
 pub fn fault(sql: &str) -> Fault {
     run(r"
         create or replace function pg_temp.fault(statements text) returns text[] language plpgsql as $$
-        declare state text; message text; detail text; hint text; context text;
+        declare state text; message text; detail text; hint text;
         begin
             execute statements;
             return null;
         exception when others then
             get stacked diagnostics state = returned_sqlstate, message = message_text,
-                detail = pg_exception_detail, hint = pg_exception_hint, context = pg_exception_context;
-            return array[state, message, detail, hint, context];
+                detail = pg_exception_detail, hint = pg_exception_hint;
+            return array[state, message, detail, hint];
         end
         $$");
     let quoted = spi::quote_literal(sql);
     let parts = Spi::get_one::<Vec<String>>(&format!("select pg_temp.fault({quoted})"))
         .unwrap()
         .unwrap_or_else(|| panic!("it does not fail: {sql}"));
-    let [sqlstate, message, mut detail, hint, context] = <[String; 5]>::try_from(parts).unwrap();
+    let [sqlstate, message, mut detail, hint] = <[String; 4]>::try_from(parts).unwrap();
     // Where RUST_BACKTRACE is set, as cargo pgrx test does, pgrx writes a backtrace below the detail.
     if let Some(at) = detail.find("\n   0: ") {
         detail.truncate(at);
@@ -79,7 +78,6 @@ pub fn fault(sql: &str) -> Fault {
         message,
         detail,
         hint,
-        context,
     }
 }
 

@@ -3,15 +3,15 @@
 use super::payload;
 use super::watch::Watch;
 use crate::log::append::NewEvent;
-use crate::pg::context::{self, Doing};
 use crate::pg::expression::Evaluator;
 use crate::pg::rows::Row;
 use crate::pg::transaction::{self, TransactionError};
 use crate::pg::trigger::Operation;
 use herald_core::json::minify;
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 
 /// What an expression decides about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,34 @@ struct Place<'w> {
     expression: Cell<Option<Expression>>,
 }
 
-impl Doing for Place<'_> {
+impl Place<'_> {
+    /// Runs `body`. The DETAIL of an error that PostgreSQL raises in it says which expression it was: pgrx takes the
+    /// CONTEXT from such errors, where it would stand.
+    fn named_in_errors<R>(&self, body: impl FnOnce() -> R) -> R {
+        let fault = match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(result) => return result,
+            Err(fault) => fault,
+        };
+        match fault.downcast::<CaughtError>().map(|fault| *fault) {
+            Ok(CaughtError::PostgresError(fault)) => {
+                let own = fault.detail().map(|detail| format!("{detail}\n"));
+                let detail = own.unwrap_or_default() + &self.words();
+                let mut named = ErrorReport::new(
+                    fault.sql_error_code(),
+                    fault.message().to_owned(),
+                    "capture",
+                )
+                .set_detail(detail);
+                if let Some(hint) = fault.hint() {
+                    named = named.set_hint(hint);
+                }
+                panic_any(named)
+            }
+            Ok(other) => other.rethrow(),
+            Err(other) => resume_unwind(other),
+        }
+    }
+
     fn words(&self) -> String {
         let Watch {
             name,
@@ -80,7 +107,9 @@ impl Doing for Place<'_> {
             .expression
             .get()
             .map_or("expressions", Expression::name);
-        format!("{what} of the watch \"{name}\" on {schema_name}.{table_name}")
+        format!(
+            "It was raised by the {what} of the watch \"{name}\" on {schema_name}.{table_name}."
+        )
     }
 }
 
@@ -91,20 +120,17 @@ impl<'w> Evaluators<'w> {
             expression: Cell::new(None),
         };
         let prepare = || {
-            let start = || {
-                let planned = watch.planned().iter();
-                planned
-                    .map(|(expression, plan)| (*expression, plan.start(operation.as_str())))
-                    .collect::<Vec<_>>()
-            };
-            context::within(&place, start)
+            let planned = watch.planned().iter();
+            planned
+                .map(|(expression, plan)| (*expression, plan.start(operation.as_str())))
+                .collect::<Vec<_>>()
         };
         let captures_faults = watch.captures_faults && watch.has_expressions();
         Self {
             prepared: if captures_faults {
                 undone_if_faulty(prepare)
             } else {
-                Ok(prepare())
+                Ok(place.named_in_errors(prepare))
             },
             captures_faults,
             place,
@@ -127,15 +153,13 @@ impl<'w> Evaluators<'w> {
             return Some(event);
         }
         let place = &self.place;
-        let mut evaluate =
-            |event| context::within(place, || evaluate(evaluators, place, event, new, old));
         if !self.captures_faults {
-            return evaluate(event);
+            return place.named_in_errors(|| evaluate(evaluators, place, event, new, old));
         }
         // One row, one subtransaction: a fault undoes what its expressions did and nothing else.
         let result = {
             let event = event.clone();
-            undone_if_faulty(|| evaluate(event))
+            undone_if_faulty(|| evaluate(evaluators, place, event, new, old))
         };
         result.unwrap_or_else(|fault| Some(faulty(event, &fault)))
     }

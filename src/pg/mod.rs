@@ -4,7 +4,6 @@
 //! Nothing here knows what an event or a subscription is.
 
 pub mod catalog;
-pub mod context;
 pub mod databases;
 pub mod dependency;
 pub mod entry;
