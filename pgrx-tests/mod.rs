@@ -6,6 +6,7 @@ mod capture_rows;
 mod capture_security;
 mod capture_trees;
 mod capture_types;
+mod house;
 mod support;
 mod watch_ddl;
 mod watch_validation;

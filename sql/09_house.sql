@@ -1,6 +1,29 @@
 -- Housekeeping: emptying slots whose retention is over, and deleting what nothing refers to any more.
 -- Called by the worker only, a bounded amount at a time.
 
+-- Whether everything in a slot of the events was read to its end, and nothing in it is younger than the retention.
+-- Two look-ups by index, without a lock.
+create function herald._is_event_slot_over(slot smallint, retention interval) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    read_to pg_snapshot;
+    is_over boolean;
+begin
+    select c.snapshot into read_to from herald._cursor() c;
+    execute format(
+        'select (select e.uid from %1$s e order by e.seq desc limit 1) < $3
+            and not exists (
+                select from %1$s e
+                where e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)',
+        format('herald.event_%s', slot))
+    into is_over
+    using read_to, herald._origin(), herald._uid_at(clock_timestamp() - retention);
+    return coalesce(is_over, false);
+end
+$$;
+
 -- Copies events that pending deliveries or dead letters still need out of a slot that is to be emptied. Returns how
 -- many were copied: fewer than "most" means that all are.
 -- Writes: herald.held_event.
@@ -9,14 +32,20 @@ create function herald._hold_events(slot smallint, most integer) returns bigint
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    first_seq bigint;
+    last_seq bigint;
     copied bigint;
 begin
+    -- A slot is written for a while at a time, so its numbers are close together.
+    execute format('select min(e.seq), max(e.seq) from herald.event_%s e', slot) into first_seq, last_seq;
     with needed as (
-        select distinct n.event_seq
+        select n.event_seq
         from (
-            select p.event_seq from herald.pending p where p.event_slot = _hold_events.slot
-            union all
-            select d.event_seq from herald.dead_letter d where d.event_slot = _hold_events.slot
+            select p.event_seq from herald.pending p
+            where p.event_seq between first_seq and last_seq and p.event_slot = _hold_events.slot
+            union
+            select d.event_seq from herald.dead_letter d
+            where d.event_seq between first_seq and last_seq and d.event_slot = _hold_events.slot
         ) n
         where not exists (select from herald.held_event h where h.seq = n.event_seq)
         limit most
@@ -32,72 +61,84 @@ begin
 end
 $$;
 
--- Empties one slot of the events if it may be: nobody writes to it, everything in it was read to its end, nothing in
--- it is younger than the retention. What is still needed is copied first. Returns whether it was emptied.
+-- Empties one slot of the events if its time is over and nobody uses it now. Returns whether it was emptied.
 -- Writes: herald.event, herald.held_event.
 create function herald._empty_event_slot(slot smallint, retention interval) returns boolean
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
-declare
-    partition constant text := format('herald.event_%s', slot);
-    read_to pg_snapshot;
-    is_wanted boolean;
 begin
     begin
-        execute format('lock table %s in access exclusive mode nowait', partition);
+        execute format('lock table herald.event_%s in access exclusive mode nowait', slot);
     exception when lock_not_available then
         return false;
     end;
     -- From here on nobody else can add a row, and this is a new look: what was committed is seen.
-    select c.snapshot into read_to from herald._cursor() c;
-    execute format(
-        'select exists (select from %1$s)
-            and not exists (
-                select from %1$s e
-                where e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)
-            and (select e.uid from %1$s e order by e.seq desc limit 1) < $3', partition)
-    into is_wanted
-    using read_to, herald._origin(), herald._uid_at(clock_timestamp() - retention);
-    if not is_wanted then
+    if not herald._is_event_slot_over(slot, retention) then
         return false;
     end if;
     perform herald._hold_events(slot, 2147483647);
-    execute format('truncate %s', partition);
+    execute format('truncate herald.event_%s', slot);
     return true;
 end
 $$;
 
--- Empties one slot of the attempts if nothing in it is younger than the retention. Returns whether it was emptied.
--- Writes: herald._attempt.
-create function herald._empty_attempt_slot(slot smallint, retention interval) returns boolean
+-- Whether nothing in a slot of the attempts is younger than the retention. No lock is taken.
+create function herald._is_attempt_slot_over(slot smallint, retention interval) returns boolean
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 declare
     partition constant text := format('herald._attempt_%s', slot);
-    last_page bigint;
+    last_page constant bigint := pg_relation_size(partition::regclass) / current_setting('block_size')::bigint - 1;
     youngest timestamptz;
 begin
-    begin
-        execute format('lock table %s in access exclusive mode nowait', partition);
-    exception when lock_not_available then
-        return false;
-    end;
     -- Rows are only added, at the end: the youngest is on one of the last pages.
-    last_page := pg_relation_size(partition::regclass) / current_setting('block_size')::bigint - 1;
-    if last_page < 0 then
-        return false;
-    end if;
     execute format('select max(a.at) from %s a where a.ctid >= $1', partition)
     into youngest
     using format('(%s,0)', greatest(last_page - 2, 0))::tid;
-    if youngest >= clock_timestamp() - retention then
+    return coalesce(youngest < clock_timestamp() - retention, true);
+end
+$$;
+
+-- Empties one slot of the attempts if its time is over and nobody uses it now. Returns whether it was emptied.
+-- Writes: herald._attempt.
+create function herald._empty_attempt_slot(slot smallint, retention interval) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    begin
+        execute format('lock table herald._attempt_%s in access exclusive mode nowait', slot);
+    exception when lock_not_available then
+        return false;
+    end;
+    if not herald._is_attempt_slot_over(slot, retention) then
         return false;
     end if;
-    execute format('truncate %s', partition);
+    execute format('truncate herald._attempt_%s', slot);
     return true;
 end
+$$;
+
+-- Deletes held events that nothing refers to any more, of the next "most" after a seq. Returns where to go on, and how
+-- many were deleted.
+-- Writes: herald.held_event.
+create function herald._release_events(after_seq bigint, most integer, out last_seq bigint, out deleted bigint)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    with looked_at as (
+        select h.seq from herald.held_event h where h.seq > after_seq order by h.seq limit most
+    ), gone as (
+        delete from herald.held_event h
+        using looked_at l
+        where h.seq = l.seq
+        and not exists (select from herald.pending p where p.event_seq = l.seq)
+        and not exists (select from herald.dead_letter d where d.event_seq = l.seq)
+        returning 1
+    )
+    select coalesce((select max(l.seq) from looked_at l having count(*) = most), 0), (select count(*) from gone)
 $$;
 
 -- Empties one slot of the windows if every window in it is closed and a later one tells where the log was read to.
@@ -129,7 +170,7 @@ $$;
 
 -- One round of housekeeping. Returns the period of the slots, and whether there is more to do at once.
 -- Writes: everything that has a retention.
-create function herald._keep_house(out period_micros bigint, out has_more boolean)
+create function herald._keep_house(release_after bigint, out period_micros bigint, out has_more boolean, out released_to bigint)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -159,12 +200,8 @@ begin
     get diagnostics deleted = row_count;
     has_more := has_more or deleted = most;
 
-    delete from herald.held_event h
-    where h.ctid = any (array(
-        select k.ctid from herald.held_event k
-        where not exists (select from herald.pending p where p.event_seq = k.seq)
-        and not exists (select from herald.dead_letter d where d.event_seq = k.seq)
-        limit most));
+    select r.last_seq, r.deleted into released_to, deleted from herald._release_events(release_after, most) r;
+    has_more := has_more or (deleted > 0 and released_to > 0);
 
     delete from herald.secret x where x.expires_at < clock_timestamp();
 
@@ -174,23 +211,24 @@ begin
     where (s.removed_at is not null or s.state = 'disabled')
     and exists (select from herald.pending p where p.subscription_id = s.id);
 
+    -- One slot at a time. The current slot and the next one are left alone.
     for step in 2..31 loop
         slot := (current_slot + step) % 32;
         if pg_relation_size(format('herald.event_%s', slot)::regclass) > 0 then
-            if herald._hold_events(slot::smallint, most) >= most then
-                has_more := true;
-                return;
-            end if;
-            if herald._empty_event_slot(slot::smallint, retention) then
-                has_more := true;
-                return;
+            if herald._is_event_slot_over(slot::smallint, retention) then
+                if herald._hold_events(slot::smallint, most) >= most or herald._empty_event_slot(slot::smallint, retention) then
+                    has_more := true;
+                    return;
+                end if;
             end if;
         end if;
-        if pg_relation_size(format('herald._attempt_%s', slot)::regclass) > 0
-            and herald._empty_attempt_slot(slot::smallint, retention)
-        then
-            has_more := true;
-            return;
+        if pg_relation_size(format('herald._attempt_%s', slot)::regclass) > 0 then
+            if herald._is_attempt_slot_over(slot::smallint, retention) then
+                if herald._empty_attempt_slot(slot::smallint, retention) then
+                    has_more := true;
+                    return;
+                end if;
+            end if;
         end if;
     end loop;
     for slot in 0..3 loop

@@ -8,8 +8,8 @@
 //! 4. [`record`]: attempts, pending deliveries, dead letters and closed windows, in one transaction.
 //!
 //! Beside them: [`launcher`] keeps a worker for each database, [`wake`] wakes it at commit, [`settings`] are the
-//! configuration parameters, [`api`] and [`compile`] the SQL functions that are written in Rust. [`pg`] is the fence
-//! around everything unsafe. What is pure lives in `herald-core`, what sends in `herald-sender`.
+//! configuration parameters, [`api`] and [`compile`] the SQL functions that are written in Rust, [`failpoint`] is for
+//! trials. [`pg`] is the fence around everything unsafe. What is pure lives in `herald-core`, what sends in `herald-sender`.
 #![deny(unsafe_code)]
 
 mod api;
@@ -17,6 +17,7 @@ mod capture;
 mod compile;
 mod ddl;
 mod dispatch;
+mod failpoint;
 mod launcher;
 mod log;
 #[allow(unsafe_code)]

@@ -4,6 +4,7 @@
 //! closed before its records.
 
 use crate::dispatch::work::{Claimed, Origin};
+use crate::failpoint;
 use crate::log::append::SLOTS;
 use crate::log::read::Ring;
 use crate::log::row::postgres_time;
@@ -118,6 +119,7 @@ fn write(batch: &Batch, ring: Ring) -> Result<(), TransactionError> {
     transaction(Durability::Relaxed, || {
         Spi::connect_mut(|client| {
             insert_attempts(client, &batch.records, ring);
+            failpoint::reached("mid_record");
             write_pending(client, &batch.records);
             bury(client, &batch.records);
             delete_pending(client, &batch.records);

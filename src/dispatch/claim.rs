@@ -6,6 +6,7 @@
 use super::lanes::REFILL_BELOW;
 use super::work::{Claimed, Origin};
 use super::{MEMORY, Worker};
+use crate::failpoint;
 use crate::log::read;
 use crate::log::row::unix_micros;
 use crate::pg::transaction::{TransactionError, snapshot_transaction};
@@ -150,6 +151,9 @@ impl Worker {
             if nothing_due && entry.unrecorded == 0 && !self.settings.always_pending {
                 entry.lane.unspill();
             }
+        }
+        if !taken.is_empty() {
+            failpoint::reached("after_claim");
         }
         for (due, event) in taken {
             self.claim(due, event, &subscription, &agent, now);

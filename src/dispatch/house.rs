@@ -1,6 +1,7 @@
 //! Housekeeping, a bounded amount at a time, between deliveries.
 
 use super::Worker;
+use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::transaction::{Durability, TransactionError, transaction};
 use crate::prepared::Prepared;
@@ -18,13 +19,22 @@ impl Worker {
         if Instant::now() < self.house_due {
             return Ok(());
         }
-        let (period_micros, has_more) = transaction(Durability::Relaxed, || {
-            Spi::connect_mut(|client| STATEMENT.run(client, vec![]).first().get_two::<i64, bool>())
-        })?
-        .unwrap_or((None, None));
+        let release_after = self.released_to;
+        let done = transaction(Durability::Relaxed, || {
+            let done = Spi::connect_mut(|client| {
+                let row = STATEMENT.run(client, vec![release_after.into()]).first();
+                row.get_three::<i64, bool, i64>()
+            });
+            if matches!(done, Ok((_, Some(true), _))) {
+                failpoint::reached("mid_truncation");
+            }
+            done
+        })?;
+        let (period_micros, has_more, released_to) = done.unwrap_or((None, None, None));
         if let Some(period_micros) = period_micros {
             self.ring = Ring { period_micros };
         }
+        self.released_to = released_to.unwrap_or(0);
         let quiet = Duration::from_micros(self.ring.period_micros.unsigned_abs() / 4).min(LONGEST);
         let pause = if has_more == Some(true) {
             Duration::from_millis(20)

@@ -14,6 +14,7 @@ pub mod subscriptions;
 mod windows;
 pub mod work;
 
+use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::process::{self, EventFd};
 use crate::pg::{catalog, identity, lock, shmem, transaction, wait};
@@ -112,6 +113,8 @@ struct Worker {
     /// Test requests under way, and the mail that asked for each.
     pings: HashMap<u64, u64>,
     house_due: Instant,
+    /// The held event up to which housekeeping looked for some to release.
+    released_to: i64,
     bytes_in_memory: usize,
     due_looked_at: Option<Instant>,
     looked_at: Instant,
@@ -157,6 +160,7 @@ impl Worker {
             next_token: 0,
             pings: HashMap::new(),
             house_due: Instant::now(),
+            released_to: 0,
             bytes_in_memory: 0,
             due_looked_at: None,
             looked_at: Instant::now(),
@@ -288,7 +292,9 @@ impl Worker {
         if self.batch.is_empty() {
             return Ok(());
         }
+        failpoint::reached("before_record");
         record::record(&self.batch, self.ring)?;
+        failpoint::reached("after_record");
         let batch = std::mem::take(&mut self.batch);
         self.batch_since = None;
         self.windows.forget(&batch.closed_windows);

@@ -5,6 +5,7 @@ use super::lanes::Lanes;
 use super::subscriptions::Subscriptions;
 use super::work::{Claimed, Origin};
 use super::{MEMORY, Worker, now_micros};
+use crate::failpoint;
 use crate::log::read::{
     self, Position, REMEMBER_AFTER_EVENTS, REMEMBER_AFTER_MICROS, Ring, Window, window_slot,
 };
@@ -152,6 +153,7 @@ impl Reader {
                 window.number = self.next_number;
                 self.open(client, &window);
                 window.is_open = true;
+                failpoint::reached("after_read");
             }
             slice.window = Some(window).filter(|window| window.is_open || !window.is_empty());
         }
@@ -319,6 +321,7 @@ impl Worker {
                 return Err(error);
             }
         };
+        failpoint::reached("after_flush");
         if let Some(subscriptions) = slice.subscriptions {
             // A restore into this database may have put another database's log here.
             if hold::hold_reason()?.is_some() {
@@ -348,6 +351,7 @@ impl Worker {
             }
         }
         if !window.is_read() {
+            failpoint::reached("mid_slice");
             self.reader.reading.push_front(window);
         }
         self.look_wanted |= !self.reader.reading.is_empty();

@@ -2,6 +2,7 @@
 
 use super::work::{Claimed, Origin};
 use super::{OUTCOMES_A_TURN, Worker, now_micros};
+use crate::failpoint;
 use crate::record::{End, Record};
 use herald_core::outcome::Outcome;
 use herald_core::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
@@ -97,7 +98,11 @@ impl Worker {
                 spilled.extend(entry.lane.spill());
             }
         }
+        let has_spilled = !spilled.is_empty();
         spilled.into_iter().for_each(|work| self.spill(work, now));
+        if has_spilled {
+            failpoint::reached("after_spill");
+        }
     }
 
     /// Leaves a delivery to `herald.pending`, due now.

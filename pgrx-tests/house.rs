@@ -1,0 +1,64 @@
+//! Housekeeping: what it keeps, and that it is in nobody's way.
+
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_postgres::support::{one, run};
+    use pgrx::prelude::*;
+
+    /// One event, pending for a subscription, in a slot that is not written any more.
+    fn pending_event_of_an_older_slot(retention: &str) {
+        run(&format!("set local herald.retention = '{retention}'"));
+        run("update herald.ring set period = '1 second'");
+        run("select herald.subscribe('shop', url => 'https://example.com/', types => '{order.*}')");
+        run("select herald.emit('order.paid')");
+        run(
+            "insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+             select s.id, e.slot, e.seq, now() from herald._subscription s, herald.event e",
+        );
+        run("select pg_sleep(1.1)");
+    }
+
+    #[pg_test]
+    fn a_slot_within_its_retention_is_neither_copied_nor_locked() {
+        pending_event_of_an_older_slot("30s");
+        assert_eq!(one("select has_more from herald._keep_house(0)"), "false");
+        assert_eq!(one("select count(*) from herald.held_event"), "0");
+        let locks = "select count(*) from pg_locks l join pg_class c on c.oid = l.relation
+                     where l.pid = pg_backend_pid() and l.mode = 'AccessExclusiveLock' and c.relname ~ '^(event|_attempt)_\\d+$'";
+        assert_eq!(one(locks), "0");
+    }
+
+    #[pg_test]
+    fn what_is_held_is_released_when_nothing_refers_to_it() {
+        pending_event_of_an_older_slot("30s");
+        let slot = one("select slot from herald.event");
+        assert_eq!(
+            one(&format!("select herald._hold_events({slot}::smallint, 10)")),
+            "1"
+        );
+        assert_eq!(
+            one(
+                "select released_to || ' ' || (select count(*) from herald.held_event) from herald._keep_house(0)"
+            ),
+            "0 1"
+        );
+        run("delete from herald.pending");
+        run("select herald._keep_house(0)");
+        assert_eq!(one("select count(*) from herald.held_event"), "0");
+    }
+
+    #[pg_test]
+    fn held_events_are_looked_at_a_few_at_a_time() {
+        pending_event_of_an_older_slot("30s");
+        run("insert into herald.held_event select (jsonb_populate_record(e, jsonb_build_object('seq', n))).*
+             from herald.event e, generate_series(1001, 1010) n");
+        let look = |after: i64| {
+            one(&format!(
+                "select last_seq || ' ' || deleted from herald._release_events({after}, 4)"
+            ))
+        };
+        assert_eq!(look(0), "1004 4");
+        assert_eq!(look(1004), "1008 4");
+        assert_eq!(look(1008), "0 2");
+    }
+}
