@@ -8,14 +8,16 @@
 //! * [`workload`]: transactions with a record of the truth, and `pgbench`.
 //! * [`verdict`]: truth against receipts: what was lost, what should never have been sent, what came twice.
 //! * [`wait`]: conditions with a deadline.
-//! * [`demo`]: `cargo xtask demo`, which stands on all of them.
+//! * [`demo`], [`torture`]: `cargo xtask demo` and `cargo xtask torture`, which stand on all of them.
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod cluster;
 pub mod demo;
 pub mod error;
 pub mod receiver;
+pub mod torture;
 pub mod verdict;
 pub mod wait;
 pub mod workload;

@@ -6,9 +6,10 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use common::{Database, SECRET, SOON};
+use herald_trial::clock::now_micros;
 use herald_trial::receiver::{Keep, Receiver};
 use herald_trial::wait::{eventually, within};
 use herald_trial::workload::committed_changes;
@@ -208,11 +209,4 @@ fn commit_fault(cluster: &Cluster, fault: Fault) {
         }
     }
     .expect("the fault");
-}
-
-fn now_micros() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    since.as_micros() as i64
 }

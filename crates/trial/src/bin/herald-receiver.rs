@@ -16,6 +16,8 @@ Usage: herald-receiver [options]
   --secret whsec_.. checks every signature, with a library that is not pg_herald's
   --status CODE     what to answer, 200 unless given
   --delay MS        how long to wait before the answer
+  --refuse-once P   answers 500 to the first attempt of each event at this path
+  --quiet           prints no line for a request
   --log FILE        appends each request as a line of JSON, flushed before it is answered
 ";
 
@@ -30,39 +32,60 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(builder) = parse(lexopt::Parser::from_env())? else {
+    let Some(options) = parse(lexopt::Parser::from_env())? else {
         print!("{USAGE}");
         return Ok(());
     };
+    let delayed = |mode| Mode::Delayed(options.delay, Box::new(mode));
+    let mut builder = options.builder.keep(Keep::Counts);
+    if !options.is_quiet {
+        builder = builder.observe(|request| println!("{}", summary(request)));
+    }
     let receiver = builder
-        .keep(Keep::Counts)
-        .observe(|request| println!("{}", summary(request)))
+        .mode(delayed(Mode::status(options.status)))
         .start()?;
+    if let Some(path) = &options.refuse_once {
+        receiver.set_mode_at(path, delayed(Mode::flaky(1, 2)));
+    }
     println!("listening on {}", receiver.url("/"));
     loop {
         thread::park();
     }
 }
 
+struct Options {
+    builder: Builder,
+    status: u16,
+    delay: Duration,
+    refuse_once: Option<String>,
+    is_quiet: bool,
+}
+
 /// None when help was asked for.
-fn parse(mut arguments: lexopt::Parser) -> Result<Option<Builder>, lexopt::Error> {
+fn parse(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
     let mut builder = Receiver::builder();
     let (mut status, mut delay) = (200, Duration::ZERO);
+    let (mut refuse_once, mut is_quiet) = (None, false);
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("port") => builder = builder.port(arguments.value()?.parse()?),
             Long("secret") => builder = builder.secret(&arguments.value()?.string()?),
             Long("status") => status = arguments.value()?.parse()?,
             Long("delay") => delay = Duration::from_millis(arguments.value()?.parse()?),
+            Long("refuse-once") => refuse_once = Some(arguments.value()?.string()?),
+            Long("quiet") => is_quiet = true,
             Long("log") => builder = builder.log(arguments.value()?),
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Some(builder.mode(Mode::Delayed(
+    Ok(Some(Options {
+        builder,
+        status,
         delay,
-        Box::new(Mode::status(status)),
-    ))))
+        refuse_once,
+        is_quiet,
+    }))
 }
 
 fn summary(request: &Request) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use postgres::Client;
 
@@ -11,6 +11,7 @@ use super::book::Counts;
 use super::leafengines::{self, Emitted};
 use super::stage::{ALERTS, CLIENTS, DATABASE, SCALE, SUBSCRIPTIONS, Stage};
 use super::truth::Truth;
+use crate::clock::now_micros;
 use crate::error::{Error, Result};
 use crate::workload::{Pgbench, Report};
 
@@ -282,11 +283,4 @@ impl<'a> Director<'a> {
     fn say(&self, what: &str) {
         println!("{:>4.0} s -- {what}", self.began_at.elapsed().as_secs_f64());
     }
-}
-
-fn now_micros() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -9,8 +9,9 @@ use rustls::{ServerConnection, StreamOwned};
 use socket2::SockRef;
 
 use super::mode::{Breakage, Mode, Moment};
-use super::request::{Head, Request, Signature, now_micros};
+use super::request::{Head, Request, Signature};
 use super::shared::Shared;
+use crate::clock::now_micros;
 
 /// What a broken answer promises before it stops.
 const TORN_ANSWER: &[u8] =

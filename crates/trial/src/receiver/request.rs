@@ -1,7 +1,6 @@
 //! One request as it came in, and the reading of it from a connection.
 
 use std::io::{self, BufRead, Read, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// More than any sender should need; past that the connection is ended as hostile.
 const MAX_HEAD: u64 = 256 * 1024;
@@ -138,13 +137,6 @@ pub(super) fn header<'a>(headers: &'a [(String, String)], wanted: &str) -> Optio
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
         .map(|(_, value)| value.as_str())
-}
-
-pub(super) fn now_micros() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn read_chunks(connection: &mut impl BufRead) -> io::Result<Vec<u8>> {

@@ -27,7 +27,7 @@ pub struct Running {
 impl Running {
     pub(super) fn start(workload: &Workload) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
-        let clients = (0..workload.clients)
+        let clients = (workload.first_client..workload.first_client + workload.clients)
             .map(|number| {
                 let mut client =
                     TruthfulClient::new(workload.clone(), number, Arc::clone(&stopping));

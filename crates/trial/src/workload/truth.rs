@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use postgres::{Client, Config};
+use serde_json::Value;
 
 use super::client::Running;
 use crate::cluster::Cluster;
@@ -37,6 +38,7 @@ pub struct Workload {
     pub(super) clients: i32,
     pub(super) transactions: u64,
     pub(super) per_second: Option<f64>,
+    pub(super) first_client: i32,
     pub(super) seed: u64,
     pub(super) change: Arc<ChangeRows>,
 }
@@ -59,6 +61,7 @@ impl Workload {
             clients: 4,
             transactions: 100,
             per_second: None,
+            first_client: 0,
             seed: 1,
             change: Arc::new(insert_change),
         })
@@ -83,6 +86,18 @@ impl Workload {
     /// Transactions a second of all clients together; as fast as possible unless said otherwise.
     pub fn rate(mut self, per_second: f64) -> Self {
         self.per_second = Some(per_second);
+        self
+    }
+
+    /// Clients are numbered from here on, so that several workloads can share the tables.
+    pub fn first_client(mut self, number: i32) -> Self {
+        self.first_client = number;
+        self
+    }
+
+    /// Of each session, in the form of `PGOPTIONS`: `-c synchronous_commit=off`.
+    pub fn session_options(mut self, options: &str) -> Self {
+        self.config.options(options);
         self
     }
 
@@ -124,7 +139,11 @@ pub fn committed_changes(client: &mut Client) -> Result<BTreeSet<Change>> {
 impl Change {
     /// The change that a CloudEvent is about, when it is about a row of `trial.change`.
     pub fn in_request(request: &Request) -> Option<Self> {
-        let event = request.json();
+        Self::in_event(&request.json())
+    }
+
+    /// As [`Change::in_request`], of the event that was the body.
+    pub fn in_event(event: &Value) -> Option<Self> {
         let record = event.pointer("/data/record")?;
         let client = i32::try_from(record.get("client")?.as_i64()?).ok()?;
         Some(Self {

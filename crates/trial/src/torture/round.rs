@@ -1,0 +1,305 @@
+//! One fault, and what must hold after it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use postgres::Client;
+use serde_json::{Value, json};
+
+use super::accounts::{Accounts, Receipt};
+use super::arena::{NUMBERS_A_ROUND, PATHS};
+use super::victim::Victim;
+use crate::error::Result;
+use crate::workload::Change;
+
+/// The load runs so long, at most, before the fault.
+const LONGEST_DELAY_MICROS: u64 = 1_500_000;
+
+/// What is going to happen: the same seed and number give the same victim, load and moment.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub victim: Victim,
+    pub number: u64,
+    pub seed: u64,
+    pub delay: Duration,
+}
+
+/// What happened, before the account.
+#[derive(Debug, Clone)]
+pub struct Struck {
+    /// A commit was heard of in the 100 ms before.
+    pub is_busy: bool,
+    /// A request had come in and not been answered.
+    pub was_in_flight: bool,
+    pub at_micros: i64,
+    /// A new worker runs.
+    pub ready_at_micros: i64,
+    /// Every delivery came to its end.
+    pub is_drained: bool,
+    /// Commits that nobody was told the end of.
+    pub unknown: u64,
+}
+
+/// The account of a round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    pub victim: Victim,
+    pub number: u64,
+    pub is_counted: bool,
+    pub is_drained: bool,
+    /// Changes that were committed; each is due once for each subscription.
+    pub committed: u64,
+    /// Commits that nobody was told the end of: the table knows.
+    pub unknown: u64,
+    /// I1: due, but neither accepted by the receiver nor in `herald.dead_letter`.
+    pub lost: u64,
+    /// I2: received, but never committed.
+    pub phantom: u64,
+    /// I3: accepted more than once, over all and the most for one event.
+    pub duplicates: u64,
+    pub most_duplicates: u64,
+    /// I4: requests of one event that differ in webhook-id or body, and signatures that do not hold.
+    pub inconsistent: u64,
+    pub invalid_signatures: u64,
+    /// I5: requests that no attempt is recorded for. A crash may take the record, never the delivery.
+    pub unrecorded: u64,
+    /// From the fault to the first request of the next worker.
+    pub recovery_millis: u64,
+}
+
+impl Fault {
+    pub fn new(victim: Victim, seed: u64, number: u64) -> Self {
+        let mixed = mix(seed ^ mix(number));
+        Self {
+            victim,
+            number,
+            seed: mixed,
+            delay: Duration::from_micros(mixed % LONGEST_DELAY_MICROS),
+        }
+    }
+
+    /// The number of this round's first client.
+    pub fn first_client(&self) -> i32 {
+        i32::try_from(self.number).unwrap_or(0) * NUMBERS_A_ROUND
+    }
+}
+
+impl Outcome {
+    pub fn judge(
+        fault: &Fault,
+        struck: &Struck,
+        client: &mut Client,
+        accounts: &Accounts,
+    ) -> Result<Self> {
+        let first = fault.first_client();
+        let numbers = first..first + NUMBERS_A_ROUND;
+        let of_round = [&numbers.start, &(numbers.end - 1)];
+        let committed = changes(
+            client,
+            "select client, seq from trial.committed where client between $1 and $2",
+            &of_round,
+        )?;
+        let buried = changes(
+            client,
+            "select (l.event -> 'data' -> 'record' ->> 'client')::int, (l.event -> 'data' -> 'record' ->> 'seq')::bigint
+             from herald.dead_letter l where (l.event -> 'data' -> 'record' ->> 'client')::int between $1 and $2",
+            &of_round,
+        )?;
+        let recorded: i64 = client
+            .query_one(
+                "select count(*) from herald._attempt a join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
+                 where (e.data -> 'record' ->> 'client')::int between $1 and $2",
+                &[&numbers.start, &(numbers.end - 1)],
+            )?
+            .get(0);
+        let none = Receipt::default();
+        let heard: Vec<(&(String, Change), &Receipt)> = accounts
+            .receipts
+            .iter()
+            .filter(|((_, change), _)| numbers.contains(&change.client))
+            .collect();
+        let lost = PATHS
+            .iter()
+            .flat_map(|path| committed.iter().map(|change| ((*path).to_owned(), *change)))
+            .filter(|key| accounts.receipts.get(key).unwrap_or(&none).accepted == 0)
+            .filter(|(_, change)| !buried.contains(change))
+            .count();
+        let again = |receipt: &Receipt| u64::from(receipt.accepted.saturating_sub(1));
+        let duplicates = heard.iter().map(|(_, one)| again(one)).sum();
+        let received: u64 = heard.iter().map(|(_, one)| u64::from(one.received)).sum();
+        let first_after = accounts.first_after(struck.ready_at_micros);
+        Ok(Self {
+            victim: fault.victim.clone(),
+            number: fault.number,
+            // What came twice had been sent, and its end not recorded, when the fault came.
+            is_counted: struck.is_busy && (struck.was_in_flight || duplicates > 0),
+            is_drained: struck.is_drained,
+            committed: committed.len() as u64,
+            unknown: struck.unknown,
+            lost: lost as u64,
+            phantom: heard
+                .iter()
+                .filter(|((_, change), _)| !committed.contains(change))
+                .count() as u64,
+            duplicates,
+            most_duplicates: heard.iter().map(|(_, one)| again(one)).max().unwrap_or(0),
+            inconsistent: heard.iter().filter(|(_, one)| !one.is_consistent()).count() as u64,
+            invalid_signatures: accounts.invalid_signatures.len() as u64,
+            unrecorded: received.saturating_sub(recorded.unsigned_abs()),
+            recovery_millis: first_after
+                .map_or(0, |at| (at - struck.at_micros).unsigned_abs() / 1_000),
+        })
+    }
+
+    /// Whether every promise was kept. Duplicates and records that a crash took are counted, and no fault.
+    pub fn is_kept(&self) -> bool {
+        self.is_drained
+            && [
+                self.lost,
+                self.phantom,
+                self.inconsistent,
+                self.invalid_signatures,
+            ] == [0; 4]
+    }
+
+    pub fn line(&self) -> String {
+        let mut line = format!(
+            "{:>4}  {:<15} {:>6} committed  lost {}  phantom {}  duplicates {} (at most {})  unrecorded {}  recovered in {} ms",
+            self.number,
+            self.victim,
+            self.committed,
+            self.lost,
+            self.phantom,
+            self.duplicates,
+            self.most_duplicates,
+            self.unrecorded,
+            self.recovery_millis,
+        );
+        let remarks = [
+            (!self.is_drained, "NOT DRAINED"),
+            (self.inconsistent > 0, "ATTEMPTS DIFFER"),
+            (self.invalid_signatures > 0, "INVALID SIGNATURES"),
+            (!self.is_counted, "(not counted: not under load)"),
+        ];
+        for (holds, remark) in remarks {
+            if holds {
+                let _ = write!(line, "  {remark}");
+            }
+        }
+        line
+    }
+
+    pub fn to_json(&self) -> Value {
+        json!({
+            "victim": self.victim.to_string(),
+            "number": self.number,
+            "counted": self.is_counted,
+            "drained": self.is_drained,
+            "committed": self.committed,
+            "unknown": self.unknown,
+            "lost": self.lost,
+            "phantom": self.phantom,
+            "duplicates": self.duplicates,
+            "most_duplicates": self.most_duplicates,
+            "inconsistent": self.inconsistent,
+            "invalid_signatures": self.invalid_signatures,
+            "unrecorded": self.unrecorded,
+            "recovery_millis": self.recovery_millis,
+        })
+    }
+
+    pub fn from_json(entry: &Value) -> Option<Self> {
+        let number = |name: &str| entry[name].as_u64();
+        Some(Self {
+            victim: entry["victim"].as_str()?.parse().ok()?,
+            number: number("number")?,
+            is_counted: entry["counted"].as_bool()?,
+            is_drained: entry["drained"].as_bool()?,
+            committed: number("committed")?,
+            unknown: number("unknown")?,
+            lost: number("lost")?,
+            phantom: number("phantom")?,
+            duplicates: number("duplicates")?,
+            most_duplicates: number("most_duplicates")?,
+            inconsistent: number("inconsistent")?,
+            invalid_signatures: number("invalid_signatures")?,
+            unrecorded: number("unrecorded")?,
+            recovery_millis: number("recovery_millis")?,
+        })
+    }
+}
+
+fn changes(client: &mut Client, sql: &str, of_round: &[&i32; 2]) -> Result<BTreeSet<Change>> {
+    let rows = client.query(sql, &[of_round[0], of_round[1]])?;
+    let change = |row: &postgres::Row| Change {
+        client: row.get(0),
+        seq: row.get(1),
+    };
+    Ok(rows.iter().map(change).collect())
+}
+
+/// SplitMix64.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn outcome(victim: Victim, number: u64) -> Outcome {
+        Outcome {
+            victim,
+            number,
+            is_counted: true,
+            is_drained: true,
+            committed: 100,
+            unknown: 1,
+            lost: 0,
+            phantom: 0,
+            duplicates: 3,
+            most_duplicates: 1,
+            inconsistent: 0,
+            invalid_signatures: 0,
+            unrecorded: 2,
+            recovery_millis: 700,
+        }
+    }
+
+    #[test]
+    fn a_round_keeps_the_promise_unless_something_is_lost_invented_or_stuck() {
+        let kept = outcome(Victim::Worker, 1);
+        assert!(kept.is_kept());
+        let broken: [fn(&mut Outcome); 5] = [
+            |one| one.lost = 1,
+            |one| one.phantom = 1,
+            |one| one.inconsistent = 1,
+            |one| one.invalid_signatures = 1,
+            |one| one.is_drained = false,
+        ];
+        for change in broken {
+            let mut one = kept.clone();
+            change(&mut one);
+            assert!(!one.is_kept(), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_faults_again() {
+        let one = Fault::new(Victim::Worker, 7, 3);
+        let again = Fault::new(Victim::Worker, 7, 3);
+        let other = Fault::new(Victim::Worker, 8, 3);
+        assert_eq!((one.delay, one.seed), (again.delay, again.seed));
+        assert_ne!(one.seed, other.seed);
+    }
+
+    #[test]
+    fn an_outcome_survives_its_file() {
+        let one = outcome(Victim::At("mid_record"), 12);
+        assert_eq!(Outcome::from_json(&one.to_json()), Some(one));
+    }
+}
