@@ -7,6 +7,7 @@ mod capture_security;
 mod capture_trees;
 mod capture_types;
 mod house;
+mod house_slots;
 mod support;
 mod watch_ddl;
 mod watch_validation;

@@ -1,0 +1,68 @@
+//! Emptying slots: what was not read or is still needed outlives its retention.
+
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_postgres::support::{all, one, run};
+    use pgrx::prelude::*;
+
+    const EMPTY: &str = "select herald._empty_event_slot(7::smallint, '1 day')";
+    /// A transaction that every snapshot shows.
+    const READ: &str = "'3'::xid8";
+    /// Ours, which no snapshot of the worker shows.
+    const UNREAD: &str = "pg_current_xact_id()";
+
+    /// Keeps everybody else out of slot 7. To be taken first: other tests look at the whole log.
+    fn lock_slot() {
+        run("lock table herald.event_7 in access exclusive mode");
+    }
+
+    /// Events of two days ago in slot 7, with these numbers, written by a transaction.
+    fn old_events(numbers: &str, transaction: &str) {
+        run(&format!(
+            "insert into herald.event (seq, xid, origin, time, uid, size, slot, source, type)
+             select n, {transaction}, herald._origin(), at, herald._uid_at(at), 0, 7, '/test', 'old'
+             from unnest('{numbers}'::bigint[]) n, (select clock_timestamp() - interval '2 days') as t (at)"
+        ));
+    }
+
+    #[pg_test]
+    fn what_pending_and_dead_letters_need_is_held_when_its_slot_is_emptied() {
+        lock_slot();
+        old_events("{-4,-3,-2,-1}", READ);
+        run(
+            "insert into herald.pending (subscription_id, event_seq, event_slot, next_attempt_at)
+             values (0, -3, 7, 'infinity')",
+        );
+        run(
+            "insert into herald.dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type, event,
+                                             subscription_config, reason, attempts, created_at, expires_at)
+             values (0, 'shop', -2, 7, 'old', 'old', '{}', '{}', 'exhausted', 1, now(), 'infinity')",
+        );
+        assert_eq!(one(EMPTY), "true");
+        assert_eq!(one("select count(*) from herald.event_7"), "0");
+        assert_eq!(
+            all("select seq from herald.held_event where seq < 0 order by seq"),
+            ["-3", "-2"]
+        );
+    }
+
+    #[pg_test]
+    fn a_slot_stays_until_it_was_read_to_its_end() {
+        lock_slot();
+        old_events("{-2,-1}", READ);
+        old_events("{-3}", UNREAD);
+        assert_eq!(one(EMPTY), "false", "an unread event is gone");
+        assert_eq!(one("select count(*) from herald.event_7"), "3");
+        run("delete from herald.event_7 where seq = -3");
+        assert_eq!(one(EMPTY), "true");
+    }
+
+    #[pg_test]
+    fn a_slot_stays_while_its_newest_event_is_younger_than_the_retention() {
+        lock_slot();
+        old_events("{-1}", READ);
+        let longer = "select herald._empty_event_slot(7::smallint, '3 days')";
+        assert_eq!(one(longer), "false");
+        assert_eq!(one(EMPTY), "true");
+    }
+}
