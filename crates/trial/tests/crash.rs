@@ -14,6 +14,7 @@ use herald_trial::receiver::{Keep, Receiver};
 use herald_trial::wait::{eventually, within};
 use herald_trial::workload::committed_changes;
 use herald_trial::{Cluster, Mode, Receipts, StopMode, Verdict, Workload};
+use nix::sys::signal::Signal;
 
 const ROUNDS: usize = 10;
 
@@ -174,9 +175,14 @@ fn what_was_sent_survives_a_crash_although_its_commit_was_asynchronous() {
     let mut db = Database::new(&cluster, "asynchronous");
     db.subscribe("shop", &receiver.url("/"), "");
     db.run("set synchronous_commit = off");
+    // It writes full pages whatever its delay is, and so, now and then, a commit that nobody flushed.
+    let wal_writer =
+        db.number("select pid from pg_stat_activity where backend_type = 'walwriter'") as i32;
+    cluster.signal(wal_writer, Signal::SIGSTOP).expect("a stop");
     let uid = db.emit("order.paid");
     receiver.wait_until("the request", |receiver| receiver.total() == 1, SOON);
     cluster.kill9_postmaster().expect("the fault");
+    cluster.kill9(wal_writer).expect("the end of its children");
     receiver.set_mode(Mode::ok());
     receiver.shut_connections();
     cluster.start().expect("a restart");

@@ -310,3 +310,36 @@ fn without_preload_the_worker_runs_when_it_is_asked_to() {
     assert_eq!(cluster.worker_pid("no_preload").unwrap(), None);
     db.run("drop extension pg_herald");
 }
+
+#[test]
+fn a_worker_that_is_started_beside_another_leaves_it_the_database() {
+    // Without preload, nothing but the lock keeps a second worker away.
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .preload(false)
+        .setting("herald.poll_interval", "100ms")
+        .setting("log_min_messages", "debug1")
+        .start()
+        .unwrap();
+    let receiver = receiver();
+    let mut db = Database::new(&cluster, "beside");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.run("select herald.start_worker()");
+    db.emit("order.paid");
+    receiver.wait_for(1, SOON);
+    let first = worker_of(&cluster, "beside");
+    for _ in 0..2 {
+        db.run("select herald.start_worker()");
+    }
+    eventually(SOON, "two more workers to leave", || {
+        let log = cluster.log();
+        let left = log.lines().filter(|line| {
+            line.contains("\"pg_herald worker\" (PID") && line.contains("exited with exit code 0")
+        });
+        (left.count() == 2).then_some(())
+    });
+    db.emit("order.again");
+    db.settle();
+    assert_eq!(worker_of(&cluster, "beside"), first);
+    assert_eq!(receiver.total(), 2);
+}
