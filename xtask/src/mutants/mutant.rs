@@ -1,0 +1,109 @@
+//! What a mutant is: one small change of the source that breaks a promise, and the test that must notice.
+
+use std::fmt;
+
+use crate::Result;
+
+/// A promise broken on purpose.
+#[derive(Debug)]
+pub struct Mutant {
+    pub name: &'static str,
+    /// What it breaks, in one sentence.
+    pub breaks: &'static str,
+    /// From the root of the workspace.
+    pub file: &'static str,
+    /// Stands exactly once in the file.
+    pub from: &'static str,
+    pub to: &'static str,
+    pub killed_by: Test,
+    /// A part of the message by which the test fails, so that no other failure counts.
+    pub says: &'static str,
+}
+
+/// One test of one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// Of the library of a pure crate.
+    Unit {
+        package: &'static str,
+        name: &'static str,
+    },
+    /// Of `tests/it` of a pure crate.
+    Integration {
+        package: &'static str,
+        name: &'static str,
+    },
+    /// `#[pg_test]`.
+    InDatabase { name: &'static str },
+    /// Of a file in `crates/trial/tests`.
+    EndToEnd {
+        file: &'static str,
+        name: &'static str,
+    },
+}
+
+impl Mutant {
+    /// The file with the change made.
+    pub fn applied(&self, source: &str) -> Result<String> {
+        match source.matches(self.from).count() {
+            1 => Ok(source.replacen(self.from, self.to, 1)),
+            count => Err(format!(
+                "it does not apply: its text stands in {} {count} times",
+                self.file
+            )
+            .into()),
+        }
+    }
+}
+
+impl Test {
+    /// As libtest knows it, with or without the modules before it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unit { name, .. }
+            | Self::Integration { name, .. }
+            | Self::InDatabase { name }
+            | Self::EndToEnd { name, .. } => name,
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unit { package, name } | Self::Integration { package, name } => {
+                write!(f, "{package} {name}")
+            }
+            Self::InDatabase { name } => write!(f, "pg_test {name}"),
+            Self::EndToEnd { file, name } => write!(f, "{file} {name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MUTANT: Mutant = Mutant {
+        name: "more",
+        breaks: "One is one.",
+        file: "one.rs",
+        from: "1",
+        to: "2",
+        killed_by: Test::InDatabase { name: "one" },
+        says: "not one",
+    };
+
+    #[test]
+    fn a_change_is_made_at_its_only_place() {
+        assert_eq!(MUTANT.applied("a 1 b").unwrap(), "a 2 b");
+    }
+
+    #[test]
+    fn a_text_that_is_missing_or_ambiguous_is_not_changed() {
+        for (source, count) in [("a b", "0 times"), ("1 1", "2 times")] {
+            let error = MUTANT.applied(source).unwrap_err().to_string();
+            assert!(error.ends_with(count), "{error}");
+        }
+    }
+}
