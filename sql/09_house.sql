@@ -12,6 +12,9 @@ declare
     is_over boolean;
 begin
     select c.snapshot into read_to from herald._cursor() c;
+    if read_to is null then
+        return false;
+    end if;
     execute format(
         'select (select e.uid from %1$s e order by e.seq desc limit 1) < $3
             and not exists (

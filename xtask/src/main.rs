@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask setup`, `test`, `demo`, `mutants`.
+//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `mutants`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
 //! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
@@ -14,6 +14,7 @@ mod setup;
 mod shell;
 mod suite;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,10 @@ The commands of pg_herald. Each prepares what it needs.
       Sends pgbench's changes and an application's events to three receivers, of which two make trouble, and ends
       with an account of what was committed and what arrived; it fails when that does not add up.
       --keep leaves everything running to look around; --break has a receiver forget one receipt.
+
+  cargo xtask torture [--rounds N] [--seed N] [--victims A,B] [--rate N] [--resume FILE]
+      Crashes the server and the worker under load, in every way and at random moments, and compares what was
+      committed with what a receiver of its own got, after each. It fails when anything was lost or invented.
 
   cargo xtask mutants [--only NAME] [--list]
       Breaks one promise after the other in a copy of the source, and fails unless the test of each notices.
@@ -66,7 +71,8 @@ fn run() -> Result<bool> {
             Ok(true)
         }
         Some("test") => test::run(&options.majors, options.only),
-        Some("demo") => demo::run(&options.demo).map(|()| true),
+        Some("demo") => demo::run(&options.handed_on).map(|()| true),
+        Some("torture") => torture::run(&options.handed_on).map(|()| true),
         Some("mutants") if options.list => {
             mutants::list();
             Ok(true)
@@ -86,8 +92,8 @@ struct Options {
     command: Option<String>,
     majors: Vec<u32>,
     only: Option<Suite>,
-    /// Handed on to the demo, which knows what they mean.
-    demo: Vec<String>,
+    /// Handed on to the demo or the torture, which know what they mean.
+    handed_on: Vec<String>,
     /// The names of the mutants to try; none for all.
     mutants: Vec<String>,
     list: bool,
@@ -99,15 +105,17 @@ impl Options {
             command: None,
             majors: vec![setup::DEBIAN_MAJOR],
             only: None,
-            demo: Vec::new(),
+            handed_on: Vec::new(),
             mutants: Vec::new(),
             list: false,
         };
         while let Some(argument) = arguments.next()? {
             let is_demo = options.command.as_deref() == Some("demo");
+            let is_torture = options.command.as_deref() == Some("torture");
             let is_mutants = options.command.as_deref() == Some("mutants");
             match argument {
                 Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
+                Long("pg") if is_torture => return Err("the torture runs on PostgreSQL 15".into()),
                 Long("pg") if is_mutants => return Err("mutants are tried on PostgreSQL 15".into()),
                 Long("only") if is_mutants => options.mutants.push(arguments.value()?.string()?),
                 Long("list") if is_mutants => options.list = true,
@@ -118,10 +126,14 @@ impl Options {
                 }
                 Long(name @ ("keep" | "seconds" | "rate" | "break")) if is_demo => {
                     let name = name.to_owned();
-                    options.demo.push(format!("--{name}"));
+                    options.handed_on.push(format!("--{name}"));
                     if name != "keep" {
-                        options.demo.push(arguments.value()?.string()?);
+                        options.handed_on.push(arguments.value()?.string()?);
                     }
+                }
+                Long(name @ ("rounds" | "seed" | "victims" | "rate" | "resume")) if is_torture => {
+                    options.handed_on.push(format!("--{name}"));
+                    options.handed_on.push(arguments.value()?.string()?);
                 }
                 Value(command) if options.command.is_none() => {
                     options.command = Some(command.string()?)
@@ -160,7 +172,7 @@ mod tests {
         assert_eq!(
             parse("demo --keep --break=drop-one --seconds 5")
                 .unwrap()
-                .demo,
+                .handed_on,
             ["--keep", "--break", "drop-one", "--seconds", "5"]
         );
         let options = parse("mutants --only a --only=b").unwrap();

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::shell::{as_root, command, is_on_path, output, run as run_command, say};
-use crate::{Result, servers};
+use crate::shell::{am_root, as_root, command, is_on_path, output, run as run_command, say};
+use crate::{Result, sandbox, servers};
 
 /// The majors that the extension supports.
 pub const MAJORS: [u32; 4] = [15, 16, 17, 18];
@@ -36,7 +36,9 @@ pub fn run(majors: &[u32]) -> Result<()> {
     install_cargo_pgrx()?;
     for &major in majors {
         let pg_config = match major {
-            DEBIAN_MAJOR => debian_pg_config(),
+            DEBIAN_MAJOR if am_root() => debian_pg_config(),
+            // `cargo pgrx test` copies the extension to where only root may write, unless the server is one's own.
+            DEBIAN_MAJOR => sandbox::provide("test")?,
             other => servers::provide(other)?,
         };
         register(major, &pg_config)?;
@@ -157,9 +159,16 @@ fn register(major: u32, pg_config: &Path) -> Result<()> {
     ))
 }
 
-/// Any PostgreSQL 15 that somebody has registered will do; a downloaded server must be ours, as tests install into it.
+/// Any PostgreSQL 15 that somebody has registered will do if the extension can be copied there; a downloaded server
+/// must be ours, as tests install into it.
 fn is_usable(known: &Path, major: u32, pg_config: &Path) -> bool {
-    known == pg_config || (major == DEBIAN_MAJOR && known.exists())
+    known == pg_config || (major == DEBIAN_MAJOR && is_writable_installation(known))
+}
+
+fn is_writable_installation(pg_config: &Path) -> bool {
+    let pg_config = pg_config.display().to_string();
+    output(&mut command(&pg_config, &["--pkglibdir"]))
+        .is_ok_and(|dir| output(&mut command("test", &["-w", dir.trim()])).is_ok())
 }
 
 fn registered_pg_config(config: &str, major: u32) -> Option<PathBuf> {
