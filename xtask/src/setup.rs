@@ -133,7 +133,7 @@ fn install_cargo_pgrx() -> Result<()> {
         return Ok(());
     }
     say(&format!(
-        "Installing cargo-pgrx {CARGO_PGRX}, once: this takes five minutes or more"
+        "Installing cargo-pgrx {CARGO_PGRX}, once: this takes five to ten minutes"
     ));
     run_command(&mut command(
         "cargo",

@@ -26,7 +26,7 @@ use round::Fault;
 use victim::Victim;
 
 /// A fault that hit nothing is repeated, but not for ever.
-const TRIES_FOR_EACH_ROUND: u64 = 4;
+const TRIES_FOR_EACH_ROUND: u64 = 10;
 
 #[derive(Debug)]
 pub struct Options {

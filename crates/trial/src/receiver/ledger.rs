@@ -15,7 +15,6 @@ use serde_json::json;
 use standardwebhooks::Webhook;
 
 use super::request::{Request, Signature};
-use crate::clock::now_micros;
 use crate::error::{Error, Result};
 
 /// `holds` may look at things that make no record.
@@ -165,7 +164,6 @@ fn header_map(request: &Request) -> HeaderMap {
 fn line(request: &Request) -> String {
     let line = json!({
         "at_micros": request.at_micros,
-        "answered_at_micros": now_micros(),
         "method": request.method,
         "path": request.path,
         "webhook_id": request.webhook_id,

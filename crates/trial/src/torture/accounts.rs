@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -26,8 +27,8 @@ pub struct Accounts {
     unfinished: String,
     pub receipts: BTreeMap<(String, Change), Receipt>,
     pub invalid_signatures: Vec<String>,
-    /// When each request came in and when its answer left, in microseconds since 1970; ascending.
-    pub requests: Vec<(i64, i64)>,
+    /// When requests came in, in microseconds since 1970; ascending.
+    pub arrivals: Vec<i64>,
 }
 
 impl Accounts {
@@ -38,7 +39,7 @@ impl Accounts {
             unfinished: String::new(),
             receipts: BTreeMap::new(),
             invalid_signatures: Vec::new(),
-            requests: Vec::new(),
+            arrivals: Vec::new(),
         })
     }
 
@@ -50,7 +51,7 @@ impl Accounts {
                 .read_line(&mut self.unfinished)
                 .map_err(Error::io("reading the receiver's log"))?;
             if read == 0 || !self.unfinished.ends_with('\n') {
-                self.requests.sort_unstable();
+                self.arrivals.sort_unstable();
                 return Ok(());
             }
             let line = std::mem::take(&mut self.unfinished);
@@ -69,9 +70,8 @@ impl Accounts {
         if entry["signature"] != "valid" {
             self.invalid_signatures.push(line.to_owned());
         }
-        let time = |name: &str| entry[name].as_i64().ok_or_else(broken);
-        self.requests
-            .push((time("at_micros")?, time("answered_at_micros")?));
+        self.arrivals
+            .push(entry["at_micros"].as_i64().ok_or_else(broken)?);
         let event: Value = serde_json::from_str(&text("body")).map_err(|_| broken())?;
         let change = Change::in_event(&event).ok_or_else(broken)?;
         let receipt = self.receipts.entry((text("path"), change)).or_default();
@@ -82,18 +82,17 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether a request had come in and not been answered at this moment.
-    pub fn was_in_flight(&self, moment: i64) -> bool {
-        let came_before = self.requests.partition_point(|(at, _)| *at <= moment);
-        self.requests[..came_before]
-            .iter()
-            .any(|(_, answered_at)| *answered_at > moment)
+    /// Whether a request came in less than this long before a moment: so long, at least, an answer takes.
+    pub fn was_in_flight(&self, answer: Duration, moment: i64) -> bool {
+        let next = self.arrivals.partition_point(|at| *at <= moment);
+        let since = |at: i64| u128::from((moment - at).unsigned_abs());
+        next > 0 && since(self.arrivals[next - 1]) < answer.as_micros()
     }
 
     /// When the first request after a moment came in.
     pub fn first_after(&self, moment: i64) -> Option<i64> {
-        let next = self.requests.partition_point(|(at, _)| *at <= moment);
-        self.requests.get(next).map(|(at, _)| *at)
+        let next = self.arrivals.partition_point(|at| *at <= moment);
+        self.arrivals.get(next).copied()
     }
 }
 
@@ -116,7 +115,7 @@ mod tests {
         let line = |at: i64, accepted: bool| {
             let body = r#"{\"data\":{\"record\":{\"client\":3,\"seq\":7}}}"#;
             format!(
-                r#"{{"at_micros":{at},"answered_at_micros":{at}9,"path":"/a","webhook_id":"w","signature":"valid","accepted":{accepted},"body":"{body}"}}"#
+                r#"{{"at_micros":{at},"path":"/a","webhook_id":"w","signature":"valid","accepted":{accepted},"body":"{body}"}}"#
             )
         };
         write!(file, "{}\n{}", line(100, false), &line(200, true)[..30]).unwrap();
@@ -128,7 +127,8 @@ mod tests {
         let receipt = &accounts.receipts[&key];
         assert_eq!((receipt.received, receipt.accepted), (2, 1));
         assert!(receipt.is_consistent() && accounts.invalid_signatures.is_empty());
-        assert!(accounts.was_in_flight(205) && !accounts.was_in_flight(99));
+        let answer = Duration::from_micros(10);
+        assert!(accounts.was_in_flight(answer, 209) && !accounts.was_in_flight(answer, 210));
         assert_eq!(
             (accounts.first_after(100), accounts.first_after(200)),
             (Some(200), None)

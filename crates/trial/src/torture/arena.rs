@@ -24,7 +24,7 @@ pub const PATHS: [&str; 2] = ["/steady", "/flaky"];
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// How long the receiver takes for an answer, at least: so long is each request under way.
-const ANSWER_MILLIS: u64 = 5;
+const ANSWER: Duration = Duration::from_millis(10);
 /// A commit counts as recent for this long.
 const RECENT_MICROS: i64 = 100_000;
 const CLIENTS: i32 = 6;
@@ -49,7 +49,7 @@ impl Arena {
         let (receiver, url) = start_receiver(&log)?;
         let accounts = Accounts::open(&log)?;
         let cluster = Cluster::builder()
-            .setting("herald.sender_threads", "8")
+            .setting("herald.sender_threads", "16")
             .setting("herald.poll_interval", "200ms")
             // Slots of two seconds, so that they are emptied all the time.
             .setting("herald.retention", "60s")
@@ -95,14 +95,17 @@ impl Arena {
         let at_micros = now_micros();
         let was_busy = at_micros - last_commit.load(Ordering::Relaxed) <= RECENT_MICROS;
         let is_struck = aim.strike()?;
-        self.recover(&fault.victim, before)?;
+        if is_struck {
+            self.recover(&fault.victim, before)?;
+        }
+        self.resume_all()?;
         let ready_at_micros = now_micros();
         thread::sleep(Duration::from_millis(300));
         let tally = running.stop()?;
         let is_drained = self.drain()?;
         self.accounts.read_on()?;
         let was_in_flight =
-            matches!(fault.victim, Victim::At(_)) || self.accounts.was_in_flight(at_micros);
+            matches!(fault.victim, Victim::At(_)) || self.accounts.was_in_flight(ANSWER, at_micros);
         let struck = Struck {
             is_busy: is_struck && was_busy,
             was_in_flight,
@@ -147,15 +150,15 @@ impl Arena {
     }
 
     fn wait_for_deliveries(&mut self) -> Result<()> {
-        let before = self.accounts.requests.len();
+        let before = self.accounts.arrivals.len();
         let mut fault = None;
         within(SOON, || {
             fault = self.accounts.read_on().err();
-            (fault.is_some() || self.accounts.requests.len() > before + 40).then_some(())
+            (fault.is_some() || self.accounts.arrivals.len() > before + 40).then_some(())
         });
         match fault {
             Some(error) => Err(error),
-            None if self.accounts.requests.len() > before => Ok(()),
+            None if self.accounts.arrivals.len() > before => Ok(()),
             None => Err(Error::Setup("nothing is delivered under load".to_owned())),
         }
     }
@@ -201,6 +204,10 @@ impl Arena {
                 self.end_of_log()
             ))
         })?;
+        Ok(())
+    }
+
+    fn resume_all(&self) -> Result<()> {
         let resume =
             "select herald.resume(s.name) from herald.subscription s where s.state = 'paused'";
         self.cluster.connect(DATABASE)?.batch_execute(resume)?;
@@ -227,7 +234,7 @@ fn start_receiver(log: &PathBuf) -> Result<(Child, String)> {
         .with_file_name("herald-receiver");
     let mut receiver = Command::new(&program)
         .args(["--quiet", "--secret", SECRET])
-        .args(["--delay", &ANSWER_MILLIS.to_string()])
+        .args(["--delay", &ANSWER.as_millis().to_string()])
         .args(["--refuse-once", PATHS[1]])
         .arg("--log")
         .arg(log)

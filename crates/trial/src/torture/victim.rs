@@ -73,9 +73,7 @@ impl Victim {
     pub fn aim<'a>(&'a self, cluster: &'a Cluster) -> Result<Aim<'a>> {
         let which = match self {
             Self::Worker => "backend_type = 'pg_herald worker'",
-            Self::Backend => {
-                "backend_type = 'client backend' and query like '%trial.%' and pid <> pg_backend_pid()"
-            }
+            Self::Backend => "backend_type = 'client backend' and pid <> pg_backend_pid()",
             Self::Checkpointer => "backend_type = 'checkpointer'",
             _ => {
                 return Ok(Aim {
