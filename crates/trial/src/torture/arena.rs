@@ -95,6 +95,9 @@ impl Arena {
         let at_micros = now_micros();
         let was_busy = at_micros - last_commit.load(Ordering::Relaxed) <= RECENT_MICROS;
         let is_struck = aim.strike()?;
+        // A place of the code is reached some time after the worker was told.
+        let is_place = matches!(fault.victim, Victim::At(_));
+        let at_micros = if is_place { now_micros() } else { at_micros };
         if is_struck {
             self.recover(&fault.victim, before)?;
         }
@@ -104,8 +107,7 @@ impl Arena {
         let tally = running.stop()?;
         let is_drained = self.drain()?;
         self.accounts.read_on()?;
-        let was_in_flight =
-            matches!(fault.victim, Victim::At(_)) || self.accounts.was_in_flight(ANSWER, at_micros);
+        let was_in_flight = is_place || self.accounts.was_in_flight(ANSWER, at_micros);
         let struck = Struck {
             is_busy: is_struck && was_busy,
             was_in_flight,
