@@ -39,9 +39,7 @@ fn compile(
         describe(error, prefix as usize, expression, label)
     };
     // The parentheses around the expression are ours: one that closes them does not parse without them.
-    let bare = format!("{BARE}{expression}");
-    expression::count_statements(&bare)
-        .map_err(|error| describe(error, BARE.len(), expression, label))?;
+    expression::parse(expression).map_err(|error| describe(error, 0, expression, label))?;
     if expression::count_statements(statement).map_err(fault)? != 1 {
         return Err(ErrorReport::new(
             PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
@@ -55,9 +53,6 @@ fn compile(
     }
     expression::run_statement(statement).map_err(fault)
 }
-
-/// What makes a statement of an expression.
-const BARE: &str = "select ";
 
 /// Makes all sessions load the watches of a table again.
 #[pg_extern(sql = false)]

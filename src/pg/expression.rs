@@ -23,6 +23,18 @@ pub struct CompileError {
     pub position: Option<usize>,
 }
 
+/// An error when `text` does not parse as an expression on its own.
+pub fn parse(text: &str) -> Result<(), CompileError> {
+    let text = to_c(text)?;
+    catching(|| {
+        // SAFETY: a NUL-terminated string; the parse tree lives in the current memory context and is not looked at.
+        unsafe {
+            let mode = pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR;
+            pg_sys::raw_parser(text.as_ptr(), mode);
+        }
+    })
+}
+
 /// How many statements `text` consists of; an error when it does not parse.
 ///
 /// An expression that is pasted into a statement must leave it one statement.
