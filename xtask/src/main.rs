@@ -30,9 +30,10 @@ The commands of pg_herald. Each prepares what it needs.
   cargo xtask setup [--pg MAJORS]
       Installs what building and testing take: Debian's PostgreSQL 15 with headers, clang, cargo-pgrx.
 
-  cargo xtask test [--pg MAJORS] [--only unit|in-database|e2e]
+  cargo xtask test [--pg MAJORS] [--only unit|in-database|e2e] [--full]
       Runs the tests: those of the pure crates, those inside PostgreSQL, and those from outside with real
       servers and receivers. On other majors than 15 only the tests inside PostgreSQL run.
+      --full runs those from outside at the size of the published figures, which it prints; that takes hours.
 
   cargo xtask demo [--seconds N] [--rate N] [--keep] [--break drop-one]
       Sends pgbench's changes and an application's events to three receivers, of which two make trouble, and ends
@@ -70,7 +71,7 @@ fn run() -> Result<bool> {
             println!("Everything is in place.");
             Ok(true)
         }
-        Some("test") => test::run(&options.majors, options.only),
+        Some("test") => test::run(&options.majors, options.only, options.full),
         Some("demo") => demo::run(&options.handed_on).map(|()| true),
         Some("torture") => torture::run(&options.handed_on).map(|()| true),
         Some("mutants") if options.list => {
@@ -92,6 +93,7 @@ struct Options {
     command: Option<String>,
     majors: Vec<u32>,
     only: Option<Suite>,
+    full: bool,
     /// Handed on to the demo or the torture, which know what they mean.
     handed_on: Vec<String>,
     /// The names of the mutants to try; none for all.
@@ -105,6 +107,7 @@ impl Options {
             command: None,
             majors: vec![setup::DEBIAN_MAJOR],
             only: None,
+            full: false,
             handed_on: Vec::new(),
             mutants: Vec::new(),
             list: false,
@@ -124,6 +127,7 @@ impl Options {
                 Long("only") if options.command.as_deref() == Some("test") => {
                     options.only = Some(arguments.value()?.parse()?);
                 }
+                Long("full") if options.command.as_deref() == Some("test") => options.full = true,
                 Long(name @ ("keep" | "seconds" | "rate" | "break")) if is_demo => {
                     let name = name.to_owned();
                     options.handed_on.push(format!("--{name}"));
@@ -178,6 +182,7 @@ mod tests {
         let options = parse("mutants --only a --only=b").unwrap();
         assert_eq!((options.mutants.len(), options.list), (2, false));
         assert!(parse("mutants --list").unwrap().list);
+        assert!(parse("test --only e2e --full").unwrap().full);
     }
 
     #[test]
@@ -191,6 +196,7 @@ mod tests {
             "demo --pg 16",
             "mutants --pg 16",
             "test --list",
+            "demo --full",
             "--quick",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::place;
 use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{am_root, as_root, command, output, run as run_command, run_watched, say};
 use crate::suite::Suite;
@@ -27,7 +28,7 @@ struct Counts {
 }
 
 /// True when everything passed.
-pub fn run(majors: &[u32], only: Option<Suite>) -> Result<bool> {
+pub fn run(majors: &[u32], only: Option<Suite>, full: bool) -> Result<bool> {
     let wanted = |suite: &Suite| only.is_none_or(|only| only == *suite);
     let on_debian = majors.contains(&DEBIAN_MAJOR);
     let mut outcomes = Vec::new();
@@ -45,7 +46,9 @@ pub fn run(majors: &[u32], only: Option<Suite>) -> Result<bool> {
         }
     }
     if on_debian && wanted(&Suite::EndToEnd) {
-        outcomes.push(measure(Suite::EndToEnd, Some(DEBIAN_MAJOR), run_end_to_end));
+        outcomes.push(measure(Suite::EndToEnd, Some(DEBIAN_MAJOR), |counts| {
+            run_end_to_end(full, counts)
+        }));
     }
     print_summary(&outcomes);
     if outcomes.is_empty() {
@@ -89,7 +92,7 @@ fn run_in_database(major: u32, counts: &mut Counts) -> Result<()> {
     )
 }
 
-fn run_end_to_end(counts: &mut Counts) -> Result<()> {
+fn run_end_to_end(full: bool, counts: &mut Counts) -> Result<()> {
     say("Installing the extension");
     let pg_config = setup::debian_pg_config().display().to_string();
     let mut install = command("cargo", &["pgrx", "install", "--pg-config", &pg_config]);
@@ -99,10 +102,28 @@ fn run_end_to_end(counts: &mut Counts) -> Result<()> {
     run_command(&mut install)?;
     setup::install_verifiers()?;
     say("End-to-end tests");
-    run_counted(
+    let mut tests = command(
+        "cargo",
         &["test", "--package", "herald-trial", "--no-fail-fast"],
-        counts,
-    )
+    );
+    if !full {
+        return run_watched(&mut tests, |line| counts.add(line));
+    }
+    let figures = figures_path()?;
+    tests
+        .env("HERALD_TRIAL_SIZE", "full")
+        .env("HERALD_FIGURES", &figures);
+    let passed = run_watched(&mut tests, |line| counts.add(line));
+    say(&format!("Figures ({})", figures.display()));
+    print!("{}", fs::read_to_string(&figures).unwrap_or_default());
+    passed
+}
+
+/// An empty place for the figures of this run.
+fn figures_path() -> Result<PathBuf> {
+    let path = place::target_dir()?.join("figures.tsv");
+    let _ = fs::remove_file(&path);
+    Ok(path)
 }
 
 fn run_counted(arguments: &[&str], counts: &mut Counts) -> Result<()> {

@@ -8,6 +8,7 @@
 //! * [`workload`]: transactions with a record of the truth, and `pgbench`.
 //! * [`verdict`]: truth against receipts: what was lost, what should never have been sent, what came twice.
 //! * [`wait`]: conditions with a deadline.
+//! * [`size`]: how much a trial does, little on every change or all of it, and the figures it measured.
 //! * [`demo`], [`torture`]: `cargo xtask demo` and `cargo xtask torture`, which stand on all of them.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod cluster;
 pub mod demo;
 pub mod error;
 pub mod receiver;
+pub mod size;
 pub mod torture;
 pub mod verdict;
 pub mod wait;
@@ -25,6 +27,7 @@ pub mod workload;
 pub use cluster::{Cluster, StopMode};
 pub use error::{Error, Result};
 pub use receiver::{Mode, Receiver};
+pub use size::{at_size, figure};
 pub use verdict::{Receipts, Verdict};
 pub use wait::{eventually, within};
 pub use workload::{Change, Pgbench, Workload};
