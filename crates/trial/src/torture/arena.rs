@@ -84,6 +84,7 @@ impl Arena {
         let is_power_loss = fault.victim.loses_power();
         let delay = if is_power_loss { "10s" } else { "200ms" };
         self.cluster.set("wal_writer_delay", delay)?;
+        let after_event = self.last_event()?;
         let last_commit = Arc::new(AtomicI64::new(0));
         let running = self.start_load(fault, rate, Arc::clone(&last_commit))?;
         self.wait_for_deliveries()?;
@@ -109,6 +110,7 @@ impl Arena {
         self.accounts.read_on()?;
         let was_in_flight = is_place || self.accounts.was_in_flight(ANSWER, at_micros);
         let struck = Struck {
+            after_event,
             is_busy: is_struck && was_busy,
             was_in_flight,
             at_micros,
@@ -163,6 +165,11 @@ impl Arena {
             None if self.accounts.arrivals.len() > before => Ok(()),
             None => Err(Error::Setup("nothing is delivered under load".to_owned())),
         }
+    }
+
+    fn last_event(&self) -> Result<i64> {
+        let sql = "select last_value from herald.event_seq";
+        Ok(self.cluster.connect(DATABASE)?.query_one(sql, &[])?.get(0))
     }
 
     fn worker(&self) -> Result<i32> {

@@ -28,6 +28,8 @@ pub struct Fault {
 /// What happened, before the account.
 #[derive(Debug, Clone)]
 pub struct Struck {
+    /// The event before the first of this round.
+    pub after_event: i64,
     /// A commit was heard of in the 100 ms before.
     pub is_busy: bool,
     /// A request had come in and not been answered.
@@ -109,8 +111,8 @@ impl Outcome {
         let recorded: i64 = client
             .query_one(
                 "select count(*) from herald._attempt a join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
-                 where (e.data -> 'record' ->> 'client')::int between $1 and $2",
-                &[&numbers.start, &(numbers.end - 1)],
+                 where a.event_seq > $3 and e.seq > $3 and (e.data -> 'record' ->> 'client')::int between $1 and $2",
+                &[&numbers.start, &(numbers.end - 1), &struck.after_event],
             )?
             .get(0);
         let none = Receipt::default();
