@@ -102,6 +102,11 @@ impl Lanes {
         self.by_id.values().any(|entry| entry.lane.is_full())
     }
 
+    /// Whether a lane has nothing to do.
+    pub fn any_idle(&self) -> bool {
+        self.by_id.values().any(|entry| entry.lane.is_idle())
+    }
+
     /// Whether a lane runs empty that was busy a moment ago.
     pub fn any_starving(&self, now: i64) -> bool {
         self.by_id.values().any(|entry| entry.lane.is_starving(now))

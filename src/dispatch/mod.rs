@@ -35,9 +35,12 @@ use work::Claimed;
 /// What is recorded together: at most this many ends, and none later than this after it came in.
 const RECORD_SIZE: usize = 500;
 const RECORD_AFTER: Duration = Duration::from_millis(10);
-/// While deliveries wait for their turn, the log is looked at no more often than this. Each look that finds something
-/// costs a flush, and a commit a look would keep the lanes waiting for it.
-const LOOK_GAP: Duration = Duration::from_millis(10);
+/// While deliveries wait for their turn, looks at the log take a quarter of the time, at most: after a look there is
+/// none for so many times as long as it took. Each that finds something costs a flush, and a look a commit would keep
+/// the lanes waiting for it.
+const LOOK_GAP: u32 = 3;
+/// However long a look took.
+const LONGEST_LOOK_GAP: Duration = Duration::from_millis(200);
 /// Outcomes looked at between two looks at everything else.
 const OUTCOMES_A_TURN: usize = 500;
 /// Data in memory, in bytes, above which the log is not read on.
@@ -118,6 +121,7 @@ struct Worker {
     bytes_in_memory: usize,
     due_looked_at: Option<Instant>,
     looked_at: Instant,
+    look_took: Duration,
     look_wanted: bool,
     failures: u32,
     resting_until: Instant,
@@ -164,6 +168,7 @@ impl Worker {
             bytes_in_memory: 0,
             due_looked_at: None,
             looked_at: Instant::now(),
+            look_took: Duration::ZERO,
             look_wanted: true,
             failures: 0,
             resting_until: Instant::now(),
@@ -213,7 +218,8 @@ impl Worker {
     /// How long a look at the log has to wait for the lanes.
     fn look_gap(&self) -> Duration {
         if self.lanes.any_waiting() {
-            LOOK_GAP.saturating_sub(self.looked_at.elapsed())
+            let gap = (self.look_took * LOOK_GAP).min(LONGEST_LOOK_GAP);
+            gap.saturating_sub(self.looked_at.elapsed())
         } else {
             Duration::ZERO
         }

@@ -22,6 +22,7 @@ use pgrx::spi::{SpiClient, SpiTupleTable};
 use pgrx::{Spi, pg_sys};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Windows that are read in slices beside newer ones.
 const WINDOWS_BEING_READ: usize = 4;
@@ -289,7 +290,7 @@ impl Worker {
         }
         // A look that is wanted from here on is one more.
         self.look_wanted = false;
-        self.looked_at = std::time::Instant::now();
+        let began_at = Instant::now();
         let event_seq = self.reader.event_seq;
         let context = SliceContext {
             url_policy: &self.settings.url_policy,
@@ -309,6 +310,8 @@ impl Worker {
                 Spi::connect_mut(|client| reader.next(client, before, subscriptions, &context))
             },
         );
+        self.looked_at = Instant::now();
+        self.look_took = self.looked_at - began_at;
         let slice = match found {
             Ok(slice) => slice,
             Err(error) => {
@@ -409,7 +412,7 @@ impl Worker {
             });
         }
         // What they left in memory is in herald.pending by then.
-        self.house_due = std::time::Instant::now() + std::time::Duration::from_millis(100);
+        self.house_due = Instant::now() + Duration::from_millis(100);
     }
 
     fn forget_config_changes(&mut self) -> Result<(), TransactionError> {

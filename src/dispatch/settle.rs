@@ -85,17 +85,21 @@ impl Worker {
         self.lanes.make_ready(id);
     }
 
-    /// Moves the queues out of the way that hold up the reader or a window.
+    /// Moves the queues out of the way that hold up a window, or the reader while another lane has nothing to do.
     pub(super) fn spill_what_must(&mut self, now: i64) {
-        let is_starving = self.lanes.any_starving(now);
         let always = self.settings.always_pending;
+        let is_held_up = self.look_wanted && self.settings.enabled && !self.can_read();
+        let is_starving = is_held_up && self.lanes.any_starving(now);
+        let is_idle = is_held_up && self.lanes.any_idle();
         let mut spilled = Vec::new();
         for (_, entry) in self.lanes.iter_mut() {
-            if entry.lane.must_spill(now)
-                || is_starving && entry.lane.is_full()
-                || always && !entry.lane.is_spilled()
+            let lane = &mut entry.lane;
+            if lane.must_spill(now)
+                || is_starving && lane.is_full()
+                || is_idle && lane.is_slow(now) && !lane.is_spilled()
+                || always && !lane.is_spilled()
             {
-                spilled.extend(entry.lane.spill());
+                spilled.extend(lane.spill());
             }
         }
         let has_spilled = !spilled.is_empty();

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 /// How many deliveries a lane takes before the reader has to wait.
 pub const CAPACITY: usize = 1_000;
-/// A delivery older than this in a queue is in the way of its window's closing.
+/// Who waits for longer than this waits too long: a delivery in a queue, and a lane for the reader.
 pub const SPILL_AGE_MICROS: i64 = 1_000_000;
 /// A lane stays proven for this long after a success.
 const PROVEN_MICROS: i64 = 60_000_000;
@@ -35,7 +35,7 @@ pub struct Lane<T> {
     max_concurrency: usize,
     is_held: bool,
     is_spilled: bool,
-    proven_until: i64,
+    succeeded_at: i64,
     delayed_until: i64,
     halvings: u32,
     successes_to_recover: u32,
@@ -51,7 +51,7 @@ impl<T> Lane<T> {
             max_concurrency,
             is_held: false,
             is_spilled: false,
-            proven_until: i64::MIN,
+            succeeded_at: i64::MIN,
             delayed_until: i64::MIN,
             halvings: 0,
             successes_to_recover: 0,
@@ -93,7 +93,7 @@ impl<T> Lane<T> {
     /// A request of this lane succeeded.
     pub fn succeeded(&mut self, now: i64) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.proven_until = now.saturating_add(PROVEN_MICROS);
+        self.succeeded_at = now;
         if self.halvings > 0 {
             self.successes_to_recover = self.successes_to_recover.saturating_sub(1);
             if self.successes_to_recover == 0 {
@@ -118,7 +118,7 @@ impl<T> Lane<T> {
     pub fn concurrency(&self, now: i64) -> usize {
         if self.is_held || now < self.delayed_until {
             0
-        } else if now >= self.proven_until {
+        } else if !self.is_proven(now) {
             self.max_concurrency.min(1)
         } else {
             (self.max_concurrency >> self.halvings).max(1)
@@ -127,7 +127,7 @@ impl<T> Lane<T> {
 
     /// Whether a success in the last minute says that the receiver answers.
     pub fn is_proven(&self, now: i64) -> bool {
-        now < self.proven_until
+        now < self.succeeded_at.saturating_add(PROVEN_MICROS)
     }
 
     /// When the lane may send again, if it was told to wait.
@@ -152,22 +152,32 @@ impl<T> Lane<T> {
         self.queue.len() >= CAPACITY
     }
 
-    /// Whether the lane has nothing to do although there was something a moment ago: it may be waiting for events
-    /// that the reader does not reach because of another, full lane.
-    pub fn is_starving(&self, now: i64) -> bool {
-        self.queue.is_empty()
-            && self.in_flight == 0
-            && self.last_pushed_at.saturating_add(SPILL_AGE_MICROS) > now
+    /// Whether the lane has nothing to do: it may be waiting for events that the reader does not reach because of
+    /// another lane. What is spilled is fed from the pending deliveries and does not wait for the reader.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.in_flight == 0 && !self.is_spilled
     }
 
-    /// Whether the queue has to move into the pending deliveries: it is held or delayed, or its oldest delivery has
-    /// waited for over a second. What came from the pending deliveries may wait: it holds no window open.
+    /// Whether the lane is idle although there was something to do a moment ago.
+    pub fn is_starving(&self, now: i64) -> bool {
+        self.is_idle() && self.last_pushed_at.saturating_add(SPILL_AGE_MICROS) > now
+    }
+
+    /// Whether the queue has to move into the pending deliveries: it is held or delayed, or nothing was heard of its
+    /// receiver for a second. What came from the pending deliveries may wait: it holds no window open.
     pub fn must_spill(&self, now: i64) -> bool {
-        let Some((oldest, _)) = self.queue.front() else {
+        if self.queue.is_empty() {
             return false;
-        };
-        let is_old = oldest.saturating_add(SPILL_AGE_MICROS) < now;
-        self.is_held || now < self.delayed_until || is_old && !self.is_spilled
+        }
+        let is_stuck = self.is_slow(now) && is_long_ago(self.succeeded_at, now);
+        self.is_held || now < self.delayed_until || is_stuck && !self.is_spilled
+    }
+
+    /// Whether the oldest delivery has waited for over a second, although others succeeded. Such a queue moves only
+    /// if others wait for the reader because of it: going through the pending deliveries costs more than waiting.
+    pub fn is_slow(&self, now: i64) -> bool {
+        let oldest = self.queue.front();
+        oldest.is_some_and(|(pushed_at, _)| is_long_ago(*pushed_at, now))
     }
 
     /// Whether everything of this lane goes through the pending deliveries, to keep its order.
@@ -187,6 +197,10 @@ impl<T> Lane<T> {
     pub fn unspill(&mut self) {
         self.is_spilled = false;
     }
+}
+
+fn is_long_ago(moment: i64, now: i64) -> bool {
+    moment.saturating_add(SPILL_AGE_MICROS) < now
 }
 
 #[cfg(test)]
@@ -259,10 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_spills_when_its_oldest_delivery_waited_over_a_second() {
-        let lane = filled(1);
+    fn a_queue_spills_when_nothing_was_heard_of_its_receiver_for_a_second() {
+        let mut lane = filled(2);
         assert!(!lane.must_spill(SECOND));
         assert!(lane.must_spill(SECOND + 1));
+        lane.take_ready(0);
+        lane.succeeded(SECOND);
+        assert!(!lane.must_spill(2 * SECOND) && lane.is_slow(2 * SECOND));
+        assert!(lane.must_spill(2 * SECOND + 1));
     }
 
     #[test]
@@ -274,6 +292,9 @@ mod tests {
         lane.succeeded(0);
         assert!(lane.is_starving(SECOND / 2));
         assert!(!lane.is_starving(2 * SECOND));
-        assert!(!Lane::<()>::new(1).is_starving(0));
+        let mut unused = Lane::<()>::new(1);
+        assert!(unused.is_idle() && !unused.is_starving(0));
+        unused.configure(1, true);
+        assert!(!unused.is_idle());
     }
 }
