@@ -10,10 +10,10 @@ use crate::log::read::{
     self, Position, REMEMBER_AFTER_EVENTS, REMEMBER_AFTER_MICROS, Ring, Window, window_slot,
 };
 use crate::log::row::Logged;
-use crate::pg::identity;
 use crate::pg::transaction::{
     Durability, TransactionError, flush_at_commit, snapshot_transaction, transaction,
 };
+use crate::pg::{identity, process};
 use crate::prepared::Prepared;
 use crate::record::{End, Record};
 use herald_core::retry::DeadReason;
@@ -325,6 +325,10 @@ impl Worker {
             }
         };
         failpoint::reached("after_flush");
+        // A session that waits for a synchronous standby stops waiting when the postmaster dies, and what it committed
+        // can be seen although no standby has it. Nobody stops waiting before, so nothing of that was seen if the
+        // postmaster is still there after the look.
+        process::leave_with_postmaster();
         if let Some(subscriptions) = slice.subscriptions {
             // A restore into this database may have put another database's log here.
             if hold::hold_reason()?.is_some() {

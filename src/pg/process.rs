@@ -1,6 +1,9 @@
 //! Background worker processes: registering, starting up, being told to stop.
 
-use super::symbols::{SignalHandlerForConfigReload, SignalHandlerForShutdownRequest, pqsignal};
+use super::symbols::{
+    PostmasterIsAliveInternal, SignalHandlerForConfigReload, SignalHandlerForShutdownRequest,
+    pqsignal,
+};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::{IntoDatum, pg_sys};
 use std::ffi::CString;
@@ -84,6 +87,16 @@ pub fn connect_to_shared_catalogs() {
 pub fn stop_requested() -> bool {
     // SAFETY: a flag that the signal handler sets; a volatile read of a plain integer.
     unsafe { std::ptr::read_volatile(&raw const pg_sys::ShutdownRequestPending) != 0 }
+}
+
+/// Leaves the process if the postmaster is gone. A wait does so too, but not while somebody sets the latch.
+pub fn leave_with_postmaster() {
+    // SAFETY: main thread, outside a transaction; a read from the pipe that the postmaster holds open.
+    unsafe {
+        if !PostmasterIsAliveInternal() {
+            pg_sys::proc_exit(1);
+        }
+    }
 }
 
 /// Reads the configuration files again if SIGHUP asked for it. Returns whether it did.

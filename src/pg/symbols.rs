@@ -35,6 +35,8 @@ unsafe extern "C-unwind" {
     #[cfg_attr(feature = "pg18", link_name = "pqsignal_be")]
     pub fn pqsignal(signal: i32, handler: unsafe extern "C-unwind" fn(i32));
 
+    pub fn PostmasterIsAliveInternal() -> bool;
+
     pub fn SignalHandlerForShutdownRequest(signal: i32);
 
     pub fn SignalHandlerForConfigReload(signal: i32);

@@ -22,6 +22,7 @@ mod installation;
 mod server;
 mod watchdog;
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -114,6 +115,19 @@ impl Cluster {
     pub fn start(&self) -> Result<()> {
         self.server
             .start(READY_DEADLINE, || self.connect("postgres").is_ok())
+    }
+
+    /// Starts a backup, has it recover from its `restore_command`, and returns when it takes writes.
+    pub fn start_recovery(&self) -> Result<()> {
+        let signal = self.data_dir().join("recovery.signal");
+        fs::write(&signal, "").map_err(Error::io(format!("writing {}", signal.display())))?;
+        let takes_writes = || {
+            let mut client = self.connect("postgres").ok()?;
+            let row = client.query_one("select pg_is_in_recovery()", &[]).ok()?;
+            (!row.get::<_, bool>(0)).then_some(())
+        };
+        self.server
+            .start(READY_DEADLINE, || takes_writes().is_some())
     }
 
     /// Returns how long the server took to stop.

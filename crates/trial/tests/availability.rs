@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, receiver, types};
+use common::{Database, SOON, promote, receiver, replay, types};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Receiver, StopMode};
 
@@ -28,18 +28,6 @@ fn pair(standby_settings: &[(&str, &str)]) -> (Receiver, Cluster, Cluster) {
     }
     let standby = builder.start_standby_of(&primary).expect("a standby");
     (receiver, primary, standby)
-}
-
-fn replay(primary: &Cluster, standby: &Cluster) {
-    let written = Database::of(primary, "postgres").text("select pg_current_wal_insert_lsn()");
-    Database::of(standby, "postgres").until(
-        &format!("select pg_last_wal_replay_lsn() >= '{written}'"),
-        "true",
-    );
-}
-
-fn promote(standby: &Cluster) {
-    Database::of(standby, "postgres").run("select pg_promote(true, 60)");
 }
 
 #[test]
@@ -99,6 +87,66 @@ fn with_on_timeline_change_pause_a_promoted_standby_waits_for_a_decision() {
     db.run("select herald.resume_after_restore('deliver')");
     db.settle();
     assert_eq!(types(&receiver), ["after", "before"]);
+    assert!(receiver.duplicates().is_empty());
+}
+
+#[test]
+fn an_old_primary_that_runs_on_sends_what_was_open_under_the_same_id_and_events_of_its_own() {
+    let (receiver, primary, standby) = pair(&[("herald.on_timeline_change", "pause")]);
+    let mut old = Database::of(&primary, "shop");
+    old.run("select herald.pause('shop')");
+    let open = old.emit("open");
+    old.until("select count(*) from herald.pending", "1");
+    replay(&primary, &standby);
+    // The standby hears no more of the primary, and the primary knows nothing of it.
+    promote(&standby);
+    let mut new = Database::of(&standby, "shop");
+    old.run("select herald.resume('shop')");
+    new.run("select herald.resume('shop')");
+    let of_the_old = old.emit("on.the.old");
+    let of_the_new = new.emit("on.the.new");
+    old.settle();
+    assert!(!receiver.holds_within(Duration::from_millis(500), |receiver| receiver.total() > 3));
+    assert_eq!(types(&receiver), ["before", "on.the.old", "open"]);
+
+    standby
+        .set("herald.on_timeline_change", "continue")
+        .unwrap();
+    new.settle();
+    let attempts = [&open, &of_the_old, &of_the_new].map(|id| receiver.attempts(id));
+    assert_eq!(attempts, [2, 1, 1], "{receiver:?}");
+    assert_eq!(receiver.duplicates(), [(open, 2)]);
+}
+
+#[test]
+fn a_standby_of_a_standby_waits_until_it_is_promoted_itself() {
+    let (receiver, primary, middle) = pair(&[]);
+    let last = Cluster::builder()
+        .fsync(false)
+        .setting("max_connections", "200")
+        .start_standby_of(&middle)
+        .expect("a standby of the standby");
+    let waits = |standby: &Cluster| {
+        assert_eq!(standby.worker_pid("shop").unwrap(), None);
+        assert_eq!(standby.launcher_pid().unwrap(), None);
+    };
+    replay(&primary, &last);
+    waits(&last);
+    for (from, to) in [(&primary, &middle), (&middle, &last)] {
+        let mut db = Database::of(from, "shop");
+        db.run("select herald.stop_worker()");
+        db.emit("not.read");
+        replay(from, to);
+        replay(from, &last);
+        waits(to);
+        from.stop(StopMode::Immediate).unwrap();
+        promote(to);
+        Database::of(to, "shop").settle();
+    }
+    let mut db = Database::of(&last, "shop");
+    db.emit("after");
+    db.settle();
+    assert_eq!(receiver.accepted(), 4);
     assert!(receiver.duplicates().is_empty());
 }
 

@@ -80,37 +80,41 @@ impl Builder {
             "-D",
         ];
         server.fill("initdb", &options)?;
-        self.configure_and_start(server)
+        let cluster = self.configure(server)?;
+        cluster.start()?;
+        Ok(cluster)
     }
 
     /// Makes a streaming standby of `primary`, starts it, and returns when it answers.
     pub fn start_standby_of(self, primary: &Cluster) -> Result<Cluster> {
+        let standby = self.base_backup_of(primary, &["--write-recovery-conf"])?;
+        standby.start()?;
+        Ok(standby)
+    }
+
+    /// A copy of the files of `primary` as of now. [`Cluster::start`] makes a clone of it, and
+    /// [`Cluster::start_recovery`] recovers it from an archive.
+    pub fn back_up(self, primary: &Cluster) -> Result<Cluster> {
+        self.base_backup_of(primary, &[])
+    }
+
+    fn base_backup_of(self, primary: &Cluster, options: &[&str]) -> Result<Cluster> {
         let server = self.server()?;
         let (host, port) = (
             primary.socket_dir().display().to_string(),
             primary.port().to_string(),
         );
-        let options = [
-            "--host",
-            &host,
-            "--port",
-            &port,
-            "--username",
-            ROLE,
-            "--write-recovery-conf",
-            "--checkpoint=fast",
-            "--no-sync",
-            "-D",
-        ];
-        server.fill("pg_basebackup", &options)?;
-        self.configure_and_start(server)
+        let from = ["--host", &host, "--port", &port, "--username", ROLE];
+        let to = ["--checkpoint=fast", "--no-sync", "-D"];
+        server.fill("pg_basebackup", &[&from[..], options, &to[..]].concat())?;
+        self.configure(server)
     }
 
     fn server(&self) -> Result<Server> {
         Server::create(Installation::find(self.pg_config.as_deref())?)
     }
 
-    fn configure_and_start(self, server: Server) -> Result<Cluster> {
+    fn configure(self, server: Server) -> Result<Cluster> {
         let port = if self.tcp { free_port()? } else { SOCKET_PORT };
         let file = server.data_dir().join("postgresql.conf");
         fs::OpenOptions::new()
@@ -118,9 +122,7 @@ impl Builder {
             .open(&file)
             .and_then(|mut conf| conf.write_all(self.configuration(&server, port).as_bytes()))
             .map_err(Error::io(format!("writing {}", file.display())))?;
-        let cluster = Cluster { server, port };
-        cluster.start()?;
-        Ok(cluster)
+        Ok(Cluster { server, port })
     }
 
     fn configuration(&self, server: &Server, port: u16) -> String {

@@ -118,8 +118,11 @@ impl TruthfulClient {
             }
             let program = Program::roll(&mut dice);
             match self.run_program(&mut session, &program) {
-                Ok(()) => match program.ending {
-                    Ending::Commit | Ending::CommitPrepared => self.tally.committed += 1,
+                Ok(changes) => match program.ending {
+                    Ending::Commit | Ending::CommitPrepared => {
+                        self.tally.committed += 1;
+                        self.workload.acknowledge(changes);
+                    }
                     Ending::Rollback | Ending::RollbackPrepared => self.tally.rolled_back += 1,
                 },
                 Err((broken, error)) => {
@@ -139,13 +142,15 @@ impl TruthfulClient {
         Ok(self.tally)
     }
 
+    /// Returns the changes that a commit makes happen.
     fn run_program(
         &mut self,
         session: &mut Client,
         program: &Program,
-    ) -> Result<(), (Broken, postgres::Error)> {
+    ) -> Result<Vec<Change>, (Broken, postgres::Error)> {
         let global_id = format!("trial-{}-{}", self.number, self.seq);
-        self.make_changes(session, program)
+        let changes = self
+            .make_changes(session, program)
             .map_err(|error| (Broken::BeforeCommit, error))?;
         let endings: &[String] = &match program.ending {
             Ending::Commit => vec!["commit".to_owned()],
@@ -168,15 +173,16 @@ impl TruthfulClient {
                 .batch_execute(statement)
                 .map_err(|error| (Broken::AtCommit, error))?;
         }
-        Ok(())
+        Ok(changes)
     }
 
     fn make_changes(
         &mut self,
         session: &mut Client,
         program: &Program,
-    ) -> Result<(), postgres::Error> {
+    ) -> Result<Vec<Change>, postgres::Error> {
         session.batch_execute("begin")?;
+        let mut changes = Vec::new();
         for step in &program.steps {
             self.seq += 1;
             let change = Change {
@@ -196,8 +202,11 @@ impl TruthfulClient {
                 Step::Released => session.batch_execute("release savepoint step")?,
                 Step::RolledBack => session.batch_execute("rollback to savepoint step")?,
             }
+            if *step != Step::RolledBack {
+                changes.push(change);
+            }
         }
-        Ok(())
+        Ok(changes)
     }
 
     fn keep_pace(&self, began_at: Instant, transactions_so_far: u64) {

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use postgres::config::TargetSessionAttrs;
 use postgres::{Client, Config};
 use serde_json::Value;
 
@@ -41,6 +42,7 @@ pub struct Workload {
     pub(super) first_client: i32,
     pub(super) seed: u64,
     pub(super) change: Arc<ChangeRows>,
+    acknowledged: Arc<Mutex<BTreeSet<Change>>>,
 }
 
 /// What the clients were told. Where a commit got no answer, only the database knows.
@@ -64,7 +66,17 @@ impl Workload {
             first_client: 0,
             seed: 1,
             change: Arc::new(insert_change),
+            acknowledged: Arc::default(),
         })
+    }
+
+    /// Clients whose server is gone go on with this one, once it takes writes.
+    pub fn standby(mut self, standby: &Cluster) -> Self {
+        self.config
+            .host_path(standby.socket_dir())
+            .port(standby.port())
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        self
     }
 
     pub fn clients(mut self, clients: i32) -> Self {
@@ -121,6 +133,19 @@ impl Workload {
 
     pub fn start(&self) -> Running {
         Running::start(self)
+    }
+
+    /// The changes whose commit a client has been told of so far.
+    pub fn acknowledged(&self) -> BTreeSet<Change> {
+        let acknowledged = self.acknowledged.lock();
+        acknowledged.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn acknowledge(&self, changes: Vec<Change>) {
+        let acknowledged = self.acknowledged.lock();
+        acknowledged
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(changes);
     }
 }
 

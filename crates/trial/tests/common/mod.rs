@@ -174,6 +174,20 @@ impl DerefMut for Database {
     }
 }
 
+/// Waits until the standby shows whatever was committed so far.
+pub fn replay(primary: &Cluster, standby: &Cluster) {
+    let written = Database::of(primary, "postgres").text("select pg_current_wal_insert_lsn()");
+    Database::of(standby, "postgres").until(
+        &format!("select pg_last_wal_replay_lsn() >= '{written}'"),
+        "true",
+    );
+}
+
+/// Returns when the standby takes writes.
+pub fn promote(standby: &Cluster) {
+    Database::of(standby, "postgres").run("select pg_promote(true, 60)");
+}
+
 /// The types of the events that a receiver got, sorted, without repetitions of the same event.
 pub fn types(receiver: &Receiver) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
