@@ -136,6 +136,13 @@ begin
     lock table herald.event in share row exclusive mode;
     pending := 0;
     skipped := 0;
+    if not is_copy then
+        -- Where transaction ids went backwards, a subscription would seem to be younger than what happens here.
+        update herald._subscription s
+        set created_xid = '3', created_snapshot = '3:3:'
+        where s.removed_at is null
+        and greatest(s.created_xid, pg_snapshot_xmax(s.created_snapshot)) > pg_snapshot_xmax(pg_current_snapshot());
+    end if;
     -- What the last reader of each origin had closed. A row of another origin cannot be seen half: a restore has only
     -- what was committed.
     for old_cursor in
@@ -151,7 +158,7 @@ begin
     loop
         if mode = 'deliver' then
             with read_to as (
-                select w.to_snapshot as snapshot
+                select w.to_snapshot as snapshot, w.upper_seq
                 from herald.window w
                 where w.origin = old_cursor.origin and w.state = 'open' and w.number < old_cursor.first_open
                 order by w.number desc limit 1
@@ -160,7 +167,9 @@ begin
                 from herald.event e
                 join herald._subscription s on herald._is_for(s, e)
                 where e.origin = old_cursor.origin
-                and not coalesce((select pg_visible_in_snapshot(e.xid, r.snapshot) from read_to r), false)
+                -- A higher number was not read, whatever its transaction id looks like by now.
+                and not coalesce((select e.seq <= r.upper_seq and pg_visible_in_snapshot(e.xid, r.snapshot)
+                                  from read_to r), false)
                 and not exists (select from herald._attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
                 and not exists (select from herald.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
             )
