@@ -214,6 +214,11 @@ impl Cluster {
             .run_client(program, &self.client_environment(database), options)
     }
 
+    /// Runs a program such as `pg_resetwal` on the data directory of a stopped server.
+    pub fn run_on_files(&self, program: &str, options: &[&str]) -> Result<()> {
+        self.server.run_on_files(program, options)
+    }
+
     fn client_environment(&self, database: &str) -> Vec<(&'static str, String)> {
         vec![
             ("PGHOST", self.socket_dir().display().to_string()),

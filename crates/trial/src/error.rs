@@ -33,6 +33,19 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same, with more of what a program said.
+    pub(crate) fn with(self, more: &str) -> Self {
+        match self {
+            Self::Program { program, output } => Self::Program {
+                program,
+                output: output + more,
+            },
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

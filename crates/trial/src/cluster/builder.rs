@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::installation::Installation;
 use super::server::Server;
-use super::{Cluster, ROLE};
+use super::{Cluster, ROLE, StopMode};
 use crate::error::{Error, Result};
 
 /// The port is part of the socket's name only, unless TCP is asked for.
@@ -69,20 +69,51 @@ impl Builder {
 
     /// Makes the cluster, starts it, and returns when it answers.
     pub fn start(self) -> Result<Cluster> {
+        let cluster = self.init()?;
+        cluster.start()?;
+        Ok(cluster)
+    }
+
+    /// Stops `old` and makes a cluster of this installation out of it by pg_upgrade; it is not started.
+    pub fn upgrade(self, old: &Cluster) -> Result<Cluster> {
+        let cluster = self.init()?;
+        old.stop(StopMode::Fast)?;
+        let path = |path: &Path| path.display().to_string();
+        let (old_bin, new_bin) = (
+            path(old.server.installation().bin_dir()),
+            path(cluster.server.installation().bin_dir()),
+        );
+        let (old_data, sockets) = (path(old.data_dir()), path(cluster.socket_dir()));
+        let from = ["--old-bindir", &old_bin, "--old-datadir", &old_data];
+        let to = [
+            "--new-bindir",
+            &new_bin,
+            "--socketdir",
+            &sockets,
+            "-U",
+            ROLE,
+        ];
+        let upgraded = cluster.run_on_files("pg_upgrade", &[&from[..], &to[..]].concat());
+        upgraded.map_err(|error| error.with(&errors_of_the_upgrade(cluster.data_dir())))?;
+        Ok(cluster)
+    }
+
+    fn init(self) -> Result<Cluster> {
         let server = self.server()?;
-        let options = [
+        let mut options = vec![
             "--auth=trust",
             "--no-sync",
             "--encoding=UTF8",
             "--locale=C",
             "-U",
             ROLE,
-            "-D",
         ];
-        server.fill("initdb", &options)?;
-        let cluster = self.configure(server)?;
-        cluster.start()?;
-        Ok(cluster)
+        if server.installation().major() >= 18 {
+            // They became the default; an upgrade has to go on without them.
+            options.push("--no-data-checksums");
+        }
+        server.run_on_files("initdb", &options)?;
+        self.configure(server)
     }
 
     /// Makes a streaming standby of `primary`, starts it, and returns when it answers.
@@ -105,8 +136,8 @@ impl Builder {
             primary.port().to_string(),
         );
         let from = ["--host", &host, "--port", &port, "--username", ROLE];
-        let to = ["--checkpoint=fast", "--no-sync", "-D"];
-        server.fill("pg_basebackup", &[&from[..], options, &to[..]].concat())?;
+        let how = ["--checkpoint=fast", "--no-sync"];
+        server.run_on_files("pg_basebackup", &[&from[..], options, &how[..]].concat())?;
         self.configure(server)
     }
 
@@ -161,6 +192,26 @@ impl Builder {
                 text
             })
     }
+}
+
+/// What the programs that pg_upgrade runs complained of; itself it says only where that stands.
+fn errors_of_the_upgrade(data_dir: &Path) -> String {
+    let runs = fs::read_dir(data_dir.join("pg_upgrade_output.d"));
+    let logs = runs
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|run| fs::read_dir(run.path().join("log")).ok());
+    let mut errors = String::new();
+    for log in logs.flatten().flatten() {
+        let text = fs::read(log.path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let faults = text
+            .lines()
+            .filter(|line| line.to_lowercase().contains("error:"));
+        errors.extend(faults.flat_map(|line| [line, "\n"]));
+    }
+    errors
 }
 
 fn free_port() -> Result<u16> {

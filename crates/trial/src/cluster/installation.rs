@@ -58,8 +58,17 @@ impl Installation {
         command
     }
 
-    pub(super) fn run_server_program(&self, name: &str, options: &[&str]) -> Result<String> {
-        output_of(self.server_program(name).args(options))
+    pub(super) fn run_server_program(
+        &self,
+        name: &str,
+        dir: &Path,
+        options: &[&str],
+    ) -> Result<String> {
+        output_of(self.server_program(name).current_dir(dir).args(options))
+    }
+
+    pub(super) fn bin_dir(&self) -> &Path {
+        &self.bin_dir
     }
 
     pub(super) fn run_client(

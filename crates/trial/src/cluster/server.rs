@@ -62,11 +62,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Runs a program that makes the data directory; its last option names it.
-    pub(super) fn fill(&self, program: &str, options: &[&str]) -> Result<()> {
+    /// Runs a program on the data directory while no server runs there.
+    pub(super) fn run_on_files(&self, program: &str, options: &[&str]) -> Result<()> {
         let data_dir = self.data_dir.display().to_string();
+        let options = [options, &["-D", &data_dir]].concat();
         self.installation
-            .run_server_program(program, &[options, &[data_dir.as_str()]].concat())?;
+            .run_server_program(program, &self.dir, &options)?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The clients of a workload: each a thread with a session, which it opens anew after every crash.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -21,13 +22,16 @@ const RECONNECT_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Running {
     stopping: Arc<AtomicBool>,
     config: Config,
+    numbers: Range<i32>,
     clients: Vec<JoinHandle<Result<Tally>>>,
 }
 
 impl Running {
     pub(super) fn start(workload: &Workload) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
-        let clients = (workload.first_client..workload.first_client + workload.clients)
+        let numbers = workload.first_client..workload.first_client + workload.clients;
+        let clients = numbers
+            .clone()
             .map(|number| {
                 let mut client =
                     TruthfulClient::new(workload.clone(), number, Arc::clone(&stopping));
@@ -37,6 +41,7 @@ impl Running {
         Self {
             stopping,
             config: workload.config.clone(),
+            numbers,
             clients,
         }
     }
@@ -47,7 +52,7 @@ impl Running {
         self.finish()
     }
 
-    /// After all transactions. Prepared transactions that a crash left behind are rolled back.
+    /// After all transactions. Those that these clients prepared and a crash left behind are rolled back.
     pub fn finish(mut self) -> Result<Tally> {
         let mut sum = Tally::default();
         for client in self.clients.drain(..) {
@@ -60,8 +65,10 @@ impl Running {
             sum.reconnects += tally.reconnects;
         }
         let mut client = connect(&self.config)?;
-        let prepared = "select gid from pg_prepared_xacts where gid like 'trial-%' and database = current_database()";
-        for row in client.query(prepared, &[])? {
+        let prepared = "select gid from pg_prepared_xacts
+            where gid like 'trial-%' and database = current_database()
+            and split_part(gid, '-', 2)::int >= $1 and split_part(gid, '-', 2)::int < $2";
+        for row in client.query(prepared, &[&self.numbers.start, &self.numbers.end])? {
             client.batch_execute(&format!("rollback prepared '{}'", row.get::<_, String>(0)))?;
         }
         Ok(sum)
