@@ -9,5 +9,5 @@ mod truth;
 
 pub use self::client::Running;
 pub use self::pgbench::{Pgbench, Report};
-pub use self::program::{Ending, Step};
-pub use self::truth::{Change, ChangeRows, Tally, Workload, committed_changes};
+pub use self::program::{Ending, Fate, Step};
+pub use self::truth::{Change, ChangeSql, Tally, Workload, committed_changes, insert_change};

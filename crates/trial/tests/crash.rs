@@ -12,7 +12,7 @@ use common::{Database, SECRET, SOON};
 use herald_trial::clock::now_micros;
 use herald_trial::receiver::{Keep, Receiver};
 use herald_trial::wait::{eventually, within};
-use herald_trial::workload::committed_changes;
+use herald_trial::workload::{committed_changes, insert_change};
 use herald_trial::{Cluster, Mode, Receipts, StopMode, Verdict, Workload};
 use nix::sys::signal::Signal;
 
@@ -60,15 +60,10 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         .endless()
         .rate(300.0)
         .seed(20)
-        .change(move |session, change| {
-            // The step before the next change: the last transaction of this client has ended.
+        .change(move |change| {
+            // A transaction is about to begin: the last one of this client has ended.
             heard.store(now_micros(), Ordering::Relaxed);
-            session
-                .execute(
-                    "insert into trial.change (client, seq) values ($1, $2)",
-                    &[&change.client, &change.seq],
-                )
-                .map(drop)
+            insert_change(change)
         })
         .start();
 

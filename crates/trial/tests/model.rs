@@ -1,5 +1,6 @@
-//! Random programs of transactions against a model: the events received are exactly the committed ones. The reader
-//! that everybody writes first, `seq > last`, is run beside it and loses some.
+//! Random programs of transactions against a model: the events received are exactly the committed ones, whatever
+//! savepoints, exceptions and prepared transactions did. The reader that everybody writes first, `seq > last`, is run
+//! beside it and loses some.
 
 mod common;
 
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use common::{Database, SECRET};
 use herald_trial::receiver::Keep;
-use herald_trial::workload::committed_changes;
-use herald_trial::{Change, Cluster, Receipts, Receiver, Verdict, Workload};
+use herald_trial::workload::{committed_changes, insert_change};
+use herald_trial::{Change, Cluster, Receipts, Receiver, Verdict, Workload, at_size, figure};
 
 const SEED: u64 = 4;
+const CLIENTS: i32 = 8;
 
 #[test]
 fn what_is_received_is_what_the_model_says_and_a_naive_cursor_loses_some() {
@@ -43,24 +45,11 @@ fn what_is_received_is_what_the_model_says_and_a_naive_cursor_loses_some() {
         move || read_naively(naive, &is_over)
     });
 
-    // A third of the changes takes its time, so that numbers and commits come in different orders.
     let tally = workload
-        .clients(8)
-        .transactions(150)
+        .clients(CLIENTS)
+        .transactions(at_size(150, 1_250))
         .seed(SEED)
-        .change(|session, change| {
-            session.execute(
-                "insert into trial.change (client, seq) values ($1, $2)",
-                &[&change.client, &change.seq],
-            )?;
-            let pause = (change.seq * 7 + i64::from(change.client) * 3) % 30;
-            let pause = if pause < 10 {
-                pause as f64 / 1_000.0
-            } else {
-                0.0
-            };
-            session.execute("select pg_sleep($1)", &[&pause]).map(drop)
-        })
+        .change(write_and_linger)
         .run()
         .expect("the programs run");
     db.settle();
@@ -70,7 +59,19 @@ fn what_is_received_is_what_the_model_says_and_a_naive_cursor_loses_some() {
     let committed = committed_changes(&mut db).expect("the model");
     let verdict = Verdict::new(&committed, &receipts);
     let lost_naively = committed.difference(&read_naively).count();
-    println!("{verdict}; {tally:?}; the naive cursor lost {lost_naively}");
+    figure("seed", SEED);
+    figure("programs", tally.committed + tally.rolled_back);
+    figure("events committed", committed.len());
+    figure(
+        "lost, invented, duplicates",
+        format!(
+            "{}, {}, {}",
+            verdict.lost.len(),
+            verdict.phantom.len(),
+            verdict.duplicates
+        ),
+    );
+    figure("lost by the naive cursor", lost_naively);
     assert!(verdict.is_clean(), "seed {SEED}: {verdict}");
     assert_eq!(verdict.duplicates, 0);
     assert_eq!(receiver.invalid_signatures(), 0);
@@ -78,11 +79,30 @@ fn what_is_received_is_what_the_model_says_and_a_naive_cursor_loses_some() {
         tally.rolled_back > 100 && committed.len() > 1_000,
         "{tally:?}"
     );
+    let emitted = "select count(*) from herald.event where type = 'change.emitted'";
+    assert!(db.number(emitted) > 300 && (db.number(emitted) as usize) < committed.len() - 300);
     assert!(
         lost_naively > 0,
         "the trial was too tame for the naive cursor"
     );
     assert!(read_naively.is_subset(&committed));
+}
+
+/// Captures one half of the changes and emits the other. A third takes its time, so that numbers and commits come in
+/// different orders.
+fn write_and_linger(change: Change) -> String {
+    let Change { client, seq } = change;
+    let write = if seq % 2 == 0 {
+        insert_change(change)
+    } else {
+        format!(
+            "select herald.emit('change.emitted', '{{\"record\": {{\"client\": {client}, \"seq\": {seq}}}}}')"
+        )
+    };
+    match (seq * 7 + i64::from(client) * 3) % 30 {
+        millis @ 0..10 => format!("{write}; select pg_sleep(0.00{millis})"),
+        _ => write,
+    }
 }
 
 /// Polls for numbers above the last one seen, as one would without knowing better.

@@ -16,7 +16,7 @@ use crate::clock::now_micros;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::wait::within;
-use crate::workload::{Running, Workload};
+use crate::workload::{Running, Workload, insert_change};
 
 pub const DATABASE: &str = "torture";
 /// The paths of the two subscriptions: the first answers 200, the second refuses each event once.
@@ -139,13 +139,10 @@ impl Arena {
             .endless()
             .rate(rate)
             .seed(fault.seed)
-            .change(move |session, change| {
-                // The step before this change: the last transaction of this client has ended.
+            .change(move |change| {
+                // A transaction is about to begin: the last one of this client has ended.
                 heard.store(now_micros(), Ordering::Relaxed);
-                let sql = "insert into trial.change (client, seq) values ($1, $2)";
-                session
-                    .execute(sql, &[&change.client, &change.seq])
-                    .map(drop)
+                insert_change(change)
             });
         if fault.victim.loses_power() {
             workload = workload.session_options("-c synchronous_commit=off");

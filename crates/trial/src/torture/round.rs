@@ -234,11 +234,7 @@ impl Outcome {
 
 fn changes(client: &mut Client, sql: &str, of_round: &[&i32; 2]) -> Result<BTreeSet<Change>> {
     let rows = client.query(sql, &[of_round[0], of_round[1]])?;
-    let change = |row: &postgres::Row| Change {
-        client: row.get(0),
-        seq: row.get(1),
-    };
-    Ok(rows.iter().map(change).collect())
+    Ok(rows.iter().map(Change::of_row).collect())
 }
 
 /// SplitMix64.

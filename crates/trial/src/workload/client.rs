@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use postgres::error::Severity;
 use postgres::{Client, Config, NoTls};
 
-use super::program::{Dice, Ending, Program, Step};
+use super::program::{Dice, Ending, Program};
 use super::truth::{Change, Tally, Workload};
 use crate::error::{Error, Result};
 use crate::wait::within;
@@ -188,32 +188,26 @@ impl TruthfulClient {
         session: &mut Client,
         program: &Program,
     ) -> Result<Vec<Change>, postgres::Error> {
+        let before = self.seq;
+        let statements = program.statements(&mut || self.next_change());
         session.batch_execute("begin")?;
-        let mut changes = Vec::new();
-        for step in &program.steps {
-            self.seq += 1;
-            let change = Change {
-                client: self.number,
-                seq: self.seq,
-            };
-            if *step != Step::Plain {
-                session.batch_execute("savepoint step")?;
-            }
-            (self.workload.change)(session, change)?;
-            session.execute(
-                "insert into trial.committed (client, seq) values ($1, $2)",
-                &[&change.client, &change.seq],
-            )?;
-            match step {
-                Step::Plain => {}
-                Step::Released => session.batch_execute("release savepoint step")?,
-                Step::RolledBack => session.batch_execute("rollback to savepoint step")?,
-            }
-            if *step != Step::RolledBack {
-                changes.push(change);
-            }
+        for statement in statements {
+            session.batch_execute(&statement)?;
         }
-        Ok(changes)
+        // What a savepoint or a block has not undone.
+        let kept = "select client, seq from trial.committed where client = $1 and seq > $2";
+        let rows = session.query(kept, &[&self.number, &before])?;
+        Ok(rows.iter().map(Change::of_row).collect())
+    }
+
+    /// A change and its record.
+    fn next_change(&mut self) -> [String; 2] {
+        self.seq += 1;
+        let (client, seq) = (self.number, self.seq);
+        [
+            (self.workload.change)(Change { client, seq }),
+            format!("insert into trial.committed (client, seq) values ({client}, {seq})"),
+        ]
     }
 
     fn keep_pace(&self, began_at: Instant, transactions_so_far: u64) {

@@ -1,13 +1,23 @@
 //! Random transactions from a seed: what a client does between `begin` and the end.
 
-/// One change within a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Blocks and savepoints within each other.
+const DEEPEST: u64 = 3;
+
+/// One thing that a transaction does.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    Plain,
-    /// Within a savepoint that is released.
-    Released,
-    /// Within a savepoint that is rolled back: the change never happened.
-    RolledBack,
+    Change,
+    /// Released, or rolled back to.
+    Savepoint(Vec<Step>, Fate),
+    /// A block of PL/pgSQL that catches exceptions. When it is undone, by one, its handler makes a change.
+    Block(Vec<Step>, Fate),
+}
+
+/// What becomes of the changes within a savepoint or a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Kept,
+    Undone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +40,7 @@ pub(super) struct Dice(u64);
 
 impl Program {
     pub(super) fn roll(dice: &mut Dice) -> Self {
-        let steps = (0..=dice.below(4))
-            .map(|_| match dice.below(10) {
-                0..6 => Step::Plain,
-                6..8 => Step::Released,
-                _ => Step::RolledBack,
-            })
-            .collect();
+        let steps = (0..=dice.below(3)).map(|_| Step::roll(dice, 0)).collect();
         let ending = match dice.below(100) {
             0..70 => Ending::Commit,
             70..90 => Ending::Rollback,
@@ -45,6 +49,90 @@ impl Program {
         };
         Self { steps, ending }
     }
+
+    /// What stands between `begin` and the ending. `change` gives the statements of one more change.
+    pub(super) fn statements(&self, change: &mut impl FnMut() -> [String; 2]) -> Vec<String> {
+        let mut statements = Vec::new();
+        append_statements(&self.steps, 0, change, &mut statements);
+        statements
+    }
+}
+
+impl Step {
+    fn roll(dice: &mut Dice, depth: u64) -> Self {
+        let kind = dice.below(10);
+        if kind < 6 || depth == DEEPEST {
+            return Self::Change;
+        }
+        let fate = match dice.below(5) {
+            0..3 => Fate::Kept,
+            _ => Fate::Undone,
+        };
+        if kind < 8 {
+            let steps = (0..=dice.below(2)).map(|_| Self::roll(dice, depth + 1));
+            Self::Savepoint(steps.collect(), fate)
+        } else {
+            let steps = (0..=dice.below(2)).map(|_| Self::roll_in_block(dice, depth + 1));
+            Self::Block(steps.collect(), fate)
+        }
+    }
+
+    /// PL/pgSQL has no savepoints but its blocks.
+    fn roll_in_block(dice: &mut Dice, depth: u64) -> Self {
+        match Self::roll(dice, depth) {
+            Self::Savepoint(..) => Self::Change,
+            step => step,
+        }
+    }
+}
+
+fn append_statements(
+    steps: &[Step],
+    depth: usize,
+    change: &mut impl FnMut() -> [String; 2],
+    statements: &mut Vec<String>,
+) {
+    for step in steps {
+        match step {
+            Step::Change => statements.extend(change()),
+            Step::Savepoint(steps, fate) => {
+                statements.push(format!("savepoint step_{depth}"));
+                append_statements(steps, depth + 1, change, statements);
+                let end = match fate {
+                    Fate::Kept => "release",
+                    Fate::Undone => "rollback to",
+                };
+                statements.push(format!("{end} savepoint step_{depth}"));
+            }
+            Step::Block(steps, fate) => {
+                let block = block(steps, *fate, change);
+                statements.push(format!("do $program$ {block} $program$"));
+            }
+        }
+    }
+}
+
+fn block(steps: &[Step], fate: Fate, change: &mut impl FnMut() -> [String; 2]) -> String {
+    let mut body = String::new();
+    for step in steps {
+        match step {
+            Step::Block(steps, fate) => body += &block(steps, *fate, change),
+            _ => body += &execute(&change()),
+        }
+    }
+    let (end, handler) = match fate {
+        Fate::Kept => ("", "null;".to_owned()),
+        Fate::Undone => ("raise 'undone';", execute(&change())),
+    };
+    format!("begin {body} {end} exception when raise_exception then {handler} end;")
+}
+
+/// `execute` takes also a `select` of which nobody wants the result.
+fn execute(statements: &[String]) -> String {
+    let each = statements
+        .iter()
+        .map(|statement| format!("execute $change${statement}$change$;"));
+    each.collect()
 }
 
 impl Dice {
@@ -92,11 +180,48 @@ mod tests {
                 "{ending:?}"
             );
         }
-        for step in [Step::Plain, Step::Released, Step::RolledBack] {
-            assert!(
-                programs.iter().any(|program| program.steps.contains(&step)),
-                "{step:?}"
-            );
+        let text = format!("{programs:?}");
+        for step in [
+            "Savepoint([Change], Kept)",
+            "Savepoint([Change], Undone)",
+            "Savepoint([Savepoint([Savepoint([Change]",
+            "Savepoint([Block([Change]",
+            "Block([Change], Kept)",
+            "Block([Change], Undone)",
+            "Block([Block([Change]",
+        ] {
+            assert!(text.contains(step), "{step}");
         }
+    }
+
+    #[test]
+    fn a_program_is_written_as_statements() {
+        let savepoint = Step::Savepoint(vec![Step::Change], Fate::Undone);
+        let program = Program {
+            steps: vec![
+                Step::Savepoint(vec![savepoint], Fate::Kept),
+                Step::Block(vec![Step::Change], Fate::Undone),
+            ],
+            ending: Ending::Commit,
+        };
+        let mut number = 0;
+        let statements = program.statements(&mut || {
+            number += 1;
+            [format!("change {number}"), format!("record {number}")]
+        });
+        assert_eq!(
+            statements,
+            [
+                "savepoint step_0",
+                "savepoint step_1",
+                "change 1",
+                "record 1",
+                "rollback to savepoint step_1",
+                "release savepoint step_0",
+                "do $program$ begin execute $change$change 2$change$;execute $change$record 2$change$; raise 'undone'; \
+                 exception when raise_exception then execute $change$change 3$change$;execute $change$record 3$change$; \
+                 end; $program$",
+            ]
+        );
     }
 }

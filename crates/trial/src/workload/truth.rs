@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postgres::config::TargetSessionAttrs;
-use postgres::{Client, Config};
+use postgres::{Client, Config, Row};
 use serde_json::Value;
 
 use super::client::Running;
@@ -29,8 +29,8 @@ pub struct Change {
     pub seq: i64,
 }
 
-/// How a change is made; the record of it is added by the workload.
-pub type ChangeRows = dyn Fn(&mut Client, Change) -> Result<(), postgres::Error> + Send + Sync;
+/// The SQL by which a change is made; the record of it is added by the workload.
+pub type ChangeSql = dyn Fn(Change) -> String + Send + Sync;
 
 /// A load of random transactions; the same seed gives the same transactions.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub struct Workload {
     pub(super) per_second: Option<f64>,
     pub(super) first_client: i32,
     pub(super) seed: u64,
-    pub(super) change: Arc<ChangeRows>,
+    pub(super) change: Arc<ChangeSql>,
     acknowledged: Arc<Mutex<BTreeSet<Change>>>,
 }
 
@@ -119,10 +119,7 @@ impl Workload {
     }
 
     /// Another change than the insert of a row into `trial.change`, for instance `herald.emit`.
-    pub fn change(
-        mut self,
-        change: impl Fn(&mut Client, Change) -> Result<(), postgres::Error> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn change(mut self, change: impl Fn(Change) -> String + Send + Sync + 'static) -> Self {
         self.change = Arc::new(change);
         self
     }
@@ -152,16 +149,18 @@ impl Workload {
 /// What the database says was committed.
 pub fn committed_changes(client: &mut Client) -> Result<BTreeSet<Change>> {
     let rows = client.query("select client, seq from trial.committed", &[])?;
-    Ok(rows
-        .iter()
-        .map(|row| Change {
-            client: row.get(0),
-            seq: row.get(1),
-        })
-        .collect())
+    Ok(rows.iter().map(Change::of_row).collect())
 }
 
 impl Change {
+    /// Of a row that is client and seq.
+    pub(crate) fn of_row(row: &Row) -> Self {
+        Self {
+            client: row.get(0),
+            seq: row.get(1),
+        }
+    }
+
     /// The change that a CloudEvent is about, when it is about a row of `trial.change`.
     pub fn in_request(request: &Request) -> Option<Self> {
         Self::in_event(&request.json())
@@ -189,10 +188,10 @@ impl fmt::Debug for Workload {
     }
 }
 
-fn insert_change(session: &mut Client, change: Change) -> Result<(), postgres::Error> {
-    let sql =
-        "insert into trial.change (client, seq, note) values ($1, $2, 'made by the workload')";
-    session
-        .execute(sql, &[&change.client, &change.seq])
-        .map(drop)
+/// What a workload does unless told otherwise: one row.
+pub fn insert_change(change: Change) -> String {
+    let Change { client, seq } = change;
+    format!(
+        "insert into trial.change (client, seq, note) values ({client}, {seq}, 'made by the workload')"
+    )
 }
