@@ -9,6 +9,7 @@
 //! * [`verdict`]: truth against receipts: what was lost, what should never have been sent, what came twice.
 //! * [`wait`]: conditions with a deadline.
 //! * [`size`]: how much a trial does, little on every change or all of it, and the figures it measured.
+//! * [`statistics`]: many measurements in one number.
 //! * [`demo`], [`torture`]: `cargo xtask demo` and `cargo xtask torture`, which stand on all of them.
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod demo;
 pub mod error;
 pub mod receiver;
 pub mod size;
+pub mod statistics;
 pub mod torture;
 pub mod verdict;
 pub mod wait;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::round::Outcome;
 use super::victim::Victim;
 use crate::error::{Error, Result};
+use crate::statistics::at_rank;
 
 #[derive(Debug, Default)]
 pub struct Results {
@@ -123,12 +124,6 @@ impl Results {
     }
 }
 
-/// The value at a percentile, by nearest rank.
-fn at_rank(sorted: &[u64], percent: usize) -> u64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::round::tests::outcome;
@@ -173,12 +168,5 @@ mod tests {
             lines[3].starts_with("all") && lines[3].contains(" 300 "),
             "{table}"
         );
-    }
-
-    #[test]
-    fn percentiles_are_by_nearest_rank() {
-        let sorted: Vec<u64> = (1..=200).collect();
-        assert_eq!((at_rank(&sorted, 50), at_rank(&sorted, 99)), (100, 198));
-        assert_eq!((at_rank(&[5], 99), at_rank(&[], 50)), (5, 0));
     }
 }
