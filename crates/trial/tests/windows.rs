@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, receiver, receiver_with, types};
+use common::{Database, SOON, receiver, types};
 use herald_trial::receiver::Keep;
 use herald_trial::wait::{eventually, eventually_holds};
-use herald_trial::{Cluster, Mode, Receiver};
+use herald_trial::{Cluster, Receiver};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster::builder()
@@ -162,34 +162,6 @@ fn a_transaction_that_draws_its_number_long_before_it_ends_is_delivered() {
     receiver.wait_for(2, SOON);
     slow.join().unwrap();
     receiver.wait_for(3, SOON);
-}
-
-#[test]
-fn the_queue_dispatch_delivers_the_same_as_windows_do() {
-    let (windowed, queued) = (
-        receiver_with(Mode::flaky(1, 3)),
-        receiver_with(Mode::flaky(1, 3)),
-    );
-    let mut db = Database::new(&CLUSTER, "differential");
-    let mut other = Database::new(&CLUSTER, "differential_queue");
-    other.run("alter database differential_queue set herald.dispatch = 'queue'; select herald.restart_worker()");
-    for (db, receiver) in [(&mut db, &windowed), (&mut other, &queued)] {
-        let options = "types => '{a.*}', retry_schedule => '{20 ms, 20 ms}'";
-        db.subscribe("shop", &receiver.url("/"), options);
-        db.run(
-            "do $$ begin
-                    for n in 1..300 loop
-                        perform herald.emit(case n % 3 when 0 then 'b.' else 'a.' end || n);
-                        if n % 7 = 0 then rollback; else commit; end if;
-                    end loop;
-                end $$",
-        );
-        db.settle();
-    }
-    assert_eq!((types(&windowed).len(), types(&queued).len()), (172, 172));
-    assert!(types(&windowed) == types(&queued));
-    assert!(queued.duplicates().is_empty() && windowed.duplicates().is_empty());
-    assert_eq!(db.number("select count(*) from herald.pending"), 0);
 }
 
 #[test]
