@@ -17,6 +17,7 @@
 
 mod builder;
 mod connection;
+mod hostile;
 mod ledger;
 mod listener;
 mod mode;

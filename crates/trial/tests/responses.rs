@@ -1,132 +1,13 @@
-//! What receivers do wrong: each answer ends in the right record, and nothing of it reaches the worker itself.
+//! What answers lead to beyond their own delivery, and where nothing is sent at all. The answers themselves: hell.rs.
 
 mod common;
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use common::{Database, SOON, hint, receiver, receiver_with};
-use herald_trial::receiver::{Authority, Flaw};
-use herald_trial::{Cluster, Mode, Receiver};
+use herald_trial::{Cluster, Mode};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
-
-const ONCE: &str = "max_attempts => 1, timeout => '700 ms'";
-
-#[test]
-fn each_kind_of_fault_is_told_apart_and_the_worker_lives_on() {
-    let mut db = Database::new(&CLUSTER, "faults");
-    let cases = [
-        (
-            "redirect",
-            Mode::redirect("http://127.0.0.1:1/elsewhere"),
-            "302 status",
-        ),
-        ("server_error", Mode::status(500), "500 status"),
-        ("not_found", Mode::status(404), "404 status"),
-        ("rate_limit", Mode::status(429), "429 rate_limited"),
-        ("hangs_on_accept", Mode::hang_on_accept(), " timeout"),
-        ("hangs", Mode::hang_before_answer(), " timeout"),
-        (
-            "trickles",
-            Mode::Trickle(Duration::from_millis(50)),
-            " timeout",
-        ),
-        ("garbage", Mode::garbage(), " connect"),
-        ("http_0_9", Mode::bare_body(), " connect"),
-        ("closes_early", Mode::close_early(), " connect"),
-        ("loses_the_answer", Mode::lose_response(), " connect"),
-        ("resets", Mode::reset(), " connect"),
-        ("endless_headers", Mode::endless_headers(), " connect"),
-        ("interim_flood", Mode::informational_flood(), " connect"),
-    ];
-    let receivers: Vec<(&str, Receiver, &str)> = cases
-        .into_iter()
-        .map(|(name, mode, expected)| (name, receiver_with(mode), expected))
-        .collect();
-    let healthy = receiver();
-    db.subscribe("healthy", &healthy.url("/"), "");
-    for (name, receiver, _) in &receivers {
-        db.subscribe(name, &receiver.url("/"), ONCE);
-    }
-    db.until("select herald._worker_pid() is not null", "true");
-    let pid = db.number("select herald._worker_pid()");
-    db.emit("order.paid");
-    let dead = receivers.len().to_string();
-    db.until("select count(*) from herald.dead_letter", &dead);
-
-    let mut found = Vec::new();
-    let mut wanted = Vec::new();
-    for (name, _, expected) in &receivers {
-        let recorded = format!(
-            "select format('%s %s', status_code, error_class) from herald.attempt where subscription = '{name}'"
-        );
-        found.push(format!("{name}: {}", db.text(&recorded)));
-        wanted.push(format!("{name}: {expected}"));
-    }
-    assert_eq!(found, wanted);
-    let silent = "select count(*) from herald.attempt where outcome <> 'delivered' and coalesce(error, '') = ''";
-    assert_eq!(db.number(silent), 0);
-    assert_eq!(
-        db.number("select count(*) from herald.attempt where duration_ms > 3000"),
-        0
-    );
-    assert_eq!(db.number("select herald._worker_pid()"), pid);
-    assert_eq!(healthy.total(), 1);
-}
-
-#[test]
-fn strange_answers_that_are_successes_are_recorded_in_a_bounded_and_clean_form() {
-    let mut db = Database::new(&CLUSTER, "strange");
-    let nul = receiver_with(Mode::nul_bytes());
-    let huge = receiver_with(Mode::huge_body(1 << 30));
-    let short = receiver_with(Mode::short_body());
-    let silent = receiver_with(Mode::hang_after_headers());
-    db.subscribe("nul", &nul.url("/"), ONCE);
-    db.subscribe("huge", &huge.url("/"), ONCE);
-    db.subscribe("short", &short.url("/"), ONCE);
-    db.subscribe("silent", &silent.url("/"), ONCE);
-    db.until("select herald._worker_pid() is not null", "true");
-    let pid = db.number("select herald._worker_pid()");
-    db.emit("order.paid");
-    db.until(
-        "select count(*) from herald.attempt where outcome = 'delivered'",
-        "4",
-    );
-    db.settle();
-    let of = |name: &str| {
-        format!(
-            "select format('%s %s', outcome, response) from herald.attempt where subscription = '{name}'"
-        )
-    };
-    let nul = db.text(&of("nul"));
-    assert!(
-        nul.starts_with("delivered o") && nul.contains('k'),
-        "{nul:?}"
-    );
-    assert!(db.text(&of("huge")).starts_with("delivered xxxx"));
-    assert_eq!(
-        db.number("select count(*) from herald.attempt where length(response) > 10000"),
-        0
-    );
-    assert_eq!(db.number("select herald._worker_pid()"), pid);
-    // The gigabyte was not read to its end.
-    assert!(
-        db.number("select max(duration_ms)::int from herald.attempt where subscription = 'huge'")
-            < 700
-    );
-}
-
-#[test]
-fn a_redirect_is_not_followed() {
-    let mut db = Database::new(&CLUSTER, "redirect");
-    let target = receiver();
-    let first = receiver_with(Mode::redirect(&target.url("/")));
-    db.subscribe("shop", &first.url("/"), ONCE);
-    db.emit("order.paid");
-    db.until_dead("exhausted");
-    assert_eq!((first.total(), target.connections()), (1, 0));
-}
 
 #[test]
 fn a_410_disables_the_subscription_and_buries_what_is_open() {
@@ -240,53 +121,4 @@ fn a_setting_that_is_narrowed_later_holds_what_was_accepted_before() {
     cluster.set("herald.allow_networks", "127.0.0.0/8").unwrap();
     db.run("select herald.restart_worker()");
     receiver.wait_for(1, SOON);
-}
-
-#[test]
-fn certificates_are_trusted_by_the_ca_file_and_only_when_they_are_sound() {
-    let authority = Authority::new().expect("an authority");
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.ca_file", &authority.ca_file().display().to_string())
-        .start()
-        .expect("a cluster");
-    let mut db = Database::new(&cluster, "tls");
-    let of = |flaw| {
-        let tls = authority.server(flaw).expect("a certificate");
-        Receiver::builder()
-            .tls(tls)
-            .secret(common::SECRET)
-            .start()
-            .expect("a receiver")
-    };
-    let good = of(Flaw::None);
-    db.subscribe("good", &good.url("/"), "");
-    let bad = [
-        ("expired", Flaw::Expired, "expired"),
-        ("not_yet", Flaw::NotYetValid, "not yet valid"),
-        ("other_host", Flaw::OtherHost, "name"),
-        (
-            "self_signed",
-            Flaw::SelfSigned,
-            "unknown certificate authority",
-        ),
-    ]
-    .map(|(name, flaw, words)| (name, of(flaw), words));
-    for (name, receiver, _) in &bad {
-        db.subscribe(name, &receiver.url("/"), ONCE);
-    }
-    db.emit("order.paid");
-    db.until("select count(*) from herald.dead_letter", "4");
-    db.settle();
-    assert_eq!((good.total(), good.invalid_signatures()), (1, 0));
-    for (name, receiver, words) in &bad {
-        let recorded = db.text(&format!(
-            "select error_class || ': ' || error from herald.attempt where subscription = '{name}'"
-        ));
-        assert!(
-            recorded.starts_with("tls: ") && recorded.contains(words),
-            "{name}: {recorded}"
-        );
-        assert_eq!(receiver.total(), 0);
-    }
 }

@@ -13,10 +13,6 @@ use super::request::{Head, Request, Signature};
 use super::shared::Shared;
 use crate::clock::now_micros;
 
-/// What a broken answer promises before it stops.
-const TORN_ANSWER: &[u8] =
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\n";
-
 pub(super) struct Connection {
     socket: Arc<TcpStream>,
     stream: BufReader<Stream>,
@@ -47,18 +43,22 @@ impl Connection {
         let mode = self.shared.modes().default.clone();
         if let Mode::Break {
             at: Moment::Accepted,
+            saying,
             how,
         } = mode
         {
+            (&*self.socket).write_all(&saying)?;
             return self.break_off(how);
         }
         while let Some(head) = Head::read(&mut self.stream)? {
             let mode = self.shared.modes().of(&head.path);
             if let Mode::Break {
                 at: Moment::Accepted | Moment::HeadRead,
+                saying,
                 how,
             } = mode
             {
+                self.write(&saying)?;
                 return self.break_off(how);
             }
             let keeps_alive = head.keeps_alive;
@@ -112,20 +112,20 @@ impl Connection {
             (Mode::Trickle(every), Some(answer)) => {
                 self.trickle(&answer.to_bytes(), *every).map(|()| true)
             }
-            (_, Some(answer)) => self.write(&answer.to_bytes()).map(|()| true),
-            (Mode::Raw(bytes), None) => {
-                self.write(bytes)?;
-                self.close().map(|()| false)
+            (Mode::TrickleBody(every), Some(answer)) => {
+                let bytes = answer.to_bytes();
+                let (head, body) = bytes.split_at(bytes.len() - answer.body.len());
+                self.write(head)?;
+                self.trickle(body, *every).map(|()| true)
             }
+            (_, Some(answer)) => self.write(&answer.to_bytes()).map(|()| true),
             (Mode::Endless { head, chunk, bytes }, None) => {
-                self.write(head.as_bytes())?;
+                self.write(head)?;
                 self.repeat(chunk, *bytes)?;
                 self.close().map(|()| false)
             }
-            (Mode::Break { at, how }, None) => {
-                if *at == Moment::HeadSent {
-                    self.write(TORN_ANSWER)?;
-                }
+            (Mode::Break { saying, how, .. }, None) => {
+                self.write(saying)?;
                 self.break_off(*how).map(|()| false)
             }
             (_, None) => Ok(false),

@@ -22,16 +22,18 @@ pub enum Mode {
     },
     /// The answer comes a byte at a time, headers included.
     Trickle(Duration),
-    /// These bytes instead of an answer, then the end of the connection.
-    Raw(Vec<u8>),
+    /// The headers come at once, the body a byte at a time.
+    TrickleBody(Duration),
     /// `head`, then `chunk` again and again until so many `bytes` of it are written.
     Endless {
-        head: &'static str,
+        head: Vec<u8>,
         chunk: Vec<u8>,
         bytes: u64,
     },
+    /// At this moment these bytes, which need not be HTTP, and then no more of this connection.
     Break {
         at: Moment,
+        saying: Vec<u8>,
         how: Breakage,
     },
     /// Whatever the function says; it may look at the request and at its attempt number.
@@ -47,16 +49,15 @@ pub enum Counted {
     Together(Arc<AtomicU64>),
 }
 
-/// When a connection breaks. Requests are recorded in the last two cases only: before that they are not complete.
+/// When a connection breaks. Requests are recorded in the last case only: before that they are not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
-    /// Before a byte is read, so also before a TLS handshake. For the mode of a single path: as `HeadRead`.
+    /// Before a byte is read, so also before a TLS handshake: what is said then is in the clear. For the mode of a
+    /// single path: as `HeadRead`.
     Accepted,
     HeadRead,
     /// The request is recorded and no byte of an answer sent: to the sender, a lost response.
     RequestRead,
-    /// A status and headers that promise a body which never comes.
-    HeadSent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,92 +125,31 @@ impl Mode {
     }
 
     pub fn hang_on_accept() -> Self {
-        Self::Break {
-            at: Moment::Accepted,
-            how: Breakage::Hang,
-        }
+        Self::silent(Moment::Accepted, Breakage::Hang)
     }
 
     pub fn hang_before_answer() -> Self {
-        Self::Break {
-            at: Moment::RequestRead,
-            how: Breakage::Hang,
-        }
-    }
-
-    pub fn hang_after_headers() -> Self {
-        Self::Break {
-            at: Moment::HeadSent,
-            how: Breakage::Hang,
-        }
+        Self::silent(Moment::RequestRead, Breakage::Hang)
     }
 
     /// The body of the request is not even read.
     pub fn close_early() -> Self {
-        Self::Break {
-            at: Moment::HeadRead,
-            how: Breakage::Close,
-        }
+        Self::silent(Moment::HeadRead, Breakage::Close)
     }
 
     pub fn lose_response() -> Self {
-        Self::Break {
-            at: Moment::RequestRead,
-            how: Breakage::Close,
-        }
+        Self::silent(Moment::RequestRead, Breakage::Close)
     }
 
     pub fn reset() -> Self {
+        Self::silent(Moment::RequestRead, Breakage::Reset)
+    }
+
+    fn silent(at: Moment, how: Breakage) -> Self {
         Self::Break {
-            at: Moment::RequestRead,
-            how: Breakage::Reset,
-        }
-    }
-
-    pub fn garbage() -> Self {
-        Self::Raw(
-            (0..4096u32)
-                .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
-                .collect(),
-        )
-    }
-
-    /// A body without status line and headers, as in HTTP/0.9.
-    pub fn bare_body() -> Self {
-        Self::Raw(b"<html>it works</html>\n".to_vec())
-    }
-
-    pub fn nul_bytes() -> Self {
-        Self::Answer(Answer::new(200).body(b"o\0k\0\xff\xfe".to_vec()))
-    }
-
-    /// A content-length that the body does not reach.
-    pub fn short_body() -> Self {
-        Self::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ntoo short".to_vec())
-    }
-
-    pub fn huge_body(bytes: u64) -> Self {
-        Self::Endless {
-            head: "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
-            chunk: vec![b'x'; 1 << 16],
-            bytes,
-        }
-    }
-
-    pub fn endless_headers() -> Self {
-        Self::Endless {
-            head: "HTTP/1.1 200 OK\r\n",
-            chunk: b"x-again: and again\r\n".repeat(200),
-            bytes: u64::MAX,
-        }
-    }
-
-    /// Interim responses without end.
-    pub fn informational_flood() -> Self {
-        Self::Endless {
-            head: "",
-            chunk: b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(200),
-            bytes: u64::MAX,
+            at,
+            saying: Vec::new(),
+            how,
         }
     }
 
@@ -232,8 +172,10 @@ impl Mode {
                 })
             }
             Self::Custom(CustomAnswer(answer)) => Some(answer(request)),
-            Self::Trickle(_) => Some(Answer::new(200).body(vec![b'x'; 10_000])),
-            Self::Raw(_) | Self::Endless { .. } | Self::Break { .. } => None,
+            Self::Trickle(_) | Self::TrickleBody(_) => {
+                Some(Answer::new(200).body(vec![b'x'; 10_000]))
+            }
+            Self::Endless { .. } | Self::Break { .. } => None,
         }
     }
 }

@@ -54,13 +54,13 @@ impl Authority {
         let key = KeyPair::generate().map_err(setup)?;
         let mut params = CertificateParams::new(Vec::new()).map_err(setup)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "herald trial authority");
-        let certificate = params.self_signed(&key).map_err(setup)?;
         // The server reads the file as another user, and a temporary directory is its owner's alone.
         let dir = TempDir::with_prefix("herald-trial-ca-")
             .map_err(Error::io("making a directory for the CA"))?;
+        // Each has a name of its own: one that shares the name of another is not unknown, but an impostor.
+        let name = dir.path().display().to_string();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&key).map_err(setup)?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))
             .and_then(|()| fs::write(dir.path().join("ca.pem"), certificate.pem()))
             .map_err(Error::io("writing the CA file"))?;

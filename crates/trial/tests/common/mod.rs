@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: a database of its own for each test, and short ways to ask it.
 #![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
 
+pub mod process;
+
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
