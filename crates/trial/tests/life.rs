@@ -6,8 +6,7 @@ use std::fs;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use common::{Database, SECRET, SOON, receiver, receiver_with};
-use herald_trial::receiver::Keep;
+use common::{Database, SOON, receiver, receiver_with};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode, Receiver, StopMode};
 
@@ -220,37 +219,6 @@ fn an_idle_worker_takes_no_transaction_id_and_writes_no_wal() {
         std::thread::sleep(Duration::from_secs(1));
         (db.text(used) == before).then_some(())
     });
-}
-
-#[test]
-fn a_hundred_hanging_endpoints_leave_a_healthy_one_its_speed() {
-    let hanging = Receiver::builder()
-        .keep(Keep::Counts)
-        .mode(Mode::hang_before_answer())
-        .start()
-        .unwrap();
-    let healthy = receiver();
-    let mut db = Database::new(&CLUSTER, "hundred");
-    db.subscribe("healthy", &healthy.url("/"), "");
-    db.emit("proves.the.receiver");
-    db.settle();
-    db.run(&format!(
-        "select herald.subscribe('hangs.' || n, url => '{}', secret => '{SECRET}') from generate_series(1, 100) n",
-        hanging.url("/")
-    ));
-    db.run("select herald.emit('order.' || n) from generate_series(1, 5) n");
-    hanging.wait_until("hanging requests", |receiver| receiver.total() >= 4, SOON);
-    for n in 0..40 {
-        let emitted_at = Instant::now();
-        db.emit("order.paid");
-        healthy.wait_for(7 + n, SOON);
-        assert!(
-            emitted_at.elapsed() < Duration::from_secs(2),
-            "{n}: {:?}",
-            emitted_at.elapsed()
-        );
-    }
-    assert!(hanging.total() < 100);
 }
 
 #[test]

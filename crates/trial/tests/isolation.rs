@@ -1,0 +1,184 @@
+//! Isolation: endpoints that are dead keep to their share, and those that answer do not notice.
+
+mod common;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Database, SECRET, SOON, receiver};
+use herald_trial::clock::now_micros;
+use herald_trial::receiver::Keep;
+use herald_trial::wait::eventually_holds;
+use herald_trial::{Cluster, Mode, Receiver, at_size, figure};
+
+/// Time between two events of a healthy subscription's round: 200 a second.
+const PACE: Duration = Duration::from_millis(5);
+
+/// A database with healthy subscriptions, each with a table and a receiver of its own.
+struct Healthy {
+    db: Database,
+    receivers: Vec<Receiver>,
+    inserted: Vec<i64>,
+}
+
+impl Healthy {
+    fn new(cluster: &Cluster, name: &str, subscriptions: usize) -> Self {
+        let mut db = Database::new(cluster, name);
+        let mut receivers = Vec::new();
+        for n in 0..subscriptions {
+            let receiver = receiver();
+            db.run(&format!(
+                "create table order_{n} (id int primary key); select herald.watch('order_{n}')"
+            ));
+            let types = format!("types => '{{public.order_{n}.*}}'");
+            db.subscribe(&format!("healthy.{n}"), &receiver.url("/"), &types);
+            receivers.push(receiver);
+        }
+        let mut healthy = Self {
+            db,
+            receivers,
+            inserted: Vec::new(),
+        };
+        healthy.round(subscriptions);
+        healthy
+    }
+
+    /// So many commits in turn, and the time in ms from each to its receipt.
+    fn round(&mut self, commits: usize) -> Vec<f64> {
+        let first = self.inserted.len();
+        let began_at = Instant::now();
+        for n in 0..commits {
+            let due = PACE * u32::try_from(n).expect("a small number");
+            thread::sleep(due.saturating_sub(began_at.elapsed()));
+            let (id, table) = (first + n, n % self.receivers.len());
+            let insert = format!("insert into order_{table} values ({id})");
+            let mut transaction = self.db.transaction().expect("a transaction");
+            transaction.batch_execute(&insert).expect("an insert");
+            self.inserted.push(now_micros());
+            transaction.commit().expect("a commit");
+        }
+        let total = self.inserted.len();
+        self.receivers[0].wait_until("all receipts", |_| self.accepted() == total, SOON);
+        let requests = self.receivers.iter().flat_map(Receiver::requests);
+        requests
+            .filter_map(|request| {
+                let id = request.json().pointer("/data/record/id")?.as_u64()?;
+                let id = usize::try_from(id).ok()?;
+                (id >= first).then(|| (request.at_micros - self.inserted[id]) as f64 / 1_000.0)
+            })
+            .collect()
+    }
+
+    fn accepted(&self) -> usize {
+        self.receivers.iter().map(Receiver::accepted).sum()
+    }
+}
+
+/// Rounds beside the disturbance and without it, in turn, so that the machine is the same for both.
+fn compare(alone: &mut Healthy, beside: &mut Healthy, what: &str) {
+    let (mut undisturbed, mut disturbed) = (Vec::new(), Vec::new());
+    for _ in 0..at_size(2, 20) {
+        let commits = at_size(40, 500);
+        undisturbed.extend(alone.round(commits));
+        disturbed.extend(beside.round(commits));
+    }
+    say("commit to receipt alone", &undisturbed);
+    say(&format!("commit to receipt beside {what}"), &disturbed);
+    let ratio = quantile(&disturbed, 0.99) / quantile(&undisturbed, 0.99);
+    figure(&format!("p99 beside {what} / alone"), format!("{ratio:.2}"));
+}
+
+fn say(what: &str, latencies: &[f64]) {
+    let [p50, p99, most] = [0.5, 0.99, 1.0].map(|q| quantile(latencies, q));
+    let value = format!("{p50:.2} p50, {p99:.2} p99, {most:.2} most");
+    figure(&format!("{what}, ms of {}", latencies.len()), value);
+}
+
+fn quantile(values: &[f64], q: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() - 1) as f64 * q).round() as usize]
+}
+
+#[test]
+fn a_dead_endpoint_with_a_backlog_keeps_to_its_share_and_healthy_ones_are_delivered() {
+    const CONCURRENCY: u64 = 10;
+    let timeout = Duration::from_secs(30);
+    let backlog = at_size(2_000, 100_000);
+    let cluster = Cluster::builder().start().expect("a cluster");
+    let mut alone = Healthy::new(&cluster, "alone", 10);
+    let mut beside = Healthy::new(&cluster, "beside", 10);
+    let dead = Receiver::builder()
+        .keep(Keep::Counts)
+        .start()
+        .expect("a receiver");
+    let options =
+        format!("types => '{{doomed}}', timeout => '30 s', max_concurrency => {CONCURRENCY}");
+    beside.db.subscribe("dead", &dead.url("/"), &options);
+    // It dies while it has the trust of the worker.
+    beside.db.emit("doomed");
+    dead.wait_for(1, SOON);
+    dead.set_mode(Mode::hang_before_answer());
+    let died_at = Instant::now();
+    beside.db.run(&format!(
+        "select herald.emit('doomed', '{{}}') from generate_series(1, {backlog})"
+    ));
+    let arriving = beside.round(at_size(40, 1_000));
+    say("commit to receipt while the backlog arrives", &arriving);
+    dead.wait_until(
+        "its share of requests",
+        |dead| dead.total() > CONCURRENCY,
+        SOON,
+    );
+
+    compare(&mut alone, &mut beside, "a dead endpoint");
+
+    let rounds = 1 + died_at.elapsed().as_secs() / timeout.as_secs();
+    let sent = dead.total() - 1;
+    figure("requests to the dead endpoint", sent);
+    assert!(sent <= CONCURRENCY * rounds, "{sent} in {rounds} timeouts");
+    let waiting = "select count(*) from herald.pending p join herald.subscription s on s.id = p.subscription_id
+                   where s.name = 'dead'";
+    let least = backlog - i64::try_from(CONCURRENCY).expect("a small number");
+    let left = eventually_holds(
+        SOON,
+        "the backlog",
+        || beside.db.number(waiting),
+        |left| *left >= least,
+    );
+    figure("backlog of the dead endpoint at the end", left);
+}
+
+#[test]
+fn a_hundred_hanging_endpoints_leave_a_healthy_one_its_speed() {
+    const THREADS: u64 = 8;
+    let cluster = common::cluster();
+    let mut alone = Healthy::new(&cluster, "alone", 1);
+    let mut beside = Healthy::new(&cluster, "beside", 1);
+    let hanging = Receiver::builder()
+        .keep(Keep::Counts)
+        .mode(Mode::hang_before_answer())
+        .start()
+        .expect("a receiver");
+    let began_at = Instant::now();
+    beside.db.run(&format!(
+        "select herald.subscribe('hangs.' || n, url => '{}', secret => '{SECRET}', types => '{{doomed}}')
+         from generate_series(1, 100) n",
+        hanging.url("/")
+    ));
+    beside
+        .db
+        .run("select herald.emit('doomed') from generate_series(1, 5)");
+    hanging.wait_until("hanging requests", |receiver| receiver.total() >= 4, SOON);
+
+    compare(&mut alone, &mut beside, "a hundred hanging ones");
+
+    // Half of the young threads, and the overflow.
+    let rounds = 1 + began_at.elapsed().as_secs() / 30;
+    let sent = hanging.total();
+    figure("requests to the hanging endpoints", sent);
+    assert!(
+        sent <= (THREADS / 2 + THREADS) * rounds,
+        "{sent} in {rounds} timeouts"
+    );
+}
