@@ -10,6 +10,8 @@ create function herald.start_worker() returns text
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
+declare
+    until constant timestamptz := clock_timestamp() + '5 s';
 begin
     if not herald._is_preloaded() then
         raise warning using
@@ -17,11 +19,16 @@ begin
             detail = 'pg_herald is not in shared_preload_libraries.',
             hint = 'Add pg_herald to shared_preload_libraries in postgresql.conf and restart the server.';
     end if;
-    if not herald._want_worker(true) then
-        raise exception using errcode = 'insufficient_resources', message = 'the worker cannot be started',
-            detail = 'No background worker slot is free.',
-            hint = format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'));
-    end if;
+    -- A server that has just started may not have got to the launcher yet.
+    loop
+        exit when herald._want_worker(true) or pg_is_in_recovery();
+        if clock_timestamp() > until then
+            raise exception using errcode = 'insufficient_resources', message = 'the worker cannot be started',
+                detail = 'No background worker slot is free.',
+                hint = format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'));
+        end if;
+        perform pg_sleep(0.01);
+    end loop;
     return 'starting';
 end
 $$;

@@ -190,7 +190,7 @@ fn want_worker(wanted: bool) -> bool {
     };
     entry.want(wanted);
     registry.wake_launcher();
-    true
+    registry.has_launcher()
 }
 
 /// The worker's process id; null when none runs.
@@ -206,12 +206,15 @@ fn is_preloaded() -> bool {
     shmem::registry().is_some()
 }
 
-/// Whether the last try to start the worker found no free process slot.
+/// Whether the last try to start the worker, or the launcher, found no free process slot.
 #[pg_extern(sql = false)]
 fn found_no_worker_slot() -> bool {
-    shmem::registry()
-        .and_then(|registry| registry.find(identity::database()))
-        .is_some_and(shmem::Entry::found_no_slot)
+    shmem::registry().is_some_and(|registry| {
+        !registry.has_launcher()
+            || registry
+                .find(identity::database())
+                .is_some_and(shmem::Entry::found_no_slot)
+    })
 }
 
 /// Wakes the worker when this transaction commits: there is something new in its tables.

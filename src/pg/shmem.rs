@@ -98,6 +98,11 @@ impl Registry {
         self.launcher_latch.store(my_latch(), SeqCst);
     }
 
+    /// Whether the launcher runs. The server does not start it when `max_worker_processes` leaves no room for it.
+    pub fn has_launcher(&self) -> bool {
+        self.launcher_latch.load(SeqCst) != 0
+    }
+
     /// Makes the launcher look at the registry.
     pub fn wake_launcher(&self) {
         set_latch(self.launcher_latch.load(SeqCst));
