@@ -92,9 +92,9 @@ impl Lanes {
         Some(id)
     }
 
-    /// Whether a delivery waits in any lane.
-    pub fn any_waiting(&self) -> bool {
-        self.by_id.values().any(|entry| !entry.lane.is_empty())
+    /// Whether a delivery waits in any lane for its turn, and not for a receiver that takes nothing.
+    pub fn any_flowing(&self, now: i64) -> bool {
+        self.by_id.values().any(|entry| entry.lane.is_flowing(now))
     }
 
     /// Whether the reader has to wait for a lane.

@@ -37,7 +37,8 @@ const RECORD_SIZE: usize = 500;
 const RECORD_AFTER: Duration = Duration::from_millis(10);
 /// While deliveries wait for their turn, looks at the log take a quarter of the time, at most: after a look there is
 /// none for so many times as long as it took. Each that finds something costs a flush, and a look a commit would keep
-/// the lanes waiting for it.
+/// the lanes waiting for it. Those that wait for a receiver which takes nothing do not count: their healthy neighbours
+/// would wait as well.
 const LOOK_GAP: u32 = 3;
 /// However long a look took.
 const LONGEST_LOOK_GAP: Duration = Duration::from_millis(200);
@@ -217,7 +218,7 @@ impl Worker {
 
     /// How long a look at the log has to wait for the lanes.
     fn look_gap(&self) -> Duration {
-        if self.lanes.any_waiting() {
+        if self.lanes.any_flowing(now_micros()) {
             let gap = (self.look_took * LOOK_GAP).min(LONGEST_LOOK_GAP);
             gap.saturating_sub(self.looked_at.elapsed())
         } else {

@@ -163,6 +163,12 @@ impl<T> Lane<T> {
         self.is_idle() && self.last_pushed_at.saturating_add(SPILL_AGE_MICROS) > now
     }
 
+    /// Whether deliveries wait in a queue that gets shorter: the receiver took one in the last second. A queue in front
+    /// of a receiver that does not answer, or refuses, is nothing to wait for.
+    pub fn is_flowing(&self, now: i64) -> bool {
+        !self.queue.is_empty() && !is_long_ago(self.succeeded_at, now)
+    }
+
     /// Whether the queue has to move into the pending deliveries: it is held or delayed, or nothing was heard of its
     /// receiver for a second. What came from the pending deliveries may wait: it holds no window open.
     pub fn must_spill(&self, now: i64) -> bool {
@@ -281,6 +287,21 @@ mod tests {
         lane.succeeded(SECOND);
         assert!(!lane.must_spill(2 * SECOND) && lane.is_slow(2 * SECOND));
         assert!(lane.must_spill(2 * SECOND + 1));
+    }
+
+    #[test]
+    fn a_queue_flows_while_its_receiver_takes_something() {
+        let mut lane = filled(3);
+        assert!(!lane.is_flowing(0));
+        lane.take_ready(0);
+        lane.failed(false, None);
+        assert!(!lane.is_flowing(0));
+        lane.take_ready(0);
+        lane.succeeded(0);
+        assert!(lane.is_flowing(SECOND / 2));
+        assert!(!lane.is_flowing(SECOND + 1));
+        lane.take_ready(0);
+        assert!(!lane.is_flowing(SECOND / 2));
     }
 
     #[test]
