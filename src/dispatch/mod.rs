@@ -17,7 +17,8 @@ pub mod work;
 use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::process::{self, EventFd};
-use crate::pg::{catalog, identity, lock, shmem, transaction, wait};
+use crate::pg::wait::Waiter;
+use crate::pg::{catalog, identity, lock, shmem, transaction};
 use crate::record::{self, Batch};
 use crate::settings::Settings;
 use herald_core::threads::Threads;
@@ -48,6 +49,9 @@ const OUTCOMES_A_TURN: usize = 500;
 const MEMORY: usize = 64 << 20;
 /// How long a stop waits for requests under way.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// So many file descriptors no socket gets, for the files that PostgreSQL opens in this process. A process that cannot
+/// open the log it writes to takes the whole server down. Fewer than the ten that PostgreSQL itself leaves alone.
+const RESERVED_DESCRIPTORS: u64 = 8;
 const FAILURES_IN_A_ROW: u32 = 10;
 
 /// The main function of the worker of `database`.
@@ -104,7 +108,7 @@ fn prepare_session() {
 struct Worker {
     settings: Settings,
     sender: Sender<Claimed>,
-    outcomes_ready: EventFd,
+    waiter: Waiter,
     reader: Reader,
     subscriptions: Subscriptions,
     lanes: Lanes,
@@ -136,13 +140,17 @@ impl Worker {
         let waker = outcomes_ready
             .try_clone()
             .map_err(|error| error.to_string())?;
+        let waiter = Waiter::new(outcomes_ready);
+        let threads = Threads::pool_size(settings.sender_threads);
+        let descriptors = process::make_room_for_sockets(threads);
         let sender = process::with_all_signals_blocked(|| {
             Sender::start(
                 herald_sender::Settings {
-                    threads: Threads::pool_size(settings.sender_threads),
+                    threads,
                     queue: 0,
                     url_policy: settings.url_policy.clone(),
                     ca_file: settings.ca_file.clone(),
+                    max_descriptor: descriptors.saturating_sub(RESERVED_DESCRIPTORS),
                     ..herald_sender::Settings::default()
                 },
                 Arc::new(move || waker.signal()),
@@ -154,7 +162,7 @@ impl Worker {
             threads: Threads::new(settings.sender_threads),
             settings,
             sender,
-            outcomes_ready,
+            waiter,
             reader,
             subscriptions: Subscriptions::unloaded(),
             lanes: Lanes::default(),
@@ -186,7 +194,7 @@ impl Worker {
             } else {
                 self.pause()
             };
-            wait::wait(&self.outcomes_ready, pause);
+            self.waiter.wait(pause);
             if process::reload_configuration_if_asked() {
                 self.reload_settings();
             }
@@ -229,7 +237,7 @@ impl Worker {
     /// One turn: everything a little. Returns whether there is more to do at once.
     fn turn(&mut self) -> Result<bool, transaction::TransactionError> {
         let now = now_micros();
-        self.outcomes_ready.drain();
+        self.waiter.drain();
         let outcomes = self.settle_outcomes();
         self.threads.age(now);
         self.spill_what_must(now);
@@ -356,11 +364,9 @@ impl Worker {
             .for_each(|work| self.threads.finish(work.token, work.subscription.id));
         let until = Instant::now() + STOP_GRACE;
         while self.sender.in_flight() > 0 && Instant::now() < until {
-            wait::wait(
-                &self.outcomes_ready,
-                until.saturating_duration_since(Instant::now()),
-            );
-            self.outcomes_ready.drain();
+            self.waiter
+                .wait(until.saturating_duration_since(Instant::now()));
+            self.waiter.drain();
             self.settle_outcomes();
         }
         if let Err(error) = self.record() {

@@ -48,6 +48,35 @@ pub fn take_signals() {
     }
 }
 
+/// Makes room for so many sockets of the threads, and returns how many file descriptors this process may have in all.
+///
+/// The limit is raised to what may be asked for: PostgreSQL keeps to the one that it found at its start. Where nothing
+/// can be raised, it keeps fewer of its files open; it lends a third of its descriptors at most.
+pub fn make_room_for_sockets(wanted: usize) -> u64 {
+    // SAFETY: main thread; what is acquired is never given back. The rest are plain libc calls on a local value.
+    unsafe {
+        let acquired = (0..wanted)
+            .take_while(|_| pg_sys::AcquireExternalFD())
+            .count();
+        if acquired < wanted {
+            // Not all of them: PostgreSQL's own waits may need one.
+            (0..acquired.min(4)).for_each(|_| pg_sys::ReleaseExternalFD());
+        }
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
+            return u64::MAX;
+        }
+        let raised = libc::rlimit {
+            rlim_cur: limit.rlim_max,
+            ..limit
+        };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raised) == 0 {
+            limit = raised;
+        }
+        limit.rlim_cur
+    }
+}
+
 /// Runs `body` with every signal blocked that may be, so that threads which it spawns never run a handler.
 pub fn with_all_signals_blocked<R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: plain libc calls on a local mask; the synchronous signals stay deliverable, as a fault must not hang.

@@ -29,6 +29,7 @@ pub(crate) struct Agents {
     trust: Trust,
     resolver: PolicedResolver,
     source_address: Option<IpAddr>,
+    max_descriptor: u64,
     pool: Arc<Pool>,
     held: Mutex<Held>,
 }
@@ -59,12 +60,14 @@ impl Agents {
         trust: Trust,
         resolver: PolicedResolver,
         source_address: Option<IpAddr>,
+        max_descriptor: u64,
     ) -> Self {
         Self {
             config: config(),
             trust,
             resolver,
             source_address,
+            max_descriptor,
             pool: Arc::new(Pool::new(threads)),
             held: Mutex::default(),
         }
@@ -90,6 +93,7 @@ impl Agents {
             pool: Arc::clone(&self.pool),
             tls: self.trust.config(key.tls.as_deref())?,
             source_address: self.source_address,
+            max_descriptor: self.max_descriptor,
         };
         let agent = Agent::with_parts(self.config.clone(), dialer, self.resolver.clone());
         let agent = Arc::new(agent);

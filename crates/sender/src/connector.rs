@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub(crate) struct Dialer {
     pub(crate) pool: Arc<Pool>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) source_address: Option<IpAddr>,
+    pub(crate) max_descriptor: u64,
 }
 
 impl Dialer {
@@ -87,6 +89,10 @@ impl Dialer {
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
+        // Descriptors are given out from the lowest: this one says that few are left.
+        if u64::try_from(socket.as_raw_fd()).is_ok_and(|number| number >= self.max_descriptor) {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         if let Some(source) = self.source_address {
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }

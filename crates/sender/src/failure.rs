@@ -156,6 +156,9 @@ fn in_words(time: Duration) -> String {
 }
 
 fn io_words(error: &io::Error) -> String {
+    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+        return "no file descriptor is free on this server".into();
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".into(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),

@@ -82,7 +82,13 @@ impl<P: Prepare> Sender<P> {
         let threads = settings.threads.max(1);
         let capacity = threads + settings.queue;
         let shared = Arc::new(Shared {
-            agents: Agents::new(threads, trust, resolver, settings.source_address),
+            agents: Agents::new(
+                threads,
+                trust,
+                resolver,
+                settings.source_address,
+                settings.max_descriptor,
+            ),
             wake: Wake::new(waker),
             response_cap: settings.response_cap,
         });

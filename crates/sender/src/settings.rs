@@ -28,6 +28,8 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// The local address that connections come from.
     pub source_address: Option<IpAddr>,
+    /// Connections get only file descriptors below this number: those above are for the rest of the process.
+    pub max_descriptor: u64,
     /// So many bytes of a response are kept, at most.
     pub response_cap: usize,
     /// How names become addresses; `None` for the system's way. The result is subject to `url_policy` in any case.
@@ -44,6 +46,7 @@ impl Default for Settings {
             url_policy: UrlPolicy::default(),
             ca_file: None,
             source_address: None,
+            max_descriptor: u64::MAX,
             response_cap: 8 * 1024,
             lookup: None,
         }
@@ -69,6 +72,7 @@ impl fmt::Debug for Settings {
             .field("url_policy", &self.url_policy)
             .field("ca_file", &self.ca_file)
             .field("source_address", &self.source_address)
+            .field("max_descriptor", &self.max_descriptor)
             .field("response_cap", &self.response_cap)
             .field("lookup", &self.lookup.as_ref().map(|_| "custom"))
             .finish()

@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use herald_core::outcome::ErrorClass;
-use herald_sender::AgentKey;
+use herald_sender::{AgentKey, Settings};
 
 use crate::support::*;
 
@@ -143,4 +143,23 @@ fn bytes_that_nobody_asked_for_are_never_taken_for_the_next_answer() {
     for _ in 0..3 {
         assert_eq!(pool.attempt(request(&endpoint.url())).response, "ok");
     }
+}
+
+#[test]
+fn a_connection_takes_no_file_descriptor_that_is_for_others() {
+    let endpoint = Endpoint::serving(|connection| {
+        connection.read_request();
+        connection.write(OK);
+    });
+    let pool = Pool::start(Settings {
+        max_descriptor: 3,
+        ..settings()
+    });
+    let outcome = pool.attempt(request(&endpoint.url()));
+    assert_eq!(class(&outcome), Some(ErrorClass::Connect));
+    assert!(
+        words(&outcome).starts_with("connect: no file descriptor is free on this server"),
+        "{outcome:?}"
+    );
+    assert_eq!(endpoint.connections(), 0);
 }
