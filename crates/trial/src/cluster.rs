@@ -18,6 +18,7 @@
 //! then a watchdog does the same as soon as this process has ended. Nothing of other runs is ever touched.
 
 mod builder;
+mod disk;
 mod installation;
 mod server;
 mod watchdog;
@@ -31,6 +32,7 @@ use nix::unistd::Pid;
 use postgres::{Client, Config, NoTls};
 
 pub use self::builder::Builder;
+pub use self::disk::SmallDisk;
 use self::server::Server;
 use crate::error::{Error, Result};
 use crate::wait::within;
@@ -200,6 +202,11 @@ impl Cluster {
 
     pub fn data_dir(&self) -> &Path {
         self.server.data_dir()
+    }
+
+    /// A disk of this size for the server's files. An error where the system does not let us mount one.
+    pub fn small_disk(&self, megabytes: u32) -> Result<SmallDisk> {
+        SmallDisk::mount(megabytes, self.server.installation().server_user())
     }
 
     /// Lets the server run on after this process has ended; whoever asked for it removes the directory.

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use super::installation::Installation;
-use super::server::Server;
+use super::server::{Server, Starting};
 use super::{Cluster, ROLE, StopMode};
 use crate::error::{Error, Result};
 
@@ -21,6 +21,7 @@ pub struct Builder {
     fsync: bool,
     tcp: bool,
     pg_config: Option<PathBuf>,
+    starting: Starting,
     settings: BTreeMap<String, String>,
 }
 
@@ -31,6 +32,7 @@ impl Default for Builder {
             fsync: true,
             tcp: false,
             pg_config: None,
+            starting: Starting::Plain,
             settings: BTreeMap::new(),
         }
     }
@@ -58,6 +60,19 @@ impl Builder {
     /// The installation to use, instead of `HERALD_PG_CONFIG`, Debian's PostgreSQL 15, or `pg_config` on the PATH.
     pub fn pg_config(mut self, pg_config: impl Into<PathBuf>) -> Self {
         self.pg_config = Some(pg_config.into());
+        self
+    }
+
+    /// The server sees the files `hosts` and `resolv.conf` of this directory as those of `/etc`, and what becomes of
+    /// them later. Only root can arrange that.
+    pub fn names(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.starting = Starting::WithNames(dir.into());
+        self
+    }
+
+    /// Each process of the server may have so many file descriptors open at once.
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.starting = Starting::WithDescriptors(most);
         self
     }
 
@@ -142,7 +157,8 @@ impl Builder {
     }
 
     fn server(&self) -> Result<Server> {
-        Server::create(Installation::find(self.pg_config.as_deref())?)
+        let installation = Installation::find(self.pg_config.as_deref())?;
+        Server::create(installation, self.starting.clone())
     }
 
     fn configure(self, server: Server) -> Result<Cluster> {

@@ -46,7 +46,20 @@ impl Installation {
 
     /// A program of this installation that will run as the server's user.
     pub(super) fn server_program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.bin_dir.join(name));
+        self.as_server_user(&self.bin_dir.join(name))
+    }
+
+    /// As [`Self::server_program`], with at most so many file descriptors in each of its processes.
+    pub(super) fn server_program_with_descriptors(&self, name: &str, most: u32) -> Command {
+        let mut command = self.as_server_user(Path::new("prlimit"));
+        command
+            .arg(format!("--nofile={most}:{most}"))
+            .arg(self.bin_dir.join(name));
+        command
+    }
+
+    fn as_server_user(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir("/")
             .env_remove("PGDATA")
@@ -56,6 +69,31 @@ impl Installation {
             command.env("USER", &user.name).env("HOME", &user.dir);
         }
         command
+    }
+
+    /// As [`Self::server_program`], in a mount namespace of its own in which `names` has the files `hosts` and
+    /// `resolv.conf` of `/etc`. It keeps the process id of the command.
+    pub(super) fn server_program_with_names(&self, name: &str, names: &Path) -> Result<Command> {
+        const SCRIPT: &str = r#"
+            for file in hosts resolv.conf; do mount --bind "$1/$file" "/etc/$file" || exit; done
+            user=$2 group=$3
+            shift 3
+            exec setpriv --reuid "$user" --regid "$group" --clear-groups "$@""#;
+        let Some(user) = &self.server_user else {
+            return Err(Error::Setup(
+                "only root can give a server its own names".to_owned(),
+            ));
+        };
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", SCRIPT, "herald-trial-names"])
+            .arg(names)
+            .args([user.uid.to_string(), user.gid.to_string()])
+            .arg(self.bin_dir.join(name))
+            .current_dir("/")
+            .env_remove("PGDATA")
+            .stdin(Stdio::null());
+        Ok(command)
     }
 
     pub(super) fn run_server_program(

@@ -19,6 +19,16 @@ use crate::wait::within;
 
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
+/// What is special about the surroundings of the server.
+#[derive(Debug, Clone)]
+pub(super) enum Starting {
+    Plain,
+    /// Its own `hosts` and `resolv.conf`, in this directory.
+    WithNames(PathBuf),
+    /// So many file descriptors for each process.
+    WithDescriptors(u32),
+}
+
 #[derive(Debug)]
 pub(super) struct Server {
     installation: Installation,
@@ -26,6 +36,7 @@ pub(super) struct Server {
     data_dir: PathBuf,
     socket_dir: PathBuf,
     log_file: PathBuf,
+    starting: Starting,
     /// None while the server is down. The lock also keeps a start and a stop from crossing.
     postmaster: Mutex<Option<Child>>,
     watchdog: Watchdog,
@@ -34,7 +45,7 @@ pub(super) struct Server {
 
 impl Server {
     /// An empty directory that belongs to the server's user and that a watchdog will remove.
-    pub(super) fn create(installation: Installation) -> Result<Self> {
+    pub(super) fn create(installation: Installation, starting: Starting) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("herald-trial-")
             .tempdir()
@@ -47,6 +58,7 @@ impl Server {
             socket_dir: dir.join("socket"),
             log_file: dir.join("server.log"),
             dir,
+            starting,
             postmaster: Mutex::new(None),
             watchdog,
             left_running: false,
@@ -180,8 +192,15 @@ impl Server {
             .open(&self.log_file);
         let log = log.map_err(Error::io(format!("opening {}", self.log_file.display())))?;
         let errors = log.try_clone().map_err(Error::io("sharing the log"))?;
-        self.installation
-            .server_program("postgres")
+        let name = "postgres";
+        let mut postgres = match &self.starting {
+            Starting::Plain => self.installation.server_program(name),
+            Starting::WithNames(dir) => self.installation.server_program_with_names(name, dir)?,
+            Starting::WithDescriptors(most) => self
+                .installation
+                .server_program_with_descriptors(name, *most),
+        };
+        postgres
             .arg("-D")
             .arg(&self.data_dir)
             .stdout(Stdio::from(log))
