@@ -3,7 +3,7 @@
 use crate::capture;
 use crate::launcher;
 use crate::log::append::{self, Common, NewEvent};
-use crate::pg::{identity, shmem, user};
+use crate::pg::{ending, identity, shmem, user};
 use crate::settings;
 use herald_core::globs::{Glob, TypeGlobs};
 use herald_core::options::SubscriptionOptions;
@@ -227,7 +227,7 @@ fn wake_at_commit() {
 #[pg_extern(sql = false)]
 fn want_worker_at_commit() {
     if shmem::registry().is_some() {
-        shmem::on_commit(|| {
+        ending::on_commit(|| {
             want_worker(true);
         });
     }

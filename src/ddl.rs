@@ -3,7 +3,7 @@
 //! None of them fails because of pg_herald: if the worker does not stop in time, PostgreSQL itself decides.
 
 use crate::pg::utility::{self, Concerned};
-use crate::pg::{databases, identity, shmem, wait};
+use crate::pg::{databases, ending, identity, shmem, wait};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ fn stop_worker(command: &Concerned) {
         return;
     }
     STOPPED.set(entry.database());
-    shmem::at_transaction_end(want_again);
+    ending::at_transaction_end(want_again);
     entry.want(false);
     let until = Instant::now() + PATIENCE;
     while entry.pid().is_some() && Instant::now() < until {

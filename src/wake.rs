@@ -3,12 +3,12 @@
 //! A lost wake-up costs latency only: the worker also looks every `herald.poll_interval`. `COMMIT PREPARED`
 //! never wakes it, as the session that prepared is gone by then.
 
-use crate::pg::{identity, shmem};
+use crate::pg::{ending, identity, shmem};
 
 /// Wakes this database's worker when the current transaction commits; does nothing if it rolls back.
 pub fn at_commit() {
     if shmem::registry().is_some() {
-        shmem::on_commit(now);
+        ending::on_commit(now);
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod databases;
 pub mod dependency;
+pub mod ending;
 pub mod entry;
 pub mod expression;
 pub mod forward;

@@ -1,10 +1,9 @@
-//! Shared memory: which database has a worker, how to wake it, and the mailbox of `ping()`.
+//! Shared memory: which database has a worker, and how to wake it.
 //!
 //! Only atomics: a backend touches this while its transaction commits, where nothing may fail or wait.
 
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// How many databases of one cluster can have a worker.
@@ -202,48 +201,5 @@ fn set_latch(address: u64) {
         // SAFETY: the address is of a latch in the array of process slots, which is mapped at the same place in
         // every process and never freed. If its process is gone, a stranger wakes up once for nothing.
         unsafe { pg_sys::SetLatch(address as *mut pg_sys::Latch) }
-    }
-}
-
-/// Calls `action` when the current transaction has committed and all can see it; not when it rolls back.
-pub fn on_commit(action: fn()) {
-    ON_COMMIT.set(Some(action));
-    follow_transactions();
-}
-
-/// Calls `action` when the current transaction is over, in whatever way.
-pub fn at_transaction_end(action: fn()) {
-    AT_END.set(Some(action));
-    follow_transactions();
-}
-
-thread_local! {
-    static ON_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
-    static AT_END: Cell<Option<fn()>> = const { Cell::new(None) };
-    static FOLLOWING: Cell<bool> = const { Cell::new(false) };
-}
-
-fn follow_transactions() {
-    if !FOLLOWING.replace(true) {
-        // SAFETY: registered once for each process.
-        unsafe { pg_sys::RegisterXactCallback(Some(transaction_ended), std::ptr::null_mut()) }
-    }
-}
-
-// SAFETY (as a C callback): the actions only touch atomics and latches; they raise no ERROR and do not panic.
-unsafe extern "C-unwind" fn transaction_ended(
-    event: pg_sys::XactEvent::Type,
-    _: *mut std::ffi::c_void,
-) {
-    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
-    if !matches!(
-        event,
-        XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE
-    ) {
-        return;
-    }
-    let on_commit = ON_COMMIT.take().filter(|_| event == XACT_EVENT_COMMIT);
-    for action in [on_commit, AT_END.take()].into_iter().flatten() {
-        action();
     }
 }

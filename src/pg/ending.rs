@@ -1,0 +1,58 @@
+//! What is done when a session's transaction ends.
+
+use pgrx::prelude::*;
+use std::cell::{Cell, RefCell};
+
+/// Calls `action` when the current transaction has committed and all can see it; not when it rolls back.
+pub fn on_commit(action: fn()) {
+    follow_transaction(When::Committed, action);
+}
+
+/// Calls `action` when the current transaction is over, in whatever way.
+pub fn at_transaction_end(action: fn()) {
+    follow_transaction(When::Over, action);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    Committed,
+    Over,
+}
+
+thread_local! {
+    /// Each action once, however often it was asked for.
+    static ACTIONS: RefCell<Vec<(When, fn())>> = const { RefCell::new(Vec::new()) };
+    static FOLLOWING: Cell<bool> = const { Cell::new(false) };
+}
+
+fn follow_transaction(when: When, action: fn()) {
+    ACTIONS.with_borrow_mut(|actions| {
+        let is_same = |one: &(When, fn())| one.0 == when && std::ptr::fn_addr_eq(one.1, action);
+        if !actions.iter().any(is_same) {
+            actions.push((when, action));
+        }
+    });
+    if !FOLLOWING.replace(true) {
+        // SAFETY: registered once for each process.
+        unsafe { pg_sys::RegisterXactCallback(Some(transaction_ended), std::ptr::null_mut()) }
+    }
+}
+
+// SAFETY (as a C callback): the actions only touch atomics and latches; they raise no ERROR and do not panic.
+unsafe extern "C-unwind" fn transaction_ended(
+    event: pg_sys::XactEvent::Type,
+    _: *mut std::ffi::c_void,
+) {
+    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+    if !matches!(
+        event,
+        XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE
+    ) {
+        return;
+    }
+    for (when, action) in ACTIONS.take() {
+        if when == When::Over || event == XACT_EVENT_COMMIT {
+            action();
+        }
+    }
+}
