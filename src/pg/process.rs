@@ -142,7 +142,16 @@ pub fn reload_configuration_if_asked() -> bool {
 }
 
 /// Lets PostgreSQL handle what it has pending: cancellation, catalog invalidation, the barriers that DROP DATABASE waits for.
+///
+/// Outside a transaction there is nothing to cancel, and nobody who would catch the error: as between the commands of
+/// a session, a cancellation is dropped then.
 pub fn check_for_interrupts() {
+    // SAFETY: main thread; a flag that the signal handler sets.
+    unsafe {
+        if !pg_sys::IsTransactionState() {
+            std::ptr::write_volatile(&raw mut pg_sys::QueryCancelPending, 0);
+        }
+    }
     pgrx::check_for_interrupts!();
 }
 
