@@ -329,6 +329,10 @@ impl Worker {
     /// How long there is certainly nothing to do, unless woken.
     fn pause(&mut self) -> Duration {
         let now = now_micros();
+        let entry = shmem::registry().and_then(|registry| registry.find(identity::database()));
+        if entry.is_some_and(shmem::Entry::is_woken) {
+            return self.rest();
+        }
         let mut pause = self
             .settings
             .poll_interval
@@ -346,7 +350,12 @@ impl Worker {
                 due.saturating_sub(now).max(1_000).unsigned_abs(),
             ));
         }
-        pause.max(self.resting_until.saturating_duration_since(Instant::now()))
+        pause.max(self.rest())
+    }
+
+    /// How long nothing is done after a failure, whatever there is to do.
+    fn rest(&self) -> Duration {
+        self.resting_until.saturating_duration_since(Instant::now())
     }
 
     fn should_stop(&self) -> bool {

@@ -174,6 +174,12 @@ impl Entry {
         }
     }
 
+    /// Whether somebody woke the worker since its last [`look`](Self::look). Asked before it sleeps, because whatever
+    /// waits inside PostgreSQL, as for a lock, takes the latch's signal away.
+    pub fn is_woken(&self) -> bool {
+        self.awake.load(SeqCst)
+    }
+
     /// Says that the worker looks at its work from here on: the next [`wake`](Self::wake) sets its latch again.
     /// Called before the look, so that a wake-up in between is never lost. Returns whether it was woken before.
     pub fn look(&self) -> bool {
