@@ -45,6 +45,8 @@ pub struct Reader {
 
 /// What one transaction found.
 struct Slice {
+    /// Whether it was a look for something new, and not at the rest of an older window.
+    is_look: bool,
     window: Option<Window>,
     matched: Vec<(Arc<herald_core::event::Event>, i64)>,
     subscriptions: Option<Subscriptions>,
@@ -138,6 +140,7 @@ impl Reader {
             self.reading.pop_front()
         };
         let mut slice = Slice {
+            is_look: look_now,
             window: None,
             matched: Vec::new(),
             subscriptions: None,
@@ -288,8 +291,6 @@ impl Worker {
         if !self.can_read() {
             return Ok(false);
         }
-        // A look that is wanted from here on is one more.
-        self.look_wanted = false;
         let began_at = Instant::now();
         let event_seq = self.reader.event_seq;
         let context = SliceContext {
@@ -329,6 +330,8 @@ impl Worker {
         // can be seen although no standby has it. Nobody stops waiting before, so nothing of that was seen if the
         // postmaster is still there after the look.
         process::leave_with_postmaster();
+        // The rest of an older window leaves the look that was wanted to the next turn.
+        self.look_wanted = !slice.is_look;
         if let Some(subscriptions) = slice.subscriptions {
             // A restore into this database may have put another database's log here.
             if hold::hold_reason()?.is_some() {
