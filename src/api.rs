@@ -3,7 +3,8 @@
 use crate::capture;
 use crate::launcher;
 use crate::log::append::{self, Common, NewEvent};
-use crate::pg::{ending, identity, shmem, user};
+use crate::pg::shmem::{self, Demand};
+use crate::pg::{ending, identity, user};
 use crate::settings;
 use herald_core::globs::{Glob, TypeGlobs};
 use herald_core::options::SubscriptionOptions;
@@ -185,12 +186,14 @@ fn want_worker(wanted: bool) -> bool {
     let Some(registry) = shmem::registry() else {
         return wanted && launcher::start_worker(database);
     };
-    let Some(entry) = registry.entry(database) else {
-        return false;
+    let demand = if wanted {
+        Demand::Asked
+    } else {
+        Demand::Stopped
     };
-    entry.want(wanted);
+    let is_noted = registry.demand(database, demand);
     registry.wake_launcher();
-    registry.has_launcher()
+    is_noted && registry.has_launcher()
 }
 
 /// The worker's process id; null when none runs.

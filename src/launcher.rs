@@ -1,11 +1,14 @@
 //! The launcher: keeps one worker for each database that has the extension.
 //!
 //! It cannot look into databases. At its start it sends a worker to each, which leaves at once where the extension
-//! is not installed; later it learns of new ones when CREATE EXTENSION commits.
+//! is not installed, and later to those that CREATE DATABASE brought, as a copy has all that its template has. Other
+//! databases it learns of when CREATE EXTENSION commits.
 
-use crate::pg::{databases, process, shmem, wait};
+use crate::pg::shmem::{self, Demand, Registry};
+use crate::pg::transaction::TransactionError;
+use crate::pg::{databases, process, wait};
 use pgrx::pg_sys;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// What `pg_stat_activity.backend_type` shows.
@@ -32,44 +35,75 @@ pub fn run() {
         return;
     };
     registry.register_launcher();
-    for database in databases::connectable() {
-        if let Some(entry) = registry.entry(database) {
-            entry.want(true);
-        }
-    }
+    registry.note_new_database();
+    let mut known: HashSet<u32> = HashSet::new();
     let mut starts: HashMap<u32, Starts> = HashMap::new();
     while !process::stop_requested() {
         process::reload_configuration_if_asked();
-        let next = start_missing(registry, &mut starts);
+        let next = look_for_new(registry, &mut known)
+            .and_then(|()| start_missing(registry, &mut starts))
+            .unwrap_or_else(|error| {
+                registry.note_new_database();
+                pgrx::log!("pg_herald: the launcher could not look at the databases: {error}");
+                LOOK_EVERY
+            });
         wait::wait_for_latch(next);
     }
     // Any other code than 0: whoever terminated the launcher gets a new one, unless the server is stopping.
     process::exit_to_be_restarted();
 }
 
+/// Wants a worker for each database that was not there at the last look. One that has an entry is known to others:
+/// its worker may have been stopped on purpose.
+fn look_for_new(registry: &Registry, known: &mut HashSet<u32>) -> Result<(), TransactionError> {
+    if !registry.take_new_database() {
+        return Ok(());
+    }
+    let connectable = databases::connectable()?;
+    for database in &connectable {
+        if !known.contains(&database.to_u32()) && registry.find(*database).is_none() {
+            registry.demand(*database, Demand::Wanted);
+        }
+    }
+    *known = connectable
+        .iter()
+        .map(|database| database.to_u32())
+        .collect();
+    Ok(())
+}
+
 /// Starts the workers that are wanted and do not run. Returns when to look again.
-fn start_missing(registry: &shmem::Registry, starts: &mut HashMap<u32, Starts>) -> Duration {
+fn start_missing(
+    registry: &Registry,
+    starts: &mut HashMap<u32, Starts>,
+) -> Result<Duration, TransactionError> {
     let mut next = LOOK_EVERY;
     // A worker that found no extension gave its entry back: a later one is a new start, not a restart.
     starts.retain(|database, _| registry.find(pg_sys::Oid::from(*database)).is_some());
-    let missing: Vec<&shmem::Entry> = registry
+    let missing: Vec<(&shmem::Entry, pg_sys::Oid)> = registry
         .entries()
-        .filter(|entry| entry.is_wanted() && entry.pid().is_none())
+        .filter(|entry| entry.pid().is_none())
+        .map(|entry| (entry, entry.database()))
         .collect();
     if missing.is_empty() {
-        return next;
+        return Ok(next);
     }
-    let connectable = databases::connectable();
-    for entry in missing {
-        let database = entry.database();
+    let connectable = databases::connectable()?;
+    for (entry, database) in missing {
         if !connectable.contains(&database) {
-            entry.release();
+            entry.release(database);
             starts.remove(&database.to_u32());
+            continue;
+        }
+        if !entry.is_wanted() {
             continue;
         }
         let start = starts.entry(database.to_u32()).or_default();
         if entry.take_asked() {
-            *start = Starts::default();
+            *start = Starts {
+                said_no_slot: start.said_no_slot,
+                ..Starts::default()
+            };
         }
         let since = start.last.map_or(Duration::MAX, |last| last.elapsed());
         if since > 2 * LONGEST_DELAY {
@@ -95,7 +129,7 @@ fn start_missing(registry: &shmem::Registry, starts: &mut HashMap<u32, Starts>) 
             );
         }
     }
-    next
+    Ok(next)
 }
 
 /// Starts the worker of one database. Returns false when no process slot is free.

@@ -65,15 +65,18 @@ pub fn run(database: pg_sys::Oid) {
     let Ok(Some((extension, Some(event_seq)))) = start else {
         // The extension is not there (any more): nothing to do until somebody creates it.
         if let Some(entry) = shmem::registry().and_then(|registry| registry.find(database)) {
-            entry.release();
+            entry.release_unless_asked(database);
         }
         return;
     };
     if !lock::try_become_only_worker(extension) {
         return;
     }
-    if let Some(entry) = shmem::registry().and_then(|registry| registry.entry(database)) {
-        entry.register_worker();
+    if let Some(registry) = shmem::registry() {
+        match registry.find(database) {
+            Some(entry) => entry.register_worker(),
+            None => return,
+        }
     }
     if !hold::wait_until_free() {
         return;

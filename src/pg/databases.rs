@@ -1,11 +1,11 @@
 //! The databases of the cluster, as a process sees them that is connected to none.
 
-use super::transaction::{Durability, transaction};
+use super::transaction::{Durability, TransactionError, transaction};
 use pgrx::pg_sys;
 
 /// The databases that a worker may connect to: no templates, and none that refuses connections.
-pub fn connectable() -> Vec<pg_sys::Oid> {
-    transaction(Durability::Relaxed, scan).unwrap_or_default()
+pub fn connectable() -> Result<Vec<pg_sys::Oid>, TransactionError> {
+    transaction(Durability::Relaxed, scan)
 }
 
 fn scan() -> Vec<pg_sys::Oid> {
@@ -45,4 +45,30 @@ pub fn by_name(name: &str) -> Option<pg_sys::Oid> {
     // SAFETY: a NUL-terminated string; inside a transaction.
     let oid = unsafe { pg_sys::get_database_oid(name.as_ptr(), true) };
     (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// Whether the current role owns the database, or may do what its owner may.
+pub fn is_owned(database: pg_sys::Oid) -> bool {
+    owns(pg_sys::DatabaseRelationId, database)
+}
+
+/// Whether the current role owns this extension in the current database, or may do what its owner may.
+pub fn is_extension_owned() -> bool {
+    super::catalog::extension().is_some_and(|oid| owns(pg_sys::ExtensionRelationId, oid))
+}
+
+fn owns(class: pg_sys::Oid, object: pg_sys::Oid) -> bool {
+    // SAFETY: inside a transaction.
+    unsafe {
+        let role = pg_sys::GetUserId();
+        #[cfg(feature = "pg15")]
+        let is_owner = if class == pg_sys::DatabaseRelationId {
+            pg_sys::pg_database_ownercheck(object, role)
+        } else {
+            pg_sys::pg_extension_ownercheck(object, role)
+        };
+        #[cfg(not(feature = "pg15"))]
+        let is_owner = pg_sys::object_ownercheck(class, object, role);
+        is_owner
+    }
 }

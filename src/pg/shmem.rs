@@ -20,21 +20,33 @@ const fn unsafe_registry() -> PgAtomic<Registry> {
 /// What all processes of the cluster share.
 pub struct Registry {
     launcher_latch: AtomicU64,
+    /// A database may have come that the launcher does not know.
+    is_database_new: AtomicBool,
     entries: [Entry; DATABASES],
 }
 
 /// One database with a worker, or with one that is wanted.
 #[derive(Default)]
 pub struct Entry {
-    database: AtomicU32,
-    wanted: AtomicBool,
-    /// Somebody asked for the worker: the launcher does not make it wait.
-    asked: AtomicBool,
+    /// The database and its demand in one, so that nobody takes the entry from under somebody who asks: the oid, and
+    /// in the low half the demand. 0: free.
+    place: AtomicU64,
     pid: AtomicU32,
     latch: AtomicU64,
     awake: AtomicBool,
     /// Why the worker could not be started, as `StartFailure`.
     failure: AtomicU32,
+}
+
+/// Whether a database should have a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// It should not, until somebody asks.
+    Stopped,
+    /// It should, and the launcher decides when.
+    Wanted,
+    /// Somebody asked since the launcher last started one: it does not make the worker wait.
+    Asked,
 }
 
 // SAFETY: nothing but atomics, which are valid between processes; no pointer is followed except to a latch in
@@ -45,6 +57,7 @@ impl Registry {
     fn new() -> Self {
         Self {
             launcher_latch: AtomicU64::new(0),
+            is_database_new: AtomicBool::new(false),
             entries: std::array::from_fn(|_| Entry::default()),
         }
     }
@@ -63,33 +76,37 @@ pub fn registry() -> Option<&'static Registry> {
 }
 
 impl Registry {
-    /// The entry of `database`, made if there is none. `None` when all are taken.
-    pub fn entry(&self, database: pg_sys::Oid) -> Option<&Entry> {
-        let oid = database.to_u32();
-        self.find(database).or_else(|| {
-            self.entries.iter().find(|entry| {
-                entry
-                    .database
-                    .compare_exchange(0, oid, SeqCst, SeqCst)
-                    .is_ok_and(|_| true)
-                    || entry.database.load(SeqCst) == oid
-            })
-        })
+    /// Says whether `database` should have a worker, and wakes one that should stop. Returns false when all entries
+    /// are taken by other databases.
+    pub fn demand(&self, database: pg_sys::Oid, demand: Demand) -> bool {
+        let place = place_of(database, demand);
+        let is_made = |entry: &Entry| {
+            let made = entry.place.compare_exchange(0, place, SeqCst, SeqCst);
+            made.is_ok()
+        };
+        loop {
+            match self.find(database) {
+                // Between the search and the change the entry may have been given back.
+                Some(entry) if !entry.demand(database, demand) => {}
+                Some(entry) => {
+                    set_latch(entry.latch.load(SeqCst));
+                    return true;
+                }
+                None => return self.entries.iter().any(is_made),
+            }
+        }
     }
 
     /// The entry of `database`, if there is one.
     pub fn find(&self, database: pg_sys::Oid) -> Option<&Entry> {
-        let oid = database.to_u32();
-        self.entries
-            .iter()
-            .find(|entry| entry.database.load(SeqCst) == oid)
+        self.entries().find(|entry| entry.database() == database)
     }
 
     /// The entries in use.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries
             .iter()
-            .filter(|entry| entry.database.load(SeqCst) != 0)
+            .filter(|entry| entry.place.load(SeqCst) != 0)
     }
 
     /// Says that this process is the launcher.
@@ -106,36 +123,64 @@ impl Registry {
     pub fn wake_launcher(&self) {
         set_latch(self.launcher_latch.load(SeqCst));
     }
+
+    /// Has the launcher look for databases that it does not know when it wakes up next.
+    pub fn note_new_database(&self) {
+        self.is_database_new.store(true, SeqCst);
+    }
+
+    /// Whether there may be a new database since the last call.
+    pub fn take_new_database(&self) -> bool {
+        self.is_database_new.swap(false, SeqCst)
+    }
+}
+
+fn place_of(database: pg_sys::Oid, demand: Demand) -> u64 {
+    u64::from(database.to_u32()) << 32 | demand as u64
 }
 
 impl Entry {
     pub fn database(&self) -> pg_sys::Oid {
-        pg_sys::Oid::from(self.database.load(SeqCst))
+        pg_sys::Oid::from((self.place.load(SeqCst) >> 32) as u32)
     }
 
     /// Whether the database should have a worker.
     pub fn is_wanted(&self) -> bool {
-        self.wanted.load(SeqCst)
+        let place = self.place.load(SeqCst);
+        place != 0 && place as u32 != Demand::Stopped as u32
     }
 
-    /// Says whether the database should have a worker, and wakes the one that should stop.
-    pub fn want(&self, wanted: bool) {
-        self.asked.store(wanted, SeqCst);
-        self.wanted.store(wanted, SeqCst);
-        set_latch(self.latch.load(SeqCst));
+    /// Changes the demand. Returns false when the entry is not that database's any more.
+    fn demand(&self, database: pg_sys::Oid, demand: Demand) -> bool {
+        let change = |place| {
+            let is_its = (place >> 32) as u32 == database.to_u32();
+            is_its.then(|| place_of(database, demand))
+        };
+        self.place.fetch_update(SeqCst, SeqCst, change).is_ok()
     }
 
     /// Whether somebody asked for the worker since the last call.
     pub fn take_asked(&self) -> bool {
-        self.asked.swap(false, SeqCst)
+        let database = self.database();
+        let (asked, wanted) = (
+            place_of(database, Demand::Asked),
+            place_of(database, Demand::Wanted),
+        );
+        let taken = self.place.compare_exchange(asked, wanted, SeqCst, SeqCst);
+        taken.is_ok()
+    }
+
+    /// Gives the entry back, as there is no extension in its database; not if somebody asked for a worker since this
+    /// one was started.
+    pub fn release_unless_asked(&self, database: pg_sys::Oid) {
+        let wanted = place_of(database, Demand::Wanted);
+        let _ = self.place.compare_exchange(wanted, 0, SeqCst, SeqCst);
     }
 
     /// Gives the entry back: its database is gone.
-    pub fn release(&self) {
-        self.wanted.store(false, SeqCst);
-        self.pid.store(0, SeqCst);
-        self.latch.store(0, SeqCst);
-        self.database.store(0, SeqCst);
+    pub fn release(&self, database: pg_sys::Oid) {
+        let free = |place| ((place >> 32) as u32 == database.to_u32()).then_some(0);
+        let _ = self.place.fetch_update(SeqCst, SeqCst, free);
     }
 
     /// The process id of the running worker.

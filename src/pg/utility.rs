@@ -5,6 +5,14 @@ use pgrx::prelude::*;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 
+/// What a command is to us.
+#[derive(Debug)]
+pub struct Command {
+    pub concerned: Option<Concerned>,
+    /// When it has committed there may be a database to connect to that was not there before.
+    pub may_bring_database: bool,
+}
+
 /// What a command needs nobody to be connected to, or to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Concerned {
@@ -14,7 +22,7 @@ pub enum Concerned {
     Database(String),
 }
 
-type Before = fn(&Concerned);
+type Before = fn(&Command);
 
 thread_local! {
     static BEFORE: Cell<Option<Before>> = const { Cell::new(None) };
@@ -81,10 +89,16 @@ unsafe fn is_of_interest(node: *mut pg_sys::Node) -> bool {
 #[pg_guard]
 unsafe extern "C-unwind" fn look(statement: *mut pg_sys::PlannedStmt) {
     // SAFETY: a valid statement of one of the kinds of interest.
-    if let (Some(before), Some(command)) =
-        (BEFORE.get(), unsafe { concerned((*statement).utilityStmt) })
-    {
-        before(&command);
+    let node = unsafe { (*statement).utilityStmt };
+    if let Some(before) = BEFORE.get() {
+        use pg_sys::NodeTag::{T_AlterDatabaseStmt, T_CreatedbStmt};
+        // SAFETY: every node begins with its tag.
+        let tag = unsafe { (*node).type_ };
+        before(&Command {
+            // SAFETY: as above.
+            concerned: unsafe { concerned(node) },
+            may_bring_database: matches!(tag, T_CreatedbStmt | T_AlterDatabaseStmt),
+        });
     }
 }
 
