@@ -23,6 +23,8 @@ struct Board {
 struct Mail {
     /// 0: free.
     number: u64,
+    /// The process id of the session that asked.
+    asker: i32,
     state: State,
     database: u32,
     subscription: i64,
@@ -52,6 +54,7 @@ unsafe impl PGRXSharedMemory for Board {}
 
 const FREE: Mail = Mail {
     number: 0,
+    asker: 0,
     state: State::Asked,
     database: 0,
     subscription: 0,
@@ -98,9 +101,11 @@ pub fn request() {
 pub fn ask(database: pg_sys::Oid, subscription: i64) -> Option<Question> {
     let mut board = BOARD.exclusive();
     let number = board.next_number;
-    let free = board.boxes.iter_mut().find(|mail| mail.number == 0)?;
+    let free = board.boxes.iter_mut().find(|mail| mail.is_free())?;
     *free = Mail {
         number,
+        // SAFETY: a plain read of a process-wide variable.
+        asker: unsafe { pg_sys::MyProcPid },
         database: database.to_u32(),
         subscription,
         ..FREE
@@ -138,6 +143,14 @@ pub fn answer(number: u64, answer: &Answer) {
         mail.error = Text::of(&answer.error);
         mail.response = Text::of(&answer.response);
         mail.state = State::Answered;
+    }
+}
+
+impl Mail {
+    /// Also when whoever asked has gone without a word: a session that is terminated runs no destructors.
+    fn is_free(&self) -> bool {
+        // SAFETY: looks the process up in shared memory under a lock of its own.
+        self.number == 0 || unsafe { pg_sys::BackendPidGetProc(self.asker) }.is_null()
     }
 }
 
