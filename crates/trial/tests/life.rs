@@ -2,101 +2,14 @@
 
 mod common;
 
-use std::fs;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Database, SOON, receiver, receiver_with};
+use common::{Database, SOON, launcher_of, receiver, worker_of};
+use herald_trial::Cluster;
 use herald_trial::wait::eventually;
-use herald_trial::{Cluster, Mode, Receiver, StopMode};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
-
-/// PostgreSQL itself waits 5 s for other sessions before it gives up.
-const PROMPT: Duration = Duration::from_secs(4);
-
-fn worker_of(cluster: &Cluster, database: &str) -> i32 {
-    eventually(SOON, "the worker", || {
-        cluster.worker_pid(database).ok().flatten()
-    })
-}
-
-/// A database whose worker is busy: requests hang, and more are waiting.
-fn busy_database(cluster: &Cluster, name: &str) -> Receiver {
-    let receiver = receiver_with(Mode::hang_before_answer());
-    let mut db = Database::new(cluster, name);
-    for n in 0..4 {
-        db.subscribe(&format!("hangs.{n}"), &receiver.url("/"), "");
-    }
-    db.run("select herald.emit('order.' || n) from generate_series(1, 50) n");
-    receiver.wait_until("hanging requests", |receiver| receiver.total() >= 2, SOON);
-    receiver
-}
-
-#[test]
-fn the_worker_starts_with_the_extension_and_not_when_that_is_rolled_back() {
-    let mut db = CLUSTER.create_database("rolled_back_extension").unwrap();
-    db.batch_execute("begin; create extension pg_herald; rollback")
-        .unwrap();
-    assert_eq!(CLUSTER.worker_pid("rolled_back_extension").unwrap(), None);
-    drop(db);
-    let mut db = Database::of(&CLUSTER, "rolled_back_extension");
-    db.run("create extension pg_herald");
-    let first = worker_of(&CLUSTER, "rolled_back_extension");
-    db.run("drop extension pg_herald");
-    assert_eq!(CLUSTER.worker_pid("rolled_back_extension").unwrap(), None);
-    db.run("create extension pg_herald");
-    assert_ne!(worker_of(&CLUSTER, "rolled_back_extension"), first);
-}
-
-#[test]
-fn dropping_renaming_and_copying_a_busy_database_is_prompt() {
-    let _receivers: Vec<Receiver> = [
-        "busy_rename",
-        "busy_template",
-        "busy_drop",
-        "busy_extension",
-    ]
-    .into_iter()
-    .map(|name| busy_database(&CLUSTER, name))
-    .collect();
-    let mut postgres = Database::of(&CLUSTER, "postgres");
-    let prompt = |db: &mut Database, sql: &str| {
-        let began_at = Instant::now();
-        db.run(sql);
-        assert!(
-            began_at.elapsed() < PROMPT,
-            "{sql} took {:?}",
-            began_at.elapsed()
-        );
-    };
-    prompt(
-        &mut postgres,
-        "alter database busy_rename rename to renamed",
-    );
-    worker_of(&CLUSTER, "renamed");
-    prompt(
-        &mut postgres,
-        "create database busy_copy template busy_template",
-    );
-    worker_of(&CLUSTER, "busy_template");
-    prompt(&mut postgres, "drop database busy_drop");
-    let mut db = Database::of(&CLUSTER, "busy_extension");
-    prompt(&mut db, "drop extension pg_herald cascade");
-    assert_eq!(CLUSTER.worker_pid("busy_extension").unwrap(), None);
-    assert_eq!(
-        db.number(
-            "select count(*) from pg_class where relnamespace::regnamespace::text like 'herald%'"
-        ),
-        0
-    );
-    prompt(&mut postgres, "drop database renamed with (force)");
-    // A command that fails leaves the worker where it was.
-    db.run("create extension pg_herald");
-    worker_of(&CLUSTER, "busy_extension");
-    db.run("begin; drop extension pg_herald; rollback");
-    worker_of(&CLUSTER, "busy_extension");
-}
 
 #[test]
 fn two_workers_on_one_database_are_impossible() {
@@ -158,43 +71,39 @@ fn a_reload_switches_sending_off_and_on() {
 }
 
 #[test]
-fn a_stop_with_64_hanging_requests_takes_less_than_3_s() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "64")
-        .start()
-        .unwrap();
-    let receiver = receiver_with(Mode::ok());
-    let mut db = Database::new(&cluster, "hanging");
-    for n in 0..8 {
-        db.subscribe(
-            &format!("shop.{n}"),
-            &receiver.url("/"),
-            "max_concurrency => 8",
-        );
-    }
-    db.emit("proves.the.receiver");
+fn a_launcher_that_was_terminated_comes_back_and_leaves_stopped_workers_alone() {
+    let cluster = common::cluster();
+    let receiver = receiver();
+    let mut stopped = Database::new(&cluster, "stopped");
+    worker_of(&cluster, "stopped");
+    stopped.run("select herald.stop_worker()");
+    let mut db = Database::new(&cluster, "running");
+    db.subscribe("shop", &receiver.url("/"), "");
+    let worker = worker_of(&cluster, "running");
+    let launcher = launcher_of(&cluster);
+    db.run(&format!("select pg_terminate_backend({launcher})"));
+    db.emit("while.there.is.no.launcher");
+    receiver.wait_for(1, SOON);
+    // It has to start this one when it is back.
+    let mut late = Database::new(&cluster, "late");
+    late.subscribe("shop", &receiver.url("/"), "");
+    late.emit("late");
+    receiver.wait_for(2, SOON);
+    assert_ne!(launcher_of(&cluster), launcher);
+    assert_eq!(worker_of(&cluster, "running"), worker);
+    assert_eq!(cluster.worker_pid("stopped").unwrap(), None);
+
+    // Killed, it takes the whole server down with it, which comes back by itself.
+    db.emit("before.the.kill");
+    cluster.kill9(launcher_of(&cluster)).unwrap();
+    cluster.wait_until_ready().unwrap();
+    let mut db = eventually(SOON, "a session", || {
+        cluster.connect("running").ok().map(drop)?;
+        Some(Database::of(&cluster, "running"))
+    });
+    db.emit("after.the.kill");
+    receiver.wait_for(4, SOON);
     db.settle();
-    receiver.set_mode(Mode::hang_before_answer());
-    db.run("select herald.emit('order.' || n) from generate_series(1, 20) n");
-    receiver.wait_until(
-        "64 hanging requests",
-        |receiver| receiver.total() >= 8 + 64,
-        SOON,
-    );
-    drop(db);
-    let took = cluster.stop(StopMode::Fast).unwrap();
-    assert!(took < Duration::from_secs(3), "{took:?}");
-    receiver.set_mode(Mode::ok());
-    receiver.shut_connections();
-    cluster.start().unwrap();
-    let mut db = Database::of(&cluster, "hanging");
-    db.settle();
-    assert_eq!(receiver.accepted(), 21);
-    assert_eq!(
-        db.number("select count(*) from herald.attempt where outcome = 'delivered'"),
-        8 * 21
-    );
 }
 
 #[test]
@@ -219,38 +128,6 @@ fn an_idle_worker_takes_no_transaction_id_and_writes_no_wal() {
         std::thread::sleep(Duration::from_secs(1));
         (db.text(used) == before).then_some(())
     });
-}
-
-#[test]
-fn all_threads_have_all_signals_blocked() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "signals");
-    db.subscribe("shop", &receiver.url("/"), "");
-    db.emit("order.paid");
-    db.settle();
-    let pid = worker_of(&CLUSTER, "signals");
-    let mut threads = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
-        let task = task.unwrap();
-        if task.file_name().to_string_lossy() == pid.to_string() {
-            continue;
-        }
-        let status = fs::read_to_string(task.path().join("status")).unwrap();
-        let blocked = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigBlk:"))
-            .unwrap();
-        let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
-        // All that a process can be sent: HUP, INT, QUIT, USR1, USR2, ALRM, TERM, CHLD.
-        for signal in [1, 2, 3, 10, 12, 14, 15, 17] {
-            assert!(
-                blocked >> (signal - 1) & 1 == 1,
-                "signal {signal} is not blocked: {blocked:x}"
-            );
-        }
-        threads += 1;
-    }
-    assert!(threads >= 16, "{threads} threads");
 }
 
 #[test]

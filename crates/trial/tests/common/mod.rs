@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use herald_trial::receiver::Request;
-use herald_trial::wait::eventually_holds;
+use herald_trial::wait::{eventually, eventually_holds};
 use herald_trial::{Cluster, Error, Mode, Receiver};
 use postgres::error::DbError;
 use postgres::types::ToSql;
@@ -195,6 +195,22 @@ pub fn replay(primary: &Cluster, standby: &Cluster) {
 /// Returns when the standby takes writes.
 pub fn promote(standby: &Cluster) {
     Database::of(standby, "postgres").run("select pg_promote(true, 60)");
+}
+
+/// The worker of a database, as soon as it runs.
+#[track_caller]
+pub fn worker_of(cluster: &Cluster, database: &str) -> i32 {
+    eventually(SOON, "the worker", || {
+        cluster.worker_pid(database).ok().flatten()
+    })
+}
+
+/// The launcher, as soon as it runs.
+#[track_caller]
+pub fn launcher_of(cluster: &Cluster) -> i32 {
+    eventually(SOON, "the launcher", || {
+        cluster.launcher_pid().ok().flatten()
+    })
 }
 
 /// The types of the events that a receiver got, sorted, without repetitions of the same event.

@@ -1,0 +1,273 @@
+//! Commands on whole databases: the worker is in nobody's way, and every database that should have a worker has one.
+
+mod common;
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Database, SOON, receiver, receiver_with, worker_of};
+use herald_trial::wait::eventually;
+use herald_trial::{Cluster, Mode, Receiver, at_size, figure};
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
+
+/// PostgreSQL itself waits 5 s for other sessions before it gives up.
+const PROMPT: Duration = Duration::from_secs(4);
+
+/// A database whose worker is busy: requests hang, and more are waiting.
+fn busy_database(name: &str) -> Receiver {
+    let receiver = receiver_with(Mode::hang_before_answer());
+    let mut db = Database::new(&CLUSTER, name);
+    for n in 0..4 {
+        db.subscribe(&format!("hangs.{n}"), &receiver.url("/"), "");
+    }
+    db.run("select herald.emit('order.' || n) from generate_series(1, 50) n");
+    receiver.wait_until("hanging requests", |receiver| receiver.total() >= 2, SOON);
+    receiver
+}
+
+/// Runs the command and says how long it took, which is less than other sessions would make it wait.
+#[track_caller]
+fn prompt(db: &mut Database, sql: &str) {
+    let began_at = Instant::now();
+    db.run(sql);
+    let took = began_at.elapsed();
+    assert!(took < PROMPT, "{sql} took {took:?}");
+    figure(&format!("{sql}, ms"), took.as_millis());
+}
+
+#[test]
+fn dropping_renaming_moving_and_copying_a_busy_database_is_prompt() {
+    let names = ["rename", "template", "drop", "extension", "tablespace"];
+    let _receivers: Vec<Receiver> = names
+        .map(|name| busy_database(&format!("busy_{name}")))
+        .into();
+    let mut postgres = Database::of(&CLUSTER, "postgres");
+    prompt(
+        &mut postgres,
+        "alter database busy_rename rename to renamed",
+    );
+    worker_of(&CLUSTER, "renamed");
+    prompt(
+        &mut postgres,
+        "create database busy_copy template busy_template",
+    );
+    worker_of(&CLUSTER, "busy_template");
+    prompt(&mut postgres, "drop database busy_drop");
+    let elsewhere = directory_of_the_server("tablespace");
+    postgres.run(&format!(
+        "create tablespace elsewhere location '{elsewhere}'"
+    ));
+    prompt(
+        &mut postgres,
+        "alter database busy_tablespace set tablespace elsewhere",
+    );
+    worker_of(&CLUSTER, "busy_tablespace");
+    prompt(&mut postgres, "drop database renamed with (force)");
+    prompt(&mut postgres, "drop database busy_tablespace");
+    let mut db = Database::of(&CLUSTER, "busy_extension");
+    prompt(&mut db, "drop extension pg_herald cascade");
+    assert_eq!(CLUSTER.worker_pid("busy_extension").unwrap(), None);
+    assert_eq!(
+        db.number(
+            "select count(*) from pg_class where relnamespace::regnamespace::text like 'herald%'"
+        ),
+        0
+    );
+}
+
+/// A directory that the server may use, next to its data.
+fn directory_of_the_server(name: &str) -> String {
+    let dir = CLUSTER.data_dir().with_file_name(name);
+    let owner = std::fs::metadata(CLUSTER.data_dir()).expect("the data directory");
+    std::fs::create_dir(&dir).expect("a directory");
+    use std::os::unix::fs::{MetadataExt, chown};
+    chown(&dir, Some(owner.uid()), Some(owner.gid())).expect("the server's directory");
+    Path::new(&dir).display().to_string()
+}
+
+#[test]
+fn a_command_that_fails_leaves_the_worker_working() {
+    let receiver = receiver();
+    let mut postgres = Database::of(&CLUSTER, "postgres");
+    let mut db = Database::new(&CLUSTER, "survivor");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("proves.the.receiver");
+    db.settle();
+    let mut delivered = 1;
+    let mut still_delivers = |db: &mut Database| {
+        delivered += 1;
+        db.emit("order.paid");
+        receiver.wait_for(delivered, SOON);
+    };
+    db.run("begin; drop extension pg_herald; rollback");
+    still_delivers(&mut db);
+    // Its own database cannot be dropped, whoever stopped for it.
+    assert_eq!(db.refusal("drop database survivor").code().code(), "55006");
+    still_delivers(&mut db);
+    postgres.run("begin");
+    let refusal = postgres.refusal("drop database survivor");
+    postgres.run("rollback");
+    assert_eq!(refusal.code().code(), "25001");
+    still_delivers(&mut db);
+    // PostgreSQL waits for other sessions, and gives up: here for this one.
+    let refusals = [
+        "drop database survivor",
+        "alter database survivor rename to other",
+    ]
+    .map(|sql| {
+        thread::spawn(move || {
+            Database::of(&CLUSTER, "postgres")
+                .refusal(sql)
+                .code()
+                .code()
+                .to_owned()
+        })
+    });
+    for refusal in refusals {
+        assert_eq!(refusal.join().expect("a refusal"), "55006");
+    }
+    still_delivers(&mut db);
+    // A prepared transaction, which even force cannot end.
+    db.run("begin; create table t (); prepare transaction 'in the way'");
+    let refusal = postgres.refusal("drop database survivor with (force)");
+    assert_eq!(refusal.code().code(), "55006");
+    let mut db = Database::of(&CLUSTER, "survivor");
+    still_delivers(&mut db);
+    db.run("rollback prepared 'in the way'");
+    db.settle();
+}
+
+#[test]
+fn whoever_may_not_drop_a_database_does_not_stop_its_worker() {
+    let mut db = Database::new(&CLUSTER, "not_yours");
+    let worker = worker_of(&CLUSTER, "not_yours");
+    db.run("create role stranger createdb login");
+    for sql in [
+        "drop database not_yours",
+        "alter database not_yours rename to mine",
+        "alter database not_yours set tablespace pg_default",
+        "create database mine template not_yours",
+    ] {
+        let mut stranger = Database::of(&CLUSTER, "postgres");
+        stranger.run("set role stranger");
+        assert_eq!(stranger.refusal(sql).code().code(), "42501", "{sql}");
+        assert_eq!(worker_of(&CLUSTER, "not_yours"), worker, "{sql}");
+    }
+    db.run("set role stranger");
+    assert_eq!(
+        db.refusal("drop extension pg_herald").code().code(),
+        "42501"
+    );
+    assert_eq!(worker_of(&CLUSTER, "not_yours"), worker);
+}
+
+#[test]
+fn a_copy_of_a_database_has_a_worker_that_waits_for_a_decision() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "copied");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("before");
+    db.settle();
+    drop(db);
+    let mut postgres = Database::of(&CLUSTER, "postgres");
+    postgres.run("create database copy template copied");
+    worker_of(&CLUSTER, "copy");
+    let mut copy = Database::of(&CLUSTER, "copy");
+    copy.emit("in.the.copy");
+    let paused = "select query like 'paused: %' from pg_stat_activity where backend_type = 'pg_herald worker' and datname = 'copy'";
+    copy.until(paused, "true");
+    assert_eq!(receiver.total(), 1);
+    copy.run("select herald.resume_after_restore('deliver')");
+    receiver.wait_for(2, SOON);
+    // Also of a template that has the extension and, being a template, no worker.
+    postgres.run("create database pattern template copied");
+    postgres.run("alter database pattern is_template true");
+    postgres.run("create database from_pattern template pattern");
+    worker_of(&CLUSTER, "from_pattern");
+    // A database without the extension needs none, and the look for it is in nobody's way.
+    for _ in 0..at_size(3, 30) {
+        postgres.run("create database plain");
+        prompt(&mut postgres, "drop database plain");
+    }
+    assert_eq!(CLUSTER.worker_pid("plain").unwrap(), None);
+}
+
+#[test]
+fn each_of_many_databases_delivers_and_those_without_a_process_slot_wait_for_one() {
+    let databases = at_size(3, 50);
+    let waiting = at_size(1, 2);
+    // The launcher takes one slot, PostgreSQL's own logical replication launcher another.
+    let slots = 2 + databases - waiting;
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.sender_threads", "2")
+        .setting("max_connections", "200")
+        .setting("max_worker_processes", &slots.to_string())
+        .start()
+        .unwrap();
+    let receiver = receiver();
+    let names: Vec<String> = (0..databases).map(|n| format!("many_{n}")).collect();
+    for (n, name) in names.iter().enumerate() {
+        let mut db = Database::new(&cluster, name);
+        db.subscribe("shop", &receiver.url("/"), "");
+        db.emit("order.paid");
+        receiver.wait_for((n + 1).min(databases - waiting), SOON);
+    }
+    let has_none: Vec<&String> = names[databases - waiting..].iter().collect();
+    let worker = "select status || ' ' || detail || ' ' || hint from herald.doctor() where \"check\" = 'worker'";
+    for name in &has_none {
+        let said = format!(
+            "error no background worker slot is free Raise max_worker_processes (now {slots}) and restart the server."
+        );
+        Database::of(&cluster, name).until(worker, &said);
+    }
+    assert_eq!(receiver.accepted(), databases - waiting);
+    let mut postgres = Database::of(&cluster, "postgres");
+    let freed_at = Instant::now();
+    for name in &names[..waiting] {
+        postgres.run(&format!("drop database {name}"));
+    }
+    receiver.wait_for(databases, SOON);
+    figure(
+        "waited for a freed slot, ms",
+        freed_at.elapsed().as_millis(),
+    );
+    for name in &names[waiting..] {
+        let mut db = Database::of(&cluster, name);
+        db.emit("order.again");
+        db.settle();
+    }
+    assert_eq!(receiver.total() as usize, 2 * databases - waiting);
+    let said = cluster
+        .log()
+        .matches("no background worker slot is free for database")
+        .count();
+    assert_eq!(said, waiting, "it is said once for each");
+    figure("databases", databases);
+}
+
+#[test]
+fn a_dropped_database_leaves_its_place_to_another() {
+    // More than there are places; few of them prove little.
+    let rounds = at_size(3, 300);
+    let mut postgres = Database::of(&CLUSTER, "postgres");
+    let mut db = Database::new(&CLUSTER, "place_template");
+    db.run("select herald.stop_worker()");
+    drop(db);
+    for _ in 0..rounds {
+        postgres.run("create database place template place_template");
+        Database::of(&CLUSTER, "place").run("select herald.stop_worker()");
+        postgres.run("drop database place");
+    }
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "last_place");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("order.paid");
+    receiver.wait_for(1, SOON);
+    eventually(SOON, "its worker", || {
+        CLUSTER.worker_pid("last_place").unwrap()
+    });
+}

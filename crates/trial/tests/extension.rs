@@ -1,0 +1,199 @@
+//! The extension comes and goes: its worker with it, and nobody else notices.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Database, SECRET, SOON, receiver, receiver_with, worker_of};
+use herald_trial::receiver::{Keep, Receiver};
+use herald_trial::wait::{eventually, eventually_holds};
+use herald_trial::workload::committed_changes;
+use herald_trial::{Cluster, Mode, Receipts, Verdict, Workload, at_size, figure};
+use postgres::Client;
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
+
+#[test]
+fn the_worker_starts_with_the_extension_and_not_when_that_is_rolled_back() {
+    let mut db = CLUSTER.create_database("rolled_back_extension").unwrap();
+    db.batch_execute("begin; create extension pg_herald; rollback")
+        .unwrap();
+    assert_eq!(CLUSTER.worker_pid("rolled_back_extension").unwrap(), None);
+    drop(db);
+    let mut db = Database::of(&CLUSTER, "rolled_back_extension");
+    db.run("create extension pg_herald");
+    let first = worker_of(&CLUSTER, "rolled_back_extension");
+    db.run("drop extension pg_herald");
+    assert_eq!(CLUSTER.worker_pid("rolled_back_extension").unwrap(), None);
+    db.run("create extension pg_herald");
+    assert_ne!(worker_of(&CLUSTER, "rolled_back_extension"), first);
+}
+
+#[test]
+fn a_transaction_that_creates_the_extension_may_use_it_at_once() {
+    let receiver = receiver();
+    CLUSTER.create_database("migration").unwrap();
+    let mut db = Database::of(&CLUSTER, "migration");
+    db.run("begin; create extension pg_herald");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.watched_table();
+    db.run("insert into note values (1, 'in the same transaction'); commit");
+    receiver.wait_for(1, SOON);
+}
+
+/// deadlock_detected.
+const DEADLOCK: &str = "40P01";
+
+/// What a client was told that does the same again and again, by SQLSTATE.
+type Refusals = BTreeMap<String, u64>;
+
+fn again_and_again(mut session: Client, sql: &str, is_over: &AtomicBool) -> (u64, Refusals) {
+    let (mut done, mut refusals) = (0, Refusals::new());
+    while !is_over.load(Ordering::SeqCst) {
+        match session.batch_execute(sql) {
+            Ok(()) => done += 1,
+            Err(error) => {
+                let code = error.code().expect("the server says no").code().to_owned();
+                *refusals.entry(code).or_default() += 1;
+            }
+        }
+    }
+    (done, refusals)
+}
+
+#[test]
+fn creating_and_dropping_the_extension_under_load_harms_nobody() {
+    let receipts = Receipts::default();
+    let receiver = Receiver::builder()
+        .secret(SECRET)
+        .keep(Keep::Counts)
+        .observe(receipts.observer())
+        .start()
+        .unwrap();
+    let mut steady = Database::new(&CLUSTER, "steady");
+    let workload = Workload::prepare(&CLUSTER, "steady").unwrap();
+    steady.run("select herald.watch('trial.change')");
+    steady.subscribe("shop", &receiver.url("/"), "");
+    let steady_worker = worker_of(&CLUSTER, "steady");
+    let launcher = CLUSTER.launcher_pid().unwrap().expect("a launcher");
+    let files_of_launcher = || {
+        fs::read_dir(format!("/proc/{launcher}/fd"))
+            .unwrap()
+            .count()
+    };
+    let files_before = files_of_launcher();
+
+    CLUSTER.create_database("comes_and_goes").unwrap();
+    let mut db = Database::of(&CLUSTER, "comes_and_goes");
+    db.run("create table plain (n bigint); create table note (n bigint)");
+    let rounds = at_size(3, 100);
+    let is_over = AtomicBool::new(false);
+    let (log_before, began_at) = (CLUSTER.log().len(), Instant::now());
+    let (mut longest_drop, mut longest_create) = (Duration::ZERO, Duration::ZERO);
+    let mut tried_again = 0;
+    let running = workload.clients(2).endless().rate(50.0).start();
+    let (plain, watched) = thread::scope(|scope| {
+        let client = |sql: &'static str| {
+            let (session, is_over) = (CLUSTER.connect("comes_and_goes").unwrap(), &is_over);
+            scope.spawn(move || again_and_again(session, sql, is_over))
+        };
+        let plain = client("insert into plain values (1)");
+        let watched = client("insert into note values (1)");
+        for _ in 0..rounds {
+            let created_at = Instant::now();
+            db.run("create extension pg_herald");
+            longest_create = longest_create.max(created_at.elapsed());
+            worker_of(&CLUSTER, "comes_and_goes");
+            db.subscribe("shop", &receiver.url("/other"), "");
+            db.run("select herald.watch('note')");
+            let dropped_at = Instant::now();
+            while let Err(error) = db.batch_execute("drop extension pg_herald cascade") {
+                assert_eq!(error.code().expect("the server says no").code(), DEADLOCK);
+                tried_again += 1;
+            }
+            longest_drop = longest_drop.max(dropped_at.elapsed());
+        }
+        is_over.store(true, Ordering::SeqCst);
+        (plain.join().unwrap(), watched.join().unwrap())
+    });
+    let minutes = began_at.elapsed().as_secs_f64() / 60.0;
+    let log = CLUSTER.log()[log_before..].lines().count();
+    eventually(SOON, "no worker without extension", || {
+        CLUSTER
+            .worker_pid("comes_and_goes")
+            .unwrap()
+            .is_none()
+            .then_some(())
+    });
+    running.stop().unwrap();
+    steady.settle();
+    let verdict = Verdict::new(&committed_changes(&mut steady).unwrap(), &receipts);
+    assert!(verdict.is_clean() && verdict.duplicates == 0, "{verdict}");
+    assert_eq!(worker_of(&CLUSTER, "steady"), steady_worker);
+    assert_eq!(plain.1, Refusals::new());
+    // Writers to a watched table and DROP EXTENSION want the same locks in another order.
+    assert!(watched.1.keys().all(|code| code == DEADLOCK), "{watched:?}");
+    assert!(longest_drop < Duration::from_secs(10), "{longest_drop:?}");
+    eventually_holds(
+        SOON,
+        "no more open files than before",
+        files_of_launcher,
+        |files| *files <= files_before,
+    );
+    figure("rounds", rounds);
+    figure("longest DROP EXTENSION, ms", longest_drop.as_millis());
+    figure("longest CREATE EXTENSION, ms", longest_create.as_millis());
+    figure("DROP EXTENSION tried again after a deadlock", tried_again);
+    figure("statements on other tables of the database", plain.0);
+    figure(
+        "refusals of writers to the watched table",
+        format!("{:?} of {}", watched.1, watched.0),
+    );
+    figure("lines of log a minute", (log as f64 / minutes).round());
+    figure("the other database", verdict);
+}
+
+#[test]
+fn extensions_that_come_back_at_once_have_their_worker() {
+    let mut db = Database::new(&CLUSTER, "at_once");
+    for _ in 0..at_size(4, 100) {
+        db.run("drop extension pg_herald");
+        db.run("create extension pg_herald");
+    }
+    worker_of(&CLUSTER, "at_once");
+}
+
+#[test]
+fn sessions_that_end_during_a_ping_leave_room_for_others() {
+    let receiver = receiver_with(Mode::hang_before_answer());
+    let mut db = Database::new(&CLUSTER, "pings");
+    db.subscribe("shop", &receiver.url("/"), "");
+    worker_of(&CLUSTER, "pings");
+    let asking = "select pid from pg_stat_activity where query like 'select herald.ping%'";
+    for _ in 0..3 {
+        let sessions: Vec<_> = (0..8)
+            .map(|_| {
+                thread::spawn(|| {
+                    let mut session = CLUSTER.connect("pings").unwrap();
+                    session.batch_execute("select herald.ping('shop', timeout => '1 min')")
+                })
+            })
+            .collect();
+        db.until(&format!("select count(*) from ({asking}) p"), "8");
+        db.run(&format!(
+            "select pg_terminate_backend(p.pid) from ({asking}) p"
+        ));
+        for session in sessions {
+            assert!(session.join().unwrap().is_err());
+        }
+    }
+    receiver.set_mode(Mode::ok());
+    receiver.shut_connections();
+    let ping = "select outcome from herald.ping('shop', timeout => '20 s')";
+    assert_eq!(db.text(ping), "delivered");
+}
