@@ -82,6 +82,11 @@ impl Receipts {
             .count()
     }
 
+    /// Starts the accounts anew.
+    pub fn forget(&self) {
+        self.book().clear();
+    }
+
     fn book(&self) -> MutexGuard<'_, BTreeMap<Change, Receipt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
