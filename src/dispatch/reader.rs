@@ -333,22 +333,40 @@ impl Worker {
         // The rest of an older window leaves the look that was wanted to the next turn.
         self.look_wanted = !slice.is_look;
         if let Some(subscriptions) = slice.subscriptions {
-            // A restore into this database may have put another database's log here.
-            if hold::hold_reason()?.is_some() {
-                self.is_stopping = true;
-                return Ok(false);
+            // A restore into this database may have put another database's log here. Who cannot tell leaves what was
+            // found, which is in an open window, to the next worker.
+            match hold::hold_reason() {
+                Ok(None) => self.take_over(subscriptions),
+                Ok(Some(_)) => {
+                    self.is_stopping = true;
+                    return Ok(false);
+                }
+                Err(error) => {
+                    self.is_stopping = true;
+                    return Err(error);
+                }
             }
-            self.take_over(subscriptions);
         }
+        if let Some(window) = slice.window {
+            self.take_in(window, slice.matched, now);
+        }
+        self.look_wanted |= !self.reader.reading.is_empty();
+        // Last, as it may fail, and what was found must not be forgotten with it.
         if slice.pending_changed {
             self.due_looked_at = None;
             self.forget_config_changes()?;
         }
-        let Some(window) = slice.window else {
-            self.look_wanted |= !self.reader.reading.is_empty();
-            return Ok(self.look_wanted);
-        };
-        self.enqueue(&window, slice.matched, now);
+        Ok(self.look_wanted)
+    }
+
+    /// Takes what was found in a window into the lanes, and remembers how far the window is read.
+    fn take_in(
+        &mut self,
+        window: Window,
+        matched: Vec<(Arc<herald_core::event::Event>, i64)>,
+        now: i64,
+    ) {
+        self.enqueue(&window, matched, now);
         if window.is_open {
             if window.number == self.reader.next_number {
                 self.reader.next_number += 1;
@@ -364,8 +382,6 @@ impl Worker {
             failpoint::reached("mid_slice");
             self.reader.reading.push_front(window);
         }
-        self.look_wanted |= !self.reader.reading.is_empty();
-        Ok(self.look_wanted)
     }
 
     fn enqueue(
