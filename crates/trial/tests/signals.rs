@@ -127,6 +127,38 @@ fn a_wakeup_while_the_worker_waits_for_a_lock_is_not_lost() {
 }
 
 #[test]
+fn what_was_read_is_not_lost_when_a_later_step_of_the_worker_fails() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "later_step");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("proves.the.receiver");
+    db.settle();
+    db.until("select count(*) from herald.config_change", "0");
+    // An event and a changed subscription in one look, and somebody who keeps the worker from noting the latter.
+    db.run("begin; select herald.subscribe('shop', description => 'changed')");
+    db.emit("order.paid");
+    let mut other = db.session(&CLUSTER);
+    let locker = thread::spawn(move || {
+        other.run("begin; lock table herald.config_change in share mode");
+        other
+    });
+    let waits = "select count(*) from pg_locks where mode = 'ShareLock' and not granted
+                 and relation = 'herald.config_change'::regclass";
+    let mut watcher = db.session(&CLUSTER);
+    watcher.until(waits, "1");
+    db.run("commit");
+    let mut locker = locker.join().unwrap();
+    let tries = "select count(*) from pg_locks where mode = 'RowExclusiveLock' and not granted
+                 and relation = 'herald.config_change'::regclass";
+    for worker_waits in ["1", "0"] {
+        watcher.until(tries, worker_waits);
+    }
+    locker.run("commit");
+    receiver.wait_for(2, SOON);
+    db.settle();
+}
+
+#[test]
 fn a_cancelled_worker_goes_on_and_a_terminated_one_comes_back() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "cancelled");
@@ -135,12 +167,22 @@ fn a_cancelled_worker_goes_on_and_a_terminated_one_comes_back() {
     db.settle();
     let first = worker_of(&CLUSTER, "cancelled");
     let mut events = 1;
-    for _ in 0..at_size(20, 200) {
+    for _ in 0..at_size(10, 200) {
+        // At rest: within a transaction a cancellation is a failure, after which the worker rests.
+        db.settle();
         db.run(&format!("select pg_cancel_backend({first})"));
         db.emit("order.paid");
         events += 1;
         receiver.wait_for(events, SOON);
     }
+    // At work.
+    db.run("select herald.emit('order.' || n) from generate_series(1, 200) n");
+    for sent in [10, 50, 100] {
+        receiver.wait_for(events + sent, SOON);
+        db.run(&format!("select pg_cancel_backend({first})"));
+    }
+    events += 200;
+    receiver.wait_for(events, SOON);
     assert_eq!(worker_of(&CLUSTER, "cancelled"), first);
     db.settle();
     db.run(&format!("select pg_terminate_backend({first})"));
