@@ -64,26 +64,26 @@ fn transactions_held_open_delay_nobody_else_and_are_delivered_when_they_commit()
     {
         held.db.run(&format!("{end} prepared 'prepared-{n}'"));
     }
-    held.db.settle();
-    let (blocks, windows) = held.blocks_and_windows();
-    figure(
-        "held: blocks and windows to read it when it ends",
-        format!("{blocks}, {windows}"),
-    );
     let mut expected = vec!["long.first".to_owned()];
     expected.extend((2..=rounds).step_by(2).map(|round| format!("long.{round}")));
     for n in [0, 2, 4] {
         // Emitted, and captured.
         expected.extend([format!("prepared.{n}"), format!("prepared.{n}")]);
     }
-    let mut came: Vec<String> = held
-        .arrivals
-        .try_iter()
-        .map(|arrival| arrival.what)
-        .collect();
+    let arrivals = expected
+        .iter()
+        .map_while(|_| held.arrivals.recv_timeout(SOON).ok());
+    let mut came: Vec<String> = arrivals.map(|arrival| arrival.what).collect();
     came.sort();
     expected.sort();
     assert_eq!(came, expected);
+    held.db.settle();
+    assert_eq!(held.arrivals.try_iter().count(), 0);
+    let (blocks, windows) = held.blocks_and_windows();
+    figure(
+        "held: blocks and windows to read it when it ends",
+        format!("{blocks}, {windows}"),
+    );
     elsewhere.run("commit");
 }
 
