@@ -29,6 +29,14 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_slot_within_its_retention_costs_no_look_at_the_windows() {
+        pending_event_of_an_older_slot("30s");
+        run("create or replace function herald._cursor(out snapshot pg_snapshot, out seq bigint) language plpgsql as $$
+             begin raise 'the windows were looked at'; end $$");
+        assert_eq!(one("select has_more from herald._keep_house(0)"), "false");
+    }
+
+    #[pg_test]
     fn what_is_held_is_released_when_nothing_refers_to_it() {
         pending_event_of_an_older_slot("30s");
         let slot = one("select slot from herald.event");

@@ -2,28 +2,32 @@
 -- Called by the worker only, a bounded amount at a time.
 
 -- Whether everything in a slot of the events was read to its end, and nothing in it is younger than the retention.
--- Two look-ups by index, without a lock.
+-- Without a lock. Most slots are within their retention, which one look-up by index says; how far the log was read
+-- takes a look at every window, and is asked for the others only.
 create function herald._is_event_slot_over(slot smallint, retention interval) returns boolean
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    partition constant text := format('herald.event_%s', slot);
     read_to pg_snapshot;
     is_over boolean;
 begin
-    select c.snapshot into read_to from herald._cursor() c;
-    if read_to is null then
+    execute format('select (select e.uid from %s e order by e.seq desc limit 1) < $1', partition)
+    into is_over
+    using herald._uid_at(clock_timestamp() - retention);
+    if is_over is not true then
         return false;
     end if;
+    select c.snapshot into read_to from herald._cursor() c;
     execute format(
-        'select (select e.uid from %1$s e order by e.seq desc limit 1) < $3
-            and not exists (
-                select from %1$s e
-                where e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)',
-        format('herald.event_%s', slot))
+        'select not exists (
+             select from %s e
+             where e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)',
+        partition)
     into is_over
-    using read_to, herald._origin(), herald._uid_at(clock_timestamp() - retention);
-    return coalesce(is_over, false);
+    using read_to, herald._origin();
+    return read_to is not null and is_over;
 end
 $$;
 
