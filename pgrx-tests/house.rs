@@ -37,6 +37,22 @@ mod tests {
     }
 
     #[pg_test]
+    fn each_window_is_looked_at_once_although_nobody_analysed_them() {
+        run("insert into herald.window (number, origin, slot, state, from_snapshot, to_snapshot, floor_seq, upper_seq,
+                                        next_seq, next_floor_seq)
+             select n, herald._origin(), 0, 'open', '3:3:', '5:5:', 0, 0, 0, 0 from generate_series(1, 1000) n");
+        run("insert into herald.window (number, origin, slot, state)
+             select n, herald._origin(), 0, 'closed' from generate_series(1, 1000) n");
+        run("select herald._cursor()");
+        run("select herald._empty_window_slot(0::smallint)");
+        let looked_at = one("select pg_stat_get_xact_tuples_returned('herald.window_0'::regclass)");
+        assert!(
+            looked_at.parse::<i64>().unwrap() < 20_000,
+            "{looked_at} rows of 2000"
+        );
+    }
+
+    #[pg_test]
     fn what_is_held_is_released_when_nothing_refers_to_it() {
         pending_event_of_an_older_slot("30s");
         let slot = one("select slot from herald.event");

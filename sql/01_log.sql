@@ -96,6 +96,9 @@ create index event_seq_index on herald.event (seq);
 create index event_xid_seq on herald.event (xid, seq);
 create index event_uid on herald.event using brin (uid uuid_minmax_multi_ops);
 create index attempt_of_delivery on herald._attempt (event_seq, subscription_id);
+-- Whether a window is closed, asked of every window: without it, and before somebody analysed a slot, that reads the slot
+-- again for each.
+create index window_of_number on herald.window (number, state);
 -- The last hour's statistics. It costs nothing measurable: attempts come in the order of time.
 create index attempt_at on herald._attempt using brin (at) with (pages_per_range = 16);
 
