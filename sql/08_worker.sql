@@ -60,6 +60,10 @@ begin
 end
 $$;
 
+create function herald._want_worker_afterwards() returns void
+    language c volatile
+    as 'MODULE_PATHNAME', 'want_worker_afterwards_wrapper';
+
 -- Stops the worker of this database and starts it again, with the settings of now.
 create function herald.restart_worker() returns text
     language plpgsql
@@ -68,7 +72,12 @@ create function herald.restart_worker() returns text
 as $$
 begin
     perform herald.stop_worker();
-    return herald.start_worker();
+    if not herald._is_preloaded() then
+        return herald.start_worker();
+    end if;
+    -- Not before: a setting that this transaction changes would be missing.
+    perform herald._want_worker_afterwards();
+    return 'starting';
 end
 $$;
 

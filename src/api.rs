@@ -236,6 +236,14 @@ fn want_worker_at_commit() {
     }
 }
 
+/// Asks for the worker when this transaction is over, in whatever way: restart_worker().
+#[pg_extern(sql = false)]
+fn want_worker_afterwards() {
+    ending::at_transaction_end(|| {
+        want_worker(true);
+    });
+}
+
 /// Whether an event type is matched by one of the globs.
 #[pg_extern(sql = false)]
 fn matches(types: Vec<Option<String>>, event_type: &str) -> Result<bool, ErrorReport> {

@@ -71,6 +71,30 @@ fn a_reload_switches_sending_off_and_on() {
 }
 
 #[test]
+fn a_restarted_worker_goes_by_what_its_transaction_has_set() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "restarted");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("before");
+    db.settle();
+    db.run(
+        "begin; alter database restarted set herald.enabled = off; select herald.restart_worker()",
+    );
+    // It must not start before the setting is there.
+    assert!(!receiver.holds_within(Duration::from_millis(300), |_| {
+        CLUSTER.worker_pid("restarted").unwrap().is_some()
+    }));
+    db.run("commit");
+    worker_of(&CLUSTER, "restarted");
+    db.emit("while.off");
+    assert!(!receiver.holds_within(Duration::from_millis(300), |receiver| receiver.total() > 1));
+    db.run("begin; alter database restarted reset herald.enabled; select herald.restart_worker(); rollback");
+    worker_of(&CLUSTER, "restarted");
+    db.run("alter database restarted reset herald.enabled; select herald.restart_worker()");
+    receiver.wait_for(2, SOON);
+}
+
+#[test]
 fn a_launcher_that_was_terminated_comes_back_and_leaves_stopped_workers_alone() {
     let cluster = common::cluster();
     let receiver = receiver();
