@@ -81,24 +81,17 @@ fn inserted(request: &Request) -> Option<Change> {
 }
 
 fn writers(cluster: &Cluster, schema: &'static str) -> Workload {
-    let [insert_flat, insert_parted] = ["flat", "parted"]
-        .map(|table| format!("insert into {schema}.{table} (client, seq) values ($1, $2)"));
-    let update = format!("update {schema}.flat set seq = seq where client = $1 and seq = $2");
     let workload = Workload::prepare(cluster, "altered").expect("tables");
     workload
         .clients(3)
         .endless()
         .rate(100.0)
-        .change(move |session, change| {
-            let sql = if change.seq % 2 == 0 {
-                &insert_flat
-            } else {
-                &insert_parted
-            };
-            session.execute(sql, &[&change.client, &change.seq])?;
-            session
-                .execute(&update, &[&change.client, &change.seq])
-                .map(drop)
+        .change(move |Change { client, seq }| {
+            let table = if seq % 2 == 0 { "flat" } else { "parted" };
+            format!(
+                "insert into {schema}.{table} (client, seq) values ({client}, {seq});
+                 update {schema}.flat set seq = seq where client = {client} and seq = {seq}"
+            )
         })
 }
 
