@@ -17,9 +17,10 @@ begin
 end
 $$;
 
--- Reading starts here: nothing before this transaction is an event.
+-- Reading starts with the first event there is. Not at this transaction's own snapshot: that counts the transaction
+-- itself as over, and it may go on to write events.
 insert into herald.window (number, origin, slot, state, from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq)
-values (0, herald._origin(), 0, 'open', pg_current_snapshot(), pg_current_snapshot(), 0, 0, 0, 0);
+values (0, herald._origin(), 0, 'open', '3:3:', '3:3:', 0, 0, 0, 0);
 insert into herald.window (number, origin, slot, state) values (0, herald._origin(), 0, 'closed');
 
 -- Everything but secrets, the period of the rings and what only concerns the running worker.
