@@ -133,6 +133,7 @@ as $$
 declare
     old_cursor record;
     reason constant text := herald._hold_reason();
+    running_worker integer;
     is_copy constant boolean := exists (select from herald.window w where w.origin <> herald._origin());
 begin
     if mode is null or mode not in ('deliver', 'skip') then
@@ -146,6 +147,14 @@ begin
     if reason like 'herald.instance%' then
         raise exception using errcode = 'object_not_in_prerequisite_state', message = 'herald.instance holds the worker',
             detail = reason, hint = 'Set herald.instance to the cluster_name of this cluster, or reset it.';
+    end if;
+    -- A worker that was running when the log was put here has read on without it. The next one finds what is to be
+    -- decided, waits, and then reads from where the decision says.
+    select a.pid into running_worker from pg_stat_activity a
+    where a.backend_type = 'pg_herald worker' and a.datname = current_database() and a.query not like 'paused: %';
+    if found and not pg_terminate_backend(running_worker, 10000) then
+        raise exception using errcode = 'object_in_use', message = 'the worker of this database does not stop',
+            hint = 'Try again.';
     end if;
     -- The worker must not read on while the log changes its origin.
     lock table herald.window in access exclusive mode;
@@ -200,18 +209,16 @@ begin
     else
         pending := (select count(*) from herald.pending);
     end if;
+    truncate herald.window;
     if is_copy then
-        -- What happened here while the worker was paused is nobody else's: it is read from where this database began.
-        delete from herald.window w where w.origin <> herald._origin();
-        if not exists (select from herald.window) then
-            perform herald._start_reading('3:3:', 0);
-        end if;
+        -- What happened here before the decision is nobody else's: it is read from where this database began, also
+        -- what a worker has passed by that knew none of these subscriptions.
+        perform herald._start_reading('3:3:', 0);
         -- A subscription of the old database was there before everything that happens here.
         update herald._subscription s
         set created_xid = '3', created_snapshot = '3:3:', created_seq = 0
         where s.removed_at is null;
     else
-        truncate herald.window;
         perform herald._start_reading(pg_current_snapshot(), (select s.last_value from herald.event_seq s));
     end if;
     perform herald._changed('subscription');

@@ -300,9 +300,10 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
     ] {
         let mut blocker = Database::of(&cluster, "restored");
         blocker.run(&format!("begin; {blocking}"));
+        let mut watcher = Database::of(&cluster, "restored");
         let deciding = decide_in_background(&cluster, "restored");
         let waiting = "select max(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like '%resume_after%'";
-        let pid = eventually(SOON, place, || blocker.text(waiting).parse().ok());
+        let pid = eventually(SOON, place, || watcher.text(waiting).parse().ok());
         match place {
             "first" => cluster.restart(StopMode::Immediate).map(drop),
             "middle" => cluster.kill9(pid),
@@ -361,6 +362,30 @@ fn state_of_the_copy(cluster: &Cluster, name: &str) -> String {
     let pending = db.number("select count(*) from herald.pending");
     let foreign = "select exists (select from herald.window where origin <> herald._origin())";
     format!("{origin}, {pending} pending, {}", db.text(foreign))
+}
+
+#[test]
+fn a_worker_that_ran_before_the_restore_loses_nothing_of_what_came_before_the_decision() {
+    let source = Source::prepare();
+    let data = source.dump("data", &["--data-only"]);
+    let mut db = Database::new(&TARGET, "running");
+    db.run("create table note (id int primary key, words text)");
+    let running = "select query from pg_stat_activity where backend_type = 'pg_herald worker' and datname = 'running'";
+    db.until(running, "waiting for events");
+    load(&TARGET, "running", &data);
+    source.receiver.forget();
+    db.emit("before.the.decision");
+    assert!(
+        !source
+            .receiver
+            .holds_within(Duration::from_millis(500), |receiver| receiver.total() > 0)
+    );
+    assert_eq!(db.text(running), "waiting for events");
+    db.run("select herald.resume_after_restore('skip')");
+    give_new_secrets(&mut db);
+    db.settle();
+    let expected = STATES.map(|state| (format!("/{state}"), 1));
+    assert_eq!(requests_by_path(&source.receiver), BTreeMap::from(expected));
 }
 
 #[test]
