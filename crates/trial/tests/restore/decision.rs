@@ -1,0 +1,170 @@
+//! The decision about a copy: crashes in the middle of it, a worker that was there before, transaction ids that are lower.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use herald_trial::wait::eventually;
+use herald_trial::{Cluster, StopMode, at_size, figure};
+
+use crate::common::{Database, SOON, receiver, types};
+use crate::source::{
+    COPY, ORIGIN, STATES, Source, TARGET, decide_to_deliver, give_new_secrets, load,
+    requests_by_path,
+};
+
+#[test]
+fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
+    let source = Source::prepare();
+    let plain = source.dump("plain", &[]);
+    let cluster = Cluster::builder().fsync(false).start().expect("a cluster");
+    cluster.create_database("restored").expect("a database");
+    load(&cluster, "restored", &plain);
+    let undecided = state_of_the_copy(&cluster, "restored");
+    assert_eq!(undecided, format!("{COPY}, 3 pending, true"));
+
+    // At the first lock, after everything that was open has become pending, and at the last statement.
+    for (place, blocking) in [
+        ("first", "lock table herald.event in row exclusive mode"),
+        ("middle", "select from herald._subscription for update"),
+        ("last", "lock table herald.config_change in share mode"),
+    ] {
+        let mut blocker = Database::of(&cluster, "restored");
+        blocker.run(&format!("begin; {blocking}"));
+        let mut watcher = Database::of(&cluster, "restored");
+        let deciding = decide_in_background(&cluster, "restored");
+        let waiting = "select max(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like '%resume_after%'";
+        let pid = eventually(SOON, place, || watcher.text(waiting).parse().ok());
+        match place {
+            "first" => cluster.restart(StopMode::Immediate).map(drop),
+            "middle" => cluster.kill9(pid),
+            _ => cluster.kill9_postmaster().and_then(|()| cluster.start()),
+        }
+        .expect("the fault");
+        let _ = deciding.join();
+        cluster.wait_until_ready().expect("the server is back");
+        assert_eq!(
+            state_of_the_copy(&cluster, "restored"),
+            undecided,
+            "{place}"
+        );
+    }
+
+    // The first is let be, and the others are struck at moments of the time that it took.
+    let rounds = at_size(3, 20);
+    let mut took = Duration::ZERO;
+    let mut made = 0;
+    for round in 0..rounds {
+        Database::of(&cluster, "postgres").run("create database again template restored");
+        let before = state_of_the_copy(&cluster, "again");
+        let began_at = Instant::now();
+        let deciding = decide_in_background(&cluster, "again");
+        if round == 0 {
+            eventually(SOON, "a decision", || deciding.is_finished().then_some(()));
+            took = began_at.elapsed();
+        }
+        thread::sleep(took * round / rounds * 5 / 4);
+        cluster.restart(StopMode::Immediate).expect("the fault");
+        let _ = deciding.join();
+        let decided = "ok: this database is where its log was written, 10 pending, false";
+        let after = state_of_the_copy(&cluster, "again");
+        if after == before {
+            cluster
+                .psql("again", "select herald.resume_after_restore('deliver')")
+                .expect("a decision");
+        } else {
+            made += 1;
+        }
+        assert_eq!(
+            state_of_the_copy(&cluster, "again"),
+            decided,
+            "round {round}: {after}"
+        );
+        Database::of(&cluster, "postgres").run("drop database again");
+    }
+    assert!(made > 0, "what was answered is made");
+    figure("decisions struck by a crash at some moment", rounds);
+    figure("of them, made", made);
+    decide_to_deliver(&source, &cluster, "restored");
+}
+
+fn decide_in_background(cluster: &Cluster, name: &str) -> thread::JoinHandle<()> {
+    let mut session = Database::of(cluster, name);
+    let decide = "select herald.resume_after_restore('deliver')";
+    thread::spawn(move || drop(session.batch_execute(decide)))
+}
+
+/// What doctor() says, what is pending, and whether there are windows of the original.
+fn state_of_the_copy(cluster: &Cluster, name: &str) -> String {
+    let mut db = Database::of(cluster, name);
+    let origin = db.text(ORIGIN);
+    let pending = db.number("select count(*) from herald.pending");
+    let foreign = "select exists (select from herald.window where origin <> herald._origin())";
+    format!("{origin}, {pending} pending, {}", db.text(foreign))
+}
+
+#[test]
+fn a_worker_that_ran_before_the_restore_loses_nothing_of_what_came_before_the_decision() {
+    let source = Source::prepare();
+    let data = source.dump("data", &["--data-only"]);
+    let mut db = Database::new(&TARGET, "running");
+    db.run("create table note (id int primary key, words text)");
+    let running = "select query from pg_stat_activity where backend_type = 'pg_herald worker' and datname = 'running'";
+    db.until(running, "waiting for events");
+    load(&TARGET, "running", &data);
+    source.receiver.forget();
+    db.emit("before.the.decision");
+    assert!(
+        !source
+            .receiver
+            .holds_within(Duration::from_millis(500), |receiver| receiver.total() > 0)
+    );
+    assert_eq!(db.text(running), "waiting for events");
+    db.run("select herald.resume_after_restore('skip')");
+    give_new_secrets(&mut db);
+    db.settle();
+    let expected = STATES.map(|state| (format!("/{state}"), 1));
+    assert_eq!(requests_by_path(&source.receiver), BTreeMap::from(expected));
+}
+
+#[test]
+fn a_log_that_was_read_further_than_the_transaction_ids_have_got_waits_and_then_loses_nothing() {
+    let receiver = receiver();
+    for mode in ["deliver", "skip"] {
+        receiver.forget();
+        let mut db = Database::new(&TARGET, &format!("backwards_{mode}"));
+        db.subscribe("shop", &receiver.url("/"), "");
+        db.emit("done");
+        db.settle();
+        db.run("select herald.stop_worker()");
+        db.emit("open");
+        // As if a newer log had been put into a cluster that was recovered to an older state.
+        db.run(
+            "create function later(s pg_snapshot) returns pg_snapshot return
+                 (pg_snapshot_xmin(s)::text::bigint + 1000000 || ':' || (pg_snapshot_xmax(s)::text::bigint + 1000000) || ':')::pg_snapshot;
+             update herald.event set xid = (xid::text::bigint + 1000000)::text::xid8;
+             update herald.window set from_snapshot = later(from_snapshot), to_snapshot = later(to_snapshot);
+             update herald._subscription set created_xid = (created_xid::text::bigint + 1000000)::text::xid8,
+                                             created_snapshot = later(created_snapshot)",
+        );
+        db.run("select herald.start_worker()");
+        db.until(
+            ORIGIN,
+            "error: transaction ids are lower than when the log was last read",
+        );
+        db.emit("while.it.waits");
+        assert!(
+            !receiver.holds_within(Duration::from_millis(200), |receiver| receiver.total() > 1)
+        );
+        db.run(&format!("select herald.resume_after_restore('{mode}')"));
+        db.until(ORIGIN, "ok: this database is where its log was written");
+        db.emit("after");
+        db.settle();
+        let expected: &[&str] = match mode {
+            "deliver" => &["after", "done", "open", "while.it.waits"],
+            _ => &["after", "done"],
+        };
+        assert_eq!(types(&receiver), expected);
+        assert!(receiver.duplicates().is_empty());
+    }
+}
