@@ -34,6 +34,7 @@ The commands of pg_herald. Each prepares what it needs.
       Runs the tests: those of the pure crates, those inside PostgreSQL, and those from outside with real
       servers and receivers. On other majors than 15 only the tests inside PostgreSQL run.
       --full runs those from outside at the size of the published figures, which it prints; that takes hours.
+      It downloads PostgreSQL 18, to which one of them upgrades.
 
   cargo xtask demo [--seconds N] [--rate N] [--keep] [--break drop-one]
       Sends pgbench's changes and an application's events to three receivers, of which two make trouble, and ends

@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::place;
+use crate::servers;
 use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{am_root, as_root, command, output, run as run_command, run_watched, say};
 use crate::suite::Suite;
+
+/// The major that the end-to-end tests of full size upgrade to.
+const UPGRADE_MAJOR: u32 = 18;
 
 /// What became of one suite on one major.
 struct Outcome {
@@ -93,13 +97,7 @@ fn run_in_database(major: u32, counts: &mut Counts) -> Result<()> {
 }
 
 fn run_end_to_end(full: bool, counts: &mut Counts) -> Result<()> {
-    say("Installing the extension");
-    let pg_config = setup::debian_pg_config().display().to_string();
-    let mut install = command("cargo", &["pgrx", "install", "--pg-config", &pg_config]);
-    if !am_root() {
-        install.arg("--sudo");
-    }
-    run_command(&mut install)?;
+    install(&setup::debian_pg_config(), !am_root())?;
     setup::install_verifiers()?;
     say("End-to-end tests");
     let mut tests = command(
@@ -109,14 +107,30 @@ fn run_end_to_end(full: bool, counts: &mut Counts) -> Result<()> {
     if !full {
         return run_watched(&mut tests, |line| counts.add(line));
     }
+    let newer = servers::provide(UPGRADE_MAJOR)?;
+    install(&newer, false)?;
     let figures = figures_path()?;
     tests
+        .env(format!("HERALD_PG_CONFIG_{UPGRADE_MAJOR}"), &newer)
         .env("HERALD_TRIAL_SIZE", "full")
         .env("HERALD_FIGURES", &figures);
     let passed = run_watched(&mut tests, |line| counts.add(line));
     say(&format!("Figures ({})", figures.display()));
     print!("{}", fs::read_to_string(&figures).unwrap_or_default());
     passed
+}
+
+fn install(pg_config: &Path, with_sudo: bool) -> Result<()> {
+    say(&format!(
+        "Installing the extension ({})",
+        pg_config.display()
+    ));
+    let mut install = command("cargo", &["pgrx", "install", "--pg-config"]);
+    install.arg(pg_config);
+    if with_sudo {
+        install.arg("--sudo");
+    }
+    run_command(&mut install)
 }
 
 /// An empty place for the figures of this run.
