@@ -109,16 +109,18 @@ create function herald._timeline() returns integer
     language c stable
     as 'MODULE_PATHNAME', 'timeline_wrapper';
 
--- Writes the first window, where the worker goes on from: what the snapshot shows was read.
+-- Writes the first window: what it shows is read again, without what is recorded, and nothing before it. A window that
+-- shows nothing says where the worker goes on from.
 -- Called by resume_after_restore(). Writes: herald.window.
-create function herald._start_reading(snapshot pg_snapshot, seq bigint) returns void
+create function herald._start_reading(from_snapshot pg_snapshot, floor_seq bigint) returns void
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
     insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
                                next_seq, next_floor_seq)
-    values (0, herald._origin(), 0, 'open', herald._timeline(), $1, $1, $2, $2, $2, $2);
-    insert into herald.window (number, origin, slot, state) values (0, herald._origin(), 0, 'closed');
+    select 0, herald._origin(), 0, 'open', herald._timeline(), $1, pg_current_snapshot(), $2, s.last_value,
+           s.last_value, s.last_value
+    from herald.event_seq s
 $$;
 
 -- After a restore, an upgrade or a copy: makes this database the origin of its log, and decides about the events that

@@ -1,4 +1,4 @@
-//! Stops: quick whatever is under way, and nothing is lost by them.
+//! Stops and restarts: quick whatever is under way, nothing is lost by them, and what was recorded is not sent again.
 
 mod common;
 
@@ -209,4 +209,49 @@ fn what_was_committed_while_the_worker_was_away_is_not_left_to_the_poll() {
     db.run("select herald.start_worker()");
     worker_of(&cluster, "away");
     receiver.wait_for(2, SOON);
+}
+
+#[test]
+fn restarts_send_nothing_again_and_lose_nothing() {
+    let cluster = Cluster::builder()
+        .setting("herald.sender_threads", "8")
+        .start()
+        .expect("a cluster");
+    let receiver = receiver_with(Mode::delayed(Duration::from_millis(3)));
+    let mut db = Database::new(&cluster, "restarts");
+    db.subscribe("shop", &receiver.url("/"), "");
+    let emit = "do $$ begin for n in 1..200 loop perform herald.emit('order.paid'); commit; end loop; end $$";
+    for round in 0..5 {
+        db.run(emit);
+        match round {
+            0 => db.run("select herald.restart_worker()"),
+            1 => db.run("select pg_terminate_backend(herald._worker_pid())"),
+            2 => {
+                cluster.restart(StopMode::Fast).unwrap();
+                db = Database::of(&cluster, "restarts");
+            }
+            3 => db.run("select herald.stop_worker()"),
+            _ => {}
+        }
+        if round == 3 {
+            db.run(emit);
+            db.run("select herald.start_worker()");
+        }
+    }
+    db.settle();
+    assert_eq!(receiver.accepted(), 1_200);
+    assert_eq!(
+        receiver.total(),
+        1_200,
+        "an orderly stop waits for what is under way: {receiver:?}"
+    );
+
+    // A crash may repeat what was under way or not yet recorded, and nothing that was recorded on disk.
+    db.run("checkpoint");
+    cluster.restart(StopMode::Immediate).unwrap();
+    let mut db = Database::of(&cluster, "restarts");
+    db.emit("order.after");
+    db.settle();
+    receiver.wait_for(1_201, SOON);
+    assert_eq!(receiver.total(), 1_201);
 }

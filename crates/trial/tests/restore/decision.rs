@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, StopMode, at_size, figure};
 
-use crate::common::{Database, SOON, receiver, types};
+use crate::common::{Database, SOON, receiver, text_at, types};
 use crate::source::{
     COPY, ORIGIN, STATES, Source, TARGET, decide_to_deliver, give_new_secrets, load,
     requests_by_path,
@@ -125,6 +125,39 @@ fn a_worker_that_ran_before_the_restore_loses_nothing_of_what_came_before_the_de
     db.settle();
     let expected = STATES.map(|state| (format!("/{state}"), 1));
     assert_eq!(requests_by_path(&source.receiver), BTreeMap::from(expected));
+}
+
+#[test]
+fn what_a_worker_recorded_between_the_restore_and_the_decision_is_not_sent_again() {
+    let source = Source::prepare();
+    let data = source.dump("recorded", &["--data-only"]);
+    let mut db = Database::new(&TARGET, "recorded");
+    db.run("create table note (id int primary key, words text)");
+    load(&TARGET, "recorded", &data);
+    source.receiver.forget();
+    // As a worker does that read the subscriptions before it could see that the log is another database's.
+    db.emit("delivered.meanwhile");
+    db.emit("pending.meanwhile");
+    db.run(
+        "insert into herald._attempt (slot, event_slot, event_seq, subscription_id, attempt, at, duration_ms, outcome)
+         select e.slot, e.slot, e.seq, s.id, 1, now(), 1, 'delivered'
+         from herald.event e, herald._subscription s where e.type = 'delivered.meanwhile';
+         insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+         select s.id, e.slot, e.seq, now()
+         from herald.event e, herald._subscription s where e.type = 'pending.meanwhile'",
+    );
+    db.run("select herald.resume_after_restore('deliver')");
+    give_new_secrets(&mut db);
+    db.settle();
+    let count = |event_type: &str| {
+        let requests = source.receiver.requests();
+        let of_type = requests
+            .iter()
+            .filter(|request| text_at(request, "/type") == event_type);
+        of_type.count()
+    };
+    assert_eq!(count("delivered.meanwhile"), 0);
+    assert_eq!(count("pending.meanwhile"), STATES.len());
 }
 
 #[test]
