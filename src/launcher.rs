@@ -99,7 +99,7 @@ fn start_missing(
             continue;
         }
         let start = starts.entry(database.to_u32()).or_default();
-        if entry.take_asked() {
+        if entry.take_asked(database) {
             *start = Starts {
                 said_no_slot: start.said_no_slot,
                 ..Starts::default()

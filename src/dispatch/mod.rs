@@ -59,20 +59,27 @@ pub fn run(database: pg_sys::Oid) {
     process::take_signals();
     process::connect(database);
     prepare_session();
+    let registry = shmem::registry();
+    let entry = registry.and_then(|registry| registry.find(database));
+    let seen = entry.map(|entry| (entry, entry.seen()));
     let start = transaction::transaction(transaction::Durability::Relaxed, || {
         catalog::extension().map(|extension| (extension, catalog::relation_in_herald("event_seq")))
     });
-    let Ok(Some((extension, Some(event_seq)))) = start else {
+    let (extension, event_seq) = match start {
+        Ok(Some((extension, Some(event_seq)))) => (extension, event_seq),
         // The extension is not there (any more): nothing to do until somebody creates it.
-        if let Some(entry) = shmem::registry().and_then(|registry| registry.find(database)) {
-            entry.release_unless_asked(database);
+        Ok(_) => {
+            if let Some((entry, seen)) = seen {
+                entry.release_unless_asked(seen);
+            }
+            return;
         }
-        return;
+        Err(error) => return pgrx::log!("pg_herald: the worker cannot start: {error}"),
     };
     if !lock::try_become_only_worker(extension) {
         return;
     }
-    if let Some(registry) = shmem::registry() {
+    if let Some(registry) = registry {
         match registry.find(database) {
             Some(entry) => entry.register_worker(),
             None => return,

@@ -28,8 +28,8 @@ pub struct Registry {
 /// One database with a worker, or with one that is wanted.
 #[derive(Default)]
 pub struct Entry {
-    /// The database and its demand in one, so that nobody takes the entry from under somebody who asks: the oid, and
-    /// in the low half the demand. 0: free.
+    /// The database and its demand in one, so that nobody takes the entry from under somebody who asks: the oid, in the
+    /// low half how often the demand was changed, and in the lowest two bits the demand. 0: free.
     place: AtomicU64,
     pid: AtomicU32,
     latch: AtomicU64,
@@ -79,7 +79,7 @@ impl Registry {
     /// Says whether `database` should have a worker, and wakes one that should stop. Returns false when all entries
     /// are taken by other databases.
     pub fn demand(&self, database: pg_sys::Oid, demand: Demand) -> bool {
-        let place = place_of(database, demand);
+        let place = place_of(database, 0, demand);
         let is_made = |entry: &Entry| {
             let made = entry.place.compare_exchange(0, place, SeqCst, SeqCst);
             made.is_ok()
@@ -135,52 +135,79 @@ impl Registry {
     }
 }
 
-fn place_of(database: pg_sys::Oid, demand: Demand) -> u64 {
-    u64::from(database.to_u32()) << 32 | demand as u64
+const DEMAND_BITS: u32 = 2;
+
+fn place_of(database: pg_sys::Oid, changes: u32, demand: Demand) -> u64 {
+    let low = changes.wrapping_shl(DEMAND_BITS) | demand as u32;
+    u64::from(database.to_u32()) << 32 | u64::from(low)
 }
+
+fn database_of(place: u64) -> pg_sys::Oid {
+    pg_sys::Oid::from((place >> 32) as u32)
+}
+
+fn changes_of(place: u64) -> u32 {
+    place as u32 >> DEMAND_BITS
+}
+
+fn has_demand(place: u64, demand: Demand) -> bool {
+    place as u32 & ((1 << DEMAND_BITS) - 1) == demand as u32
+}
+
+/// What an entry said at some moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen(u64);
 
 impl Entry {
     pub fn database(&self) -> pg_sys::Oid {
-        pg_sys::Oid::from((self.place.load(SeqCst) >> 32) as u32)
+        database_of(self.place.load(SeqCst))
     }
 
     /// Whether the database should have a worker.
     pub fn is_wanted(&self) -> bool {
         let place = self.place.load(SeqCst);
-        place != 0 && place as u32 != Demand::Stopped as u32
+        place != 0 && !has_demand(place, Demand::Stopped)
     }
 
     /// Changes the demand. Returns false when the entry is not that database's any more.
     fn demand(&self, database: pg_sys::Oid, demand: Demand) -> bool {
-        let change = |place| {
-            let is_its = (place >> 32) as u32 == database.to_u32();
-            is_its.then(|| place_of(database, demand))
-        };
-        self.place.fetch_update(SeqCst, SeqCst, change).is_ok()
+        self.change(database, |place| {
+            place_of(database, changes_of(place).wrapping_add(1), demand)
+        })
     }
 
     /// Whether somebody asked for the worker since the last call.
-    pub fn take_asked(&self) -> bool {
-        let database = self.database();
-        let (asked, wanted) = (
-            place_of(database, Demand::Asked),
-            place_of(database, Demand::Wanted),
-        );
-        let taken = self.place.compare_exchange(asked, wanted, SeqCst, SeqCst);
-        taken.is_ok()
+    pub fn take_asked(&self, database: pg_sys::Oid) -> bool {
+        let mut is_asked = false;
+        self.change(database, |place| {
+            is_asked = has_demand(place, Demand::Asked);
+            match is_asked {
+                true => place_of(database, changes_of(place), Demand::Wanted),
+                false => place,
+            }
+        });
+        is_asked
     }
 
-    /// Gives the entry back, as there is no extension in its database; not if somebody asked for a worker since this
-    /// one was started.
-    pub fn release_unless_asked(&self, database: pg_sys::Oid) {
-        let wanted = place_of(database, Demand::Wanted);
-        let _ = self.place.compare_exchange(wanted, 0, SeqCst, SeqCst);
+    /// What the entry says now, for [`release_unless_asked`](Self::release_unless_asked).
+    pub fn seen(&self) -> Seen {
+        Seen(self.place.load(SeqCst))
+    }
+
+    /// Gives the entry back, as a look after `seen` found no extension in its database; not if anybody asked since.
+    pub fn release_unless_asked(&self, seen: Seen) {
+        let _ = self.place.compare_exchange(seen.0, 0, SeqCst, SeqCst);
     }
 
     /// Gives the entry back: its database is gone.
     pub fn release(&self, database: pg_sys::Oid) {
-        let free = |place| ((place >> 32) as u32 == database.to_u32()).then_some(0);
-        let _ = self.place.fetch_update(SeqCst, SeqCst, free);
+        self.change(database, |_| 0);
+    }
+
+    /// Changes the place unless it is another database's.
+    fn change(&self, database: pg_sys::Oid, mut change: impl FnMut(u64) -> u64) -> bool {
+        let its = |place| (database_of(place) == database).then(|| change(place));
+        self.place.fetch_update(SeqCst, SeqCst, its).is_ok()
     }
 
     /// The process id of the running worker.
