@@ -136,8 +136,9 @@ fn what_a_worker_recorded_between_the_restore_and_the_decision_is_not_sent_again
     load(&TARGET, "recorded", &data);
     source.receiver.forget();
     // As a worker does that read the subscriptions before it could see that the log is another database's.
-    db.emit("delivered.meanwhile");
-    db.emit("pending.meanwhile");
+    db.run("select herald.stop_worker()");
+    let delivered = db.emit("delivered.meanwhile");
+    let pending = db.emit("pending.meanwhile");
     db.run(
         "insert into herald._attempt (slot, event_slot, event_seq, subscription_id, attempt, at, duration_ms, outcome)
          select e.slot, e.slot, e.seq, s.id, 1, now(), 1, 'delivered'
@@ -148,7 +149,10 @@ fn what_a_worker_recorded_between_the_restore_and_the_decision_is_not_sent_again
     );
     db.run("select herald.resume_after_restore('deliver')");
     give_new_secrets(&mut db);
-    db.settle();
+    for event in [delivered, pending] {
+        let wait = format!("select herald.wait('{event}', '20 s')");
+        assert_eq!(db.text(&wait), "true");
+    }
     let count = |event_type: &str| {
         let requests = source.receiver.requests();
         let of_type = requests
