@@ -178,7 +178,8 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
     db.subscribe("shop", &receiver.url("/"), "");
     // A ping is refused until the worker has said that it is there.
     db.until("select herald._worker_pid() is not null", "true");
-    let asking = "select pid from pg_stat_activity where query like 'select herald.ping%'";
+    let pinging = "select count(*) from pg_stat_activity where query like 'select herald.ping%'";
+    let waiting = format!("{pinging} and wait_event = 'Extension'");
     // More than there are places for, but not with those who are just about to go.
     for _ in 0..4 {
         let sessions: Vec<_> = (0..6)
@@ -189,16 +190,18 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
                 })
             })
             .collect();
-        db.until(&format!("select count(*) from ({asking}) p"), "6");
-        db.run(&format!(
-            "select pg_terminate_backend(p.pid) from ({asking}) p"
-        ));
+        db.until(&waiting, "6");
+        db.run(
+            "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select herald.ping%'",
+        );
         for session in sessions {
             let _ = session.join().unwrap();
         }
+        db.until(pinging, "0");
+        // The worker's threads are free for the next.
+        receiver.shut_connections();
     }
     receiver.set_mode(Mode::ok());
-    receiver.shut_connections();
     let ping = "select outcome from herald.ping('shop', timeout => '20 s')";
     assert_eq!(db.text(ping), "delivered");
 }
