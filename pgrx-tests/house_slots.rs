@@ -7,7 +7,7 @@ mod tests {
 
     const EMPTY: &str = "select herald._empty_event_slot(7::smallint, '1 day')";
     /// A transaction that every snapshot shows.
-    const READ: &str = "'3'::xid8";
+    const READ: &str = "'2'::xid8";
     /// Ours, which no snapshot of the worker shows.
     const UNREAD: &str = "pg_current_xact_id()";
 

@@ -109,6 +109,19 @@ create function herald._timeline() returns integer
     language c stable
     as 'MODULE_PATHNAME', 'timeline_wrapper';
 
+-- What others have committed, and not this transaction. pg_current_snapshot() shows this one as over as soon as a
+-- later one is, although it may go on to write events.
+create function herald._committed_by_others() returns pg_snapshot
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select format('%s:%s:%s', least(pg_snapshot_xmin(n.snapshot), n.me),
+                  greatest(pg_snapshot_xmax(n.snapshot), (n.me::text::bigint + 1)::text::xid8),
+                  (select string_agg(r.xid::text, ',' order by r.xid)
+                   from (select pg_snapshot_xip(n.snapshot) union select n.me) as r (xid)))::pg_snapshot
+    from (select pg_current_snapshot(), pg_current_xact_id()) as n (snapshot, me)
+$$;
+
 -- Writes the first window: what it shows is read again, without what is recorded, and nothing before it. A window that
 -- shows nothing says where the worker goes on from.
 -- Called by resume_after_restore(). Writes: herald.window.
@@ -118,7 +131,7 @@ create function herald._start_reading(from_snapshot pg_snapshot, floor_seq bigin
 as $$
     insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
                                next_seq, next_floor_seq)
-    select 0, herald._origin(), 0, 'open', herald._timeline(), $1, pg_current_snapshot(), $2, s.last_value,
+    select 0, herald._origin(), 0, 'open', herald._timeline(), $1, herald._committed_by_others(), $2, s.last_value,
            s.last_value, s.last_value
     from herald.event_seq s
 $$;
@@ -221,7 +234,7 @@ begin
         set created_xid = '3', created_snapshot = '3:3:', created_seq = 0
         where s.removed_at is null;
     else
-        perform herald._start_reading(pg_current_snapshot(), (select s.last_value from herald.event_seq s));
+        perform herald._start_reading(herald._committed_by_others(), (select s.last_value from herald.event_seq s));
     end if;
     perform herald._changed('subscription');
     perform herald._changed('pending');

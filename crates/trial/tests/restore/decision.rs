@@ -193,13 +193,24 @@ fn a_log_that_was_read_further_than_the_transaction_ids_have_got_waits_and_then_
         assert!(
             !receiver.holds_within(Duration::from_millis(200), |receiver| receiver.total() > 1)
         );
+        // What the deciding transaction writes itself is new, also where a later one is over before.
+        db.run("begin; select pg_current_xact_id()");
+        db.session(&TARGET).run("select pg_current_xact_id()");
         db.run(&format!("select herald.resume_after_restore('{mode}')"));
+        db.emit("with.the.decision");
+        db.run("commit");
         db.until(ORIGIN, "ok: this database is where its log was written");
         db.emit("after");
         db.settle();
         let expected: &[&str] = match mode {
-            "deliver" => &["after", "done", "open", "while.it.waits"],
-            _ => &["after", "done"],
+            "deliver" => &[
+                "after",
+                "done",
+                "open",
+                "while.it.waits",
+                "with.the.decision",
+            ],
+            _ => &["after", "done", "with.the.decision"],
         };
         assert_eq!(types(&receiver), expected);
         assert!(receiver.duplicates().is_empty());
