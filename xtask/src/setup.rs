@@ -17,7 +17,7 @@ pub const DEBIAN_MAJOR: u32 = 15;
 /// Must match the extension's dependency on pgrx.
 const CARGO_PGRX: &str = "0.18.1";
 
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 13] = [
     "ca-certificates",
     "clang",
     "gcc",
@@ -25,10 +25,12 @@ const PACKAGES: [&str; 11] = [
     "libclang-dev",
     "libssl-dev",
     "make",
+    "mount",
     "pkg-config",
     "postgresql-15",
     "postgresql-server-dev-15",
     "sudo",
+    "util-linux",
 ];
 
 pub fn run(majors: &[u32]) -> Result<()> {
