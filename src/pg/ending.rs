@@ -3,13 +3,15 @@
 use pgrx::prelude::*;
 use std::cell::{Cell, RefCell};
 
+type Action = fn();
+
 /// Calls `action` when the current transaction has committed and all can see it; not when it rolls back.
-pub fn on_commit(action: fn()) {
+pub fn on_commit(action: Action) {
     follow_transaction(When::Committed, action);
 }
 
 /// Calls `action` when the current transaction is over, in whatever way.
-pub fn at_transaction_end(action: fn()) {
+pub fn at_transaction_end(action: Action) {
     follow_transaction(When::Over, action);
 }
 
@@ -21,13 +23,13 @@ enum When {
 
 thread_local! {
     /// Each action once, however often it was asked for.
-    static ACTIONS: RefCell<Vec<(When, fn())>> = const { RefCell::new(Vec::new()) };
+    static ACTIONS: RefCell<Vec<(When, Action)>> = const { RefCell::new(Vec::new()) };
     static FOLLOWING: Cell<bool> = const { Cell::new(false) };
 }
 
-fn follow_transaction(when: When, action: fn()) {
+fn follow_transaction(when: When, action: Action) {
     ACTIONS.with_borrow_mut(|actions| {
-        let is_same = |one: &(When, fn())| one.0 == when && std::ptr::fn_addr_eq(one.1, action);
+        let is_same = |one: &(When, Action)| one.0 == when && std::ptr::fn_addr_eq(one.1, action);
         if !actions.iter().any(is_same) {
             actions.push((when, action));
         }
