@@ -130,6 +130,8 @@ struct Worker {
     next_token: u64,
     /// Test requests under way, and the mail that asked for each.
     pings: HashMap<u64, u64>,
+    /// Mail that asks for a test request, and the subscription, while there is no thread for it.
+    waiting_pings: Vec<(u64, i64)>,
     house_due: Instant,
     /// The held event up to which housekeeping looked for some to release.
     released_to: i64,
@@ -182,6 +184,7 @@ impl Worker {
             ring,
             next_token: 0,
             pings: HashMap::new(),
+            waiting_pings: Vec::new(),
             house_due: Instant::now(),
             released_to: 0,
             bytes_in_memory: 0,

@@ -12,14 +12,26 @@ impl Worker {
         if shmem::registry().is_none() {
             return;
         }
-        for (number, subscription) in mailbox::take(identity::database()) {
+        let mut asked = std::mem::take(&mut self.waiting_pings);
+        asked.extend(mailbox::take(identity::database()));
+        for (number, id) in asked {
             let now = now_micros();
+            let is_proven = self
+                .lanes
+                .get(id)
+                .is_some_and(|entry| entry.lane.is_proven(now));
+            // A receiver that hangs holds no more threads by pings than by deliveries.
+            if !self.threads.has_room_for(id, is_proven) {
+                self.waiting_pings.push((number, id));
+                continue;
+            }
             let token = self.new_token();
-            let sent = match self.subscriptions.by_id(subscription) {
+            let sent = match self.subscriptions.by_id(id) {
                 Some(one) => self.sender.send(ping::claimed(one, token, now)).is_ok(),
                 None => false,
             };
             if sent {
+                self.threads.start(token, id, is_proven, now);
                 self.pings.insert(token, number);
             } else {
                 let words = "the worker has no free thread, or does not know the subscription yet";

@@ -182,3 +182,29 @@ fn a_hundred_hanging_endpoints_leave_a_healthy_one_its_speed() {
         "{sent} in {rounds} timeouts"
     );
 }
+
+#[test]
+fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
+    let cluster = common::cluster();
+    let hanging = common::receiver_with(Mode::hang_before_answer());
+    let mut healthy = Healthy::new(&cluster, "pinged", 1);
+    let options = "types => '{never}', timeout => '1 min'";
+    healthy.db.subscribe("hangs", &hanging.url("/"), options);
+    thread::scope(|scope| {
+        // As many as a worker takes at once, and as it has threads.
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut session = cluster.connect("pinged").expect("a session");
+                let _ = session.batch_execute("select herald.ping('hangs', timeout => '1 min')");
+            });
+        }
+        let asking = "select count(*) from pg_stat_activity where query like 'select herald.ping%' and wait_event = 'Extension'";
+        healthy.db.until(asking, "16");
+        // Those of the overflow, and half of the others.
+        hanging.wait_until("hanging pings", |hanging| hanging.total() >= 12, SOON);
+        healthy.round(20);
+        healthy.db.run(
+            "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select herald.ping%'",
+        );
+    });
+}
