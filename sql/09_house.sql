@@ -148,7 +148,8 @@ as $$
     select coalesce((select max(l.seq) from looked_at l having count(*) = most), 0), (select count(*) from gone)
 $$;
 
--- Empties one slot of the windows if every window in it is closed and a later one tells where the log was read to.
+-- Empties one slot of the windows if every window in it is closed, a later one tells where the log was read to, and
+-- nobody uses it now: a dump, or wait(), keeps it for as long as it takes.
 -- Writes: herald.window.
 create function herald._empty_window_slot(slot smallint) returns boolean
     language plpgsql
@@ -170,6 +171,11 @@ begin
     then
         return false;
     end if;
+    begin
+        execute format('lock table herald.window_%s in access exclusive mode nowait', slot);
+    exception when lock_not_available then
+        return false;
+    end;
     execute format('truncate herald.window_%s', slot);
     return true;
 end

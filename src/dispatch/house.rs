@@ -19,6 +19,8 @@ impl Worker {
         if Instant::now() < self.house_due {
             return Ok(());
         }
+        // Also when it fails: deliveries do not wait for it.
+        self.house_due = Instant::now() + self.quiet();
         let release_after = self.released_to;
         let done = transaction(Durability::Relaxed, || {
             let done = Spi::connect_mut(|client| {
@@ -35,13 +37,17 @@ impl Worker {
             self.ring = Ring { period_micros };
         }
         self.released_to = released_to.unwrap_or(0);
-        let quiet = Duration::from_micros(self.ring.period_micros.unsigned_abs() / 4).min(LONGEST);
         let pause = if has_more == Some(true) {
             Duration::from_millis(20)
         } else {
-            quiet
+            self.quiet()
         };
         self.house_due = Instant::now() + pause;
         Ok(())
+    }
+
+    /// How long there is nothing to clean up, after a look that found nothing.
+    fn quiet(&self) -> Duration {
+        Duration::from_micros(self.ring.period_micros.unsigned_abs() / 4).min(LONGEST)
     }
 }

@@ -212,6 +212,37 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
 }
 
 #[test]
+fn whoever_reads_the_windows_delays_their_cleaning_up_and_no_delivery() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "read_windows");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("before");
+    db.settle();
+    // As after 25,000 windows: the first slot of them is to be emptied.
+    db.run(
+        "select herald.stop_worker();
+         insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
+                                    next_seq, next_floor_seq)
+         select 25000, herald._origin(), 2, 'open', herald._timeline(), n.snapshot, n.snapshot, s.last_value, s.last_value,
+                s.last_value, s.last_value
+         from herald.event_seq s, (select pg_current_snapshot()) as n (snapshot);
+         insert into herald.window (number, origin, slot, state) values (25000, herald._origin(), 2, 'closed')",
+    );
+    let mut dump = db.session(&CLUSTER);
+    dump.run("begin; select from herald.window");
+    let empty = "select herald._empty_window_slot(0::smallint)";
+    db.run("set statement_timeout = '10 s'");
+    assert_eq!(db.text(empty), "false");
+    db.run("select herald.start_worker()");
+    for n in 0..12 {
+        db.emit("during.the.dump");
+        receiver.wait_for(n + 2, SOON);
+    }
+    dump.run("commit");
+    assert_eq!(db.text(empty), "true");
+}
+
+#[test]
 fn what_was_not_read_is_kept_beyond_its_retention() {
     let receiver = receiver();
     let mut read = Database::new(&SHORT_RING, "read");
