@@ -208,17 +208,3 @@ fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
         );
     });
 }
-
-#[test]
-fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
-    let cluster = common::cluster();
-    let slow = common::receiver_with(Mode::delayed(Duration::from_millis(200)));
-    let mut healthy = Healthy::new(&cluster, "behind_slow", 1);
-    // It succeeds several times a second, and would take ten minutes.
-    let options = "types => '{slow}', max_concurrency => 1";
-    healthy.db.subscribe("slow", &slow.url("/"), options);
-    let emit = "select herald.emit('slow', '{}') from generate_series(1, 3000)";
-    healthy.db.run(emit);
-    healthy.round(1);
-    assert!(slow.total() < 1_000, "{slow:?}");
-}
