@@ -5,7 +5,7 @@ mod common;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Database, SECRET, SOON, receiver};
+use common::{Database, SECRET, SOON, receiver, receiver_with};
 use herald_trial::clock::now_micros;
 use herald_trial::receiver::Keep;
 use herald_trial::wait::eventually_holds;
@@ -186,7 +186,7 @@ fn a_hundred_hanging_endpoints_leave_a_healthy_one_its_speed() {
 #[test]
 fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
     let cluster = common::cluster();
-    let hanging = common::receiver_with(Mode::hang_before_answer());
+    let hanging = receiver_with(Mode::hang_before_answer());
     let mut healthy = Healthy::new(&cluster, "pinged", 1);
     let options = "types => '{never}', timeout => '1 min'";
     healthy.db.subscribe("hangs", &hanging.url("/"), options);
@@ -207,4 +207,21 @@ fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
             "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select herald.ping%'",
         );
     });
+}
+
+#[test]
+fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
+    let cluster = common::cluster();
+    let slow = receiver_with(Mode::delayed(Duration::from_millis(200)));
+    let other = receiver();
+    let mut db = Database::new(&cluster, "behind_slow");
+    let options = "types => '{slow}', max_concurrency => 1";
+    db.subscribe("slow", &slow.url("/"), options);
+    db.subscribe("other", &other.url("/"), "types => '{other}'");
+    // It succeeds several times a second, and would take ten minutes.
+    db.run("select herald.emit('slow', '{}') from generate_series(1, 3000)");
+    slow.wait_for(10, SOON);
+    db.emit("other");
+    other.wait_for(1, SOON);
+    assert!(slow.total() < 1_000, "{slow:?}");
 }

@@ -243,6 +243,26 @@ fn whoever_reads_the_windows_delays_their_cleaning_up_and_no_delivery() {
 }
 
 #[test]
+fn a_failure_of_housekeeping_delays_no_delivery() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "no_house");
+    db.watched_table();
+    db.subscribe("shop", &receiver.url("/"), "");
+    // Captured events never touch it, and housekeeping deletes from it.
+    let mut other = db.session(&CLUSTER);
+    other.run("begin; lock table herald.emitted in access exclusive mode");
+    db.run("select herald.restart_worker()");
+    let waits =
+        "select count(*) from pg_locks where relation = 'herald.emitted'::regclass and not granted";
+    db.until(waits, "1");
+    for n in 0..12 {
+        db.run(&format!("insert into note values ({n})"));
+        receiver.wait_for(n + 1, SOON);
+    }
+    other.run("rollback");
+}
+
+#[test]
 fn what_was_not_read_is_kept_beyond_its_retention() {
     let receiver = receiver();
     let mut read = Database::new(&SHORT_RING, "read");

@@ -185,7 +185,9 @@ impl DerefMut for Database {
 
 /// Waits until the standby shows whatever was committed so far.
 pub fn replay(primary: &Cluster, standby: &Cluster) {
-    let written = Database::of(primary, "postgres").text("select pg_current_wal_insert_lsn()");
+    // The end of a record of its own: where the next one would begin is after a page's header, and nothing may come.
+    let written = Database::of(primary, "postgres")
+        .text("select pg_logical_emit_message(true, 'herald trial', 'replayed')");
     Database::of(standby, "postgres").until(
         &format!("select pg_last_wal_replay_lsn() >= '{written}'"),
         "true",
