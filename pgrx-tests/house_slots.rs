@@ -65,4 +65,37 @@ mod tests {
         assert_eq!(one(longer), "false");
         assert_eq!(one(EMPTY), "true");
     }
+    #[pg_test]
+    fn a_slot_that_was_written_to_the_end_of_its_period_is_emptied_before_its_turn_comes_again() {
+        run("set local herald.retention = '30d'");
+        run("select herald._keep_house(0)");
+        let period = "extract(epoch from r.period)";
+        let turn = format!("floor(extract(epoch from now()) / {period})");
+        let slot = one(&format!(
+            "select ({turn}::bigint + 2) % 32 from herald.ring r where r.name = 'event'"
+        ));
+        run(&format!(
+            "lock table herald.event_{slot}, herald._attempt_{slot} in access exclusive mode"
+        ));
+        // The slot after the next, which was written 30 turns ago for the last time.
+        let last = format!(
+            "select to_timestamp(({turn} - 29) * {period}) - interval '1 ms' from herald.ring r where r.name = 'event'"
+        );
+        run(&format!(
+            "insert into herald.event (seq, xid, origin, time, uid, size, slot, source, type)
+             select -1, {READ}, herald._origin(), at, herald._uid_at(at), 0, {slot}, '/test', 'last' from ({last}) as l (at)"
+        ));
+        run(&format!(
+            "insert into herald._attempt (slot, event_seq, event_slot, subscription_id, at, attempt, duration_ms, outcome)
+             select {slot}, -1, {slot}, 0, at, 1, 0, 'delivered' from ({last}) as l (at)"
+        ));
+        let left = format!(
+            "select (select count(*) from herald.event_{slot}) + (select count(*) from herald._attempt_{slot})"
+        );
+        assert_eq!(one(&left), "2");
+        run("select herald._keep_house(0)");
+        assert_eq!(one(&left), "1");
+        run("select herald._keep_house(0)");
+        assert_eq!(one(&left), "0");
+    }
 }

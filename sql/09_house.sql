@@ -189,8 +189,9 @@ create function herald._keep_house(release_after bigint, out period_micros bigin
 as $$
 declare
     retention constant interval := current_setting('herald.retention')::interval;
-    -- With 32 slots, one is free before the oldest is needed again.
-    slot_period constant interval := greatest(retention / 30, interval '1 second');
+    -- The last event of a slot is as old as the retention 30 periods after the slot's first: with 32 slots there is a
+    -- period for emptying it, and one more until it is written again.
+    slot_period constant interval := greatest(retention / 29, interval '1 second');
     most constant integer := 1000;
     current_slot constant integer :=
         floor(extract(epoch from clock_timestamp()) * 1000000 / herald._micros(slot_period))::bigint % 32;

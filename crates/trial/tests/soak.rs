@@ -21,6 +21,8 @@ const HOPELESS: i64 = 200;
 const UNLUCKY: i64 = 20;
 /// Not a ring.
 const IS_MUTABLE: &str = "t.relname !~ '^(event|_attempt|window)_'";
+/// The rings turn several times in an hour.
+const RETENTION_SECONDS: f64 = 300.0;
 /// Growth that would show in a week, and is above what an allocator's rounding looks like in an hour.
 const LARGEST_SLOPE: f64 = 4_096.0;
 
@@ -29,8 +31,7 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
     let lasting = at_size(Duration::from_secs(5), Duration::from_secs(3_600));
     let cluster = Cluster::builder()
         .fsync(false)
-        // The rings turn several times in an hour.
-        .setting("herald.retention", "5min")
+        .setting("herald.retention", &format!("{RETENTION_SECONDS}s"))
         .start()
         .expect("a cluster");
     let steady = Endpoint::start(Mode::answer_with(fail_now_and_then));
@@ -61,12 +62,19 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
         std::thread::sleep(at_size(Duration::from_millis(100), Duration::from_secs(1)));
     }
     let tally = running.stop().expect("the load ends");
+    let oldest: f64 = db
+        .row(
+            "select extract(epoch from clock_timestamp() - min(e.time))::float8 from herald.event e",
+            &[],
+        )
+        .get(0);
     flapping.recover();
     db.settle_within(at_size(common::SOON, Duration::from_secs(1_200)));
     let after = changes_and_wal(&mut db);
 
     figure("seconds", lasting.as_secs());
     figure("transactions", format!("{tally:?}"));
+    figure("oldest event in the log, s", format!("{oldest:.0}"));
     figure(
         "events a second",
         format!("{:.0}", (after.0 - before.0) / lasting.as_secs_f64()),
@@ -105,6 +113,8 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
     let hopeless: BTreeSet<Change> = committed.iter().filter(hopeless).copied().collect();
     assert_eq!(dead_letters(&mut db, "steady"), hopeless);
     assert_eq!(db.number("select count(*) from herald.pending"), 0);
+    // Two slots longer than the retention, and as long as it takes to get round to it.
+    assert!(oldest < RETENTION_SECONDS * 1.2, "{oldest} s");
     assert_eq!(cluster.worker_pid("soak").expect("a look"), Some(worker));
     assert!(
         at_size(0.0, memory) <= LARGEST_SLOPE,
