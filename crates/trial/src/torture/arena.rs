@@ -51,8 +51,6 @@ impl Arena {
         let cluster = Cluster::builder()
             .setting("herald.sender_threads", "16")
             .setting("herald.poll_interval", "200ms")
-            // Slots of two seconds, so that they are emptied all the time.
-            .setting("herald.retention", "60s")
             .setting("restart_after_crash", "on")
             .start()?;
         let mut client = cluster.create_database_with_herald(DATABASE)?;
@@ -84,6 +82,8 @@ impl Arena {
         let is_power_loss = fault.victim.loses_power();
         let delay = if is_power_loss { "10s" } else { "200ms" };
         self.cluster.set("wal_writer_delay", delay)?;
+        self.cluster
+            .set("herald.retention", fault.victim.retention())?;
         let after_event = self.last_event()?;
         let last_commit = Arc::new(AtomicI64::new(0));
         let running = self.start_load(fault, rate, Arc::clone(&last_commit))?;

@@ -13,7 +13,7 @@ use crate::wait::within;
 /// In the data directory: it names the place at which the worker is to abort, see src/failpoint.rs.
 const FILE: &str = "herald_failpoint";
 
-/// How long a failpoint may take to be passed: the first slot is emptied after a minute.
+/// How long a failpoint may take to be passed.
 const REACHED_WITHIN: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +104,14 @@ impl Victim {
     /// Whether the place is passed only with more events at once than an ordinary load brings.
     pub fn takes_a_large_window(&self) -> bool {
         matches!(self, Self::At("mid_slice" | "after_spill"))
+    }
+
+    /// What `herald.retention` is during the round: slots of two seconds, or of one where one is to be emptied soon.
+    pub fn retention(&self) -> &'static str {
+        match self {
+            Self::At("mid_truncation") => "10s",
+            _ => "60s",
+        }
     }
 
     /// Whether the server has to be started again.
