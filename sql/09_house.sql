@@ -189,8 +189,8 @@ create function herald._keep_house(release_after bigint, out period_micros bigin
 as $$
 declare
     retention constant interval := current_setting('herald.retention')::interval;
-    -- The last event of a slot is as old as the retention 30 periods after the slot's first: with 32 slots there is a
-    -- period for emptying it, and one more until it is written again.
+    -- The last event of a slot is as old as the retention 30 periods after the slot's first: with 32 slots there are
+    -- two periods for emptying it until it is written again.
     slot_period constant interval := greatest(retention / 29, interval '1 second');
     most constant integer := 1000;
     current_slot constant integer :=
@@ -225,8 +225,8 @@ begin
     where (s.removed_at is not null or s.state = 'disabled')
     and exists (select from herald.pending p where p.subscription_id = s.id);
 
-    -- One slot at a time. The current slot and the next one are left alone.
-    for step in 2..31 loop
+    -- One slot at a time, but for the one that is being written.
+    for step in 1..31 loop
         slot := (current_slot + step) % 32;
         if pg_relation_size(format('herald.event_%s', slot)::regclass) > 0 then
             if herald._is_event_slot_over(slot::smallint, retention) then
