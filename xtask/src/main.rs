@@ -1,10 +1,11 @@
-//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `mutants`.
+//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `bench`, `mutants`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
 //! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod mutants;
 mod place;
@@ -41,9 +42,14 @@ The commands of pg_herald. Each prepares what it needs.
       with an account of what was committed and what arrived; it fails when that does not add up.
       --keep leaves everything running to look around; --break has a receiver forget one receipt.
 
-  cargo xtask torture [--rounds N] [--seed N] [--victims A,B] [--rate N] [--resume FILE]
+  cargo xtask torture [--rounds N] [--seed N] [--victims A,B] [--rate N] [--resume FILE] [--dev]
       Crashes the server and the worker under load, in every way and at random moments, and compares what was
       committed with what a receiver of its own got, after each. It fails when anything was lost or invented.
+      --dev leaves out the optimisation: built soon, slower to run.
+
+  cargo xtask bench [--quick] [--only A,B] [--json FILE] [--plots DIR]
+      Measures what is delivered, how soon, and what that costs, beside what it is compared with. --quick is a look
+      in minutes; all of it takes hours.
 
   cargo xtask mutants [--only NAME] [--list]
       Breaks one promise after the other in a copy of the source, and fails unless the test of each notices.
@@ -74,7 +80,8 @@ fn run() -> Result<bool> {
         }
         Some("test") => test::run(&options.majors, options.only, options.full),
         Some("demo") => demo::run(&options.handed_on).map(|()| true),
-        Some("torture") => torture::run(&options.handed_on).map(|()| true),
+        Some("torture") => torture::run(&options.handed_on, !options.dev).map(|()| true),
+        Some("bench") => bench::run(&options.handed_on).map(|()| true),
         Some("mutants") if options.list => {
             mutants::list();
             Ok(true)
@@ -95,7 +102,8 @@ struct Options {
     majors: Vec<u32>,
     only: Option<Suite>,
     full: bool,
-    /// Handed on to the demo or the torture, which know what they mean.
+    dev: bool,
+    /// Handed on to the demo, the torture or the benchmarks, which know what they mean.
     handed_on: Vec<String>,
     /// The names of the mutants to try; none for all.
     mutants: Vec<String>,
@@ -109,6 +117,7 @@ impl Options {
             majors: vec![setup::DEBIAN_MAJOR],
             only: None,
             full: false,
+            dev: false,
             handed_on: Vec::new(),
             mutants: Vec::new(),
             list: false,
@@ -116,10 +125,12 @@ impl Options {
         while let Some(argument) = arguments.next()? {
             let is_demo = options.command.as_deref() == Some("demo");
             let is_torture = options.command.as_deref() == Some("torture");
+            let is_bench = options.command.as_deref() == Some("bench");
             let is_mutants = options.command.as_deref() == Some("mutants");
             match argument {
                 Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
                 Long("pg") if is_torture => return Err("the torture runs on PostgreSQL 15".into()),
+                Long("pg") if is_bench => return Err("the benchmarks run on PostgreSQL 15".into()),
                 Long("pg") if is_mutants => return Err("mutants are tried on PostgreSQL 15".into()),
                 Long("only") if is_mutants => options.mutants.push(arguments.value()?.string()?),
                 Long("list") if is_mutants => options.list = true,
@@ -136,7 +147,13 @@ impl Options {
                         options.handed_on.push(arguments.value()?.string()?);
                     }
                 }
+                Long("dev") if is_torture => options.dev = true,
                 Long(name @ ("rounds" | "seed" | "victims" | "rate" | "resume")) if is_torture => {
+                    options.handed_on.push(format!("--{name}"));
+                    options.handed_on.push(arguments.value()?.string()?);
+                }
+                Long("quick") if is_bench => options.handed_on.push("--quick".to_owned()),
+                Long(name @ ("only" | "json" | "plots")) if is_bench => {
                     options.handed_on.push(format!("--{name}"));
                     options.handed_on.push(arguments.value()?.string()?);
                 }
@@ -180,10 +197,15 @@ mod tests {
                 .handed_on,
             ["--keep", "--break", "drop-one", "--seconds", "5"]
         );
+        assert!(parse("torture --dev --rounds 1").unwrap().dev);
         let options = parse("mutants --only a --only=b").unwrap();
         assert_eq!((options.mutants.len(), options.list), (2, false));
         assert!(parse("mutants --list").unwrap().list);
         assert!(parse("test --only e2e --full").unwrap().full);
+        assert_eq!(
+            parse("bench --quick --only drain,cost").unwrap().handed_on,
+            ["--quick", "--only", "drain,cost"]
+        );
     }
 
     #[test]
@@ -198,6 +220,9 @@ mod tests {
             "mutants --pg 16",
             "test --list",
             "demo --full",
+            "bench --pg 16",
+            "torture --quick",
+            "bench --dev",
             "--quick",
         ] {
             assert!(parse(line).is_err(), "{line}");

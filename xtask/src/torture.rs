@@ -7,40 +7,35 @@ use crate::sandbox;
 use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{command, run as run_command, say};
 
-const BUILD: [&str; 5] = ["build", "--release", "--package", "herald-trial", "--bins"];
+const FOR_RELEASE: &str = "--release";
 
-const TORTURE: [&str; 8] = [
+const INSTALL: [&str; 5] = ["pgrx", "install", "--features", "failpoints", "--pg-config"];
+
+const BUILD: [&str; 4] = ["build", "--package", "herald-trial", "--bins"];
+
+const TORTURE: [&str; 6] = [
     "run",
     "--quiet",
-    "--release",
     "--package",
     "herald-trial",
     "--bin",
     "herald-torture",
-    "--",
 ];
 
 /// Returns only when something failed: this process becomes the torture, so that the exit status is its own.
-pub fn run(options: &[String]) -> Result<()> {
+pub fn run(options: &[String], is_optimised: bool) -> Result<()> {
     setup::run(&[DEBIAN_MAJOR])?;
     let pg_config = sandbox::provide("torture")?;
+    let profile = is_optimised.then_some(FOR_RELEASE);
     say("Installing the extension, with failpoints, beside the machine's PostgreSQL");
-    let mut install = command(
-        "cargo",
-        &[
-            "pgrx",
-            "install",
-            "--release",
-            "--features",
-            "failpoints",
-            "--pg-config",
-        ],
-    );
-    run_command(install.arg(&pg_config))?;
+    let mut install = command("cargo", &INSTALL);
+    run_command(install.arg(&pg_config).args(profile))?;
     say("Building the torture");
-    run_command(&mut command("cargo", &BUILD))?;
+    run_command(command("cargo", &BUILD).args(profile))?;
     say("Torture");
     let failure = command("cargo", &TORTURE)
+        .args(profile)
+        .arg("--")
         .args(options)
         .env("HERALD_PG_CONFIG", &pg_config)
         .exec();

@@ -1,0 +1,143 @@
+//! What the worker needs: memory with much to do, and anything at all with nothing to do.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use herald_trial::{Error, Mode, Receiver, Result};
+
+use crate::Finding;
+use crate::arrivals::Arrivals;
+use crate::drain::{insert, prepare};
+use crate::finding::Figure;
+use crate::rig::{PATIENCE, Rig, sink};
+use crate::size::Size;
+
+/// Memory that the process alone has, in MB.
+fn anonymous_memory(pid: i32) -> Result<f64> {
+    let kib = status(&format!("/proc/{pid}/status"), "RssAnon:")?;
+    Ok(kib / 1_024.0)
+}
+
+fn status(file: &str, label: &str) -> Result<f64> {
+    let text = fs::read_to_string(file).map_err(|source| Error::Io {
+        what: format!("reading {file}"),
+        source,
+    })?;
+    let line = text.lines().find_map(|line| line.strip_prefix(label));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .ok_or_else(|| Error::Setup(format!("{file} has no {label}")))
+}
+
+/// Seconds of processor time.
+fn processor_time(pid: i32) -> Result<f64> {
+    let file = format!("/proc/{pid}/schedstat");
+    let text = fs::read_to_string(&file).map_err(|source| Error::Io {
+        what: format!("reading {file}"),
+        source,
+    })?;
+    let nanos: f64 = text
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(f64::NAN);
+    Ok(nanos / 1e9)
+}
+
+/// The most memory of the process while `body` runs.
+fn most_during(pid: i32, body: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut most = 0.0_f64;
+            while !is_over.load(Ordering::Relaxed) {
+                most = most.max(anonymous_memory(pid).unwrap_or(0.0));
+                thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        let done = body();
+        is_over.store(true, Ordering::Relaxed);
+        let most = watcher
+            .join()
+            .map_err(|_| Error::Setup("the watcher panicked".to_owned()))?;
+        done.map(|()| most)
+    })
+}
+
+pub fn of_the_worker(rig: &Rig, size: Size) -> Result<Finding> {
+    let (pending, rows) = (size.of(50_000, 1_000_000), size.of(100_000, 5_000_000));
+    let dead = Receiver::builder()
+        .mode(Mode::hang_before_answer())
+        .start()?;
+    let mut bench = prepare(rig, "memory", &dead.url("/"))?;
+    let worker = bench.worker()?;
+    let at_rest = anonymous_memory(worker)?;
+    let with_pending = most_during(worker, || {
+        insert(&mut bench, pending, 850)?;
+        bench.until("select count(*) from herald.pending", pending)
+    })?;
+    drop(bench);
+    drop(dead);
+
+    let arrivals = Arrivals::new(0);
+    let sink = sink(&arrivals)?;
+    let mut bench = prepare(rig, "memory", &sink.url())?;
+    let worker = bench.worker()?;
+    let with_rows = most_during(worker, || {
+        insert(&mut bench, rows, 100)?;
+        arrivals.wait_for(rows, PATIENCE)
+    })?;
+    bench.settle()?;
+
+    // Until housekeeping has looked at everything once.
+    thread::sleep(Duration::from_secs(2));
+    let idle = Duration::from_secs(size.of(10, 3_600));
+    let state = |bench: &mut crate::rig::Bench<'_>| -> Result<(i64, i64, f64)> {
+        Ok((
+            bench.number("select pg_snapshot_xmax(pg_current_snapshot())::text")?,
+            bench.number("select pg_current_wal_insert_lsn() - '0/0'")?,
+            processor_time(worker)?,
+        ))
+    };
+    let before = state(&mut bench)?;
+    thread::sleep(idle);
+    let after = state(&mut bench)?;
+    let seconds = idle.as_secs();
+    Ok(Finding::new(
+        "What the worker needs",
+        vec![
+            Figure::new("anonymous memory at its start", "MB", vec![at_rest]),
+            Figure::new(
+                format!("the most with {pending} pending of a dead receiver"),
+                "MB",
+                vec![with_pending],
+            )
+            .at_most(200.0),
+            Figure::new(
+                format!("the most during and after a transaction of {rows} rows"),
+                "MB",
+                vec![with_rows],
+            )
+            .at_most(200.0),
+            Figure::new(
+                format!("transaction ids in {seconds} idle s, of the whole cluster"),
+                "",
+                vec![(after.0 - before.0) as f64],
+            )
+            .at_most(0.0),
+            Figure::new(
+                format!("WAL in {seconds} idle s, of the whole cluster"),
+                "bytes",
+                vec![(after.1 - before.1) as f64],
+            ),
+            Figure::new(
+                format!("the worker's processor time in {seconds} idle s"),
+                "s",
+                vec![after.2 - before.2],
+            )
+            .at_most(1.0),
+        ],
+    ))
+}
