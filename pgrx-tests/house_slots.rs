@@ -65,6 +65,18 @@ mod tests {
         assert_eq!(one(longer), "false");
         assert_eq!(one(EMPTY), "true");
     }
+
+    #[pg_test]
+    fn a_slot_that_was_taken_stays_taken_until_the_end_of_the_transaction() {
+        // Other tests look at the log, for a moment.
+        while one("select herald._try_lock('herald.event_7')") == "false" {
+            run("select pg_sleep(0.02)");
+        }
+        let held = "select count(*) from pg_locks l where l.pid = pg_backend_pid()
+                    and l.relation = 'herald.event_7'::regclass and l.mode = 'AccessExclusiveLock' and l.granted";
+        assert_eq!(one(held), "1");
+    }
+
     #[pg_test]
     fn a_slot_that_was_written_to_the_end_of_its_period_is_emptied_before_its_turn_comes_again() {
         run("set local herald.retention = '30d'");

@@ -68,6 +68,19 @@ begin
 end
 $$;
 
+-- Takes a slot for this transaction alone if nobody uses it now. Returns whether it was taken.
+create function herald._try_lock(partition regclass) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('lock table %s in access exclusive mode nowait', partition);
+    return true;
+exception when lock_not_available then
+    return false;
+end
+$$;
+
 -- Empties one slot of the events if its time is over and nobody uses it now. Returns whether it was emptied.
 -- Writes: herald.event, herald.held_event.
 create function herald._empty_event_slot(slot smallint, retention interval) returns boolean
@@ -75,11 +88,9 @@ create function herald._empty_event_slot(slot smallint, retention interval) retu
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    begin
-        execute format('lock table herald.event_%s in access exclusive mode nowait', slot);
-    exception when lock_not_available then
+    if not herald._try_lock(format('herald.event_%s', slot)::regclass) then
         return false;
-    end;
+    end if;
     -- From here on nobody else can add a row, and this is a new look: what was committed is seen.
     if not herald._is_event_slot_over(slot, retention) then
         return false;
@@ -115,11 +126,9 @@ create function herald._empty_attempt_slot(slot smallint, retention interval) re
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    begin
-        execute format('lock table herald._attempt_%s in access exclusive mode nowait', slot);
-    exception when lock_not_available then
+    if not herald._try_lock(format('herald._attempt_%s', slot)::regclass) then
         return false;
-    end;
+    end if;
     if not herald._is_attempt_slot_over(slot, retention) then
         return false;
     end if;
@@ -171,11 +180,9 @@ begin
     then
         return false;
     end if;
-    begin
-        execute format('lock table herald.window_%s in access exclusive mode nowait', slot);
-    exception when lock_not_available then
+    if not herald._try_lock(format('herald.window_%s', slot)::regclass) then
         return false;
-    end;
+    end if;
     execute format('truncate herald.window_%s', slot);
     return true;
 end
