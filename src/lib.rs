@@ -61,14 +61,39 @@ extension_sql_file!(
     requires = ["04_subscribe"]
 );
 extension_sql_file!(
-    "../sql/06_repair.sql",
-    name = "06_repair",
+    "../sql/06_find.sql",
+    name = "06_find",
     requires = ["05_delivery"]
+);
+extension_sql_file!(
+    "../sql/06_redeliver.sql",
+    name = "06_redeliver",
+    requires = ["06_find"]
+);
+extension_sql_file!(
+    "../sql/06_replay.sql",
+    name = "06_replay",
+    requires = ["06_redeliver"]
+);
+extension_sql_file!(
+    "../sql/06_subscription.sql",
+    name = "06_subscription",
+    requires = ["06_replay"]
+);
+extension_sql_file!(
+    "../sql/06_try.sql",
+    name = "06_try",
+    requires = ["06_subscription"]
+);
+extension_sql_file!(
+    "../sql/06_wait.sql",
+    name = "06_wait",
+    requires = ["06_try"]
 );
 extension_sql_file!(
     "../sql/07_insight.sql",
     name = "07_insight",
-    requires = ["06_repair"]
+    requires = ["06_wait"]
 );
 extension_sql_file!(
     "../sql/08_worker.sql",

@@ -1,0 +1,111 @@
+-- Finding what somebody names: a subscription, an event, and whether the one is for the other.
+
+create function herald._matches(types text[], event_type text) returns boolean
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'matches_wrapper';
+
+-- Whether an event goes to a subscription that did not get it yet, as far as type, tenant and creation say.
+-- Called by wait(), resume_after_restore(). The worker asks its own matcher, which says the same.
+create function herald._is_for(subscription herald._subscription, event herald.event) returns boolean
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select s.removed_at is null and s.state <> 'disabled'
+        and (s.tenant is null or s.tenant = e.tenant)
+        and herald._matches(s.types, e.type)
+        and case when e.xid = s.created_xid then e.seq > s.created_seq
+            else not pg_visible_in_snapshot(e.xid, s.created_snapshot) end
+    from (select (subscription).*) s, (select (event).*) e
+$$;
+
+-- The subscription of this name or id; an error names the nearest one.
+create function herald._find_subscription(subscription text) returns herald._subscription
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_one herald._subscription;
+begin
+    if subscription is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'the subscription is null',
+            hint = 'Give its name or id. See: select * from herald.status();';
+    end if;
+    select s.* into found_one
+    from herald._subscription s
+    where s.removed_at is null and (s.name = subscription or s.id::text = subscription)
+    order by s.name = subscription desc
+    limit 1;
+    if not found then
+        raise exception using
+            errcode = 'undefined_object',
+            message = format('subscription "%s" does not exist', subscription),
+            hint = coalesce(
+                (select herald._perhaps(subscription, array_agg(s.name))
+                 from herald._subscription s where s.removed_at is null),
+                'See: select * from herald.status();');
+    end if;
+    return found_one;
+end
+$$;
+
+-- The event of this id or uid, wherever it is kept; an error lists the sources of an ambiguous id.
+create function herald._find_event(event_id text) returns herald.event
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_one herald.event;
+    known herald.emitted;
+    how_many bigint;
+    sources text;
+begin
+    if event_id is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'the event id is null',
+            hint = 'Give an id or a uid. See: select uid, type, time from herald.event order by seq desc limit 10;';
+    end if;
+    if event_id ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then
+        select v.* into found_one
+        from (
+            select e.* from herald.event e where e.uid = event_id::uuid
+            union all
+            select h.* from herald.held_event h where h.uid = event_id::uuid
+        ) v
+        limit 1;
+        if found then
+            return found_one;
+        end if;
+    end if;
+    select count(*), string_agg(format('"%s"', e.source), ', ' order by e.source) into how_many, sources
+    from herald.emitted e where e.id = event_id;
+    if how_many > 1 then
+        raise exception using
+            errcode = 'ambiguous_alias',
+            message = format('event id "%s" is ambiguous', event_id),
+            detail = format('It was emitted by the sources %s.', sources),
+            hint = format('Use a uid: select source, uid from herald.emitted where id = %L;', event_id);
+    end if;
+    if how_many = 1 then
+        select e.* into known from herald.emitted e where e.id = event_id;
+        select v.* into found_one
+        from (
+            select e.* from herald.event e where e.slot = known.slot and e.seq = known.seq
+            union all
+            select h.* from herald.held_event h where h.seq = known.seq
+        ) v
+        limit 1;
+        if found then
+            return found_one;
+        end if;
+    end if;
+    raise exception using
+        errcode = 'undefined_object',
+        message = format('event "%s" does not exist', event_id),
+        detail = case how_many
+            when 1 then 'It was emitted, and its retention has ended.'
+            else 'No event in the log has this id or uid.' end,
+        hint = coalesce(
+            (select herald._perhaps(event_id, array_agg(e.id))
+             from (select r.id from herald.emitted r order by r.at desc limit 10000) e),
+            'See: select uid, type, time from herald.event order by seq desc limit 10;');
+end
+$$;

@@ -1,0 +1,121 @@
+-- Sending deliveries again by hand, and giving them up. Everything that goes on from here goes through herald.pending.
+
+-- Puts deliveries into herald.pending, due now, with the retry schedule from its start. What was dead comes back.
+-- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald.dead_letter.
+create function herald._redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    how_many bigint;
+begin
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts)
+    select subscription_id, e.slot, e.seq, clock_timestamp(),
+           greatest(
+               coalesce((select max(a.attempt) from herald._attempt a
+                         where a.event_seq = e.seq and a.subscription_id = _redeliver.subscription_id), 0),
+               coalesce((select d.attempts from herald.dead_letter d
+                         where d.event_seq = e.seq and d.subscription_id = _redeliver.subscription_id), 0))
+    from unnest(slots, seqs) as e (slot, seq)
+    on conflict on constraint pending_pkey do update set next_attempt_at = excluded.next_attempt_at, step = 0;
+    get diagnostics how_many = row_count;
+    delete from herald.dead_letter d
+    where d.subscription_id = _redeliver.subscription_id and d.event_seq = any (seqs);
+    perform herald._changed('pending');
+    return how_many;
+end
+$$;
+
+-- Sends one event to one subscription again, whatever became of it. The webhook-id stays the same.
+create function herald.redeliver(subscription text, event_id text)
+    returns table (delivery_id text, state text)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald._subscription := herald._find_subscription($1);
+    event constant herald.event := herald._find_event($2);
+begin
+    if event.tenant is distinct from entry.tenant and entry.tenant is not null then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('event "%s" is not one of the subscription''s tenant', $2),
+            detail = format('The event is of %s, the subscription of tenant "%s".',
+                            coalesce(format('tenant "%s"', event.tenant), 'no tenant'), entry.tenant),
+            hint = 'A tenant''s events never go to another tenant.';
+    end if;
+    perform herald._redeliver(entry.id, array[event.slot], array[event.seq]);
+    return query select format('%s/%s', entry.id, event.seq), case when entry.state = 'active' then 'pending' else 'held' end;
+end
+$$;
+
+-- Sends dead letters again. Returns how many.
+create function herald.redeliver_dead_letters(
+    subscription text, since timestamptz default '-infinity', until timestamptz default 'infinity', reason text default null
+)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry constant herald._subscription := herald._find_subscription(subscription);
+    slots smallint[];
+    seqs bigint[];
+begin
+    if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded', 'poison') then
+        raise exception using errcode = 'invalid_parameter_value', message = format('unknown reason "%s"', reason),
+            hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded or poison.';
+    end if;
+    select array_agg(d.event_slot), array_agg(d.event_seq) into slots, seqs
+    from herald.dead_letter d
+    where d.subscription_id = entry.id
+    and d.failed_at >= redeliver_dead_letters.since and d.failed_at <= redeliver_dead_letters.until
+    and (redeliver_dead_letters.reason is null or d.reason = redeliver_dead_letters.reason);
+    if seqs is null then
+        return 0;
+    end if;
+    return herald._redeliver(entry.id, slots, seqs);
+end
+$$;
+
+-- Drops a backlog that nobody wants: what is pending for the subscription becomes dead letters, on record.
+create function herald.discard(subscription text, until timestamptz default null, reason text default null)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry constant herald._subscription := herald._find_subscription(subscription);
+    how_many bigint;
+begin
+    how_many := herald._bury_pending(entry.id, 'discarded', coalesce(until, clock_timestamp()), reason);
+    perform herald._changed('pending');
+    return how_many;
+end
+$$;
+
+-- Deletes dead letters before their retention ends. Returns how many.
+create function herald.purge_dead_letters(older_than interval, subscription text default null)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry herald._subscription;
+    how_many bigint;
+begin
+    if subscription is not null then
+        entry := herald._find_subscription(subscription);
+    end if;
+    delete from herald.dead_letter d
+    where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id);
+    get diagnostics how_many = row_count;
+    return how_many;
+end
+$$;

@@ -1,0 +1,85 @@
+-- Sending what the log holds: to a new subscription from a time on, or a range of it again.
+
+-- The smallest uid of an event that was recorded at this time: uids begin with the milliseconds since 1970.
+create function herald._uid_at(at timestamptz) returns uuid
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return (case
+        when at <= '1970-01-01' then '00000000-0000-0000-0000-000000000000'
+        when at >= '5000-01-01' then 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+        else rpad(lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0'), 32, '0')
+    end)::uuid;
+
+-- Makes pending what the log holds for a new subscription since a time: exactly the events that the worker does not
+-- give it by itself, as they were visible when it was created.
+-- Called by subscribe(). Writes: herald.pending.
+create function herald._send_from_log(subscription_id bigint, since timestamptz) returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+    select s.id, e.slot, e.seq, clock_timestamp()
+    from herald._subscription s
+    join herald.event e
+        on e.uid >= herald._uid_at($2)
+        and (s.tenant is null or e.tenant = s.tenant)
+        and herald._matches(s.types, e.type)
+        and (e.origin <> herald._origin()
+            or e.xid = s.created_xid and e.seq <= s.created_seq
+            or e.xid <> s.created_xid and pg_visible_in_snapshot(e.xid, s.created_snapshot))
+    where s.id = $1;
+    select herald._changed('pending');
+$$;
+
+-- Sends a range of the log again: the events that were recorded in it and match the subscription.
+-- "only": all; failed (they are dead letters); missing (no attempt delivered them, and they are not pending).
+-- "target": send them to this subscription instead. Returns how many; with dry_run nothing else happens.
+create function herald.replay(
+    subscription text, since timestamptz, until timestamptz default null, types text[] default null,
+    "only" text default 'all', target text default null, dry_run boolean default false
+)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry constant herald._subscription := herald._find_subscription(subscription);
+    receiver constant herald._subscription := case when target is null then entry else herald._find_subscription(target) end;
+    slots smallint[];
+    seqs bigint[];
+begin
+    if since is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'since is null',
+            hint = 'Give a time, for example now() - interval ''1 hour''.';
+    end if;
+    if "only" is null or "only" not in ('all', 'failed', 'missing') then
+        raise exception using errcode = 'invalid_parameter_value', message = format('unknown only "%s"', "only"),
+            hint = 'It is all, failed or missing.';
+    end if;
+    select array_agg(e.slot order by e.seq), array_agg(e.seq order by e.seq) into slots, seqs
+    from herald.event e
+    where e.uid >= herald._uid_at(since) and e.uid < herald._uid_at(coalesce(until, 'infinity'))
+    and herald._matches(entry.types, e.type)
+    and (types is null or herald._matches(types, e.type))
+    and (entry.tenant is null or e.tenant = entry.tenant)
+    and (receiver.tenant is null or e.tenant = receiver.tenant)
+    and case "only"
+        when 'failed' then exists (
+            select from herald.dead_letter d where d.event_seq = e.seq and d.subscription_id = entry.id)
+        when 'missing' then
+            not exists (
+                select from herald._attempt a
+                where a.event_seq = e.seq and a.subscription_id = entry.id and a.outcome = 'delivered')
+            and not exists (
+                select from herald.pending p where p.event_seq = e.seq and p.subscription_id = entry.id)
+        else true
+    end;
+    if seqs is null then
+        return 0;
+    elsif dry_run then
+        return cardinality(seqs);
+    end if;
+    return herald._redeliver(receiver.id, slots, seqs);
+end
+$$;

@@ -1,0 +1,116 @@
+-- A subscription's life after subscribe(): held, resumed, ended, signed with another secret.
+
+-- Changes a subscription's state.
+-- Called by pause(), resume(). Writes: herald._subscription.
+create function herald._set_state(entry herald._subscription, state text, reason text) returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    update herald._subscription s
+    set state = _set_state.state, state_reason = _set_state.reason, state_changed_at = clock_timestamp(),
+        changed_at = clock_timestamp()
+    where s.id = (entry).id;
+    select herald._changed('subscription');
+$$;
+
+-- Holds a subscription's deliveries until resume(): events are matched and kept.
+create function herald.pause(subscription text)
+    returns table (name text, state text, backlog bigint)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald._subscription := herald._find_subscription($1);
+begin
+    if entry.state = 'disabled' then
+        raise exception using errcode = 'object_not_in_prerequisite_state',
+            message = format('subscription "%s" is disabled', entry.name), detail = entry.state_reason,
+            hint = format('Run: select * from herald.resume(%L);', entry.name);
+    end if;
+    perform herald._set_state(entry, 'paused', format('paused by %s', herald._caller()));
+    return query select entry.name, 'paused', (select count(*) from herald.pending p where p.subscription_id = entry.id);
+end
+$$;
+
+-- Sends a paused or disabled subscription's deliveries again, and with redeliver_dead_since its dead letters since then.
+create function herald.resume(subscription text, redeliver_dead_since timestamptz default null)
+    returns table (name text, state text, backlog bigint, redelivered bigint)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald._subscription := herald._find_subscription($1);
+    how_many bigint := 0;
+begin
+    perform herald._set_state(entry, 'active', null);
+    if redeliver_dead_since is not null then
+        how_many := herald.redeliver_dead_letters(entry.name, redeliver_dead_since);
+    elsif entry.state = 'disabled' then
+        raise notice using
+            message = format('subscription "%s" missed what happened since %s', entry.name, entry.state_changed_at),
+            hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');', entry.name, entry.state_changed_at);
+    end if;
+    return query select entry.name, 'active',
+                        (select count(*) from herald.pending p where p.subscription_id = entry.id), how_many;
+end
+$$;
+
+-- Ends a subscription. Its open deliveries become dead letters; its history stays under its name.
+create function herald.unsubscribe(subscription text)
+    returns table (name text, buried bigint)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald._subscription := herald._find_subscription($1);
+begin
+    update herald._subscription s
+    set removed_at = clock_timestamp(), state = 'disabled', state_reason = format('unsubscribed by %s', herald._caller()),
+        state_changed_at = clock_timestamp()
+    where s.id = entry.id;
+    delete from herald.secret x where x.subscription_id = entry.id;
+    perform herald._changed('subscription');
+    return query select entry.name, herald._bury_pending(entry.id, 'unsubscribed');
+end
+$$;
+
+create function herald._check_secret(secret text) returns void
+    language c strict
+    as 'MODULE_PATHNAME', 'check_secret_wrapper';
+
+-- Puts a new signing secret in front. Until "grace" is over requests carry signatures of the old ones too.
+-- Returns the new secret, which is shown here and never again.
+create function herald.rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
+    returns text
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry constant herald._subscription := herald._find_subscription(subscription);
+    new_secret constant text := coalesce(secret, herald._generate_secret());
+begin
+    if grace is null or grace < interval '0' then
+        raise exception using errcode = 'invalid_parameter_value', message = 'grace is negative',
+            hint = 'Use grace => ''0'' to stop signing with the old secret at once.';
+    end if;
+    perform herald._check_secret(new_secret);
+    if (select count(*) from herald.secret x
+        where x.subscription_id = entry.id and x.kind = 'signing'
+        and (x.expires_at is null or x.expires_at > clock_timestamp())) >= 10
+        and grace > interval '0'
+    then
+        raise exception using errcode = 'program_limit_exceeded',
+            message = format('subscription "%s" has 10 secrets already', entry.name),
+            hint = 'Wait until a grace period is over, or use grace => ''0''.';
+    end if;
+    perform herald._replace_secret(entry.id, new_secret, grace);
+    return new_secret;
+end
+$$;

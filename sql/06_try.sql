@@ -1,0 +1,49 @@
+-- Trying a subscription out: one test request, or what would be sent.
+
+create function herald._ping(subscription_id bigint, timeout_micros bigint,
+                             out outcome text, out status_code integer, out error_class text, out error text,
+                             out duration_ms double precision, out response text)
+    returns setof record
+    language c
+    as 'MODULE_PATHNAME', 'ping_wrapper';
+
+-- Sends one test request of the type herald.ping through the worker, and shows what came back. Nothing is recorded.
+create function herald.ping(subscription text, timeout interval default '30 s')
+    returns table (outcome text, status_code integer, error_class text, error text, duration_ms double precision, response text)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald._subscription := herald._find_subscription($1);
+begin
+    return query select p.* from herald._ping(entry.id, herald._micros(coalesce($2, '30 s'))) p;
+end
+$$;
+
+create function herald._preview(subscription_id bigint, event_slot smallint, event_seq bigint, show_secrets boolean,
+                                out method text, out url text, out headers json, out body text)
+    returns setof record
+    language c
+    as 'MODULE_PATHNAME', 'preview_wrapper';
+
+-- Shows exactly what would be sent for this event to this subscription. Nothing is sent. Signature and the values of
+-- the subscription's own headers are shown to superusers only.
+create function herald.preview(subscription text, event_id text)
+    returns table (method text, url text, headers jsonb, body text)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald._subscription := herald._find_subscription($1);
+    event constant herald.event := herald._find_event($2);
+begin
+    return query
+    select p.method, p.url, p.headers::jsonb, p.body
+    from herald._preview(entry.id, event.slot, event.seq,
+                         (select r.rolsuper from pg_roles r where r.oid = herald._caller())) p;
+end
+$$;
