@@ -3,14 +3,16 @@
 -- Nothing in them is updated or deleted, no partition is created or dropped at run time, and there is no default partition.
 
 -- One row per ring of 32 slots. A row's slot is floor(unix time / period) % 32, computed where the row is written.
--- The period is stored, not derived from a setting: the worker adapts it when herald.retention changes.
+-- The period is stored, not derived from a setting: the worker adapts it when herald.retention changes. Sessions go by
+-- the former one for a while, so the worker has to know when that was.
 create table herald.ring (
     name text not null primary key check (name in ('event', 'attempt')),
-    period interval not null check (period > interval '0')
+    period interval not null check (period > interval '0'),
+    changed_at timestamptz
 );
 
 insert into herald.ring (name, period)
-values ('event', interval '1 day'), ('attempt', interval '1 day');
+values ('event', interval '30 days' / 29), ('attempt', interval '30 days' / 29);
 
 -- Without cache, so that a higher number was always drawn later: the reader's lower bound rests on it, and on numbers
 -- being drawn by transactions that have their id already (see append.rs).

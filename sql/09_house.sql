@@ -207,7 +207,7 @@ declare
 begin
     has_more := false;
     period_micros := herald._micros(slot_period);
-    update herald.ring r set period = slot_period where r.period <> slot_period;
+    update herald.ring r set period = slot_period, changed_at = clock_timestamp() where r.period <> slot_period;
 
     delete from herald.dead_letter d
     where d.ctid = any (array(

@@ -1,6 +1,6 @@
 //! Housekeeping, a bounded amount at a time, between deliveries.
 
-use super::Worker;
+use super::{Worker, now_micros};
 use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::transaction::{Durability, TransactionError, transaction};
@@ -33,8 +33,10 @@ impl Worker {
             done
         })?;
         let (period_micros, has_more, released_to) = done.unwrap_or((None, None, None));
-        if let Some(period_micros) = period_micros {
-            self.ring = Ring { period_micros };
+        if let Some(period_micros) = period_micros
+            && period_micros != self.ring.period_micros
+        {
+            self.ring = Ring::changed(period_micros, Some(now_micros()));
         }
         self.released_to = released_to.unwrap_or(0);
         let pause = if has_more == Some(true) {

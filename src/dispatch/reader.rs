@@ -63,12 +63,8 @@ impl Reader {
             Prepared::read(include_str!("../../sql/queries/load_ring_period.sql"));
         transaction(Durability::Relaxed, || {
             Spi::connect_mut(|client| {
-                let period = RING
-                    .run(client, vec![])
-                    .first()
-                    .get_one::<i64>()
-                    .ok()
-                    .flatten();
+                let period = RING.run(client, vec![]).first().get_two::<i64, i64>();
+                let (period, changed_at) = period.unwrap_or((None, None));
                 let mut rows = WINDOWS.run(client, vec![identity::origin().into()]);
                 let mut reading = VecDeque::new();
                 let mut last = None;
@@ -105,9 +101,7 @@ impl Reader {
                 };
                 (
                     reader,
-                    Ring {
-                        period_micros: period.unwrap_or(24 * 3_600 * 1_000_000),
-                    },
+                    Ring::changed(period.unwrap_or(24 * 3_600 * 1_000_000), changed_at),
                 )
             })
         })

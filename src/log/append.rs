@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How many slots the ring of events has.
 pub const SLOTS: i64 = 32;
+/// For how long a session goes by the period of the ring that it read.
+pub const PERIOD_VALID: Duration = Duration::from_secs(30);
 
 /// What the events of one statement have in common.
 #[derive(Debug, Clone)]
@@ -155,22 +157,21 @@ fn id_before_number() -> u64 {
 
 /// The slot that a row written now goes to.
 ///
-/// Sessions may disagree for a while after the period was changed: any slot is right as long as its rows are found,
-/// and a slot is emptied only after looking at every row in it.
+/// Sessions may disagree for a while after the period was changed: the reader then looks into every slot, and a slot is
+/// emptied only after looking at every row in it.
 fn current_slot() -> i16 {
     let micros = chrono::Utc::now().timestamp_micros();
     (micros.div_euclid(period_micros()).rem_euclid(SLOTS)) as i16
 }
 
 fn period_micros() -> i64 {
-    const VALID: Duration = Duration::from_secs(30);
     static STATEMENT: Prepared =
         Prepared::read(include_str!("../../sql/queries/load_ring_period.sql"));
     thread_local! {
         static CACHED: Cell<Option<(Instant, i64)>> = const { Cell::new(None) };
     }
     if let Some((at, period)) = CACHED.get()
-        && at.elapsed() < VALID
+        && at.elapsed() < PERIOD_VALID
     {
         return period;
     }

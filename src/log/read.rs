@@ -3,6 +3,7 @@
 //! A number from a sequence says nothing about when its transaction commits, so "everything above the last number"
 //! loses events. Numbers only bound the scan; snapshots decide. Everything here runs inside the caller's transaction.
 
+use super::append::PERIOD_VALID;
 use super::row::{Logged, logged};
 use crate::pg::{identity, sequence, transaction};
 use crate::prepared::Prepared;
@@ -173,16 +174,29 @@ pub fn window_slot(number: i64) -> i16 {
 #[derive(Debug, Clone, Copy)]
 pub struct Ring {
     pub period_micros: i64,
+    /// From then on nobody writes by another period.
+    settled_at_micros: i64,
 }
 
 impl Ring {
+    /// A ring whose period was changed then, if ever. Sessions go by the former one until they read it again, and an
+    /// event in a slot that nobody looks into would be lost.
+    pub fn changed(period_micros: i64, at_micros: Option<i64>) -> Self {
+        let settling = (PERIOD_VALID + CLOCK_TOLERANCE).as_micros() as i64;
+        Self {
+            period_micros,
+            settled_at_micros: at_micros.map_or(i64::MIN, |at| at.saturating_add(settling)),
+        }
+    }
+
     /// The slots that may have been written between two times, with a wide margin for clocks.
     fn slots_between(self, since_micros: i64, now_micros: i64) -> Vec<i16> {
         let period = self.period_micros.max(1);
         let margin = period.max(CLOCK_TOLERANCE.as_micros() as i64);
         let first = since_micros.saturating_sub(margin).div_euclid(period);
         let last = now_micros.saturating_add(margin).div_euclid(period);
-        if last.saturating_sub(first) >= super::append::SLOTS - 1 {
+        let is_settled = since_micros >= self.settled_at_micros;
+        if !is_settled || last.saturating_sub(first) >= super::append::SLOTS - 1 {
             return (0..super::append::SLOTS as i16).collect();
         }
         (first..=last)

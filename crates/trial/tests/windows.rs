@@ -263,6 +263,32 @@ fn a_failure_of_housekeeping_delays_no_delivery() {
 }
 
 #[test]
+fn a_session_that_knows_only_the_former_period_of_the_ring_loses_nothing() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "former_period");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("order.first");
+    receiver.wait_for(1, SOON);
+    // Twice: a slot of the one period may by chance be one of the other too.
+    for (retention, so_far) in [("20d", 1), ("11d", 3)] {
+        let period = "select period from herald.ring where name = 'event'";
+        let former = db.text(period);
+        let mut admin = db.session(&CLUSTER);
+        admin.run(&format!(
+            "alter database former_period set herald.retention = '{retention}'; select herald.restart_worker()"
+        ));
+        eventually(SOON, "another period", || {
+            (admin.text(period) != former).then_some(())
+        });
+        // The worker looks at the log once more, and goes by the new period from here on.
+        admin.emit("order.of.another.session");
+        receiver.wait_for(so_far + 1, SOON);
+        db.emit("order.by.the.former.period");
+        receiver.wait_for(so_far + 2, SOON);
+    }
+}
+
+#[test]
 fn what_was_not_read_is_kept_beyond_its_retention() {
     let receiver = receiver();
     let mut read = Database::new(&SHORT_RING, "read");
