@@ -69,6 +69,9 @@ create table herald.pending (
     -- The position in the retry schedule; attempts counts for ever, a redelivery starts the schedule again.
     step integer not null default 0 check (step >= 0),
     event_slot smallint not null,
+    -- Of the last attempt, so that nobody has to look for it in every slot.
+    last_attempt_at timestamptz,
+    duration_ms real,
     status_code smallint,
     error_class text,
     primary key (subscription_id, event_seq)

@@ -10,14 +10,19 @@ as $$
 declare
     how_many bigint;
 begin
-    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts)
-    select subscription_id, e.slot, e.seq, clock_timestamp(),
-           greatest(
-               coalesce((select max(a.attempt) from herald._attempt a
-                         where a.event_seq = e.seq and a.subscription_id = _redeliver.subscription_id), 0),
-               coalesce((select d.attempts from herald.dead_letter d
-                         where d.event_seq = e.seq and d.subscription_id = _redeliver.subscription_id), 0))
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts, last_attempt_at,
+                                duration_ms, status_code, error_class)
+    select subscription_id, e.slot, e.seq, clock_timestamp(), greatest(a.attempt, d.attempts, 0),
+           coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code, a.error_class
     from unnest(slots, seqs) as e (slot, seq)
+    left join herald.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
+    left join lateral (
+        select t.attempt, t.at, t.duration_ms, t.status_code, t.error_class
+        from herald._attempt t
+        where t.event_seq = e.seq and t.subscription_id = _redeliver.subscription_id
+        order by t.at desc
+        limit 1
+    ) a on true
     on conflict on constraint pending_pkey do update set next_attempt_at = excluded.next_attempt_at, step = 0;
     get diagnostics how_many = row_count;
     delete from herald.dead_letter d

@@ -79,34 +79,36 @@ $$;
 create trigger write instead of insert or update or delete on herald.subscription
     for each row execute function herald._write_subscription();
 
+-- The views below are asked before anybody has analysed a slot, and of slots with millions of rows. So they join whole
+-- rings, which the planner may do by hash or by index, and look nothing up for each row: it takes a look-up that could go
+-- to 32 slots for so dear that it compiles the whole query (JIT), which takes seconds.
+
 -- Every HTTP request that was made, with its outcome.
 create view herald.attempt as
 select
-    coalesce(e.id, e.uid::text) as event_id, e.type, s.name as subscription, a.attempt, a.at, a.status_code, a.outcome,
-    a.error_class, a.error, a.duration_ms, a.response, a.event_seq, a.subscription_id
+    coalesce(e.id, e.uid::text, h.id, h.uid::text) as event_id, coalesce(e.type, h.type) as type, s.name as subscription,
+    a.attempt, a.at, a.status_code, a.outcome, a.error_class, a.error, a.duration_ms, a.response, a.event_seq,
+    a.subscription_id
 from herald._attempt a
 join herald._subscription s on s.id = a.subscription_id
-left join lateral (
-    select v.id, v.uid, v.type from herald.event v where v.slot = a.event_slot and v.seq = a.event_seq
-    union all
-    select h.id, h.uid, h.type from herald.held_event h where h.seq = a.event_seq
-    limit 1
-) e on true;
+left join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
+left join herald.held_event h on h.seq = a.event_seq;
 
 -- One row for each event and subscription: where its delivery stands.
 create view herald.delivery as
 select
     pg_catalog.format('%s/%s', d.subscription_id, d.event_seq) as delivery_id,
-    coalesce(e.id, e.uid::text, d.event_id) as event_id, coalesce(e.type, d.type) as type, s.name as subscription, s.url,
-    d.state, d.status_code, d.attempts, d.duration_ms, d.error_class, coalesce(d.created_at, e.time) as created_at, d.at,
-    d.next_attempt_at
+    coalesce(e.id, e.uid::text, h.id, h.uid::text, d.event_id) as event_id, coalesce(e.type, h.type, d.type) as type,
+    s.name as subscription, s.url, d.state, d.status_code, d.attempts, d.duration_ms, d.error_class,
+    coalesce(d.created_at, e.time, h.time) as created_at, d.at, d.next_attempt_at, d.event_seq, d.subscription_id
 from (
     select
         a.subscription_id, a.event_seq, a.event_slot, null::text as event_id, null::text as type, 'delivered' as state,
         a.status_code::integer as status_code, a.attempt as attempts, a.duration_ms, a.error_class,
         null::timestamptz as created_at, a.at, null::timestamptz as next_attempt_at
     from herald._attempt a
-    where a.outcome = 'delivered'
+    -- Those that are delivered; in these words, a planner that knows nothing takes them for most.
+    where a.outcome not in ('retrying', 'dead')
     and not exists (
         select from herald._attempt b
         where b.event_seq = a.event_seq and b.subscription_id = a.subscription_id and (b.at, b.attempt) > (a.at, a.attempt))
@@ -116,16 +118,9 @@ from (
     select
         p.subscription_id, p.event_seq, p.event_slot, null, null,
         case when s.state <> 'active' then 'held' when p.attempts > 0 then 'retrying' else 'pending' end,
-        p.status_code, p.attempts, a.duration_ms, p.error_class, p.created_at, a.at, p.next_attempt_at
+        p.status_code, p.attempts, p.duration_ms, p.error_class, p.created_at, p.last_attempt_at, p.next_attempt_at
     from herald.pending p
     join herald._subscription s on s.id = p.subscription_id
-    left join lateral (
-        select t.at, t.duration_ms
-        from herald._attempt t
-        where t.event_seq = p.event_seq and t.subscription_id = p.subscription_id
-        order by t.at desc
-        limit 1
-    ) a on true
     union all
     select
         l.subscription_id, l.event_seq, l.event_slot, l.event_id, l.type, 'dead',
@@ -134,12 +129,8 @@ from (
     from herald.dead_letter l
 ) d
 join herald._subscription s on s.id = d.subscription_id
-left join lateral (
-    select v.id, v.uid, v.type, v.time from herald.event v where v.slot = d.event_slot and v.seq = d.event_seq
-    union all
-    select h.id, h.uid, h.type, h.time from herald.held_event h where h.seq = d.event_seq
-    limit 1
-) e on true;
+left join herald.event e on e.slot = d.event_slot and e.seq = d.event_seq
+left join herald.held_event h on h.seq = d.event_seq;
 
 -- Each subscription in numbers, of the last hour.
 create view herald.subscription_stats as
@@ -151,8 +142,10 @@ select
     b.backlog, b.oldest_at as oldest_pending_at, pg_catalog.clock_timestamp() - b.oldest_at as lag,
     (select count(*) from herald.dead_letter d where d.subscription_id = s.id) as dead_letters
 from herald._subscription s
-left join lateral (
+-- The hour is read once for all. Its beginning must not change while it is read, or no index is of use.
+left join (
     select
+        a.subscription_id,
         count(*) as attempts,
         count(*) filter (where a.outcome = 'delivered') as delivered,
         count(*) filter (where a.outcome <> 'delivered') as failed,
@@ -163,8 +156,9 @@ left join lateral (
         max(a.at) filter (where a.outcome <> 'delivered') as last_error_at,
         (pg_catalog.array_agg(a.error order by a.at desc) filter (where a.outcome <> 'delivered'))[1] as last_error
     from herald._attempt a
-    where a.subscription_id = s.id and a.at > pg_catalog.clock_timestamp() - interval '1 hour'
-) h on true
+    where a.at > pg_catalog.statement_timestamp() - interval '1 hour'
+    group by a.subscription_id
+) h on h.subscription_id = s.id
 cross join lateral (
     select count(*) as backlog, min(p.created_at) as oldest_at from herald.pending p where p.subscription_id = s.id
 ) b
@@ -227,7 +221,7 @@ begin
     left join lateral (
         select v.state, v.attempts, v.next_attempt_at, v.error_class
         from herald.delivery v
-        where v.delivery_id = format('%s/%s', s.id, event.seq)
+        where v.event_seq = event.seq and v.subscription_id = s.id
         union all
         select 'sending', 0, null, null
         where m.rule is null and not pg_visible_in_snapshot(event.xid, at_cursor.snapshot)

@@ -181,7 +181,7 @@ fn insert_attempts(client: &mut SpiClient<'_>, records: &[Record], ring: Ring) {
                 .into(),
             attempted
                 .iter()
-                .map(|(.., outcome)| outcome.duration.as_secs_f32() * 1_000.0)
+                .map(|(.., outcome)| duration_ms(outcome))
                 .collect::<Vec<f32>>()
                 .into(),
             attempted
@@ -212,6 +212,10 @@ fn insert_attempts(client: &mut SpiClient<'_>, records: &[Record], ring: Ring) {
                 .into(),
         ],
     );
+}
+
+fn duration_ms(outcome: &Outcome) -> f32 {
+    outcome.duration.as_secs_f32() * 1_000.0
 }
 
 fn outcome_text(end: &End) -> &'static str {
@@ -281,6 +285,21 @@ fn write_pending_rows(
             pending
                 .iter()
                 .map(|(.., step)| *step as i32)
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| record.attempt.as_ref().map(|(at, _)| postgres_time(*at)))
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| {
+                    record
+                        .attempt
+                        .as_ref()
+                        .map(|(_, outcome)| duration_ms(outcome))
+                })
                 .collect::<Vec<_>>()
                 .into(),
             pending

@@ -3,11 +3,12 @@
 mod common;
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Database, SOON, hint, only_request, receiver, receiver_with, text_at};
 use herald_trial::receiver::Signature;
-use herald_trial::{Cluster, Mode};
+use herald_trial::{Cluster, Mode, at_size, figure};
+use postgres::SimpleQueryMessage;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
@@ -182,4 +183,76 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     );
     db.run("select herald.start_worker()");
     db.until(log, "ok everything was read");
+}
+
+/// What a DBA asks of the log, in its own words.
+const QUESTIONS: [&str; 11] = [
+    "select count(*) from herald.delivery",
+    "select count(*) from herald.delivery where state <> 'delivered'",
+    "select * from herald.delivery where event_id = (select uid::text from herald.event where seq = 1500)",
+    "select * from herald.delivery where event_seq = 1500 and subscription_id = 1",
+    "select * from herald.delivery order by created_at desc limit 20",
+    "select * from herald.delivery order by at desc limit 20",
+    "select state, count(*) from herald.delivery where subscription = 'shop.3' group by state",
+    "select count(*) from herald.attempt",
+    "select * from herald.attempt order by at desc limit 20",
+    "select * from herald.subscription_stats",
+    "select * from herald.status()",
+];
+
+/// The log as the worker leaves it after so many deliveries, 200 of them pending and 50 dead, in three slots.
+fn fill_the_log(db: &mut Database, deliveries: i64) {
+    db.run(&format!(
+        "select herald.stop_worker();
+         select herald.subscribe('shop.' || n, url => 'https://example.com/') from generate_series(1, 5) n;
+         insert into herald.event (seq, xid, origin, time, uid, size, slot, source, type, data)
+         select n, '3', herald._origin(), now(), gen_random_uuid(), 0, 10 + n * 3 / ({deliveries} + 1), '/shop', 'order.paid', '{{}}'
+         from generate_series(1, {deliveries}) n;
+         insert into herald._attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome)
+         select e.seq, e.seq % 5 + 1, now() - e.seq * interval '1 ms', 1, 3, e.slot, e.slot,
+                case when e.seq <= 50 then 'dead' when e.seq <= 250 then 'retrying' else 'delivered' end
+         from herald.event e;
+         insert into herald.pending (subscription_id, event_seq, event_slot, next_attempt_at)
+         select e.seq % 5 + 1, e.seq, e.slot, now() from herald.event e where e.seq between 51 and 250;
+         select count(herald._bury(e.seq % 5 + 1, e.slot, e.seq, 'exhausted', 1, now())) from herald.event e where e.seq <= 50"
+    ));
+}
+
+/// The top of a query's plan, after it was run.
+fn plan(db: &mut Database, sql: &str) -> serde_json::Value {
+    let explain = format!("explain (analyze, buffers, timing off, format json) {sql}");
+    let answer = db.simple_query(&explain).unwrap();
+    let text = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let mut explained: serde_json::Value = serde_json::from_str(text.expect("a plan")).unwrap();
+    explained[0]["Plan"].take()
+}
+
+#[test]
+fn what_a_dba_asks_of_a_log_that_nobody_analysed_is_answered_at_once() {
+    // Without autovacuum, which may come and analyse.
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("autovacuum", "off")
+        .start()
+        .unwrap();
+    let mut db = Database::new(&cluster, "unanalysed");
+    let deliveries: i64 = at_size(3_000, 300_000);
+    fill_the_log(&mut db, deliveries);
+    let dear = db.number("select current_setting('jit_above_cost')::float8::bigint");
+    for question in QUESTIONS {
+        let asked_at = Instant::now();
+        db.run(question);
+        figure(question, format!("{} ms", asked_at.elapsed().as_millis()));
+        let plan = plan(&mut db, question);
+        // From here on PostgreSQL compiles a query before it runs it: for as many slots that takes seconds.
+        let cost = plan["Total Cost"].as_f64().unwrap();
+        assert!(cost < dear as f64, "{cost}: {question}");
+        // A look-up in every slot for every row would read 64 pages for each.
+        let read = plan["Shared Hit Blocks"].as_i64().unwrap()
+            + plan["Shared Read Blocks"].as_i64().unwrap();
+        assert!(read < 5 * deliveries, "{read} pages: {question}");
+    }
 }
