@@ -7,7 +7,12 @@ use crate::record::{End, Record};
 use herald_core::outcome::Outcome;
 use herald_core::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
 use herald_sender::Attempted;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a lane waits that lacks something of our own to send anything.
+const SHORTAGE_PAUSE_MICROS: i64 = 500_000;
+/// The log speaks of a shortage this often, at most.
+const SHORTAGE_SAID_EVERY: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// Takes outcomes from the sender and decides how their deliveries go on. Returns how many there were.
@@ -31,6 +36,9 @@ impl Worker {
         self.threads.finish(work.token, id);
         if work.origin == Origin::Ping {
             return self.answer_ping(work.token, &outcome);
+        }
+        if outcome.is_own_shortage() {
+            return self.settle_shortage(work, &outcome, now);
         }
         work.attempts += 1;
         let policy = &work.subscription.retry;
@@ -70,6 +78,29 @@ impl Worker {
             attempt: Some((started_at_unix_micros, outcome)),
             end,
         });
+    }
+
+    /// Nothing was sent, for want of something of our own: the delivery is pending as before, and no attempt was made.
+    fn settle_shortage(&mut self, work: Claimed, outcome: &Outcome, now: i64) {
+        let (id, name) = (work.subscription.id, &work.subscription.name);
+        let is_new = self
+            .shortage_said_at
+            .is_none_or(|at| at.elapsed() >= SHORTAGE_SAID_EVERY);
+        if is_new && let Some((_, words)) = &outcome.error {
+            pgrx::log!(
+                "pg_herald: nothing is sent to subscription \"{name}\" for now: {words}; trying again"
+            );
+            self.shortage_said_at = Some(Instant::now());
+        }
+        if let Some(entry) = self.lanes.get(id) {
+            // Each request that ends frees something. Where none is under way, only time does.
+            let is_alone = entry.lane.in_flight() <= 1;
+            entry
+                .lane
+                .failed(true, is_alone.then(|| now + SHORTAGE_PAUSE_MICROS));
+        }
+        self.spill(work, now);
+        self.lanes.make_ready(id);
     }
 
     fn tell_lane(&mut self, id: i64, outcome: &Outcome, now: i64) {

@@ -31,6 +31,8 @@ pub enum ErrorClass {
     Template,
     /// Our own machinery failed.
     Internal,
+    /// This server ran out of something, and nothing was sent: see [`Outcome::is_own_shortage`].
+    Shortage,
 }
 
 impl ErrorClass {
@@ -53,6 +55,7 @@ impl ErrorClass {
             ErrorClass::TooLarge => "too_large",
             ErrorClass::Template => "template",
             ErrorClass::Internal => "internal",
+            ErrorClass::Shortage => "shortage",
         }
     }
 }
@@ -149,6 +152,20 @@ impl Outcome {
     /// ```
     pub fn is_too_large(&self) -> bool {
         self.status.is_none() && matches!(self.error, Some((ErrorClass::TooLarge, _)))
+    }
+
+    /// Whether nothing was sent because this server lacked something, such as a file descriptor. It says nothing of the
+    /// receiver, and is no attempt.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use herald_core::outcome::{ErrorClass, Outcome};
+    ///
+    /// let outcome = Outcome::failed(ErrorClass::Shortage, "no file descriptor is free", Duration::ZERO);
+    /// assert!(outcome.is_own_shortage());
+    /// ```
+    pub fn is_own_shortage(&self) -> bool {
+        matches!(self.error, Some((ErrorClass::Shortage, _)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What went wrong with a request: the class that policy looks at, and one sentence for a DBA.
 //!
-//! The class says how far the request got: after `dns`, `connect`, `tls` and `blocked` the receiver has certainly not
-//! seen it; after `timeout` it may have. The words name hosts and addresses, never a URL, a header or a secret.
+//! The class says how far the request got: after `dns`, `connect`, `tls`, `blocked` and `shortage` the receiver has
+//! certainly not seen it; after `timeout` it may have. The words name hosts and addresses, never a URL, a header or a secret.
 
 use std::fmt;
 use std::io;
@@ -58,7 +58,12 @@ impl Failure {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer".into(),
             _ => io_words(error),
         };
-        Self::new(ErrorClass::Connect, format!("connect: {words} ({address})"))
+        let class = if is_own_shortage(error) {
+            ErrorClass::Shortage
+        } else {
+            ErrorClass::Connect
+        };
+        Self::new(class, format!("connect: {words} ({address})"))
     }
 
     /// The connection was made, but not the TLS session.
@@ -155,8 +160,13 @@ fn in_words(time: Duration) -> String {
     }
 }
 
+/// Whether it is this server that has none left.
+fn is_own_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn io_words(error: &io::Error) -> String {
-    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+    if is_own_shortage(error) {
         return "no file descriptor is free on this server".into();
     }
     match error.kind() {
