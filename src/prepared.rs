@@ -1,5 +1,6 @@
 //! Statements of `sql/queries`, prepared once for each session and kept.
 
+use crate::pg::pages::Pages;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::PgOid;
 use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
@@ -45,6 +46,15 @@ impl Prepared {
             client.select(plan, None, &arguments)
         };
         result.unwrap_or_else(|error| pgrx::error!("pg_herald: {error}: {}", self.text))
+    }
+
+    /// Runs it as its rows are asked for. A failure is raised as an ERROR.
+    pub fn pages<'c>(&self, client: &SpiClient<'c>, arguments: Vec<DatumWithOid<'_>>) -> Pages<'c> {
+        let plan = self.plan(client, &arguments);
+        let cursor = client
+            .try_open_cursor(plan, &arguments)
+            .unwrap_or_else(|error| pgrx::error!("pg_herald: {error}: {}", self.text));
+        Pages::of(cursor)
     }
 
     fn plan(

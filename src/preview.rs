@@ -28,16 +28,17 @@ fn preview(
     ErrorReport,
 > {
     let policy = settings::url_policy().map_err(|message| fault(message, None))?;
-    let (subscriptions, mut events) = Spi::connect_mut(|client| {
+    let (subscriptions, events) = Spi::connect_mut(|client| {
         let subscriptions = Subscriptions::load(client, Snapshot::before_everything(), &policy);
-        let events = read::load_events(client, &[(event_slot, event_seq)], subscriptions.largest);
+        let (events, _) =
+            read::load_events(client, &[(event_slot, event_seq)], subscriptions.largest);
         (subscriptions, events)
     });
     let loaded = subscriptions
         .by_id(subscription_id)
         .ok_or_else(|| fault("the subscription is not valid any more".into(), None))?;
-    let (logged, _) = events
-        .pop()
+    let logged = events
+        .first()
         .ok_or_else(|| fault("the event is not there any more".into(), None))?;
     let now = chrono::Utc::now().timestamp();
     let request = request::build(&logged.event, &loaded.config, now)

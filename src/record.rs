@@ -8,14 +8,16 @@ use crate::failpoint;
 use crate::log::append::SLOTS;
 use crate::log::read::Ring;
 use crate::log::row::postgres_time;
-use crate::pg::identity;
+use crate::pg::heap::Heap;
+use crate::pg::memory::Memory;
 use crate::pg::transaction::{Durability, TransactionError, transaction};
+use crate::pg::{catalog, identity};
 use crate::prepared::Prepared;
 use herald_core::outcome::Outcome;
 use herald_core::retry::DeadReason;
-use pgrx::Spi;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiClient;
+use pgrx::{IntoDatum, Spi};
 
 /// How a delivery goes on.
 #[derive(Debug, Clone)]
@@ -118,7 +120,7 @@ impl Record {
 fn write(batch: &Batch, ring: Ring) -> Result<(), TransactionError> {
     transaction(Durability::Relaxed, || {
         Spi::connect_mut(|client| {
-            insert_attempts(client, &batch.records, ring);
+            insert_attempts(&batch.records, ring);
             failpoint::reached("mid_record");
             write_pending(client, &batch.records);
             bury(client, &batch.records);
@@ -133,85 +135,57 @@ fn write(batch: &Batch, ring: Ring) -> Result<(), TransactionError> {
     })
 }
 
-fn insert_attempts(client: &mut SpiClient<'_>, records: &[Record], ring: Ring) {
-    static STATEMENT: Prepared =
-        Prepared::write(include_str!("../sql/queries/insert_attempts.sql"));
-    let attempted: Vec<(&Record, i64, &Outcome)> = records
-        .iter()
-        .filter_map(|record| {
-            record
-                .attempt
-                .as_ref()
-                .map(|(at, outcome)| (record, *at, outcome))
-        })
-        .collect();
-    let Some((_, now, _)) = attempted.last() else {
+/// The columns of `herald._attempt`, as [`insert_attempts`] writes them.
+const ATTEMPT: [&str; 12] = [
+    "event_seq",
+    "subscription_id",
+    "at",
+    "attempt",
+    "duration_ms",
+    "event_slot",
+    "slot",
+    "status_code",
+    "outcome",
+    "error_class",
+    "error",
+    "response",
+];
+
+/// Without the executor, which would take more time for them than for everything else that is recorded. The slot is that
+/// of the partition, and every outcome is one of those that the table allows.
+fn insert_attempts(records: &[Record], ring: Ring) {
+    let attempted = records.iter().filter_map(|record| {
+        let (at, outcome) = record.attempt.as_ref()?;
+        Some((record, *at, outcome))
+    });
+    let Some((_, now, _)) = attempted.clone().last() else {
         return;
     };
     let slot = now.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16;
-    let column = |value: fn(&Record) -> i64| -> Vec<i64> {
-        attempted.iter().map(|(record, ..)| value(record)).collect()
-    };
-    let of_outcome = |value: fn(&Outcome) -> Option<String>| -> Vec<Option<String>> {
-        attempted
-            .iter()
-            .map(|(.., outcome)| value(outcome))
-            .collect()
-    };
-    STATEMENT.run(
-        client,
-        vec![
-            slot.into(),
-            attempted
-                .iter()
-                .map(|(record, ..)| record.work.event.slot)
-                .collect::<Vec<i16>>()
-                .into(),
-            column(|record| record.work.event.seq).into(),
-            column(|record| record.work.subscription.id).into(),
-            attempted
-                .iter()
-                .map(|(_, at, _)| postgres_time(*at))
-                .collect::<Vec<_>>()
-                .into(),
-            attempted
-                .iter()
-                .map(|(record, ..)| record.work.attempts as i32)
-                .collect::<Vec<_>>()
-                .into(),
-            attempted
-                .iter()
-                .map(|(.., outcome)| duration_ms(outcome))
-                .collect::<Vec<f32>>()
-                .into(),
-            attempted
-                .iter()
-                .map(|(.., outcome)| outcome.status.map(|status| status as i16))
-                .collect::<Vec<_>>()
-                .into(),
-            attempted
-                .iter()
-                .map(|(record, ..)| outcome_text(&record.end))
-                .collect::<Vec<_>>()
-                .into(),
-            of_outcome(|outcome| {
-                outcome
-                    .error
-                    .as_ref()
-                    .map(|(class, _)| class.as_str().to_owned())
-            })
-            .into(),
-            of_outcome(|outcome| {
-                outcome
-                    .error
-                    .as_ref()
-                    .map(|(_, words)| words.replace('\0', ""))
-            })
-            .into(),
-            of_outcome(|outcome| Some(outcome.response.clone()).filter(|text| !text.is_empty()))
-                .into(),
-        ],
-    );
+    let table = catalog::relation_in_herald(&format!("_attempt_{slot}"))
+        .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"));
+    let heap = Heap::open(table, &ATTEMPT);
+    let mut memory = Memory::of_statement(c"pg_herald attempt");
+    for (record, at, outcome) in attempted {
+        let error = outcome.error.as_ref();
+        let response = Some(outcome.response.as_str()).filter(|text| !text.is_empty());
+        memory.run_and_empty(|| {
+            heap.insert([
+                record.work.event.seq.into_datum(),
+                record.work.subscription.id.into_datum(),
+                postgres_time(at).into_datum(),
+                (record.work.attempts as i32).into_datum(),
+                duration_ms(outcome).into_datum(),
+                record.work.event.slot.into_datum(),
+                slot.into_datum(),
+                outcome.status.map(|status| status as i16).into_datum(),
+                outcome_text(&record.end).into_datum(),
+                error.map(|(class, _)| class.as_str()).into_datum(),
+                error.map(|(_, words)| words.replace('\0', "")).into_datum(),
+                response.into_datum(),
+            ]);
+        });
+    }
 }
 
 fn duration_ms(outcome: &Outcome) -> f32 {

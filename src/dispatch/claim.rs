@@ -105,7 +105,7 @@ impl Worker {
         let limit = (wanted + entry.claimed.len()) as i64;
         let claimed = entry.claimed.clone();
         let largest = self.subscriptions.largest;
-        let (rows, events) = snapshot_transaction(
+        let (rows, (events, is_complete)) = snapshot_transaction(
             || (),
             |()| {
                 Spi::connect_mut(|client| {
@@ -116,7 +116,7 @@ impl Worker {
                         .map(|due| (due.slot, due.seq))
                         .collect();
                     let events = if places.is_empty() {
-                        Vec::new()
+                        (Vec::new(), true)
                     } else {
                         read::load_events(client, &places, largest)
                     };
@@ -124,9 +124,9 @@ impl Worker {
                 })
             },
         )?;
-        let mut events: HashMap<i64, (Event, bool)> = events
+        let mut events: HashMap<i64, Event> = events
             .into_iter()
-            .map(|(logged, is_loaded)| (logged.event.seq, (logged.event, is_loaded)))
+            .map(|logged| (logged.event.seq, logged.event))
             .collect();
         let reached_end = (rows.len() as i64) < limit;
         let mut next_due = None;
@@ -137,8 +137,8 @@ impl Worker {
                 break;
             }
             match events.remove(&due.seq) {
-                Some((_, false)) => next_due = next_due.or(Some(now)),
-                found => taken.push((due, found.map(|(event, _)| event))),
+                None if !is_complete => next_due = next_due.or(Some(now)),
+                found => taken.push((due, found)),
             }
         }
         if next_due.is_none() && !reached_end {

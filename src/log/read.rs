@@ -5,6 +5,7 @@
 
 use super::append::PERIOD_VALID;
 use super::row::{Logged, logged};
+use crate::pg::pages::Pages;
 use crate::pg::{identity, sequence, transaction};
 use crate::prepared::Prepared;
 use herald_core::floors::{Floor, Floors};
@@ -16,10 +17,12 @@ use std::time::Duration;
 
 /// A slice of a window has at most this many events, and looks at most at this many numbers, to stay within
 /// milliseconds.
-const SLICE_EVENTS: i64 = 500;
+const SLICE_EVENTS: usize = 500;
 const SLICE_NUMBERS: i64 = 20_000;
-/// The data of a slice, and of a claim from the pending deliveries, in bytes; one event may exceed it.
-const SLICE_BYTES: i64 = 8 << 20;
+/// The data of a slice, and of a claim from the pending deliveries, in bytes; the last page may exceed it.
+const SLICE_BYTES: usize = 8 << 20;
+/// Rows fetched at once: so few that those beyond the limit in bytes are few.
+const PAGE: usize = 50;
 /// A writer takes its slot from its clock; its row is found as long as that is no more wrong than this.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 const SECOND: i64 = 1_000_000;
@@ -141,6 +144,7 @@ impl Window {
         let up_to = self
             .upper_seq
             .min(self.read_to.saturating_add(SLICE_NUMBERS));
+        let limit = SLICE_EVENTS as i64;
         let mut arguments: Vec<DatumWithOid<'_>> = vec![
             self.read_to.into(),
             up_to.into(),
@@ -148,20 +152,15 @@ impl Window {
             self.to.to_string().into(),
             identity::origin().into(),
             largest.into(),
-            SLICE_EVENTS.into(),
-            SLICE_BYTES.into(),
+            limit.into(),
         ];
         arguments.extend(slot_arguments(&self.slots));
-        let rows = STATEMENT.run(client, arguments);
-        let events = all_logged(rows);
-        let found = events.last().map_or(0, |(_, found)| *found);
+        let (events, is_complete) = read_pages(STATEMENT.pages(client, arguments));
         self.read_to = match events.last() {
-            Some((last, _)) if found == SLICE_EVENTS || found > events.len() as i64 => {
-                last.event.seq
-            }
+            Some(last) if !is_complete || events.len() == SLICE_EVENTS => last.event.seq,
             _ => up_to,
         };
-        events.into_iter().map(|(logged, _)| logged).collect()
+        events
     }
 }
 
@@ -228,25 +227,20 @@ pub fn look(client: &mut SpiClient<'_>, loaded: &Snapshot) -> Option<Look> {
     })
 }
 
-/// The events at these places of the log, and whether the data of each fitted into the limit for one claim.
+/// The events at these places of the log, and whether that is all there are: they may be too large for one claim.
 pub fn load_events(
     client: &mut SpiClient<'_>,
     places: &[(i16, i64)],
     largest: i32,
-) -> Vec<(Logged, bool)> {
+) -> (Vec<Logged>, bool) {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/load_events.sql"));
     let mut slots: Vec<i16> = places.iter().map(|(slot, _)| *slot).collect();
     slots.sort_unstable();
     slots.dedup();
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
-    let mut arguments: Vec<DatumWithOid<'_>> =
-        vec![seqs.into(), largest.into(), SLICE_BYTES.into()];
+    let mut arguments: Vec<DatumWithOid<'_>> = vec![seqs.into(), largest.into()];
     arguments.extend(slot_arguments(&slots));
-    let rows = STATEMENT.run(client, arguments);
-    all_logged(rows)
-        .into_iter()
-        .map(|(logged, is_loaded)| (logged, is_loaded != 0))
-        .collect()
+    read_pages(STATEMENT.pages(client, arguments))
 }
 
 /// The slots as 32 parameters: those that are not needed repeat the last one.
@@ -261,17 +255,23 @@ fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> 
     all.into_iter().map(DatumWithOid::from)
 }
 
-/// The events of a result, each with the number in its last column.
-fn all_logged(mut rows: pgrx::spi::SpiTupleTable<'_>) -> Vec<(Logged, i64)> {
-    let mut events = Vec::with_capacity(rows.len());
-    while rows.next().is_some() {
-        let number = rows.get::<i64>(17).ok().flatten();
-        let (Some(logged), Some(number)) = (logged(&rows), number) else {
-            pgrx::error!("pg_herald: a row of herald.event could not be read");
-        };
-        events.push((logged, number));
+/// The events of a query until their data is enough for once, and whether that was all.
+fn read_pages(mut pages: Pages<'_>) -> (Vec<Logged>, bool) {
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    while bytes < SLICE_BYTES {
+        let before = events.len();
+        for row in pages.next(PAGE).rows() {
+            let Some(logged) = logged(&row) else {
+                pgrx::error!("pg_herald: a row of herald.event could not be read");
+            };
+            bytes += logged.event.data.as_ref().map_or(0, String::len);
+            events.push(logged);
+        }
+        if events.len() - before < PAGE {
+            return (events, true);
+        }
     }
-    events
+    (events, false)
 }
 
 /// How long the worker may be behind before it remembers how far it read although nothing matched.

@@ -1,8 +1,8 @@
 //! A row of the log as the worker's event.
 
+use crate::pg::pages::Row;
 use herald_core::event::Event;
-use pgrx::datum::TimestampWithTimeZone;
-use pgrx::spi::SpiTupleTable;
+use pgrx::datum::{TimestampWithTimeZone, Uuid};
 
 /// Microseconds between 1970-01-01 and 2000-01-01, from which PostgreSQL counts.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
@@ -14,27 +14,28 @@ pub struct Logged {
     pub xid: u64,
 }
 
-/// The row that `rows` stands at, of a query that selects the columns of `read_window.sql`.
-pub fn logged(rows: &SpiTupleTable<'_>) -> Option<Logged> {
-    let text = |column: usize| rows.get::<String>(column).ok().flatten();
+/// A row of a query that selects the columns of `read_window.sql`.
+pub fn logged(row: &Row<'_>) -> Option<Logged> {
+    let uid = row.get::<Uuid>(4)?;
+    let uid = uuid::Uuid::from_bytes(*uid.as_bytes()).to_string();
     Some(Logged {
-        xid: text(3)?.parse().ok()?,
+        xid: row.transaction_id(3)?,
         event: Event {
-            slot: rows.get::<i16>(1).ok()??,
-            seq: rows.get::<i64>(2).ok()??,
-            uid: text(4)?,
-            id: text(5)?,
-            source: text(6)?,
-            r#type: text(7)?,
-            subject: text(8),
-            time_micros: unix_micros(rows.get::<TimestampWithTimeZone>(9).ok()??),
-            key: text(10),
-            tenant: text(11),
-            priority: text(12)?,
-            dataschema: text(13),
-            extensions: text(14),
-            size: rows.get::<i32>(15).ok()??,
-            data: text(16),
+            slot: row.get(1)?,
+            seq: row.get(2)?,
+            id: row.text(5).unwrap_or_else(|| uid.clone()),
+            uid,
+            source: row.text(6)?,
+            r#type: row.text(7)?,
+            subject: row.text(8),
+            time_micros: unix_micros(row.get::<TimestampWithTimeZone>(9)?),
+            key: row.text(10),
+            tenant: row.text(11),
+            priority: row.text(12)?,
+            dataschema: row.text(13),
+            extensions: row.text(14),
+            size: row.get(15)?,
+            data: row.text(16),
         },
     })
 }

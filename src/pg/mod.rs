@@ -15,6 +15,7 @@ pub mod identity;
 pub mod lock;
 pub mod mailbox;
 pub mod memory;
+pub mod pages;
 pub mod process;
 pub mod random;
 pub mod relcache;

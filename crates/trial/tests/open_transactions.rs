@@ -212,7 +212,7 @@ impl Side {
     /// How many blocks the worker's statement that reads a window looked at, and how often it ran.
     fn blocks_and_windows(&mut self) -> (f64, f64) {
         let sql = "select sum(shared_blks_hit + shared_blks_read)::float8, sum(calls)::float8 from pg_stat_statements
-                   where query like '%not pg_catalog.pg_visible_in_snapshot(v.xid%' and calls > 0";
+                   where query like '%not pg_catalog.pg_visible_in_snapshot(e.xid%' and calls > 0";
         let row = self.db.row(sql, &[]);
         (row.get(0), row.get(1))
     }

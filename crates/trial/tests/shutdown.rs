@@ -156,7 +156,7 @@ fn a_stop_during_the_fan_out_of_a_huge_statement_is_quick() {
     let mut db = Database::new(&cluster, "fan_out");
     db.run("create table change (client int, seq bigint); select herald.watch('change')");
     db.subscribe("shop", &receiver.url("/"), "max_concurrency => 64");
-    let rows = at_size(3_000, 1_000_000);
+    let rows = at_size(3_000, 200_000);
     db.run(&format!(
         "insert into change select 1, n from generate_series(1, {rows}) n"
     ));

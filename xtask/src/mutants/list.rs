@@ -10,10 +10,10 @@ pub const MUTANTS: &[Mutant] = &[
         name: "system-xmin",
         breaks: "A long transaction delays its own events and nothing else.",
         file: "sql/queries/read_window.sql",
-        from: "pg_catalog.pg_visible_in_snapshot(v.xid, $4::pg_snapshot)
-        and not pg_catalog.pg_visible_in_snapshot(v.xid, $3::pg_snapshot)",
-        to: "v.xid < pg_catalog.pg_snapshot_xmin($4::pg_snapshot)
-        and v.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
+        from: "pg_catalog.pg_visible_in_snapshot(e.xid, $4::pg_snapshot)
+and not pg_catalog.pg_visible_in_snapshot(e.xid, $3::pg_snapshot)",
+        to: "e.xid < pg_catalog.pg_snapshot_xmin($4::pg_snapshot)
+and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
         killed_by: Test::EndToEnd {
             file: "windows",
             name: "a_long_transaction_delays_only_its_own_events",

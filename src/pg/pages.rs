@@ -1,0 +1,136 @@
+//! The rows of a query, some at a time, each taken apart once.
+//!
+//! What SPI gives as a whole would be copied as a whole, and each value of a row looked for from its first column.
+
+use pgrx::datum::{FromDatum, IntoDatum};
+use pgrx::pg_sys;
+use pgrx::spi::SpiCursor;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::slice;
+
+/// An open query.
+pub struct Pages<'c> {
+    cursor: ManuallyDrop<SpiCursor<'c>>,
+}
+
+impl<'c> Pages<'c> {
+    pub fn of(cursor: SpiCursor<'c>) -> Self {
+        Self {
+            cursor: ManuallyDrop::new(cursor),
+        }
+    }
+
+    /// The next rows, `most` at most; none at the end.
+    pub fn next(&mut self, most: usize) -> Page<'_> {
+        let most = std::ffi::c_long::try_from(most).unwrap_or(std::ffi::c_long::MAX);
+        if let Err(error) = self.cursor.fetch(most) {
+            pgrx::error!("pg_herald: {error}");
+        }
+        Page {
+            // SAFETY: a read of a pointer that the fetch has set, on the one thread that runs PostgreSQL.
+            table: unsafe { pg_sys::SPI_tuptable },
+            pages: PhantomData,
+        }
+    }
+}
+
+impl Drop for Pages<'_> {
+    fn drop(&mut self) {
+        // After an ERROR the end of the transaction closes it.
+        if !std::thread::panicking() {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.cursor) }
+        }
+    }
+}
+
+/// Some rows of a query.
+pub struct Page<'p> {
+    table: *mut pg_sys::SPITupleTable,
+    pages: PhantomData<&'p ()>,
+}
+
+impl Page<'_> {
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let tuples: &[pg_sys::HeapTuple] = if self.table.is_null() {
+            &[]
+        } else {
+            // SAFETY: a fetched table has so many tuples, and lives as long as this value.
+            unsafe { slice::from_raw_parts((*self.table).vals, (*self.table).numvals as usize) }
+        };
+        tuples.iter().map(|tuple| self.row(*tuple))
+    }
+
+    fn row(&self, tuple: pg_sys::HeapTuple) -> Row<'_> {
+        // SAFETY: the tuple is one of the table's, and of its format.
+        unsafe {
+            let descriptor = (*self.table).tupdesc;
+            let columns = (*descriptor).natts as usize;
+            let mut values = vec![pg_sys::Datum::from(0usize); columns];
+            let mut nulls = vec![true; columns];
+            pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            Row {
+                descriptor,
+                values,
+                nulls,
+                page: PhantomData,
+            }
+        }
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && !self.table.is_null() {
+            // SAFETY: fetched by the SPI connection that is still open, and freed once.
+            unsafe { pg_sys::SPI_freetuptable(self.table) }
+        }
+    }
+}
+
+/// One row. Columns are counted from 1, as in SQL.
+pub struct Row<'p> {
+    descriptor: pg_sys::TupleDesc,
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+    page: PhantomData<&'p ()>,
+}
+
+impl Row<'_> {
+    /// The column's value; `None` for null, and where the column is of another type.
+    pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
+        let (value, oid) = self.value(column)?;
+        if !T::is_compatible_with(oid) {
+            return None;
+        }
+        // SAFETY: the value is not null and of a type that T is made from.
+        unsafe { T::from_polymorphic_datum(value, false, oid) }
+    }
+
+    /// The text of a column of type text or json, which are stored alike.
+    pub fn text(&self, column: usize) -> Option<String> {
+        let (value, oid) = self.value(column)?;
+        if ![pg_sys::TEXTOID, pg_sys::JSONOID].contains(&oid) {
+            return None;
+        }
+        // SAFETY: the value is not null, and a varlena of characters.
+        unsafe { String::from_polymorphic_datum(value, false, pg_sys::TEXTOID) }
+    }
+
+    /// The value of a column of type xid8.
+    pub fn transaction_id(&self, column: usize) -> Option<u64> {
+        let (value, oid) = self.value(column)?;
+        (oid == pg_sys::XID8OID).then(|| value.value() as u64)
+    }
+
+    fn value(&self, column: usize) -> Option<(pg_sys::Datum, pg_sys::Oid)> {
+        let position = column.checked_sub(1)?;
+        if *self.nulls.get(position)? {
+            return None;
+        }
+        // SAFETY: the descriptor is the table's and has a column at this position, as the values have.
+        let oid = unsafe { pg_sys::SPI_gettypeid(self.descriptor, column as i32) };
+        Some((self.values[position], oid))
+    }
+}
