@@ -239,14 +239,17 @@ impl Worker {
         self.look_wanted && self.look_gap().is_zero()
     }
 
-    /// How long a look at the log has to wait for the lanes.
+    /// How long a look at the log has to wait: for the lanes, or because nobody waits for what it finds.
     fn look_gap(&self) -> Duration {
-        if self.lanes.any_flowing(now_micros()) {
-            let gap = (self.look_took * LOOK_GAP).min(LONGEST_LOOK_GAP);
-            gap.saturating_sub(self.looked_at.elapsed())
+        let now = now_micros();
+        let gap = if self.subscriptions.is_nobody_there(now) {
+            LONGEST_LOOK_GAP
+        } else if self.lanes.any_flowing(now) {
+            (self.look_took * LOOK_GAP).min(LONGEST_LOOK_GAP)
         } else {
             Duration::ZERO
-        }
+        };
+        gap.saturating_sub(self.looked_at.elapsed())
     }
 
     /// One turn: everything a little. Returns whether there is more to do at once.

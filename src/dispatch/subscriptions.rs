@@ -56,6 +56,12 @@ impl Subscriptions {
         self.outdated_at <= now_micros
     }
 
+    /// Whether no event can match: there are none, or all are disabled.
+    pub fn is_nobody_there(&self, now_micros: i64) -> bool {
+        let is_disabled = |one: &Loaded| one.config.state == State::Disabled;
+        !self.is_outdated(now_micros) && self.loaded.iter().all(is_disabled)
+    }
+
     /// Reads them in the caller's transaction, whose snapshot is `snapshot`.
     pub fn load(client: &mut SpiClient<'_>, snapshot: Snapshot, policy: &UrlPolicy) -> Self {
         static STATEMENT: Prepared =

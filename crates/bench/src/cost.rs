@@ -8,7 +8,7 @@ use crate::rig::Rig;
 use crate::size::Size;
 
 const CLIENTS: u32 = 16;
-const INSERT: &str = "insert into item (body) values (repeat('x', 850));";
+const INSERT: &str = "insert into item (body) values (repeat('x', 100));";
 const TABLE: &str =
     "create table item (id bigint generated always as identity primary key, body text)";
 
@@ -28,7 +28,7 @@ fn statement(rig: &Rig, database: &str, rows: usize) -> Result<f64> {
     let mut client = rig.cluster.connect(database)?;
     let began_at = std::time::Instant::now();
     client.batch_execute(&format!(
-        "insert into item (body) select repeat('x', 850) from generate_series(1, {rows})"
+        "insert into item (body) select repeat('x', 100) from generate_series(1, {rows})"
     ))?;
     Ok(began_at.elapsed().as_secs_f64() * 1e6 / rows as f64)
 }
@@ -43,10 +43,14 @@ pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
     three.run(&format!(
         "{TABLE}; select herald.watch('item', name => 'first'); select herald.watch('item', name => 'second'); select herald.watch('item', name => 'third')"
     ))?;
-    let names = ["cost_none", "cost_one", "cost_three"];
-    let mut singles: [Vec<f64>; 3] = Default::default();
-    let mut hundreds: [Vec<f64>; 3] = Default::default();
-    let mut large: [Vec<f64>; 3] = Default::default();
+    let mut stopped = rig.bench("cost_stopped")?;
+    stopped.run(&format!(
+        "{TABLE}; select herald.watch('item'); select herald.stop_worker()"
+    ))?;
+    let names = ["cost_none", "cost_one", "cost_three", "cost_stopped"];
+    let mut singles: [Vec<f64>; 4] = Default::default();
+    let mut hundreds: [Vec<f64>; 4] = Default::default();
+    let mut large: [Vec<f64>; 4] = Default::default();
     for _ in 0..size.of(3, 5) {
         for (index, name) in names.iter().enumerate() {
             singles[index].push(inserts(rig, name, size.of(3, 20))?);
@@ -54,7 +58,7 @@ pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
             large[index].push(statement(rig, name, size.of(20_000, 100_000))?);
         }
     }
-    let [without, with, with_three] = singles;
+    let [without, with, with_three, unread] = singles;
     let mut figures = vec![
         Figure::new(
             "single-row inserts with a watch and no subscription, against without",
@@ -67,12 +71,20 @@ pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
             "ratio",
             ratios(&with_three, &without),
         ),
+        Figure::new(
+            "with a watch and no worker, against without",
+            "ratio",
+            ratios(&unread, &without),
+        ),
         Figure::new("without a watch", "transactions/s", without),
         Figure::new("with one", "transactions/s", with),
         Figure::new("with three", "transactions/s", with_three),
     ];
     for (what, values) in [("100 rows", hundreds), ("many rows", large)] {
-        for (watches, values) in ["no watch", "one", "three"].iter().zip(values) {
+        for (watches, values) in ["no watch", "one", "three", "one and no worker"]
+            .iter()
+            .zip(values)
+        {
             figures.push(Figure::new(
                 format!("a statement of {what}, {watches}"),
                 "us a row",

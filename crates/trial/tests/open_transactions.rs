@@ -217,3 +217,21 @@ impl Side {
         (row.get(0), row.get(1))
     }
 }
+
+#[test]
+fn a_log_that_nobody_listens_to_is_looked_at_a_few_times_a_second() {
+    let mut side = Side::start("nobody");
+    side.db.run("select herald.unsubscribe('shop')");
+    side.db.settle();
+    side.db.run("select pg_stat_statements_reset()");
+    let began_at = Instant::now();
+    for n in 0..500 {
+        side.db.run(&format!("insert into note values ({n}, '')"));
+    }
+    side.db.settle();
+    let looks = side.db.number(
+        "select coalesce(sum(calls), 0) from pg_stat_statements where query like '%herald.event_seq s%' and query like '%upper_seq%'",
+    );
+    let most = 10 + began_at.elapsed().as_millis() as i64 / 100;
+    assert!((1..most).contains(&looks), "{looks} looks of {most}");
+}
