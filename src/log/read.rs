@@ -19,9 +19,9 @@ use std::time::Duration;
 /// milliseconds.
 const SLICE_EVENTS: usize = 500;
 const SLICE_NUMBERS: i64 = 20_000;
-/// The data of a slice, and of a claim from the pending deliveries, in bytes; the last page may exceed it.
+/// The data of a slice, and of a claim from the pending deliveries, in bytes; it may be twice as much, or one event.
 const SLICE_BYTES: usize = 8 << 20;
-/// Rows fetched at once: so few that those beyond the limit in bytes are few.
+/// Rows fetched at once, at most: so few that those beyond the limit in bytes are few.
 const PAGE: usize = 50;
 /// A writer takes its slot from its clock; its row is found as long as that is no more wrong than this.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
@@ -155,7 +155,7 @@ impl Window {
             limit.into(),
         ];
         arguments.extend(slot_arguments(&self.slots));
-        let (events, is_complete) = read_pages(STATEMENT.pages(client, arguments));
+        let (events, is_complete) = read_pages(STATEMENT.pages(client, arguments), largest);
         self.read_to = match events.last() {
             Some(last) if !is_complete || events.len() == SLICE_EVENTS => last.event.seq,
             _ => up_to,
@@ -240,7 +240,7 @@ pub fn load_events(
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
     let mut arguments: Vec<DatumWithOid<'_>> = vec![seqs.into(), largest.into()];
     arguments.extend(slot_arguments(&slots));
-    read_pages(STATEMENT.pages(client, arguments))
+    read_pages(STATEMENT.pages(client, arguments), largest)
 }
 
 /// The slots as 32 parameters: those that are not needed repeat the last one.
@@ -256,18 +256,19 @@ fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> 
 }
 
 /// The events of a query until their data is enough for once, and whether that was all.
-fn read_pages(mut pages: Pages<'_>) -> (Vec<Logged>, bool) {
+fn read_pages(mut pages: Pages<'_>, largest: i32) -> (Vec<Logged>, bool) {
+    let page = (SLICE_BYTES / usize::try_from(largest).unwrap_or(0).max(1)).clamp(1, PAGE);
     let (mut events, mut bytes) = (Vec::new(), 0);
     while bytes < SLICE_BYTES {
         let before = events.len();
-        for row in pages.next(PAGE).rows() {
+        for row in pages.next(page).rows() {
             let Some(logged) = logged(&row) else {
                 pgrx::error!("pg_herald: a row of herald.event could not be read");
             };
             bytes += logged.event.data.as_ref().map_or(0, String::len);
             events.push(logged);
         }
-        if events.len() - before < PAGE {
+        if events.len() - before < page {
             return (events, true);
         }
     }
