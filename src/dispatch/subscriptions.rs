@@ -56,10 +56,9 @@ impl Subscriptions {
         self.outdated_at <= now_micros
     }
 
-    /// Whether no event can match: there are none, or all are disabled.
+    /// Whether there are none. Disabled ones count: what they missed goes by the looks that were made meanwhile.
     pub fn is_nobody_there(&self, now_micros: i64) -> bool {
-        let is_disabled = |one: &Loaded| one.config.state == State::Disabled;
-        !self.is_outdated(now_micros) && self.loaded.iter().all(is_disabled)
+        self.loaded.is_empty() && !self.is_outdated(now_micros)
     }
 
     /// Reads them in the caller's transaction, whose snapshot is `snapshot`.
