@@ -225,10 +225,12 @@ fn a_log_that_nobody_listens_to_is_looked_at_a_few_times_a_second() {
     side.db.settle();
     side.db.run("select pg_stat_statements_reset()");
     let began_at = Instant::now();
-    for n in 0..500 {
+    for n in 0.. {
+        if began_at.elapsed() > Duration::from_secs(1) {
+            break;
+        }
         side.db.run(&format!("insert into note values ({n}, '')"));
     }
-    side.db.settle();
     let looks = side.db.number(
         "select coalesce(sum(calls), 0) from pg_stat_statements where query like '%herald.event_seq s%' and query like '%upper_seq%'",
     );
