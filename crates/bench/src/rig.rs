@@ -98,13 +98,12 @@ impl Bench<'_> {
         ))
     }
 
-    /// The subscription of the benchmarks sends there from now on.
+    /// The subscription of the benchmarks sends there what is committed from now on.
     pub fn send_to(&mut self, sink: &Sink) -> Result<()> {
         self.run(&format!(
             "update herald.subscription set url = '{}' where name = 'sink'",
             sink.url()
-        ))?;
-        self.settle()
+        ))
     }
 
     /// Waits until the query's number is at least this.
