@@ -158,7 +158,7 @@ fn insert_attempts(records: &[Record], ring: Ring) {
         let (at, outcome) = record.attempt.as_ref()?;
         Some((record, *at, outcome))
     });
-    let Some((_, now, _)) = attempted.clone().last() else {
+    let Some((_, now, _)) = attempted.clone().next_back() else {
         return;
     };
     let slot = now.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16;
