@@ -69,6 +69,8 @@ fn run_unit(counts: &mut Counts) -> Result<()> {
         "--package",
         "herald-sender",
         "--package",
+        "herald-bench",
+        "--package",
         "xtask",
     ];
     run_counted(
