@@ -149,9 +149,18 @@ impl Cluster {
         self.server.kill9()
     }
 
-    /// `kill -9` on any process of the cluster, after which the server restarts itself.
+    /// `kill -9` on any process of the cluster. A server that runs restarts itself when it has noticed.
     pub fn kill9(&self, pid: i32) -> Result<()> {
         self.signal(pid, Signal::SIGKILL)
+    }
+
+    /// As [`Cluster::kill9`], and until the server has restarted itself: no session of before is left.
+    pub fn crash(&self, pid: i32) -> Result<()> {
+        let mut witness = self.connect("postgres")?;
+        self.kill9(pid)?;
+        within(READY_DEADLINE, || witness.simple_query("").err())
+            .ok_or_else(|| self.server.failure("the server does not notice a crash"))?;
+        self.wait_until_ready()
     }
 
     pub fn signal(&self, pid: i32, signal: Signal) -> Result<()> {

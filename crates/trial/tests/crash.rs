@@ -200,7 +200,7 @@ fn commit_fault(cluster: &Cluster, fault: Fault) {
         })
     };
     match fault {
-        Fault::KillWorker => cluster.kill9(worker()),
+        Fault::KillWorker => cluster.crash(worker()),
         Fault::KillPostmaster => cluster.kill9_postmaster().and_then(|()| cluster.start()),
         Fault::Immediate => cluster.restart(StopMode::Immediate).map(drop),
         Fault::Fast => cluster.restart(StopMode::Fast).map(drop),

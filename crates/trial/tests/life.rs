@@ -119,12 +119,8 @@ fn a_launcher_that_was_terminated_comes_back_and_leaves_stopped_workers_alone() 
 
     // Killed, it takes the whole server down with it, which comes back by itself.
     db.emit("before.the.kill");
-    cluster.kill9(launcher_of(&cluster)).unwrap();
-    cluster.wait_until_ready().unwrap();
-    let mut db = eventually(SOON, "a session", || {
-        cluster.connect("running").ok().map(drop)?;
-        Some(Database::of(&cluster, "running"))
-    });
+    cluster.crash(launcher_of(&cluster)).unwrap();
+    let mut db = Database::of(&cluster, "running");
     db.emit("after.the.kill");
     receiver.wait_for(4, SOON);
     db.settle();

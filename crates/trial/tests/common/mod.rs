@@ -115,10 +115,11 @@ impl Database {
         }
     }
 
-    /// The first value of a query's only row, as text; `-` for null.
+    /// The first value of a query's only row, as text; `-` for null, or no row.
     #[track_caller]
     pub fn text(&mut self, sql: &str) -> String {
-        self.row(&format!("select v::text from ({sql}) as q (v)"), &[])
+        let query = format!("select (select v::text from ({sql}) as q (v))");
+        self.row(&query, &[])
             .get::<_, Option<String>>(0)
             .unwrap_or_else(|| "-".to_owned())
     }

@@ -37,7 +37,7 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
         let pid = eventually(SOON, place, || watcher.text(waiting).parse().ok());
         match place {
             "first" => cluster.restart(StopMode::Immediate).map(drop),
-            "middle" => cluster.kill9(pid),
+            "middle" => cluster.crash(pid),
             _ => cluster.kill9_postmaster().and_then(|()| cluster.start()),
         }
         .expect("the fault");
