@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{event, events, forget_events, one, orders, run};
+    use crate::in_postgres::support::{event, events, fault, forget_events, one, orders, run};
     use pgrx::prelude::*;
 
     #[pg_test]
@@ -21,6 +21,22 @@ mod tests {
         assert_eq!(
             event("source"),
             format!("/{}", one("select current_database()"))
+        );
+    }
+
+    #[pg_test]
+    fn a_trigger_of_ones_own_is_told_to_call_watch() {
+        run("create table public.orders (id bigint primary key)");
+        run("create trigger mine after insert on public.orders execute function herald._capture()");
+        let refused = fault("insert into public.orders values (1)");
+        assert_eq!(refused.sqlstate, "39P01");
+        assert_eq!(
+            refused.message,
+            "herald._capture() is a trigger function of pg_herald's own"
+        );
+        assert_eq!(
+            refused.hint,
+            "Call herald.watch() to capture the changes of a table."
         );
     }
 

@@ -8,6 +8,7 @@ mod capture_trees;
 mod capture_types;
 mod house;
 mod house_slots;
+mod log_read;
 mod support;
 mod watch_ddl;
 mod watch_validation;

@@ -19,7 +19,7 @@ use crate::pg::trigger::{self, Operation};
 use crate::pg::user::{self, Acting};
 use crate::settings;
 use expressions::Evaluators;
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -40,21 +40,23 @@ comment on function herald._capture() is
 fn capture<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, ErrorReport> {
-    capture_statement(trigger)?;
+    // Returned, the report would be shown as pgrx prints its parts.
+    capture_statement(trigger).unwrap_or_report();
     Ok(None::<PgHeapTuple<'a, pgrx::AllocatedByPostgres>>)
 }
 
 fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
+    if !settings::capture_is_on() {
+        return Ok(());
+    }
+    let watch = Watch::of_trigger(trigger)?;
     let operation = trigger::operation(trigger);
     let (old, new) = trigger::transition_rows(trigger);
     let is_empty = |rows: &Option<Rows<'_>>| rows.as_ref().is_none_or(|rows| rows.len() == 0);
-    if operation != Operation::Truncate && is_empty(&old) && is_empty(&new)
-        || !settings::capture_is_on()
-    {
+    if operation != Operation::Truncate && is_empty(&old) && is_empty(&new) {
         return Ok(());
     }
     let fired = trigger::relation(trigger);
-    let watch = Watch::of_trigger(trigger)?;
     if operation == Operation::Truncate {
         truncate::capture(&watch, fired);
     } else {
