@@ -5,8 +5,7 @@ use super::payload;
 use crate::pg::expression::Planned;
 use crate::pg::rows::Shape;
 use crate::pg::trigger::Operation;
-use crate::pg::{catalog, relcache, user::Acting};
-use crate::prepared::Prepared;
+use crate::pg::{catalog, latest, pages, relcache, user::Acting};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::cell::{OnceCell, RefCell};
@@ -84,53 +83,49 @@ impl Watch {
         Ok(watch)
     }
 
+    /// As it is defined now: its trigger fires for transactions that began before it, too.
     fn load(id: i64) -> Result<Watch, ErrorReport> {
-        static STATEMENT: Prepared =
-            Prepared::read(include_str!("../../sql/queries/load_watch.sql"));
+        let query = include_str!("../../sql/queries/load_watch.sql");
         let _owner = Acting::as_extension_owner(catalog::extension_owner());
-        Spi::connect_mut(|client| -> Result<Option<Watch>, spi::Error> {
-            let rows = STATEMENT.run(client, vec![id.into()]).first();
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            let oid = |name: &str| rows.get_by_name::<pg_sys::Oid, _>(name);
-            let text = |name: &str| rows.get_by_name::<String, _>(name);
-            let list = |name: &str| rows.get_by_name::<Vec<String>, _>(name);
-            let names = list("expressions")?.unwrap_or_default();
-            let functions = rows
-                .get_by_name::<Vec<Option<pg_sys::Oid>>, _>("functions")?
-                .unwrap_or_default();
-            let expressions = names.iter().zip(functions).filter_map(|(name, function)| {
-                let function = function.unwrap_or(pg_sys::InvalidOid);
-                Expression::of_name(name).map(|expression| (expression, function))
-            });
-            Ok(Some(Watch {
-                id,
-                owner: oid("owner")?.unwrap_or(pg_sys::InvalidOid),
-                watched: oid("watched")?.unwrap_or(pg_sys::InvalidOid),
-                row_type: oid("row_type")?.unwrap_or(pg_sys::InvalidOid),
-                name: text("name")?.unwrap_or_default(),
-                schema_name: text("schema_name")?.unwrap_or_default(),
-                table_name: text("table_name")?.unwrap_or_default(),
-                default_source: text("default_source")?.unwrap_or_default(),
-                captures_faults: rows
-                    .get_by_name::<bool, _>("captures_faults")?
-                    .unwrap_or(false),
-                key_columns: list("key_columns")?.unwrap_or_default(),
-                event_type: text("type")?,
-                include_columns: list("include_columns")?,
-                exclude_columns: list("exclude_columns")?,
-                on_change_of: list("on_change_of")?,
-                expressions: expressions.collect(),
-                planned: OnceCell::new(),
-                formats: RefCell::default(),
-            }))
+        Spi::connect(|client| {
+            let rows = latest::query(client, query, &[id.into()]);
+            let row = rows.rows().next();
+            row.map(|row| Self::of_row(id, &row))
         })
-        .map_err(|error| internal(error.to_string()))?
         .ok_or_else(|| {
             internal(format!("watch {id} is not there any more"))
                 .set_hint("Drop the trigger, or call herald.watch() for the table again.")
         })
+    }
+
+    /// The columns are those of `load_watch.sql`.
+    fn of_row(id: i64, row: &pages::Row<'_>) -> Self {
+        let oid = |column| row.get(column).unwrap_or(pg_sys::InvalidOid);
+        let names: Vec<String> = row.get(13).unwrap_or_default();
+        let functions: Vec<Option<pg_sys::Oid>> = row.get(14).unwrap_or_default();
+        let expressions = names.iter().zip(functions).filter_map(|(name, function)| {
+            let function = function.unwrap_or(pg_sys::InvalidOid);
+            Expression::of_name(name).map(|expression| (expression, function))
+        });
+        Self {
+            id,
+            name: row.get(1).unwrap_or_default(),
+            watched: oid(2),
+            row_type: oid(3),
+            schema_name: row.get(4).unwrap_or_default(),
+            table_name: row.get(5).unwrap_or_default(),
+            owner: oid(6),
+            event_type: row.get(7),
+            include_columns: row.get(8),
+            exclude_columns: row.get(9),
+            on_change_of: row.get(10),
+            captures_faults: row.get(11).unwrap_or(false),
+            default_source: row.get(12).unwrap_or_default(),
+            key_columns: row.get(15).unwrap_or_default(),
+            expressions: expressions.collect(),
+            planned: OnceCell::new(),
+            formats: RefCell::default(),
+        }
     }
 
     /// How the rows of the table whose trigger fired are read.

@@ -5,8 +5,8 @@
 
 use crate::pg::heap::{self, Heap};
 use crate::pg::memory::Memory;
-use crate::pg::{catalog, identity, transaction, user::Acting};
-use crate::{prepared::Prepared, wake};
+use crate::pg::{catalog, identity, latest, transaction, user::Acting};
+use crate::wake;
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 use pgrx::{IntoDatum, Spi, pg_sys};
 use std::cell::Cell;
@@ -165,8 +165,6 @@ fn current_slot() -> i16 {
 }
 
 fn period_micros() -> i64 {
-    static STATEMENT: Prepared =
-        Prepared::read(include_str!("../../sql/queries/load_ring_period.sql"));
     thread_local! {
         static CACHED: Cell<Option<(Instant, i64)>> = const { Cell::new(None) };
     }
@@ -176,13 +174,11 @@ fn period_micros() -> i64 {
         return period;
     }
     let _owner = Acting::as_extension_owner(catalog::extension_owner());
-    let period = Spi::connect_mut(|client| {
-        STATEMENT
-            .run(client, vec![])
-            .first()
-            .get_one::<i64>()
-            .ok()
-            .flatten()
+    let query = include_str!("../../sql/queries/load_ring_period.sql");
+    let period = Spi::connect(|client| {
+        let rows = latest::query(client, query, &[]);
+        let first = rows.rows().next();
+        first.and_then(|row| row.get::<i64>(1))
     })
     .unwrap_or(24 * 3_600 * 1_000_000)
     .max(1);

@@ -27,11 +27,7 @@ impl<'c> Pages<'c> {
         if let Err(error) = self.cursor.fetch(most) {
             pgrx::error!("pg_herald: {error}");
         }
-        Page {
-            // SAFETY: a read of a pointer that the fetch has set, on the one thread that runs PostgreSQL.
-            table: unsafe { pg_sys::SPI_tuptable },
-            pages: PhantomData,
-        }
+        Page::fetched()
     }
 }
 
@@ -52,6 +48,15 @@ pub struct Page<'p> {
 }
 
 impl Page<'_> {
+    /// What the last call of SPI fetched.
+    pub(super) fn fetched() -> Self {
+        Self {
+            // SAFETY: a read of a pointer that the call has set, on the one thread that runs PostgreSQL.
+            table: unsafe { pg_sys::SPI_tuptable },
+            pages: PhantomData,
+        }
+    }
+
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let tuples: &[pg_sys::HeapTuple] = if self.table.is_null() {
             &[]
