@@ -93,9 +93,8 @@ begin
 end
 $$;
 
--- (seq): the reader and every look-up. (xid, seq): finding what a transaction wrote. BRIN on uid: v7 ids grow with time.
+-- (seq): the reader and every look-up. BRIN on uid: v7 ids grow with time. No more: each is paid by every writer.
 create index event_seq_index on herald.event (seq);
-create index event_xid_seq on herald.event (xid, seq);
 create index event_uid on herald.event using brin (uid uuid_minmax_multi_ops);
 create index attempt_of_delivery on herald._attempt (event_seq, subscription_id);
 -- Whether a window is closed, asked of every window: without it, and before somebody analysed a slot, that reads the slot

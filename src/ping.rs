@@ -48,7 +48,7 @@ fn ping(
     let Some(request) = mailbox::ask(database, subscription_id) else {
         return Err(fault("too many pings are under way").set_hint("Try again in a moment."));
     };
-    entry.wake();
+    entry.call();
     let until = Instant::now() + Duration::from_micros(timeout_micros.max(0).unsigned_abs());
     loop {
         if let Some(answer) = request.answer() {
@@ -95,7 +95,7 @@ pub fn claimed(
     token: u64,
     now_micros: i64,
 ) -> Claimed {
-    let uid = uuid::Uuid::now_v7().to_string();
+    let uid = crate::log::append::new_uid().to_string();
     let mut data = String::from("{\"subscription\":");
     push_string(&mut data, &like.config.name);
     data.push('}');

@@ -1,7 +1,7 @@
 //! Step 1: a statement on a watched table becomes events in the user's own transaction.
 //!
-//! Two steps with different rights: every value is converted and every expression evaluated as the table's owner, in
-//! a security-restricted operation; only finished text is then appended with the rights of the extension's owner.
+//! Two steps with different rights: where a value's type or an expression may call somebody's function, it is evaluated
+//! as the table's owner, in a security-restricted operation; only finished text is then appended to the log.
 //! Nothing here sends, waits, or locks a row that other sessions use.
 
 mod context;
@@ -113,7 +113,7 @@ impl<'w> Statement<'w> {
     fn walk(&mut self, mut old: Option<&mut Rows<'_>>, mut new: Option<&mut Rows<'_>>) {
         loop {
             let is_done = {
-                let _owner = Acting::as_owner_restricted(self.watch.owner);
+                let _owner = self.act_as_owner();
                 self.fill_batch(old.as_deref_mut(), new.as_deref_mut())
             };
             self.append();
@@ -123,7 +123,13 @@ impl<'w> Statement<'w> {
         }
     }
 
-    /// Returns whether there are no more rows. Runs as the table's owner.
+    /// Runs what follows as the table's owner, where it may call a function that somebody has defined.
+    fn act_as_owner(&self) -> Option<Acting> {
+        let is_plain = self.format.is_plain() && !self.watch.has_expressions();
+        (!is_plain).then(|| Acting::as_owner_restricted(self.watch.owner))
+    }
+
+    /// Returns whether there are no more rows. Runs as [`Self::act_as_owner`] says.
     fn fill_batch(
         &mut self,
         mut old: Option<&mut Rows<'_>>,
@@ -175,7 +181,7 @@ impl<'w> Statement<'w> {
             return self.walk(None, Some(new));
         }
         {
-            let _owner = Acting::as_owner_restricted(self.watch.owner);
+            let _owner = self.act_as_owner();
             let mut evaluators = Evaluators::new(self.watch, self.operation);
             let format = &self.format;
             let mut by_key = HashMap::new();
@@ -209,7 +215,7 @@ impl<'w> Statement<'w> {
     }
 }
 
-/// The event of one row, or `None` where the watch leaves it out. Runs as the table's owner.
+/// The event of one row, or `None` where the watch leaves it out. Runs as [`Statement::act_as_owner`] says.
 fn capture_row(
     watch: &Watch,
     format: &Format,
@@ -229,7 +235,7 @@ fn capture_row(
     }
     let key = new.or(old).and_then(|row| payload::key_text(format, row));
     let event = NewEvent {
-        r#type: watch.event_type(operation),
+        r#type: watch.event_type(operation).to_owned(),
         subject: key.clone(),
         key,
         ..NewEvent::default()

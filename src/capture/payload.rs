@@ -1,11 +1,11 @@
 //! What an event says about a row when its watch has no expressions: data, key, changed columns.
 //!
-//! All of it converts values, so it runs as the table's owner.
+//! All of it converts values, so it runs as the table's owner where a type's own functions may do that.
 
 use super::watch::{Format, Watch};
 use crate::pg::rows::Row;
 use crate::pg::trigger::Operation;
-use herald_core::json::{minify, push_string};
+use herald_core::json::push_string;
 
 /// `{"operation":...,"schema":...,"table":...,"record":...,"old_record":...,"changed":[...]}`, minified.
 ///
@@ -23,7 +23,7 @@ pub fn row_data(
     for (member, row) in [("record", new), ("old_record", old)] {
         push_member(&mut json, member);
         match row {
-            Some(row) => json.push_str(&minify(&row.json())),
+            Some(row) => row.push_json(&mut json),
             None => json.push_str("null"),
         }
     }

@@ -40,7 +40,7 @@ pub fn capture(watch: &Watch, fired: pg_sys::Oid) {
     });
     let part = (fired != watch.watched).then(|| catalog::qualified_name(fired));
     let event = NewEvent {
-        r#type: watch.event_type(Operation::Truncate),
+        r#type: watch.event_type(Operation::Truncate).to_owned(),
         data: Some(payload::truncate_data(watch, part.as_deref())),
         ..NewEvent::default()
     };

@@ -26,7 +26,7 @@ pub struct Watch {
     pub default_source: String,
     pub captures_faults: bool,
     key_columns: Vec<String>,
-    event_type: Option<String>,
+    event_types: [String; 4],
     include_columns: Option<Vec<String>>,
     exclude_columns: Option<Vec<String>>,
     on_change_of: Option<Vec<String>>,
@@ -41,6 +41,7 @@ pub struct Format {
     pub shape: Shape,
     /// The columns of the primary key, in its order.
     pub key: Vec<usize>,
+    has_plain_key: bool,
     kept: Option<Vec<bool>>,
     deciding: Option<Vec<bool>>,
 }
@@ -101,6 +102,14 @@ impl Watch {
     /// The columns are those of `load_watch.sql`.
     fn of_row(id: i64, row: &pages::Row<'_>) -> Self {
         let oid = |column| row.get(column).unwrap_or(pg_sys::InvalidOid);
+        let text = |column| row.get::<String>(column).unwrap_or_default();
+        let (schema_name, table_name): (String, String) = (text(4), text(5));
+        let event_type = |operation: Operation| {
+            let change = operation.past_tense();
+            let of_names =
+                || payload::attribute(Some(format!("{schema_name}.{table_name}.{change}")));
+            row.get(7).or_else(of_names).unwrap_or_default()
+        };
         let names: Vec<String> = row.get(13).unwrap_or_default();
         let functions: Vec<Option<pg_sys::Oid>> = row.get(14).unwrap_or_default();
         let expressions = names.iter().zip(functions).filter_map(|(name, function)| {
@@ -109,18 +118,18 @@ impl Watch {
         });
         Self {
             id,
-            name: row.get(1).unwrap_or_default(),
+            name: text(1),
             watched: oid(2),
             row_type: oid(3),
-            schema_name: row.get(4).unwrap_or_default(),
-            table_name: row.get(5).unwrap_or_default(),
+            event_types: Operation::ALL.map(event_type),
+            schema_name,
+            table_name,
             owner: oid(6),
-            event_type: row.get(7),
             include_columns: row.get(8),
             exclude_columns: row.get(9),
             on_change_of: row.get(10),
             captures_faults: row.get(11).unwrap_or(false),
-            default_source: row.get(12).unwrap_or_default(),
+            default_source: text(12),
             key_columns: row.get(15).unwrap_or_default(),
             expressions: expressions.collect(),
             planned: OnceCell::new(),
@@ -140,15 +149,8 @@ impl Watch {
     }
 
     /// The event type where no expression gives one.
-    pub fn event_type(&self, operation: Operation) -> String {
-        let of_names = || {
-            let (schema, table) = (&self.schema_name, &self.table_name);
-            payload::attribute(Some(format!("{schema}.{table}.{}", operation.past_tense())))
-        };
-        self.event_type
-            .clone()
-            .or_else(of_names)
-            .unwrap_or_default()
+    pub fn event_type(&self, operation: Operation) -> &str {
+        &self.event_types[operation as usize]
     }
 
     pub fn has_expressions(&self) -> bool {
@@ -204,19 +206,26 @@ impl Format {
             let columns = shape.columns.iter();
             columns.map(|column| holds(&column.name)).collect()
         };
+        let key: Vec<usize> = watch
+            .key_columns
+            .iter()
+            .filter_map(|name| shape.position(name))
+            .collect();
         Self {
+            has_plain_key: key.iter().all(|at| shape.columns[*at].has_plain_text()),
+            key,
             kept: (!keeps_all).then(|| of_each(&keeps)),
             deciding: watch
                 .on_change_of
                 .as_ref()
                 .map(|list| of_each(&|name| has(list, name))),
-            key: watch
-                .key_columns
-                .iter()
-                .filter_map(|name| shape.position(name))
-                .collect(),
             shape,
         }
+    }
+
+    /// Whether its rows are written without a function that a user may have defined, and the same under all settings.
+    pub fn is_plain(&self) -> bool {
+        self.has_plain_key && self.shape.is_plain()
     }
 
     /// Whether records show this column.

@@ -32,7 +32,7 @@ pub fn wait_until_free() -> bool {
         let entry = shmem::registry().and_then(|registry| registry.find(identity::database()));
         wait::wait_for_latch(LOOK_EVERY);
         if let Some(entry) = entry {
-            let _ = entry.look();
+            entry.look();
             if !entry.is_wanted() {
                 return false;
             }

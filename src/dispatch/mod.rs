@@ -231,12 +231,20 @@ impl Worker {
     }
 
     /// Whether there may be something new in the log: somebody committed, the last look left something, or it is
-    /// time for the look that is the net under lost wake-ups.
+    /// time for the look that is the net under lost wake-ups. While none can be made, commits do not wake the worker.
     fn is_look_due(&mut self) -> bool {
-        let entry = shmem::registry().and_then(|registry| registry.find(identity::database()));
-        let is_woken = entry.is_some_and(shmem::Entry::look);
+        let is_woken = self.entry().is_some_and(shmem::Entry::is_woken);
         self.look_wanted |= is_woken || self.looked_at.elapsed() >= self.settings.poll_interval;
-        self.look_wanted && self.look_gap().is_zero()
+        let is_due = self.look_wanted && self.can_read() && self.look_gap().is_zero();
+        if is_due && let Some(entry) = self.entry() {
+            entry.look();
+        }
+        is_due
+    }
+
+    /// This database's entry in shared memory.
+    fn entry(&self) -> Option<&'static shmem::Entry> {
+        shmem::registry()?.find(identity::database())
     }
 
     /// How long a look at the log has to wait: for the lanes, or because nobody waits for what it finds.
@@ -259,9 +267,7 @@ impl Worker {
         let outcomes = self.settle_outcomes();
         self.threads.age(now);
         self.spill_what_must(now);
-        // Asked for also where nothing is sent: it is what makes the next wake-up, such as a ping's, come through.
-        let is_look_due = self.is_look_due();
-        let read = is_look_due && self.read(now)?;
+        let read = self.is_look_due() && self.read(now)?;
         self.claim_due(now)?;
         self.send_pings();
         self.dispatch(now);
@@ -347,10 +353,11 @@ impl Worker {
     /// How long there is certainly nothing to do, unless woken.
     fn pause(&mut self) -> Duration {
         let now = now_micros();
-        let entry = shmem::registry().and_then(|registry| registry.find(identity::database()));
-        if entry.is_some_and(shmem::Entry::is_woken) {
+        let entry = self.entry();
+        if entry.is_some_and(shmem::Entry::is_called) {
             return self.rest();
         }
+        let is_woken = entry.is_some_and(shmem::Entry::is_woken);
         let mut pause = self
             .settings
             .poll_interval
@@ -358,7 +365,7 @@ impl Worker {
         if !self.batch.is_empty() || self.windows.len() > 0 {
             pause = pause.min(RECORD_AFTER);
         }
-        if self.look_wanted && self.can_read() {
+        if (self.look_wanted || is_woken) && self.can_read() {
             pause = pause.min(self.look_gap());
         }
         if self.settings.enabled
@@ -377,9 +384,7 @@ impl Worker {
     }
 
     fn should_stop(&self) -> bool {
-        let unwanted = shmem::registry()
-            .and_then(|registry| registry.find(identity::database()))
-            .is_some_and(|entry| !entry.is_wanted());
+        let unwanted = self.entry().is_some_and(|entry| !entry.is_wanted());
         self.is_stopping || process::stop_requested() || unwanted
     }
 

@@ -1,7 +1,7 @@
 //! The worker's side of `ping()`: test requests go past the lanes, and their answers into the mailbox.
 
 use super::{Worker, now_micros};
-use crate::pg::{identity, mailbox, shmem};
+use crate::pg::{identity, mailbox};
 use crate::ping;
 use herald_core::outcome::{ErrorClass, Outcome};
 use std::time::Duration;
@@ -9,9 +9,10 @@ use std::time::Duration;
 impl Worker {
     /// Sends the test requests that sessions asked for.
     pub(super) fn send_pings(&mut self) {
-        if shmem::registry().is_none() {
+        let Some(entry) = self.entry() else {
             return;
-        }
+        };
+        entry.answer();
         let mut asked = std::mem::take(&mut self.waiting_pings);
         asked.extend(mailbox::take(identity::database()));
         for (number, id) in asked {

@@ -282,9 +282,6 @@ impl Worker {
 
     /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.
     pub(super) fn read(&mut self, now: i64) -> Result<bool, TransactionError> {
-        if !self.can_read() {
-            return Ok(false);
-        }
         let began_at = Instant::now();
         let event_seq = self.reader.event_seq;
         let context = SliceContext {

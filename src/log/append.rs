@@ -5,12 +5,13 @@
 
 use crate::pg::heap::{self, Heap};
 use crate::pg::memory::Memory;
-use crate::pg::{catalog, identity, latest, transaction, user::Acting};
+use crate::pg::{catalog, identity, latest, random, transaction, user::Acting};
 use crate::wake;
+use herald_core::uid::Uids;
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 use pgrx::{IntoDatum, Spi, pg_sys};
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many slots the ring of events has.
 pub const SLOTS: i64 = 32;
@@ -118,7 +119,7 @@ impl Slot {
     }
 
     fn append(&self, common: &Common, event: NewEvent) -> Appended {
-        let uid = uuid::Uuid::now_v7();
+        let uid = new_uid();
         let seq = heap::next_value(self.sequence);
         let size = event.data.as_ref().map_or(0, |data| data.len() as i32);
         self.heap.insert([
@@ -184,6 +185,15 @@ fn period_micros() -> i64 {
     .max(1);
     CACHED.set(Some((Instant::now(), period)));
     period
+}
+
+/// A new id, as events and test requests have one.
+pub fn new_uid() -> uuid::Uuid {
+    thread_local! {
+        static UIDS: RefCell<Uids> = const { RefCell::new(Uids::new()) };
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    UIDS.with_borrow_mut(|uids| uids.next(now.unwrap_or_default(), random::stored()))
 }
 
 fn now() -> TimestampWithTimeZone {

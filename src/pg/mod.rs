@@ -12,6 +12,7 @@ pub mod expression;
 pub mod forward;
 pub mod heap;
 pub mod identity;
+pub mod json;
 pub mod latest;
 pub mod lock;
 pub mod mailbox;

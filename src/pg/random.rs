@@ -1,8 +1,9 @@
-//! Random bytes that secrets may be made of.
+//! Random bytes.
 
 use pgrx::pg_sys;
+use std::cell::RefCell;
 
-/// `N` bytes from the system's cryptographic source.
+/// `N` bytes from the system's cryptographic source, which secrets may be made of.
 pub fn strong<const N: usize>() -> [u8; N] {
     let mut bytes = [0u8; N];
     // SAFETY: the buffer has N bytes.
@@ -11,4 +12,21 @@ pub fn strong<const N: usize>() -> [u8; N] {
         pgrx::error!("pg_herald: the system has no random bytes");
     }
     bytes
+}
+
+/// `N` of the random bytes that this session keeps in store: to ask the system for the ten of each event would take
+/// longer than all else that is done for its id.
+pub fn stored<const N: usize>() -> [u8; N] {
+    const STORE: usize = 640;
+    thread_local! {
+        static STORED: RefCell<(usize, [u8; STORE])> = const { RefCell::new((STORE, [0; STORE])) };
+    }
+    STORED.with_borrow_mut(|(used, store)| {
+        if *used + N > STORE {
+            (*used, *store) = (0, strong());
+        }
+        let bytes = std::array::from_fn(|at| store[*used + at]);
+        *used += N;
+        bytes
+    })
 }

@@ -3,8 +3,10 @@
 //! Whatever converts a value here calls the type's own functions, which may be a user's. Callers switch to the
 //! table's owner first (`pg::user`).
 
+use super::json::Encoding;
 use super::memory::Memory;
 use super::symbols::datum_image_eq;
+use herald_core::json::{minify, push_string};
 use pgrx::{PgRelation, pg_sys};
 use std::cell::OnceCell;
 use std::ffi::CStr;
@@ -18,6 +20,25 @@ pub struct Column {
     type_oid: pg_sys::Oid,
     length: i16,
     by_value: bool,
+    encoding: Option<Encoding>,
+}
+
+impl Column {
+    fn of(attribute: &pg_sys::FormData_pg_attribute) -> Self {
+        Self {
+            name: attribute.name().to_owned(),
+            number: attribute.attnum,
+            type_oid: attribute.atttypid,
+            length: attribute.attlen,
+            by_value: attribute.attbyval,
+            encoding: Encoding::of(attribute.atttypid),
+        }
+    }
+
+    /// Whether [`Row::text`] calls no function that a user may have defined, and depends on no setting.
+    pub fn has_plain_text(&self) -> bool {
+        self.encoding.is_some_and(Encoding::has_text)
+    }
 }
 
 /// The row format of a watched table, and how to get to it from the format of one of its partitions or children.
@@ -27,10 +48,19 @@ pub struct Shape {
     /// Without dropped columns.
     pub columns: Vec<Column>,
     descriptor: pg_sys::TupleDesc,
+    members: Option<Vec<Member>>,
     projection: Option<Projection>,
     conversion: *mut pg_sys::TupleConversionMap,
     // Owns what the pointers point to.
     _memory: Memory,
+}
+
+/// A column in the JSON of a row that is written without `row_to_json`.
+struct Member {
+    position: usize,
+    /// `"name":`
+    start: String,
+    encoding: Encoding,
 }
 
 struct Projection {
@@ -54,13 +84,7 @@ impl Shape {
                 .tuple_desc()
                 .iter()
                 .filter(|attribute| !attribute.attisdropped)
-                .map(|attribute| Column {
-                    name: attribute.name().to_owned(),
-                    number: attribute.attnum,
-                    type_oid: attribute.atttypid,
-                    length: attribute.attlen,
-                    by_value: attribute.attbyval,
-                })
+                .map(Column::of)
                 .collect();
             let (descriptor, conversion, projection) = memory.run(|| {
                 let descriptor = pg_sys::CreateTupleDescCopy((*relation.as_ptr()).rd_att);
@@ -75,6 +99,7 @@ impl Shape {
                 (descriptor, conversion, projection)
             });
             Self {
+                members: Member::of_all(&columns, kept),
                 columns,
                 descriptor,
                 projection,
@@ -84,9 +109,33 @@ impl Shape {
         }
     }
 
+    /// Whether [`Row::push_json`] calls no function that a user may have defined, and depends on no setting.
+    pub fn is_plain(&self) -> bool {
+        let members = self.members.as_ref();
+        members.is_some_and(|members| members.iter().all(|member| member.encoding.is_exact()))
+    }
+
     /// The place of the column of this name among [`Self::columns`].
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+}
+
+impl Member {
+    /// The members of a row's JSON, if all of them can be written without `row_to_json`.
+    fn of_all(columns: &[Column], kept: Option<&dyn Fn(&str) -> bool>) -> Option<Vec<Self>> {
+        let is_kept = |column: &&Column| kept.is_none_or(|kept| kept(&column.name));
+        let member = |column: &Column| {
+            let mut start = String::new();
+            push_string(&mut start, &column.name);
+            start.push(':');
+            Some(Self {
+                position: column.number as usize - 1,
+                start,
+                encoding: column.encoding?,
+            })
+        };
+        columns.iter().filter(is_kept).map(member).collect()
     }
 }
 
@@ -212,8 +261,33 @@ pub struct Row<'s> {
 }
 
 impl Row<'_> {
-    /// The row as a JSON object, as `to_json(row)` writes it, of the columns that the shape keeps.
-    pub fn json(&self) -> String {
+    /// Appends the row as a JSON object, as `to_json(row)` writes it but without blanks, of the columns that the shape
+    /// keeps.
+    pub fn push_json(&self, json: &mut String) {
+        let members = self.shape.members.as_ref();
+        match members.filter(|_| self.shape.is_plain()) {
+            Some(members) => self.push_members(json, members),
+            None => json.push_str(&minify(&self.to_json())),
+        }
+    }
+
+    fn push_members(&self, json: &mut String, members: &[Member]) {
+        let mut separator = '{';
+        for member in members {
+            json.push(separator);
+            separator = ',';
+            json.push_str(&member.start);
+            if self.nulls[member.position] {
+                json.push_str("null");
+            } else {
+                // SAFETY: not null, and of the column's type, whose encoding this is.
+                unsafe { member.encoding.push(json, self.values[member.position]) }
+            }
+        }
+        json.push_str(if members.is_empty() { "{}" } else { "}" });
+    }
+
+    fn to_json(&self) -> String {
         // SAFETY: the composite datum is built from the tuple and its own descriptor; row_to_json takes one of these
         // and gives a text.
         unsafe {
@@ -237,6 +311,10 @@ impl Row<'_> {
         }
         // SAFETY: the datum is of the column's type, as both come from one descriptor.
         unsafe {
+            let plain = column.encoding.and_then(|one| one.text(self.values[at]));
+            if plain.is_some() {
+                return plain;
+            }
             let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
             pg_sys::getTypeOutputInfo(column.type_oid, &mut output, &mut is_varlena);
             let text = pg_sys::OidOutputFunctionCall(output, self.values[at]);

@@ -33,7 +33,8 @@ pub struct Entry {
     place: AtomicU64,
     pid: AtomicU32,
     latch: AtomicU64,
-    awake: AtomicBool,
+    woken: AtomicBool,
+    called: AtomicBool,
     /// Why the worker could not be started, as `StartFailure`.
     failure: AtomicU32,
 }
@@ -239,23 +240,41 @@ impl Entry {
         self.failure.load(SeqCst) != 0
     }
 
-    /// Wakes the worker unless it is awake already. Cheap, and safe in a commit.
+    /// Tells the worker that there is something in its tables; wakes it unless it knows that already. Cheap, and safe
+    /// in a commit.
     pub fn wake(&self) {
-        if !self.awake.swap(true, SeqCst) {
+        if !self.woken.swap(true, SeqCst) {
             set_latch(self.latch.load(SeqCst));
         }
     }
 
-    /// Whether somebody woke the worker since its last [`look`](Self::look). Asked before it sleeps, because whatever
-    /// waits inside PostgreSQL, as for a lock, takes the latch's signal away.
+    /// Whether there was a [`wake`](Self::wake) since the last [`look`](Self::look). Asked before the worker sleeps,
+    /// because whatever waits inside PostgreSQL, as for a lock, takes the latch's signal away.
     pub fn is_woken(&self) -> bool {
-        self.awake.load(SeqCst)
+        self.woken.load(SeqCst)
     }
 
-    /// Says that the worker looks at its work from here on: the next [`wake`](Self::wake) sets its latch again.
-    /// Called before the look, so that a wake-up in between is never lost. Returns whether it was woken before.
-    pub fn look(&self) -> bool {
-        self.awake.swap(false, SeqCst)
+    /// Says that the worker looks at its tables from here on: the next [`wake`](Self::wake) sets its latch again.
+    /// Called right before the look, so that a wake-up in between is never lost, and commits that it would not heed
+    /// yet do not pay for it.
+    pub fn look(&self) {
+        self.woken.store(false, SeqCst);
+    }
+
+    /// Calls the worker to its mailbox, whatever it waits for.
+    pub fn call(&self) {
+        self.called.store(true, SeqCst);
+        set_latch(self.latch.load(SeqCst));
+    }
+
+    /// Whether there was a [`call`](Self::call) since the last [`answer`](Self::answer).
+    pub fn is_called(&self) -> bool {
+        self.called.load(SeqCst)
+    }
+
+    /// Says that the worker looks into its mailbox from here on.
+    pub fn answer(&self) {
+        self.called.store(false, SeqCst);
     }
 }
 

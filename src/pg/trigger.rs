@@ -13,6 +13,8 @@ pub enum Operation {
 }
 
 impl Operation {
+    pub const ALL: [Self; 4] = [Self::Insert, Self::Update, Self::Delete, Self::Truncate];
+
     /// The word in the data of an event and in `operations`.
     pub fn as_str(self) -> &'static str {
         match self {

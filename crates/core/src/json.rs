@@ -39,14 +39,18 @@ pub fn push_string(json: &mut String, text: &str) {
     json.push('"');
     let mut kept_from = 0;
     for (at, byte) in text.bytes().enumerate() {
+        if !IS_ESCAPED[usize::from(byte)] {
+            continue;
+        }
         let escape = match byte {
             b'"' => "\\\"",
             b'\\' => "\\\\",
             b'\n' => "\\n",
             b'\r' => "\\r",
             b'\t' => "\\t",
-            0..0x20 => "",
-            _ => continue,
+            0x08 => "\\b",
+            0x0c => "\\f",
+            _ => "",
         };
         json.push_str(&text[kept_from..at]);
         if escape.is_empty() {
@@ -59,6 +63,19 @@ pub fn push_string(json: &mut String, text: &str) {
     json.push_str(&text[kept_from..]);
     json.push('"');
 }
+
+/// The bytes that do not stand for themselves in a JSON string.
+const IS_ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
 
 /// Where the next whitespace outside a string is. `from` must be outside a string.
 fn next_blank(bytes: &[u8], from: usize) -> Option<usize> {

@@ -4,7 +4,7 @@
 //! it sees neither PostgreSQL nor sockets, takes the time and random numbers as arguments, and never blocks.
 //!
 //! **Capture.** [`attributes`] and [`extensions`] check what `emit` is given, and [`json`] minifies data. The result is
-//! an [`event`], which the log stores and dispatch reads back.
+//! an [`event`] with a [`uid`], which the log stores and dispatch reads back.
 //!
 //! **Matching.** [`options`] are a subscription's settings as plain data; compiled, they are a [`subscription`]. The
 //! [`matcher`] is made from all of them and finds those that get an event, by tenant and by the [`globs`] for its type.
@@ -43,4 +43,5 @@ pub mod snapshot;
 pub mod subscription;
 pub mod suggest;
 pub mod threads;
+pub mod uid;
 pub mod url_policy;
