@@ -95,7 +95,7 @@ $$;
 
 -- (seq): the reader and every look-up. BRIN on uid: v7 ids grow with time. No more: each is paid by every writer.
 create index event_seq_index on herald.event (seq);
-create index event_uid on herald.event using brin (uid uuid_minmax_multi_ops);
+create index event_uid on herald.event using brin (uid) with (pages_per_range = 32);
 create index attempt_of_delivery on herald._attempt (event_seq, subscription_id);
 -- Whether a window is closed, asked of every window: without it, and before somebody analysed a slot, that reads the slot
 -- again for each.

@@ -131,7 +131,7 @@ fn append_event(
             // emit() runs with the rights of the extension.
             context: capture::context(user::outer_user()),
         },
-        NewEvent {
+        &NewEvent {
             id,
             r#type: event_type.to_owned(),
             subject,

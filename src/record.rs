@@ -8,16 +8,16 @@ use crate::failpoint;
 use crate::log::append::SLOTS;
 use crate::log::read::Ring;
 use crate::log::row::postgres_time;
-use crate::pg::heap::Heap;
+use crate::pg::heap::{Heap, Layout, Value};
 use crate::pg::memory::Memory;
 use crate::pg::transaction::{Durability, TransactionError, transaction};
 use crate::pg::{catalog, identity};
 use crate::prepared::Prepared;
 use herald_core::outcome::Outcome;
 use herald_core::retry::DeadReason;
+use pgrx::Spi;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiClient;
-use pgrx::{IntoDatum, Spi};
 
 /// How a delivery goes on.
 #[derive(Debug, Clone)]
@@ -164,25 +164,29 @@ fn insert_attempts(records: &[Record], ring: Ring) {
     let slot = now.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16;
     let table = catalog::relation_in_herald(&format!("_attempt_{slot}"))
         .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"));
-    let heap = Heap::open(table, &ATTEMPT);
+    let layout = Layout::of(table, &ATTEMPT);
+    let mut heap = Heap::open(&layout);
     let mut memory = Memory::of_statement(c"pg_herald attempt");
     for (record, at, outcome) in attempted {
         let error = outcome.error.as_ref();
         let response = Some(outcome.response.as_str()).filter(|text| !text.is_empty());
+        let words = error.map(|(_, words)| words.replace('\0', ""));
         memory.run_and_empty(|| {
             heap.insert([
-                record.work.event.seq.into_datum(),
-                record.work.subscription.id.into_datum(),
-                postgres_time(at).into_datum(),
-                (record.work.attempts as i32).into_datum(),
-                duration_ms(outcome).into_datum(),
-                record.work.event.slot.into_datum(),
-                slot.into_datum(),
-                outcome.status.map(|status| status as i16).into_datum(),
-                outcome_text(&record.end).into_datum(),
-                error.map(|(class, _)| class.as_str()).into_datum(),
-                error.map(|(_, words)| words.replace('\0', "")).into_datum(),
-                response.into_datum(),
+                Value::Int8(record.work.event.seq),
+                Value::Int8(record.work.subscription.id),
+                Value::Time(postgres_time(at)),
+                Value::Int4(record.work.attempts as i32),
+                Value::Float4(duration_ms(outcome)),
+                Value::Int2(record.work.event.slot),
+                Value::Int2(slot),
+                outcome
+                    .status
+                    .map_or(Value::Null, |status| Value::Int2(status as i16)),
+                Value::Text(outcome_text(&record.end)),
+                error.map(|(class, _)| class.as_str()).into(),
+                words.as_deref().into(),
+                response.into(),
             ]);
         });
     }

@@ -7,24 +7,22 @@ use pgrx::pg_sys;
 
 /// The context as JSON: the role that did it, the application, and trace and actor where the session set them.
 pub fn context(role: pg_sys::Oid) -> String {
-    let (traceparent, actor) = settings::trace_context();
-    let members = [
-        ("role", Some(user::name_of(role))),
-        ("application", Some(user::application_name())),
-        ("traceparent", traceparent),
-        ("actor", actor),
-    ];
-    let mut json = String::from("{");
-    for (name, value) in members {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
+    let mut json = String::with_capacity(128);
+    json.push('{');
+    let mut add = |member: &str, value: &str| {
+        if !value.is_empty() {
             if json.len() > 1 {
                 json.push(',');
             }
-            push_string(&mut json, name);
-            json.push(':');
-            push_string(&mut json, &value);
+            json.push_str(member);
+            push_string(&mut json, value);
         }
-    }
+    };
+    add("\"role\":", &user::name_of(role));
+    add("\"application\":", &user::application_name());
+    let (traceparent, actor) = settings::trace_context();
+    add("\"traceparent\":", &traceparent.unwrap_or_default());
+    add("\"actor\":", &actor.unwrap_or_default());
     json.push('}');
     json
 }

@@ -204,14 +204,14 @@ impl<'w> Statement<'w> {
     }
 
     fn append(&mut self) {
-        let mut batch = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        match batch.len() {
-            1 => {
-                append::append_one(&self.common, batch.remove(0));
+        match self.batch.as_slice() {
+            [event] => {
+                append::append_one(&self.common, event);
             }
-            _ => append::append_many(&self.common, batch),
+            events => append::append_many(&self.common, events),
         }
+        self.batch.clear();
+        self.batch_bytes = 0;
     }
 }
 

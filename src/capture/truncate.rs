@@ -44,5 +44,5 @@ pub fn capture(watch: &Watch, fired: pg_sys::Oid) {
         data: Some(payload::truncate_data(watch, part.as_deref())),
         ..NewEvent::default()
     };
-    append::append_one(&common(watch, context(user::current_user())), event);
+    append::append_one(&common(watch, context(user::current_user())), &event);
 }

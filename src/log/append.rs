@@ -3,14 +3,15 @@
 //! What comes here is finished: no value of the user's is converted or evaluated below this line, because it runs
 //! with the rights of the extension's owner.
 
-use crate::pg::heap::{self, Heap};
+use crate::pg::heap::{self, Heap, Layout, Value};
 use crate::pg::memory::Memory;
-use crate::pg::{catalog, identity, latest, random, transaction, user::Acting};
+use crate::pg::{catalog, identity, latest, lock, random, relcache, transaction, user::Acting};
 use crate::wake;
 use herald_core::uid::Uids;
-use pgrx::datum::{TimestampWithTimeZone, Uuid};
-use pgrx::{IntoDatum, Spi, pg_sys};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{Spi, pg_sys};
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many slots the ring of events has.
@@ -50,18 +51,20 @@ pub struct Appended {
 }
 
 /// Appends one event and wakes the worker at commit.
-pub fn append_one(common: &Common, event: NewEvent) -> Appended {
-    let appended = Slot::open().append(common, event);
+pub fn append_one(common: &Common, event: &NewEvent) -> Appended {
+    let place = Place::now();
+    let appended = Slot::open(&place).append(common, event);
     wake::at_commit();
     appended
 }
 
 /// Appends the events of one statement in their order and wakes the worker at commit.
-pub fn append_many(common: &Common, events: Vec<NewEvent>) {
+pub fn append_many(common: &Common, events: &[NewEvent]) {
     if events.is_empty() {
         return;
     }
-    let slot = Slot::open();
+    let place = Place::now();
+    let mut slot = Slot::open(&place);
     let mut memory = Memory::of_statement(c"pg_herald event");
     for event in events {
         memory.run_and_empty(|| {
@@ -93,57 +96,97 @@ const COLUMNS: [&str; 18] = [
     "data",
 ];
 
-/// The slot of the ring that is written now, open for writing. The executor is left out: it would take more time than
-/// everything else that capture does, above all for the constraints of `herald.event`, which hold by construction:
-/// types and sources are not empty, priorities are checked, and the slot is that of the partition.
-struct Slot {
+/// A slot of the ring, found once for each session.
+struct Place {
     number: i16,
-    xid: u64,
     sequence: pg_sys::Oid,
-    heap: Heap,
+    layout: Layout,
 }
 
-impl Slot {
-    fn open() -> Self {
+impl Place {
+    /// The slot that is written now. It is locked, so that it stays as it was found.
+    fn now() -> Rc<Self> {
+        thread_local! {
+            static FOUND: RefCell<Option<(u64, Rc<Place>)>> = const { RefCell::new(None) };
+        }
         let number = current_slot();
-        let relation = |name: &str| {
-            catalog::relation_in_herald(name)
-                .unwrap_or_else(|| pgrx::error!("pg_herald: herald.{name} is missing"))
-        };
-        Self {
-            number,
-            xid: id_before_number(),
-            sequence: relation("event_seq"),
-            heap: Heap::open(relation(&format!("event_{number}")), &COLUMNS),
+        loop {
+            let generation = relcache::generation();
+            let found = FOUND.with_borrow(|found| {
+                let (at, place) = found.as_ref()?;
+                (*at == generation && place.number == number).then(|| Rc::clone(place))
+            });
+            let place = found.unwrap_or_else(|| Rc::new(Self::find(number)));
+            lock::for_writing(place.layout.table());
+            // Looking for it, and locking it, are when PostgreSQL hears of changes.
+            if relcache::generation() == generation {
+                FOUND.set(Some((generation, Rc::clone(&place))));
+                return place;
+            }
         }
     }
 
-    fn append(&self, common: &Common, event: NewEvent) -> Appended {
+    fn find(number: i16) -> Self {
+        let relation = |name: &str| {
+            let found = catalog::relation_in_herald(name)
+                .unwrap_or_else(|| pgrx::error!("pg_herald: herald.{name} is missing"));
+            relcache::follow(found);
+            found
+        };
+        Self {
+            number,
+            sequence: relation("event_seq"),
+            layout: Layout::of(relation(&format!("event_{number}")), &COLUMNS),
+        }
+    }
+}
+
+/// The slot of the ring that is written now, open for writing. The executor is left out: it would take more time than
+/// everything else that capture does, above all for the constraints of `herald.event`, which hold by construction:
+/// types and sources are not empty, priorities are checked, and the slot is that of the partition.
+struct Slot<'p> {
+    place: &'p Place,
+    xid: u64,
+    heap: Heap<'p>,
+}
+
+impl<'p> Slot<'p> {
+    fn open(place: &'p Place) -> Self {
+        Self {
+            place,
+            xid: id_before_number(),
+            heap: Heap::open(&place.layout),
+        }
+    }
+
+    fn append(&mut self, common: &Common, event: &NewEvent) -> Appended {
         let uid = new_uid();
-        let seq = heap::next_value(self.sequence);
+        let seq = heap::next_value(self.place.sequence);
         let size = event.data.as_ref().map_or(0, |data| data.len() as i32);
+        let mut own_id = uuid::Uuid::encode_buffer();
+        let own_id = &*uid.as_hyphenated().encode_lower(&mut own_id);
         self.heap.insert([
-            seq.into_datum(),
-            Some(pg_sys::Datum::from(self.xid)),
-            identity::origin().into_datum(),
-            event.time.unwrap_or_else(now).into_datum(),
-            Uuid::from_bytes(*uid.as_bytes()).into_datum(),
-            size.into_datum(),
-            self.number.into_datum(),
-            common.source.as_str().into_datum(),
-            event.r#type.into_datum(),
-            event.id.unwrap_or_else(|| uid.to_string()).into_datum(),
-            event.subject.into_datum(),
-            event.key.into_datum(),
-            event.tenant.into_datum(),
-            event.priority.as_deref().unwrap_or("normal").into_datum(),
-            event.dataschema.into_datum(),
-            event.extensions.into_datum(),
-            common.context.as_str().into_datum(),
-            event.data.into_datum(),
+            Value::Int8(seq),
+            Value::Int8(self.xid as i64),
+            Value::Int8(identity::origin()),
+            Value::Time(event.time.unwrap_or_else(now)),
+            Value::Uuid(uid.as_bytes()),
+            Value::Int4(size),
+            Value::Int2(self.place.number),
+            Value::Text(&common.source),
+            Value::Text(&event.r#type),
+            Value::Text(event.id.as_deref().unwrap_or(own_id)),
+            event.subject.as_deref().into(),
+            event.key.as_deref().into(),
+            event.tenant.as_deref().into(),
+            Value::Text(event.priority.as_deref().unwrap_or("normal")),
+            event.dataschema.as_deref().into(),
+            event.extensions.as_deref().into(),
+            Value::Text(&common.context),
+            event.data.as_deref().into(),
         ]);
         Appended {
-            slot: self.number,
+            slot: self.place.number,
             seq,
             uid,
         }

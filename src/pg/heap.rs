@@ -3,79 +3,180 @@
 //! What an INSERT would see to is the caller's: defaults, constraints, the bounds of a partition. There must be no
 //! trigger on the table, and on it only plain indexes. Nothing of a user's runs, and no privilege is asked for.
 
-use super::symbols::nextval_internal;
-use pgrx::{pg_sys, pg_sys::Datum};
-use std::ffi::CStr;
+use super::symbols::{self, nextval_internal};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{IntoDatum, pg_sys, pg_sys::Datum};
 
-/// A table that is being written to. It stays locked until the end of the transaction, as after an INSERT.
-pub struct Heap {
-    relation: pg_sys::Relation,
-    indexes: pg_sys::CatalogIndexState,
+/// Which columns of a table are written, found by their names once. It holds as long as the table's definition.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    table: pg_sys::Oid,
     positions: Vec<usize>,
 }
 
-impl Heap {
-    /// Opens a table in order to write these of its columns; all others become null.
-    pub fn open(table: pg_sys::Oid, columns: &[&str]) -> Self {
+impl Layout {
+    /// Of these columns; all others become null.
+    pub fn of(table: pg_sys::Oid, columns: &[&str]) -> Self {
         // SAFETY: an ERROR if the table does not exist; it is open and locked from then on.
-        unsafe {
-            let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
-            let descriptor = pgrx::PgTupleDesc::from_pg_unchecked((*relation).rd_att);
-            let is_named = |position: usize, name: &str| {
-                let attribute = descriptor.get(position);
-                attribute.is_some_and(|attribute| {
-                    // A dropped column's name is none that a column can have.
-                    CStr::from_ptr(attribute.attname.data.as_ptr()).to_bytes() == name.as_bytes()
-                })
-            };
-            let position_of = |(expected, name): (usize, &&str)| {
-                // They mostly stand in the order in which they are asked for.
-                let others = 0..descriptor.len();
-                std::iter::once(expected)
-                    .chain(others)
-                    .find(|position| is_named(*position, name))
-                    .unwrap_or_else(|| pgrx::error!("pg_herald: a column {name} is missing"))
-            };
-            let positions = columns.iter().enumerate().map(position_of).collect();
-            drop(descriptor);
-            Self {
-                relation,
-                indexes: pg_sys::CatalogOpenIndexes(relation),
-                positions,
-            }
+        let relation =
+            unsafe { pgrx::PgRelation::with_lock(table, pg_sys::RowExclusiveLock as i32) };
+        let descriptor = relation.tuple_desc();
+        let position_of = |name: &&str| {
+            let mut attributes = descriptor.iter();
+            let position = attributes.position(|one| !one.attisdropped && one.name() == *name);
+            position.unwrap_or_else(|| pgrx::error!("pg_herald: a column {name} is missing"))
+        };
+        Self {
+            table,
+            positions: columns.iter().map(position_of).collect(),
+        }
+    }
+
+    pub fn table(&self) -> pg_sys::Oid {
+        self.table
+    }
+}
+
+/// A value of a row.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    Null,
+    Int2(i16),
+    Int4(i32),
+    Int8(i64),
+    Float4(f32),
+    Time(TimestampWithTimeZone),
+    Uuid(&'a [u8; 16]),
+    /// Of a text, or of JSON.
+    Text(&'a str),
+}
+
+impl<'a, T> From<Option<T>> for Value<'a>
+where
+    Value<'a>: From<T>,
+{
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Self::from)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// A table that is being written to. It stays locked until the end of the transaction, as after an INSERT.
+pub struct Heap<'l> {
+    relation: pg_sys::Relation,
+    indexes: pg_sys::CatalogIndexState,
+    layout: &'l Layout,
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+    /// The texts of a row, each with its length before it. It is made of words because PostgreSQL reads them as such.
+    texts: Vec<u64>,
+}
+
+impl<'l> Heap<'l> {
+    /// Opens a table.
+    pub fn open(layout: &'l Layout) -> Self {
+        let table = layout.table;
+        // SAFETY: an ERROR if the table does not exist; it is open and locked from then on. Nothing of ours has to be
+        // dropped when one is raised inside.
+        let (relation, indexes, columns) = unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                let relation = symbols::table_open(table, pg_sys::RowExclusiveLock as i32);
+                let columns = (*(*relation).rd_att).natts as usize;
+                (relation, symbols::CatalogOpenIndexes(relation), columns)
+            })
+        };
+        Self {
+            relation,
+            indexes,
+            layout,
+            values: vec![Datum::from(0usize); columns],
+            nulls: vec![true; columns],
+            texts: Vec::new(),
         }
     }
 
     /// Writes one row: the values of the columns that were named, in their order. They must be of the columns' types.
-    pub fn insert<const N: usize>(&self, row: [Option<Datum>; N]) {
-        debug_assert_eq!(N, self.positions.len());
-        // SAFETY: relation and indexes are open as long as this value lives; every position is a column's.
+    pub fn insert<const N: usize>(&mut self, row: [Value<'_>; N]) {
+        assert_eq!(N, self.layout.positions.len());
+        let words = row.iter().map(|value| value.words()).sum();
+        self.texts.clear();
+        self.texts.resize(words, 0);
+        let mut rest = self.texts.as_mut_slice();
+        for (position, value) in self.layout.positions.iter().zip(&row) {
+            let (text, behind) = rest.split_at_mut(value.words());
+            rest = behind;
+            let datum = value.datum(text);
+            self.nulls[*position] = datum.is_none();
+            self.values[*position] = datum.unwrap_or(Datum::from(0usize));
+        }
+        let (relation, indexes) = (self.relation, self.indexes);
+        let (values, nulls) = (self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
+        // SAFETY: relation and indexes are open as long as this value lives; there is a value for each column, and what
+        // it points to is kept until the tuple is made. Nothing of ours has to be dropped when an ERROR is raised inside.
         unsafe {
-            let descriptor = (*self.relation).rd_att;
-            let natts = (*descriptor).natts as usize;
-            let mut values = vec![Datum::from(0usize); natts];
-            let mut nulls = vec![true; natts];
-            for (position, value) in self.positions.iter().zip(row) {
-                if let Some(value) = value {
-                    values[*position] = value;
-                    nulls[*position] = false;
-                }
-            }
-            let tuple =
-                pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-            pg_sys::CatalogTupleInsertWithInfo(self.relation, tuple, self.indexes);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                let tuple = symbols::heap_form_tuple((*relation).rd_att, values, nulls);
+                symbols::CatalogTupleInsertWithInfo(relation, tuple, indexes);
+                symbols::heap_freetuple(tuple);
+            });
         }
     }
 }
 
-impl Drop for Heap {
+/// The length of a text as it is stored before it.
+const LENGTH: usize = pg_sys::VARHDRSZ;
+
+impl Value<'_> {
+    /// How many words of memory it needs beside its datum.
+    fn words(&self) -> usize {
+        match self {
+            Self::Text(text) => (LENGTH + text.len()).div_ceil(size_of::<u64>()),
+            _ => 0,
+        }
+    }
+
+    /// `memory` has so many words, and must live as long as the datum.
+    fn datum(&self, memory: &mut [u64]) -> Option<Datum> {
+        match self {
+            Self::Null => None,
+            Self::Int2(value) => value.into_datum(),
+            Self::Int4(value) => value.into_datum(),
+            Self::Int8(value) => value.into_datum(),
+            Self::Float4(value) => value.into_datum(),
+            Self::Time(value) => value.into_datum(),
+            Self::Uuid(bytes) => Some(Datum::from(bytes.as_ptr())),
+            Self::Text(text) => {
+                let length = LENGTH + text.len();
+                let start = memory.as_mut_ptr().cast::<u8>();
+                // SAFETY: the memory has the words of this value, and is aligned for the length.
+                unsafe {
+                    pgrx::varlena::set_varsize_4b(start.cast(), length as i32);
+                    start
+                        .add(LENGTH)
+                        .copy_from_nonoverlapping(text.as_ptr(), text.len());
+                }
+                Some(Datum::from(start))
+            }
+        }
+    }
+}
+
+impl Drop for Heap<'_> {
     fn drop(&mut self) {
         // After an ERROR PostgreSQL closes them itself.
         if !std::thread::panicking() {
+            let (relation, indexes) = (self.relation, self.indexes);
             // SAFETY: opened in `open`, closed once; the lock stays.
             unsafe {
-                pg_sys::CatalogCloseIndexes(self.indexes);
-                pg_sys::table_close(self.relation, pg_sys::NoLock as i32);
+                pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                    symbols::CatalogCloseIndexes(indexes);
+                    symbols::table_close(relation, pg_sys::NoLock as i32);
+                });
             }
         }
     }

@@ -23,3 +23,9 @@ pub fn try_become_only_worker(extension: pg_sys::Oid) -> bool {
     let result = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, true, true) };
     result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
+
+/// Locks a table for writing until the end of the transaction. An ERROR comes later if it is not there.
+pub fn for_writing(table: pg_sys::Oid) {
+    // SAFETY: inside a transaction.
+    unsafe { pg_sys::LockRelationOid(table, pg_sys::RowExclusiveLock as i32) }
+}

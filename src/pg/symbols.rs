@@ -1,4 +1,5 @@
-//! Functions of the server that the bindings leave out, or have in a form that cannot be passed as a pointer.
+//! Functions of the server that the bindings leave out, have in a form that cannot be passed as a pointer, or guard one by
+//! one where several are called in a row.
 
 use pgrx::pg_sys;
 use std::ffi::c_char;
@@ -10,6 +11,28 @@ unsafe extern "C-unwind" {
         by_value: bool,
         length: i32,
     ) -> bool;
+
+    pub fn table_open(table: pg_sys::Oid, lock_mode: pg_sys::LOCKMODE) -> pg_sys::Relation;
+
+    pub fn table_close(relation: pg_sys::Relation, lock_mode: pg_sys::LOCKMODE);
+
+    pub fn heap_form_tuple(
+        descriptor: pg_sys::TupleDesc,
+        values: *mut pg_sys::Datum,
+        nulls: *mut bool,
+    ) -> pg_sys::HeapTuple;
+
+    pub fn heap_freetuple(tuple: pg_sys::HeapTuple);
+
+    pub fn CatalogOpenIndexes(relation: pg_sys::Relation) -> pg_sys::CatalogIndexState;
+
+    pub fn CatalogTupleInsertWithInfo(
+        relation: pg_sys::Relation,
+        tuple: pg_sys::HeapTuple,
+        indexes: pg_sys::CatalogIndexState,
+    );
+
+    pub fn CatalogCloseIndexes(indexes: pg_sys::CatalogIndexState);
 
     pub fn nextval_internal(sequence: pg_sys::Oid, check_permissions: bool) -> i64;
 
