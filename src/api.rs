@@ -199,7 +199,7 @@ fn want_worker(wanted: bool) -> bool {
 /// The worker's process id; null when none runs.
 #[pg_extern(sql = false)]
 fn worker_pid() -> Option<i32> {
-    let entry = shmem::registry()?.find(identity::database())?;
+    let entry = shmem::own_entry()?;
     entry.pid().map(|pid| pid as i32)
 }
 
@@ -213,10 +213,7 @@ fn is_preloaded() -> bool {
 #[pg_extern(sql = false)]
 fn found_no_worker_slot() -> bool {
     shmem::registry().is_some_and(|registry| {
-        !registry.has_launcher()
-            || registry
-                .find(identity::database())
-                .is_some_and(shmem::Entry::found_no_slot)
+        !registry.has_launcher() || shmem::own_entry().is_some_and(shmem::Entry::found_no_slot)
     })
 }
 

@@ -11,7 +11,7 @@ use crate::log::row::postgres_time;
 use crate::pg::heap::{Heap, Layout, Value};
 use crate::pg::memory::Memory;
 use crate::pg::transaction::{Durability, TransactionError, transaction};
-use crate::pg::{catalog, identity};
+use crate::pg::{catalog, identity, lock};
 use crate::prepared::Prepared;
 use herald_core::outcome::Outcome;
 use herald_core::retry::DeadReason;
@@ -164,6 +164,7 @@ fn insert_attempts(records: &[Record], ring: Ring) {
     let slot = now.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16;
     let table = catalog::relation_in_herald(&format!("_attempt_{slot}"))
         .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"));
+    lock::for_writing(table);
     let layout = Layout::of(table, &ATTEMPT);
     let mut heap = Heap::open(&layout);
     let mut memory = Memory::of_statement(c"pg_herald attempt");

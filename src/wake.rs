@@ -3,7 +3,7 @@
 //! A lost wake-up costs latency only: the worker also looks every `herald.poll_interval`. `COMMIT PREPARED`
 //! never wakes it, as the session that prepared is gone by then.
 
-use crate::pg::{ending, identity, shmem};
+use crate::pg::{ending, shmem};
 
 /// Wakes this database's worker when the current transaction commits; does nothing if it rolls back.
 pub fn at_commit() {
@@ -13,8 +13,7 @@ pub fn at_commit() {
 }
 
 fn now() {
-    if let Some(entry) = shmem::registry().and_then(|registry| registry.find(identity::database()))
-    {
+    if let Some(entry) = shmem::own_entry() {
         entry.wake();
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::VERSION;
 use crate::pg::transaction::{Durability, TransactionError, transaction};
-use crate::pg::{identity, process, shmem, wait};
+use crate::pg::{process, shmem, wait};
 use crate::prepared::Prepared;
 use pgrx::Spi;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub fn wait_until_free() -> bool {
                 return false;
             }
         }
-        let entry = shmem::registry().and_then(|registry| registry.find(identity::database()));
+        let entry = shmem::own_entry();
         wait::wait_for_latch(LOOK_EVERY);
         if let Some(entry) = entry {
             entry.look();

@@ -18,7 +18,7 @@ use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::process::{self, EventFd};
 use crate::pg::wait::Waiter;
-use crate::pg::{catalog, identity, lock, shmem, transaction};
+use crate::pg::{catalog, lock, shmem, transaction};
 use crate::record::{self, Batch};
 use crate::settings::Settings;
 use herald_core::threads::Threads;
@@ -233,18 +233,13 @@ impl Worker {
     /// Whether there may be something new in the log: somebody committed, the last look left something, or it is
     /// time for the look that is the net under lost wake-ups. While none can be made, commits do not wake the worker.
     fn is_look_due(&mut self) -> bool {
-        let is_woken = self.entry().is_some_and(shmem::Entry::is_woken);
+        let is_woken = shmem::own_entry().is_some_and(shmem::Entry::is_woken);
         self.look_wanted |= is_woken || self.looked_at.elapsed() >= self.settings.poll_interval;
         let is_due = self.look_wanted && self.can_read() && self.look_gap().is_zero();
-        if is_due && let Some(entry) = self.entry() {
+        if is_due && let Some(entry) = shmem::own_entry() {
             entry.look();
         }
         is_due
-    }
-
-    /// This database's entry in shared memory.
-    fn entry(&self) -> Option<&'static shmem::Entry> {
-        shmem::registry()?.find(identity::database())
     }
 
     /// How long a look at the log has to wait: for the lanes, or because nobody waits for what it finds.
@@ -353,7 +348,7 @@ impl Worker {
     /// How long there is certainly nothing to do, unless woken.
     fn pause(&mut self) -> Duration {
         let now = now_micros();
-        let entry = self.entry();
+        let entry = shmem::own_entry();
         if entry.is_some_and(shmem::Entry::is_called) {
             return self.rest();
         }
@@ -384,7 +379,7 @@ impl Worker {
     }
 
     fn should_stop(&self) -> bool {
-        let unwanted = self.entry().is_some_and(|entry| !entry.is_wanted());
+        let unwanted = shmem::own_entry().is_some_and(|entry| !entry.is_wanted());
         self.is_stopping || process::stop_requested() || unwanted
     }
 

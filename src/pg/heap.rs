@@ -78,14 +78,14 @@ pub struct Heap<'l> {
 }
 
 impl<'l> Heap<'l> {
-    /// Opens a table.
+    /// Opens a table, which has to be locked for writing.
     pub fn open(layout: &'l Layout) -> Self {
         let table = layout.table;
-        // SAFETY: an ERROR if the table does not exist; it is open and locked from then on. Nothing of ours has to be
-        // dropped when one is raised inside.
+        // SAFETY: an ERROR if the table does not exist; it is open from then on. Nothing of ours has to be dropped when
+        // one is raised inside.
         let (relation, indexes, columns) = unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                let relation = symbols::table_open(table, pg_sys::RowExclusiveLock as i32);
+                let relation = symbols::table_open(table, pg_sys::NoLock as i32);
                 let columns = (*(*relation).rd_att).natts as usize;
                 (relation, symbols::CatalogOpenIndexes(relation), columns)
             })

@@ -2,8 +2,10 @@
 //!
 //! Only atomics: a backend touches this while its transaction commits, where nothing may fail or wait.
 
+use super::identity;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// How many databases of one cluster can have a worker.
@@ -74,6 +76,20 @@ pub fn request() {
 /// The shared registry, or `None` where the library was not preloaded.
 pub fn registry() -> Option<&'static Registry> {
     PRELOADED.load(SeqCst).then(|| REGISTRY.get())
+}
+
+/// The entry of this process's database, if there is one.
+pub fn own_entry() -> Option<&'static Entry> {
+    thread_local! {
+        /// Where it was last time: to look through all entries takes longer than a commit that wakes nobody else should.
+        static LAST: Cell<Option<&'static Entry>> = const { Cell::new(None) };
+    }
+    let database = identity::database();
+    let registry = registry()?;
+    let last = LAST.get().filter(|entry| entry.database() == database);
+    let entry = last.or_else(|| registry.find(database));
+    LAST.set(entry);
+    entry
 }
 
 impl Registry {
