@@ -1,7 +1,7 @@
 //! The bare sender: requests of the same size, built and signed and sent by the same threads, and no database.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use herald_core::event::Event;
@@ -66,6 +66,14 @@ impl Bare {
         })
     }
 
+    /// For sessions that make their requests themselves.
+    pub fn maker(&self) -> Maker {
+        Maker {
+            subscription: Arc::clone(&self.subscription),
+            body: "x".repeat(850),
+        }
+    }
+
     pub fn delivery(&self, id: i64, event: Arc<Event>) -> Delivery {
         Delivery {
             id,
@@ -100,18 +108,66 @@ impl Bare {
                 }
             }
             let _ = self.woken.recv_timeout(Duration::from_millis(100));
-            let mut delivered = Vec::new();
-            for attempted in self.sender.outcomes() {
-                if !attempted.outcome.is_success() {
-                    return Err(Error::Setup(format!("{:?}", attempted.outcome.error)));
-                }
-                delivered.push(attempted.work.id);
-            }
+            let delivered = self.take_outcomes()?;
             if !delivered.is_empty() {
                 done(&delivered)?;
             }
         }
         Ok(())
+    }
+
+    /// Sends what comes, until nobody sends any more and all answers are there.
+    pub fn forward(&self, deliveries: &Receiver<Delivery>) -> Result<()> {
+        loop {
+            match deliveries.recv_timeout(Duration::from_millis(10)) {
+                Ok(mut delivery) => {
+                    while let Err(refused) = self.sender.send(delivery) {
+                        delivery = refused;
+                        self.take_outcomes()?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if self.sender.in_flight() == 0 => {
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let _ = self.woken.recv_timeout(Duration::from_millis(10));
+                }
+            }
+            self.take_outcomes()?;
+        }
+    }
+
+    fn take_outcomes(&self) -> Result<Vec<i64>> {
+        let mut delivered = Vec::new();
+        for attempted in self.sender.outcomes() {
+            if !attempted.outcome.is_success() {
+                return Err(Error::Setup(format!("{:?}", attempted.outcome.error)));
+            }
+            delivered.push(attempted.work.id);
+        }
+        Ok(delivered)
+    }
+}
+
+/// Makes deliveries with a number in their data.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    subscription: Arc<Subscription>,
+    body: String,
+}
+
+impl Maker {
+    pub fn numbered(&self, number: usize) -> Delivery {
+        let body = &self.body;
+        let data = format!(
+            r#"{{"operation":"insert","schema":"public","table":"item","record":{{"number":{number},"body":"{body}"}},"old_record":null}}"#
+        );
+        Delivery {
+            id: 0,
+            event: event(&data),
+            subscription: Arc::clone(&self.subscription),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a watch costs the transaction that writes.
 
+use std::time::Instant;
+
 use herald_trial::{Pgbench, Result};
 
 use crate::Finding;
@@ -23,14 +25,27 @@ fn inserts(rig: &Rig, database: &str, seconds: u32) -> Result<f64> {
     Ok(report.tps)
 }
 
-/// Microseconds a row of one statement.
-fn statement(rig: &Rig, database: &str, rows: usize) -> Result<f64> {
+/// Microseconds a row of statements of so many rows, in a session that has made one before.
+fn statements(rig: &Rig, database: &str, rows: usize) -> Result<f64> {
     let mut client = rig.cluster.connect(database)?;
-    let began_at = std::time::Instant::now();
-    client.batch_execute(&format!(
-        "insert into item (body) select repeat('x', 100) from generate_series(1, {rows})"
-    ))?;
-    Ok(began_at.elapsed().as_secs_f64() * 1e6 / rows as f64)
+    let insert = client.prepare(
+        "insert into item (body) select repeat('x', 100) from generate_series(1, $1::bigint)",
+    )?;
+    client.execute(&insert, &[&1_i64])?;
+    let count = (2_000 / rows).max(1);
+    let began_at = Instant::now();
+    for _ in 0..count {
+        client.execute(&insert, &[&i64::try_from(rows).unwrap_or(i64::MAX)])?;
+    }
+    Ok(began_at.elapsed().as_secs_f64() * 1e6 / (rows * count) as f64)
+}
+
+/// Milliseconds of the first statement of a session.
+fn first_statement(rig: &Rig, database: &str) -> Result<f64> {
+    let mut client = rig.cluster.connect(database)?;
+    let began_at = Instant::now();
+    client.batch_execute(INSERT)?;
+    Ok(began_at.elapsed().as_secs_f64() * 1e3)
 }
 
 /// Single-row inserts and large statements, with watches and without.
@@ -47,49 +62,49 @@ pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
     stopped.run(&format!(
         "{TABLE}; select herald.watch('item'); select herald.stop_worker()"
     ))?;
-    let names = ["cost_none", "cost_one", "cost_three", "cost_stopped"];
+    let sides = [
+        ("cost_none", "no watch"),
+        ("cost_one", "one watch"),
+        ("cost_three", "three watches"),
+        ("cost_stopped", "one watch and no worker"),
+    ];
+    let many = size.of(20_000, 100_000);
     let mut singles: [Vec<f64>; 4] = Default::default();
+    let mut firsts: [Vec<f64>; 4] = Default::default();
     let mut hundreds: [Vec<f64>; 4] = Default::default();
     let mut large: [Vec<f64>; 4] = Default::default();
-    for _ in 0..size.of(3, 5) {
-        for (index, name) in names.iter().enumerate() {
-            singles[index].push(inserts(rig, name, size.of(3, 20))?);
-            hundreds[index].push(statement(rig, name, 100)?);
-            large[index].push(statement(rig, name, size.of(20_000, 100_000))?);
+    for _ in 0..size.of(3, 7) {
+        for (index, (name, _)) in sides.iter().enumerate() {
+            singles[index].push(inserts(rig, name, size.of(2, 10))?);
+            firsts[index].push(first_statement(rig, name)?);
+            hundreds[index].push(statements(rig, name, 100)?);
+            large[index].push(statements(rig, name, many)?);
         }
     }
-    let [without, with, with_three, unread] = singles;
+    let against = |with: usize| ratios(&singles[with], &singles[0]);
     let mut figures = vec![
         Figure::new(
             "single-row inserts with a watch and no subscription, against without",
             "ratio",
-            ratios(&with, &without),
+            against(1),
         )
         .at_least(0.7),
-        Figure::new(
-            "with three watches, against without",
-            "ratio",
-            ratios(&with_three, &without),
-        ),
+        Figure::new("with three watches, against without", "ratio", against(2)),
         Figure::new(
             "with a watch and no worker, against without",
             "ratio",
-            ratios(&unread, &without),
+            against(3),
         ),
-        Figure::new("without a watch", "transactions/s", without),
-        Figure::new("with one", "transactions/s", with),
-        Figure::new("with three", "transactions/s", with_three),
     ];
-    for (what, values) in [("100 rows", hundreds), ("many rows", large)] {
-        for (watches, values) in ["no watch", "one", "three", "one and no worker"]
-            .iter()
-            .zip(values)
-        {
-            figures.push(Figure::new(
-                format!("a statement of {what}, {watches}"),
-                "us a row",
-                values,
-            ));
+    let of_rows = format!("statements of {many} rows");
+    for (what, unit, values) in [
+        ("single-row inserts", "transactions/s", singles),
+        ("the first statement of a session", "ms", firsts),
+        ("statements of 100 rows", "us a row", hundreds),
+        (&of_rows, "us a row", large),
+    ] {
+        for ((_, side), values) in sides.iter().zip(values) {
+            figures.push(Figure::new(format!("{what}, {side}"), unit, values));
         }
     }
     Ok(Finding::new(

@@ -54,7 +54,7 @@ fn finding(title: &str, curves: Vec<Curve>) -> Finding {
 /// By the size of the events' data.
 pub fn by_payload(rig: &Rig, size: Size) -> Result<Finding> {
     let (mut ours, mut table, mut bare) = (vec![], vec![], vec![]);
-    for kilobytes in [0.2, 1.0, 4.0, 16.0, 64.0, 256.0] {
+    for kilobytes in size.of(vec![1.0, 64.0], vec![0.2, 1.0, 4.0, 16.0, 64.0, 256.0]) {
         let body = (kilobytes * 1_000.0) as usize - 150;
         let events = (size.of(20e6_f64, 200e6) / (kilobytes * 1_000.0))
             .clamp(200.0, size.of(5e3, 50e3)) as usize;
@@ -125,7 +125,7 @@ fn one_of_many(rig: &Rig, subscriptions: usize, events: usize) -> Result<f64> {
 /// By how many requests of a subscription may be under way at once.
 pub fn by_concurrency(rig: &Rig, size: Size) -> Result<Finding> {
     let mut ours = Vec::new();
-    for concurrency in [1, 4, 16, 64] {
+    for concurrency in size.of(vec![4, 64], vec![1, 4, 16, 64]) {
         let run = Drain {
             concurrency,
             events: size.of(5_000, 50_000),
@@ -148,7 +148,7 @@ pub fn by_concurrency(rig: &Rig, size: Size) -> Result<Finding> {
 /// By how long the receiver takes for an answer, beside what so many threads can do at most.
 pub fn by_receiver(rig: &Rig, size: Size) -> Result<Finding> {
     let (mut ours, mut most) = (Vec::new(), Vec::new());
-    for millis in [10_u64, 100, 1_000] {
+    for millis in size.of(vec![100_u64], vec![10, 100, 1_000]) {
         let limit = THREADS as f64 / (millis as f64 / 1e3);
         let events = (limit * size.of(2.0, 20.0)) as usize;
         let counted = Arrivals::new(0);
@@ -187,7 +187,7 @@ pub fn by_receiver(rig: &Rig, size: Size) -> Result<Finding> {
 
 /// By what the log and the queue hold already, and with a snapshot open that is as old as that.
 pub fn by_history(rig: &Rig, size: Size) -> Result<Finding> {
-    let before = size.of(vec![0, 20_000], vec![0, 100_000, 1_000_000]);
+    let before = size.of(vec![0, 10_000], vec![0, 100_000, 1_000_000]);
     let events = size.of(5_000, 50_000);
     let mut lines = [(); 4].map(|()| Vec::new());
     for delivered in before {

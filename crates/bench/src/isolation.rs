@@ -23,7 +23,7 @@ fn round(bench: &mut Bench<'_>, lasting: Duration) -> Result<(f64, f64)> {
     let arrivals = Arrivals::new((LOAD.per_second * lasting.as_secs_f64()) as usize);
     let sink = sink(&arrivals)?;
     bench.send_to(&sink)?;
-    let heard = latency::run(bench, &arrivals, LOAD, lasting)?;
+    let heard = latency::run(bench, &arrivals, LOAD, lasting, latency::Way::Watched)?;
     Ok((
         heard.latencies.percentile(50.0),
         heard.latencies.percentile(99.0),
@@ -32,8 +32,8 @@ fn round(bench: &mut Bench<'_>, lasting: Duration) -> Result<(f64, f64)> {
 
 /// Beside a backlog for an endpoint that accepts connections and never answers.
 pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
-    let backlog = size.of(20_000, 100_000);
-    let lasting = Duration::from_secs(size.of(5, 20));
+    let backlog = size.of(5_000, 100_000);
+    let lasting = Duration::from_secs(size.of(4, 20));
     let first = Arrivals::new(0);
     let first_sink = sink(&first)?;
     let mut alone = prepare(rig, "alone", &first_sink.url())?;
@@ -50,7 +50,7 @@ pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
     ))?;
     beside.until("select count(*) from herald.pending", backlog)?;
     let (mut p50, mut p99) = ((vec![], vec![]), (vec![], vec![]));
-    for _ in 0..size.of(2, 10) {
+    for _ in 0..size.of(2, 5) {
         let (middle, late) = round(&mut alone, lasting)?;
         p50.0.push(middle);
         p99.0.push(late);

@@ -69,7 +69,7 @@ impl Finding {
 
 type Measure = fn(&Rig, Size) -> Result<Finding>;
 
-const FINDINGS: [(&str, Measure); 13] = [
+const FINDINGS: [(&str, Measure); 14] = [
     ("drain", drain::compare),
     ("latency", latency::rates),
     ("cost", cost::of_a_watch),
@@ -77,6 +77,7 @@ const FINDINGS: [(&str, Measure); 13] = [
     ("isolation", isolation::beside_a_dead_endpoint),
     ("matching", matching::against_many),
     ("memory", memory::of_the_worker),
+    ("idle", memory::of_an_idle_worker),
     ("long-log", drain::long_log),
     ("by-payload", curves::by_payload),
     ("by-subscriptions", curves::by_subscriptions),

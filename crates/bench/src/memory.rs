@@ -91,6 +91,35 @@ pub fn of_the_worker(rig: &Rig, size: Size) -> Result<Finding> {
     })?;
     bench.settle()?;
 
+    Ok(Finding::new(
+        "Memory of the worker's process alone",
+        vec![
+            Figure::new("anonymous memory at its start", "MB", vec![at_rest]),
+            Figure::new(
+                format!("the most with {pending} pending of a dead receiver"),
+                "MB",
+                vec![with_pending],
+            )
+            .at_most(200.0),
+            Figure::new(
+                format!("the most during and after a transaction of {rows} rows"),
+                "MB",
+                vec![with_rows],
+            )
+            .at_most(200.0),
+        ],
+    ))
+}
+
+/// What is used where nothing happens.
+pub fn of_an_idle_worker(rig: &Rig, size: Size) -> Result<Finding> {
+    let arrivals = Arrivals::new(0);
+    let sink = sink(&arrivals)?;
+    let mut bench = prepare(rig, "idle", &sink.url())?;
+    let worker = bench.worker()?;
+    insert(&mut bench, 1_000, 850)?;
+    arrivals.wait_for(1_000, PATIENCE)?;
+    bench.settle()?;
     // Until housekeeping has looked at everything once.
     thread::sleep(Duration::from_secs(2));
     let idle = Duration::from_secs(size.of(10, 3_600));
@@ -106,38 +135,11 @@ pub fn of_the_worker(rig: &Rig, size: Size) -> Result<Finding> {
     let after = state(&mut bench)?;
     let seconds = idle.as_secs();
     Ok(Finding::new(
-        "What the worker needs",
+        format!("{seconds} s in which nothing happens, of the whole cluster"),
         vec![
-            Figure::new("anonymous memory at its start", "MB", vec![at_rest]),
-            Figure::new(
-                format!("the most with {pending} pending of a dead receiver"),
-                "MB",
-                vec![with_pending],
-            )
-            .at_most(200.0),
-            Figure::new(
-                format!("the most during and after a transaction of {rows} rows"),
-                "MB",
-                vec![with_rows],
-            )
-            .at_most(200.0),
-            Figure::new(
-                format!("transaction ids in {seconds} idle s, of the whole cluster"),
-                "",
-                vec![(after.0 - before.0) as f64],
-            )
-            .at_most(0.0),
-            Figure::new(
-                format!("WAL in {seconds} idle s, of the whole cluster"),
-                "bytes",
-                vec![(after.1 - before.1) as f64],
-            ),
-            Figure::new(
-                format!("the worker's processor time in {seconds} idle s"),
-                "s",
-                vec![after.2 - before.2],
-            )
-            .at_most(1.0),
+            Figure::new("transaction ids", "", vec![(after.0 - before.0) as f64]).at_most(0.0),
+            Figure::new("WAL", "bytes", vec![(after.1 - before.1) as f64]),
+            Figure::new("the worker's processor time", "s", vec![after.2 - before.2]).at_most(1.0),
         ],
     ))
 }
