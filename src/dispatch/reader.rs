@@ -13,6 +13,7 @@ use crate::log::row::Logged;
 use crate::pg::transaction::{
     Durability, TransactionError, flush_at_commit, snapshot_transaction, transaction,
 };
+use crate::pg::wal::{self, Written};
 use crate::pg::{identity, process};
 use crate::prepared::Prepared;
 use crate::record::{End, Record};
@@ -115,6 +116,8 @@ impl Reader {
         subscriptions: &Subscriptions,
         worker: &SliceContext<'_>,
     ) -> Slice {
+        // The transaction has its snapshot by now.
+        let written = wal::written();
         let may_look = self.reading.len() < WINDOWS_BEING_READ;
         let look_now = self.reading.is_empty() || self.look_next && may_look;
         self.look_next = !look_now;
@@ -149,7 +152,7 @@ impl Reader {
                 !window.is_open && window.is_read() && self.must_be_remembered(&window, worker.now);
             if !window.is_open && !slice.matched.is_empty() || is_due {
                 window.number = self.next_number;
-                self.open(client, &window);
+                self.open(client, &window, written);
                 window.is_open = true;
                 failpoint::reached("after_read");
             }
@@ -169,8 +172,12 @@ impl Reader {
                 || now - self.remembered_at >= REMEMBER_AFTER_MICROS)
     }
 
-    /// Writes the window down, and flushes everything that it shows, before the first byte of it is sent.
-    fn open(&mut self, client: &mut SpiClient<'_>, window: &Window) {
+    /// Writes the window down, and sees to it that everything that it shows is flushed before the first byte of it is
+    /// sent: what was `written` when its snapshot was there.
+    ///
+    /// Where sessions commit synchronously and one at a time, all of that is flushed already. The window's own row need
+    /// not be: who does not find it reads on from the one before, and has no record that is younger.
+    fn open(&mut self, client: &mut SpiClient<'_>, window: &Window, written: Written) {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/open_window.sql"));
         STATEMENT.run(
@@ -188,7 +195,9 @@ impl Reader {
                 window.next_floor_seq.into(),
             ],
         );
-        flush_at_commit();
+        if !written.is_flushed() {
+            flush_at_commit();
+        }
     }
 }
 

@@ -31,3 +31,4 @@ pub mod trigger;
 pub mod user;
 pub mod utility;
 pub mod wait;
+pub mod wal;

@@ -68,7 +68,7 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
         name: "no-flush",
         breaks: "Nothing is sent before what it tells of is flushed.",
         file: "src/dispatch/reader.rs",
-        from: "        flush_at_commit();\n",
+        from: "            flush_at_commit();\n",
         to: "",
         killed_by: Test::EndToEnd {
             file: "crash",
