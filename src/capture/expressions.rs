@@ -97,19 +97,13 @@ impl Place<'_> {
     }
 
     fn words(&self) -> String {
-        let Watch {
-            name,
-            schema_name,
-            table_name,
-            ..
-        } = self.watch;
+        let Watch { name, table, .. } = self.watch;
+        let (schema, table) = (&table.schema, &table.name);
         let what = self
             .expression
             .get()
             .map_or("expressions", Expression::name);
-        format!(
-            "It was raised by the {what} of the watch \"{name}\" on {schema_name}.{table_name}."
-        )
+        format!("It was raised by the {what} of the watch \"{name}\" on {schema}.{table}.")
     }
 }
 

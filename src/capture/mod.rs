@@ -126,7 +126,7 @@ impl<'w> Statement<'w> {
     /// Runs what follows as the table's owner, where it may call a function that somebody has defined.
     fn act_as_owner(&self) -> Option<Acting> {
         let is_plain = self.format.is_plain() && !self.watch.has_expressions();
-        (!is_plain).then(|| Acting::as_owner_restricted(self.watch.owner))
+        (!is_plain).then(|| Acting::as_owner_restricted(self.watch.table.owner))
     }
 
     /// Returns whether there are no more rows. Runs as [`Self::act_as_owner`] says.

@@ -55,9 +55,9 @@ fn start(watch: &Watch, operation: Operation) -> String {
     json.push_str("{\"operation\":\"");
     json.push_str(operation.as_str());
     json.push_str("\",\"schema\":");
-    push_string(&mut json, &watch.schema_name);
+    push_string(&mut json, &watch.table.schema);
     push_member(&mut json, "table");
-    push_string(&mut json, &watch.table_name);
+    push_string(&mut json, &watch.table.name);
     json
 }
 

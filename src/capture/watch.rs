@@ -17,22 +17,43 @@ use std::rc::Rc;
 /// announces a change of its tables, as every ALTER TABLE does.
 pub struct Watch {
     pub id: i64,
-    pub owner: pg_sys::Oid,
     pub watched: pg_sys::Oid,
-    row_type: pg_sys::Oid,
     pub name: String,
-    pub schema_name: String,
-    pub table_name: String,
     pub default_source: String,
     pub captures_faults: bool,
-    key_columns: Vec<String>,
+    /// The watched table.
+    pub table: catalog::Table,
     event_types: [String; 4],
+    details: Details,
+    planned: OnceCell<Vec<(Expression, Planned)>>,
+    formats: RefCell<HashMap<pg_sys::Oid, Rc<Format>>>,
+}
+
+/// What most watches do not have.
+#[derive(Default)]
+struct Details {
     include_columns: Option<Vec<String>>,
     exclude_columns: Option<Vec<String>>,
     on_change_of: Option<Vec<String>>,
     expressions: Vec<(Expression, pg_sys::Oid)>,
-    planned: OnceCell<Vec<(Expression, Planned)>>,
-    formats: RefCell<HashMap<pg_sys::Oid, Rc<Format>>>,
+}
+
+impl Details {
+    /// The columns are those of `load_watch_details.sql`.
+    fn of_row(row: &pages::Row<'_>) -> Self {
+        let names: Vec<String> = row.get(4).unwrap_or_default();
+        let functions: Vec<Option<pg_sys::Oid>> = row.get(5).unwrap_or_default();
+        let expressions = names.iter().zip(functions).filter_map(|(name, function)| {
+            let function = function.unwrap_or(pg_sys::InvalidOid);
+            Expression::of_name(name).map(|expression| (expression, function))
+        });
+        Self {
+            include_columns: row.get(1),
+            exclude_columns: row.get(2),
+            on_change_of: row.get(3),
+            expressions: expressions.collect(),
+        }
+    }
 }
 
 /// How the rows of one table of a watch's tree are read, as rows of the watched table. Columns are named by their
@@ -86,12 +107,19 @@ impl Watch {
 
     /// As it is defined now: its trigger fires for transactions that began before it, too.
     fn load(id: i64) -> Result<Watch, ErrorReport> {
-        let query = include_str!("../../sql/queries/load_watch.sql");
         let _owner = Acting::as_extension_owner(catalog::extension_owner());
         Spi::connect(|client| {
+            let query = include_str!("../../sql/queries/load_watch.sql");
             let rows = latest::query(client, query, &[id.into()]);
-            let row = rows.rows().next();
-            row.map(|row| Self::of_row(id, &row))
+            let row = rows.rows().next()?;
+            let has_details = row.get(5) == Some(true);
+            let details = || {
+                let query = include_str!("../../sql/queries/load_watch_details.sql");
+                let rows = latest::query(client, query, &[id.into()]);
+                rows.rows().next().map(|row| Details::of_row(&row))
+            };
+            let details = has_details.then(details).flatten();
+            Some(Self::of_row(id, &row, details.unwrap_or_default()))
         })
         .ok_or_else(|| {
             internal(format!("watch {id} is not there any more"))
@@ -100,38 +128,23 @@ impl Watch {
     }
 
     /// The columns are those of `load_watch.sql`.
-    fn of_row(id: i64, row: &pages::Row<'_>) -> Self {
-        let oid = |column| row.get(column).unwrap_or(pg_sys::InvalidOid);
-        let text = |column| row.get::<String>(column).unwrap_or_default();
-        let (schema_name, table_name): (String, String) = (text(4), text(5));
+    fn of_row(id: i64, row: &pages::Row<'_>, details: Details) -> Self {
+        let watched = row.get(2).unwrap_or(pg_sys::InvalidOid);
+        let table = catalog::Table::open(watched);
         let event_type = |operation: Operation| {
-            let change = operation.past_tense();
-            let of_names =
-                || payload::attribute(Some(format!("{schema_name}.{table_name}.{change}")));
-            row.get(7).or_else(of_names).unwrap_or_default()
+            let (schema, table, change) = (&table.schema, &table.name, operation.past_tense());
+            let of_names = || payload::attribute(Some(format!("{schema}.{table}.{change}")));
+            row.get(3).or_else(of_names).unwrap_or_default()
         };
-        let names: Vec<String> = row.get(13).unwrap_or_default();
-        let functions: Vec<Option<pg_sys::Oid>> = row.get(14).unwrap_or_default();
-        let expressions = names.iter().zip(functions).filter_map(|(name, function)| {
-            let function = function.unwrap_or(pg_sys::InvalidOid);
-            Expression::of_name(name).map(|expression| (expression, function))
-        });
         Self {
             id,
-            name: text(1),
-            watched: oid(2),
-            row_type: oid(3),
+            name: row.get(1).unwrap_or_default(),
+            watched,
             event_types: Operation::ALL.map(event_type),
-            schema_name,
-            table_name,
-            owner: oid(6),
-            include_columns: row.get(8),
-            exclude_columns: row.get(9),
-            on_change_of: row.get(10),
-            captures_faults: row.get(11).unwrap_or(false),
-            default_source: text(12),
-            key_columns: row.get(15).unwrap_or_default(),
-            expressions: expressions.collect(),
+            captures_faults: row.get(4).unwrap_or(false),
+            default_source: format!("/{}", catalog::database_name()),
+            table,
+            details,
             planned: OnceCell::new(),
             formats: RefCell::default(),
         }
@@ -154,27 +167,27 @@ impl Watch {
     }
 
     pub fn has_expressions(&self) -> bool {
-        !self.expressions.is_empty()
+        !self.details.expressions.is_empty()
     }
 
     /// The watch's expressions, planned once for each session. Runs as the table's owner, because planning may already
     /// call functions.
     pub fn planned(&self) -> &[(Expression, Planned)] {
         self.planned.get_or_init(|| {
-            let functions = self.expressions.iter();
+            let functions = self.details.expressions.iter();
             functions
                 .map(|(expression, function)| {
                     if *function == pg_sys::InvalidOid {
                         self.raise_missing(*expression);
                     }
-                    (*expression, Planned::new(*function, self.row_type))
+                    (*expression, Planned::new(*function, self.table.row_type))
                 })
                 .collect()
         })
     }
 
     fn raise_missing(&self, expression: Expression) {
-        let (name, schema, table) = (expression.name(), &self.schema_name, &self.table_name);
+        let (name, schema, table) = (expression.name(), &self.table.schema, &self.table.name);
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
             format!("the {name} of a watch on {schema}.{table} was dropped"),
@@ -191,7 +204,10 @@ impl Watch {
 impl Format {
     fn new(watch: &Watch, fired: pg_sys::Oid) -> Self {
         let has = |list: &Vec<String>, name: &str| list.iter().any(|one| one == name);
-        let (include, exclude) = (&watch.include_columns, &watch.exclude_columns);
+        let (include, exclude) = (
+            &watch.details.include_columns,
+            &watch.details.exclude_columns,
+        );
         let keeps = |name: &str| {
             include.as_ref().is_none_or(|list| has(list, name))
                 && !exclude.as_ref().is_some_and(|list| has(list, name))
@@ -207,6 +223,7 @@ impl Format {
             columns.map(|column| holds(&column.name)).collect()
         };
         let key: Vec<usize> = watch
+            .table
             .key_columns
             .iter()
             .filter_map(|name| shape.position(name))
@@ -216,6 +233,7 @@ impl Format {
             key,
             kept: (!keeps_all).then(|| of_each(&keeps)),
             deciding: watch
+                .details
                 .on_change_of
                 .as_ref()
                 .map(|list| of_each(&|name| has(list, name))),

@@ -63,3 +63,69 @@ pub fn qualified_name(relation: pg_sys::Oid) -> String {
     let relation = unsafe { PgRelation::with_lock(relation, pg_sys::AccessShareLock as i32) };
     format!("{}.{}", relation.namespace(), relation.name())
 }
+
+/// What a relation's own cache says of a table: no query is needed for it.
+#[derive(Debug)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    pub owner: pg_sys::Oid,
+    pub row_type: pg_sys::Oid,
+    /// The columns of its primary key, in the key's order.
+    pub key_columns: Vec<String>,
+}
+
+impl Table {
+    pub fn open(table: pg_sys::Oid) -> Self {
+        // SAFETY: the relation exists (an ERROR says otherwise), and is closed at the end of the scope.
+        let relation = unsafe { PgRelation::with_lock(table, pg_sys::AccessShareLock as i32) };
+        // SAFETY: the relation is open.
+        let (owner, row_type) = unsafe {
+            let form = (*relation.as_ptr()).rd_rel;
+            ((*form).relowner, (*form).reltype)
+        };
+        Self {
+            schema: relation.namespace().to_owned(),
+            name: relation.name().to_owned(),
+            owner,
+            row_type,
+            key_columns: key_columns(&relation),
+        }
+    }
+}
+
+/// The columns of the primary key, deferrable or not.
+fn key_columns(relation: &PgRelation) -> Vec<String> {
+    let descriptor = relation.tuple_desc();
+    let name_of = |number: &i16| {
+        let attribute = descriptor.get(usize::try_from(*number).ok()?.checked_sub(1)?)?;
+        Some(attribute.name().to_owned())
+    };
+    let indexes = relation.indices(pg_sys::AccessShareLock as i32);
+    for index in indexes {
+        // SAFETY: an open index has its row of pg_index, with as many columns as it says.
+        let numbers = unsafe {
+            let form = (*index.as_ptr()).rd_index;
+            if !(*form).indisprimary {
+                continue;
+            }
+            let count = usize::try_from((*form).indnkeyatts).unwrap_or(0);
+            (*form).indkey.values.as_slice(count)
+        };
+        return numbers.iter().filter_map(name_of).collect();
+    }
+    Vec::new()
+}
+
+/// The name of the database that this process is connected to.
+pub fn database_name() -> String {
+    // SAFETY: inside a transaction; the name is null or NUL-terminated, and copied at once.
+    unsafe {
+        let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
+        if name.is_null() {
+            return String::new();
+        }
+        let text = std::ffi::CStr::from_ptr(name);
+        text.to_string_lossy().into_owned()
+    }
+}

@@ -5,7 +5,7 @@
 //!
 //! * [`rig`]: the cluster; [`sink`]: where requests end; [`arrivals`]: when they did.
 //! * [`bare`], [`queue_table`]: what pg_herald is compared with, behind the same sender.
-//! * [`drain`], [`latency`], [`cost`], [`isolation`], [`matching`], [`memory`]: the findings.
+//! * [`drain`], [`latency`], [`cost`], [`isolation`], [`matching`], [`memory`], [`disk`]: the findings.
 //! * [`curves`], [`plot`]: how it goes as something grows.
 //! * [`finding`]: samples, figures and targets.
 
@@ -15,6 +15,7 @@ mod arrivals;
 mod bare;
 mod cost;
 mod curves;
+mod disk;
 mod drain;
 mod finding;
 mod isolation;
@@ -69,7 +70,7 @@ impl Finding {
 
 type Measure = fn(&Rig, Size) -> Result<Finding>;
 
-const FINDINGS: [(&str, Measure); 14] = [
+const FINDINGS: [(&str, Measure); 15] = [
     ("drain", drain::compare),
     ("latency", latency::rates),
     ("cost", cost::of_a_watch),
@@ -78,6 +79,7 @@ const FINDINGS: [(&str, Measure); 14] = [
     ("matching", matching::against_many),
     ("memory", memory::of_the_worker),
     ("idle", memory::of_an_idle_worker),
+    ("disk", disk::of_an_event),
     ("long-log", drain::long_log),
     ("by-payload", curves::by_payload),
     ("by-subscriptions", curves::by_subscriptions),
