@@ -3,6 +3,7 @@
 //! There is one worker for each database, so a claim is only remembered, not written: after a crash everything is
 //! still there.
 
+use super::lanes::REFILL_BELOW;
 use super::work::{Claimed, Origin};
 use super::{MEMORY, Worker};
 use crate::failpoint;
@@ -23,9 +24,6 @@ use std::time::Instant;
 /// What a lane is filled up to from the pending deliveries.
 const REFILL_TO: usize = 750;
 
-/// Lanes that are filled up in one turn.
-const CLAIMS_A_TURN: usize = 16;
-
 #[derive(Debug, Clone, Copy)]
 struct Due {
     slot: i16,
@@ -38,7 +36,7 @@ struct Due {
 
 impl Worker {
     /// Fills lanes with what is due.
-    pub(super) fn claim_due(&mut self, lanes: &[i64], now: i64) -> Result<(), TransactionError> {
+    pub(super) fn claim_due(&mut self, now: i64) -> Result<(), TransactionError> {
         if !self.settings.enabled || self.bytes_in_memory >= MEMORY {
             return Ok(());
         }
@@ -48,13 +46,17 @@ impl Worker {
         {
             self.look_for_due()?;
         }
-        let is_due = |id: &&i64| {
-            let entry = self.lanes.peek(**id);
-            let due = entry.and_then(|entry| entry.due(now));
-            due.is_some_and(|due| due <= now)
-        };
-        let due = lanes.iter().filter(is_due).take(CLAIMS_A_TURN);
-        let due: Vec<i64> = due.copied().collect();
+        let due: Vec<i64> = self
+            .lanes
+            .iter_mut()
+            .filter(|(_, entry)| {
+                entry.next_due.is_some_and(|due| due <= now)
+                    && entry.lane.len() < REFILL_BELOW
+                    && entry.lane.concurrency(now) > 0
+            })
+            .map(|(id, _)| id)
+            .take(16)
+            .collect();
         for id in due {
             self.claim_for(id, now)?;
         }

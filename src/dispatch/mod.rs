@@ -247,7 +247,7 @@ impl Worker {
         let now = now_micros();
         let gap = if self.subscriptions.is_nobody_there(now) {
             LONGEST_LOOK_GAP
-        } else if self.lanes.is_any_flowing() {
+        } else if self.lanes.any_flowing(now) {
             (self.look_took * LOOK_GAP).min(LONGEST_LOOK_GAP)
         } else {
             Duration::ZERO
@@ -261,10 +261,9 @@ impl Worker {
         self.waiter.drain();
         let outcomes = self.settle_outcomes();
         self.threads.age(now);
-        let lanes = self.lanes.survey(now);
-        self.spill_what_must(&lanes, now);
+        self.spill_what_must(now);
         let read = self.is_look_due() && self.read(now)?;
-        self.claim_due(&lanes, now)?;
+        self.claim_due(now)?;
         self.send_pings();
         self.dispatch(now);
         self.record_if_due()?;

@@ -117,22 +117,20 @@ impl Worker {
     }
 
     /// Moves the queues out of the way that hold up a window, or the reader while another lane has nothing to do.
-    pub(super) fn spill_what_must(&mut self, lanes: &[i64], now: i64) {
+    pub(super) fn spill_what_must(&mut self, now: i64) {
         let always = self.settings.always_pending;
         let is_held_up = self.look_wanted && self.settings.enabled && !self.can_read();
-        let is_starving = is_held_up && self.lanes.is_any_starving();
-        let is_idle = is_held_up && self.lanes.is_any_idle();
+        let is_starving = is_held_up && self.lanes.any_starving(now);
+        let is_idle = is_held_up && self.lanes.any_idle();
         let mut spilled = Vec::new();
-        for id in lanes {
-            let must_spill = self.lanes.peek(*id).is_some_and(|entry| {
-                let lane = &entry.lane;
-                lane.must_spill(now)
-                    || is_starving && lane.is_full()
-                    || is_idle && lane.is_slow(now) && !lane.is_spilled()
-                    || always && !lane.is_spilled()
-            });
-            if must_spill && let Some(entry) = self.lanes.get(*id) {
-                spilled.extend(entry.lane.spill());
+        for (_, entry) in self.lanes.iter_mut() {
+            let lane = &mut entry.lane;
+            if lane.must_spill(now)
+                || is_starving && lane.is_full()
+                || is_idle && lane.is_slow(now) && !lane.is_spilled()
+                || always && !lane.is_spilled()
+            {
+                spilled.extend(lane.spill());
             }
         }
         let has_spilled = !spilled.is_empty();
