@@ -1,7 +1,7 @@
 //! From the commit to the receipt, at rates from idle to many.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +23,16 @@ pub struct Load {
     pub per_second: f64,
     pub rows: usize,
     pub sessions: usize,
+}
+
+impl Load {
+    fn statements_in(self, lasting: Duration) -> usize {
+        (self.per_second * lasting.as_secs_f64()) as usize
+    }
+
+    fn rows_in(self, lasting: Duration) -> usize {
+        self.statements_in(lasting) * self.rows
+    }
 }
 
 /// What a load came to.
@@ -53,7 +63,7 @@ pub fn run(
     way: Way,
 ) -> Result<Heard> {
     let next = AtomicUsize::new(0);
-    let statements = (load.per_second * lasting.as_secs_f64()) as usize;
+    let statements = load.statements_in(lasting);
     let clients: Vec<Client> = (0..load.sessions)
         .map(|_| bench.connect())
         .collect::<Result<_>>()?;
@@ -148,36 +158,53 @@ fn session(
     }
 }
 
-/// A load on a database of its own, one round for each of these ways.
-pub fn measure(
-    rig: &Rig,
-    load: Load,
-    lasting: Duration,
-    rounds: usize,
-    with_direct: bool,
-) -> Result<(Vec<Heard>, Vec<Heard>)> {
-    let statements = (load.per_second * lasting.as_secs_f64()) as usize;
+/// A database with a watched table and one that is not, warm.
+fn warm<'a>(rig: &'a Rig) -> Result<Bench<'a>> {
     let warm_up = Arrivals::new(0);
-    let first_sink = sink(&warm_up)?;
-    let mut bench = prepare(rig, "latency", &first_sink.url())?;
+    let sink = sink(&warm_up)?;
+    let mut bench = prepare(rig, "latency", &sink.url())?;
     bench.run("create table plain (number int, body text)")?;
     crate::drain::insert(&mut bench, 2_000, 850)?;
     warm_up.wait_for(2_000, PATIENCE)?;
     bench.settle()?;
-    let (mut watched, mut direct) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let arrivals = Arrivals::new(statements * load.rows);
-        let sink = sink(&arrivals)?;
-        bench.send_to(&sink)?;
-        watched.push(run(&bench, &arrivals, load, lasting, Way::Watched)?);
-        if with_direct {
-            let arrivals = Arrivals::new(statements * load.rows);
-            let sink = crate::rig::sink(&arrivals)?;
-            let way = Way::Direct(Bare::start(&sink.url())?);
-            direct.push(run(&bench, &arrivals, load, lasting, way)?);
-        }
-    }
-    Ok((watched, direct))
+    Ok(bench)
+}
+
+fn watched(bench: &mut Bench<'_>, load: Load, lasting: Duration) -> Result<Heard> {
+    let arrivals = Arrivals::new(load.rows_in(lasting));
+    let sink = sink(&arrivals)?;
+    bench.send_to(&sink)?;
+    run(bench, &arrivals, load, lasting, Way::Watched)
+}
+
+fn direct(bench: &Bench<'_>, load: Load, lasting: Duration) -> Result<Heard> {
+    let arrivals = Arrivals::new(load.rows_in(lasting));
+    let sink = sink(&arrivals)?;
+    let way = Way::Direct(Bare::start(&sink.url())?);
+    run(bench, &arrivals, load, lasting, way)
+}
+
+/// While another session fills a table that nobody watches, a million rows at a time.
+fn beside_a_bulk_load(bench: &mut Bench<'_>, load: Load, lasting: Duration) -> Result<Heard> {
+    bench.run("create table bulk (number int, body text)")?;
+    let mut loader = bench.connect()?;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let loading = scope.spawn(|| -> Result<()> {
+            while !is_over.load(Ordering::Relaxed) {
+                loader.batch_execute(
+                    "insert into bulk select n, repeat('x', 100) from generate_series(1, 1000000) n; truncate bulk",
+                )?;
+            }
+            Ok(())
+        });
+        let heard = watched(bench, load, lasting);
+        is_over.store(true, Ordering::Relaxed);
+        loading
+            .join()
+            .map_err(|_| Error::Setup("the bulk load panicked".to_owned()))??;
+        heard
+    })
 }
 
 /// At the rates of the targets.
@@ -229,14 +256,16 @@ pub fn rates(rig: &Rig, size: Size) -> Result<Finding> {
         let (rate, rows) = (load.per_second, load.rows);
         // Beside a target in milliseconds stands what this machine allows.
         let is_floor_shown = (rate as u32, rows) == (200, 1);
+        let lasting = Duration::from_secs(seconds);
+        let mut bench = warm(rig)?;
+        let (mut ours, mut floor) = (Vec::new(), Vec::new());
         let rounds = if is_floor_shown { size.of(2, 5) } else { 1 };
-        let (watched, direct) = measure(
-            rig,
-            load,
-            Duration::from_secs(seconds),
-            rounds,
-            is_floor_shown,
-        )?;
+        for _ in 0..rounds {
+            ours.push(watched(&mut bench, load, lasting)?);
+            if is_floor_shown {
+                floor.push(direct(&bench, load, lasting)?);
+            }
+        }
         let named = |what: &str| format!("{rate} statements/s of {rows}: {what}");
         let percentiles = |heard: &[Heard], percent: f64| -> Vec<f64> {
             let one = |heard: &Heard| heard.latencies.percentile(percent);
@@ -246,7 +275,7 @@ pub fn rates(rig: &Rig, size: Size) -> Result<Finding> {
             let mut figure = Figure::new(
                 named(&format!("p{percent}")),
                 "ms",
-                percentiles(&watched, percent),
+                percentiles(&ours, percent),
             );
             figure = match (rate as u32, rows, percent as u32) {
                 (200, 1, 50) => figure.at_most(2.0),
@@ -260,16 +289,24 @@ pub fn rates(rig: &Rig, size: Size) -> Result<Finding> {
             if is_floor_shown {
                 let what =
                     format!("p{percent} of the bare statement and the bare request after it");
-                let values = percentiles(&direct, percent);
+                let values = percentiles(&floor, percent);
                 figures.push(Figure::new(named(&what), "ms", values));
             }
         }
-        let of = |value: fn(&Heard) -> f64| watched.iter().map(value).collect();
+        let of = |value: fn(&Heard) -> f64| ours.iter().map(value).collect();
         figures.push(Figure::new(
             named("the statement alone, p50"),
             "ms",
             of(|heard| heard.commits.median()),
         ));
+        if is_floor_shown {
+            let loaded = beside_a_bulk_load(&mut bench, load, lasting)?;
+            for percent in [50.0, 95.0] {
+                let what = format!("p{percent} beside a bulk load into another table");
+                let value = loaded.latencies.percentile(percent);
+                figures.push(Figure::new(named(&what), "ms", vec![value]));
+            }
+        }
         figures.push(Figure::new(
             named("reached"),
             "statements/s",

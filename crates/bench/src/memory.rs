@@ -67,7 +67,7 @@ fn most_during(pid: i32, body: impl FnOnce() -> Result<()>) -> Result<f64> {
 }
 
 pub fn of_the_worker(rig: &Rig, size: Size) -> Result<Finding> {
-    let (pending, rows) = (size.of(50_000, 1_000_000), size.of(100_000, 5_000_000));
+    let (pending, rows) = (size.of(20_000, 1_000_000), size.of(50_000, 5_000_000));
     let dead = Receiver::builder()
         .mode(Mode::hang_before_answer())
         .start()?;
