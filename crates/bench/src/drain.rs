@@ -225,7 +225,7 @@ pub fn old_snapshot(rig: &Rig, size: Size) -> Result<Finding> {
         ..Drain::of(Backlog::InTheLog)
     };
     let (mut held, mut free) = (vec![], vec![]);
-    for _ in 0..size.of(1, 3) {
+    for _ in 0..3 {
         free.push(ours(rig, &run(false))?);
         held.push(ours(rig, &run(true))?);
     }
@@ -255,7 +255,7 @@ pub fn long_log(rig: &Rig, size: Size) -> Result<Finding> {
         ..Drain::of(Backlog::InTheLog)
     };
     let (mut long, mut empty) = (vec![], vec![]);
-    for _ in 0..1 {
+    for _ in 0..size.of(3, 1) {
         empty.push(ours(rig, &run(0))?);
         long.push(ours(rig, &run(delivered))?);
     }
