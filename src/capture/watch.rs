@@ -5,7 +5,7 @@ use super::payload;
 use crate::pg::expression::Planned;
 use crate::pg::rows::Shape;
 use crate::pg::trigger::Operation;
-use crate::pg::{catalog, latest, pages, relcache, user::Acting};
+use crate::pg::{catalog, pages, query, relcache, user::Acting};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::cell::{OnceCell, RefCell};
@@ -109,13 +109,13 @@ impl Watch {
     fn load(id: i64) -> Result<Watch, ErrorReport> {
         let _owner = Acting::as_extension_owner(catalog::extension_owner());
         Spi::connect(|client| {
-            let query = include_str!("../../sql/queries/load_watch.sql");
-            let rows = latest::query(client, query, &[id.into()]);
+            let text = include_str!("../../sql/queries/load_watch.sql");
+            let rows = query::latest(client, text, &[id.into()]);
             let row = rows.rows().next()?;
             let has_details = row.get(5) == Some(true);
             let details = || {
-                let query = include_str!("../../sql/queries/load_watch_details.sql");
-                let rows = latest::query(client, query, &[id.into()]);
+                let text = include_str!("../../sql/queries/load_watch_details.sql");
+                let rows = query::latest(client, text, &[id.into()]);
                 rows.rows().next().map(|row| Details::of_row(&row))
             };
             let details = has_details.then(details).flatten();

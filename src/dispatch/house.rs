@@ -3,8 +3,8 @@
 use super::{Worker, now_micros};
 use crate::failpoint;
 use crate::log::read::Ring;
+use crate::pg::query;
 use crate::pg::transaction::{Durability, TransactionError, transaction};
-use crate::prepared::Prepared;
 use pgrx::Spi;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 impl Worker {
     /// Empties what is past its retention, if it is time for it.
     pub(super) fn keep_house(&mut self) -> Result<(), TransactionError> {
-        static STATEMENT: Prepared =
-            Prepared::write(include_str!("../../sql/queries/keep_house.sql"));
+        let text = include_str!("../../sql/queries/keep_house.sql");
         if Instant::now() < self.house_due {
             return Ok(());
         }
@@ -23,11 +22,12 @@ impl Worker {
         self.house_due = Instant::now() + self.quiet();
         let release_after = self.released_to;
         let done = transaction(Durability::Relaxed, || {
-            let done = Spi::connect_mut(|client| {
-                let row = STATEMENT.run(client, vec![release_after.into()]).first();
-                row.get_three::<i64, bool, i64>()
+            let done = Spi::connect(|client| {
+                let rows = query::may_write(client, text, &[release_after.into()]);
+                let row = rows.rows().next()?;
+                Some((row.get::<i64>(1), row.get::<bool>(2), row.get::<i64>(3)))
             });
-            if matches!(done, Ok((_, Some(true), _))) {
+            if matches!(done, Some((_, Some(true), _))) {
                 failpoint::reached("mid_truncation");
             }
             done

@@ -5,7 +5,7 @@
 
 use crate::pg::heap::{self, Heap, Layout, Value};
 use crate::pg::memory::Memory;
-use crate::pg::{catalog, identity, latest, lock, random, relcache, transaction, user::Acting};
+use crate::pg::{catalog, identity, lock, query, random, relcache, transaction, user::Acting};
 use crate::wake;
 use herald_core::uid::Uids;
 use pgrx::datum::TimestampWithTimeZone;
@@ -218,9 +218,9 @@ fn period_micros() -> i64 {
         return period;
     }
     let _owner = Acting::as_extension_owner(catalog::extension_owner());
-    let query = include_str!("../../sql/queries/load_ring_period.sql");
+    let text = include_str!("../../sql/queries/load_ring_period.sql");
     let period = Spi::connect(|client| {
-        let rows = latest::query(client, query, &[]);
+        let rows = query::latest(client, text, &[]);
         let first = rows.rows().next();
         first.and_then(|row| row.get::<i64>(1))
     })

@@ -1,7 +1,4 @@
-//! Reading what configures us as it is now.
-//!
-//! A transaction in REPEATABLE READ or SERIALIZABLE goes on seeing what was there when it began, while its triggers are
-//! those of now: it would look for the definition of a younger watch in vain, and a session would keep an outdated one.
+//! Queries that pgrx would run in another way than is needed.
 
 use super::pages::Page;
 use pgrx::datum::DatumWithOid;
@@ -11,11 +8,35 @@ use std::ffi::{CString, c_char};
 
 /// The rows of a query, with all that is committed by now. A failure is raised as an ERROR.
 ///
+/// A transaction in REPEATABLE READ or SERIALIZABLE goes on seeing what was there when it began, while its triggers are
+/// those of now: it would look for the definition of a younger watch in vain, and a session would keep an outdated one.
 /// It is planned each time: what is read this way is kept by whoever asks.
-pub fn query<'c>(
+pub fn latest<'c>(
+    client: &'c SpiClient<'_>,
+    text: &str,
+    arguments: &[DatumWithOid<'_>],
+) -> Page<'c> {
+    // SAFETY: inside a transaction.
+    let snapshot = unsafe { pg_sys::GetLatestSnapshot() };
+    execute(client, text, arguments, snapshot, true)
+}
+
+/// The rows of a query that writes only if it finds something to do: unless it does, no transaction id is taken.
+pub fn may_write<'c>(
+    client: &'c SpiClient<'_>,
+    text: &str,
+    arguments: &[DatumWithOid<'_>],
+) -> Page<'c> {
+    execute(client, text, arguments, std::ptr::null_mut(), false)
+}
+
+/// Without a snapshot, each statement takes its own.
+fn execute<'c>(
     _client: &'c SpiClient<'_>,
     text: &str,
     arguments: &[DatumWithOid<'_>],
+    snapshot: pg_sys::Snapshot,
+    is_read_only: bool,
 ) -> Page<'c> {
     let source = CString::new(text).expect("a query is written in this crate and has no NUL");
     let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
@@ -43,10 +64,10 @@ pub fn query<'c>(
             plan,
             values.as_mut_ptr(),
             nulls.as_ptr(),
-            pg_sys::GetLatestSnapshot(),
+            snapshot,
             std::ptr::null_mut(),
-            true,
-            false,
+            is_read_only,
+            !is_read_only,
             0,
         );
         if status < 0 {
