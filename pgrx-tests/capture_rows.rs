@@ -336,25 +336,6 @@ mod tests {
     }
 
     #[pg_test]
-    fn a_composite_key_is_joined_and_a_missing_one_is_null() {
-        run("create table public.lines (b text, a int, x text, primary key (a, b))");
-        run("create table public.heap (a int)");
-        run("select herald.watch('public.lines'), herald.watch('public.heap')");
-        run("insert into public.lines values ('x/y%', 3, '')");
-        run("insert into public.heap values (1)");
-        assert_eq!(events("key"), ["3/x%2Fy%25", "null"]);
-        assert_eq!(events("subject"), ["3/x%2Fy%25", "null"]);
-    }
-
-    #[pg_test]
-    fn a_key_that_no_attribute_may_be_does_not_fail_the_write() {
-        run("create table public.odd (id text primary key)");
-        run("select herald.watch('public.odd')");
-        run(r"insert into public.odd values (''), (E'a\nb'), (U&'\FFFE')");
-        assert_eq!(events("key"), ["null", "a\u{fffd}b", "\u{fffd}"]);
-    }
-
-    #[pg_test]
     fn records_show_the_included_columns_only() {
         orders(", include_columns => '{total,id}'");
         run("insert into public.orders values (1, 'secret', 5)");

@@ -2,13 +2,16 @@
 
 mod capture_context;
 mod capture_expressions;
+mod capture_keys;
 mod capture_rows;
 mod capture_security;
 mod capture_trees;
 mod capture_types;
 mod house;
 mod house_slots;
+mod log_append;
 mod log_read;
+mod shells;
 mod support;
 mod watch_ddl;
 mod watch_validation;

@@ -22,10 +22,14 @@ create table herald._subscription (
     types text[] not null,
     tenant text,
     header_names text[] not null default '{}',
+    tls_names text[] not null default '{}',
     timeout interval not null,
     retry_schedule interval[] not null,
     retry_jitter real not null,
     max_attempts integer,
+    success integer[],
+    retry_on integer[],
+    timeout_delay interval,
     max_concurrency integer not null,
     max_payload integer not null,
     max_age interval,
@@ -44,9 +48,11 @@ create unique index subscription_name on herald._subscription (name) where remov
 -- Never dumped, readable by no role but a superuser.
 create table herald.secret (
     subscription_id bigint not null,
-    kind text not null check (kind in ('signing', 'header')),
+    kind text not null check (kind in ('signing', 'header', 'tls')),
     name text not null default '',
     value text not null,
+    -- Which key sealed the value; null where it is stored as it is.
+    key_id text,
     created_at timestamptz not null default clock_timestamp(),
     expires_at timestamptz
 );
@@ -82,7 +88,7 @@ create index pending_by_event on herald.pending (event_seq);
 
 create sequence herald.dead_letter_id_seq as bigint;
 
-create table herald.dead_letter (
+create table herald._dead_letter (
     id bigint not null primary key default nextval('herald.dead_letter_id_seq'),
     subscription_id bigint not null,
     subscription text not null,
@@ -94,7 +100,7 @@ create table herald.dead_letter (
     subscription_config jsonb not null,
     attempt_log jsonb not null default '[]',
     reason text not null check (reason in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired',
-                                           'unsubscribed', 'discarded', 'poison')),
+                                           'unsubscribed', 'discarded', 'poison', 'quota')),
     -- What whoever discarded it said.
     note text,
     attempts integer not null,
@@ -103,6 +109,6 @@ create table herald.dead_letter (
     failed_at timestamptz not null default clock_timestamp(),
     expires_at timestamptz not null
 );
-create unique index dead_letter_of_delivery on herald.dead_letter (subscription_id, event_seq);
-create index dead_letter_by_event on herald.dead_letter (event_seq);
-create index dead_letter_expiry on herald.dead_letter (expires_at);
+create unique index dead_letter_of_delivery on herald._dead_letter (subscription_id, event_seq);
+create index dead_letter_by_event on herald._dead_letter (event_seq);
+create index dead_letter_expiry on herald._dead_letter (expires_at);

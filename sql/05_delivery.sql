@@ -19,20 +19,23 @@ as $$
         'dataschema', event.dataschema, 'extensions', event.extensions, 'data', event.data))
 $$;
 
--- Gives a delivery up: copies its event, its subscription's options and its attempts into herald.dead_letter.
--- Called by the worker and by discard(), unsubscribe(). Writes: herald.dead_letter.
+-- Gives a delivery up: copies its event, its subscription's options and its attempts into herald._dead_letter.
+-- Called by the worker and by discard(), unsubscribe(). Writes: herald._dead_letter.
 create function herald._bury(subscription_id bigint, event_slot smallint, event_seq bigint, reason text,
                              attempts integer, created_at timestamptz, note text default null) returns void
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    insert into herald.dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type, event,
+    insert into herald._dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type, event,
                                     subscription_config, attempt_log, reason, note, attempts, created_at,
                                     last_attempt_at, expires_at)
     select
         s.id, s.name, $3, $2, coalesce(e.id, e.uid::text, '?'), coalesce(e.type, '?'), herald._event_json(e),
         to_jsonb(s) - array['id', 'created_xid', 'created_snapshot', 'created_seq', 'removed_at'],
-        coalesce(a.attempt_log, '[]'), $4, $7, $5, $6, a.last_attempt_at, clock_timestamp() + s.dead_letter_retention
+        coalesce(a.attempt_log, '[]'), $4, $7, $5, $6, a.last_attempt_at,
+        clock_timestamp() + least(s.dead_letter_retention,
+                                  (select p.dead_letter_retention from herald.tenant t join herald.plan p on p.name = t.plan
+                                   where t.name = s.tenant))
     from herald._subscription s
     left join lateral (
         select v.* from herald.event v where v.slot = $2 and v.seq = $3
@@ -57,7 +60,7 @@ as $$
 $$;
 
 -- Disables a subscription and buries what is open for it as gone.
--- Called by the worker when a receiver answers 410. Writes: herald._subscription, herald.pending, herald.dead_letter.
+-- Called by the worker when a receiver answers 410. Writes: herald._subscription, herald.pending, herald._dead_letter.
 create function herald._disable(subscription_id bigint, reason text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -74,7 +77,7 @@ end
 $$;
 
 -- Buries every pending delivery of a subscription. Returns how many.
--- Called by _disable(), unsubscribe(). Writes: herald.pending, herald.dead_letter.
+-- Called by _disable(), unsubscribe(). Writes: herald.pending, herald._dead_letter.
 create function herald._bury_pending(subscription_id bigint, reason text, until timestamptz default 'infinity',
                                      note text default null)
     returns bigint

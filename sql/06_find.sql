@@ -18,13 +18,21 @@ as $$
     from (select (subscription).*) s, (select (event).*) e
 $$;
 
--- The subscription of this name or id; an error names the nearest one.
+-- The full name of a subscription: a tenant may leave out its own name and the slash.
+create function herald._full_name(name text, tenants text[]) returns text
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return case when cardinality(tenants) = 1 and not starts_with(name, tenants[1] || '/') then tenants[1] || '/' || name
+                else name end;
+
+-- The subscription of this name or id; an error names the nearest one. Of a tenant's role: among its own.
 create function herald._find_subscription(subscription text) returns herald._subscription
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
 declare
     found_one herald._subscription;
+    own constant text[] := herald._tenants_of(herald._caller());
 begin
     if subscription is null then
         raise exception using errcode = 'null_value_not_allowed', message = 'the subscription is null',
@@ -32,8 +40,9 @@ begin
     end if;
     select s.* into found_one
     from herald._subscription s
-    where s.removed_at is null and (s.name = subscription or s.id::text = subscription)
-    order by s.name = subscription desc
+    where s.removed_at is null and (s.name = herald._full_name(subscription, own) or s.id::text = subscription)
+    and (own is null or s.tenant = any (own))
+    order by s.id::text = subscription
     limit 1;
     if not found then
         raise exception using
@@ -41,21 +50,34 @@ begin
             message = format('subscription "%s" does not exist', subscription),
             hint = coalesce(
                 (select herald._perhaps(subscription, array_agg(s.name))
-                 from herald._subscription s where s.removed_at is null),
+                 from herald._subscription s
+                 where s.removed_at is null and (own is null or s.tenant = any (own))),
                 'See: select * from herald.status();');
     end if;
     return found_one;
 end
 $$;
 
--- The event of this id or uid, wherever it is kept; an error lists the sources of an ambiguous id.
+-- The event at this place, in the log or held for a delivery.
+create function herald._event_at(slot smallint, seq bigint) returns setof herald.event
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select e.* from herald.event e where e.slot = $1 and e.seq = $2
+    union all
+    select h.* from herald.held_event h where h.seq = $2
+    limit 1
+$$;
+
+-- The event of this id or uid, wherever it is kept; an error lists the sources of an ambiguous id. Of a tenant's role:
+-- among its own.
 create function herald._find_event(event_id text) returns herald.event
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    own constant text[] := herald._tenants_of(herald._caller());
     found_one herald.event;
-    known herald.emitted;
     how_many bigint;
     sources text;
 begin
@@ -70,13 +92,16 @@ begin
             union all
             select h.* from herald.held_event h where h.uid = event_id::uuid
         ) v
+        where own is null or v.tenant = any (own)
         limit 1;
         if found then
             return found_one;
         end if;
     end if;
-    select count(*), string_agg(format('"%s"', e.source), ', ' order by e.source) into how_many, sources
-    from herald.emitted e where e.id = event_id;
+    select count(*), string_agg(format('"%s"', m.source), ', ' order by m.source) into how_many, sources
+    from herald.emitted m
+    where m.id = event_id
+    and (own is null or exists (select from herald._event_at(m.slot, m.seq) e where e.tenant = any (own)));
     if how_many > 1 then
         raise exception using
             errcode = 'ambiguous_alias',
@@ -84,28 +109,22 @@ begin
             detail = format('It was emitted by the sources %s.', sources),
             hint = format('Use a uid: select source, uid from herald.emitted where id = %L;', event_id);
     end if;
-    if how_many = 1 then
-        select e.* into known from herald.emitted e where e.id = event_id;
-        select v.* into found_one
-        from (
-            select e.* from herald.event e where e.slot = known.slot and e.seq = known.seq
-            union all
-            select h.* from herald.held_event h where h.seq = known.seq
-        ) v
-        limit 1;
-        if found then
-            return found_one;
-        end if;
+    select e.* into found_one
+    from herald.emitted m
+    cross join lateral herald._event_at(m.slot, m.seq) e
+    where m.id = event_id and (own is null or e.tenant = any (own));
+    if found then
+        return found_one;
     end if;
     raise exception using
         errcode = 'undefined_object',
         message = format('event "%s" does not exist', event_id),
-        detail = case how_many
-            when 1 then 'It was emitted, and its retention has ended.'
+        detail = case when how_many = 1 then 'It was emitted, and its retention has ended.'
             else 'No event in the log has this id or uid.' end,
-        hint = coalesce(
-            (select herald._perhaps(event_id, array_agg(e.id))
-             from (select r.id from herald.emitted r order by r.at desc limit 10000) e),
-            'See: select uid, type, time from herald.event order by seq desc limit 10;');
+        hint = case when own is not null then 'See: select event_id, type from herald.delivery order by created_at desc limit 10;'
+            else coalesce(
+                (select herald._perhaps(event_id, array_agg(e.id))
+                 from (select r.id from herald.emitted r order by r.at desc limit 10000) e),
+                'See: select uid, type, time from herald.event order by seq desc limit 10;') end;
 end
 $$;

@@ -1,7 +1,7 @@
 -- Sending deliveries again by hand, and giving them up. Everything that goes on from here goes through herald.pending.
 
 -- Puts deliveries into herald.pending, due now, with the retry schedule from its start. What was dead comes back.
--- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald.dead_letter.
+-- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald._dead_letter.
 create function herald._redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -15,7 +15,7 @@ begin
     select subscription_id, e.slot, e.seq, clock_timestamp(), greatest(a.attempt, d.attempts, 0),
            coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code, a.error_class
     from unnest(slots, seqs) as e (slot, seq)
-    left join herald.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
+    left join herald._dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
     left join lateral (
         select t.attempt, t.at, t.duration_ms, t.status_code, t.error_class
         from herald._attempt t
@@ -25,7 +25,7 @@ begin
     ) a on true
     on conflict on constraint pending_pkey do update set next_attempt_at = excluded.next_attempt_at, step = 0;
     get diagnostics how_many = row_count;
-    delete from herald.dead_letter d
+    delete from herald._dead_letter d
     where d.subscription_id = _redeliver.subscription_id and d.event_seq = any (seqs);
     perform herald._changed('pending');
     return how_many;
@@ -33,7 +33,7 @@ end
 $$;
 
 -- Sends one event to one subscription again, whatever became of it. The webhook-id stays the same.
-create function herald.redeliver(subscription text, event_id text)
+create function herald._redeliver(subscription text, event_id text)
     returns table (delivery_id text, state text)
     language plpgsql
     security definer
@@ -52,13 +52,19 @@ begin
                             coalesce(format('tenant "%s"', event.tenant), 'no tenant'), entry.tenant),
             hint = 'A tenant''s events never go to another tenant.';
     end if;
+    -- What was given up or waits is not over; to send again what was delivered is a replay.
+    if not exists (select from herald._dead_letter d where d.subscription_id = entry.id and d.event_seq = event.seq)
+        and not exists (select from herald.pending p where p.subscription_id = entry.id and p.event_seq = event.seq)
+    then
+        perform herald._check_replay(entry.tenant, herald._recorded_at(event.uid));
+    end if;
     perform herald._redeliver(entry.id, array[event.slot], array[event.seq]);
     return query select format('%s/%s', entry.id, event.seq), case when entry.state = 'active' then 'pending' else 'held' end;
 end
 $$;
 
 -- Sends dead letters again. Returns how many.
-create function herald.redeliver_dead_letters(
+create function herald._redeliver_dead_letters(
     subscription text, since timestamptz default '-infinity', until timestamptz default 'infinity', reason text default null
 )
     returns bigint
@@ -71,15 +77,17 @@ declare
     slots smallint[];
     seqs bigint[];
 begin
-    if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded', 'poison') then
+    if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded', 'poison',
+                      'quota')
+    then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown reason "%s"', reason),
-            hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded or poison.';
+            hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded, poison or quota.';
     end if;
     select array_agg(d.event_slot), array_agg(d.event_seq) into slots, seqs
-    from herald.dead_letter d
+    from herald._dead_letter d
     where d.subscription_id = entry.id
-    and d.failed_at >= redeliver_dead_letters.since and d.failed_at <= redeliver_dead_letters.until
-    and (redeliver_dead_letters.reason is null or d.reason = redeliver_dead_letters.reason);
+    and d.failed_at >= _redeliver_dead_letters.since and d.failed_at <= _redeliver_dead_letters.until
+    and (_redeliver_dead_letters.reason is null or d.reason = _redeliver_dead_letters.reason);
     if seqs is null then
         return 0;
     end if;
@@ -88,7 +96,7 @@ end
 $$;
 
 -- Drops a backlog that nobody wants: what is pending for the subscription becomes dead letters, on record.
-create function herald.discard(subscription text, until timestamptz default null, reason text default null)
+create function herald._discard(subscription text, until timestamptz default null, reason text default null)
     returns bigint
     language plpgsql
     security definer
@@ -105,21 +113,23 @@ end
 $$;
 
 -- Deletes dead letters before their retention ends. Returns how many.
-create function herald.purge_dead_letters(older_than interval, subscription text default null)
+create function herald._purge_dead_letters(older_than interval, subscription text default null)
     returns bigint
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    own constant text[] := herald._tenants_of(herald._caller());
     entry herald._subscription;
     how_many bigint;
 begin
     if subscription is not null then
         entry := herald._find_subscription(subscription);
     end if;
-    delete from herald.dead_letter d
-    where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id);
+    delete from herald._dead_letter d
+    where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id)
+    and (own is null or d.subscription_id in (select s.id from herald._subscription s where s.tenant = any (own)));
     get diagnostics how_many = row_count;
     return how_many;
 end

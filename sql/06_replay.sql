@@ -10,6 +10,12 @@ create function herald._uid_at(at timestamptz) returns uuid
         else rpad(lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0'), 32, '0')
     end)::uuid;
 
+-- When an event was recorded, to the millisecond.
+create function herald._recorded_at(uid uuid) returns timestamptz
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return to_timestamp(('x' || left(replace(uid::text, '-', ''), 12))::bit(48)::bigint / 1000.0);
+
 -- Makes pending what the log holds for a new subscription since a time: exactly the events that the worker does not
 -- give it by itself, as they were visible when it was created.
 -- Called by subscribe(). Writes: herald.pending.
@@ -31,10 +37,32 @@ as $$
     select herald._changed('pending');
 $$;
 
+-- Raises an error if a tenant's role asks for more than its plan lets it replay.
+create function herald._check_replay(tenant text, since timestamptz) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    allowed herald.plan;
+begin
+    if herald._tenants_of(herald._caller()) is null then
+        return;
+    end if;
+    select p.* into allowed from herald.tenant t join herald.plan p on p.name = t.plan where t.name = _check_replay.tenant;
+    if since < clock_timestamp() - allowed.replay_window then
+        raise exception using errcode = 'insufficient_privilege', message = format('plan "%s" does not replay that far back', allowed.name),
+            detail = format('Its replay_window is %s.', allowed.replay_window),
+            hint = case when allowed.replay_window > interval '0'
+                then format('Give a time that is not before %s.', date_trunc('second', clock_timestamp() - allowed.replay_window) + interval '1 s')
+                else 'Dead letters can be sent again: see herald.redeliver_dead_letters().' end;
+    end if;
+end
+$$;
+
 -- Sends a range of the log again: the events that were recorded in it and match the subscription.
 -- "only": all; failed (they are dead letters); missing (no attempt delivered them, and they are not pending).
 -- "target": send them to this subscription instead. Returns how many; with dry_run nothing else happens.
-create function herald.replay(
+create function herald._replay(
     subscription text, since timestamptz, until timestamptz default null, types text[] default null,
     "only" text default 'all', target text default null, dry_run boolean default false
 )
@@ -53,6 +81,7 @@ begin
         raise exception using errcode = 'null_value_not_allowed', message = 'since is null',
             hint = 'Give a time, for example now() - interval ''1 hour''.';
     end if;
+    perform herald._check_replay(entry.tenant, since);
     if "only" is null or "only" not in ('all', 'failed', 'missing') then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown only "%s"', "only"),
             hint = 'It is all, failed or missing.';
@@ -66,7 +95,7 @@ begin
     and (receiver.tenant is null or e.tenant = receiver.tenant)
     and case "only"
         when 'failed' then exists (
-            select from herald.dead_letter d where d.event_seq = e.seq and d.subscription_id = entry.id)
+            select from herald._dead_letter d where d.event_seq = e.seq and d.subscription_id = entry.id)
         when 'missing' then
             not exists (
                 select from herald._attempt a

@@ -14,7 +14,7 @@ as $$
 $$;
 
 -- Holds a subscription's deliveries until resume(): events are matched and kept.
-create function herald.pause(subscription text)
+create function herald._pause(subscription text)
     returns table (name text, state text, backlog bigint)
     language plpgsql
     security definer
@@ -35,7 +35,7 @@ end
 $$;
 
 -- Sends a paused or disabled subscription's deliveries again, and with redeliver_dead_since its dead letters since then.
-create function herald.resume(subscription text, redeliver_dead_since timestamptz default null)
+create function herald._resume(subscription text, redeliver_dead_since timestamptz default null)
     returns table (name text, state text, backlog bigint, redelivered bigint)
     language plpgsql
     security definer
@@ -48,7 +48,7 @@ declare
 begin
     perform herald._set_state(entry, 'active', null);
     if redeliver_dead_since is not null then
-        how_many := herald.redeliver_dead_letters(entry.name, redeliver_dead_since);
+        how_many := herald._redeliver_dead_letters(entry.name, redeliver_dead_since);
     elsif entry.state = 'disabled' then
         raise notice using
             message = format('subscription "%s" missed what happened since %s', entry.name, entry.state_changed_at),
@@ -60,7 +60,7 @@ end
 $$;
 
 -- Ends a subscription. Its open deliveries become dead letters; its history stays under its name.
-create function herald.unsubscribe(subscription text)
+create function herald._unsubscribe(subscription text)
     returns table (name text, buried bigint)
     language plpgsql
     security definer
@@ -84,9 +84,27 @@ create function herald._check_secret(secret text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_secret_wrapper';
 
+-- Raises an error if as many secrets sign as may.
+-- Called by subscribe(), rotate_secret().
+create function herald._check_room_for_secret(entry herald._subscription) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if (select count(*) from herald.secret x
+        where x.subscription_id = entry.id and x.kind = 'signing'
+        and (x.expires_at is null or x.expires_at > clock_timestamp())) >= 10
+    then
+        raise exception using errcode = 'program_limit_exceeded',
+            message = format('subscription "%s" has 10 secrets already', entry.name),
+            hint = 'Wait until a grace period is over, or use herald.rotate_secret() with grace => ''0''.';
+    end if;
+end
+$$;
+
 -- Puts a new signing secret in front. Until "grace" is over requests carry signatures of the old ones too.
 -- Returns the new secret, which is shown here and never again.
-create function herald.rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
+create function herald._rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
     returns text
     language plpgsql
     security definer
@@ -96,19 +114,14 @@ declare
     entry constant herald._subscription := herald._find_subscription(subscription);
     new_secret constant text := coalesce(secret, herald._generate_secret());
 begin
-    if grace is null or grace < interval '0' then
-        raise exception using errcode = 'invalid_parameter_value', message = 'grace is negative',
+    if grace is null or grace not between interval '0' and interval '1 year' then
+        raise exception using errcode = 'invalid_parameter_value', message = 'grace is out of range',
+            detail = format('It is %s; allowed is 0 to 1 year.', coalesce(grace::text, 'null')),
             hint = 'Use grace => ''0'' to stop signing with the old secret at once.';
     end if;
     perform herald._check_secret(new_secret);
-    if (select count(*) from herald.secret x
-        where x.subscription_id = entry.id and x.kind = 'signing'
-        and (x.expires_at is null or x.expires_at > clock_timestamp())) >= 10
-        and grace > interval '0'
-    then
-        raise exception using errcode = 'program_limit_exceeded',
-            message = format('subscription "%s" has 10 secrets already', entry.name),
-            hint = 'Wait until a grace period is over, or use grace => ''0''.';
+    if grace > interval '0' then
+        perform herald._check_room_for_secret(entry);
     end if;
     perform herald._replace_secret(entry.id, new_secret, grace);
     return new_secret;

@@ -1,4 +1,4 @@
--- Trying a subscription out: one test request, or what would be sent.
+-- Trying a subscription out: one test request, or what would be sent; and what its receiver does with it.
 
 create function herald._ping(subscription_id bigint, timeout_micros bigint,
                              out outcome text, out status_code integer, out error_class text, out error text,
@@ -8,7 +8,7 @@ create function herald._ping(subscription_id bigint, timeout_micros bigint,
     as 'MODULE_PATHNAME', 'ping_wrapper';
 
 -- Sends one test request of the type herald.ping through the worker, and shows what came back. Nothing is recorded.
-create function herald.ping(subscription text, timeout interval default '30 s')
+create function herald._ping(subscription text, timeout interval default '30 s')
     returns table (outcome text, status_code integer, error_class text, error text, duration_ms double precision, response text)
     language plpgsql
     security definer
@@ -30,7 +30,7 @@ create function herald._preview(subscription_id bigint, event_slot smallint, eve
 
 -- Shows exactly what would be sent for this event to this subscription. Nothing is sent. Signature and the values of
 -- the subscription's own headers are shown to superusers only.
-create function herald.preview(subscription text, event_id text)
+create function herald._preview(subscription text, event_id text)
     returns table (method text, url text, headers jsonb, body text)
     language plpgsql
     security definer
@@ -47,3 +47,10 @@ begin
                          (select r.rolsuper from pg_roles r where r.oid = herald._caller())) p;
 end
 $$;
+
+-- Says whether a request is signed: for those who receive webhooks in a database. Headers are an object of strings, whose
+-- names may be written in any case; the body is what came, byte for byte.
+create function herald.verify(scheme text, secret text, headers jsonb, body bytea, tolerance interval default '300 s')
+    returns boolean
+    language c volatile
+    as 'MODULE_PATHNAME', 'verify_wrapper';

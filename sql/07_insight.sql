@@ -1,14 +1,19 @@
 -- Insight: what happened, what waits, and why.
 
 -- Subscriptions as their users see them. INSERT is refused, UPDATE is checked, DELETE unsubscribes.
-create view herald.subscription as
+create view herald.subscription with (security_barrier) as
 select
     s.id, s.name, s.state, s.state_reason, s.url, s.types, s.tenant,
     (select jsonb_object_agg(h, '***') from pg_catalog.unnest(s.header_names) h) as headers,
-    s.timeout, s.retry_schedule, s.retry_jitter, s.max_attempts, s.max_concurrency, s.max_payload, s.max_age,
+    (select jsonb_object_agg(t, '***') from pg_catalog.unnest(s.tls_names) t) as tls,
+    s.timeout, s.retry_schedule, s.retry_jitter, s.max_attempts, s.success, s.retry_on, s.timeout_delay,
+    s.max_concurrency, s.max_payload, s.max_age,
     s.dead_letter_retention, s.description, s.created_at, s.changed_at, s.state_changed_at
 from herald._subscription s
-where s.removed_at is null;
+where s.removed_at is null
+and case when (select m.tenants from herald._mine m) is null
+    then (select r.is_readable from herald._readable r where r.name = 'subscription')
+    else s.tenant = any ((select m.tenants from herald._mine m)::text[]) end;
 
 create function herald._write_subscription() returns trigger
     language plpgsql
@@ -26,7 +31,7 @@ begin
             detail = 'A subscription gets a secret when it is created, which is shown once.',
             hint = format('Run: select * from herald.subscribe(%L, url => %L);', coalesce(new.name, 'name'), coalesce(new.url, 'https://...'));
     elsif tg_op = 'DELETE' then
-        perform herald.unsubscribe(old.id::text);
+        perform herald._unsubscribe(old.name);
         return old;
     end if;
     select n.key into changed
@@ -37,7 +42,7 @@ begin
     limit 1;
     if found then
         raise exception using errcode = 'feature_not_supported', message = format('%s cannot be changed', changed),
-            hint = 'Change name, url, types, tenant, headers, options or state.';
+            hint = 'Change name, url, types, tenant, headers, tls, options or state.';
     end if;
     select s.* into entry from herald._subscription s where s.id = old.id for update;
     entry.url := new.url;
@@ -47,12 +52,16 @@ begin
     entry.retry_schedule := new.retry_schedule;
     entry.retry_jitter := new.retry_jitter;
     entry.max_attempts := new.max_attempts;
+    entry.success := new.success;
+    entry.retry_on := new.retry_on;
+    entry.timeout_delay := new.timeout_delay;
     entry.max_concurrency := new.max_concurrency;
     entry.max_payload := new.max_payload;
     entry.max_age := new.max_age;
     entry.dead_letter_retention := new.dead_letter_retention;
     entry.description := new.description;
     if new.name is distinct from old.name then
+        perform herald._check_name_of_tenant(new.name, new.tenant);
         if exists (select from herald._subscription s where s.name = new.name and s.removed_at is null) then
             raise exception using errcode = 'unique_violation', message = format('subscription "%s" exists', new.name),
                 hint = 'Choose another name.';
@@ -61,12 +70,13 @@ begin
         entry.name := new.name;
     end if;
     perform herald._save_subscription(
-        entry, case when new.headers is distinct from old.headers then coalesce(new.headers, '{}') end, null, false);
+        entry, case when new.headers is distinct from old.headers then coalesce(new.headers, '{}') end,
+        case when new.tls is distinct from old.tls then coalesce(new.tls, '{}') end, null, false);
     if new.state is distinct from old.state then
         if new.state = 'active' then
-            perform herald.resume(old.id::text);
+            perform herald._resume(entry.name);
         elsif new.state = 'paused' then
-            perform herald.pause(old.id::text);
+            perform herald._pause(entry.name);
         else
             raise exception using errcode = 'invalid_parameter_value', message = format('state cannot be set to "%s"', new.state),
                 detail = 'A subscription is disabled by its receiver.', hint = 'Set it to active or paused.';
@@ -84,7 +94,7 @@ create trigger write instead of insert or update or delete on herald.subscriptio
 -- to 32 slots for so dear that it compiles the whole query (JIT), which takes seconds.
 
 -- Every HTTP request that was made, with its outcome.
-create view herald.attempt as
+create view herald.attempt with (security_barrier) as
 select
     coalesce(e.id, e.uid::text, h.id, h.uid::text) as event_id, coalesce(e.type, h.type) as type, s.name as subscription,
     a.attempt, a.at, a.status_code, a.outcome, a.error_class, a.error, a.duration_ms, a.response, a.event_seq,
@@ -92,10 +102,13 @@ select
 from herald._attempt a
 join herald._subscription s on s.id = a.subscription_id
 left join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
-left join herald.held_event h on h.seq = a.event_seq;
+left join herald.held_event h on h.seq = a.event_seq
+where case when (select m.tenants from herald._mine m) is null
+    then (select r.is_readable from herald._readable r where r.name = 'attempt')
+    else s.tenant = any ((select m.tenants from herald._mine m)::text[]) end;
 
 -- One row for each event and subscription: where its delivery stands.
-create view herald.delivery as
+create view herald.delivery with (security_barrier) as
 select
     pg_catalog.format('%s/%s', d.subscription_id, d.event_seq) as delivery_id,
     coalesce(e.id, e.uid::text, h.id, h.uid::text, d.event_id) as event_id, coalesce(e.type, h.type, d.type) as type,
@@ -117,7 +130,11 @@ from (
     union all
     select
         p.subscription_id, p.event_seq, p.event_slot, null, null,
-        case when s.state <> 'active' then 'held' when p.attempts > 0 then 'retrying' else 'pending' end,
+        case
+            when s.state <> 'active' or s.tenant in (select u.tenant from herald._over_quota u where u.over_quota = 'throttled') then 'held'
+            when p.attempts > 0 then 'retrying'
+            else 'pending'
+        end,
         p.status_code, p.attempts, p.duration_ms, p.error_class, p.created_at, p.last_attempt_at, p.next_attempt_at
     from herald.pending p
     join herald._subscription s on s.id = p.subscription_id
@@ -126,21 +143,33 @@ from (
         l.subscription_id, l.event_seq, l.event_slot, l.event_id, l.type, 'dead',
         (l.attempt_log -> -1 ->> 'status_code')::integer, l.attempts, (l.attempt_log -> -1 ->> 'duration_ms')::real,
         l.attempt_log -> -1 ->> 'error_class', l.created_at, coalesce(l.last_attempt_at, l.failed_at), null
-    from herald.dead_letter l
+    from herald._dead_letter l
 ) d
 join herald._subscription s on s.id = d.subscription_id
 left join herald.event e on e.slot = d.event_slot and e.seq = d.event_seq
-left join herald.held_event h on h.seq = d.event_seq;
+left join herald.held_event h on h.seq = d.event_seq
+where case when (select m.tenants from herald._mine m) is null
+    then (select r.is_readable from herald._readable r where r.name = 'delivery')
+    else s.tenant = any ((select m.tenants from herald._mine m)::text[]) end;
+
+-- Deliveries that were given up.
+create view herald.dead_letter with (security_barrier) as
+select l.*
+from herald._dead_letter l
+where case when (select m.tenants from herald._mine m) is null
+    then (select r.is_readable from herald._readable r where r.name = 'dead_letter')
+    else l.subscription_id in (select s.id from herald._subscription s
+                               where s.tenant = any ((select m.tenants from herald._mine m)::text[])) end;
 
 -- Each subscription in numbers, of the last hour.
-create view herald.subscription_stats as
+create view herald.subscription_stats with (security_barrier) as
 select
     s.name as subscription, s.state, coalesce(h.attempts, 0) as attempts_1h, coalesce(h.delivered, 0) as delivered_1h,
     coalesce(h.failed, 0) as failed_1h,
     case when h.attempts > 0 then pg_catalog.round(h.delivered::numeric / h.attempts, 4) end as success_rate_1h,
     h.p50_ms, h.p95_ms, h.p99_ms, h.last_success_at, h.last_error_at, h.last_error,
     b.backlog, b.oldest_at as oldest_pending_at, pg_catalog.clock_timestamp() - b.oldest_at as lag,
-    (select count(*) from herald.dead_letter d where d.subscription_id = s.id) as dead_letters
+    (select count(*) from herald._dead_letter d where d.subscription_id = s.id) as dead_letters
 from herald._subscription s
 -- The hour is read once for all. Its beginning must not change while it is read, or no index is of use.
 left join (
@@ -162,26 +191,42 @@ left join (
 cross join lateral (
     select count(*) as backlog, min(p.created_at) as oldest_at from herald.pending p where p.subscription_id = s.id
 ) b
-where s.removed_at is null;
+where s.removed_at is null
+and case when (select m.tenants from herald._mine m) is null
+    then (select r.is_readable from herald._readable r where r.name = 'subscription_stats')
+    else s.tenant = any ((select m.tenants from herald._mine m)::text[]) end;
 
 -- One line for each subscription.
-create function herald.status()
+create function herald._status()
     returns table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, last_error text)
-    language sql stable
+    language plpgsql stable
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+declare
+    own constant text[] := herald._tenants_of(herald._caller());
+begin
+    return query
     select t.subscription, t.state, t.backlog, date_trunc('milliseconds', t.lag), t.success_rate_1h, t.last_error
     from herald.subscription_stats t
-    order by t.backlog desc, t.subscription
+    where own is null or t.subscription in (
+        select s.name from herald._subscription s where s.tenant = any (own) and s.removed_at is null)
+    order by t.backlog desc, t.subscription;
+end
 $$;
+
+-- The subscriptions that nothing can be sent to as they are, and why.
+create function herald._obstacles() returns table (subscription_id bigint, obstacle text)
+    language c volatile
+    as 'MODULE_PATHNAME', 'obstacles_wrapper';
 
 create function herald._why_not(types text[], tenant text, event_type text, event_tenant text) returns text
     language c
     as 'MODULE_PATHNAME', 'why_not_wrapper';
 
 -- Why an event went to a subscription or did not: a row for each subscription.
-create function herald.why(event_id text)
+create function herald._why(event_id text)
     returns table (subscription text, matched boolean, rule text, state text, attempts integer,
                    next_attempt_at timestamptz, blocked_by text)
     language plpgsql
@@ -191,6 +236,7 @@ as $$
 #variable_conflict use_column
 declare
     event constant herald.event := herald._find_event($1);
+    own constant text[] := herald._tenants_of(herald._caller());
     at_cursor record;
 begin
     select c.* into at_cursor from herald._cursor() c;
@@ -204,8 +250,9 @@ begin
             when herald._worker_pid() is null then 'the worker does not run: see herald.doctor()'
             when not current_setting('herald.enabled')::boolean then 'herald.enabled is off'
             when s.state <> 'active' then format('the subscription is %s: %s', s.state, s.state_reason)
-            when not exists (select from herald.secret x where x.subscription_id = s.id and x.kind = 'signing')
-                then 'the subscription has no secret: run herald.rotate_secret()'
+            when o.obstacle is not null and own is not null then 'nothing can be sent: ask who runs the database'
+            when o.obstacle is not null then format('nothing can be sent: %s', o.obstacle)
+            when q.tenant is not null then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
             when d.next_attempt_at > clock_timestamp() then format('it failed (%s) and waits for its next attempt', d.error_class)
         end
     from herald._subscription s
@@ -227,7 +274,9 @@ begin
         where m.rule is null and not pg_visible_in_snapshot(event.xid, at_cursor.snapshot)
         limit 1
     ) d on true
-    where s.removed_at is null
+    left join herald._obstacles() o on o.subscription_id = s.id
+    left join herald._over_quota q on q.tenant = s.tenant and q.over_quota = 'throttled'
+    where s.removed_at is null and (own is null or s.tenant = any (own))
     order by m.rule is not null, s.name;
 end
 $$;
@@ -247,6 +296,32 @@ create function herald._found_no_worker_slot() returns boolean
 create function herald._library_version() returns text
     language c stable
     as 'MODULE_PATHNAME', 'library_version_wrapper';
+
+-- Whether secrets are sealed with the key of now. Called by doctor().
+create function herald._check_secret_key() returns table ("check" text, status text, detail text, hint text)
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    current_key text;
+    others bigint;
+begin
+    begin
+        current_key := herald._secret_key_id();
+    exception when config_file_error then
+        get stacked diagnostics detail = pg_exception_detail, hint = pg_exception_hint;
+        return query values ('secret_key', 'error', detail, hint);
+        return;
+    end;
+    select count(*) into others from herald.secret x where x.key_id is distinct from current_key;
+    return query values (
+        'secret_key', case when current_key is null or others = 0 then 'ok' else 'warning' end,
+        case when current_key is null then 'secrets are not sealed: herald.secret_key_file is not set'
+            when others = 0 then 'secrets are sealed'
+            else format('%s secrets are not sealed with the current key', others) end,
+        case when current_key is not null and others > 0 then 'Run: select herald.reencrypt_secrets();' end);
+end
+$$;
 
 -- Looks for everything that is known to go wrong.
 create function herald.doctor()
@@ -299,11 +374,18 @@ begin
            case when h.reason is not null then 'Decide, then run: select * from herald.resume_after_restore(''deliver'') or (''skip'');' end
     from (select herald._hold_reason() as reason) h;
     return query
-    select 'secret', 'error', format('subscription "%s" has no secret, so nothing is sent to it', s.name),
-           format('Run: select herald.rotate_secret(%L);', s.name)
-    from herald._subscription s
-    where s.removed_at is null
-    and not exists (select from herald.secret x where x.subscription_id = s.id and x.kind = 'signing');
+    select 'subscription', 'error', format('nothing can be sent to subscription "%s": %s', s.name, o.obstacle),
+           case when o.obstacle like '%rotate_secret%' then format('Run: select herald.rotate_secret(%L);', s.name)
+               when o.obstacle like 'the values of its headers%' then format('Write: update herald.subscription set headers = ''{...}'', tls = ''{...}'' where name = %L;', s.name)
+               else 'Mend it; its deliveries are held until then.' end
+    from herald._obstacles() o
+    join herald._subscription s on s.id = o.subscription_id;
+    return query select * from herald._check_secret_key();
+    return query
+    select 'quota', 'warning', format('tenant "%s" has used its %s events of this month; further deliveries are %s', q.tenant,
+                                      q.events_per_month, case q.over_quota when 'throttled' then 'held' else 'given up' end),
+           format('Wait for the next month, or run: update herald.tenant set plan = ... where name = %L;', q.tenant)
+    from herald._over_quota q;
     return query
     select 'subscription', 'warning', format('subscription "%s" is %s since %s: %s', s.name, s.state, s.state_changed_at, s.state_reason),
            format('Run: select * from herald.resume(%L);', s.name)
@@ -346,8 +428,7 @@ begin
            case when u.oldest < clock_timestamp() - interval '5 minutes'
                then 'See the checks worker, enabled and origin, and the server''s log.' end
     from (
-        -- A uid begins with the milliseconds since 1970 in which it was written.
-        select (select to_timestamp(('x' || left(replace(e.uid::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+        select (select herald._recorded_at(e.uid)
                 from herald.event e
                 where e.seq > c.seq and e.origin = herald._origin() and not pg_visible_in_snapshot(e.xid, c.snapshot)
                 order by e.seq limit 1) as oldest

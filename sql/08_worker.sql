@@ -211,7 +211,7 @@ begin
                 and not coalesce((select e.seq <= r.upper_seq and pg_visible_in_snapshot(e.xid, r.snapshot)
                                   from read_to r), false)
                 and not exists (select from herald._attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
-                and not exists (select from herald.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
+                and not exists (select from herald._dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
             )
             insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
             select o.subscription_id, o.slot, o.seq, clock_timestamp() from open_events o

@@ -51,7 +51,7 @@ begin
             select p.event_seq from herald.pending p
             where p.event_seq between first_seq and last_seq and p.event_slot = _hold_events.slot
             union
-            select d.event_seq from herald.dead_letter d
+            select d.event_seq from herald._dead_letter d
             where d.event_seq between first_seq and last_seq and d.event_slot = _hold_events.slot
         ) n
         where not exists (select from herald.held_event h where h.seq = n.event_seq)
@@ -151,7 +151,7 @@ as $$
         using looked_at l
         where h.seq = l.seq
         and not exists (select from herald.pending p where p.event_seq = l.seq)
-        and not exists (select from herald.dead_letter d where d.event_seq = l.seq)
+        and not exists (select from herald._dead_letter d where d.event_seq = l.seq)
         returning 1
     )
     select coalesce((select max(l.seq) from looked_at l having count(*) = most), 0), (select count(*) from gone)
@@ -209,9 +209,9 @@ begin
     period_micros := herald._micros(slot_period);
     update herald.ring r set period = slot_period, changed_at = clock_timestamp() where r.period <> slot_period;
 
-    delete from herald.dead_letter d
+    delete from herald._dead_letter d
     where d.ctid = any (array(
-        select l.ctid from herald.dead_letter l where l.expires_at < clock_timestamp() order by l.expires_at limit most));
+        select l.ctid from herald._dead_letter l where l.expires_at < clock_timestamp() order by l.expires_at limit most));
     get diagnostics deleted = row_count;
     has_more := has_more or deleted = most;
 

@@ -14,8 +14,12 @@ begin
             ('pause', 'Holds a subscription''s deliveries until resume(): events are matched and kept.'),
             ('resume', 'Sends a paused or disabled subscription''s deliveries again, and on request its dead letters since a time.'),
             ('rotate_secret', 'Puts a new signing secret in front and shows it once. Until grace is over requests carry signatures of the old ones too.'),
+            ('grant_access', 'Grants a role what a level has: reader, emitter, operator or admin.'),
+            ('revoke_access', 'Takes back whatever a role was granted in the schema herald.'),
+            ('reencrypt_secrets', 'Seals every secret with the first key of herald.secret_key_file, whatever sealed it before. Returns how many it sealed.'),
             ('ping', 'Sends one test request through the worker and shows what came back. Nothing is recorded.'),
             ('preview', 'Shows exactly what would be sent for an event to a subscription. Nothing is sent.'),
+            ('verify', 'Says whether a request that was received is signed with a secret, and of now.'),
             ('why', 'Says for each subscription whether an event matched, by which rule, where its delivery stands and what blocks it.'),
             ('wait', 'Waits until an event, or every event committed so far, is delivered or dead everywhere.'),
             ('redeliver', 'Sends one event to one subscription again, whatever became of it, with the same webhook-id.'),
@@ -70,12 +74,30 @@ comment on table herald.ring is 'How long a slot of each ring is written. The wo
 comment on table herald.held_event is 'Events whose slot was emptied and that a pending delivery or a dead letter still needs.';
 comment on table herald.emitted is 'Ids that callers of herald.emit() chose, until herald.retention is over.';
 comment on table herald._subscription is 'What herald.subscription shows, and subscriptions that are no more, for their history.';
-comment on table herald.secret is 'Signing secrets and the values of custom headers. Never dumped; readable by superusers only.';
+comment on table herald.secret is 'Signing secrets, the values of custom headers and certificates of one''s own, sealed where herald.secret_key_file is set. Never dumped; readable by superusers only.';
 comment on table herald.config_change is 'Tells the worker that subscriptions or pending deliveries changed. Empty most of the time.';
 comment on table herald.pending is 'Deliveries that could not be finished at first go, and when they are tried next.';
-comment on table herald.dead_letter is 'Deliveries that were given up, with their event, subscription and attempts, until their retention ends.';
+comment on table herald._dead_letter is 'What herald.dead_letter shows.';
+comment on view herald.dead_letter is 'Deliveries that were given up, with their event, subscription and attempts, until their retention ends.';
 comment on table herald.watch is 'Which tables are captured, and how. Changed by herald.watch() and herald.unwatch().';
+comment on table herald.audit is 'Who changed which subscription, secret or watch, and how; written in the transaction of the change. Secrets are not shown.';
 comment on view herald.subscription is 'Who gets which events. UPDATE changes one, DELETE ends one, herald.subscribe() makes one.';
 comment on view herald.attempt is 'Every HTTP request that was made, with its outcome.';
 comment on view herald.delivery is 'One row for each event and subscription: where its delivery stands.';
+comment on table herald.plan is 'What tenants may do; null is without limit. Insert plans of your own.';
+comment on table herald.tenant is 'Who has subscriptions of its own: a role that sees and manages these alone, a plan, and what happens beyond its quota.';
+comment on table herald._usage is 'What herald.usage shows.';
+comment on view herald.usage is 'What each tenant used in each month, and what its plan allows.';
+comment on view herald._tenancy is 'The tenants that each role acts for.';
+comment on view herald._mine is 'The tenants that the current role acts for.';
+comment on view herald._readable is 'Which relations the current role may read itself.';
+comment on view herald._over_quota is 'The tenants that have used what they may in this month.';
+comment on column herald.plan.endpoints is 'Subscriptions at once.';
+comment on column herald.plan.events_per_month is 'Deliveries that are begun in a calendar month (UTC). Retries are free.';
+comment on column herald.plan.max_attempts is 'Attempts of one delivery, the first counted.';
+comment on column herald.plan.max_connections is 'Requests under way at once, over all subscriptions.';
+comment on column herald.plan.dead_letter_retention is 'How long dead letters are kept, at most.';
+comment on column herald.plan.replay_window is 'How far back the tenant may replay by itself.';
+comment on column herald.tenant.role is 'The role that manages the tenant''s subscriptions, also through roles that inherit from it.';
+comment on column herald.tenant.over_quota is 'What becomes of deliveries beyond events_per_month: throttled holds them, blocked gives them up (reason quota).';
 comment on view herald.subscription_stats is 'Each subscription in numbers of the last hour.';

@@ -1,4 +1,4 @@
--- The first entry of the log, what pg_dump takes along, and nothing for PUBLIC.
+-- The first entry of the log, what pg_dump takes along, nothing for PUBLIC, and statistics for pg_monitor.
 
 do $$
 begin
@@ -33,10 +33,12 @@ begin
         from pg_class c
         where c.relnamespace = 'herald'::regnamespace
         and c.relkind in ('r', 'S')
-        and c.relname not in ('secret', 'ring', 'config_change')
+        and c.relname not in ('secret', 'ring', 'config_change', 'plan')
     loop
         perform pg_extension_config_dump(relation, '');
     end loop;
+    -- The others come with the extension.
+    perform pg_extension_config_dump('herald.plan', 'where name not in (''starter'', ''professional'', ''enterprise'')');
 end
 $$;
 
@@ -44,5 +46,9 @@ revoke all on schema herald, herald_watch from public;
 revoke all on all tables in schema herald from public;
 revoke all on all sequences in schema herald from public;
 revoke all on all functions in schema herald from public;
+
+grant usage on schema herald to pg_monitor;
+grant select on herald.subscription_stats to pg_monitor;
+grant execute on function herald.status(), herald.doctor() to pg_monitor;
 
 select herald._want_worker_at_commit();

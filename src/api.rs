@@ -11,6 +11,7 @@ use herald_core::options::SubscriptionOptions;
 use herald_core::signature::Secret;
 use herald_core::suggest;
 use herald_core::url_policy::UrlPolicy;
+use herald_sender::TlsProfile;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -77,17 +78,23 @@ fn check_subscription(
     retry_schedule_micros: Vec<Option<i64>>,
     retry_jitter: f64,
     max_attempts: Option<i32>,
+    success: Option<Vec<Option<i32>>>,
+    retry_on: Option<Vec<Option<i32>>>,
+    timeout_delay_micros: Option<i64>,
     max_concurrency: i32,
     max_payload: i32,
     max_age_micros: Option<i64>,
+    is_tenants: bool,
 ) -> Result<(), ErrorReport> {
-    let policy = settings::url_policy().map_err(|message| {
+    let policies = settings::url_policies().map_err(|message| {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             message,
             "subscribe",
         )
     })?;
+    let statuses =
+        |list: Vec<Option<i32>>| list.into_iter().map(Option::unwrap_or_default).collect();
     let all = |list: Vec<Option<String>>| list.into_iter().map(Option::unwrap_or_default);
     SubscriptionOptions {
         types: all(types).collect(),
@@ -100,13 +107,52 @@ fn check_subscription(
             .collect(),
         retry_jitter,
         max_attempts,
+        success: success.map(statuses),
+        retry_on: retry_on.map(statuses),
+        timeout_delay_micros,
         max_concurrency,
         max_payload,
         max_age_micros,
         ..SubscriptionOptions::new(name, url)
     }
-    .validate(&policy)
+    .validate(policies.of(is_tenants))
     .map_err(invalid)
+}
+
+/// Raises an error unless a TLS session can be configured with these, in PEM.
+#[pg_extern(sql = false)]
+fn check_certificates(
+    ca: Option<String>,
+    certificate: Option<String>,
+    key: Option<String>,
+) -> Result<(), ErrorReport> {
+    let refused = |detail: &str, hint: &str| {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "invalid tls",
+            "tls",
+        )
+        .set_detail(detail)
+        .set_hint(hint)
+    };
+    if [&ca, &certificate, &key].contains(&&Some(String::new())) {
+        return Err(refused(
+            "A member is empty.",
+            "Leave out what you do not want.",
+        ));
+    }
+    let profile = TlsProfile::new(ca, certificate, key).ok_or_else(|| {
+        refused(
+            "A client certificate needs its private key, and a key its certificate.",
+            "Give both, certificate and key, in PEM.",
+        )
+    })?;
+    profile.check().map_err(|fault| {
+        refused(
+            &fault,
+            "Give each member in PEM, whole: ca and certificate as -----BEGIN CERTIFICATE-----, key as -----BEGIN PRIVATE KEY-----.",
+        )
+    })
 }
 
 /// Appends one event; see `emit` in sql/05_delivery.sql, which checks the idempotent id.
@@ -289,7 +335,7 @@ fn timeline() -> i32 {
     identity::timeline()
 }
 
-fn invalid(error: herald_core::error::Error) -> ErrorReport {
+pub(crate) fn invalid(error: herald_core::error::Error) -> ErrorReport {
     let mut report = ErrorReport::new(
         PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         error.message(),

@@ -8,7 +8,7 @@
 //! 4. [`record`]: attempts, pending deliveries, dead letters and closed windows, in one transaction.
 //!
 //! Beside them: [`launcher`] keeps a worker for each database, [`wake`] wakes it at commit, [`settings`] are the
-//! configuration parameters, [`api`] and [`compile`] the SQL functions that are written in Rust, [`failpoint`] is for
+//! configuration parameters, [`vault`] the key that secrets are sealed with, [`api`] and [`compile`] the SQL functions that are written in Rust, [`failpoint`] is for
 //! trials. [`pg`] is the fence around everything unsafe. What is pure lives in `herald-core`, what sends in `herald-sender`.
 #![deny(unsafe_code)]
 
@@ -27,6 +27,8 @@ mod prepared;
 mod preview;
 mod record;
 mod settings;
+mod vault;
+mod verify;
 mod wake;
 
 use pgrx::prelude::*;
@@ -41,9 +43,14 @@ extension_sql_file!(
     requires = ["01_log"]
 );
 extension_sql_file!(
+    "../sql/02_tenant.sql",
+    name = "02_tenant",
+    requires = ["02_tables"]
+);
+extension_sql_file!(
     "../sql/03_watch.sql",
     name = "03_watch",
-    requires = ["02_tables", capture::capture]
+    requires = ["02_tenant", capture::capture]
 );
 extension_sql_file!(
     "../sql/03_follow_ddl.sql",
@@ -51,9 +58,14 @@ extension_sql_file!(
     requires = ["03_watch"]
 );
 extension_sql_file!(
+    "../sql/04_secret.sql",
+    name = "04_secret",
+    requires = ["03_follow_ddl"]
+);
+extension_sql_file!(
     "../sql/04_subscribe.sql",
     name = "04_subscribe",
-    requires = ["03_follow_ddl"]
+    requires = ["04_secret"]
 );
 extension_sql_file!(
     "../sql/05_delivery.sql",
@@ -106,9 +118,19 @@ extension_sql_file!(
     requires = ["08_worker"]
 );
 extension_sql_file!(
+    "../sql/09_audit.sql",
+    name = "09_audit",
+    requires = ["09_house"]
+);
+extension_sql_file!(
+    "../sql/09_access.sql",
+    name = "09_access",
+    requires = ["09_audit"]
+);
+extension_sql_file!(
     "../sql/10_comments.sql",
     name = "10_comments",
-    requires = ["09_house"]
+    requires = ["09_access"]
 );
 extension_sql_file!("../sql/11_privileges.sql", name = "11_privileges", finalize);
 

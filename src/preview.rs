@@ -1,4 +1,5 @@
-//! `preview()`: the request for an event and a subscription, built exactly as the worker builds it, and not sent.
+//! What the worker would do, for those who ask: `preview()` is the request for an event and a subscription, built exactly
+//! as the worker builds it, and not sent; an obstacle is why it sends nothing to a subscription that is active.
 
 use crate::dispatch::subscriptions::Subscriptions;
 use crate::log::read;
@@ -27,9 +28,9 @@ fn preview(
     >,
     ErrorReport,
 > {
-    let policy = settings::url_policy().map_err(|message| fault(message, None))?;
+    let policies = settings::url_policies().map_err(|message| fault(message, None))?;
     let (subscriptions, events) = Spi::connect_mut(|client| {
-        let subscriptions = Subscriptions::load(client, Snapshot::before_everything(), &policy);
+        let subscriptions = Subscriptions::load(client, Snapshot::before_everything(), &policies);
         let (events, _) =
             read::load_events(client, &[(event_slot, event_seq)], subscriptions.largest);
         (subscriptions, events)
@@ -59,6 +60,23 @@ fn preview(
         pgrx::Json(serde_json::Value::Object(headers.collect())),
         String::from_utf8_lossy(&request.body).into_owned(),
     )))
+}
+
+/// The subscriptions that nothing can be sent to as they are, and why.
+#[pg_extern(sql = false)]
+fn obstacles() -> Result<
+    TableIterator<'static, (name!(subscription_id, i64), name!(obstacle, String))>,
+    ErrorReport,
+> {
+    let policies = settings::url_policies().map_err(|message| fault(message, None))?;
+    let subscriptions = Spi::connect_mut(|client| {
+        Subscriptions::load(client, Snapshot::before_everything(), &policies)
+    });
+    let found: Vec<_> = subscriptions
+        .iter()
+        .filter_map(|one| Some((one.config.id, one.obstacle.clone()?)))
+        .collect();
+    Ok(TableIterator::new(found))
 }
 
 fn fault(message: String, hint: Option<String>) -> ErrorReport {

@@ -10,14 +10,17 @@ use crate::log::read::Ring;
 use crate::log::row::postgres_time;
 use crate::pg::heap::{Heap, Layout, Value};
 use crate::pg::memory::Memory;
-use crate::pg::transaction::{Durability, TransactionError, transaction};
+use crate::pg::transaction::{TransactionError, transaction};
 use crate::pg::{catalog, identity, lock};
 use crate::prepared::Prepared;
 use herald_core::outcome::Outcome;
 use herald_core::retry::DeadReason;
+use herald_core::tenants::{Tenants, Usage};
 use pgrx::Spi;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiClient;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How a delivery goes on.
 #[derive(Debug, Clone)]
@@ -47,12 +50,40 @@ pub struct Batch {
     pub closed_windows: Vec<(i64, i16)>,
     /// Subscriptions that their receivers said good-bye to, and how.
     pub disabled: Vec<(i64, String)>,
+    /// What this adds to the accounts of tenants.
+    pub usage: Vec<(Arc<str>, Usage)>,
 }
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.closed_windows.is_empty() && self.disabled.is_empty()
     }
+}
+
+/// What these records add to the accounts of tenants.
+pub fn usage_of(records: &[Record], tenants: &Tenants) -> Vec<(Arc<str>, Usage)> {
+    if tenants.is_empty() {
+        return Vec::new();
+    }
+    let mut usage: HashMap<&Arc<str>, Usage> = HashMap::new();
+    for Record { work, attempt, end } in records {
+        let Some(tenant) = work.agent.tenant.as_ref() else {
+            continue;
+        };
+        if !work.is_metered() || !tenants.has_account(tenant) {
+            continue;
+        }
+        let one = usage.entry(tenant).or_default();
+        one.events += i64::from(attempt.is_some() && work.attempts == 1);
+        one.attempts += i64::from(attempt.is_some());
+        one.delivered += i64::from(matches!(end, End::Delivered));
+        one.dead += i64::from(matches!(end, End::Dead(_)));
+    }
+    let used = usage
+        .into_iter()
+        .filter(|(_, one)| *one != Usage::default());
+    used.map(|(tenant, one)| (Arc::clone(tenant), one))
+        .collect()
 }
 
 /// Writes the batch, in one transaction unless PostgreSQL refuses a value in it: then the record with that value is
@@ -65,6 +96,7 @@ pub fn record(batch: &Batch, ring: Ring) -> Result<(), TransactionError> {
                 records: Vec::new(),
                 closed_windows: batch.closed_windows.clone(),
                 disabled: batch.disabled.clone(),
+                usage: batch.usage.clone(),
             };
             write(&rest, ring)
         }
@@ -118,7 +150,7 @@ impl Record {
 }
 
 fn write(batch: &Batch, ring: Ring) -> Result<(), TransactionError> {
-    transaction(Durability::Relaxed, || {
+    transaction(|| {
         Spi::connect_mut(|client| {
             insert_attempts(&batch.records, ring);
             failpoint::reached("mid_record");
@@ -130,6 +162,7 @@ fn write(batch: &Batch, ring: Ring) -> Result<(), TransactionError> {
                     Prepared::write(include_str!("../sql/queries/disable_subscription.sql"));
                 STATEMENT.run(client, vec![(*subscription).into(), reason.as_str().into()]);
             }
+            meter(client, &batch.usage);
             close_windows(client, &batch.closed_windows);
         });
     })
@@ -362,6 +395,25 @@ fn delete_pending(client: &mut SpiClient<'_>, records: &[Record]) {
     let subscriptions: Vec<i64> = done.iter().map(|work| work.subscription.id).collect();
     let seqs: Vec<i64> = done.iter().map(|work| work.event.seq).collect();
     STATEMENT.run(client, vec![subscriptions.into(), seqs.into()]);
+}
+
+fn meter(client: &mut SpiClient<'_>, usage: &[(Arc<str>, Usage)]) {
+    static STATEMENT: Prepared = Prepared::write(include_str!("../sql/queries/meter.sql"));
+    if usage.is_empty() {
+        return;
+    }
+    let names: Vec<String> = usage.iter().map(|(name, _)| name.to_string()).collect();
+    let of = |count: fn(&Usage) -> i64| usage.iter().map(|(_, one)| count(one)).collect::<Vec<_>>();
+    STATEMENT.run(
+        client,
+        vec![
+            names.into(),
+            of(|one| one.events).into(),
+            of(|one| one.attempts).into(),
+            of(|one| one.delivered).into(),
+            of(|one| one.dead).into(),
+        ],
+    );
 }
 
 fn close_windows(client: &mut SpiClient<'_>, closed: &[(i64, i16)]) {

@@ -1,8 +1,11 @@
 //! The settings: PostgreSQL's configuration parameters `herald.*`, read into plain values once a round.
 
+use crate::pg::identity;
+use herald_core::proxy::Proxy;
 use herald_core::url_policy::UrlPolicy;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::ffi::{CStr, CString};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,10 +14,15 @@ static CAPTURE: GucSetting<bool> = GucSetting::<bool>::new(true);
 static SOURCE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ALLOW_HTTP: GucSetting<bool> = GucSetting::<bool>::new(false);
 static ALLOW_NETWORKS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static TENANT_NETWORKS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ALLOW_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ALLOW_PORTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static SENDER_THREADS: GucSetting<i32> = GucSetting::<i32>::new(64);
 static RETENTION: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 60 * 60);
 static CA_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SECRET_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SOURCE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static PROXY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static POLL_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static DISPATCH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"window"));
 static INSTANCE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
@@ -27,11 +35,19 @@ static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(S
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub enabled: bool,
-    pub sender_threads: usize,
     pub poll_interval: Duration,
-    pub ca_file: Option<PathBuf>,
     pub always_pending: bool,
-    pub url_policy: UrlPolicy,
+    pub sending: Sending,
+}
+
+/// What the sender is started with.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    pub threads: usize,
+    pub url_policies: UrlPolicies,
+    pub ca_file: Option<PathBuf>,
+    pub source_address: Option<IpAddr>,
+    pub proxy: Option<Proxy>,
 }
 
 impl Settings {
@@ -39,23 +55,75 @@ impl Settings {
     pub fn read() -> Result<Self, String> {
         Ok(Self {
             enabled: ENABLED.get(),
-            sender_threads: SENDER_THREADS.get() as usize,
             poll_interval: Duration::from_millis(POLL_INTERVAL.get() as u64),
-            ca_file: text(&CA_FILE).map(PathBuf::from),
             always_pending: choice("herald.dispatch", &DISPATCH, ["window", "queue"])? == "queue",
-            url_policy: url_policy()?,
+            sending: Sending {
+                threads: SENDER_THREADS.get() as usize,
+                url_policies: url_policies()?,
+                ca_file: text(&CA_FILE).map(PathBuf::from),
+                source_address: source_address()?,
+                proxy: proxy()?,
+            },
         })
     }
 }
 
 /// Which addresses may be delivered to.
-pub fn url_policy() -> Result<UrlPolicy, String> {
-    UrlPolicy::parse(
-        ALLOW_HTTP.get(),
-        &text(&ALLOW_NETWORKS).unwrap_or_default(),
-        &text(&ALLOW_PORTS).unwrap_or_default(),
-    )
-    .map_err(|error| error.message())
+#[derive(Debug, Clone)]
+pub struct UrlPolicies {
+    pub platform: UrlPolicy,
+    pub tenants: UrlPolicy,
+}
+
+impl UrlPolicies {
+    pub fn of(&self, is_tenants: bool) -> &UrlPolicy {
+        if is_tenants {
+            &self.tenants
+        } else {
+            &self.platform
+        }
+    }
+}
+
+pub fn url_policies() -> Result<UrlPolicies, String> {
+    let [networks, tenant_networks, ports, hosts] = [
+        &ALLOW_NETWORKS,
+        &TENANT_NETWORKS,
+        &ALLOW_PORTS,
+        &ALLOW_HOSTS,
+    ]
+    .map(|setting| text(setting).unwrap_or_default());
+    let allow_http = ALLOW_HTTP.get();
+    let own_port = identity::server_port();
+    let read = || {
+        Ok(UrlPolicies {
+            platform: UrlPolicy::parse(allow_http, &networks, &ports)?
+                .with_hosts(&hosts)?
+                .without_port(own_port),
+            tenants: UrlPolicy::parse_for_tenants(allow_http, &tenant_networks, &ports)?
+                .without_port(own_port),
+        })
+    };
+    read().map_err(|error: herald_core::error::Error| error.message())
+}
+
+fn proxy() -> Result<Option<Proxy>, String> {
+    Proxy::parse(&text(&PROXY).unwrap_or_default()).map_err(|error| error.message())
+}
+
+fn source_address() -> Result<Option<IpAddr>, String> {
+    text(&SOURCE_ADDRESS)
+        .map(|address| {
+            address
+                .parse()
+                .map_err(|_| format!("herald.source_address is '{address}', it has to be an IP address of this machine"))
+        })
+        .transpose()
+}
+
+/// The file with the keys that secrets are sealed with.
+pub fn secret_key_file() -> Option<PathBuf> {
+    text(&SECRET_KEY_FILE).map(PathBuf::from)
 }
 
 /// Whether changes of watched tables are captured in this session.
@@ -139,6 +207,20 @@ pub fn define() {
         flags,
     );
     string(
+        c"herald.tenant_networks",
+        c"Networks that subscriptions of tenants may be delivered to beside public addresses, separated by commas.",
+        &TENANT_NETWORKS,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.allow_hosts",
+        c"Hosts that may be delivered to wherever they lead to, as names or *.domain, separated by commas.",
+        &ALLOW_HOSTS,
+        GucContext::Suset,
+        flags,
+    );
+    string(
         c"herald.allow_ports",
         c"Ports that may be delivered to beside 443 (and 80 with herald.allow_http), separated by commas.",
         &ALLOW_PORTS,
@@ -149,6 +231,27 @@ pub fn define() {
         c"herald.ca_file",
         c"PEM file of certificate authorities to trust beside the system's.",
         &CA_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    string(
+        c"herald.secret_key_file",
+        c"File with the keys that secrets are sealed with, one in a line, the current one first; empty: they are stored as they are.",
+        &SECRET_KEY_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    string(
+        c"herald.source_address",
+        c"Local IP address that requests come from; empty: the system chooses.",
+        &SOURCE_ADDRESS,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.proxy",
+        c"Proxy that requests go through, as http://[user:password@]host:port; empty: none.",
+        &PROXY,
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );

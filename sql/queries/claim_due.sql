@@ -1,7 +1,8 @@
--- $1 subscription, $2 limit. Its pending deliveries in the order in which they are due. There is one worker, which
--- remembers what it took: nothing is locked or written.
+-- $1 subscription, $2 limit, $3 and $4 due time and seq to go on after. Its pending deliveries in the order in which they
+-- are due. There is one worker, which remembers what it took: nothing is locked or written.
 select p.event_slot, p.event_seq, p.next_attempt_at, p.attempts, p.step, p.created_at
 from herald.pending p
 where p.subscription_id = $1
+and (p.next_attempt_at, p.event_seq) > ($3, $4)
 order by p.next_attempt_at, p.event_seq
 limit $2

@@ -3,4 +3,4 @@ select a.event_seq, a.subscription_id from herald._attempt a where a.event_seq =
 union
 select p.event_seq, p.subscription_id from herald.pending p where p.event_seq = any ($1::bigint[])
 union
-select d.event_seq, d.subscription_id from herald.dead_letter d where d.event_seq = any ($1::bigint[])
+select d.event_seq, d.subscription_id from herald._dead_letter d where d.event_seq = any ($1::bigint[])

@@ -1,20 +1,30 @@
--- Every subscription that exists, with its secrets: the worker's copy.
+-- Every subscription that exists, with its secrets: the worker's copy. A secret comes as the id of the key that sealed it,
+-- a colon and what is stored.
 select
     s.id, s.name, s.state, s.url, s.types, s.tenant,
     (extract(epoch from s.timeout) * 1000000)::bigint as timeout_micros,
     array(select (extract(epoch from i) * 1000000)::bigint
           from pg_catalog.unnest(s.retry_schedule) with ordinality as r (i, position) order by position) as retry_schedule_micros,
-    s.retry_jitter, s.max_attempts, s.max_concurrency, s.max_payload,
+    s.retry_jitter, least(s.max_attempts, p.max_attempts) as max_attempts, s.success, s.retry_on,
+    (extract(epoch from s.timeout_delay) * 1000000)::bigint as timeout_delay_micros, s.max_concurrency, s.max_payload,
     (extract(epoch from s.max_age) * 1000000)::bigint as max_age_micros,
     s.created_xid::text as created_xid, s.created_snapshot::text as created_snapshot, s.created_seq,
-    array(select x.value from herald.secret x
+    array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
           where x.subscription_id = s.id and x.kind = 'signing'
           and (x.expires_at is null or x.expires_at > pg_catalog.clock_timestamp())
           order by x.expires_at is not null, x.created_at desc) as secrets,
-    (select (extract(epoch from min(x.expires_at)) * 1000000)::bigint from herald.secret x
+    (select (extract(epoch from least(min(x.expires_at), '9999-01-01')) * 1000000)::bigint from herald.secret x
      where x.subscription_id = s.id and x.expires_at > pg_catalog.clock_timestamp()) as secret_ends_micros,
     array(select x.name from herald.secret x where x.subscription_id = s.id and x.kind = 'header' order by x.name) as header_names,
-    array(select x.value from herald.secret x where x.subscription_id = s.id and x.kind = 'header' order by x.name) as header_values
+    array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
+          where x.subscription_id = s.id and x.kind = 'header' order by x.name) as header_values,
+    array(select x.name from herald.secret x where x.subscription_id = s.id and x.kind = 'tls' order by x.name) as tls_names,
+    array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
+          where x.subscription_id = s.id and x.kind = 'tls' order by x.name) as tls_values,
+    pg_catalog.cardinality(s.header_names) + pg_catalog.cardinality(s.tls_names) as value_count,
+    t.name is not null as is_tenants
 from herald._subscription s
+left join herald.tenant t on t.name = s.tenant
+left join herald.plan p on p.name = t.plan
 where s.removed_at is null
 order by s.id

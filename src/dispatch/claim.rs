@@ -3,12 +3,11 @@
 //! There is one worker for each database, so a claim is only remembered, not written: after a crash everything is
 //! still there.
 
-use super::lanes::REFILL_BELOW;
 use super::work::{Claimed, Origin};
 use super::{MEMORY, Worker};
 use crate::failpoint;
 use crate::log::read;
-use crate::log::row::unix_micros;
+use crate::log::row::{postgres_time, unix_micros};
 use crate::pg::transaction::{TransactionError, snapshot_transaction};
 use crate::prepared::Prepared;
 use crate::record::{End, Record};
@@ -21,8 +20,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a lane is filled up to from the pending deliveries.
-const REFILL_TO: usize = 750;
+/// In front of every due time and number.
+const BEFORE_ALL: (i64, i64) = (0, 0);
 
 #[derive(Debug, Clone, Copy)]
 struct Due {
@@ -45,13 +44,15 @@ impl Worker {
             .is_none_or(|at| at.elapsed() >= self.settings.poll_interval)
         {
             self.look_for_due()?;
+        } else if self.lanes.survey().first_due.is_none_or(|due| due > now) {
+            return Ok(());
         }
         let due: Vec<i64> = self
             .lanes
             .iter_mut()
             .filter(|(_, entry)| {
                 entry.next_due.is_some_and(|due| due <= now)
-                    && entry.lane.len() < REFILL_BELOW
+                    && entry.room() > 0
                     && entry.lane.concurrency(now) > 0
             })
             .map(|(id, _)| id)
@@ -84,9 +85,12 @@ impl Worker {
                 })
             },
         )?;
+        for (_, entry) in self.lanes.iter_mut() {
+            entry.claimed_to = None;
+        }
         for (id, at) in found {
             if let Some(entry) = self.lanes.get(id) {
-                entry.next_due = Some(entry.next_due.map_or(at, |due| due.min(at)));
+                entry.expect_due(at);
             }
         }
         self.due_looked_at = Some(Instant::now());
@@ -101,15 +105,18 @@ impl Worker {
         let Some(entry) = self.lanes.get(id) else {
             return Ok(());
         };
-        let wanted = REFILL_TO.saturating_sub(entry.lane.len());
-        let limit = (wanted + entry.claimed.len()) as i64;
-        let claimed = entry.claimed.clone();
+        let wanted = entry.room();
+        let claimed = &entry.claimed;
+        let (limit, from) = match entry.claimed_to {
+            Some(to) => (wanted as i64, to),
+            None => ((wanted + claimed.len()) as i64, BEFORE_ALL),
+        };
         let largest = self.subscriptions.largest;
         let (rows, (events, is_complete)) = snapshot_transaction(
             || (),
             |()| {
                 Spi::connect_mut(|client| {
-                    let rows = due_of(client, id, limit);
+                    let rows = due_of(client, id, limit, from);
                     let places: Vec<(i16, i64)> = rows
                         .iter()
                         .filter(|due| due.next_attempt_at <= now && !claimed.contains(&due.seq))
@@ -130,27 +137,36 @@ impl Worker {
             .collect();
         let reached_end = (rows.len() as i64) < limit;
         let mut next_due = None;
+        let mut claimed_to = from;
         let mut taken = Vec::new();
-        for due in rows.into_iter().filter(|due| !claimed.contains(&due.seq)) {
+        for due in rows {
             if due.next_attempt_at > now {
-                next_due = Some(due.next_attempt_at);
+                next_due = next_due.or(Some(due.next_attempt_at));
                 break;
             }
-            match events.remove(&due.seq) {
-                None if !is_complete => next_due = next_due.or(Some(now)),
-                found => taken.push((due, found)),
+            if !claimed.contains(&due.seq) {
+                match events.remove(&due.seq) {
+                    None if !is_complete => next_due = Some(now),
+                    found => taken.push((due, found)),
+                }
+            }
+            if next_due.is_none() {
+                claimed_to = (due.next_attempt_at, due.seq);
             }
         }
         if next_due.is_none() && !reached_end {
             next_due = Some(now);
         }
-        let nothing_due =
+        let is_nothing_left =
             taken.is_empty() && claimed.is_empty() && next_due.is_none_or(|due| due > now);
-        if let Some(entry) = self.lanes.get(id) {
-            entry.next_due = next_due;
-            if nothing_due && entry.unrecorded == 0 && !self.settings.always_pending {
-                entry.lane.unspill();
-            }
+        entry.claimed_to = Some(claimed_to);
+        entry.next_due = next_due;
+        if is_nothing_left && from != BEFORE_ALL {
+            // To be sure, everything is looked at once more.
+            entry.claimed_to = None;
+            entry.next_due = Some(now);
+        } else if is_nothing_left && entry.unrecorded == 0 && !self.settings.always_pending {
+            entry.lane.unspill();
         }
         if !taken.is_empty() {
             failpoint::reached("after_claim");
@@ -210,9 +226,22 @@ impl Worker {
     }
 }
 
-fn due_of(client: &mut SpiClient<'_>, subscription: i64, limit: i64) -> Vec<Due> {
+fn due_of(
+    client: &mut SpiClient<'_>,
+    subscription: i64,
+    limit: i64,
+    (after_at, after_seq): (i64, i64),
+) -> Vec<Due> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/claim_due.sql"));
-    let mut rows = STATEMENT.run(client, vec![subscription.into(), limit.into()]);
+    let mut rows = STATEMENT.run(
+        client,
+        vec![
+            subscription.into(),
+            limit.into(),
+            postgres_time(after_at).into(),
+            after_seq.into(),
+        ],
+    );
     let mut due = Vec::with_capacity(rows.len());
     while rows.next().is_some() {
         let read = || -> Option<Due> {

@@ -1,7 +1,7 @@
 //! What keeps a worker from its work: a copy of a database must not send what the original sends.
 
 use crate::VERSION;
-use crate::pg::transaction::{Durability, TransactionError, transaction};
+use crate::pg::transaction::{TransactionError, transaction};
 use crate::pg::{process, shmem, wait};
 use crate::prepared::Prepared;
 use pgrx::Spi;
@@ -47,7 +47,7 @@ pub fn wait_until_free() -> bool {
 /// Why the worker must not work, or `None`.
 pub fn hold_reason() -> Result<Option<String>, TransactionError> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/hold_reason.sql"));
-    transaction(Durability::Relaxed, || {
+    transaction(|| {
         Spi::connect_mut(|client| {
             let rows = STATEMENT.run(client, vec![VERSION.into()]).first();
             if rows.is_empty() {

@@ -4,7 +4,8 @@ use super::{Worker, now_micros};
 use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::query;
-use crate::pg::transaction::{Durability, TransactionError, transaction};
+use crate::pg::transaction::{TransactionError, transaction};
+use crate::prepared::Prepared;
 use pgrx::Spi;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ impl Worker {
         // Also when it fails: deliveries do not wait for it.
         self.house_due = Instant::now() + self.quiet();
         let release_after = self.released_to;
-        let done = transaction(Durability::Relaxed, || {
+        let done = transaction(|| {
             let done = Spi::connect(|client| {
                 let rows = query::may_write(client, text, &[release_after.into()]);
                 let row = rows.rows().next()?;
@@ -46,6 +47,20 @@ impl Worker {
         };
         self.house_due = Instant::now() + pause;
         Ok(())
+    }
+
+    /// Ends the sessions of tenants that keep the worker waiting. It is no matter if that fails: it is tried again.
+    pub(super) fn end_tenants_in_the_way(&self) {
+        static STATEMENT: Prepared =
+            Prepared::write(include_str!("../../sql/queries/end_tenants_in_the_way.sql"));
+        let ended = transaction(|| {
+            Spi::connect_mut(|client| STATEMENT.run(client, vec![]).first().get_one::<i64>())
+        });
+        if let Ok(Ok(Some(count @ 1..))) = ended {
+            pgrx::log!(
+                "pg_herald: ended {count} sessions of tenants that held deliveries locked for over a second"
+            );
+        }
     }
 
     /// How long there is nothing to clean up, after a look that found nothing.

@@ -1,19 +1,33 @@
 //! All lanes, which of them have something to send, and what they have claimed of `herald.pending`.
 
 use super::subscriptions::Subscriptions;
+use super::survey::Survey;
 use super::work::Claimed;
 use herald_core::lane::Lane;
+use herald_core::tenants::Tenants;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
-/// A lane is filled up from the pending deliveries when it holds fewer than this.
-pub const REFILL_BELOW: usize = 250;
+/// A lane is filled up from the pending deliveries to this when it holds fewer than that.
+const REFILL_TO: usize = 750;
+const REFILL_BELOW: usize = 250;
+/// A lane that the log keeps full takes so many all the same: retries do not wait for the end of the log.
+const BESIDE_THE_LOG: usize = 100;
+
+/// Surveys take a tenth of the time, at most: after one there is none for so many times as long as it took.
+const SURVEY_GAP: u32 = 9;
 
 /// The lanes of all subscriptions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lanes {
     by_id: HashMap<i64, Entry>,
     /// Lanes that may have something to send, each once, served in turn.
     ready: VecDeque<i64>,
+    /// Those of them, each once, that wait for one of the threads that doubtful lanes may have.
+    parked: VecDeque<i64>,
+    survey: Survey,
+    surveyed_at: Instant,
+    survey_took: Duration,
 }
 
 /// One lane, and what of `herald.pending` concerns it.
@@ -22,26 +36,64 @@ pub struct Entry {
     pub lane: Lane<Claimed>,
     /// Pending deliveries that are in the lane or being sent, or whose end is not recorded yet.
     pub claimed: HashSet<i64>,
+    /// Whatever is pending up to this due time and number, and is not claimed, is not there any more. `None` if that
+    /// cannot be said. Claims go on from there: they do not read again what is claimed, nor pass over what was deleted.
+    pub claimed_to: Option<(i64, i64)>,
     /// When its first pending delivery that is not claimed is due, as far as known.
     pub next_due: Option<i64>,
     /// Rows that will be in `herald.pending` once the current batch is recorded.
     pub unrecorded: usize,
     is_ready: bool,
+    is_parked: bool,
+}
+
+impl Entry {
+    /// Something is pending that is due at this time.
+    pub fn expect_due(&mut self, at_micros: i64) {
+        self.next_due = Some(self.next_due.map_or(at_micros, |due| due.min(at_micros)));
+    }
+
+    /// How many pending deliveries the lane takes now, on top of those it has.
+    pub fn room(&self) -> usize {
+        if self.lane.len() < REFILL_BELOW {
+            REFILL_TO - self.lane.len()
+        } else if self.claimed.len() < BESIDE_THE_LOG / 2 {
+            BESIDE_THE_LOG - self.claimed.len()
+        } else {
+            0
+        }
+    }
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self {
+            by_id: HashMap::new(),
+            ready: VecDeque::new(),
+            parked: VecDeque::new(),
+            survey: Survey::default(),
+            surveyed_at: Instant::now(),
+            survey_took: Duration::ZERO,
+        }
+    }
 }
 
 impl Lanes {
     /// Takes over changed subscriptions. Returns the deliveries of lanes that are no more.
-    pub fn configure(&mut self, subscriptions: &Subscriptions) -> Vec<Claimed> {
+    pub fn configure(&mut self, subscriptions: &Subscriptions, tenants: &Tenants) -> Vec<Claimed> {
         for one in subscriptions.iter() {
             let concurrency = one.config.max_concurrency;
             let entry = self.by_id.entry(one.config.id).or_insert_with(|| Entry {
                 lane: Lane::new(concurrency),
                 claimed: HashSet::new(),
+                claimed_to: None,
                 next_due: None,
                 unrecorded: 0,
                 is_ready: false,
+                is_parked: false,
             });
-            entry.lane.configure(concurrency, one.is_held());
+            let is_held = one.is_held() || tenants.is_held(one.agent.tenant.as_deref());
+            entry.lane.configure(concurrency, is_held);
         }
         let gone: Vec<i64> = self
             .by_id
@@ -83,8 +135,24 @@ impl Lanes {
         }
     }
 
-    /// The next lane in turn that may have something to send.
-    pub fn take_ready(&mut self) -> Option<i64> {
+    /// The lane has something to send, and there is no thread for doubtful lanes.
+    pub fn park(&mut self, id: i64) {
+        if let Some(entry) = self.by_id.get_mut(&id)
+            && !entry.is_parked
+        {
+            entry.is_parked = true;
+            self.parked.push_back(id);
+        }
+    }
+
+    /// The next lane in turn that may have something to send; those that are parked only if there is a thread for them.
+    pub fn take_ready(&mut self, may_be_doubtful: bool) -> Option<i64> {
+        if may_be_doubtful && let Some(id) = self.parked.pop_front() {
+            if let Some(entry) = self.by_id.get_mut(&id) {
+                entry.is_parked = false;
+            }
+            return Some(id);
+        }
         let id = self.ready.pop_front()?;
         if let Some(entry) = self.by_id.get_mut(&id) {
             entry.is_ready = false;
@@ -92,38 +160,20 @@ impl Lanes {
         Some(id)
     }
 
-    /// Whether a delivery waits in any lane for its turn, and not for a receiver that takes nothing.
-    pub fn any_flowing(&self, now: i64) -> bool {
-        self.by_id.values().any(|entry| entry.lane.is_flowing(now))
+    /// What the lanes are like, as of the last survey.
+    pub fn survey(&self) -> &Survey {
+        &self.survey
     }
 
-    /// Whether the reader has to wait for a lane.
-    pub fn any_full(&self) -> bool {
-        self.by_id.values().any(|entry| entry.lane.is_full())
-    }
-
-    /// Whether a lane has nothing to do.
-    pub fn any_idle(&self) -> bool {
-        self.by_id.values().any(|entry| entry.lane.is_idle())
-    }
-
-    /// Whether a lane runs empty that was busy a moment ago.
-    pub fn any_starving(&self, now: i64) -> bool {
-        self.by_id.values().any(|entry| entry.lane.is_starving(now))
-    }
-
-    /// When the first lane that may send has a pending delivery to claim.
-    pub fn first_due(&self, now: i64) -> Option<i64> {
-        self.by_id
-            .values()
-            .filter(|entry| entry.lane.len() < REFILL_BELOW)
-            .filter_map(|entry| {
-                let due = entry.next_due?;
-                match entry.lane.delayed_until(now) {
-                    Some(until) => Some(due.max(until)),
-                    None => (entry.lane.concurrency(now) > 0).then_some(due),
-                }
-            })
-            .min()
+    /// Looks at all lanes, unless that would take too much of the time. Returns how long it has to wait.
+    pub fn survey_if_due(&mut self, now: i64) -> Duration {
+        let gap = (self.survey_took * SURVEY_GAP).saturating_sub(self.surveyed_at.elapsed());
+        if gap.is_zero() {
+            let began_at = Instant::now();
+            self.survey = Survey::of(self.by_id.values(), now);
+            self.surveyed_at = Instant::now();
+            self.survey_took = self.surveyed_at - began_at;
+        }
+        gap
     }
 }

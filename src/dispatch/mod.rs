@@ -9,8 +9,10 @@ mod house;
 mod lanes;
 mod pings;
 mod reader;
+mod send;
 mod settle;
 pub mod subscriptions;
+mod survey;
 mod windows;
 pub mod work;
 
@@ -19,8 +21,9 @@ use crate::log::read::Ring;
 use crate::pg::process::{self, EventFd};
 use crate::pg::wait::Waiter;
 use crate::pg::{catalog, lock, shmem, transaction};
-use crate::record::{self, Batch};
+use crate::record::{self, Batch, End};
 use crate::settings::Settings;
+use herald_core::tenants::Tenants;
 use herald_core::threads::Threads;
 use herald_sender::Sender;
 use lanes::Lanes;
@@ -37,8 +40,8 @@ use work::Claimed;
 const RECORD_SIZE: usize = 500;
 const RECORD_AFTER: Duration = Duration::from_millis(10);
 /// While deliveries wait for their turn, looks at the log take a quarter of the time, at most: after a look there is
-/// none for so many times as long as it took. Each that finds something costs a flush, and a look a commit would keep
-/// the lanes waiting for it. Those that wait for a receiver which takes nothing do not count: their healthy neighbours
+/// none for so many times as long as it took. Each that finds something costs a transaction, and a look a commit would
+/// keep the lanes waiting for it. Those that wait for a receiver which takes nothing do not count: their healthy neighbours
 /// would wait as well.
 const LOOK_GAP: u32 = 3;
 /// However long a look took.
@@ -62,7 +65,7 @@ pub fn run(database: pg_sys::Oid) {
     let registry = shmem::registry();
     let entry = registry.and_then(|registry| registry.find(database));
     let seen = entry.map(|entry| (entry, entry.seen()));
-    let start = transaction::transaction(transaction::Durability::Relaxed, || {
+    let start = transaction::transaction(|| {
         catalog::extension().map(|extension| (extension, catalog::relation_in_herald("event_seq")))
     });
     let (extension, event_seq) = match start {
@@ -102,6 +105,8 @@ fn prepare_session() {
         ("row_security", "off"),
         ("default_transaction_read_only", "off"),
         ("timezone", "UTC"),
+        // Losing what the worker wrote costs duplicates, never events; where it does not, it flushes.
+        ("synchronous_commit", "off"),
         ("lock_timeout", "1s"),
         ("idle_in_transaction_session_timeout", "0"),
         ("statement_timeout", "0"),
@@ -122,6 +127,7 @@ struct Worker {
     reader: Reader,
     subscriptions: Subscriptions,
     lanes: Lanes,
+    tenants: Tenants,
     windows: Windows,
     threads: Threads,
     batch: Batch,
@@ -154,15 +160,19 @@ impl Worker {
             .try_clone()
             .map_err(|error| error.to_string())?;
         let waiter = Waiter::new(outcomes_ready);
-        let threads = Threads::pool_size(settings.sender_threads);
+        let sending = settings.sending.clone();
+        let threads = Threads::pool_size(sending.threads);
         let descriptors = process::make_room_for_sockets(threads);
         let sender = process::with_all_signals_blocked(|| {
             Sender::start(
                 herald_sender::Settings {
                     threads,
                     queue: 0,
-                    url_policy: settings.url_policy.clone(),
-                    ca_file: settings.ca_file.clone(),
+                    url_policy: sending.url_policies.platform,
+                    tenant_url_policy: sending.url_policies.tenants,
+                    ca_file: sending.ca_file,
+                    source_address: sending.source_address,
+                    proxy: sending.proxy,
                     max_descriptor: descriptors.saturating_sub(RESERVED_DESCRIPTORS),
                     ..herald_sender::Settings::default()
                 },
@@ -172,13 +182,14 @@ impl Worker {
         .map_err(|error| error.to_string())?;
         let (reader, ring) = Reader::restore(event_seq).map_err(|error| error.to_string())?;
         Ok(Self {
-            threads: Threads::new(settings.sender_threads),
+            threads: Threads::new(sending.threads),
             settings,
             sender,
             waiter,
             reader,
             subscriptions: Subscriptions::unloaded(),
             lanes: Lanes::default(),
+            tenants: Tenants::default(),
             windows: Windows::default(),
             batch: Batch::default(),
             batch_since: None,
@@ -203,11 +214,12 @@ impl Worker {
     fn work(&mut self) {
         process::report_activity("waiting for events");
         let mut has_more = true;
+        let mut survey_gap = Duration::ZERO;
         while !self.should_stop() {
             let pause = if has_more {
                 Duration::ZERO
             } else {
-                self.pause()
+                self.pause(survey_gap)
             };
             self.waiter.wait(pause);
             if process::reload_configuration_if_asked() {
@@ -216,7 +228,9 @@ impl Worker {
             if Instant::now() < self.resting_until {
                 continue;
             }
-            match self.turn() {
+            let turned = self.turn();
+            survey_gap = self.lanes.survey_if_due(now_micros());
+            match turned {
                 Ok(more) => {
                     has_more = more;
                     self.failures = 0;
@@ -247,7 +261,7 @@ impl Worker {
         let now = now_micros();
         let gap = if self.subscriptions.is_nobody_there(now) {
             LONGEST_LOOK_GAP
-        } else if self.lanes.any_flowing(now) {
+        } else if self.lanes.survey().any_flowing {
             (self.look_took * LOOK_GAP).min(LONGEST_LOOK_GAP)
         } else {
             Duration::ZERO
@@ -271,43 +285,6 @@ impl Worker {
         Ok(outcomes == OUTCOMES_A_TURN || read)
     }
 
-    /// Hands deliveries to the sender, lane after lane, as long as there are threads.
-    fn dispatch(&mut self, now: i64) {
-        let mut waiting = Vec::new();
-        while self.settings.enabled
-            && self.threads.has_room()
-            && let Some(id) = self.lanes.take_ready()
-        {
-            let Some(entry) = self.lanes.get(id) else {
-                continue;
-            };
-            let is_proven = entry.lane.is_proven(now);
-            if !self.threads.has_room_for(id, is_proven) {
-                waiting.push(id);
-                continue;
-            }
-            let Some(mut delivery) = entry.lane.take_ready(now) else {
-                continue;
-            };
-            // What waited goes by the options of now: a new URL, a new secret.
-            if let Some(one) = self.subscriptions.by_id(id) {
-                delivery.subscription = Arc::clone(&one.config);
-                delivery.agent = one.agent.clone();
-            }
-            let token = delivery.token;
-            match self.sender.send(delivery) {
-                Ok(()) => self.threads.start(token, id, is_proven, now),
-                Err(delivery) => {
-                    entry.lane.put_back(delivery, now);
-                    waiting.push(id);
-                    break;
-                }
-            }
-            self.lanes.make_ready(id);
-        }
-        waiting.into_iter().for_each(|id| self.lanes.make_ready(id));
-    }
-
     fn record_if_due(&mut self) -> Result<(), transaction::TransactionError> {
         if self.batch.is_empty() && self.windows.closable().is_empty() {
             self.batch_since = None;
@@ -326,27 +303,37 @@ impl Worker {
         if self.batch.is_empty() {
             return Ok(());
         }
+        self.batch.usage = record::usage_of(&self.batch.records, &self.tenants);
         failpoint::reached("before_record");
         record::record(&self.batch, self.ring)?;
         failpoint::reached("after_record");
         let batch = std::mem::take(&mut self.batch);
         self.batch_since = None;
         self.windows.forget(&batch.closed_windows);
+        self.tenants.recorded(&batch.usage);
+        let now = now_micros();
         for record in &batch.records {
-            self.forget(&record.work);
-            if let record::End::Pending { at_micros, .. } = record.end
-                && let Some(entry) = self.lanes.get(record.work.subscription.id)
-            {
+            let Some(entry) = self.forget(&record.work) else {
+                continue;
+            };
+            if entry.lane.is_spilled() && entry.claimed.is_empty() {
+                // That may have been the last one: a claim that finds nothing lets the reader feed the lane again.
+                entry.expect_due(now);
+            }
+            if let End::Pending { at_micros, .. } = record.end {
                 entry.unrecorded = entry.unrecorded.saturating_sub(1);
                 // From now on the row is there to be claimed; a claim in between did not see it.
-                entry.next_due = Some(entry.next_due.map_or(at_micros, |due| due.min(at_micros)));
+                entry.expect_due(at_micros);
+                if entry.claimed_to >= Some((at_micros, record.work.event.seq)) {
+                    entry.claimed_to = None;
+                }
             }
         }
         Ok(())
     }
 
-    /// How long there is certainly nothing to do, unless woken.
-    fn pause(&mut self) -> Duration {
+    /// How long there is certainly nothing to do, unless woken. Without a survey after the turn, until there is one.
+    fn pause(&mut self, survey_gap: Duration) -> Duration {
         let now = now_micros();
         let entry = shmem::own_entry();
         if entry.is_some_and(shmem::Entry::is_called) {
@@ -357,6 +344,9 @@ impl Worker {
             .settings
             .poll_interval
             .min(self.house_due.saturating_duration_since(Instant::now()));
+        if !survey_gap.is_zero() {
+            pause = pause.min(survey_gap);
+        }
         if !self.batch.is_empty() || self.windows.len() > 0 {
             pause = pause.min(RECORD_AFTER);
         }
@@ -364,7 +354,7 @@ impl Worker {
             pause = pause.min(self.look_gap());
         }
         if self.settings.enabled
-            && let Some(due) = self.lanes.first_due(now)
+            && let Some(due) = self.lanes.survey().first_due
         {
             pause = pause.min(Duration::from_micros(
                 due.saturating_sub(now).max(1_000).unsigned_abs(),
@@ -406,11 +396,12 @@ impl Worker {
             // What the threads were started with stays until the worker is started again.
             Ok(settings) => {
                 self.settings = Settings {
-                    sender_threads: self.settings.sender_threads,
-                    url_policy: self.settings.url_policy.clone(),
-                    ca_file: self.settings.ca_file.clone(),
+                    sending: self.settings.sending.clone(),
                     ..settings
                 };
+                // The file with the key of their secrets.
+                self.subscriptions.expire();
+                self.look_wanted = true;
             }
             Err(message) => pgrx::warning!("pg_herald: settings are not taken over: {message}"),
         }
@@ -422,6 +413,10 @@ impl Worker {
         self.resting_until = Instant::now() + Duration::from_millis(100 << self.failures.min(9));
         if self.failures == 1 {
             pgrx::log!("pg_herald: {error}; trying again");
+        }
+        // lock_not_available: somebody's transaction stays open on what is to be recorded.
+        if error.sqlstate == "55P03" {
+            self.end_tenants_in_the_way();
         }
         // 3F000 and 42P01: the extension was dropped under our feet.
         if matches!(error.sqlstate.as_str(), "3F000" | "42P01") {

@@ -6,6 +6,9 @@ use crate::ping;
 use herald_core::outcome::{ErrorClass, Outcome};
 use std::time::Duration;
 
+/// So many test requests wait for a thread; who asked for one may have gone.
+const MOST_WAITING: usize = 16;
+
 impl Worker {
     /// Sends the test requests that sessions asked for.
     pub(super) fn send_pings(&mut self) {
@@ -22,20 +25,25 @@ impl Worker {
                 .get(id)
                 .is_some_and(|entry| entry.lane.is_proven(now));
             // A receiver that hangs holds no more threads by pings than by deliveries.
-            if !self.threads.has_room_for(id, is_proven) {
+            if !self.threads.has_room_for(id, is_proven) && self.waiting_pings.len() < MOST_WAITING
+            {
                 self.waiting_pings.push((number, id));
                 continue;
             }
             let token = self.new_token();
-            let sent = match self.subscriptions.by_id(id) {
-                Some(one) => self.sender.send(ping::claimed(one, token, now)).is_ok(),
-                None => false,
-            };
+            let subscription = self.subscriptions.by_id(id);
+            let tenant = subscription.and_then(|one| one.agent.tenant.clone());
+            let may_send = self.threads.has_room_for(id, is_proven)
+                && self.tenants.has_connection(tenant.as_deref(), id);
+            let sent = subscription
+                .filter(|_| may_send)
+                .is_some_and(|one| self.sender.send(ping::claimed(one, token, now)).is_ok());
             if sent {
                 self.threads.start(token, id, is_proven, now);
+                self.tenants.begin(tenant.as_deref(), false);
                 self.pings.insert(token, number);
             } else {
-                let words = "the worker has no free thread, or does not know the subscription yet";
+                let words = "the worker has no free thread, the tenant no free connection, or the subscription is too new";
                 let outcome = Outcome::failed(ErrorClass::Internal, words, Duration::ZERO);
                 mailbox::answer(number, &ping::answer(&outcome));
             }

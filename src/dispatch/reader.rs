@@ -1,7 +1,6 @@
 //! Reading on: from a look at the log to deliveries in their lanes.
 
 use super::hold;
-use super::lanes::Lanes;
 use super::subscriptions::Subscriptions;
 use super::work::{Claimed, Origin};
 use super::{MEMORY, Worker, now_micros};
@@ -11,12 +10,13 @@ use crate::log::read::{
 };
 use crate::log::row::Logged;
 use crate::pg::transaction::{
-    Durability, TransactionError, flush_at_commit, snapshot_transaction, transaction,
+    TransactionError, flush_at_commit, snapshot_transaction, transaction,
 };
-use crate::pg::wal::{self, Written};
+use crate::pg::wal;
 use crate::pg::{identity, process};
 use crate::prepared::Prepared;
 use crate::record::{End, Record};
+use crate::settings::UrlPolicies;
 use herald_core::retry::DeadReason;
 use herald_core::snapshot::Snapshot;
 use pgrx::spi::{SpiClient, SpiTupleTable};
@@ -62,7 +62,7 @@ impl Reader {
             Prepared::read(include_str!("../../sql/queries/load_windows.sql"));
         static RING: Prepared =
             Prepared::read(include_str!("../../sql/queries/load_ring_period.sql"));
-        transaction(Durability::Relaxed, || {
+        transaction(|| {
             Spi::connect_mut(|client| {
                 let period = RING.run(client, vec![]).first().get_two::<i64, i64>();
                 let (period, changed_at) = period.unwrap_or((None, None));
@@ -116,8 +116,6 @@ impl Reader {
         subscriptions: &Subscriptions,
         worker: &SliceContext<'_>,
     ) -> Slice {
-        // The transaction has its snapshot by now.
-        let written = wal::written();
         let may_look = self.reading.len() < WINDOWS_BEING_READ;
         let look_now = self.reading.is_empty() || self.look_next && may_look;
         self.look_next = !look_now;
@@ -125,7 +123,7 @@ impl Reader {
             pgrx::error!("pg_herald: the log could not be looked at");
         };
         let reloaded = (look.subscriptions_changed || subscriptions.is_outdated(worker.now))
-            .then(|| Subscriptions::load(client, look.snapshot.clone(), worker.url_policy));
+            .then(|| Subscriptions::load(client, look.snapshot.clone(), worker.url_policies));
         self.must_remember |= reloaded.is_some();
         let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
         let window = if look_now {
@@ -146,13 +144,17 @@ impl Reader {
         if let Some(mut window) = window {
             if !window.is_empty() {
                 let logged = window.read_slice(client, subscriptions.largest);
+                let may_vanish = may_vanish(&window, &logged);
                 slice.matched = match_slice(client, subscriptions, &window, logged);
+                if may_vanish && !slice.matched.is_empty() {
+                    flush_at_commit();
+                }
             }
             let is_due =
                 !window.is_open && window.is_read() && self.must_be_remembered(&window, worker.now);
             if !window.is_open && !slice.matched.is_empty() || is_due {
                 window.number = self.next_number;
-                self.open(client, &window, written);
+                self.open(client, &window);
                 window.is_open = true;
                 failpoint::reached("after_read");
             }
@@ -172,12 +174,9 @@ impl Reader {
                 || now - self.remembered_at >= REMEMBER_AFTER_MICROS)
     }
 
-    /// Writes the window down, and sees to it that everything that it shows is flushed before the first byte of it is
-    /// sent: what was `written` when its snapshot was there.
-    ///
-    /// Where sessions commit synchronously and one at a time, all of that is flushed already. The window's own row need
-    /// not be: who does not find it reads on from the one before, and has no record that is younger.
-    fn open(&mut self, client: &mut SpiClient<'_>, window: &Window, written: Written) {
+    /// Writes the window down. Its row need not be on disk before anything of it is sent: who does not find it reads on
+    /// from the one before, and has no record that is younger.
+    fn open(&mut self, client: &mut SpiClient<'_>, window: &Window) {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/open_window.sql"));
         STATEMENT.run(
@@ -195,16 +194,25 @@ impl Reader {
                 window.next_floor_seq.into(),
             ],
         );
-        if !written.is_flushed() {
-            flush_at_commit();
-        }
     }
 }
 
 struct SliceContext<'a> {
-    url_policy: &'a herald_core::url_policy::UrlPolicy,
+    url_policies: &'a UrlPolicies,
     ring: Ring,
     now: i64,
+}
+
+/// Whether a crash may undo the commit of one of these events, as far as known: it was asynchronous. Nothing is sent of
+/// what may vanish.
+fn may_vanish(window: &Window, logged: &[Logged]) -> bool {
+    if window.written.is_flushed() {
+        return false;
+    }
+    let mut xids: Vec<u64> = logged.iter().map(|one| one.xid).collect();
+    xids.sort_unstable();
+    xids.dedup();
+    !xids.into_iter().all(wal::is_commit_flushed)
 }
 
 /// The deliveries of a slice: pairs of event and subscription. Of a window that an earlier worker began, without
@@ -286,7 +294,7 @@ fn stored_window(row: &SpiTupleTable<'_>) -> Option<StoredWindow> {
 impl Worker {
     /// Whether there is room for what a look at the log finds.
     pub(super) fn can_read(&self) -> bool {
-        self.settings.enabled && self.bytes_in_memory < MEMORY && !self.lanes.any_full()
+        self.settings.enabled && self.bytes_in_memory < MEMORY && !self.lanes.survey().any_full
     }
 
     /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.
@@ -294,7 +302,7 @@ impl Worker {
         let began_at = Instant::now();
         let event_seq = self.reader.event_seq;
         let context = SliceContext {
-            url_policy: &self.settings.url_policy,
+            url_policies: &self.settings.sending.url_policies,
             ring: self.ring,
             now,
         };
@@ -426,7 +434,8 @@ impl Worker {
     /// Goes by new subscriptions from here on. What is left of those that are no more is buried.
     fn take_over(&mut self, subscriptions: Subscriptions) {
         self.subscriptions = subscriptions;
-        for work in Lanes::configure(&mut self.lanes, &self.subscriptions) {
+        self.tenants.configure(&self.subscriptions.quotas);
+        for work in self.lanes.configure(&self.subscriptions, &self.tenants) {
             let end = End::Dead(DeadReason::Unsubscribed);
             self.settle(Record {
                 work,
@@ -442,7 +451,7 @@ impl Worker {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/forget_config_changes.sql"));
         let loaded = self.reader.position.snapshot.to_string();
-        transaction(Durability::Relaxed, || {
+        transaction(|| {
             Spi::connect_mut(|client| {
                 STATEMENT.run(client, vec![loaded.into()]);
             });

@@ -1,5 +1,6 @@
 //! What becomes of a delivery after an attempt, or without one.
 
+use super::lanes::Entry;
 use super::work::{Claimed, Origin};
 use super::{OUTCOMES_A_TURN, Worker, now_micros};
 use crate::failpoint;
@@ -33,11 +34,21 @@ impl Worker {
         } = attempted;
         let now = now_micros();
         let id = work.subscription.id;
+        let outcome = outcome.judged_by(work.subscription.retry.success.as_deref());
         self.threads.finish(work.token, id);
+        for waiting in self.tenants.end(work.agent.tenant.as_deref()) {
+            self.lanes.make_ready(waiting);
+        }
         if work.origin == Origin::Ping {
             return self.answer_ping(work.token, &outcome);
         }
         if outcome.is_own_shortage() {
+            if work.attempts == 0 && work.is_metered() {
+                self.tenants.take_back(work.agent.tenant.as_deref());
+                // Lanes may be held for what was not used after all.
+                self.subscriptions.expire();
+                self.look_wanted = true;
+            }
             return self.settle_shortage(work, &outcome, now);
         }
         work.attempts += 1;
@@ -118,10 +129,18 @@ impl Worker {
 
     /// Moves the queues out of the way that hold up a window, or the reader while another lane has nothing to do.
     pub(super) fn spill_what_must(&mut self, now: i64) {
-        let always = self.settings.always_pending;
+        let survey = self.lanes.survey();
         let is_held_up = self.look_wanted && self.settings.enabled && !self.can_read();
-        let is_starving = is_held_up && self.lanes.any_starving(now);
-        let is_idle = is_held_up && self.lanes.any_idle();
+        let is_starving = is_held_up && survey.any_starving;
+        let is_idle = is_held_up && survey.any_idle;
+        let always = self.settings.always_pending;
+        if !(survey.any_to_spill
+            || is_starving && survey.any_full
+            || is_idle && survey.any_slow
+            || always)
+        {
+            return;
+        }
         let mut spilled = Vec::new();
         for (_, entry) in self.lanes.iter_mut() {
             let lane = &mut entry.lane;
@@ -145,9 +164,9 @@ impl Worker {
         match work.origin {
             // It is there already; it only stops being claimed.
             Origin::Pending => {
-                self.forget(&work);
-                if let Some(entry) = self.lanes.get(work.subscription.id) {
-                    entry.next_due = Some(entry.next_due.map_or(now, |due| due.min(now)));
+                if let Some(entry) = self.forget(&work) {
+                    entry.claimed_to = None;
+                    entry.expect_due(now);
                 }
             }
             Origin::Window(_) => {
@@ -179,16 +198,13 @@ impl Worker {
         self.batch.records.push(record);
     }
 
-    /// A delivery leaves the worker's memory.
-    pub(super) fn forget(&mut self, work: &Claimed) {
+    /// A delivery leaves the worker's memory. Returns its lane, if there still is one.
+    pub(super) fn forget(&mut self, work: &Claimed) -> Option<&mut Entry> {
         self.bytes_in_memory = self.bytes_in_memory.saturating_sub(work.memory());
-        if let Some(entry) = self.lanes.get(work.subscription.id) {
-            match work.origin {
-                Origin::Pending => {
-                    entry.claimed.remove(&work.event.seq);
-                }
-                Origin::Window(_) | Origin::Ping => {}
-            }
+        let entry = self.lanes.get(work.subscription.id)?;
+        if work.origin == Origin::Pending {
+            entry.claimed.remove(&work.event.seq);
         }
+        Some(entry)
     }
 }

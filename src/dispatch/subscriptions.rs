@@ -3,11 +3,14 @@
 use crate::log::read::Window;
 use crate::log::row::Logged;
 use crate::prepared::Prepared;
+use crate::settings::UrlPolicies;
+use crate::vault::Vault;
 use herald_core::matcher::Matcher;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::{State, Subscription, SubscriptionOptions};
+use herald_core::tenants::{OverQuota, Quota};
 use herald_core::url_policy::UrlPolicy;
-use herald_sender::AgentKey;
+use herald_sender::{AgentKey, TlsProfile};
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 use std::collections::HashMap;
@@ -34,8 +37,10 @@ pub struct Subscriptions {
     pub snapshot: Snapshot,
     /// The largest data that any of them takes.
     pub largest: i32,
-    /// When the first of their secrets ends.
+    /// When the first of their secrets ends, or the month of their quotas.
     outdated_at: i64,
+    /// What the plans of tenants allow.
+    pub quotas: HashMap<Arc<str>, Quota>,
 }
 
 impl Subscriptions {
@@ -48,6 +53,7 @@ impl Subscriptions {
             snapshot: Snapshot::before_everything(),
             largest: 0,
             outdated_at: i64::MIN,
+            quotas: HashMap::new(),
         }
     }
 
@@ -56,23 +62,29 @@ impl Subscriptions {
         self.outdated_at <= now_micros
     }
 
+    /// Has them read again with the next look: what they depend on beside the database may have changed.
+    pub fn expire(&mut self) {
+        self.outdated_at = i64::MIN;
+    }
+
     /// Whether there are none. Disabled ones count: what they missed goes by the looks that were made meanwhile.
     pub fn is_nobody_there(&self, now_micros: i64) -> bool {
         self.loaded.is_empty() && !self.is_outdated(now_micros)
     }
 
     /// Reads them in the caller's transaction, whose snapshot is `snapshot`.
-    pub fn load(client: &mut SpiClient<'_>, snapshot: Snapshot, policy: &UrlPolicy) -> Self {
+    pub fn load(client: &mut SpiClient<'_>, snapshot: Snapshot, policies: &UrlPolicies) -> Self {
         static STATEMENT: Prepared =
             Prepared::read(include_str!("../../sql/queries/load_subscriptions.sql"));
+        let (quotas, mut outdated_at) = load_quotas(client);
         let mut rows = STATEMENT.run(client, vec![]);
-        let mut outdated_at = i64::MAX;
+        let vault = Vault::default();
         let mut loaded = Vec::with_capacity(rows.len());
         while rows.next().is_some() {
             if let Ok(Some(end)) = rows.get_by_name::<i64, _>("secret_ends_micros") {
                 outdated_at = outdated_at.min(end);
             }
-            match Self::read(&rows, policy) {
+            match Self::read(&rows, policies, &vault) {
                 Ok(Some(one)) => loaded.push(one),
                 Ok(None) => pgrx::warning!("pg_herald: a subscription could not be read"),
                 Err(error) => {
@@ -98,10 +110,15 @@ impl Subscriptions {
             snapshot,
             largest: i32::try_from(largest).unwrap_or(i32::MAX),
             outdated_at,
+            quotas,
         }
     }
 
-    fn read(row: &SpiTupleTable<'_>, policy: &UrlPolicy) -> Result<Option<Loaded>, spi::Error> {
+    fn read(
+        row: &SpiTupleTable<'_>,
+        policies: &UrlPolicies,
+        vault: &Vault,
+    ) -> Result<Option<Loaded>, spi::Error> {
         let text = |name: &str| row.get_by_name::<String, _>(name);
         let texts = |name: &str| {
             row.get_by_name::<Vec<String>, _>(name)
@@ -111,15 +128,35 @@ impl Subscriptions {
             return Ok(None);
         };
         let defaults = SubscriptionOptions::new(&name, &url);
+        let id: i64 = row.get_by_name("id")?.unwrap_or_default();
+        let secrets = Secrets::open(
+            vault,
+            id,
+            &texts("secrets")?,
+            [texts("header_names")?, texts("header_values")?],
+            [texts("tls_names")?, texts("tls_values")?],
+        );
+        let (secrets, mut obstacle) = match secrets {
+            Ok(secrets) => (secrets, None),
+            Err(fault) => (
+                Secrets::default(),
+                Some(format!("a secret cannot be opened: {fault}")),
+            ),
+        };
+        if obstacle.is_none() && secrets.signing.is_empty() {
+            obstacle = Some("it has no secret; run herald.rotate_secret()".into());
+        }
+        if obstacle.is_none()
+            && row.get_by_name::<i32, _>("value_count")? != i32::try_from(secrets.values).ok()
+        {
+            obstacle = Some("the values of its headers or of tls are gone; give them again".into());
+        }
         let options = SubscriptionOptions {
-            id: row.get_by_name("id")?.unwrap_or_default(),
+            id,
             types: texts("types")?,
             tenant: text("tenant")?,
-            headers: texts("header_names")?
-                .into_iter()
-                .zip(texts("header_values")?)
-                .collect(),
-            secrets: texts("secrets")?,
+            headers: secrets.headers,
+            secrets: secrets.signing,
             timeout_micros: row
                 .get_by_name("timeout_micros")?
                 .unwrap_or(defaults.timeout_micros),
@@ -130,6 +167,9 @@ impl Subscriptions {
                 .get_by_name::<f32, _>("retry_jitter")?
                 .map_or(defaults.retry_jitter, f64::from),
             max_attempts: row.get_by_name("max_attempts")?,
+            success: row.get_by_name("success")?,
+            retry_on: row.get_by_name("retry_on")?,
+            timeout_delay_micros: row.get_by_name("timeout_delay_micros")?,
             max_concurrency: row
                 .get_by_name("max_concurrency")?
                 .unwrap_or(defaults.max_concurrency),
@@ -142,11 +182,15 @@ impl Subscriptions {
                 .unwrap_or(State::Paused),
             ..defaults
         };
-        let (config, mut obstacle) = match options.compile(policy) {
-            Ok(config) => (config, None),
+        let is_tenants = row.get_by_name("is_tenants")?.unwrap_or(true);
+        let config = match options.compile(policies.of(is_tenants)) {
+            Ok(config) => config,
             // What was accepted once may be refused now, when a setting was narrowed. The deliveries are held.
             Err(error) => match options.compile(&any_url()) {
-                Ok(config) => (config, Some(error.message())),
+                Ok(config) => {
+                    obstacle = Some(error.message());
+                    config
+                }
                 Err(_) => {
                     pgrx::warning!(
                         "pg_herald: subscription \"{name}\" is not valid: {}",
@@ -156,9 +200,6 @@ impl Subscriptions {
                 }
             },
         };
-        if options.secrets.is_empty() {
-            obstacle = Some("it has no secret; run herald.rotate_secret()".into());
-        }
         let tenant = config.tenant.as_deref().map(Arc::from);
         let Some(created_snapshot) = text("created_snapshot")?.and_then(|text| text.parse().ok())
         else {
@@ -166,7 +207,11 @@ impl Subscriptions {
         };
         Ok(Some(Loaded {
             config: Arc::new(config),
-            agent: AgentKey { tenant, tls: None },
+            agent: AgentKey {
+                tenant,
+                is_tenants,
+                tls: secrets.tls.map(Arc::new),
+            },
             created_xid: text("created_xid")?
                 .and_then(|xid| xid.parse().ok())
                 .unwrap_or(0),
@@ -197,6 +242,81 @@ impl Subscriptions {
             .iter()
             .map(|at| &self.loaded[*at])
             .filter(move |one| one.was_there_for(logged, window))
+    }
+}
+
+/// The quotas of all tenants, and when they are others: at the end of the month.
+fn load_quotas(client: &mut SpiClient<'_>) -> (HashMap<Arc<str>, Quota>, i64) {
+    static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/load_quotas.sql"));
+    let mut rows = STATEMENT.run(client, vec![]);
+    let mut quotas = HashMap::with_capacity(rows.len());
+    let mut outdated_at = i64::MAX;
+    while rows.next().is_some() {
+        let number = |name: &str| rows.get_by_name::<i64, _>(name).ok().flatten();
+        let quota = Quota {
+            events_per_month: number("events_per_month"),
+            max_connections: number("max_connections").and_then(|most| most.try_into().ok()),
+            over_quota: match rows.get_by_name("is_blocked") {
+                Ok(Some(true)) => OverQuota::Blocked,
+                _ => OverQuota::Throttled,
+            },
+            events: number("events").unwrap_or(0),
+        };
+        outdated_at = outdated_at.min(number("next_month_micros").unwrap_or(i64::MAX));
+        if let Ok(Some(name)) = rows.get_by_name::<String, _>("name") {
+            quotas.insert(name.into(), quota);
+        }
+    }
+    (quotas, outdated_at)
+}
+
+/// A subscription's secrets, opened.
+#[derive(Default)]
+struct Secrets {
+    signing: Vec<String>,
+    headers: Vec<(String, String)>,
+    tls: Option<TlsProfile>,
+    /// How many headers and members of tls there are.
+    values: usize,
+}
+
+impl Secrets {
+    fn open(
+        vault: &Vault,
+        id: i64,
+        signing: &[String],
+        headers: [Vec<String>; 2],
+        tls: [Vec<String>; 2],
+    ) -> Result<Self, String> {
+        let open = |stored: &String, kind: &str, name: &str| {
+            let about = format!("{id}/{kind}/{}", name.to_lowercase());
+            vault.open(stored, &about).map(|text| text.to_string())
+        };
+        let open_all = |[names, stored]: [Vec<String>; 2], kind: &str| {
+            let pairs = names.into_iter().zip(&stored);
+            pairs
+                .map(|(name, stored)| Ok((name.clone(), open(stored, kind, &name)?)))
+                .collect::<Result<Vec<_>, String>>()
+        };
+        let headers = open_all(headers, "header")?;
+        let mut tls: HashMap<_, _> = open_all(tls, "tls")?.into_iter().collect();
+        Ok(Self {
+            values: headers.len() + tls.len(),
+            tls: if tls.is_empty() {
+                None
+            } else {
+                TlsProfile::new(
+                    tls.remove("ca"),
+                    tls.remove("certificate"),
+                    tls.remove("key"),
+                )
+            },
+            headers,
+            signing: signing
+                .iter()
+                .map(|stored| open(stored, "signing", ""))
+                .collect::<Result<_, _>>()?,
+        })
     }
 }
 

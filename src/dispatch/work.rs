@@ -52,6 +52,11 @@ impl Prepare for Claimed {
 }
 
 impl Claimed {
+    /// Whether it counts for its tenant's plan. What tells of that itself does not.
+    pub fn is_metered(&self) -> bool {
+        !self.event.r#type.starts_with("herald.")
+    }
+
     /// Roughly what it holds in memory, in bytes.
     pub fn memory(&self) -> usize {
         self.event.data.as_ref().map_or(0, String::len) + 512

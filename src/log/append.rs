@@ -9,7 +9,8 @@ use crate::pg::{catalog, identity, lock, query, random, relcache, transaction, u
 use crate::wake;
 use herald_core::uid::Uids;
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{Spi, pg_sys};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, Spi, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -160,9 +161,13 @@ impl<'p> Slot<'p> {
     }
 
     fn append(&mut self, common: &Common, event: &NewEvent) -> Appended {
+        let data = event.data.as_deref();
+        if let Some(bytes) = data.map(str::len).filter(|bytes| *bytes > heap::LONGEST) {
+            raise_too_large(&event.r#type, bytes);
+        }
         let uid = new_uid();
         let seq = heap::next_value(self.place.sequence);
-        let size = event.data.as_ref().map_or(0, |data| data.len() as i32);
+        let size = data.map_or(0, |data| data.len() as i32);
         let mut own_id = uuid::Uuid::encode_buffer();
         let own_id = &*uid.as_hyphenated().encode_lower(&mut own_id);
         self.heap.insert([
@@ -183,7 +188,7 @@ impl<'p> Slot<'p> {
             event.dataschema.as_deref().into(),
             event.extensions.as_deref().into(),
             Value::Text(&common.context),
-            event.data.as_deref().into(),
+            data.into(),
         ]);
         Appended {
             slot: self.place.number,
@@ -191,6 +196,23 @@ impl<'p> Slot<'p> {
             uid,
         }
     }
+}
+
+/// As `row_to_json` and `palloc` would: no value of PostgreSQL's is longer.
+fn raise_too_large(event_type: &str, bytes: usize) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("the event {event_type} is too large"),
+        "append",
+    )
+    .set_detail(format!(
+        "Its data has {bytes} bytes, the limit is {}.",
+        heap::LONGEST
+    ))
+    .set_hint(
+        "Leave the large columns out of the watch: herald.watch(..., exclude_columns => ...).",
+    )
+    .report(PgLogLevel::ERROR);
 }
 
 /// A transaction gets its id before it draws a number. The reader's lower bound rests on this order: what a snapshot

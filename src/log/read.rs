@@ -6,6 +6,7 @@
 use super::append::PERIOD_VALID;
 use super::row::{Logged, logged};
 use crate::pg::pages::Pages;
+use crate::pg::wal::{self, Written};
 use crate::pg::{identity, sequence, transaction};
 use crate::prepared::Prepared;
 use herald_core::floors::{Floor, Floors};
@@ -55,6 +56,8 @@ pub struct Window {
     pub is_open: bool,
     /// Whether an earlier worker may have delivered a part of it.
     pub is_recovered: bool,
+    /// The end of the write-ahead log when it was looked at, or later.
+    pub written: Written,
     slots: Vec<i16>,
     read_to: i64,
 }
@@ -99,6 +102,7 @@ impl Position {
             is_open: false,
             is_recovered: false,
             slots: ring.slots_between(floor.at_micros, now_micros),
+            written: wal::written(),
             read_to: floor.seq,
         }
     }
@@ -124,6 +128,7 @@ impl Window {
             is_open: true,
             is_recovered: true,
             slots: (0..super::append::SLOTS as i16).collect(),
+            written: wal::written(),
             read_to: floor_seq,
         }
     }

@@ -1,11 +1,11 @@
 //! The databases of the cluster, as a process sees them that is connected to none.
 
-use super::transaction::{Durability, TransactionError, transaction};
+use super::transaction::{TransactionError, transaction};
 use pgrx::pg_sys;
 
 /// The databases that a worker may connect to: no templates, and none that refuses connections.
 pub fn connectable() -> Result<Vec<pg_sys::Oid>, TransactionError> {
-    transaction(Durability::Relaxed, scan)
+    transaction(scan)
 }
 
 fn scan() -> Vec<pg_sys::Oid> {

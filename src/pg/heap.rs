@@ -17,9 +17,9 @@ pub struct Layout {
 impl Layout {
     /// Of these columns; all others become null.
     pub fn of(table: pg_sys::Oid, columns: &[&str]) -> Self {
-        // SAFETY: an ERROR if the table does not exist; it is open and locked from then on.
+        // SAFETY: an ERROR if the table does not exist; it is open and locked until the end of the scope.
         let relation =
-            unsafe { pgrx::PgRelation::with_lock(table, pg_sys::RowExclusiveLock as i32) };
+            unsafe { pgrx::PgRelation::with_lock(table, pg_sys::AccessShareLock as i32) };
         let descriptor = relation.tuple_desc();
         let position_of = |name: &&str| {
             let mut attributes = descriptor.iter();
@@ -130,6 +130,8 @@ impl<'l> Heap<'l> {
 
 /// The length of a text as it is stored before it.
 const LENGTH: usize = pg_sys::VARHDRSZ;
+/// Bytes of the longest text that can be stored.
+pub const LONGEST: usize = 0x3fff_ffff - LENGTH;
 
 impl Value<'_> {
     /// How many words of memory it needs beside its datum.
@@ -151,6 +153,7 @@ impl Value<'_> {
             Self::Time(value) => value.into_datum(),
             Self::Uuid(bytes) => Some(Datum::from(bytes.as_ptr())),
             Self::Text(text) => {
+                assert!(text.len() <= LONGEST, "a text of {} bytes", text.len());
                 let length = LENGTH + text.len();
                 let start = memory.as_mut_ptr().cast::<u8>();
                 // SAFETY: the memory has the words of this value, and is aligned for the length.

@@ -24,6 +24,12 @@ pub fn timeline() -> i32 {
     unsafe { pg_sys::GetWALInsertionTimeLine() as i32 }
 }
 
+/// The port that this server listens on.
+pub fn server_port() -> u16 {
+    // SAFETY: a plain read of a variable that is set before any of our code runs.
+    u16::try_from(unsafe { pg_sys::PostPortNumber }).unwrap_or(0)
+}
+
 /// Whether this is the special mode in which pg_upgrade restores a catalog.
 pub fn is_binary_upgrade() -> bool {
     // SAFETY: a plain read of a process-wide variable.

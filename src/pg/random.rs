@@ -14,8 +14,8 @@ pub fn strong<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// `N` of the random bytes that this session keeps in store: to ask the system for the ten of each event would take
-/// longer than all else that is done for its id.
+/// `N` of the random bytes that this session keeps in store: to ask the system for those of each event would
+/// take longer than all else that is done for its id.
 pub fn stored<const N: usize>() -> [u8; N] {
     const STORE: usize = 640;
     thread_local! {

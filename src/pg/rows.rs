@@ -1,7 +1,7 @@
 //! Rows of a transition table, and what capture makes of them: JSON, text, comparisons.
 //!
 //! Whatever converts a value here calls the type's own functions, which may be a user's. Callers switch to the
-//! table's owner first (`pg::user`).
+//! table's owner first (`pg::user`), unless [`Shape::is_plain`] and [`Column::has_plain_text`] say that none is called.
 
 use super::json::Encoding;
 use super::memory::Memory;

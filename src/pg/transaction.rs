@@ -29,40 +29,21 @@ impl std::fmt::Display for TransactionError {
     }
 }
 
-/// How durable a commit has to be before it returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// The commit record may follow later: losing it costs duplicates, never events.
-    Relaxed,
-    /// The commit record, and with it every commit that this transaction saw, is on disk. It never waits for a standby.
-    Flushed,
-}
-
 /// Runs `body` in a transaction of its own, in the isolation level READ COMMITTED.
 ///
 /// An ERROR or a panic inside rolls the transaction back and becomes an `Err`; the worker goes on.
 /// `body` must not wait for anything but PostgreSQL, and must not send.
-pub fn transaction<R>(
-    durability: Durability,
-    body: impl FnOnce() -> R,
-) -> Result<R, TransactionError> {
-    run_transaction(durability, pg_sys::XACT_READ_COMMITTED, || (), |()| body())
+pub fn transaction<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
+    run_transaction(pg_sys::XACT_READ_COMMITTED, || (), |()| body())
 }
 
 /// Runs `body` in a transaction of its own, in the isolation level REPEATABLE READ: all its statements see one
 /// snapshot. `before_snapshot` runs inside it too, before that snapshot is taken.
-///
-/// It is [`Durability::Relaxed`] unless `body` calls [`flush_at_commit`].
 pub fn snapshot_transaction<P, R>(
     before_snapshot: impl FnOnce() -> P,
     body: impl FnOnce(P) -> R,
 ) -> Result<R, TransactionError> {
-    run_transaction(
-        Durability::Relaxed,
-        pg_sys::XACT_REPEATABLE_READ,
-        before_snapshot,
-        body,
-    )
+    run_transaction(pg_sys::XACT_REPEATABLE_READ, before_snapshot, body)
 }
 
 /// The id of the current transaction, which it is given now if it has none yet.
@@ -77,19 +58,22 @@ pub fn next_id() -> u64 {
     unsafe { pg_sys::ReadNextFullTransactionId().value }
 }
 
-/// Makes the commit of the current transaction [`Durability::Flushed`].
+/// When the current transaction has committed, its commit and every one that it saw are on disk. It never waits for a
+/// standby where `synchronous_commit` does not.
 pub fn flush_at_commit() {
-    set_durability(Durability::Flushed);
+    // One without an id leaves no record behind which all others are.
+    assign_id();
+    // SAFETY: sets a flag of the current transaction.
+    unsafe { pg_sys::ForceSyncCommit() }
 }
 
 fn run_transaction<P, R>(
-    durability: Durability,
     isolation: u32,
     before_snapshot: impl FnOnce() -> P,
     body: impl FnOnce(P) -> R,
 ) -> Result<R, TransactionError> {
     let run = move || {
-        begin(durability, isolation);
+        begin(isolation);
         let seen = before_snapshot();
         take_snapshot();
         let result = body(seen);
@@ -168,16 +152,7 @@ impl From<&CaughtError> for TransactionError {
     }
 }
 
-fn set_durability(durability: Durability) {
-    let value = match durability {
-        Durability::Relaxed => "off",
-        Durability::Flushed => "local",
-    };
-    set("synchronous_commit", value);
-}
-
-fn begin(durability: Durability, isolation: u32) {
-    set_durability(durability);
+fn begin(isolation: u32) {
     // SAFETY: main thread of a connected background worker, outside any transaction.
     unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `bench`, `mutants`.
+//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `bench`, `mutants`, `fuzz`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
 //! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod mutants;
 mod place;
 mod sandbox;
@@ -55,6 +56,10 @@ The commands of pg_herald. Each prepares what it needs.
       Breaks one promise after the other in a copy of the source, and fails unless the test of each notices.
       It works below the target folder, with a PostgreSQL of its own. --only may be given more than once.
 
+  cargo xtask fuzz [--seconds N] [--only TARGET]
+      Looks for inputs that break what is said of parsers and of what receivers answer, for so many seconds in all,
+      60 without it. --only may be given more than once.
+
 MAJORS is a list such as 15 or 16,17,18; without it, 15. Servers for 16, 17 and 18 are downloaded.
 ";
 
@@ -86,7 +91,8 @@ fn run() -> Result<bool> {
             mutants::list();
             Ok(true)
         }
-        Some("mutants") => mutants::run(&options.mutants),
+        Some("mutants") => mutants::run(&options.chosen),
+        Some("fuzz") => fuzz::run(options.seconds, &options.chosen).map(|()| true),
         Some("help") => {
             print!("{USAGE}");
             Ok(true)
@@ -105,8 +111,10 @@ struct Options {
     dev: bool,
     /// Handed on to the demo, the torture or the benchmarks, which know what they mean.
     handed_on: Vec<String>,
-    /// The names of the mutants to try; none for all.
-    mutants: Vec<String>,
+    /// The mutants to try, or the targets to fuzz; none for all.
+    chosen: Vec<String>,
+    /// How long to fuzz.
+    seconds: u64,
     list: bool,
 }
 
@@ -119,7 +127,8 @@ impl Options {
             full: false,
             dev: false,
             handed_on: Vec::new(),
-            mutants: Vec::new(),
+            chosen: Vec::new(),
+            seconds: 60,
             list: false,
         };
         while let Some(argument) = arguments.next()? {
@@ -127,12 +136,17 @@ impl Options {
             let is_torture = options.command.as_deref() == Some("torture");
             let is_bench = options.command.as_deref() == Some("bench");
             let is_mutants = options.command.as_deref() == Some("mutants");
+            let is_fuzz = options.command.as_deref() == Some("fuzz");
             match argument {
                 Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
                 Long("pg") if is_torture => return Err("the torture runs on PostgreSQL 15".into()),
                 Long("pg") if is_bench => return Err("the benchmarks run on PostgreSQL 15".into()),
                 Long("pg") if is_mutants => return Err("mutants are tried on PostgreSQL 15".into()),
-                Long("only") if is_mutants => options.mutants.push(arguments.value()?.string()?),
+                Long("only") if is_mutants || is_fuzz => {
+                    options.chosen.push(arguments.value()?.string()?);
+                }
+                Long("seconds") if is_fuzz => options.seconds = arguments.value()?.parse()?,
+                Long("pg") if is_fuzz => return Err("fuzzing takes no PostgreSQL".into()),
                 Long("list") if is_mutants => options.list = true,
                 Short('h') | Long("help") => options.command = Some("help".to_owned()),
                 Long("pg") => options.majors = parse_majors(&arguments.value()?.string()?)?,
@@ -199,7 +213,7 @@ mod tests {
         );
         assert!(parse("torture --dev --rounds 1").unwrap().dev);
         let options = parse("mutants --only a --only=b").unwrap();
-        assert_eq!((options.mutants.len(), options.list), (2, false));
+        assert_eq!((options.chosen.len(), options.list), (2, false));
         assert!(parse("mutants --list").unwrap().list);
         assert!(parse("test --only e2e --full").unwrap().full);
         assert_eq!(

@@ -18,16 +18,27 @@ const LOAD: Load = Load {
     sessions: 2,
 };
 
-/// The 50th and the 99th percentile of a round, in milliseconds.
-fn round(bench: &mut Bench<'_>, lasting: Duration) -> Result<(f64, f64)> {
-    let arrivals = Arrivals::new((LOAD.per_second * lasting.as_secs_f64()) as usize);
-    let sink = sink(&arrivals)?;
-    bench.send_to(&sink)?;
-    let heard = latency::run(bench, &arrivals, LOAD, lasting, latency::Way::Watched)?;
-    Ok((
-        heard.latencies.percentile(50.0),
-        heard.latencies.percentile(99.0),
-    ))
+/// Milliseconds of each round: to the receipt, and of the statement with its commit.
+#[derive(Default)]
+struct Rounds {
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    statement_p50: Vec<f64>,
+    statement_p99: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, bench: &mut Bench<'_>, lasting: Duration) -> Result<()> {
+        let arrivals = Arrivals::new((LOAD.per_second * lasting.as_secs_f64()) as usize);
+        let sink = sink(&arrivals)?;
+        bench.send_to(&sink)?;
+        let heard = latency::run(bench, &arrivals, LOAD, lasting, latency::Way::Watched)?;
+        self.p50.push(heard.latencies.percentile(50.0));
+        self.p99.push(heard.latencies.percentile(99.0));
+        self.statement_p50.push(heard.commits.percentile(50.0));
+        self.statement_p99.push(heard.commits.percentile(99.0));
+        Ok(())
+    }
 }
 
 /// Beside a backlog for an endpoint that accepts connections and never answers.
@@ -49,19 +60,15 @@ pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
         "select herald.emit('dead', json_build_object('body', repeat('x', 850))::jsonb) from generate_series(1, {backlog})"
     ))?;
     beside.until("select count(*) from herald.pending", backlog)?;
-    let (mut p50, mut p99) = ((vec![], vec![]), (vec![], vec![]));
+    let (mut by_itself, mut besides) = (Rounds::default(), Rounds::default());
     for _ in 0..size.of(2, 5) {
-        let (middle, late) = round(&mut alone, lasting)?;
-        p50.0.push(middle);
-        p99.0.push(late);
-        let (middle, late) = round(&mut beside, lasting)?;
-        p50.1.push(middle);
-        p99.1.push(late);
+        by_itself.add(&mut alone, lasting)?;
+        besides.add(&mut beside, lasting)?;
     }
-    let more: Vec<f64> = p99
-        .1
+    let more: Vec<f64> = besides
+        .p99
         .iter()
-        .zip(&p99.0)
+        .zip(&by_itself.p99)
         .map(|(with, without)| with - without)
         .collect();
     Ok(Finding::new(
@@ -72,14 +79,34 @@ pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
             Figure::new(
                 "p99 beside it, against alone",
                 "ratio",
-                ratios(&p99.1, &p99.0),
+                ratios(&besides.p99, &by_itself.p99),
             )
             .at_most(1.2),
             Figure::new("p99 beside it, less alone", "ms", more).at_most(1.0),
-            Figure::new("p99 beside it", "ms", p99.1),
-            Figure::new("p99 alone", "ms", p99.0),
-            Figure::new("p50 beside it", "ms", p50.1),
-            Figure::new("p50 alone", "ms", p50.0),
+            Figure::new("p99 beside it", "ms", besides.p99),
+            Figure::new("p99 alone", "ms", by_itself.p99),
+            Figure::new("p50 beside it", "ms", besides.p50),
+            Figure::new("p50 alone", "ms", by_itself.p50),
+            Figure::new(
+                "the statement with its commit beside it, p50",
+                "ms",
+                besides.statement_p50,
+            ),
+            Figure::new(
+                "the statement with its commit alone, p50",
+                "ms",
+                by_itself.statement_p50,
+            ),
+            Figure::new(
+                "the statement with its commit beside it, p99",
+                "ms",
+                besides.statement_p99,
+            ),
+            Figure::new(
+                "the statement with its commit alone, p99",
+                "ms",
+                by_itself.statement_p99,
+            ),
         ],
     ))
 }

@@ -63,6 +63,8 @@ pub enum Error {
         address: String,
         reason: &'static str,
         network: String,
+        /// The setting that would allow it.
+        setting: &'static str,
     },
     /// `url` names a port that is not open to webhooks.
     BlockedPort { port: u16, allowed: String },
@@ -156,8 +158,10 @@ impl Error {
                 Some("Use 1 to 63 of the characters A-Z, a-z, 0-9 and . _ / -".into())
             }
             Error::NoTypes => Some("Use types => '{*}' to receive every event.".into()),
-            Error::BlockedAddress { network, .. } => Some(format!(
-                "If it is meant, let a superuser add {network} to herald.allow_networks."
+            Error::BlockedAddress {
+                network, setting, ..
+            } => Some(format!(
+                "If it is meant, let a superuser add {network} to {setting}."
             )),
             Error::BlockedPort { port, .. } => Some(format!(
                 "Use one of them, or let a superuser add {port} to herald.allow_ports."

@@ -160,7 +160,8 @@ impl Headers {
     }
 }
 
-fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
+/// A header's name, unless it is one that pg_herald itself vouches for.
+pub(crate) fn parse_name(name: &str) -> Result<HeaderName, Error> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         refused(
             name,
@@ -174,6 +175,11 @@ fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Er
     {
         return Err(refused(name, reason, "Leave it out."));
     }
+    Ok(parsed)
+}
+
+fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
+    let parsed = parse_name(name)?;
     // Receivers drop blanks around a value, so they are always a mistake.
     if value.trim_matches([' ', '\t']) != value {
         return Err(refused(

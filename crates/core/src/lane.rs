@@ -36,6 +36,8 @@ pub struct Lane<T> {
     is_held: bool,
     is_spilled: bool,
     succeeded_at: i64,
+    /// Since when it has requests under way, or had some that failed, and none that succeeded.
+    unanswered_since: Option<i64>,
     delayed_until: i64,
     halvings: u32,
     successes_to_recover: u32,
@@ -52,6 +54,7 @@ impl<T> Lane<T> {
             is_held: false,
             is_spilled: false,
             succeeded_at: i64::MIN,
+            unanswered_since: None,
             delayed_until: i64::MIN,
             halvings: 0,
             successes_to_recover: 0,
@@ -65,6 +68,12 @@ impl<T> Lane<T> {
         self.max_concurrency = max_concurrency;
         self.is_held = is_held;
         self.is_spilled |= is_held;
+    }
+
+    /// Sends nothing until it is configured again.
+    pub fn hold(&mut self) {
+        self.is_held = true;
+        self.is_spilled = true;
     }
 
     /// Puts a delivery at the end of the queue.
@@ -81,19 +90,29 @@ impl<T> Lane<T> {
         }
         let (_, delivery) = self.queue.pop_front()?;
         self.in_flight += 1;
+        self.unanswered_since.get_or_insert(now);
         Some(delivery)
     }
 
     /// Puts back what was taken and could not be handed to the sender.
     pub fn put_back(&mut self, delivery: T, now: i64) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.withdrawn();
         self.queue.push_front((now, delivery));
+    }
+
+    /// What was taken is given up without a request.
+    pub fn withdrawn(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.unanswered_since = None;
+        }
     }
 
     /// A request of this lane succeeded.
     pub fn succeeded(&mut self, now: i64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.succeeded_at = now;
+        self.unanswered_since = (self.in_flight > 0).then_some(now);
         if self.halvings > 0 {
             self.successes_to_recover = self.successes_to_recover.saturating_sub(1);
             if self.successes_to_recover == 0 {
@@ -169,13 +188,17 @@ impl<T> Lane<T> {
         !self.queue.is_empty() && !is_long_ago(self.succeeded_at, now)
     }
 
-    /// Whether the queue has to move into the pending deliveries: it is held or delayed, or nothing was heard of its
-    /// receiver for a second. What came from the pending deliveries may wait: it holds no window open.
+    /// Whether the queue has to move into the pending deliveries: it is held or delayed, or its receiver has taken
+    /// nothing for a second of what it was sent. Who waits for a thread only is not moved, and neither is what came
+    /// from the pending deliveries: it holds no window open.
     pub fn must_spill(&self, now: i64) -> bool {
         if self.queue.is_empty() {
             return false;
         }
-        let is_stuck = self.is_slow(now) && is_long_ago(self.succeeded_at, now);
+        let is_unanswered = self
+            .unanswered_since
+            .is_some_and(|since| is_long_ago(since, now));
+        let is_stuck = is_unanswered && self.is_slow(now);
         self.is_held || now < self.delayed_until || is_stuck && !self.is_spilled
     }
 
@@ -279,13 +302,35 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_spills_when_nothing_was_heard_of_its_receiver_for_a_second() {
-        let mut lane = filled(2);
+    fn a_queue_spills_when_its_receiver_took_nothing_for_a_second_of_what_it_was_sent() {
+        let mut lane = filled(4);
+        lane.take_ready(0);
         assert!(!lane.must_spill(SECOND));
         assert!(lane.must_spill(SECOND + 1));
-        lane.take_ready(0);
+        lane.failed(false, None);
+        assert!(lane.must_spill(SECOND + 1));
+        lane.take_ready(SECOND);
         lane.succeeded(SECOND);
-        assert!(!lane.must_spill(2 * SECOND) && lane.is_slow(2 * SECOND));
+        assert!(!lane.must_spill(9 * SECOND) && lane.is_slow(9 * SECOND));
+    }
+
+    #[test]
+    fn a_queue_that_waits_for_a_thread_does_not_spill() {
+        let mut lane = filled(1);
+        assert!(lane.is_slow(9 * SECOND) && !lane.must_spill(9 * SECOND));
+        lane.take_ready(9 * SECOND);
+        lane.push(1, 9 * SECOND);
+        assert!(!lane.must_spill(10 * SECOND));
+        assert!(lane.must_spill(10 * SECOND + 1));
+    }
+
+    #[test]
+    fn a_queue_spills_whose_other_requests_are_not_answered() {
+        let mut lane = filled(9);
+        lane.succeeded(0);
+        while lane.take_ready(0).is_some() {}
+        lane.succeeded(SECOND);
+        assert!(!lane.must_spill(2 * SECOND));
         assert!(lane.must_spill(2 * SECOND + 1));
     }
 

@@ -10,16 +10,16 @@
 //! [`matcher`] is made from all of them and finds those that get an event, by tenant and by the [`globs`] for its type.
 //!
 //! **Queueing.** A window of the log is the difference of two [`snapshot`]s; what matched in it waits in its
-//! subscription's [`lane`].
+//! subscription's [`lane`], as long as its plan lets it ([`tenants`]).
 //!
 //! **Sending.** [`request`] builds exactly what is sent: the body by [`format`](mod@format), the [`signature`] over it,
 //! and the subscription's own [`headers`]. [`url_policy`] says which urls may be stored and which addresses may be
-//! dialled.
+//! dialled, [`proxy`] how a proxy is asked to dial them.
 //!
 //! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides what becomes of the delivery.
 //!
-//! **Beside it.** [`error`] is what a user is told when something is refused, and [`suggest`] finds the name that was
-//! meant.
+//! **Beside it.** [`verify`] is the receiver's side of the signature. The [`vault`] is how secrets are stored. [`error`] is what a user is told when something is refused,
+//! and [`suggest`] finds the name that was meant.
 
 #![forbid(unsafe_code)]
 
@@ -36,12 +36,16 @@ pub mod lane;
 pub mod matcher;
 pub mod options;
 pub mod outcome;
+pub mod proxy;
 pub mod request;
 pub mod retry;
 pub mod signature;
 pub mod snapshot;
 pub mod subscription;
 pub mod suggest;
+pub mod tenants;
 pub mod threads;
 pub mod uid;
 pub mod url_policy;
+pub mod vault;
+pub mod verify;

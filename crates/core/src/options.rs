@@ -59,6 +59,12 @@ pub struct SubscriptionOptions {
     pub retry_jitter: f64,
     /// A cap on all attempts, 1 to 1000.
     pub max_attempts: Option<i32>,
+    /// The statuses that are successes, 200 to 599; 2xx if not given.
+    pub success: Option<Vec<i32>>,
+    /// The statuses after which it is tried again, 200 to 599; all that are no success if not given.
+    pub retry_on: Option<Vec<i32>>,
+    /// The delay after a timeout, over 0 and up to 30 days.
+    pub timeout_delay_micros: Option<i64>,
     /// How many requests may be under way at once, 1 to 1000.
     pub max_concurrency: i32,
     /// The most bytes of a body, 1 to 16 MB.
@@ -93,6 +99,9 @@ impl SubscriptionOptions {
                 .to_vec(),
             retry_jitter: DEFAULT_JITTER,
             max_attempts: None,
+            success: None,
+            retry_on: None,
+            timeout_delay_micros: None,
             max_concurrency: DEFAULT_MAX_CONCURRENCY,
             max_payload: DEFAULT_MAX_PAYLOAD,
             max_age_micros: None,
@@ -137,7 +146,9 @@ impl SubscriptionOptions {
                 &self.retry_schedule_micros,
                 self.retry_jitter,
                 self.max_attempts,
-            )?,
+            )?
+            .with_statuses(self.success.as_deref(), self.retry_on.as_deref())?
+            .with_timeout_delay(self.timeout_delay_micros)?,
             max_concurrency: MAX_CONCURRENCY.check(self.max_concurrency.into())? as usize,
             max_payload: MAX_PAYLOAD.check(self.max_payload.into())? as usize,
             max_age,

@@ -92,19 +92,31 @@ impl Outcome {
         retry_after: Option<String>,
         response: String,
     ) -> Outcome {
-        let class = match status {
-            200..=299 => None,
-            429 => Some(ErrorClass::RateLimited),
-            _ => Some(ErrorClass::Status),
-        };
-        let error = class.map(|class| (class, format!("status {status}")));
         Outcome {
             status: Some(status),
             duration,
-            error,
+            error: fault_of(status, (200..=299).contains(&status)),
             retry_after,
             response,
         }
+    }
+
+    /// The same in the eyes of a subscription that takes these statuses for successes; `None` stands for 2xx.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use herald_core::outcome::Outcome;
+    ///
+    /// let outcome = Outcome::answered(409, Duration::ZERO, None, String::new());
+    /// assert!(outcome.clone().judged_by(Some(&[200, 409])).is_success());
+    /// assert!(!outcome.judged_by(None).is_success());
+    /// ```
+    #[must_use]
+    pub fn judged_by(mut self, success: Option<&[u16]>) -> Outcome {
+        if let (Some(status), Some(success)) = (self.status, success) {
+            self.error = fault_of(status, success.contains(&status));
+        }
+        self
     }
 
     /// An attempt that was not answered, with the reason in words.
@@ -126,7 +138,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the receiver took the event: its status is 2xx.
+    /// Whether the receiver took the event: its status is 2xx, or one that the subscription takes for a success.
     ///
     /// The status alone counts. A response body that breaks off after a 2xx head changes nothing.
     ///
@@ -137,8 +149,7 @@ impl Outcome {
     /// assert!(Outcome::answered(204, Duration::ZERO, None, String::new()).is_success());
     /// ```
     pub fn is_success(&self) -> bool {
-        self.status
-            .is_some_and(|status| (200..=299).contains(&status))
+        self.error.is_none()
     }
 
     /// Whether the request was refused by us for its size, so that no later attempt can do better.
@@ -167,6 +178,16 @@ impl Outcome {
     pub fn is_own_shortage(&self) -> bool {
         matches!(self.error, Some((ErrorClass::Shortage, _)))
     }
+}
+
+/// What is wrong with a status.
+fn fault_of(status: u16, is_success: bool) -> Option<(ErrorClass, String)> {
+    let class = match status {
+        _ if is_success => return None,
+        429 => ErrorClass::RateLimited,
+        _ => ErrorClass::Status,
+    };
+    Some((class, format!("status {status}")))
 }
 
 /// A request that could not be built is an attempt that failed at once.

@@ -6,7 +6,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::error::Error;
-use crate::outcome::Outcome;
+use crate::outcome::{ErrorClass, Outcome};
 
 /// The delays after the first to the ninth failed attempt, in seconds (Standard Webhooks 1.0.0): 75 hours in all.
 pub const DEFAULT_SCHEDULE_SECONDS: [u64; 9] =
@@ -28,6 +28,12 @@ pub struct RetryPolicy {
     pub jitter: f64,
     /// A cap on all attempts ever made for a delivery; `None` leaves it to the schedule.
     pub max_attempts: Option<u32>,
+    /// The statuses that are successes; `None` for 2xx. See [`Outcome::judged_by`].
+    pub success: Option<Vec<u16>>,
+    /// The statuses after which it is tried again, others being of no use; `None` for all that are no success.
+    pub retry_on: Option<Vec<u16>>,
+    /// The delay after a timeout, in the place of the schedule's.
+    pub timeout_delay: Option<Duration>,
 }
 
 impl Default for RetryPolicy {
@@ -36,6 +42,9 @@ impl Default for RetryPolicy {
             schedule: DEFAULT_SCHEDULE_SECONDS.map(Duration::from_secs).to_vec(),
             jitter: DEFAULT_JITTER,
             max_attempts: None,
+            success: None,
+            retry_on: None,
+            timeout_delay: None,
         }
     }
 }
@@ -72,11 +81,12 @@ impl RetryPolicy {
         let mut schedule = Vec::with_capacity(schedule_micros.len());
         for (position, &micros) in schedule_micros.iter().enumerate() {
             let delay = Duration::from_micros(micros.max(0).unsigned_abs());
-            if delay.is_zero() || delay > MAX_DELAY {
+            let is_immediate = micros == 0 && position == 0;
+            if delay.is_zero() && !is_immediate || delay > MAX_DELAY {
                 let fault = format!("Member {} is {}.", position + 1, interval_text(micros));
                 return refused(
                     fault,
-                    "Each interval must be longer than 0 and at most 30 days.",
+                    "Each interval must be longer than 0 and at most 30 days; the first one may be 0.",
                 );
             }
             schedule.push(delay);
@@ -105,12 +115,86 @@ impl RetryPolicy {
             schedule,
             jitter,
             max_attempts,
+            ..RetryPolicy::default()
         })
     }
 
+    /// Checks the options `success` and `retry_on`.
+    ///
+    /// ```
+    /// use herald_core::retry::RetryPolicy;
+    ///
+    /// let policy = RetryPolicy::default();
+    /// assert!(policy.clone().with_statuses(Some(&[200, 204]), Some(&[429, 503])).is_ok());
+    /// assert_eq!(
+    ///     policy.with_statuses(None, Some(&[42])).unwrap_err().detail().unwrap(),
+    ///     "The value is 42; allowed is 200 to 599."
+    /// );
+    /// ```
+    pub fn with_statuses(
+        self,
+        success: Option<&[i32]>,
+        retry_on: Option<&[i32]>,
+    ) -> Result<RetryPolicy, Error> {
+        let success = success
+            .map(|list| {
+                statuses(
+                    "success",
+                    list,
+                    "Use success => '{200,201,202,204}', or leave it out for 2xx.",
+                )
+            })
+            .transpose()?;
+        let retry_on = retry_on
+            .map(|list| {
+                statuses(
+                    "retry_on",
+                    list,
+                    "Use retry_on => '{408,429,500,502,503,504}'; to try once and never again, use max_attempts => 1.",
+                )
+            })
+            .transpose()?;
+        Ok(RetryPolicy {
+            success,
+            retry_on,
+            ..self
+        })
+    }
+
+    /// Checks the option `timeout_delay` (in microseconds).
+    ///
+    /// ```
+    /// use herald_core::retry::RetryPolicy;
+    ///
+    /// assert!(RetryPolicy::default().with_timeout_delay(Some(60_000_000)).is_ok());
+    /// assert!(RetryPolicy::default().with_timeout_delay(Some(0)).is_err());
+    /// ```
+    pub fn with_timeout_delay(self, micros: Option<i64>) -> Result<RetryPolicy, Error> {
+        let most = MAX_DELAY.as_micros() as i64;
+        match micros {
+            Some(micros) if !(1..=most).contains(&micros) => Err(Error::OutOfRange {
+                option: "timeout_delay",
+                value: interval_text(micros),
+                allowed: "more than 0, up to 30 days",
+                hint: "Use timeout_delay => '1 min', or leave it out for the schedule's delays.",
+            }),
+            micros => Ok(RetryPolicy {
+                timeout_delay: micros.map(|micros| Duration::from_micros(micros.unsigned_abs())),
+                ..self
+            }),
+        }
+    }
+
+    /// Whether no later attempt can do better after this status.
+    fn is_permanent(&self, status: u16) -> bool {
+        let retried = self.retry_on.as_ref();
+        retried.is_some_and(|retried| !retried.contains(&status))
+    }
+
     /// The delay at a step of the schedule, moved by chance, or `None` when the schedule is used up.
-    fn delay_micros(&self, step: u32, random01: f64) -> Option<i64> {
+    fn delay_micros(&self, step: u32, is_timeout: bool, random01: f64) -> Option<i64> {
         let delay = *self.schedule.get(usize::try_from(step).ok()?)?;
+        let delay = self.timeout_delay.filter(|_| is_timeout).unwrap_or(delay);
         let random01 = if random01.is_nan() {
             0.5
         } else {
@@ -119,6 +203,25 @@ impl RetryPolicy {
         // A conversion from float to integer saturates, so no jitter can overflow.
         Some((delay.as_micros() as f64 * (1.0 + self.jitter * (2.0 * random01 - 1.0))) as i64)
     }
+}
+
+/// A list of statuses that a final response can have.
+fn statuses(option: &'static str, list: &[i32], hint: &'static str) -> Result<Vec<u16>, Error> {
+    let refused = |value: String| Error::OutOfRange {
+        option,
+        value,
+        allowed: "200 to 599",
+        hint,
+    };
+    if list.is_empty() {
+        return Err(refused("an empty array".into()));
+    }
+    list.iter()
+        .map(|status| match u16::try_from(*status) {
+            Ok(known @ 200..=599) => Ok(known),
+            _ => Err(refused(status.to_string())),
+        })
+        .collect()
 }
 
 /// Why a delivery was given up.
@@ -141,6 +244,8 @@ pub enum DeadReason {
     Discarded,
     /// The event itself could not be handled.
     Poison,
+    /// Its tenant has used what its plan allows in this month.
+    Quota,
 }
 
 impl DeadReason {
@@ -161,6 +266,7 @@ impl DeadReason {
             DeadReason::Unsubscribed => "unsubscribed",
             DeadReason::Discarded => "discarded",
             DeadReason::Poison => "poison",
+            DeadReason::Quota => "quota",
         }
     }
 }
@@ -216,8 +322,13 @@ pub fn decide(
     if outcome.is_success() {
         return Decision::Delivered;
     }
-    if outcome.status == Some(410) {
-        return Decision::Disable;
+    let is_wanted_again = |status| policy.retry_on.is_some() && !policy.is_permanent(status);
+    match outcome.status {
+        Some(410) if !is_wanted_again(410) => return Decision::Disable,
+        Some(status) if policy.is_permanent(status) => {
+            return Decision::Bury(DeadReason::PermanentStatus);
+        }
+        _ => {}
     }
     if outcome.is_too_large() {
         return Decision::Bury(DeadReason::TooLarge);
@@ -228,7 +339,8 @@ pub fn decide(
     {
         return Decision::Bury(DeadReason::Exhausted);
     }
-    let Some(delay) = policy.delay_micros(step, random01) else {
+    let is_timeout = matches!(outcome.error, Some((ErrorClass::Timeout, _)));
+    let Some(delay) = policy.delay_micros(step, is_timeout, random01) else {
         return Decision::Bury(DeadReason::Exhausted);
     };
     let lane_delay_until = lane_delay_until(outcome, now_micros);

@@ -124,12 +124,22 @@ impl Signer {
     }
 
     fn append_signature(&self, header: &mut String, id: &str, timestamp: &str, body: &[u8]) {
+        header.push_str("v1,");
+        let mac = self.mac(id, timestamp, body).finalize();
+        STANDARD.encode_string(mac.into_bytes(), header);
+    }
+
+    /// Whether this is the signature of the message, compared in constant time.
+    pub(crate) fn is_mine(&self, mac: &[u8], id: &str, timestamp: &str, body: &[u8]) -> bool {
+        self.mac(id, timestamp, body).verify_slice(mac).is_ok()
+    }
+
+    fn mac(&self, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
             mac.update(part);
         }
-        header.push_str("v1,");
-        STANDARD.encode_string(mac.finalize().into_bytes(), header);
+        mac
     }
 }
 
@@ -156,11 +166,7 @@ pub fn signature_header(
     timestamp: i64,
     body: &[u8],
 ) -> Result<String, Error> {
-    if id.is_empty()
-        || id
-            .bytes()
-            .any(|byte| byte == b'.' || !byte.is_ascii_graphic())
-    {
+    if !is_signable(id) {
         return Err(Error::UnsignableId { id: id.into() });
     }
     let timestamp = timestamp.to_string();
@@ -172,6 +178,14 @@ pub fn signature_header(
         signer.append_signature(&mut header, id, &timestamp, body);
     }
     Ok(header)
+}
+
+/// Whether the signed text is unambiguous with this id, and a header can have it.
+pub(crate) fn is_signable(id: &str) -> bool {
+    !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte != b'.' && byte.is_ascii_graphic())
 }
 
 fn refused(fault: &str) -> Error {

@@ -82,6 +82,11 @@ impl FromStr for Snapshot {
             .map(number)
             .collect::<Result<Vec<_>, _>>()?;
         running.sort_unstable();
+        running.dedup();
+        let is_between = |xid: &u64| (xmin..xmax).contains(xid);
+        if xmin > xmax || !running.iter().all(is_between) {
+            return Err(NotASnapshot);
+        }
         Ok(Self {
             xmin,
             xmax,
@@ -124,7 +129,9 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        for text in ["", "1", "1:2", "a:b:c", "1:2:x", "-1:2:"] {
+        for text in [
+            "", "1", "1:2", "a:b:c", "1:2:x", "-1:2:", "20:10:", "10:20:9", "10:20:20",
+        ] {
             assert_eq!(text.parse::<Snapshot>(), Err(NotASnapshot), "{text}");
         }
     }

@@ -49,8 +49,12 @@ impl Threads {
 
     /// Whether this lane may start a request.
     pub fn has_room_for(&self, lane: i64, is_proven: bool) -> bool {
-        let is_doubtful = self.is_doubtful(lane, is_proven);
-        self.has_room() && (!is_doubtful || self.young_of_doubtful < self.limit.div_ceil(2))
+        self.has_room() && (!self.is_doubtful(lane, is_proven) || self.has_room_for_doubtful())
+    }
+
+    /// Whether there is a thread for a doubtful lane, if there is one at all.
+    pub fn has_room_for_doubtful(&self) -> bool {
+        self.young_of_doubtful < self.limit.div_ceil(2)
     }
 
     pub fn start(&mut self, token: u64, lane: i64, is_proven: bool, now: i64) {

@@ -3,7 +3,8 @@
 //! It is asked twice: at subscribe for the text of a URL, and by the sender's resolver for each address that is
 //! about to be dialled. Only the second check is safe against names that change their address in between,
 //! so nothing may be sent on the strength of the first alone.
-//! Everything is denied that is not public; an allow-list that only a superuser can set comes before the deny-list.
+//! Everything is denied that is not public; allow-lists that only a superuser can set come before the deny-list. Nothing
+//! opens the port that the database server itself listens on.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,7 +13,10 @@ use url::{Host, Url};
 
 use crate::error::Error;
 
+mod hosts;
 mod networks;
+
+use hosts::HostPattern;
 
 /// The most bytes of a URL.
 pub const MAX_URL_BYTES: usize = 2048;
@@ -26,6 +30,29 @@ pub struct UrlPolicy {
     pub allow_networks: Vec<IpNet>,
     /// Ports that may be reached beside 443 on public addresses.
     pub allow_ports: Vec<u16>,
+    /// Hosts that may lead to any address, on any port.
+    allow_hosts: Vec<HostPattern>,
+    /// What the database server listens on.
+    own_port: Option<u16>,
+    audience: Audience,
+}
+
+/// Whose webhooks a policy is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Audience {
+    #[default]
+    Platform,
+    Tenants,
+}
+
+impl Audience {
+    /// The setting that opens networks for it.
+    fn networks_setting(self) -> &'static str {
+        match self {
+            Audience::Platform => "herald.allow_networks",
+            Audience::Tenants => "herald.tenant_networks",
+        }
+    }
 }
 
 impl UrlPolicy {
@@ -49,15 +76,87 @@ impl UrlPolicy {
         allow_networks: &str,
         allow_ports: &str,
     ) -> Result<UrlPolicy, Error> {
+        Self::parse_for(Audience::Platform, allow_http, allow_networks, allow_ports)
+    }
+
+    /// The same for the webhooks of tenants, who may reach what `herald.tenant_networks` says beside public addresses.
+    /// What they are told is less: nothing of where a name leads to.
+    ///
+    /// ```
+    /// use herald_core::url_policy::UrlPolicy;
+    ///
+    /// let policy = UrlPolicy::parse_for_tenants(false, "", "").unwrap();
+    /// assert!(policy.check_url("https://10.0.0.1/hook").unwrap_err().hint().unwrap().contains("herald.tenant_networks"));
+    /// assert!(policy.is_for_tenants() && !UrlPolicy::default().is_for_tenants());
+    /// ```
+    pub fn parse_for_tenants(
+        allow_http: bool,
+        tenant_networks: &str,
+        allow_ports: &str,
+    ) -> Result<UrlPolicy, Error> {
+        Self::parse_for(Audience::Tenants, allow_http, tenant_networks, allow_ports)
+    }
+
+    fn parse_for(
+        audience: Audience,
+        allow_http: bool,
+        allow_networks: &str,
+        allow_ports: &str,
+    ) -> Result<UrlPolicy, Error> {
         Ok(UrlPolicy {
             allow_http,
             allow_networks: members(allow_networks)
-                .map(parse_network)
+                .map(|text| parse_network(text, audience))
                 .collect::<Result<_, _>>()?,
             allow_ports: members(allow_ports)
                 .map(parse_port)
                 .collect::<Result<_, _>>()?,
+            allow_hosts: Vec::new(),
+            own_port: None,
+            audience,
         })
+    }
+
+    pub fn is_for_tenants(&self) -> bool {
+        self.audience == Audience::Tenants
+    }
+
+    /// Reads the setting `herald.allow_hosts`: names, or `*.` and a domain for all names under it.
+    ///
+    /// Whoever answers for such a name can make the server call any address.
+    ///
+    /// ```
+    /// use herald_core::url_policy::UrlPolicy;
+    ///
+    /// let policy = UrlPolicy::default().with_hosts("hooks.internal, *.corp.example").unwrap();
+    /// assert!(policy.check_url("https://a.corp.example:8443/hook").is_ok());
+    /// assert!(policy.check_address_of("hooks.internal", "10.0.0.1:8443".parse().unwrap()).is_ok());
+    /// assert!(policy.check_address_of("example.com", "10.0.0.1:8443".parse().unwrap()).is_err());
+    /// assert!(UrlPolicy::default().with_hosts("10.0.0.1").is_err());
+    /// ```
+    pub fn with_hosts(self, allow_hosts: &str) -> Result<UrlPolicy, Error> {
+        Ok(UrlPolicy {
+            allow_hosts: members(allow_hosts)
+                .map(HostPattern::parse)
+                .collect::<Result<_, _>>()?,
+            ..self
+        })
+    }
+
+    /// Closes this port, whatever the lists allow: a webhook must not talk to the database that sends it.
+    ///
+    /// ```
+    /// use herald_core::url_policy::UrlPolicy;
+    ///
+    /// let policy = UrlPolicy::parse(false, "127.0.0.0/8", "").unwrap().without_port(5432);
+    /// assert!(policy.check_url("https://127.0.0.1:5433/").is_ok());
+    /// assert!(policy.check_url("https://127.0.0.1:5432/").is_err());
+    /// ```
+    pub fn without_port(self, own_port: u16) -> UrlPolicy {
+        UrlPolicy {
+            own_port: Some(own_port),
+            ..self
+        }
     }
 
     /// Checks the text of a URL and returns it parsed and normalised.
@@ -104,18 +203,21 @@ impl UrlPolicy {
             ));
         }
         let port = url.port_or_known_default().unwrap_or(0);
+        if self.is_own(port) {
+            return Err(refused(
+                "Its port is the one that this database server listens on.",
+                "Use another port.",
+            ));
+        }
         match url.host() {
             Some(Host::Ipv4(address)) => self.check_literal(SocketAddr::from((address, port)))?,
             Some(Host::Ipv6(address)) => self.check_literal(SocketAddr::from((address, port)))?,
+            Some(Host::Domain(name)) if self.is_allowed_host(name) => {}
             // Names under localhost always lead to this machine (RFC 6761), so the user can be told at once.
             Some(Host::Domain(name))
                 if is_localhost(name) && self.check_ip(Ipv4Addr::LOCALHOST.into()).is_err() =>
             {
-                return Err(blocked(
-                    name,
-                    "this machine itself",
-                    Ipv4Addr::LOCALHOST.into(),
-                ));
+                return Err(self.blocked(name, "this machine itself", Ipv4Addr::LOCALHOST.into()));
             }
             Some(Host::Domain(name)) if !name.bytes().all(is_host_byte) => {
                 return Err(refused(
@@ -146,11 +248,22 @@ impl UrlPolicy {
     /// assert_eq!(policy.check_address("93.184.216.34:22".parse().unwrap()), Err("a port that is not open to webhooks"));
     /// ```
     pub fn check_address(&self, address: SocketAddr) -> Result<(), &'static str> {
+        if self.is_own(address.port()) {
+            return Err("the port of this database server");
+        }
         self.check_ip(address.ip())?;
         if self.is_open(address.port()) || self.is_in_allowed_network(address.ip()) {
             Ok(())
         } else {
             Err("a port that is not open to webhooks")
+        }
+    }
+
+    /// Checks an address and port that a host leads to and that are about to be dialled.
+    pub fn check_address_of(&self, host: &str, address: SocketAddr) -> Result<(), &'static str> {
+        match self.check_address(address) {
+            Err(_) if self.is_allowed_host(host) && !self.is_own(address.port()) => Ok(()),
+            checked => checked,
         }
     }
 
@@ -176,6 +289,15 @@ impl UrlPolicy {
             .any(|network| network.contains(&ip))
     }
 
+    fn is_allowed_host(&self, host: &str) -> bool {
+        self.allow_hosts.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// Whether the database server listens on it.
+    pub fn is_own(&self, port: u16) -> bool {
+        self.own_port == Some(port)
+    }
+
     fn is_open(&self, port: u16) -> bool {
         port == 443 || (port == 80 && self.allow_http) || self.allow_ports.contains(&port)
     }
@@ -183,9 +305,18 @@ impl UrlPolicy {
     fn check_literal(&self, address: SocketAddr) -> Result<(), Error> {
         let ip = address.ip().to_canonical();
         self.check_ip(ip)
-            .map_err(|reason| blocked(&ip.to_string(), reason, ip))?;
+            .map_err(|reason| self.blocked(&ip.to_string(), reason, ip))?;
         self.check_address(address)
             .map_err(|_| self.blocked_port(address.port()))
+    }
+
+    fn blocked(&self, address: &str, reason: &'static str, ip: IpAddr) -> Error {
+        Error::BlockedAddress {
+            address: address.into(),
+            reason,
+            network: IpNet::from(ip).to_string(),
+            setting: self.audience.networks_setting(),
+        }
     }
 
     fn blocked_port(&self, port: u16) -> Error {
@@ -205,11 +336,14 @@ impl UrlPolicy {
 /// Parses strictly: the WHATWG parser alone would repair backslashes, line ends and missing slashes.
 fn parse_url(text: &str) -> Result<Url, Error> {
     const EXAMPLE: &str = "Use a URL such as https://example.com/webhook.";
-    if text.len() > MAX_URL_BYTES {
-        return Err(refused(
-            &format!("It has {} bytes; allowed are {MAX_URL_BYTES}.", text.len()),
+    let too_long = |bytes: usize| {
+        refused(
+            &format!("It has {bytes} bytes; allowed are {MAX_URL_BYTES}."),
             "Use a shorter URL.",
-        ));
+        )
+    };
+    if text.len() > MAX_URL_BYTES {
+        return Err(too_long(text.len()));
     }
     if text
         .chars()
@@ -222,6 +356,10 @@ fn parse_url(text: &str) -> Result<Url, Error> {
     }
     let url = Url::parse(text)
         .map_err(|error| refused(&format!("It is not a URL: {error}."), EXAMPLE))?;
+    // What is sent may be longer than what was written: percent-encoded, or with the host in Punycode.
+    if url.as_str().len() > MAX_URL_BYTES {
+        return Err(too_long(url.as_str().len()));
+    }
     let after_scheme = text.get(url.scheme().len()..).unwrap_or("");
     if !after_scheme.starts_with("://") || after_scheme.starts_with(":///") {
         return Err(refused(
@@ -246,9 +384,9 @@ fn members(list: &str) -> impl Iterator<Item = &str> {
         .filter(|member| !member.is_empty())
 }
 
-fn parse_network(text: &str) -> Result<IpNet, Error> {
+fn parse_network(text: &str, audience: Audience) -> Result<IpNet, Error> {
     let setting = |fault: &str, hint: String| Error::Setting {
-        name: "herald.allow_networks",
+        name: audience.networks_setting(),
         value: text.into(),
         fault: fault.into(),
         hint,
@@ -289,14 +427,6 @@ fn refused(fault: &str, hint: &str) -> Error {
     Error::Url {
         fault: fault.into(),
         hint: hint.into(),
-    }
-}
-
-fn blocked(address: &str, reason: &'static str, ip: IpAddr) -> Error {
-    Error::BlockedAddress {
-        address: address.into(),
-        reason,
-        network: IpNet::from(ip).to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use herald_core::proxy::Proxy;
 use ureq::Agent;
 use ureq::config::Config;
 
@@ -27,8 +28,10 @@ const MAX_RESPONSE_HEADER: usize = 16 * 1024;
 pub(crate) struct Agents {
     config: Config,
     trust: Trust,
-    resolver: PolicedResolver,
+    /// For everybody, and for tenants.
+    resolvers: [PolicedResolver; 2],
     source_address: Option<IpAddr>,
+    proxy: Option<Arc<Proxy>>,
     max_descriptor: u64,
     pool: Arc<Pool>,
     held: Mutex<Held>,
@@ -58,15 +61,17 @@ impl Agents {
     pub(crate) fn new(
         threads: usize,
         trust: Trust,
-        resolver: PolicedResolver,
+        resolvers: [PolicedResolver; 2],
         source_address: Option<IpAddr>,
+        proxy: Option<Arc<Proxy>>,
         max_descriptor: u64,
     ) -> Self {
         Self {
             config: config(),
             trust,
-            resolver,
+            resolvers,
             source_address,
+            proxy,
             max_descriptor,
             pool: Arc::new(Pool::new(threads)),
             held: Mutex::default(),
@@ -93,9 +98,16 @@ impl Agents {
             pool: Arc::clone(&self.pool),
             tls: self.trust.config(key.tls.as_deref())?,
             source_address: self.source_address,
+            proxy: self.proxy.clone(),
             max_descriptor: self.max_descriptor,
         };
-        let agent = Agent::with_parts(self.config.clone(), dialer, self.resolver.clone());
+        let [for_everybody, for_tenants] = &self.resolvers;
+        let resolver = if key.is_tenants {
+            for_tenants
+        } else {
+            for_everybody
+        };
+        let agent = Agent::with_parts(self.config.clone(), dialer, resolver.clone());
         let agent = Arc::new(agent);
         make_room(&mut held.agents);
         let entry = Entry {

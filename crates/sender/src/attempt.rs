@@ -10,9 +10,10 @@
 //! receiver may in rare cases see it twice; it has the same `webhook-id`, like after any lost response.
 
 use std::io::{ErrorKind, Read};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use herald_core::outcome::{Outcome, sanitise};
+use herald_core::outcome::{ErrorClass, Outcome, sanitise};
 use herald_core::request::HttpRequest;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response};
@@ -25,6 +26,8 @@ use crate::settings::AgentKey;
 const MAX_RESOLVE_TIME: Duration = Duration::from_secs(3);
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);
 const MAX_BODY_TIME: Duration = Duration::from_secs(5);
+/// A tenant's request to a name that leads nowhere it may call ends after this, whatever the name servers say, and when.
+const VAGUE_FOR: Duration = Duration::from_secs(1);
 /// So much beyond the cap is read and thrown away to keep the connection.
 const MAX_DISCARDED: u64 = 32 * 1024;
 /// A Retry-After longer than any date is noise.
@@ -43,6 +46,11 @@ pub(crate) fn send(
         .and_then(|agent| exchange(&agent, request, started));
     match exchanged {
         Ok(response) => answered(response, started, response_cap),
+        // How long a look-up took would tell a tenant what it is not told in words.
+        Err(failure) if key.is_tenants && failure.class == ErrorClass::Dns => {
+            thread::sleep(VAGUE_FOR.saturating_sub(started.elapsed()));
+            Outcome::failed(failure.class, failure.words, VAGUE_FOR)
+        }
         Err(failure) => Outcome::failed(failure.class, failure.words, started.elapsed()),
     }
 }

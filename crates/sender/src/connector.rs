@@ -1,23 +1,25 @@
 //! Connections for ureq: an idle one from the pool, or a new one to an address that the resolver let through.
 //!
 //! It has no addresses but those that `resolver` judged, and resolves nothing itself: between the judgement and the
-//! dialling there is no second look-up.
+//! dialling there is no second look-up. With a proxy they are the proxy's, which opens a tunnel to the host.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use herald_core::proxy::{MAX_ANSWER, Proxy, check_answer};
+use http::Uri;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, Protocol, Type};
 use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, io_words};
 use crate::pool::{Pool, Purpose};
-use crate::resolver::bare_host;
+use crate::resolver::{bare_host, port_of};
 use crate::settings::AgentKey;
 use crate::socket::Socket;
 use crate::transport::{Channel, Line, Wire};
@@ -31,6 +33,7 @@ pub(crate) struct Dialer {
     pub(crate) pool: Arc<Pool>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) source_address: Option<IpAddr>,
+    pub(crate) proxy: Option<Arc<Proxy>>,
     pub(crate) max_descriptor: u64,
 }
 
@@ -44,6 +47,10 @@ impl Dialer {
         let mut socket = Socket::new(stream);
         // Registered before the handshake, so that it can be interrupted as well.
         (details.register_shutdown)(socket.shutdown_handle())?;
+        if let Some(proxy) = &self.proxy {
+            socket.allow(deadline.saturating_duration_since(Instant::now()));
+            open_tunnel(proxy, details.uri, &mut socket)?;
+        }
         let channel = if details.needs_tls() {
             socket.allow(deadline.saturating_duration_since(Instant::now()));
             self.shake_hands(bare_host(details.uri), socket)?
@@ -113,6 +120,27 @@ impl Dialer {
     }
 }
 
+/// Makes the connection to the proxy one to the host of the URL.
+fn open_tunnel(proxy: &Proxy, uri: &Uri, socket: &mut Socket) -> Result<(), Failure> {
+    let host = uri.host().unwrap_or_default();
+    let request = proxy.connect_request(host, port_of(uri));
+    let failed = |error: io::Error| Failure::proxy(io_words(&error));
+    socket.write_all(request.as_bytes()).map_err(failed)?;
+    // Byte by byte: what comes after the empty line is the host's.
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if socket.read(&mut byte).map_err(failed)? == 0 {
+            return Err(Failure::proxy("connection closed before an answer"));
+        }
+        head.extend(byte);
+        if head.len() > MAX_ANSWER {
+            return Err(Failure::proxy("the answer is too long"));
+        }
+    }
+    check_answer(&head).map_err(Failure::proxy)
+}
+
 impl Connector<()> for Dialer {
     type Out = Wire;
 
@@ -148,6 +176,7 @@ impl fmt::Debug for Dialer {
             .debug_struct("Dialer")
             .field("key", &self.key)
             .field("source_address", &self.source_address)
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }

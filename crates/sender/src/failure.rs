@@ -52,6 +52,10 @@ impl Failure {
         Self::new(ErrorClass::Connect, words)
     }
 
+    pub(crate) fn proxy(words: impl fmt::Display) -> Self {
+        Self::new(ErrorClass::Connect, format!("proxy: {words}"))
+    }
+
     /// The TCP connection to this address could not be made.
     pub(crate) fn connect(error: &io::Error, address: SocketAddr) -> Self {
         let words = match error.kind() {
@@ -165,7 +169,7 @@ fn is_own_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-fn io_words(error: &io::Error) -> String {
+pub(crate) fn io_words(error: &io::Error) -> String {
     if is_own_shortage(error) {
         return "no file descriptor is free on this server".into();
     }
@@ -185,6 +189,8 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref::<rustls::Error>()
 }
 
+const NOTHING_IN_COMMON: &str = "no TLS version or cipher suite in common";
+
 fn tls_words(error: &rustls::Error) -> String {
     use rustls::Error as E;
     match error {
@@ -199,10 +205,11 @@ fn tls_words(error: &rustls::Error) -> String {
             | AlertDescription::AccessDenied => {
                 format!("the server refused the client certificate ({alert:?})")
             }
+            AlertDescription::ProtocolVersion => NOTHING_IN_COMMON.into(),
             AlertDescription::UnrecognisedName => "the server does not serve this host name".into(),
             _ => format!("the server refused the handshake ({alert:?})"),
         },
-        E::PeerIncompatible(_) => "no TLS version or cipher suite in common".into(),
+        E::PeerIncompatible(_) => NOTHING_IN_COMMON.into(),
         E::InvalidMessage(_) => "the server does not answer in TLS".into(),
         other => other.to_string(),
     }

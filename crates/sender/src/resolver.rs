@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use herald_core::outcome::ErrorClass;
+use herald_core::proxy::Proxy;
 use herald_core::url_policy::UrlPolicy;
 use http::Uri;
 use http::uri::Scheme;
@@ -28,24 +29,79 @@ const MAX_ADDRESSES: usize = 16;
 pub(crate) struct PolicedResolver {
     dns: Arc<Dns>,
     url_policy: Arc<UrlPolicy>,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl PolicedResolver {
-    pub(crate) fn new(dns: Arc<Dns>, url_policy: UrlPolicy) -> Self {
+    pub(crate) fn new(dns: Arc<Dns>, url_policy: UrlPolicy, proxy: Option<Arc<Proxy>>) -> Self {
         Self {
             dns,
             url_policy: Arc::new(url_policy),
+            proxy,
+        }
+    }
+
+    /// One that shares the cache and goes by another policy.
+    pub(crate) fn with_policy(&self, url_policy: UrlPolicy) -> Self {
+        Self {
+            url_policy: Arc::new(url_policy),
+            ..self.clone()
+        }
+    }
+
+    /// A tenant is not told where a name leads to that it may not call, nor whether there is such a name.
+    fn told(&self, failure: Failure, uri: &Uri) -> Failure {
+        match failure.class {
+            ErrorClass::Dns | ErrorClass::Blocked if self.url_policy.is_for_tenants() => {
+                Failure::dns(format_args!(
+                    "{} has no address that may be called",
+                    bare_host(uri)
+                ))
+            }
+            _ => failure,
         }
     }
 
     fn addresses(&self, uri: &Uri, deadline: Instant) -> Result<ResolvedSocketAddrs, Failure> {
         let port = self.port(uri)?;
         let host = bare_host(uri);
+        if let Some(proxy) = &self.proxy {
+            return self.proxy_addresses(proxy, uri, deadline);
+        }
         if let Ok(ip) = host.parse::<IpAddr>() {
             return self.admit(&[ip], port, host);
         }
+        self.admit(&self.look_up(host, deadline)?, port, host)
+    }
+
+    /// The proxy's own, wherever it is. Where the URL leads to is judged by its text; the rest is for the proxy.
+    fn proxy_addresses(
+        &self,
+        proxy: &Proxy,
+        uri: &Uri,
+        deadline: Instant,
+    ) -> Result<ResolvedSocketAddrs, Failure> {
+        if self.url_policy.check_url(&uri.to_string()).is_err() {
+            let words = format!(
+                "blocked: {} is not allowed by the settings herald.allow_*",
+                bare_host(uri)
+            );
+            return Err(Failure::new(ErrorClass::Blocked, words));
+        }
+        let ips = match proxy.host.parse::<IpAddr>() {
+            Ok(ip) => vec![ip],
+            Err(_) => self.look_up(&proxy.host, deadline)?.to_vec(),
+        };
+        let mut addresses = ArrayVec::from_fn(|_| SocketAddr::from(([0; 4], 0)));
+        for ip in ips.into_iter().take(MAX_ADDRESSES) {
+            addresses.push(SocketAddr::new(ip, proxy.port));
+        }
+        Ok(addresses)
+    }
+
+    fn look_up(&self, host: &str, deadline: Instant) -> Result<Arc<[IpAddr]>, Failure> {
         match self.dns.addresses(host, deadline) {
-            Ok(addresses) => self.admit(&addresses, port, host),
+            Ok(addresses) => Ok(addresses),
             Err(LookupError::NoSuchHost) => Err(Failure::dns(format_args!("no such host {host}"))),
             Err(LookupError::Failed(reason)) => {
                 Err(Failure::dns(format_args!("{reason} for {host}")))
@@ -65,7 +121,7 @@ impl PolicedResolver {
             let words = "blocked: http is not allowed (herald.allow_http is off)";
             return Err(Failure::new(ErrorClass::Blocked, words));
         }
-        Ok(uri.port_u16().unwrap_or(if is_http { 80 } else { 443 }))
+        Ok(port_of(uri))
     }
 
     fn admit(&self, ips: &[IpAddr], port: u16, host: &str) -> Result<ResolvedSocketAddrs, Failure> {
@@ -73,7 +129,7 @@ impl PolicedResolver {
             ArrayVec::from_fn(|_| SocketAddr::from(([0; 4], 0)));
         for ip in ips {
             let address = SocketAddr::new(*ip, port);
-            if let Err(reason) = self.url_policy.check_address(address) {
+            if let Err(reason) = self.url_policy.check_address_of(host, address) {
                 return Err(self.blocked(address, reason, host));
             }
             // More addresses than ureq takes are checked all the same; the first ones serve.
@@ -86,6 +142,10 @@ impl PolicedResolver {
 
     fn blocked(&self, address: SocketAddr, reason: &str, host: &str) -> Failure {
         let ip = address.ip();
+        if self.url_policy.is_own(address.port()) {
+            let words = format!("blocked: {} is {reason}", address.port());
+            return Failure::new(ErrorClass::Blocked, words);
+        }
         let is_the_port = self.url_policy.check_ip(ip).is_ok();
         let (subject, setting) = if is_the_port {
             (address.port().to_string(), "herald.allow_ports")
@@ -111,8 +171,15 @@ impl Resolver for PolicedResolver {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let now = Instant::now();
         let deadline = now.checked_add(*timeout.after).unwrap_or(now);
-        Ok(self.addresses(uri, deadline)?)
+        let addresses = self.addresses(uri, deadline);
+        Ok(addresses.map_err(|failure| self.told(failure, uri))?)
     }
+}
+
+/// The port of the URL, or the one of its scheme.
+pub(crate) fn port_of(uri: &Uri) -> u16 {
+    let is_http = uri.scheme() == Some(&Scheme::HTTP);
+    uri.port_u16().unwrap_or(if is_http { 80 } else { 443 })
 }
 
 /// The host without the brackets of an IPv6 literal.

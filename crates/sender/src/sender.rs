@@ -78,15 +78,18 @@ impl<P: Prepare> Sender<P> {
         let lookup = settings.lookup_or_system();
         let dns = Dns::start(settings.dns_threads, DNS_STACK, settings.dns_ttl, lookup)
             .map_err(Error::Thread)?;
-        let resolver = PolicedResolver::new(Arc::new(dns), settings.url_policy);
+        let proxy = settings.proxy.map(Arc::new);
+        let resolver = PolicedResolver::new(Arc::new(dns), settings.url_policy, proxy.clone());
+        let tenant_resolver = resolver.with_policy(settings.tenant_url_policy);
         let threads = settings.threads.max(1);
         let capacity = threads + settings.queue;
         let shared = Arc::new(Shared {
             agents: Agents::new(
                 threads,
                 trust,
-                resolver,
+                [resolver, tenant_resolver],
                 settings.source_address,
+                proxy,
                 settings.max_descriptor,
             ),
             wake: Wake::new(waker),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use herald_core::proxy::Proxy;
 use herald_core::url_policy::UrlPolicy;
 
 use crate::dns::{self, Lookup};
@@ -24,10 +25,14 @@ pub struct Settings {
     pub dns_ttl: Duration,
     /// Where requests may go. Enforced on the addresses that are dialled.
     pub url_policy: UrlPolicy,
+    /// Where requests of tenants may go.
+    pub tenant_url_policy: UrlPolicy,
     /// Certificate authorities that are trusted beside the system's, as a PEM file.
     pub ca_file: Option<PathBuf>,
     /// The local address that connections come from.
     pub source_address: Option<IpAddr>,
+    /// What connections go through.
+    pub proxy: Option<Proxy>,
     /// Connections get only file descriptors below this number: those above are for the rest of the process.
     pub max_descriptor: u64,
     /// So many bytes of a response are kept, at most.
@@ -44,8 +49,10 @@ impl Default for Settings {
             dns_threads: 4,
             dns_ttl: Duration::from_secs(30),
             url_policy: UrlPolicy::default(),
+            tenant_url_policy: UrlPolicy::default(),
             ca_file: None,
             source_address: None,
+            proxy: None,
             max_descriptor: u64::MAX,
             response_cap: 8 * 1024,
             lookup: None,
@@ -70,8 +77,10 @@ impl fmt::Debug for Settings {
             .field("dns_threads", &self.dns_threads)
             .field("dns_ttl", &self.dns_ttl)
             .field("url_policy", &self.url_policy)
+            .field("tenant_url_policy", &self.tenant_url_policy)
             .field("ca_file", &self.ca_file)
             .field("source_address", &self.source_address)
+            .field("proxy", &self.proxy)
             .field("max_descriptor", &self.max_descriptor)
             .field("response_cap", &self.response_cap)
             .field("lookup", &self.lookup.as_ref().map(|_| "custom"))
@@ -87,6 +96,8 @@ impl fmt::Debug for Settings {
 pub struct AgentKey {
     /// The subscription's tenant.
     pub tenant: Option<Arc<str>>,
+    /// Whether what goes for tenants goes for it: they may reach less, and are told less.
+    pub is_tenants: bool,
     /// Its own certificates; `None` for the server-wide settings.
     pub tls: Option<Arc<TlsProfile>>,
 }

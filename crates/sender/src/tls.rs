@@ -24,6 +24,46 @@ pub struct TlsProfile {
     pub client_certificate: Option<(String, String)>,
 }
 
+impl TlsProfile {
+    /// The members as they are given. `None` if there is a certificate without a key, or a key without a certificate.
+    pub fn new(
+        ca_certificates: Option<String>,
+        certificate: Option<String>,
+        key: Option<String>,
+    ) -> Option<Self> {
+        let client_certificate = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return None,
+        };
+        Some(Self {
+            ca_certificates: ca_certificates.unwrap_or_default(),
+            client_certificate,
+        })
+    }
+
+    /// Whether a session can be configured with it; the error is in words.
+    pub fn check(&self) -> Result<(), String> {
+        let wants = [
+            (!self.ca_certificates.is_empty()).then_some((&self.ca_certificates, "CA certificate")),
+            self.client_certificate
+                .as_ref()
+                .map(|(chain, _)| (chain, "client certificate")),
+        ];
+        for (pem, what) in wants.into_iter().flatten() {
+            if certificates(pem.as_bytes(), what)
+                .map_err(|failure| failure.words)?
+                .is_empty()
+            {
+                return Err(format!("The {what} has no certificate in PEM."));
+            }
+        }
+        config_of(RootCertStore::empty(), self)
+            .map(drop)
+            .map_err(|failure| failure.words)
+    }
+}
+
 /// The private key stays out of every log.
 impl fmt::Debug for TlsProfile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,29 +112,28 @@ impl Trust {
         let Some(profile) = profile else {
             return Ok(Arc::clone(&self.config));
         };
-        let mut roots = self.roots.clone();
-        for certificate in certificates(profile.ca_certificates.as_bytes(), "CA certificate")? {
-            roots.add(certificate).map_err(|error| {
-                Failure::tls(format_args!("the CA certificate is not usable: {error}"))
-            })?;
-        }
-        let builder = config_builder(roots).map_err(Failure::internal)?;
-        let config = match &profile.client_certificate {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let chain = certificates(chain.as_bytes(), "client certificate")?;
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| {
-                    Failure::tls("the client certificate's private key is not readable")
-                })?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    Failure::tls(format_args!(
-                        "the client certificate is not usable: {error}"
-                    ))
-                })?
-            }
-        };
-        Ok(Arc::new(config))
+        config_of(self.roots.clone(), profile).map(Arc::new)
     }
+}
+
+fn config_of(mut roots: RootCertStore, profile: &TlsProfile) -> Result<ClientConfig, Failure> {
+    for certificate in certificates(profile.ca_certificates.as_bytes(), "CA certificate")? {
+        roots.add(certificate).map_err(|error| {
+            Failure::tls(format_args!("the CA certificate is not usable: {error}"))
+        })?;
+    }
+    let builder = config_builder(roots).map_err(Failure::internal)?;
+    let Some((chain, key)) = &profile.client_certificate else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(chain.as_bytes(), "client certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|_| Failure::tls("the client certificate's private key is not readable"))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| {
+        Failure::tls(format_args!(
+            "the client certificate is not usable: {error}"
+        ))
+    })
 }
 
 fn config_builder(

@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<bool> {
         .all(|victim| results.counted(victim) >= options.rounds);
     if !complete {
         println!(
-            "Too few rounds count: the load was not heard of in the 100 ms before the faults."
+            "Too few rounds count: the load was not heard of in the 100 ms before the faults, or a place was not passed."
         );
     }
     println!("took {} s", began_at.elapsed().as_secs());

@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use common::{Database, SOON, only_request, receiver, receiver_with, text_at, types};
 use herald_trial::receiver::Signature;
@@ -136,6 +137,29 @@ fn the_webhook_id_is_the_same_on_every_attempt_and_retries_follow_the_schedule()
         db.text("select state || ' ' || attempts from herald.delivery"),
         "delivered 4"
     );
+}
+
+#[test]
+fn a_retry_does_not_wait_for_the_end_of_a_log_that_keeps_its_subscription_busy() {
+    const EVENTS: usize = 6_000;
+    let mut db = Database::new(&CLUSTER, "busy");
+    let refuses_the_first = Mode::flaky_together(1, u32::MAX);
+    let receiver = receiver_with(Mode::Delayed(
+        Duration::from_millis(1),
+        Box::new(refuses_the_first),
+    ));
+    db.subscribe("shop", &receiver.url("/"), "retry_schedule => '{10 ms}'");
+    db.run(&format!(
+        "select herald.emit('order.paid', '{{}}') from generate_series(1, {EVENTS})"
+    ));
+    receiver.wait_for(EVENTS, SOON);
+    let requests = receiver.requests();
+    let (first, rest) = requests.split_first().expect("requests");
+    let retry = rest
+        .iter()
+        .position(|request| request.webhook_id == first.webhook_id);
+    let retry = retry.expect("the retry is among the requests");
+    assert!(retry < EVENTS * 2 / 3, "it was the {retry}th request");
 }
 
 #[test]

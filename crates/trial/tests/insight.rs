@@ -158,7 +158,7 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     db.run("alter table note disable trigger user; select herald.pause('shop'); delete from herald.secret; select herald.stop_worker()");
     let found = db.text(faults);
     for part in [
-        "secret error",
+        "subscription error",
         "subscription warning",
         "trigger warning",
         "worker error",

@@ -225,3 +225,32 @@ fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
     other.wait_for(1, SOON);
     assert!(slow.total() < 1_000, "{slow:?}");
 }
+
+/// Of receivers that were not heard of yet, half of the threads may wait at once: most of these wait for a thread, some
+/// for longer than a second, and none of them is moved out of the way for that.
+#[test]
+fn who_only_waits_for_a_thread_does_not_go_through_pending() {
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.sender_threads", "2")
+        .start()
+        .expect("a cluster");
+    let mut db = Database::new(&cluster, "waiting");
+    let receiver = receiver_with(Mode::delayed(Duration::from_millis(200)));
+    for n in 0..10 {
+        db.subscribe(&format!("shop.{n}"), &receiver.url("/"), "");
+    }
+    db.emit("order.paid");
+    let mut most_pending = 0;
+    eventually_holds(
+        SOON,
+        "all of them",
+        || {
+            most_pending = most_pending.max(db.number("select count(*) from herald.pending"));
+            receiver.total()
+        },
+        |total| *total == 10,
+    );
+    db.settle();
+    assert_eq!(most_pending, 0);
+}

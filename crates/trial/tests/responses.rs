@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use common::{Database, SOON, hint, receiver, receiver_with};
 use herald_trial::{Cluster, Mode};
@@ -121,4 +122,62 @@ fn a_setting_that_is_narrowed_later_holds_what_was_accepted_before() {
     cluster.set("herald.allow_networks", "127.0.0.0/8").unwrap();
     db.run("select herald.restart_worker()");
     receiver.wait_for(1, SOON);
+}
+
+#[test]
+fn a_subscription_says_which_statuses_succeed_and_which_are_tried_again() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "statuses");
+    db.subscribe(
+        "shop",
+        &receiver.url("/"),
+        "success => '{200,409}', retry_on => '{500}', retry_schedule => '{0,50 ms}'",
+    );
+    for status in [409, 204, 500] {
+        receiver.set_mode(Mode::status(status));
+        db.emit("order.paid");
+        db.settle();
+    }
+    assert_eq!(
+        db.text("select string_agg(format('%s %s %s', status_code, outcome, error_class), ', ' order by at) from herald.attempt"),
+        "409 delivered , 204 dead status, 500 retrying status, 500 retrying status, 500 dead status"
+    );
+    assert_eq!(
+        db.text("select string_agg(reason, ' ' order by id) from herald.dead_letter"),
+        "permanent_status exhausted"
+    );
+    // Taken back, and asked by a test request as well.
+    receiver.set_mode(Mode::status(409));
+    let ping = "select outcome from herald.ping('shop')";
+    assert_eq!(db.text(ping), "delivered");
+    db.run("update herald.subscription set success = null, retry_on = null");
+    db.until(ping, "failed");
+    for option in [
+        "success => '{99}'",
+        "success => '{}'",
+        "retry_on => '{null}'",
+        "timeout_delay => '0'",
+    ] {
+        let refused = db.refusal(&format!("select herald.subscribe('shop', {option})"));
+        assert_eq!(refused.code().code(), "22023", "{option}");
+        assert!(refused.hint().is_some(), "{option}");
+    }
+}
+
+#[test]
+fn a_timeout_has_a_delay_of_its_own() {
+    let receiver = receiver_with(Mode::delayed(Duration::from_millis(400)));
+    let mut db = Database::new(&CLUSTER, "late");
+    db.subscribe(
+        "shop",
+        &receiver.url("/"),
+        "timeout => '200 ms', timeout_delay => '700 ms', retry_schedule => '{1 h}', retry_jitter => 0",
+    );
+    db.emit("order.paid");
+    receiver.wait_until("the first attempt", |receiver| receiver.total() == 1, SOON);
+    receiver.set_mode(Mode::ok());
+    db.settle();
+    let delay =
+        "select extract(epoch from max(at) - min(at)) between 0.9 and 5 from herald.attempt";
+    assert_eq!(db.text(delay), "true");
 }

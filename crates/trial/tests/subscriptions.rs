@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::{Database, SECRET, SOON, receiver, receiver_with, types};
 use herald_trial::receiver::{Receiver, Request};
+use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, Mode};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use standardwebhooks::Webhook;
@@ -204,6 +205,37 @@ fn a_rotated_secret_signs_beside_the_old_one_until_its_grace_is_over() {
 }
 
 #[test]
+fn at_most_ten_secrets_sign_at_once_and_without_grace_there_is_one() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "many_secrets");
+    db.subscribe("shop", &receiver.url("/"), "");
+    for _ in 0..9 {
+        db.run("select herald.rotate_secret('shop')");
+    }
+    for call in [
+        "herald.rotate_secret('shop')".to_owned(),
+        format!("herald.subscribe('shop', secret => '{SECRET}')"),
+    ] {
+        let refused = db.refusal(&format!("select {call}"));
+        assert_eq!(refused.code().code(), "54000", "{call}");
+    }
+    db.emit("order.paid");
+    db.settle();
+    db.run(&format!(
+        "select herald.rotate_secret('shop', secret => '{SECRET}', grace => '0')"
+    ));
+    db.emit("order.paid");
+    db.settle();
+    let signatures: Vec<usize> = receiver
+        .requests()
+        .iter()
+        .filter_map(|request| Some(request.header("webhook-signature")?.split(' ').count()))
+        .collect();
+    assert_eq!(signatures, [10, 1]);
+    assert_eq!(receiver.invalid_signatures(), 0);
+}
+
+#[test]
 fn pause_holds_what_comes_and_resume_sends_it_in_order() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "pause");
@@ -288,4 +320,44 @@ fn verified_by(request: &Request, secrets: &[&str]) -> Vec<bool> {
             .is_ok()
     };
     secrets.iter().map(verify).collect()
+}
+
+/// Counts what is written into herald.pending from now on.
+fn count_pending(db: &mut Database) {
+    db.run(
+        "create table written (n int);
+         create function note_pending() returns trigger language plpgsql as
+             'begin insert into public.written values (1); return null; end';
+         create trigger note after insert on herald.pending for each row execute function note_pending()",
+    );
+}
+
+#[test]
+fn a_subscription_that_has_caught_up_gets_its_events_from_the_log_again() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "caught_up");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("order.paid");
+    db.settle();
+    count_pending(&mut db);
+    db.run("select herald.pause('shop')");
+    db.emit("order.paid");
+    db.until("select count(*) from written", "1");
+    db.run("select herald.resume('shop')");
+    db.settle();
+    // The worker learns that nothing is left a moment later: what comes before goes through pending as well.
+    let mut from_log = 0;
+    eventually_holds(
+        SOON,
+        "five events in a row from the log",
+        || {
+            let before = db.number("select count(*) from written");
+            db.emit("order.paid");
+            db.settle();
+            let is_from_log = db.number("select count(*) from written") == before;
+            from_log = if is_from_log { from_log + 1 } else { 0 };
+            from_log
+        },
+        |from_log| *from_log == 5,
+    );
 }

@@ -217,7 +217,7 @@ fn jitter_moves_a_delay_in_both_directions_and_never_into_the_past() {
     ];
     for (policy, random01, expected) in cases {
         assert_eq!(
-            policy.delay_micros(0, random01),
+            policy.delay_micros(0, false, random01),
             Some(expected),
             "{random01}"
         );
@@ -250,7 +250,7 @@ fn options_outside_their_limits_are_refused() {
     assert!(RetryPolicy::new(&[30 * 86_400 * second], 0.0, Some(1)).is_ok());
     for schedule in [
         &[][..],
-        &[0],
+        &[5, 0],
         &[-second],
         &[second, i64::MIN],
         &[30 * 86_400 * second + 1],
@@ -287,4 +287,110 @@ fn intervals_are_named_in_their_largest_exact_unit() {
     for (micros, expected) in cases {
         assert_eq!(interval_text(micros), expected);
     }
+}
+
+/// How a receiver that answers these, one after the other, is treated: the delays in seconds, and the end.
+fn play(policy: &RetryPolicy, outcomes: &[Outcome]) -> (Vec<i64>, Decision) {
+    let mut delays = Vec::new();
+    for (made, outcome) in (0..).zip(outcomes.iter().cycle()) {
+        let outcome = outcome.clone().judged_by(policy.success.as_deref());
+        match decide(&outcome, policy, made + 1, made, NOW, 0.9) {
+            Decision::Retry { at_micros, .. } => delays.push((at_micros - NOW) / 1_000_000),
+            decision => return (delays, decision),
+        }
+    }
+    unreachable!("every policy comes to an end")
+}
+
+fn policy(seconds: &[i64], max_attempts: Option<i32>) -> RetryPolicy {
+    let micros: Vec<i64> = seconds.iter().map(|seconds| seconds * 1_000_000).collect();
+    RetryPolicy::new(&micros, 0.0, max_attempts).unwrap()
+}
+
+#[test]
+fn the_schedules_of_real_systems_are_kept_to_the_second() {
+    let exhausted = Decision::Bury(DeadReason::Exhausted);
+    let error = [answered(500, None)];
+    // Six retries; four attempts in its smallest plan; another delay after a timeout; no retry after any other 4xx.
+    let server_errors = [429, 500, 502, 503, 504];
+    let six = policy(&[1, 5, 30, 300, 1_800, 7_200], None)
+        .with_statuses(None, Some(&server_errors))
+        .unwrap()
+        .with_timeout_delay(Some(60_000_000))
+        .unwrap();
+    assert_eq!(
+        play(&six, &error),
+        (vec![1, 5, 30, 300, 1_800, 7_200], exhausted)
+    );
+    let starter = RetryPolicy {
+        max_attempts: Some(4),
+        ..six.clone()
+    };
+    assert_eq!(play(&starter, &error), (vec![1, 5, 30], exhausted));
+    let timeout = failed(ErrorClass::Timeout);
+    let once_late = [timeout, answered(500, None), answered(404, None)];
+    assert_eq!(
+        play(&six, &once_late),
+        (vec![60, 5], Decision::Bury(DeadReason::PermanentStatus))
+    );
+    // Three attempts, doubled; the statuses of success and of a retry by name.
+    let three = policy(&[2, 4], None)
+        .with_statuses(
+            Some(&[200, 201, 202, 204]),
+            Some(&[408, 429, 500, 502, 503, 504]),
+        )
+        .unwrap();
+    assert_eq!(play(&three, &error), (vec![2, 4], exhausted));
+    for (status, decision) in [
+        (201, Decision::Delivered),
+        (203, Decision::Bury(DeadReason::PermanentStatus)),
+        (400, Decision::Bury(DeadReason::PermanentStatus)),
+        (410, Decision::Disable),
+    ] {
+        assert_eq!(play(&three, &[answered(status, None)]), (vec![], decision));
+    }
+    let at_once = policy(&[0, 5, 10, 20, 40], None);
+    assert_eq!(play(&at_once, &error), (vec![0, 5, 10, 20, 40], exhausted));
+    let doubled = policy(&[1, 2, 4, 8, 16], None);
+    assert_eq!(play(&doubled, &error), (vec![1, 2, 4, 8, 16], exhausted));
+    let steep = policy(&[1, 5, 15], None);
+    assert_eq!(play(&steep, &error), (vec![1, 5, 15], exhausted));
+}
+
+#[test]
+fn a_410_disables_unless_it_is_named() {
+    let gone = [answered(410, None)];
+    let by_name = |success: Option<&[i32]>, retry_on: Option<&[i32]>| {
+        let policy = policy(&[1], None).with_statuses(success, retry_on);
+        play(&policy.unwrap(), &gone)
+    };
+    assert_eq!(by_name(None, None), (vec![], Decision::Disable));
+    assert_eq!(by_name(None, Some(&[500])), (vec![], Decision::Disable));
+    assert_eq!(
+        by_name(Some(&[200, 410]), None),
+        (vec![], Decision::Delivered)
+    );
+    assert_eq!(
+        by_name(None, Some(&[410])),
+        (vec![1], Decision::Bury(DeadReason::Exhausted))
+    );
+}
+
+#[test]
+fn statuses_that_no_final_response_has_are_refused() {
+    for list in [&[][..], &[199], &[600], &[200, -1]] {
+        for result in [
+            RetryPolicy::default().with_statuses(Some(list), None),
+            RetryPolicy::default().with_statuses(None, Some(list)),
+        ] {
+            let error = result.unwrap_err();
+            assert!(
+                error.hint().is_some() && error.detail().is_some(),
+                "{list:?}"
+            );
+        }
+    }
+    assert!(RetryPolicy::new(&[0, 1], 0.0, None).is_ok());
+    assert!(RetryPolicy::new(&[1, 0], 0.0, None).is_err());
+    assert!(RetryPolicy::new(&[-1], 0.0, None).is_err());
 }

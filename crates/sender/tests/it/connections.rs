@@ -51,7 +51,7 @@ fn tenants_do_not_share_connections() {
         let mut work = Work::from(request(&endpoint.url()));
         work.key = AgentKey {
             tenant: Some(Arc::from(tenant)),
-            tls: None,
+            ..AgentKey::default()
         };
         assert!(pool.attempt(work).is_success());
     }

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use herald_core::outcome::ErrorClass;
 use herald_core::url_policy::UrlPolicy;
+use herald_sender::AgentKey;
 
 use crate::support::*;
 
@@ -172,4 +173,44 @@ fn proxy_variables_of_the_environment_are_ignored() {
     let output = command.output().expect("the program runs");
     assert!(output.status.success(), "{output:?}");
     assert_eq!((target.connections(), proxy.connections()), (1, 0));
+}
+
+#[test]
+fn a_tenant_reaches_what_tenants_may_and_learns_nothing_of_where_a_name_leads() {
+    let allowed = Endpoint::serving_at(SocketAddr::new(ALLOWED, 0), |connection| {
+        connection.read_request();
+        connection.write(OK);
+    });
+    let mut settings = settings();
+    settings.tenant_url_policy =
+        UrlPolicy::parse_for_tenants(true, "127.0.0.2", "").expect("valid settings");
+    settings.lookup = Some(Arc::new(|host| match host {
+        "allowed.test" => Ok(vec![ALLOWED]),
+        "inside.test" => Ok(vec![DENIED]),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }));
+    let pool = Pool::start(settings);
+    let port = allowed.address.port();
+    let attempt = |host: &str| {
+        let mut work = Work::from(request(&format!("http://{host}:{port}/")));
+        work.key = AgentKey {
+            is_tenants: true,
+            ..AgentKey::default()
+        };
+        pool.attempt(work)
+    };
+    assert!(attempt("allowed.test").is_success());
+    for host in ["inside.test", "nowhere.test", "127.0.0.1"] {
+        let began_at = Instant::now();
+        let outcome = attempt(host);
+        let took = began_at.elapsed();
+        assert_eq!(class(&outcome), Some(ErrorClass::Dns));
+        assert_eq!(
+            words(&outcome),
+            format!("DNS: {host} has no address that may be called")
+        );
+        assert_eq!(outcome.duration, Duration::from_secs(1));
+        assert!(took >= Duration::from_secs(1), "{took:?}");
+    }
+    assert_eq!(allowed.connections(), 1);
 }

@@ -19,24 +19,24 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::*;
 
-const HOST: &str = "hooks.test";
+pub(crate) const HOST: &str = "hooks.test";
 
 static AUTHORITIES: AtomicUsize = AtomicUsize::new(0);
 
 /// A certificate with its key, both in PEM.
-struct Identity {
+pub(crate) struct Identity {
     certificate: String,
     key: String,
 }
 
 /// A certificate authority, and its certificate in a file.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Authorities are told apart by their names before their keys.
@@ -54,7 +54,11 @@ impl Authority {
         Some(self.directory.path().join("ca.pem"))
     }
 
-    fn issue(&self, host: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    pub(crate) fn issue(
+        &self,
+        host: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a host name");
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
@@ -67,7 +71,7 @@ impl Authority {
 }
 
 /// An https endpoint with this identity; with `clients`, it wants a client certificate that they issued.
-fn serve_tls(identity: &Identity, clients: Option<&Authority>) -> Endpoint {
+pub(crate) fn serve_tls(identity: &Identity, clients: Option<&Authority>) -> Endpoint {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -97,7 +101,7 @@ fn serve_tls(identity: &Identity, clients: Option<&Authority>) -> Endpoint {
     })
 }
 
-fn settings_trusting(authority: &Authority) -> Settings {
+pub(crate) fn settings_trusting(authority: &Authority) -> Settings {
     Settings {
         ca_file: authority.file(),
         lookup: answer_with(&[IpAddr::from([127, 0, 0, 1])]),
@@ -105,7 +109,7 @@ fn settings_trusting(authority: &Authority) -> Settings {
     }
 }
 
-fn url(endpoint: &Endpoint) -> String {
+pub(crate) fn url(endpoint: &Endpoint) -> String {
     format!("https://{HOST}:{}/hook", endpoint.address.port())
 }
 
@@ -212,11 +216,11 @@ fn a_client_certificate_is_shown_where_the_profile_has_one() {
     let identity = clients.issue("client.test", |_| {});
     let mut work = Work::from(request(&url(&endpoint)));
     work.key = AgentKey {
-        tenant: None,
         tls: Some(Arc::new(TlsProfile {
             client_certificate: Some((identity.certificate, identity.key)),
             ..TlsProfile::default()
         })),
+        ..AgentKey::default()
     };
     let outcome = pool.attempt(work);
     assert!(outcome.is_success(), "{outcome:?}");
@@ -235,4 +239,91 @@ fn a_profile_may_trust_an_authority_of_its_own() {
     assert!(pool.attempt(work).is_success());
     let outcome = pool.attempt(request(&url(&endpoint)));
     assert_tls_failure(&outcome, "TLS: unknown certificate authority");
+}
+
+#[test]
+fn a_client_certificate_of_another_authority_or_with_another_s_key_never_gets_through() {
+    let (authority, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let endpoint = serve_tls(&authority.issue(HOST, |_| {}), Some(&clients));
+    let (known, other) = (
+        clients.issue("client.test", |_| {}),
+        clients.issue("client.test", |_| {}),
+    );
+    let stranger = strangers.issue("client.test", |_| {});
+    let pool = Pool::start(settings_trusting(&authority));
+    for (certificate, key, expected) in [
+        (
+            &stranger.certificate,
+            &stranger.key,
+            "TLS: the server refused the client certificate (UnknownCA)",
+        ),
+        (
+            &known.certificate,
+            &other.key,
+            "TLS: the client certificate is not usable: keys may not be consistent: KeyMismatch",
+        ),
+    ] {
+        let profile = TlsProfile {
+            client_certificate: Some((certificate.clone(), key.clone())),
+            ..TlsProfile::default()
+        };
+        let is_usable = profile.check().is_ok();
+        let mut work = Work::from(request(&url(&endpoint)));
+        work.key.tls = Some(Arc::new(profile));
+        let outcome = pool.attempt(work);
+        assert_tls_failure(&outcome, expected);
+        // What fails in any case is refused when the subscription is made.
+        assert_eq!(is_usable, std::ptr::eq(certificate, &stranger.certificate));
+    }
+    assert_eq!(endpoint.requests().len(), 0);
+}
+
+#[test]
+fn a_server_that_speaks_an_old_protocol_only_is_refused() {
+    let alert: &[u8] = b"\x15\x03\x01\x00\x02\x02\x46";
+    let hello_of_tls_1_1: &[u8] = &[
+        &b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02"[..],
+        &[7; 32],
+        b"\x00\x00\x2f\x00",
+    ]
+    .concat();
+    for answer in [alert, hello_of_tls_1_1] {
+        let answer = answer.to_vec();
+        let endpoint = Endpoint::serving(move |connection| {
+            connection.write(&answer);
+            connection.hang();
+        });
+        let outcome = attempt_tls(&endpoint, &Authority::new());
+        assert_tls_failure(&outcome, "TLS: no TLS version or cipher suite in common");
+    }
+}
+
+#[test]
+fn connections_with_and_without_a_client_certificate_are_not_shared() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let endpoint = serve_tls(&authority.issue(HOST, |_| {}), None);
+    let pool = Pool::start(settings_trusting(&authority));
+    let identity = clients.issue("client.test", |_| {});
+    let profile = Arc::new(TlsProfile {
+        client_certificate: Some((identity.certificate, identity.key)),
+        ..TlsProfile::default()
+    });
+    let keys = [
+        (None, None),
+        (None, Some(profile)),
+        (Some("tenant"), None),
+        (Some("another"), None),
+    ];
+    for _ in 0..2 {
+        for (tenant, tls) in keys.clone() {
+            let mut work = Work::from(request(&url(&endpoint)));
+            work.key = AgentKey {
+                tenant: tenant.map(Arc::from),
+                tls,
+                ..AgentKey::default()
+            };
+            assert!(pool.attempt(work).is_success());
+        }
+    }
+    assert_eq!(endpoint.connections(), keys.len());
 }

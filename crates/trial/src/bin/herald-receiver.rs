@@ -2,11 +2,13 @@
 //!
 //! For trying the extension by hand, and for accounts that no crash of the process under trial can touch.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use herald_trial::receiver::{Builder, Keep, Mode, Receiver, Request, Signature};
+use herald_trial::receiver::{Answer, Builder, Keep, Mode, Receiver, Request, Signature};
 use lexopt::prelude::*;
 
 const USAGE: &str = "\
@@ -45,7 +47,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .mode(delayed(Mode::status(options.status)))
         .start()?;
     if let Some(path) = &options.refuse_once {
-        receiver.set_mode_at(path, delayed(Mode::flaky(1, 2)));
+        receiver.set_mode_at(path, delayed(refuse_once()));
     }
     println!("listening on {}", receiver.url("/"));
     loop {
@@ -59,6 +61,16 @@ struct Options {
     delay: Duration,
     refuse_once: Option<String>,
     is_quiet: bool,
+}
+
+/// Of this path only: another subscription may have had the event before.
+fn refuse_once() -> Mode {
+    let refused = Mutex::new(HashSet::new());
+    Mode::answer_with(move |request| {
+        let id = request.webhook_id.clone().unwrap_or_default();
+        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        Answer::new(if refused.insert(id) { 500 } else { 200 })
+    })
 }
 
 /// None when help was asked for.

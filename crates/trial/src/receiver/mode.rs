@@ -43,7 +43,7 @@ pub enum Mode {
 /// What "every `of` requests" counts.
 #[derive(Debug, Clone)]
 pub enum Counted {
-    /// Each webhook-id on its own: with `fail: 2, of: 3` the third attempt of each succeeds.
+    /// Each webhook-id on its own, whatever its path: with `fail: 2, of: 3` the third attempt of each succeeds.
     PerId,
     /// All requests since this mode was made.
     Together(Arc<AtomicU64>),

@@ -12,7 +12,7 @@ use herald_trial::wait::{eventually, eventually_holds};
 use herald_trial::{Cluster, Error, Mode, Receiver};
 use postgres::error::DbError;
 use postgres::types::ToSql;
-use postgres::{Client, Row};
+use postgres::{Client, NoTls, Row};
 
 /// Every receiver verifies with it, unless a test is about secrets.
 pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -57,9 +57,21 @@ impl Database {
         Self { name, client }
     }
 
+    /// This session.
+    pub fn with(name: &str, client: Client) -> Self {
+        let name = name.to_owned();
+        Self { name, client }
+    }
+
     /// Another session in the same database.
     pub fn session(&self, cluster: &Cluster) -> Self {
         Self::of(cluster, &self.name)
+    }
+
+    /// A session of this role, which may log in.
+    pub fn session_as(&self, cluster: &Cluster, role: &str) -> Self {
+        let client = cluster.config(&self.name).user(role).connect(NoTls);
+        Self::with(&self.name, client.expect("a session"))
     }
 
     /// A session in a database that is there already.
@@ -125,6 +137,16 @@ impl Database {
     }
 
     #[track_caller]
+    /// The first column of all rows.
+    pub fn texts(&mut self, sql: &str) -> Vec<String> {
+        let rows = self.query(sql, &[]).expect(sql);
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    pub fn truth(&mut self, sql: &str) -> bool {
+        self.row(sql, &[]).get(0)
+    }
+
     pub fn number(&mut self, sql: &str) -> i64 {
         self.text(sql).parse().expect("a number")
     }

@@ -154,6 +154,14 @@ pub fn give_new_secrets(copy: &mut Database) {
     copy.run(&format!(
         "select herald.rotate_secret(name, '{SECRET}') from herald.subscription"
     ));
+    // With its secret alone, nothing is sent without the headers that it had.
+    assert!(
+        copy.text("select string_agg(detail, ' ') from herald.doctor() where status = 'error'")
+            .contains("the values of its headers")
+    );
+    copy.run(&format!(
+        "update herald.subscription set headers = '{{\"X-Key\": \"{HEADER}\"}}'"
+    ));
     copy.run("select herald.resume(name) from herald.subscription where state = 'paused'");
 }
 

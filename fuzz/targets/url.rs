@@ -1,0 +1,34 @@
+//! No text is a URL that leads to an address which is denied, and the URL that is dialled is the one that was checked.
+#![no_main]
+
+use std::net::IpAddr;
+
+use herald_core::url_policy::UrlPolicy;
+use libfuzzer_sys::fuzz_target;
+use url::Host;
+
+fuzz_target!(|text: &str| {
+    let policy = UrlPolicy::parse(true, "203.0.113.0/24", "8443").expect("valid settings");
+    let Ok(url) = policy.check_url(text) else {
+        return;
+    };
+    let again = policy.check_url(url.as_str()).expect("what was accepted is accepted again");
+    assert_eq!(again, url);
+    let uri: http::Uri = match url.as_str().parse() {
+        Ok(uri) => uri,
+        Err(_) => return,
+    };
+    assert_eq!(uri.host(), url.host_str());
+    assert_eq!(uri.port_u16(), url.port());
+    assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+    let ip = match url.host().expect("a host") {
+        Host::Ipv4(ip) => IpAddr::V4(ip),
+        Host::Ipv6(ip) => IpAddr::V6(ip),
+        // The resolver must not take for an address what was not checked as one.
+        Host::Domain(name) => {
+            assert!(name.parse::<IpAddr>().is_err());
+            return;
+        }
+    };
+    assert_eq!(policy.check_ip(ip), Ok(()));
+});

@@ -1,0 +1,280 @@
+-- Tenants: whose subscriptions there are, what their plans allow, and what they used.
+
+-- What a plan allows; null is without limit.
+create table herald.plan (
+    name text not null primary key check (name ~ '^[A-Za-z0-9._-]{1,63}$'),
+    -- Subscriptions at once.
+    endpoints integer check (endpoints >= 0),
+    -- Deliveries that are begun in a calendar month (UTC): retries of them are free.
+    events_per_month bigint check (events_per_month >= 0),
+    -- Attempts of one delivery, the first counted.
+    max_attempts integer check (max_attempts > 0),
+    -- Requests under way at once, over all subscriptions.
+    max_connections integer check (max_connections > 0),
+    dead_letter_retention interval check (dead_letter_retention > interval '0'),
+    -- How far back a tenant may replay by itself.
+    replay_window interval check (replay_window >= interval '0')
+);
+
+insert into herald.plan
+    (name, endpoints, events_per_month, max_attempts, max_connections, dead_letter_retention, replay_window)
+values
+    ('starter', 2, 100000, 4, 2, '24 hours', '0'),
+    ('professional', 10, 500000, 7, 5, '7 days', '0'),
+    ('enterprise', null, null, null, 50, '30 days', '30 days');
+
+-- Who has subscriptions of its own. Its role, and the roles that inherit from it, see and manage these and nothing else.
+-- Their names begin with the tenant's and a slash. A subscription may name a tenant that is not in here: then it only
+-- gets that tenant's events.
+create table herald.tenant (
+    name text not null primary key check (name ~ '^[A-Za-z0-9._-]{1,31}$'),
+    role regrole unique,
+    plan text not null default 'enterprise' references herald.plan on update cascade,
+    -- What becomes of deliveries beyond events_per_month: they are held (throttled) or given up (blocked).
+    over_quota text not null default 'throttled' check (over_quota in ('throttled', 'blocked')),
+    created_at timestamptz not null default clock_timestamp()
+);
+
+-- What a tenant used in a month. The worker adds to it in the transaction that records the attempts.
+create table herald._usage (
+    tenant text not null,
+    month date not null,
+    events bigint not null,
+    attempts bigint not null,
+    delivered bigint not null,
+    dead bigint not null,
+    primary key (tenant, month)
+)
+with (fillfactor = 50);
+
+-- The tenants that each role acts for. A superuser, and whoever is not in here and has the privilege itself, is kept from
+-- nothing. The privilege counts of the role whose tenants are asked for: a view or a function of a tenant's that somebody
+-- else uses is not a way to see with that one's eyes.
+create view herald._tenancy as
+select r.oid as role, r.rolname as role_name, pg_catalog.array_agg(t.name) as tenants
+from pg_catalog.pg_roles r
+join herald.tenant t on pg_catalog.pg_has_role(r.oid, t.role, 'usage')
+where not r.rolsuper
+group by r.oid, r.rolname;
+
+-- The same of whoever asks a view. No function may stand for it: a view calls it with the rights of who asks.
+create view herald._mine as
+select y.tenants from herald._tenancy y where y.role_name = current_user;
+
+-- Which relations whoever asks a view may read itself, or some columns of.
+create view herald._readable as
+select c.relname as name, pg_catalog.has_any_column_privilege(c.oid, 'select') as is_readable
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'herald';
+
+-- The tenants that a role acts for; null if it is kept from nothing.
+create function herald._tenants_of(role regrole) returns text[]
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+    return (select y.tenants from herald._tenancy y where y.role = _tenants_of.role);
+
+-- The tenants that have used what they may in this month.
+create view herald._over_quota as
+select t.name as tenant, t.over_quota, u.events, p.events_per_month
+from herald.tenant t
+join herald.plan p on p.name = t.plan
+join herald._usage u on u.tenant = t.name
+    and u.month = pg_catalog.date_trunc('month', pg_catalog.statement_timestamp() at time zone 'UTC')::date
+where u.events >= p.events_per_month;
+
+-- What each tenant used, and what its plan allows; of this month also where that is nothing.
+create view herald.usage with (security_barrier) as
+select
+    t.name as tenant, t.plan, m.month, coalesce(u.events, 0) as events, p.events_per_month,
+    coalesce(u.attempts, 0) as attempts, coalesce(u.delivered, 0) as delivered, coalesce(u.dead, 0) as dead,
+    case when m.month = now.month and coalesce(u.events, 0) >= p.events_per_month then t.over_quota end as state
+from herald.tenant t
+join herald.plan p on p.name = t.plan
+cross join (
+    select pg_catalog.date_trunc('month', pg_catalog.statement_timestamp() at time zone 'UTC')::date as month
+) now
+cross join lateral (
+    select now.month
+    union
+    select x.month from herald._usage x where x.tenant = t.name
+) m
+left join herald._usage u on u.tenant = t.name and u.month = m.month
+where case when (select m.tenants from herald._mine m) is null
+    then (select r.is_readable from herald._readable r where r.name = 'usage')
+    else t.name = any ((select m.tenants from herald._mine m)::text[]) end;
+
+-- Raises an error unless a role may be a tenant's: what it may do must come from that alone.
+-- Called by insert and update of herald.tenant.
+create function herald._check_tenant_role(role regrole) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    too_much text;
+begin
+    if (select r.rolsuper from pg_roles r where r.oid = role) then
+        raise exception using errcode = 'invalid_parameter_value', message = format('role %s cannot be a tenant''s', role),
+            detail = 'It is a superuser, who sees everything.', hint = 'Create a role for the tenant: create role ... login;';
+    end if;
+    select a.name into too_much
+    from herald._access() a
+    where not a.is_for_tenants
+    and case a.kind
+        when 'function' then exists (
+            select from pg_proc p
+            where p.pronamespace = 'herald'::regnamespace and p.proname = a.name
+            and has_function_privilege(role::oid, p.oid, 'execute'))
+        else has_table_privilege(role::oid, format('herald.%I', a.name), a.privileges)
+    end
+    limit 1;
+    if found then
+        raise exception using errcode = 'invalid_parameter_value', message = format('role %s cannot be a tenant''s', role),
+            detail = format('It has privileges on herald.%s, which is not for tenants.', too_much),
+            hint = format('Run: select herald.revoke_access(%L); or create a role for the tenant alone.', role::text);
+    end if;
+end
+$$;
+
+create function herald._follow_tenant() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    left_over text;
+begin
+    if tg_op <> 'INSERT' and (tg_op = 'DELETE' or new.name <> old.name) then
+        select s.name into left_over from herald._subscription s where s.tenant = old.name and s.removed_at is null limit 1;
+        if found then
+            raise exception using errcode = 'dependent_objects_still_exist',
+                message = format('tenant "%s" has subscriptions', old.name), detail = format('One is "%s".', left_over),
+                hint = format('Run: delete from herald.subscription where tenant = %L;', old.name);
+        end if;
+    end if;
+    if tg_op <> 'DELETE' then
+        select s.name into left_over
+        from herald._subscription s
+        where (s.tenant = new.name) is distinct from starts_with(s.name, new.name || '/') and s.removed_at is null
+        and (s.tenant = new.name or starts_with(s.name, new.name || '/'))
+        limit 1;
+        if found then
+            raise exception using errcode = 'object_in_use',
+                message = format('subscription "%s" is in the way of tenant "%s"', left_over, new.name),
+                detail = 'A tenant has the subscriptions whose names begin with its own and a slash, and no others.',
+                hint = format('Run: select * from herald.unsubscribe(%L); or give it another name.', left_over);
+        end if;
+    end if;
+    -- What is over stays the former tenant's: who has the name after it sees and owes nothing of it.
+    if tg_op = 'DELETE' then
+        update herald._subscription s set tenant = null where s.tenant = old.name;
+        delete from herald._usage u where u.tenant = old.name;
+    elsif tg_op = 'UPDATE' and new.name <> old.name then
+        update herald._subscription s set tenant = new.name where s.tenant = old.name;
+        update herald._usage u set tenant = new.name where u.tenant = old.name;
+    end if;
+    if tg_op <> 'UPDATE' or new.role is distinct from old.role then
+        -- Two that grant at once would change the same rows of the catalog.
+        perform pg_advisory_xact_lock(hashtextextended('herald.access', 0));
+        if tg_op <> 'INSERT' and exists (select from pg_roles r where r.oid = old.role) then
+            perform herald.revoke_access(old.role);
+        end if;
+        if tg_op <> 'DELETE' and new.role is not null then
+            perform herald._check_tenant_role(new.role);
+            perform herald._grant(new.role, a.kind, a.name, a.privileges) from herald._access() a where a.is_for_tenants;
+        end if;
+    end if;
+    perform herald._changed('subscription');
+    return null;
+end
+$$;
+
+create trigger follow after insert or update or delete on herald.tenant
+    for each row execute function herald._follow_tenant();
+
+create function herald._follow_plan() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_op <> 'INSERT' and old.name in ('starter', 'professional', 'enterprise') then
+        raise exception using errcode = 'feature_not_supported', message = format('plan "%s" cannot be changed', old.name),
+            detail = 'It comes with pg_herald, and a dump does not have it.',
+            hint = 'Insert a plan of your own into herald.plan, and give that to tenants.';
+    end if;
+    perform herald._changed('subscription');
+    return coalesce(new, old);
+end
+$$;
+
+create trigger follow before insert or update or delete on herald.plan
+    for each row execute function herald._follow_plan();
+
+-- Adds what the worker did for tenants, and writes an event when one comes near the end of its quota, or to it.
+-- Called by record.rs. Writes: herald._usage, herald.event.
+create function herald._meter(tenants text[], events bigint[], attempts bigint[], delivered bigint[], dead bigint[])
+    returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    used record;
+    kind text;
+begin
+    for used in
+        with added as (
+            select a.*
+            from unnest(tenants, events, attempts, delivered, dead) as a (tenant, events, attempts, delivered, dead)
+            -- One that is gone by now has no account.
+            where a.tenant in (select t.name from herald.tenant t)
+        ), counted as (
+            insert into herald._usage as u (tenant, month, events, attempts, delivered, dead)
+            select a.tenant, date_trunc('month', clock_timestamp() at time zone 'UTC')::date, a.events, a.attempts, a.delivered, a.dead from added a
+            on conflict (tenant, month) do update
+                set events = u.events + excluded.events, attempts = u.attempts + excluded.attempts,
+                    delivered = u.delivered + excluded.delivered, dead = u.dead + excluded.dead
+            returning u.tenant, u.month, u.events
+        )
+        select c.tenant, c.month, c.events, c.events - a.events as before, p.events_per_month as quota, t.plan, t.over_quota,
+               -- Four fifths, rounded up.
+               p.events_per_month - p.events_per_month / 5 as near
+        from counted c
+        join added a on a.tenant = c.tenant
+        join herald.tenant t on t.name = c.tenant
+        join herald.plan p on p.name = t.plan
+        where p.events_per_month > 0
+    loop
+        kind := case
+            when used.before < used.quota and used.events >= used.quota then 'exceeded'
+            when used.before < used.near and used.events >= used.near then 'warning'
+        end;
+        if kind is not null then
+            perform herald._append_event(
+                'herald.quota.' || kind,
+                jsonb_build_object('tenant', used.tenant, 'plan', used.plan, 'month', to_char(used.month, 'YYYY-MM'),
+                                   'events', used.events, 'events_per_month', used.quota, 'over_quota', used.over_quota)::text,
+                herald._source(), used.tenant, null, null, null, 'normal', used.tenant, null, null);
+        end if;
+    end loop;
+end
+$$;
+
+-- Ends the sessions of tenants whose transactions have held locks on rows in here for over a second: one that leaves a
+-- transaction open after redeliver() must not keep the worker from recording what became of everybody else's.
+-- Returns how many. Called by the worker when it waited for a lock in vain.
+create function herald._end_tenants_in_the_way() returns bigint
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select count(*) filter (where pg_terminate_backend(a.pid))
+    from pg_stat_activity a
+    join pg_roles r on r.oid = a.usesysid and not r.rolsuper
+    where a.xact_start < clock_timestamp() - interval '1 second'
+    and exists (select from herald.tenant t where pg_has_role(a.usesysid, t.role, 'member'))
+    and exists (
+        select from pg_locks l
+        join pg_class c on c.oid = l.relation
+        where l.pid = a.pid and l.mode in ('RowShareLock', 'RowExclusiveLock') and c.relnamespace = 'herald'::regnamespace)
+$$;

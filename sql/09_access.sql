@@ -1,0 +1,139 @@
+-- Access: what a role may do, in four levels. Each function and relation stands in here once, at the least level that it
+-- takes; whatever is not in here is for superusers. Last, whether it shows and does to a tenant's role only what is the
+-- tenant's own, and is granted to it.
+
+create function herald._access() returns table (level text, kind text, name text, privileges text, is_for_tenants boolean)
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+as $$
+    values
+        ('reader', 'view', 'subscription', 'select', true),
+        ('reader', 'view', 'subscription_stats', 'select', true),
+        ('reader', 'view', 'delivery', 'select', true),
+        ('reader', 'view', 'usage', 'select', true),
+        ('reader', 'table', 'plan', 'select', false),
+        ('reader', 'table', 'tenant', 'select', false),
+        ('reader', 'table', 'watch', 'select', false),
+        ('reader', 'function', 'status', 'execute', true),
+        ('reader', 'function', 'why', 'execute', true),
+        ('reader', 'function', 'wait', 'execute', false),
+        ('reader', 'function', 'verify', 'execute', false),
+        ('reader', 'function', 'doctor', 'execute', false),
+        ('emitter', 'function', 'emit', 'execute', false),
+        ('operator', 'table', 'event', 'select', false),
+        ('operator', 'table', 'held_event', 'select', false),
+        ('operator', 'table', 'pending', 'select', false),
+        ('operator', 'view', 'dead_letter', 'select', true),
+        ('operator', 'view', 'attempt', 'select', true),
+        ('operator', 'function', 'ping', 'execute', true),
+        ('operator', 'function', 'preview', 'execute', true),
+        ('operator', 'function', 'pause', 'execute', true),
+        ('operator', 'function', 'resume', 'execute', true),
+        ('operator', 'function', 'redeliver', 'execute', true),
+        ('operator', 'function', 'redeliver_dead_letters', 'execute', true),
+        ('operator', 'function', 'replay', 'execute', true),
+        ('operator', 'function', 'discard', 'execute', true),
+        ('operator', 'function', 'start_worker', 'execute', false),
+        ('operator', 'function', 'stop_worker', 'execute', false),
+        ('operator', 'function', 'restart_worker', 'execute', false),
+        ('admin', 'view', 'subscription', 'update, delete', false),
+        ('admin', 'table', 'plan', 'insert, update, delete', false),
+        ('admin', 'table', 'tenant', 'insert, update, delete', false),
+        ('admin', 'table', 'audit', 'select', false),
+        ('admin', 'function', 'subscribe', 'execute', true),
+        ('admin', 'function', 'unsubscribe', 'execute', true),
+        ('admin', 'function', 'rotate_secret', 'execute', true),
+        ('admin', 'function', 'purge_dead_letters', 'execute', true),
+        ('admin', 'function', 'watch', 'execute', false),
+        ('admin', 'function', 'unwatch', 'execute', false)
+$$;
+
+-- The levels whose objects a level has: an operator reads, an admin does all.
+create function herald._levels_of(level text) returns text[]
+    language plpgsql immutable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case level
+        when 'reader' then '{reader}'
+        when 'emitter' then '{emitter}'
+        when 'operator' then '{reader,operator}'
+        when 'admin' then '{reader,emitter,operator,admin}'
+    end::text[];
+end
+$$;
+
+-- Called by grant_access(), by insert and update of herald.tenant.
+create function herald._grant(role regrole, kind text, name text, privileges text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('grant usage on schema herald to %s', role);
+    if kind = 'function' then
+        execute (
+            select string_agg(format('grant execute on function %s to %s', p.oid::regprocedure, role), '; ')
+            from pg_proc p
+            where p.pronamespace = 'herald'::regnamespace and p.proname = _grant.name);
+    else
+        execute format('grant %s on herald.%I to %s', privileges, name, role);
+    end if;
+end
+$$;
+
+-- Grants a role what a level has, on top of what it has already.
+create function herald.grant_access(role regrole, level text) returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if herald._levels_of(level) is null then
+        raise exception using errcode = 'invalid_parameter_value', message = format('there is no level "%s"', level),
+            detail = 'The levels are reader, emitter, operator and admin.',
+            hint = coalesce(herald._perhaps(level, '{reader,emitter,operator,admin}'),
+                            format('Run: select herald.grant_access(%L, ''reader'');', role));
+    end if;
+    if exists (select from herald.tenant t where t.role = grant_access.role) then
+        raise exception using errcode = 'invalid_parameter_value', message = format('role %s is a tenant''s', role),
+            detail = 'It has what is the tenant''s own, and would see what is everybody''s.',
+            hint = 'Grant it to another role.';
+    end if;
+    perform herald._grant(role, a.kind, a.name, a.privileges)
+    from herald._access() a
+    where a.level = any (herald._levels_of(grant_access.level));
+end
+$$;
+
+-- Takes back whatever a role was granted in the schema herald.
+create function herald.revoke_access(role regrole) returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('revoke all on all functions in schema herald from %s', role);
+    execute format('revoke all on all tables in schema herald from %s', role);
+    execute format('revoke all on schema herald from %s', role);
+end
+$$;
+
+-- A function that is for tenants has to know exactly who calls it: the role whose privilege let it be called, also from
+-- within a function or a view of somebody else's. So herald.NAME is a shell that remembers the caller and calls
+-- herald._NAME.
+do $$
+declare
+    inner_function record;
+begin
+    for inner_function in
+        select p.oid, a.name
+        from pg_proc p
+        join herald._access() a on p.proname = '_' || a.name and a.kind = 'function' and a.is_for_tenants
+        where p.pronamespace = 'herald'::regnamespace and p.prosecdef
+    loop
+        execute format('create function herald.%I(%s) returns %s language c as %L, %L', inner_function.name,
+                       pg_get_function_arguments(inner_function.oid), pg_get_function_result(inner_function.oid),
+                       'MODULE_PATHNAME', 'with_rights_wrapper');
+    end loop;
+end
+$$;

@@ -1,0 +1,77 @@
+-- The audit: who changed what, in the transaction that changed it. Secrets are named and never shown.
+
+create sequence herald.audit_id_seq as bigint;
+
+create table herald.audit (
+    -- Not unique: after a restore there are the old entries, and one for each row that it made.
+    id bigint not null default nextval('herald.audit_id_seq'),
+    at timestamptz not null default clock_timestamp(),
+    -- Who acted, and as whom the session logged in.
+    role text not null,
+    session_role text not null,
+    application text not null,
+    action text not null check (action in ('created', 'changed', 'removed')),
+    kind text not null check (kind in ('subscription', 'secret', 'watch', 'tenant', 'plan')),
+    name text not null,
+    before jsonb,
+    after jsonb
+);
+create index audit_by_name on herald.audit (kind, name, at);
+
+-- What of a row is shown.
+create function herald._shown(kind text, value jsonb) returns jsonb
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return case kind
+        when 'secret' then jsonb_build_object('kind', value -> 'kind', 'name', value -> 'name', 'value', '***',
+                                              'expires_at', value -> 'expires_at')
+        else value - '{created_xid,created_snapshot,created_seq,changed_at,column_table,column_numbers}'::text[]
+    end;
+
+-- Writes down one changed row. Called by triggers on what is audited.
+-- Writes: herald.audit.
+create function herald._audit() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    kind constant text := tg_argv[0];
+    before constant jsonb := case when tg_op <> 'INSERT' then herald._shown(kind, to_jsonb(old)) end;
+    after constant jsonb := case when tg_op <> 'DELETE' then herald._shown(kind, to_jsonb(new)) end;
+    entry constant jsonb := coalesce(to_jsonb(new), to_jsonb(old));
+begin
+    -- Sealing a secret anew changes nothing that is shown.
+    if before is not distinct from after then
+        return null;
+    end if;
+    insert into herald.audit (role, session_role, application, action, kind, name, before, after)
+    values (
+        herald._caller()::text, session_user, current_setting('application_name'),
+        case
+            when tg_op = 'INSERT' then 'created'
+            when tg_op = 'DELETE' or after ->> 'removed_at' is not null then 'removed'
+            else 'changed'
+        end,
+        kind,
+        case kind
+            when 'secret' then coalesce((select s.name from herald._subscription s where s.id = (entry ->> 'subscription_id')::bigint),
+                                        entry ->> 'subscription_id')
+            when 'watch' then format('%s on %s', entry ->> 'name', entry ->> 'table_name')
+            else entry ->> 'name'
+        end,
+        before, after);
+    return null;
+end
+$$;
+
+create trigger audit after insert or update or delete on herald._subscription
+    for each row execute function herald._audit('subscription');
+create trigger audit after insert or update or delete on herald.secret
+    for each row execute function herald._audit('secret');
+create trigger audit after insert or update or delete on herald.watch
+    for each row execute function herald._audit('watch');
+create trigger audit after insert or update or delete on herald.tenant
+    for each row execute function herald._audit('tenant');
+create trigger audit after insert or update or delete on herald.plan
+    for each row execute function herald._audit('plan');

@@ -1,0 +1,1 @@
+select herald._end_tenants_in_the_way()

@@ -1,0 +1,113 @@
+//! The key file: read when a secret is sealed or opened, and not kept.
+//!
+//! A session seals what is stored (sql/04_secret.sql); only the worker and `preview()` open it, in here. No SQL function
+//! returns what was sealed.
+
+use crate::pg::random;
+use crate::settings;
+use herald_core::vault::{Keys, Sealed};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use std::cell::OnceCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// May the group change it, or others do anything?
+const TOO_OPEN: u32 = 0o027;
+
+/// The keys, as far as somebody asks for them.
+#[derive(Default)]
+pub struct Vault(OnceCell<Result<Option<Keys>, String>>);
+
+impl Vault {
+    /// Opens a value as `load_subscriptions.sql` gives it: the id of its key, a colon and what is stored. Without an id
+    /// it was never sealed.
+    pub fn open(&self, stored: &str, about: &str) -> Result<Zeroizing<String>, String> {
+        let (key_id, text) = stored.split_once(':').unwrap_or(("", stored));
+        if key_id.is_empty() {
+            return Ok(Zeroizing::new(text.to_owned()));
+        }
+        let keys = match self.0.get_or_init(keys) {
+            Ok(Some(keys)) => keys,
+            Ok(None) => return Err("it is sealed, and herald.secret_key_file is not set".into()),
+            Err(fault) => return Err(fault.clone()),
+        };
+        let sealed = Sealed {
+            key_id: key_id.into(),
+            text: text.into(),
+        };
+        keys.open(&sealed, about).map_err(|fault| fault.to_string())
+    }
+}
+
+/// The keys of the file that is set now.
+fn keys() -> Result<Option<Keys>, String> {
+    settings::secret_key_file()
+        .map(|path| {
+            read(&path)
+                .map_err(|fault| format!("herald.secret_key_file ({}): {fault}", path.display()))
+        })
+        .transpose()
+}
+
+fn read(path: &Path) -> Result<Keys, String> {
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if metadata.permissions().mode() & TOO_OPEN != 0 {
+        return Err("others than its owner may use it; run chmod 600".into());
+    }
+    let file = fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|error| error.to_string())?;
+    Keys::parse(&file).map_err(|error| {
+        let detail = error.detail().unwrap_or_else(|| error.message());
+        format!("{detail} {}", error.hint().unwrap_or_default())
+    })
+}
+
+/// The id of the key that seals now; null if secrets are stored as they are.
+#[pg_extern(sql = false)]
+fn secret_key_id() -> Result<Option<String>, ErrorReport> {
+    let keys = keys().map_err(no_key)?;
+    Ok(keys.map(|keys| keys.current_id().to_owned()))
+}
+
+/// The id of the key and the sealed value; null if secrets are stored as they are.
+#[pg_extern(sql = false)]
+fn seal_secret(value: &str, about: &str) -> Result<Option<Vec<String>>, ErrorReport> {
+    let Some(keys) = keys().map_err(no_key)? else {
+        return Ok(None);
+    };
+    seal(&keys, value, about).map(Some)
+}
+
+/// A stored value, sealed with the key of now.
+#[pg_extern(sql = false)]
+fn reseal_secret(stored: &str, about: &str) -> Result<Vec<String>, ErrorReport> {
+    let keys = keys()
+        .map_err(no_key)?
+        .ok_or_else(|| no_key("herald.secret_key_file is not set".into()))?;
+    let opened = Vault::default().open(stored, about).map_err(no_key)?;
+    seal(&keys, &opened, about)
+}
+
+fn seal(keys: &Keys, value: &str, about: &str) -> Result<Vec<String>, ErrorReport> {
+    let sealed = keys
+        .seal(value, about, random::strong())
+        .ok_or_else(|| no_key("it is too long".into()))?;
+    Ok(vec![sealed.key_id, sealed.text])
+}
+
+fn no_key(fault: String) -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,
+        "the secret cannot be sealed",
+        "secret",
+    )
+    .set_detail(fault)
+    .set_hint(
+        "Let herald.secret_key_file name a file that only the server's user may read, with a key in each line, \
+         the current one first.",
+    )
+}
