@@ -15,13 +15,24 @@ create sequence herald.subscription_id_seq as bigint;
 create table herald._subscription (
     id bigint not null primary key default nextval('herald.subscription_id_seq'),
     name text not null,
-    state text not null default 'active' check (state in ('active', 'paused', 'disabled')),
+    state text not null default 'active' check (state in ('active', 'paused', 'disabled', 'sandbox')),
     state_reason text,
     state_changed_at timestamptz not null default clock_timestamp(),
     url text not null,
     types text[] not null,
     tenant text,
     header_names text[] not null default '{}',
+    method text not null default 'POST',
+    format text not null default 'structured',
+    template text,
+    content_type text,
+    profile text not null default 'standard',
+    shrink boolean not null default false,
+    compression text not null default 'none',
+    user_agent text,
+    signing jsonb not null default '"standard"',
+    -- Its secret members are in herald.secret, and *** in here.
+    auth jsonb,
     tls_names text[] not null default '{}',
     timeout interval not null,
     retry_schedule interval[] not null,
@@ -30,9 +41,11 @@ create table herald._subscription (
     success integer[],
     retry_on integer[],
     timeout_delay interval,
+    retry_duration interval,
     max_concurrency integer not null,
     max_payload integer not null,
     max_age interval,
+    max_backlog bigint,
     dead_letter_retention interval not null,
     description text,
     -- The subscription gets the events first visible after these: see "Matching" in ARCHITECTURE.md.
@@ -48,7 +61,7 @@ create unique index subscription_name on herald._subscription (name) where remov
 -- Never dumped, readable by no role but a superuser.
 create table herald.secret (
     subscription_id bigint not null,
-    kind text not null check (kind in ('signing', 'header', 'tls')),
+    kind text not null check (kind in ('signing', 'header', 'tls', 'auth')),
     name text not null default '',
     value text not null,
     -- Which key sealed the value; null where it is stored as it is.

@@ -10,7 +10,7 @@ create function herald._perhaps(name text, candidates text[]) returns text
     set search_path = pg_catalog, pg_temp
     return 'Perhaps you meant "' || herald._nearest(name, candidates) || '".';
 
-create function herald._generate_secret() returns text
+create function herald._generate_secret(kind text default 'v1') returns text
     language c volatile
     as 'MODULE_PATHNAME', 'generate_secret_wrapper';
 
@@ -21,10 +21,17 @@ create function herald._check_event_type(event_type text) returns void
 create function herald._check_subscription(
     name text, url text, types text[], header_names text[], header_values text[], secret text, timeout_micros bigint,
     retry_schedule_micros bigint[], retry_jitter double precision, max_attempts integer, success integer[], retry_on integer[],
-    timeout_delay_micros bigint, max_concurrency integer, max_payload integer, max_age_micros bigint, is_tenants boolean
+    timeout_delay_micros bigint, max_concurrency integer, max_payload integer, max_age_micros bigint,
+    retry_duration_micros bigint, max_backlog bigint, style text,
+    is_tenants boolean
 ) returns void
     language c
     as 'MODULE_PATHNAME', 'check_subscription_wrapper';
+
+-- What secrets have to be for a signature: 'standard' (whsec_... or whsk_...), 'whsec', or 'text'.
+create function herald._secret_form(signing text) returns text
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'secret_form_wrapper';
 
 create function herald._check_certificates(ca text, certificate text, key text) returns void
     language c
@@ -44,11 +51,75 @@ as $$
     select herald._wake_at_commit();
 $$;
 
+-- How requests look, as one document: what the worker reads, and what is checked.
+create function herald._style(entry herald._subscription, auth jsonb) returns text
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select json_build_object(
+        'method', entry.method, 'format', entry.format, 'template', entry.template, 'content_type', entry.content_type,
+        'profile', entry.profile, 'shrink', entry.shrink, 'compression', entry.compression, 'user_agent', entry.user_agent,
+        'signing', entry.signing, 'auth', auth)::text
+$$;
+
 -- The microseconds of an interval.
 create function herald._micros(span interval) returns bigint
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return (extract(epoch from span) * 1000000)::bigint;
+
+-- A new subscription with the defaults of all options.
+create function herald._default_subscription(name text) returns herald._subscription
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry herald._subscription;
+begin
+    entry.id := nextval('herald.subscription_id_seq');
+    entry.name := name;
+    entry.state := 'active';
+    entry.types := '{*}';
+    entry.timeout := '30 s';
+    entry.retry_schedule := '{5 s,5 min,30 min,2 h,5 h,10 h,14 h,20 h,24 h}';
+    entry.retry_jitter := 0.1;
+    entry.max_concurrency := 10;
+    entry.max_payload := 262144;
+    entry.dead_letter_retention := '30 days';
+    entry.header_names := '{}';
+    entry.method := 'POST';
+    entry.format := 'structured';
+    entry.profile := 'standard';
+    entry.shrink := false;
+    entry.compression := 'none';
+    entry.signing := '"standard"';
+    entry.tls_names := '{}';
+    return entry;
+end
+$$;
+
+-- A retry schedule that grows: base, base x multiplier, and so on, none longer than cap. For retry_schedule.
+create function herald.backoff(base interval, multiplier double precision default 2, cap interval default '1 day',
+                               retries integer default 10) returns interval[]
+    language plpgsql immutable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if base is null or base <= interval '0' or multiplier is null or multiplier < 1 or cap is null or cap <= interval '0'
+        or retries is null or retries not between 1 and 100
+    then
+        raise exception using errcode = 'invalid_parameter_value', message = 'this is no backoff',
+            detail = 'base and cap have to be longer than 0, multiplier at least 1, retries 1 to 100.',
+            hint = 'Use herald.backoff(''2 s'', multiplier => 2, cap => ''5 min'', retries => 3).';
+    end if;
+    return array(
+        -- Beyond e^50 seconds the power could not be computed, and it is the cap anyway.
+        select case when n * ln(multiplier) > 50 then cap
+            else least(cap, make_interval(secs => least(extract(epoch from base)::float8 * power(multiplier, n), 1e9))) end
+        from generate_series(0, retries - 1) n
+        order by n);
+end
+$$;
 
 -- Creates a subscription, or changes one: with the name of an existing subscription exactly the given options.
 -- The secret is shown here and never again.
@@ -61,6 +132,16 @@ create function herald._subscribe(
     start_from timestamptz default null,
     tenant text default null,
     headers jsonb default null,
+    method text default null,
+    format text default null,
+    template text default null,
+    content_type text default null,
+    profile text default null,
+    shrink boolean default null,
+    compression text default null,
+    user_agent text default null,
+    signing jsonb default null,
+    auth jsonb default null,
     tls jsonb default null,
     timeout interval default null,
     retry_schedule interval[] default null,
@@ -69,9 +150,11 @@ create function herald._subscribe(
     success integer[] default null,
     retry_on integer[] default null,
     timeout_delay interval default null,
+    retry_duration interval default null,
     max_concurrency integer default null,
     max_payload integer default null,
     max_age interval default null,
+    max_backlog bigint default null,
     dead_letter_retention interval default null,
     description text default null,
     out created boolean
@@ -133,22 +216,27 @@ begin
                 message = format('subscription "%s" does not exist, and no url is given to create it', _subscribe.name),
                 hint = format('Run: select * from herald.subscribe(%L, url => ''https://...'');', _subscribe.name);
         end if;
-        entry.id := nextval('herald.subscription_id_seq');
-        entry.name := _subscribe.name;
-        entry.state := 'active';
-        entry.types := '{*}';
-        entry.timeout := '30 s';
-        entry.retry_schedule := '{5 s,5 min,30 min,2 h,5 h,10 h,14 h,20 h,24 h}';
-        entry.retry_jitter := 0.1;
-        entry.max_concurrency := 10;
-        entry.max_payload := 262144;
-        entry.dead_letter_retention := '30 days';
-        entry.header_names := '{}';
-        entry.tls_names := '{}';
+        entry := herald._default_subscription(_subscribe.name);
     end if;
     entry.url := coalesce(_subscribe.url, entry.url);
     entry.types := coalesce(_subscribe.types, entry.types);
     entry.tenant := coalesce(_subscribe.tenant, entry.tenant, herald._tenant_of_name(entry.name));
+    entry.method := coalesce(_subscribe.method, entry.method);
+    -- A template and a media type go with their format.
+    if _subscribe.format <> 'template' then
+        entry.template := null;
+    end if;
+    if _subscribe.format not in ('template', 'raw') then
+        entry.content_type := null;
+    end if;
+    entry.format := coalesce(_subscribe.format, entry.format);
+    entry.template := coalesce(_subscribe.template, entry.template);
+    entry.content_type := coalesce(_subscribe.content_type, entry.content_type);
+    entry.profile := coalesce(_subscribe.profile, entry.profile);
+    entry.shrink := coalesce(_subscribe.shrink, entry.shrink);
+    entry.compression := coalesce(_subscribe.compression, entry.compression);
+    entry.user_agent := coalesce(_subscribe.user_agent, entry.user_agent);
+    entry.signing := coalesce(_subscribe.signing, entry.signing);
     entry.timeout := coalesce(_subscribe.timeout, entry.timeout);
     entry.retry_schedule := coalesce(_subscribe.retry_schedule, entry.retry_schedule);
     entry.retry_jitter := coalesce(_subscribe.retry_jitter, entry.retry_jitter);
@@ -156,12 +244,14 @@ begin
     entry.success := coalesce(_subscribe.success, entry.success);
     entry.retry_on := coalesce(_subscribe.retry_on, entry.retry_on);
     entry.timeout_delay := coalesce(_subscribe.timeout_delay, entry.timeout_delay);
+    entry.retry_duration := coalesce(_subscribe.retry_duration, entry.retry_duration);
+    entry.max_backlog := coalesce(_subscribe.max_backlog, entry.max_backlog);
     entry.max_concurrency := coalesce(_subscribe.max_concurrency, entry.max_concurrency);
     entry.max_payload := coalesce(_subscribe.max_payload, entry.max_payload);
     entry.max_age := coalesce(_subscribe.max_age, entry.max_age);
     entry.dead_letter_retention := coalesce(_subscribe.dead_letter_retention, entry.dead_letter_retention);
     entry.description := coalesce(_subscribe.description, entry.description);
-    perform herald._save_subscription(entry, _subscribe.headers, _subscribe.tls, given_secret, created);
+    perform herald._save_subscription(entry, _subscribe.headers, _subscribe.tls, _subscribe.auth, given_secret, created);
     if created then
         secret := coalesce(given_secret, herald._generate_secret());
         insert into herald.secret (subscription_id, kind, value) values (entry.id, 'signing', secret);
@@ -257,6 +347,11 @@ begin
 end
 $$;
 
+-- The members of auth that are never shown.
+create function herald._secret_members() returns text[]
+    language c immutable
+    as 'MODULE_PATHNAME', 'secret_members_wrapper';
+
 -- Makes these the values of one kind that a subscription has. One that is shown as *** stays what it is.
 -- Called by _save_subscription(). Writes: herald.secret.
 create function herald._keep_values(subscription_id bigint, kind text, names text[], new_values text[]) returns void
@@ -320,9 +415,51 @@ begin
 end
 $$;
 
--- Checks and writes one subscription. "headers" and "tls" null leave them as they are.
+-- Raises an error if a template is a tenant's: it may take more memory than its text tells.
+create function herald._check_template(entry herald._subscription) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if herald._tenants_of(herald._caller()) is not null
+        and entry.template is distinct from (select s.template from herald._subscription s where s.id = entry.id)
+        and entry.template is not null
+    then
+        raise exception using errcode = 'insufficient_privilege', message = 'template is not for tenants',
+            detail = 'It is a program that runs in the database server, for each delivery.',
+            hint = 'Let the platform set it, or use another format.';
+    end if;
+end
+$$;
+
+-- Ends the secrets of a subscription that cannot sign after its new scheme. One that can has to be given then.
+-- Called by _save_subscription(). Writes: herald.secret.
+create function herald._change_signing(entry herald._subscription, secret text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    former constant text := herald._secret_form((select s.signing from herald._subscription s where s.id = entry.id)::text);
+    form constant text := herald._secret_form(entry.signing::text);
+begin
+    if form = former or form = 'text' then
+        return;
+    end if;
+    if secret is null then
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('subscription "%s" needs another secret for this signing', entry.name),
+            detail = 'The one that it has may not be whsec_ and the base64 of a key.',
+            hint = format('Run: select * from herald.subscribe(%L, signing => %L, secret => herald.generate_secret());',
+                          entry.name, entry.signing);
+    end if;
+    delete from herald.secret x where x.subscription_id = entry.id and x.kind = 'signing';
+end
+$$;
+
+-- Checks and writes one subscription. "headers", "tls" and "auth" null leave them as they are.
 -- Called by subscribe() and by UPDATE of herald.subscription. Writes: herald._subscription, herald.secret.
-create function herald._save_subscription(entry herald._subscription, headers jsonb, tls jsonb, secret text, is_new boolean)
+create function herald._save_subscription(entry herald._subscription, headers jsonb, tls jsonb, auth jsonb, secret text,
+                                          is_new boolean)
     returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -331,12 +468,13 @@ declare
     new_header_names text[];
     new_header_values text[];
     new_tls_names text[] := entry.tls_names;
+    auth_names text[];
     missing text;
 begin
     select o.key into missing
     from jsonb_each(to_jsonb(entry)) o
     where o.value = 'null'
-    and o.key in ('name', 'url', 'types', 'timeout', 'retry_schedule', 'retry_jitter', 'max_concurrency', 'max_payload',
+    and o.key in ('name', 'url', 'types', 'method', 'format', 'profile', 'shrink', 'compression', 'signing', 'timeout', 'retry_schedule', 'retry_jitter', 'max_concurrency', 'max_payload',
                   'dead_letter_retention')
     limit 1;
     if found then
@@ -355,6 +493,12 @@ begin
     if tls is not null then
         new_tls_names := herald._check_tls(tls);
     end if;
+    if auth = '{}' then
+        entry.auth := null;
+    elsif auth is not null then
+        perform herald._check_strings('auth', auth, '''{"type": "bearer", "token": "..."}''');
+    end if;
+    perform herald._check_template(entry);
     if is_new then
         perform herald._check_name_of_tenant(entry.name, entry.tenant);
         perform herald._check_endpoints(entry.tenant);
@@ -377,20 +521,37 @@ begin
         array(select herald._micros(i) from unnest(entry.retry_schedule) with ordinality r (i, n) order by n),
         entry.retry_jitter, entry.max_attempts, entry.success, entry.retry_on, herald._micros(entry.timeout_delay),
         entry.max_concurrency, entry.max_payload, herald._micros(entry.max_age),
+        herald._micros(entry.retry_duration), entry.max_backlog,
+        herald._style(entry, nullif(coalesce(auth, entry.auth), '{}')),
         exists (select from herald.tenant t where t.name = entry.tenant));
+    if auth <> '{}' then
+        select array_agg(m.key order by m.key) filter (where m.key = any (herald._secret_members())),
+               jsonb_object_agg(m.key, case when m.key = any (herald._secret_members()) then '***' else m.value end)
+        into auth_names, entry.auth
+        from jsonb_each_text(auth) m;
+    end if;
     if is_new then
         insert into herald._subscription (
+            method, format, template, content_type, profile, shrink, compression, user_agent, signing, auth,
+            retry_duration, max_backlog,
             id, name, url, types, tenant, header_names, tls_names, timeout, retry_schedule, retry_jitter, max_attempts,
             success, retry_on, timeout_delay, max_concurrency, max_payload, max_age, dead_letter_retention, description, created_seq)
-        select entry.id, entry.name, entry.url, entry.types, entry.tenant, new_header_names, new_tls_names, entry.timeout,
+        select entry.method, entry.format, entry.template, entry.content_type, entry.profile, entry.shrink, entry.compression,
+               entry.user_agent, entry.signing, entry.auth, entry.retry_duration, entry.max_backlog,
+               entry.id, entry.name, entry.url, entry.types, entry.tenant, new_header_names, new_tls_names, entry.timeout,
                entry.retry_schedule, entry.retry_jitter, entry.max_attempts, entry.success, entry.retry_on,
                entry.timeout_delay, entry.max_concurrency,
                entry.max_payload, entry.max_age, entry.dead_letter_retention, entry.description,
                case when s.is_called then s.last_value else 0 end
         from herald.event_seq s;
     else
+        perform herald._change_signing(entry, secret);
         update herald._subscription s set
             url = entry.url, types = entry.types, tenant = entry.tenant,
+            method = entry.method, format = entry.format, template = entry.template, content_type = entry.content_type,
+            profile = entry.profile, shrink = entry.shrink, compression = entry.compression, user_agent = entry.user_agent,
+            signing = entry.signing, auth = entry.auth,
+            retry_duration = entry.retry_duration, max_backlog = entry.max_backlog,
             header_names = new_header_names, tls_names = new_tls_names, timeout = entry.timeout,
             retry_schedule = entry.retry_schedule, retry_jitter = entry.retry_jitter,
             max_attempts = entry.max_attempts, success = entry.success, retry_on = entry.retry_on,
@@ -405,6 +566,10 @@ begin
     end if;
     if tls is not null then
         perform herald._keep_values(entry.id, 'tls', new_tls_names, array(select tls ->> n from unnest(new_tls_names) n));
+    end if;
+    if auth is not null then
+        perform herald._keep_values(entry.id, 'auth', coalesce(auth_names, '{}'),
+                                    array(select auth ->> n from unnest(auth_names) n));
     end if;
     perform herald._changed('subscription');
 end

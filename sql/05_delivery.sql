@@ -94,6 +94,41 @@ as $$
     select count(*) from buried
 $$;
 
+-- Buries what is pending beyond the max_backlog of its subscription, the newest, in slices. Returns whether there may be more.
+-- Called by the worker. Writes: herald.pending, herald._dead_letter, herald.config_change.
+create function herald._shed_backlog() returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    slice constant integer := 1000;
+    entry record;
+    how_many bigint := 0;
+    has_more boolean := false;
+begin
+    for entry in
+        select s.id, s.max_backlog from herald._subscription s where s.max_backlog is not null and s.removed_at is null
+    loop
+        with gone as (
+            delete from herald.pending p
+            using (select q.event_seq from herald.pending q where q.subscription_id = entry.id
+                   order by q.event_seq offset entry.max_backlog limit slice) over
+            where p.subscription_id = entry.id and p.event_seq = over.event_seq
+            returning p.*
+        )
+        select count(herald._bury(g.subscription_id, g.event_slot, g.event_seq, 'discarded', g.attempts, g.created_at,
+                                  format('more than max_backlog, which is %s', entry.max_backlog))::text)
+        into how_many
+        from gone g;
+        if how_many > 0 then
+            perform herald._changed('pending');
+        end if;
+        has_more := has_more or how_many = slice;
+    end loop;
+    return has_more;
+end
+$$;
+
 create function herald._check_attributes(source text, event_type text, id text, subject text, key text, dataschema text,
                                          extensions text) returns text
     language c

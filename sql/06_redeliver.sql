@@ -59,7 +59,7 @@ begin
         perform herald._check_replay(entry.tenant, herald._recorded_at(event.uid));
     end if;
     perform herald._redeliver(entry.id, array[event.slot], array[event.seq]);
-    return query select format('%s/%s', entry.id, event.seq), case when entry.state = 'active' then 'pending' else 'held' end;
+    return query select format('%s/%s', entry.id, event.seq), case when entry.state in ('active', 'sandbox') then 'pending' else 'held' end;
 end
 $$;
 

@@ -80,7 +80,7 @@ begin
 end
 $$;
 
-create function herald._check_secret(secret text) returns void
+create function herald._check_secret(secret text, signing text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_secret_wrapper';
 
@@ -102,6 +102,43 @@ begin
 end
 $$;
 
+-- A fresh secret for subscribe() or rotate_secret(): v1 is symmetric, v1a the private key of a pair (ed25519).
+create function herald.generate_secret(kind text default 'v1') returns text
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if kind is null or kind not in ('v1', 'v1a') then
+        raise exception using errcode = 'invalid_parameter_value', message = format('there is no kind of secret %L', kind),
+            hint = 'Use v1 (whsec_..., symmetric) or v1a (whsk_..., ed25519).';
+    end if;
+    return herald._generate_secret(kind);
+end
+$$;
+
+create function herald._public_key_of(stored text, about text) returns text
+    language c volatile strict
+    as 'MODULE_PATHNAME', 'public_key_of_wrapper';
+
+-- What a receiver verifies v1a signatures with, whpk_...; null where the newest secret is symmetric.
+create function herald._public_key(subscription text) returns text
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry constant herald._subscription := herald._find_subscription(subscription);
+begin
+    return (
+        select herald._public_key_of(concat(x.key_id, ':', x.value), herald._about_secret(x))
+        from herald.secret x
+        where x.subscription_id = entry.id and x.kind = 'signing'
+        order by x.expires_at is not null, x.created_at desc
+        limit 1);
+end
+$$;
+
 -- Puts a new signing secret in front. Until "grace" is over requests carry signatures of the old ones too.
 -- Returns the new secret, which is shown here and never again.
 create function herald._rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
@@ -119,7 +156,7 @@ begin
             detail = format('It is %s; allowed is 0 to 1 year.', coalesce(grace::text, 'null')),
             hint = 'Use grace => ''0'' to stop signing with the old secret at once.';
     end if;
-    perform herald._check_secret(new_secret);
+    perform herald._check_secret(new_secret, entry.signing::text);
     if grace > interval '0' then
         perform herald._check_room_for_secret(entry);
     end if;

@@ -50,7 +50,8 @@ $$;
 
 -- Says whether a request is signed: for those who receive webhooks in a database. Headers are an object of strings, whose
 -- names may be written in any case; the body is what came, byte for byte.
-create function herald.verify(scheme text, secret text, headers jsonb, body bytea, tolerance interval default '300 s')
+create function herald.verify(scheme text, secret text, headers jsonb, body bytea, tolerance interval default '300 s',
+                              method text default 'POST', url text default '')
     returns boolean
     language c volatile
     as 'MODULE_PATHNAME', 'verify_wrapper';

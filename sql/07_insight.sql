@@ -5,9 +5,10 @@ create view herald.subscription with (security_barrier) as
 select
     s.id, s.name, s.state, s.state_reason, s.url, s.types, s.tenant,
     (select jsonb_object_agg(h, '***') from pg_catalog.unnest(s.header_names) h) as headers,
+    s.method, s.format, s.template, s.content_type, s.profile, s.shrink, s.compression, s.user_agent, s.signing, s.auth,
     (select jsonb_object_agg(t, '***') from pg_catalog.unnest(s.tls_names) t) as tls,
     s.timeout, s.retry_schedule, s.retry_jitter, s.max_attempts, s.success, s.retry_on, s.timeout_delay,
-    s.max_concurrency, s.max_payload, s.max_age,
+    s.retry_duration, s.max_concurrency, s.max_payload, s.max_age, s.max_backlog,
     s.dead_letter_retention, s.description, s.created_at, s.changed_at, s.state_changed_at
 from herald._subscription s
 where s.removed_at is null
@@ -48,6 +49,15 @@ begin
     entry.url := new.url;
     entry.types := new.types;
     entry.tenant := new.tenant;
+    entry.method := new.method;
+    entry.format := new.format;
+    entry.template := new.template;
+    entry.content_type := new.content_type;
+    entry.profile := new.profile;
+    entry.shrink := new.shrink;
+    entry.compression := new.compression;
+    entry.user_agent := new.user_agent;
+    entry.signing := new.signing;
     entry.timeout := new.timeout;
     entry.retry_schedule := new.retry_schedule;
     entry.retry_jitter := new.retry_jitter;
@@ -55,6 +65,8 @@ begin
     entry.success := new.success;
     entry.retry_on := new.retry_on;
     entry.timeout_delay := new.timeout_delay;
+    entry.retry_duration := new.retry_duration;
+    entry.max_backlog := new.max_backlog;
     entry.max_concurrency := new.max_concurrency;
     entry.max_payload := new.max_payload;
     entry.max_age := new.max_age;
@@ -71,15 +83,18 @@ begin
     end if;
     perform herald._save_subscription(
         entry, case when new.headers is distinct from old.headers then coalesce(new.headers, '{}') end,
-        case when new.tls is distinct from old.tls then coalesce(new.tls, '{}') end, null, false);
+        case when new.tls is distinct from old.tls then coalesce(new.tls, '{}') end,
+        case when new.auth is distinct from old.auth then coalesce(new.auth, '{}') end, null, false);
     if new.state is distinct from old.state then
         if new.state = 'active' then
             perform herald._resume(entry.name);
         elsif new.state = 'paused' then
             perform herald._pause(entry.name);
+        elsif new.state = 'sandbox' then
+            perform herald._set_state(entry, 'sandbox', format('made a sandbox by %s', herald._caller()));
         else
             raise exception using errcode = 'invalid_parameter_value', message = format('state cannot be set to "%s"', new.state),
-                detail = 'A subscription is disabled by its receiver.', hint = 'Set it to active or paused.';
+                detail = 'A subscription is disabled by its receiver.', hint = 'Set it to active, paused or sandbox.';
         end if;
     end if;
     return new;
@@ -131,7 +146,7 @@ from (
     select
         p.subscription_id, p.event_seq, p.event_slot, null, null,
         case
-            when s.state <> 'active' or s.tenant in (select u.tenant from herald._over_quota u where u.over_quota = 'throttled') then 'held'
+            when s.state not in ('active', 'sandbox') or s.tenant in (select u.tenant from herald._over_quota u where u.over_quota = 'throttled') then 'held'
             when p.attempts > 0 then 'retrying'
             else 'pending'
         end,
@@ -249,7 +264,7 @@ begin
             when d.state is null or d.state in ('delivered', 'dead') then null
             when herald._worker_pid() is null then 'the worker does not run: see herald.doctor()'
             when not current_setting('herald.enabled')::boolean then 'herald.enabled is off'
-            when s.state <> 'active' then format('the subscription is %s: %s', s.state, s.state_reason)
+            when s.state not in ('active', 'sandbox') then format('the subscription is %s: %s', s.state, s.state_reason)
             when o.obstacle is not null and own is not null then 'nothing can be sent: ask who runs the database'
             when o.obstacle is not null then format('nothing can be sent: %s', o.obstacle)
             when q.tenant is not null then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)

@@ -6,9 +6,13 @@ use crate::log::append::{self, Common, NewEvent};
 use crate::pg::shmem::{self, Demand};
 use crate::pg::{ending, identity, user};
 use crate::settings;
+use herald_core::auth::SECRET_MEMBERS;
+use herald_core::error::Error;
 use herald_core::globs::{Glob, TypeGlobs};
 use herald_core::options::SubscriptionOptions;
-use herald_core::signature::Secret;
+use herald_core::scheme::{KeyForm, Scheme};
+use herald_core::signature::{Secret, Signing};
+use herald_core::style::StyleOptions;
 use herald_core::suggest;
 use herald_core::url_policy::UrlPolicy;
 use herald_sender::TlsProfile;
@@ -33,13 +37,15 @@ fn origin() -> i64 {
     identity::origin()
 }
 
-/// A fresh signing secret.
+/// A fresh signing secret: `v1`, or `v1a`.
 #[pg_extern(sql = false)]
-fn generate_secret() -> Result<String, ErrorReport> {
+fn generate_secret(kind: &str) -> Result<String, ErrorReport> {
     let bytes = crate::pg::random::strong::<32>();
-    Secret::from_bytes(&bytes)
-        .map(|secret| secret.to_text())
-        .map_err(invalid)
+    let secret = match kind {
+        "v1a" => Secret::from_seed(&bytes),
+        _ => Secret::from_bytes(&bytes),
+    };
+    secret.map(|secret| secret.to_text()).map_err(invalid)
 }
 
 /// Raises an error unless the text is a fixed event type.
@@ -84,6 +90,9 @@ fn check_subscription(
     max_concurrency: i32,
     max_payload: i32,
     max_age_micros: Option<i64>,
+    retry_duration_micros: Option<i64>,
+    max_backlog: Option<i64>,
+    style: &str,
     is_tenants: bool,
 ) -> Result<(), ErrorReport> {
     let policies = settings::url_policies().map_err(|message| {
@@ -113,6 +122,9 @@ fn check_subscription(
         max_concurrency,
         max_payload,
         max_age_micros,
+        retry_duration_micros,
+        max_backlog,
+        style: StyleOptions::parse(style).map_err(invalid)?,
         ..SubscriptionOptions::new(name, url)
     }
     .validate(policies.of(is_tenants))
@@ -317,10 +329,39 @@ fn why_not(
     ))
 }
 
-/// Raises an error unless the text is a signing secret.
+/// Raises an error unless the text is a secret for this signature.
 #[pg_extern(sql = false)]
-fn check_secret(secret: &str) -> Result<(), ErrorReport> {
-    Secret::parse(secret).map(drop).map_err(invalid)
+fn check_secret(secret: &str, signing: &str) -> Result<(), ErrorReport> {
+    scheme(signing)
+        .and_then(|scheme| Signing::new(scheme, &[secret.to_owned()]))
+        .map(drop)
+        .map_err(invalid)
+}
+
+/// What secrets have to be for this signature.
+#[pg_extern(sql = false)]
+fn secret_form(signing: &str) -> Result<&'static str, ErrorReport> {
+    let scheme = scheme(signing).map_err(invalid)?;
+    Ok(match scheme.map(|scheme| scheme.key) {
+        None => "standard",
+        Some(KeyForm::Whsec) => "whsec",
+        Some(KeyForm::Text) => "text",
+    })
+}
+
+/// The scheme of the option `signing`; none for Standard Webhooks.
+fn scheme(signing: &str) -> Result<Option<Scheme>, Error> {
+    let style = StyleOptions {
+        signing: serde_json::from_str(signing).ok(),
+        ..StyleOptions::default()
+    };
+    style.scheme()
+}
+
+/// The members of `auth` that are never shown.
+#[pg_extern(sql = false)]
+fn secret_members() -> Vec<&'static str> {
+    SECRET_MEMBERS.to_vec()
 }
 
 /// The version that this library was built as.

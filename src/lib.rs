@@ -103,9 +103,14 @@ extension_sql_file!(
     requires = ["06_try"]
 );
 extension_sql_file!(
+    "../sql/06_apply.sql",
+    name = "06_apply",
+    requires = ["06_wait"]
+);
+extension_sql_file!(
     "../sql/07_insight.sql",
     name = "07_insight",
-    requires = ["06_wait"]
+    requires = ["06_apply"]
 );
 extension_sql_file!(
     "../sql/08_worker.sql",

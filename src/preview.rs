@@ -4,7 +4,7 @@
 use crate::dispatch::subscriptions::Subscriptions;
 use crate::log::read;
 use crate::settings;
-use herald_core::request::{self, WEBHOOK_SIGNATURE};
+use herald_core::request;
 use herald_core::snapshot::Snapshot;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -44,10 +44,8 @@ fn preview(
     let now = chrono::Utc::now().timestamp();
     let request = request::build(&logged.event, &loaded.config, now)
         .map_err(|error| fault(error.message(), error.hint()))?;
-    let own = |name: &http::HeaderName| loaded.config.headers.contains(name);
     let headers = request.headers.iter().map(|(name, value)| {
-        let is_secret = !show_secrets && (*name == WEBHOOK_SIGNATURE || own(name));
-        let value = if is_secret {
+        let value = if !show_secrets && value.is_sensitive() {
             "***".into()
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
@@ -58,7 +56,7 @@ fn preview(
         request.method.to_string(),
         request.url.to_string(),
         pgrx::Json(serde_json::Value::Object(headers.collect())),
-        String::from_utf8_lossy(&request.body).into_owned(),
+        request.readable_body(show_secrets),
     )))
 }
 

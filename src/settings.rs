@@ -29,6 +29,7 @@ static INSTANCE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::ne
 static ON_TIMELINE_CHANGE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"continue"));
 static TRACEPARENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static TRACESTATE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What the worker goes by, taken over at its start and at each reload of the configuration.
@@ -136,9 +137,13 @@ pub fn source() -> Option<String> {
     text(&SOURCE)
 }
 
-/// The trace and the actor that this session's events carry.
-pub fn trace_context() -> (Option<String>, Option<String>) {
-    (text(&TRACEPARENT), text(&ACTOR))
+/// What this session says of itself: members of an event's context, and their values.
+pub fn session_context() -> [(&'static str, Option<String>); 3] {
+    [
+        ("traceparent", text(&TRACEPARENT)),
+        ("tracestate", text(&TRACESTATE)),
+        ("actor", text(&ACTOR)),
+    ]
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
@@ -280,6 +285,13 @@ pub fn define() {
         c"herald.traceparent",
         c"W3C trace context that this session's events carry.",
         &TRACEPARENT,
+        GucContext::Userset,
+        flags,
+    );
+    string(
+        c"herald.tracestate",
+        c"W3C trace state that this session's events carry beside the context.",
+        &TRACESTATE,
         GucContext::Userset,
         flags,
     );

@@ -1,10 +1,11 @@
 //! The key file: read when a secret is sealed or opened, and not kept.
 //!
-//! A session seals what is stored (sql/04_secret.sql); only the worker and `preview()` open it, in here. No SQL function
-//! returns what was sealed.
+//! A session seals what is stored (sql/04_secret.sql); only the worker, `preview()`, `public_key()` and `apply()` open it, in here.
+//! No SQL function returns what was sealed.
 
 use crate::pg::random;
 use crate::settings;
+use herald_core::signature::Secret;
 use herald_core::vault::{Keys, Sealed};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -90,6 +91,22 @@ fn reseal_secret(stored: &str, about: &str) -> Result<Vec<String>, ErrorReport> 
         .ok_or_else(|| no_key("herald.secret_key_file is not set".into()))?;
     let opened = Vault::default().open(stored, about).map_err(no_key)?;
     seal(&keys, &opened, about)
+}
+
+/// The public key of a stored signing secret, if it is a private one.
+#[pg_extern(sql = false)]
+fn public_key_of(stored: &str, about: &str) -> Result<Option<String>, ErrorReport> {
+    let opened = Vault::default().open(stored, about).map_err(no_key)?;
+    Ok(Secret::parse(&opened)
+        .ok()
+        .and_then(|secret| secret.public_key()))
+}
+
+/// Whether this is what was stored.
+#[pg_extern(sql = false)]
+fn opens_to(stored: &str, about: &str, value: &str) -> Result<bool, ErrorReport> {
+    let opened = Vault::default().open(stored, about).map_err(no_key)?;
+    Ok(opened.as_str() == value)
 }
 
 fn seal(keys: &Keys, value: &str, about: &str) -> Result<Vec<String>, ErrorReport> {

@@ -1,14 +1,11 @@
 //! `herald.verify`: for those who receive webhooks in the database.
 
 use crate::api::invalid;
-use herald_core::signature::Secret;
-use herald_core::verify::Received;
+use herald_core::verify::{Check, Received};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::Value;
-
-const SCHEMES: [&str; 1] = ["standard"];
 
 /// Whether a request is signed after `scheme` with this secret, and of now. What is missing is not signed.
 #[pg_extern(sql = false)]
@@ -18,12 +15,14 @@ fn verify(
     headers: Option<pgrx::JsonB>,
     body: Option<&[u8]>,
     tolerance: Interval,
+    method: Option<&str>,
+    url: Option<&str>,
 ) -> Result<bool, ErrorReport> {
-    if !SCHEMES.contains(&scheme) {
-        return Err(refused(format!("unknown scheme \"{scheme}\""))
-            .set_hint(format!("It is {}.", SCHEMES.join(", "))));
-    }
-    let secret = Secret::parse(secret).map_err(invalid)?;
+    let scheme = match serde_json::from_str(scheme) {
+        Ok(parts @ Value::Object(_)) => parts,
+        _ => Value::from(scheme),
+    };
+    let check = Check::new(&scheme, secret).map_err(invalid)?;
     let tolerance = u64::try_from(tolerance.as_micros() / 1_000_000)
         .map_err(|_| refused("tolerance is negative".into()).set_hint("Leave it out for 300 s."))?;
     let (Some(pgrx::JsonB(Value::Object(headers))), Some(body)) = (headers, body) else {
@@ -33,21 +32,21 @@ fn verify(
         let mut values = headers
             .iter()
             .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| value.as_str().unwrap_or_default());
+            .map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (Some(value), None) => value,
             // Of two that differ in case nobody can say which one counts.
-            _ => "",
+            _ => None,
         }
     };
     let received = Received {
-        id: header("webhook-id"),
-        timestamp: header("webhook-timestamp"),
-        signature: header("webhook-signature"),
+        header: &header,
         body,
+        method: method.unwrap_or("POST"),
+        url: url.unwrap_or_default(),
     };
     let now = chrono::Utc::now().timestamp();
-    Ok(received.is_signed_with(&secret, now, tolerance))
+    Ok(check.accepts(&received, now, tolerance))
 }
 
 fn refused(message: String) -> ErrorReport {

@@ -4,7 +4,7 @@
 use herald_core::attributes::Attributes;
 use herald_core::event::Event;
 use herald_core::extensions::check_extensions;
-use herald_core::format::structured;
+use herald_core::format::{Profile, structured};
 use herald_core::json::minify;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -34,7 +34,7 @@ fuzz_target!(|input: ([String; 4], Option<String>, Option<String>, i64)| {
             time.rem_euclid(4_000_000_000_000_000),
         )
     };
-    let body: Value = serde_json::from_slice(&structured(&event)).expect("JSON");
+    let body: Value = serde_json::from_slice(&structured(&event, Profile::Detailed)).expect("JSON");
     for (member, expected) in [
         ("source", &source),
         ("type", &event_type),

@@ -3,7 +3,8 @@
 select
     e.slot, e.seq, e.xid, e.uid, e.id, e.source, e.type, e.subject, e.time, e.key, e.tenant, e.priority, e.dataschema,
     e.extensions, e.size,
-    case when e.size <= $2 then e.data end as data
+    case when e.size <= $2 then e.data end as data,
+    e.context
 from (
     select v.*
     from herald.event v

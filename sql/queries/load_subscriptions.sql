@@ -8,6 +8,7 @@ select
     s.retry_jitter, least(s.max_attempts, p.max_attempts) as max_attempts, s.success, s.retry_on,
     (extract(epoch from s.timeout_delay) * 1000000)::bigint as timeout_delay_micros, s.max_concurrency, s.max_payload,
     (extract(epoch from s.max_age) * 1000000)::bigint as max_age_micros,
+    (extract(epoch from s.retry_duration) * 1000000)::bigint as retry_duration_micros, s.max_backlog,
     s.created_xid::text as created_xid, s.created_snapshot::text as created_snapshot, s.created_seq,
     array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
           where x.subscription_id = s.id and x.kind = 'signing'
@@ -21,7 +22,12 @@ select
     array(select x.name from herald.secret x where x.subscription_id = s.id and x.kind = 'tls' order by x.name) as tls_names,
     array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
           where x.subscription_id = s.id and x.kind = 'tls' order by x.name) as tls_values,
-    pg_catalog.cardinality(s.header_names) + pg_catalog.cardinality(s.tls_names) as value_count,
+    array(select x.name from herald.secret x where x.subscription_id = s.id and x.kind = 'auth' order by x.name) as auth_names,
+    array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
+          where x.subscription_id = s.id and x.kind = 'auth' order by x.name) as auth_values,
+    herald._style(s, s.auth) as style,
+    pg_catalog.cardinality(s.header_names) + pg_catalog.cardinality(s.tls_names)
+        + (select count(*)::integer from pg_catalog.jsonb_each_text(s.auth) m where m.value = '***') as value_count,
     t.name is not null as is_tenants
 from herald._subscription s
 left join herald.tenant t on t.name = s.tenant

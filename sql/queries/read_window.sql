@@ -5,7 +5,8 @@
 select
     e.slot, e.seq, e.xid, e.uid, e.id, e.source, e.type, e.subject, e.time, e.key, e.tenant, e.priority, e.dataschema,
     e.extensions, e.size,
-    case when e.size <= $6 then e.data end as data
+    case when e.size <= $6 then e.data end as data,
+    e.context
 from herald.event e
 where e.slot = any (
     array[$8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,

@@ -6,11 +6,15 @@ use crate::log::read::Ring;
 use crate::pg::query;
 use crate::pg::transaction::{TransactionError, transaction};
 use crate::prepared::Prepared;
+use crate::record::{End, Record};
 use pgrx::Spi;
 use std::time::{Duration, Instant};
 
 /// How often there is a look for something to clean up; more often where slots are short.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long a backlog may be longer than it may be: counting it costs as much as it is long.
+const SHED_AFTER: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Empties what is past its retention, if it is time for it.
@@ -46,6 +50,34 @@ impl Worker {
             self.quiet()
         };
         self.house_due = Instant::now() + pause;
+        Ok(())
+    }
+
+    /// Remembers that some of these went into a backlog that may not be longer than so much.
+    pub(super) fn expect_shedding(&mut self, records: &[Record]) {
+        let is_limited = |record: &Record| {
+            matches!(record.end, End::Pending { .. })
+                && record.work.subscription.max_backlog.is_some()
+        };
+        if self.shedding_due.is_none() && records.iter().any(is_limited) {
+            self.shedding_due = Some(Instant::now() + SHED_AFTER);
+        }
+    }
+
+    /// Buries what backlogs have too much, if it is time for it.
+    pub(super) fn shed_backlog(&mut self) -> Result<(), TransactionError> {
+        static STATEMENT: Prepared =
+            Prepared::write(include_str!("../../sql/queries/shed_backlog.sql"));
+        if self.shedding_due.is_none_or(|due| Instant::now() < due) {
+            return Ok(());
+        }
+        self.shedding_due = Some(Instant::now() + SHED_AFTER);
+        let has_more = transaction(|| {
+            Spi::connect_mut(|client| STATEMENT.run(client, vec![]).first().get_one::<bool>())
+        })?;
+        if !matches!(has_more, Ok(Some(true))) {
+            self.shedding_due = None;
+        }
         Ok(())
     }
 

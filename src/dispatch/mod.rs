@@ -139,6 +139,8 @@ struct Worker {
     /// Mail that asks for a test request, and the subscription, while there is no thread for it.
     waiting_pings: Vec<(u64, i64)>,
     house_due: Instant,
+    /// When backlogs are cut to what they may be, if some may be longer.
+    shedding_due: Option<Instant>,
     /// The held event up to which housekeeping looked for some to release.
     released_to: i64,
     bytes_in_memory: usize,
@@ -198,6 +200,7 @@ impl Worker {
             pings: HashMap::new(),
             waiting_pings: Vec::new(),
             house_due: Instant::now(),
+            shedding_due: None,
             released_to: 0,
             bytes_in_memory: 0,
             due_looked_at: None,
@@ -281,6 +284,7 @@ impl Worker {
         self.send_pings();
         self.dispatch(now);
         self.record_if_due()?;
+        self.shed_backlog()?;
         self.keep_house()?;
         Ok(outcomes == OUTCOMES_A_TURN || read)
     }
@@ -308,6 +312,7 @@ impl Worker {
         record::record(&self.batch, self.ring)?;
         failpoint::reached("after_record");
         let batch = std::mem::take(&mut self.batch);
+        self.expect_shedding(&batch.records);
         self.batch_since = None;
         self.windows.forget(&batch.closed_windows);
         self.tenants.recorded(&batch.usage);
@@ -344,6 +349,9 @@ impl Worker {
             .settings
             .poll_interval
             .min(self.house_due.saturating_duration_since(Instant::now()));
+        if let Some(due) = self.shedding_due {
+            pause = pause.min(due.saturating_duration_since(Instant::now()));
+        }
         if !survey_gap.is_zero() {
             pause = pause.min(survey_gap);
         }

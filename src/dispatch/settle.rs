@@ -60,7 +60,8 @@ impl Worker {
             work.step,
             now,
             fastrand::f64(),
-        );
+        )
+        .within(policy, work.created_at_micros);
         self.tell_lane(id, &outcome, now);
         let is_gone = self.subscriptions.by_id(id).is_none();
         let end = match decision {

@@ -5,8 +5,10 @@ use crate::log::row::Logged;
 use crate::prepared::Prepared;
 use crate::settings::UrlPolicies;
 use crate::vault::Vault;
+use herald_core::error::Error;
 use herald_core::matcher::Matcher;
 use herald_core::snapshot::Snapshot;
+use herald_core::style::StyleOptions;
 use herald_core::subscription::{State, Subscription, SubscriptionOptions};
 use herald_core::tenants::{OverQuota, Quota};
 use herald_core::url_policy::UrlPolicy;
@@ -135,6 +137,7 @@ impl Subscriptions {
             &texts("secrets")?,
             [texts("header_names")?, texts("header_values")?],
             [texts("tls_names")?, texts("tls_values")?],
+            [texts("auth_names")?, texts("auth_values")?],
         );
         let (secrets, mut obstacle) = match secrets {
             Ok(secrets) => (secrets, None),
@@ -149,7 +152,14 @@ impl Subscriptions {
         if obstacle.is_none()
             && row.get_by_name::<i32, _>("value_count")? != i32::try_from(secrets.values).ok()
         {
-            obstacle = Some("the values of its headers or of tls are gone; give them again".into());
+            obstacle =
+                Some("the values of its headers, auth or tls are gone; give them again".into());
+        }
+        let mut style = StyleOptions::parse(&text("style")?.unwrap_or_default());
+        if let Ok(style) = &mut style
+            && let Some(members) = &mut style.auth
+        {
+            members.extend(secrets.auth);
         }
         let options = SubscriptionOptions {
             id,
@@ -177,18 +187,27 @@ impl Subscriptions {
                 .get_by_name("max_payload")?
                 .unwrap_or(defaults.max_payload),
             max_age_micros: row.get_by_name("max_age_micros")?,
+            retry_duration_micros: row.get_by_name("retry_duration_micros")?,
+            max_backlog: row.get_by_name("max_backlog")?,
             state: text("state")?
                 .and_then(|state| State::parse(&state))
                 .unwrap_or(State::Paused),
             ..defaults
         };
         let is_tenants = row.get_by_name("is_tenants")?.unwrap_or(true);
-        let config = match options.compile(policies.of(is_tenants)) {
+        let compiled = style.and_then(|style| {
+            let options = SubscriptionOptions {
+                style,
+                ..options.clone()
+            };
+            options.compile(policies.of(is_tenants))
+        });
+        let config = match compiled {
             Ok(config) => config,
             // What was accepted once may be refused now, when a setting was narrowed. The deliveries are held.
-            Err(error) => match options.compile(&any_url()) {
+            Err(error) => match held(options) {
                 Ok(config) => {
-                    obstacle = Some(error.message());
+                    obstacle.get_or_insert(error.message());
                     config
                 }
                 Err(_) => {
@@ -276,7 +295,9 @@ struct Secrets {
     signing: Vec<String>,
     headers: Vec<(String, String)>,
     tls: Option<TlsProfile>,
-    /// How many headers and members of tls there are.
+    /// The members of auth that are secrets.
+    auth: Vec<(String, String)>,
+    /// How many headers, members of tls and of auth there are.
     values: usize,
 }
 
@@ -287,6 +308,7 @@ impl Secrets {
         signing: &[String],
         headers: [Vec<String>; 2],
         tls: [Vec<String>; 2],
+        auth: [Vec<String>; 2],
     ) -> Result<Self, String> {
         let open = |stored: &String, kind: &str, name: &str| {
             let about = format!("{id}/{kind}/{}", name.to_lowercase());
@@ -300,8 +322,9 @@ impl Secrets {
         };
         let headers = open_all(headers, "header")?;
         let mut tls: HashMap<_, _> = open_all(tls, "tls")?.into_iter().collect();
+        let auth = open_all(auth, "auth")?;
         Ok(Self {
-            values: headers.len() + tls.len(),
+            values: headers.len() + tls.len() + auth.len(),
             tls: if tls.is_empty() {
                 None
             } else {
@@ -312,6 +335,7 @@ impl Secrets {
                 )
             },
             headers,
+            auth,
             signing: signing
                 .iter()
                 .map(|stored| open(stored, "signing", ""))
@@ -320,15 +344,22 @@ impl Secrets {
     }
 }
 
-/// The policy that only checks the form of a URL. What is sent still goes through the one that is set.
-fn any_url() -> UrlPolicy {
-    UrlPolicy::parse(true, "0.0.0.0/0, ::/0", "").unwrap_or_default()
+/// As much of a subscription as matching needs: what matches is held until it can be sent again.
+fn held(options: SubscriptionOptions) -> Result<Subscription, Error> {
+    let any_url = UrlPolicy::parse(true, "0.0.0.0/0, ::/0", "").unwrap_or_default();
+    let options = SubscriptionOptions {
+        headers: Vec::new(),
+        secrets: Vec::new(),
+        style: StyleOptions::default(),
+        ..options
+    };
+    options.compile(&any_url)
 }
 
 impl Loaded {
     /// Whether nothing may be sent to it now.
     pub fn is_held(&self) -> bool {
-        self.config.state != State::Active || self.obstacle.is_some()
+        !matches!(self.config.state, State::Active | State::Sandbox) || self.obstacle.is_some()
     }
 
     /// Whether the subscription was there when the event became visible: it gets the events of the windows that show

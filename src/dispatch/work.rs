@@ -3,7 +3,7 @@
 use herald_core::event::Event;
 use herald_core::outcome::{ErrorClass, Outcome};
 use herald_core::request::{self, HttpRequest};
-use herald_core::subscription::Subscription;
+use herald_core::subscription::{State, Subscription};
 use herald_sender::{AgentKey, Prepare};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,14 +36,17 @@ pub struct Claimed {
 
 impl Prepare for Claimed {
     fn prepare(&mut self, now_unix: i64) -> Result<HttpRequest, Outcome> {
-        request::build(&self.event, &self.subscription, now_unix).map_err(|error| {
-            let class = if matches!(error, herald_core::error::Error::TooLarge { .. }) {
-                ErrorClass::TooLarge
-            } else {
-                ErrorClass::Internal
-            };
-            Outcome::failed(class, error.message(), Duration::ZERO)
-        })
+        let built = request::build(&self.event, &self.subscription, now_unix).map_err(|error| {
+            let words = error.message();
+            match Outcome::from(error).error {
+                Some((class, _)) => Outcome::failed(class, words, Duration::ZERO),
+                None => Outcome::failed(ErrorClass::Internal, words, Duration::ZERO),
+            }
+        })?;
+        if self.subscription.state == State::Sandbox {
+            return Err(Outcome::sandboxed(built.body.len()));
+        }
+        Ok(built)
     }
 
     fn agent(&self) -> AgentKey {

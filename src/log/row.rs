@@ -36,6 +36,7 @@ pub fn logged(row: &Row<'_>) -> Option<Logged> {
             extensions: row.text(14),
             size: row.get(15)?,
             data: row.text(16),
+            context: row.text(17),
         },
     })
 }

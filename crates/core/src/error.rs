@@ -40,6 +40,12 @@ pub enum Error {
         allowed: &'static str,
         hint: &'static str,
     },
+    /// An option such as `signing` is not valid in itself or beside the others.
+    Option {
+        option: &'static str,
+        fault: String,
+        hint: String,
+    },
     /// `retry_schedule` is empty, too long, or has a member outside its limits.
     RetrySchedule { fault: String, hint: &'static str },
     /// `types` is empty.
@@ -81,6 +87,9 @@ pub enum Error {
     NoSecret { subscription: String },
     /// The `webhook-id` has a full stop or characters that a header cannot carry.
     UnsignableId { id: String },
+    /// No request can be made of the event: a template failed, or a placeholder has no value. No later attempt can
+    /// do better.
+    Unsendable { fault: String },
     /// A request's body is larger than the subscription's `max_payload`.
     TooLarge { size: usize, limit: usize },
 }
@@ -93,6 +102,7 @@ impl Error {
             Error::Extension { name, .. } => format!("invalid extension attribute {name:?}"),
             Error::SubscriptionName { name } => format!("invalid subscription name {name:?}"),
             Error::OutOfRange { option, .. } => format!("{option} is out of range"),
+            Error::Option { option, .. } => format!("invalid {option}"),
             Error::RetrySchedule { .. } => "invalid retry_schedule".into(),
             Error::NoTypes => "types must not be empty".into(),
             Error::TypeGlob { glob, .. } => format!("invalid member of types: {glob:?}"),
@@ -108,6 +118,7 @@ impl Error {
                 format!("subscription {subscription:?} has no secret")
             }
             Error::UnsignableId { id } => format!("event uid {id:?} cannot be signed"),
+            Error::Unsendable { fault } => format!("the event cannot be sent: {fault}"),
             Error::TooLarge { .. } => "the request is too large".into(),
         }
     }
@@ -117,6 +128,7 @@ impl Error {
         match self {
             Error::Attribute { fault, .. }
             | Error::Extension { fault, .. }
+            | Error::Option { fault, .. }
             | Error::RetrySchedule { fault, .. }
             | Error::TypeGlob { fault, .. }
             | Error::Header { fault, .. }
@@ -139,7 +151,7 @@ impl Error {
             Error::TooLarge { size, limit } => {
                 Some(format!("It has {size} bytes and max_payload is {limit}."))
             }
-            Error::SubscriptionName { .. } | Error::NoTypes => None,
+            Error::SubscriptionName { .. } | Error::NoTypes | Error::Unsendable { .. } => None,
         }
     }
 
@@ -148,6 +160,7 @@ impl Error {
         match self {
             Error::Attribute { hint, .. }
             | Error::Extension { hint, .. }
+            | Error::Option { hint, .. }
             | Error::Header { hint, .. }
             | Error::Url { hint, .. }
             | Error::Setting { hint, .. } => Some(hint.clone()),
@@ -167,7 +180,7 @@ impl Error {
                 "Use one of them, or let a superuser add {port} to herald.allow_ports."
             )),
             Error::Secret { .. } => Some(
-                "Leave it out to have one made, or give whsec_ and the base64 of 24 to 64 bytes."
+                "Leave it out to have one made, or give whsec_ and the base64 of 24 to 64 bytes, for ed25519 whsk_ and the base64 of the key."
                     .into(),
             ),
             Error::NoSecret { subscription } => Some(format!(
@@ -176,7 +189,7 @@ impl Error {
             Error::TooLarge { .. } => {
                 Some("Raise max_payload, or leave columns out of the watch.".into())
             }
-            Error::UnsignableId { .. } => None,
+            Error::UnsignableId { .. } | Error::Unsendable { .. } => None,
         }
     }
 }

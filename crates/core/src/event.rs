@@ -3,6 +3,28 @@
 //! Capture writes it and the log stores it; matching reads `type` and `tenant`, formatting reads the rest.
 //! It is plain data: nothing here parses `data` or `extensions`, and nothing here may change an event once it is read.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+/// What an event keeps of the session that wrote it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Context<'a> {
+    /// The role that made the change.
+    #[serde(borrow)]
+    pub role: Option<Cow<'a, str>>,
+    /// `herald.actor`: on whose behalf.
+    #[serde(borrow)]
+    pub actor: Option<Cow<'a, str>>,
+    /// `herald.traceparent` (W3C Trace Context).
+    #[serde(borrow)]
+    pub traceparent: Option<Cow<'a, str>>,
+    /// `herald.tracestate`
+    #[serde(borrow)]
+    pub tracestate: Option<Cow<'a, str>>,
+}
+
 /// One row of `herald.event`, ready to be matched and sent.
 ///
 /// ```
@@ -44,6 +66,8 @@ pub struct Event {
     /// The extension attributes as the text of a JSON object with scalar values,
     /// as made by [`check_extensions`](crate::extensions::check_extensions).
     pub extensions: Option<String>,
+    /// What the session said of itself when it wrote the event: the text of a JSON object, see [`Context`].
+    pub context: Option<String>,
     /// The data as minified JSON text. It is sent verbatim and never parsed again.
     pub data: Option<String>,
     /// The size of `data` in bytes, known even where `data` was not loaded.
@@ -77,8 +101,64 @@ impl Event {
             priority: "normal".into(),
             dataschema: None,
             extensions: None,
+            context: None,
             data: None,
             size: 0,
         }
+    }
+
+    /// What is known of the session that wrote it.
+    ///
+    /// ```
+    /// use herald_core::event::Event;
+    ///
+    /// let event = Event { context: Some(r#"{"role":"app","actor":"ada"}"#.into()), ..Event::new("1", "/", "a.b", 0) };
+    /// assert_eq!(event.context().actor.unwrap(), "ada");
+    /// ```
+    pub fn context(&self) -> Context<'_> {
+        let context = self.context.as_deref();
+        context
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default()
+    }
+
+    /// An extension attribute as text: one that the event was given, or else one that its context has.
+    ///
+    /// ```
+    /// use herald_core::event::Event;
+    ///
+    /// let event = Event { extensions: Some(r#"{"region":"eu"}"#.into()), ..Event::new("1", "/", "a.b", 0) };
+    /// assert_eq!(event.extension("region").unwrap(), "eu");
+    /// assert_eq!(event.extension("actor"), None);
+    /// ```
+    pub fn extension(&self, name: &str) -> Option<String> {
+        let given = self.given_extensions();
+        if let Some((_, value)) = given.into_iter().find(|(given, _)| given == name) {
+            return Some(value);
+        }
+        let context = self.context();
+        let value = match name {
+            "role" => context.role,
+            "actor" => context.actor,
+            "traceparent" => context.traceparent,
+            "tracestate" => context.tracestate,
+            _ => None,
+        };
+        value.map(Cow::into_owned)
+    }
+
+    /// The extension attributes that the event was given, as text (CloudEvents 1.0, "Type System").
+    pub fn given_extensions(&self) -> Vec<(String, String)> {
+        let given = self.extensions.as_deref();
+        let given: serde_json::Map<String, serde_json::Value> = given
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default();
+        given
+            .into_iter()
+            .map(|(name, value)| match value {
+                serde_json::Value::String(text) => (name, text),
+                other => (name, other.to_string()),
+            })
+            .collect()
     }
 }

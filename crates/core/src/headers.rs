@@ -7,6 +7,8 @@
 use http::{HeaderName, HeaderValue};
 
 use crate::error::Error;
+use crate::event::Event;
+use crate::placeholders::Pattern;
 
 /// The most headers of a subscription.
 pub const MAX_HEADERS: usize = 32;
@@ -85,6 +87,8 @@ const RESERVED: [(&str, &str); 20] = [
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers {
     entries: Vec<(HeaderName, HeaderValue)>,
+    /// Which of them are made anew for each event, and how.
+    patterns: Vec<(usize, Pattern)>,
 }
 
 impl Headers {
@@ -111,6 +115,10 @@ impl Headers {
                 ));
             }
             bytes += name.len() + value.len();
+            let pattern = Pattern::parse(value);
+            if pattern.has_placeholders() {
+                headers.patterns.push((headers.entries.len(), pattern));
+            }
             headers.entries.push(entry);
             if headers.entries.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
                 let fault = format!(
@@ -147,6 +155,30 @@ impl Headers {
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
         self.entries.iter()
+    }
+
+    /// The headers of a request for an event: values with [placeholders](crate::placeholders) are filled in.
+    ///
+    /// ```
+    /// use herald_core::{event::Event, headers::Headers};
+    ///
+    /// let headers = Headers::parse(&[("x-type".into(), "a {type}".into())]).unwrap();
+    /// let filled = headers.for_event(&Event::new("1", "/", "order.paid", 0)).unwrap();
+    /// assert_eq!(filled[0].1, "a order.paid");
+    /// ```
+    pub fn for_event(&self, event: &Event) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
+        let mut headers = self.entries.clone();
+        for (at, pattern) in &self.patterns {
+            let Some((name, value)) = headers.get_mut(*at) else {
+                continue;
+            };
+            let text = pattern.for_header(event, name.as_str())?;
+            *value = HeaderValue::from_str(&text).map_err(|_| Error::Unsendable {
+                fault: format!("its header {:?} cannot be sent", name.as_str()),
+            })?;
+            value.set_sensitive(true);
+        }
+        Ok(headers)
     }
 
     /// How many headers there are.

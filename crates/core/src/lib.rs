@@ -24,6 +24,8 @@
 #![forbid(unsafe_code)]
 
 pub mod attributes;
+pub mod auth;
+pub mod ecmascript;
 pub mod error;
 pub mod event;
 pub mod extensions;
@@ -36,13 +38,17 @@ pub mod lane;
 pub mod matcher;
 pub mod options;
 pub mod outcome;
+pub mod placeholders;
 pub mod proxy;
 pub mod request;
 pub mod retry;
+pub mod scheme;
 pub mod signature;
 pub mod snapshot;
+pub mod style;
 pub mod subscription;
 pub mod suggest;
+pub mod target;
 pub mod tenants;
 pub mod threads;
 pub mod uid;

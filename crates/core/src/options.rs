@@ -8,14 +8,14 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::Uri;
-
 use crate::error::Error;
 use crate::globs::TypeGlobs;
 use crate::headers::Headers;
 use crate::retry::{DEFAULT_JITTER, DEFAULT_SCHEDULE_SECONDS, RetryPolicy, interval_text};
-use crate::signature::{Secret, Signer};
+use crate::signature::Signing;
+use crate::style::StyleOptions;
 use crate::subscription::{State, Subscription};
+use crate::target::Target;
 use crate::url_policy::UrlPolicy;
 
 /// The default of `timeout`, in microseconds (Standard Webhooks 1.0.0 recommends 15 to 30 s).
@@ -49,8 +49,10 @@ pub struct SubscriptionOptions {
     pub tenant: Option<String>,
     /// Names and values of its own headers.
     pub headers: Vec<(String, String)>,
-    /// The secrets as `whsec_...`, the current one first. Without any it can be stored but not sent to.
+    /// The secrets, the current one first. Without any it can be stored but not sent to.
     pub secrets: Vec<String>,
+    /// How requests look and are signed.
+    pub style: StyleOptions,
     /// How long one attempt may take, 100 ms to 5 min.
     pub timeout_micros: i64,
     /// The delays between attempts, each over 0 and up to 30 days.
@@ -65,12 +67,16 @@ pub struct SubscriptionOptions {
     pub retry_on: Option<Vec<i32>>,
     /// The delay after a timeout, over 0 and up to 30 days.
     pub timeout_delay_micros: Option<i64>,
+    /// How long it is tried at all, over 0.
+    pub retry_duration_micros: Option<i64>,
     /// How many requests may be under way at once, 1 to 1000.
     pub max_concurrency: i32,
     /// The most bytes of a body, 1 to 16 MB.
     pub max_payload: i32,
     /// How long a delivery may wait before it expires.
     pub max_age_micros: Option<i64>,
+    /// How many deliveries may be pending, 1 to 100 million; those on top are buried.
+    pub max_backlog: Option<i64>,
     /// What happens to matching events.
     pub state: State,
 }
@@ -93,6 +99,7 @@ impl SubscriptionOptions {
             tenant: None,
             headers: Vec::new(),
             secrets: Vec::new(),
+            style: StyleOptions::default(),
             timeout_micros: DEFAULT_TIMEOUT_MICROS,
             retry_schedule_micros: DEFAULT_SCHEDULE_SECONDS
                 .map(|seconds| seconds as i64 * 1_000_000)
@@ -102,9 +109,11 @@ impl SubscriptionOptions {
             success: None,
             retry_on: None,
             timeout_delay_micros: None,
+            retry_duration_micros: None,
             max_concurrency: DEFAULT_MAX_CONCURRENCY,
             max_payload: DEFAULT_MAX_PAYLOAD,
             max_age_micros: None,
+            max_backlog: None,
             state: State::Active,
         }
     }
@@ -121,7 +130,7 @@ impl SubscriptionOptions {
     ///
     /// let options = SubscriptionOptions::new("shop", "https://Example.com");
     /// let subscription = options.compile(&UrlPolicy::default()).unwrap();
-    /// assert_eq!(subscription.url, "https://example.com/");
+    /// assert_eq!(subscription.target.origin(), "https://example.com/");
     /// ```
     pub fn compile(&self, policy: &UrlPolicy) -> Result<Subscription, Error> {
         check_name(&self.name)?;
@@ -129,18 +138,22 @@ impl SubscriptionOptions {
             Some(micros) => Some(Duration::from_micros(MAX_AGE.check(micros)?)),
             None => None,
         };
+        let max_backlog = match self.max_backlog {
+            Some(most) => Some(MAX_BACKLOG.check(most)?),
+            None => None,
+        };
+        let target = Target::parse(&self.url, policy)?;
+        let headers = Headers::parse(&self.headers)?;
+        let (style, scheme) = self.style.compile(&headers, policy)?;
         Ok(Subscription {
             id: self.id,
             name: self.name.clone(),
-            url: compile_url(&self.url, policy)?,
+            target,
             types: TypeGlobs::parse(&self.types)?,
             tenant: self.tenant.clone(),
-            headers: Headers::parse(&self.headers)?,
-            signers: self
-                .secrets
-                .iter()
-                .map(|text| Ok(Signer::new(&Secret::parse(text)?)))
-                .collect::<Result<_, Error>>()?,
+            headers,
+            style,
+            signing: Signing::new(scheme, &self.secrets)?,
             timeout: Duration::from_micros(TIMEOUT.check(self.timeout_micros)?),
             retry: RetryPolicy::new(
                 &self.retry_schedule_micros,
@@ -148,10 +161,12 @@ impl SubscriptionOptions {
                 self.max_attempts,
             )?
             .with_statuses(self.success.as_deref(), self.retry_on.as_deref())?
-            .with_timeout_delay(self.timeout_delay_micros)?,
+            .with_timeout_delay(self.timeout_delay_micros)?
+            .with_duration(self.retry_duration_micros)?,
             max_concurrency: MAX_CONCURRENCY.check(self.max_concurrency.into())? as usize,
             max_payload: MAX_PAYLOAD.check(self.max_payload.into())? as usize,
             max_age,
+            max_backlog,
             state: self.state,
         })
     }
@@ -173,14 +188,6 @@ fn check_name(name: &str) -> Result<(), Error> {
     } else {
         Err(Error::SubscriptionName { name: name.into() })
     }
-}
-
-fn compile_url(text: &str, policy: &UrlPolicy) -> Result<Uri, Error> {
-    let url = policy.check_url(text)?;
-    url.as_str().parse().map_err(|_| Error::Url {
-        fault: "It contains characters that cannot be sent in a request.".into(),
-        hint: "Percent-encode them.".into(),
-    })
 }
 
 /// The values that an option may have, and what to say about others.
@@ -222,6 +229,14 @@ const MAX_AGE: Limit = Limit {
     show: interval_text,
     allowed: "more than 0",
     hint: "Leave max_age out to let deliveries wait; update herald.subscription set max_age = null takes it back.",
+};
+
+const MAX_BACKLOG: Limit = Limit {
+    option: "max_backlog",
+    range: 1..=100_000_000,
+    show: |value| value.to_string(),
+    allowed: "1 to 100000000",
+    hint: "Use max_backlog => 100000, or leave it out.",
 };
 
 impl Limit {

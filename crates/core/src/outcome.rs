@@ -27,7 +27,7 @@ pub enum ErrorClass {
     RateLimited,
     /// The request was larger than `max_payload` and was not sent.
     TooLarge,
-    /// The subscription's template failed.
+    /// No request could be made of the event: the subscription's template failed, or a placeholder had no value.
     Template,
     /// Our own machinery failed.
     Internal,
@@ -138,6 +138,17 @@ impl Outcome {
         }
     }
 
+    /// What becomes of an event whose subscription is a sandbox: it counts as taken, and was not sent.
+    pub fn sandboxed(bytes: usize) -> Outcome {
+        Outcome {
+            status: None,
+            duration: Duration::ZERO,
+            error: None,
+            retry_after: None,
+            response: format!("sandbox: a request of {bytes} bytes was made and not sent"),
+        }
+    }
+
     /// Whether the receiver took the event: its status is 2xx, or one that the subscription takes for a success.
     ///
     /// The status alone counts. A response body that breaks off after a 2xx head changes nothing.
@@ -163,6 +174,11 @@ impl Outcome {
     /// ```
     pub fn is_too_large(&self) -> bool {
         self.status.is_none() && matches!(self.error, Some((ErrorClass::TooLarge, _)))
+    }
+
+    /// Whether no request can be made of the event, now or later.
+    pub fn is_unsendable(&self) -> bool {
+        matches!(self.error, Some((ErrorClass::Template, _)))
     }
 
     /// Whether nothing was sent because this server lacked something, such as a file descriptor. It says nothing of the
@@ -196,6 +212,7 @@ impl From<Error> for Outcome {
         let class = match error {
             Error::TooLarge { .. } => ErrorClass::TooLarge,
             Error::BlockedAddress { .. } | Error::BlockedPort { .. } => ErrorClass::Blocked,
+            Error::Unsendable { .. } => ErrorClass::Template,
             _ => ErrorClass::Internal,
         };
         Outcome::failed(class, error.to_string(), Duration::ZERO)

@@ -5,15 +5,23 @@
 //! url than its host.
 
 use std::fmt;
+use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
+use crate::auth::{Auth, ClientCredentials};
+use crate::ecmascript::{self, LargeNumbers};
 use crate::error::Error;
 use crate::event::Event;
-use crate::format::{STRUCTURED_CONTENT_TYPE, structured};
-use crate::signature::signature_header;
+use crate::format::{Format, Profile, binary_headers};
+use crate::signature::{Signing, sign_in_body, sign_with_scheme, signature_header};
+use crate::style::Style;
 use crate::subscription::Subscription;
 
 /// The event's uid, the same on every attempt (Standard Webhooks 1.0.0).
@@ -23,28 +31,53 @@ pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-times
 /// The signatures over id, timestamp and body.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-const DEFAULT_USER_AGENT: &str = concat!("pg_herald/", env!("CARGO_PKG_VERSION"));
-
 /// One HTTP request, complete but for what the connection adds (`host` and `content-length`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// The method, POST.
     pub method: Method,
-    /// The subscription's url; it shares its text.
+    /// A fixed url shares the text of the subscription's.
     pub url: Uri,
-    /// All headers in the order in which they are sent.
+    /// All headers in the order in which they are sent. Those that are secrets are marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body; the signature covers exactly these bytes.
     pub body: Vec<u8>,
     /// How long the attempt may take in all.
     pub timeout: Duration,
+    /// What has to be exchanged for a token, which is sent in `authorization`.
+    pub oauth2: Option<Arc<ClientCredentials>>,
+    /// The member of the body that is a signature.
+    pub signed_member: Option<String>,
+}
+
+impl HttpRequest {
+    /// The body for people: unpacked, and the signature in it shown to whom it may be.
+    pub fn readable_body(&self, show_secrets: bool) -> String {
+        let mut unpacked = Vec::new();
+        let is_packed = self
+            .headers
+            .iter()
+            .any(|(name, _)| name == CONTENT_ENCODING);
+        let bytes = match GzDecoder::new(self.body.as_slice()).read_to_end(&mut unpacked) {
+            Ok(_) if is_packed => &unpacked,
+            _ => &self.body,
+        };
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        // It was put at the end.
+        if let Some(member) = self.signed_member.as_ref().filter(|_| !show_secrets)
+            && let Some(at) = text.rfind(&format!("\"{member}\":"))
+        {
+            text.truncate(at);
+            text.push_str(&format!("\"{member}\":\"***\"}}"));
+        }
+        text
+    }
 }
 
 /// Builds the request of one attempt; `now_unix` is its time in seconds since 1970.
 ///
 /// An event that is larger than `max_payload` is [`Error::TooLarge`], told by its size alone where its data was not
-/// loaded. A subscription without a secret is [`Error::NoSecret`]. Either converts to the
-/// [`Outcome`](crate::outcome::Outcome) to record.
+/// loaded. One that no request can be made of is [`Error::Unsendable`]. A subscription without a secret is
+/// [`Error::NoSecret`]. Each converts to the [`Outcome`](crate::outcome::Outcome) to record.
 ///
 /// ```
 /// use herald_core::event::Event;
@@ -68,43 +101,109 @@ pub fn build(
     subscription: &Subscription,
     now_unix: i64,
 ) -> Result<HttpRequest, Error> {
-    check_size(usize::try_from(event.size).unwrap_or(0), subscription)?;
-    let body = structured(event);
-    check_size(body.len(), subscription)?;
-    if subscription.signers.is_empty() {
+    if subscription.signing.is_without_secret() {
         return Err(Error::NoSecret {
             subscription: subscription.name.clone(),
         });
     }
-    let signature = signature_header(&subscription.signers, &event.uid, now_unix, &body)?;
-
-    let mut headers = Vec::with_capacity(6 + subscription.headers.len());
-    headers.push((
-        CONTENT_TYPE,
-        HeaderValue::from_static(STRUCTURED_CONTENT_TYPE),
-    ));
+    let style = &subscription.style;
+    let (mut body, profile) = write_body(event, subscription)?;
+    let mut headers = Vec::with_capacity(8 + subscription.headers.len());
+    if let Some(content_type) = style.format.content_type(event, profile) {
+        headers.push((CONTENT_TYPE, content_type));
+    }
     if !subscription.headers.contains(&USER_AGENT) {
-        headers.push((USER_AGENT, HeaderValue::from_static(DEFAULT_USER_AGENT)));
+        headers.push((USER_AGENT, style.user_agent.clone()));
     }
     // A compressed response could expand beyond every limit on what is read of it.
     headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    if matches!(style.format, Format::Binary) {
+        headers.extend(binary_headers(event, profile)?);
+    }
     let id = HeaderValue::from_str(&event.uid).map_err(|_| Error::UnsignableId {
         id: event.uid.clone(),
     })?;
     headers.push((WEBHOOK_ID, id));
-    headers.push((WEBHOOK_TIMESTAMP, HeaderValue::from(now_unix)));
-    headers.push((
-        WEBHOOK_SIGNATURE,
-        HeaderValue::try_from(signature).expect("base64, commas and blanks make a valid header"),
-    ));
-    headers.extend(subscription.headers.iter().cloned());
+    match &subscription.signing {
+        Signing::Standard(signers) => {
+            body = encode(style, body, &mut headers);
+            let signature = signature_header(signers, &event.uid, now_unix, &body)?;
+            let mut signature = HeaderValue::try_from(signature)
+                .expect("base64, commas and blanks make a valid header");
+            signature.set_sensitive(true);
+            headers.push((WEBHOOK_TIMESTAMP, HeaderValue::from(now_unix)));
+            headers.push((WEBHOOK_SIGNATURE, signature));
+        }
+        Signing::Scheme(scheme, keys) => {
+            if let Some(large_numbers) = scheme.canonical {
+                body = canonical_body(body, large_numbers)?;
+            }
+            if let Some(member) = &scheme.body_member {
+                body = sign_in_body(scheme, member, keys, body)?;
+            }
+            body = encode(style, body, &mut headers);
+            let signed =
+                sign_with_scheme(scheme, keys, &event.uid, &event.r#type, now_unix, &body)?;
+            headers.extend(signed);
+        }
+    }
+    check_size(body.len(), subscription)?;
+    headers.extend(subscription.headers.for_event(event)?);
+    let mut oauth2 = None;
+    match &style.auth {
+        None => {}
+        Some(Auth::Header(name, value)) => headers.push((name.clone(), value.clone())),
+        Some(Auth::OAuth2(credentials)) => oauth2 = Some(Arc::clone(credentials)),
+    }
     Ok(HttpRequest {
-        method: Method::POST,
-        url: subscription.url.clone(),
+        method: style.method.clone(),
+        url: subscription.target.for_event(event)?,
         headers,
         body,
         timeout: subscription.timeout,
+        oauth2,
+        signed_member: subscription.signing.body_member().map(str::to_owned),
     })
+}
+
+/// The body, as large a profile of it as `max_payload` takes where the subscription wants that.
+fn write_body(event: &Event, subscription: &Subscription) -> Result<(Vec<u8>, Profile), Error> {
+    let style = &subscription.style;
+    let mut profile = style.profile;
+    loop {
+        let written = if profile.has_data() {
+            check_size(usize::try_from(event.size).unwrap_or(0), subscription)
+        } else {
+            Ok(())
+        }
+        .and_then(|()| style.format.body(event, profile, subscription.max_payload))
+        .and_then(|body| check_size(body.len(), subscription).map(|()| body));
+        match (written, profile.smaller().filter(|_| style.shrink)) {
+            (Err(Error::TooLarge { .. }), Some(smaller)) => profile = smaller,
+            (written, _) => return written.map(|body| (body, profile)),
+        }
+    }
+}
+
+/// Compresses the body, where the subscription wants that.
+fn encode(style: &Style, body: Vec<u8>, headers: &mut Vec<(HeaderName, HeaderValue)>) -> Vec<u8> {
+    if !style.gzip || body.is_empty() {
+        return body;
+    }
+    headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+    let mut gzip = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::default());
+    gzip.write_all(&body)
+        .and_then(|()| gzip.finish())
+        .expect("writing into memory cannot fail")
+}
+
+fn canonical_body(body: Vec<u8>, large_numbers: LargeNumbers) -> Result<Vec<u8>, Error> {
+    let text = std::str::from_utf8(&body).unwrap_or_default();
+    ecmascript::canonical(text, large_numbers)
+        .map(String::into_bytes)
+        .map_err(|fault| Error::Unsendable {
+            fault: fault.to_string(),
+        })
 }
 
 fn check_size(size: usize, subscription: &Subscription) -> Result<(), Error> {

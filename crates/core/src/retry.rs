@@ -34,6 +34,8 @@ pub struct RetryPolicy {
     pub retry_on: Option<Vec<u16>>,
     /// The delay after a timeout, in the place of the schedule's.
     pub timeout_delay: Option<Duration>,
+    /// How long it is tried at all, from the match on; `None` leaves it to the schedule.
+    pub duration: Option<Duration>,
 }
 
 impl Default for RetryPolicy {
@@ -45,6 +47,7 @@ impl Default for RetryPolicy {
             success: None,
             retry_on: None,
             timeout_delay: None,
+            duration: None,
         }
     }
 }
@@ -185,6 +188,29 @@ impl RetryPolicy {
         }
     }
 
+    /// Checks the option `retry_duration` (in microseconds).
+    ///
+    /// ```
+    /// use herald_core::retry::RetryPolicy;
+    ///
+    /// assert!(RetryPolicy::default().with_duration(Some(3_600_000_000)).is_ok());
+    /// assert!(RetryPolicy::default().with_duration(Some(-1)).is_err());
+    /// ```
+    pub fn with_duration(self, micros: Option<i64>) -> Result<RetryPolicy, Error> {
+        match micros {
+            Some(micros) if micros <= 0 => Err(Error::OutOfRange {
+                option: "retry_duration",
+                value: interval_text(micros),
+                allowed: "more than 0",
+                hint: "Use retry_duration => '3 h', or leave it out for the schedule's own.",
+            }),
+            micros => Ok(RetryPolicy {
+                duration: micros.map(|micros| Duration::from_micros(micros.unsigned_abs())),
+                ..self
+            }),
+        }
+    }
+
     /// Whether no later attempt can do better after this status.
     fn is_permanent(&self, status: u16) -> bool {
         let retried = self.retry_on.as_ref();
@@ -293,6 +319,33 @@ pub enum Decision {
     Disable,
 }
 
+impl Decision {
+    /// The same for a delivery that began at `created_at_micros`: no retry comes after the policy's duration.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use herald_core::retry::{DeadReason, Decision, RetryPolicy};
+    ///
+    /// let policy = RetryPolicy::default().with_duration(Some(60_000_000)).unwrap();
+    /// let retry = |at_micros| Decision::Retry { at_micros, next_step: 1, throttle: false, lane_delay_until: None };
+    /// assert_eq!(retry(60_000_000).within(&policy, 0), retry(60_000_000));
+    /// assert_eq!(retry(60_000_001).within(&policy, 0), Decision::Bury(DeadReason::Exhausted));
+    /// ```
+    #[must_use]
+    pub fn within(self, policy: &RetryPolicy, created_at_micros: i64) -> Decision {
+        let duration = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let end = policy
+            .duration
+            .map(|most| created_at_micros.saturating_add(duration(most)));
+        match (self, end) {
+            (Decision::Retry { at_micros, .. }, Some(end)) if at_micros > end => {
+                Decision::Bury(DeadReason::Exhausted)
+            }
+            (decision, _) => decision,
+        }
+    }
+}
+
 /// Decides what happens to a delivery after an attempt.
 ///
 /// `attempts_made` counts every attempt ever made for the delivery, the one of this outcome included.
@@ -332,6 +385,9 @@ pub fn decide(
     }
     if outcome.is_too_large() {
         return Decision::Bury(DeadReason::TooLarge);
+    }
+    if outcome.is_unsendable() {
+        return Decision::Bury(DeadReason::Poison);
     }
     if policy
         .max_attempts

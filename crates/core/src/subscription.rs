@@ -6,13 +6,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::Uri;
-
 use crate::globs::TypeGlobs;
 use crate::headers::Headers;
 pub use crate::options::SubscriptionOptions;
 use crate::retry::RetryPolicy;
-use crate::signature::Signer;
+use crate::signature::Signing;
+use crate::style::Style;
+use crate::target::Target;
 
 /// What a subscription does with the events that match it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -25,6 +25,8 @@ pub enum State {
     Paused,
     /// They are not matched.
     Disabled,
+    /// They are matched, signed and recorded, and nothing is sent.
+    Sandbox,
 }
 
 impl State {
@@ -40,6 +42,7 @@ impl State {
             State::Active => "active",
             State::Paused => "paused",
             State::Disabled => "disabled",
+            State::Sandbox => "sandbox",
         }
     }
 
@@ -52,9 +55,14 @@ impl State {
     /// assert_eq!(State::parse("Active"), None);
     /// ```
     pub fn parse(text: &str) -> Option<State> {
-        [State::Active, State::Paused, State::Disabled]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+        [
+            State::Active,
+            State::Paused,
+            State::Disabled,
+            State::Sandbox,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
     }
 }
 
@@ -65,16 +73,18 @@ pub struct Subscription {
     pub id: i64,
     /// The name.
     pub name: String,
-    /// Where the events go, normalised. A clone shares the text.
-    pub url: Uri,
+    /// Where the events go.
+    pub target: Target,
     /// The wanted types.
     pub types: TypeGlobs,
     /// Whose events it gets; `None` for everybody's.
     pub tenant: Option<String>,
     /// Its own headers.
     pub headers: Headers,
-    /// One signer per secret, the current one first; empty where the secret was lost.
-    pub signers: Vec<Signer>,
+    /// How requests look.
+    pub style: Style,
+    /// How they are signed, and with which secrets; without any where the secret was lost.
+    pub signing: Signing,
     /// How long one attempt may take.
     pub timeout: Duration,
     /// What happens after a failed attempt.
@@ -85,6 +95,8 @@ pub struct Subscription {
     pub max_payload: usize,
     /// How long a delivery may wait before it expires.
     pub max_age: Option<Duration>,
+    /// How many deliveries may be pending.
+    pub max_backlog: Option<u64>,
     /// What happens to matching events.
     pub state: State,
 }

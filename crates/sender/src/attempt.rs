@@ -10,18 +10,21 @@
 //! receiver may in rare cases see it twice; it has the same `webhook-id`, like after any lost response.
 
 use std::io::{ErrorKind, Read};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use herald_core::auth::{ClientCredentials, Token};
 use herald_core::outcome::{ErrorClass, Outcome, sanitise};
 use herald_core::request::HttpRequest;
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, Request, Response};
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::agents::Agents;
 use crate::failure::Failure;
 use crate::settings::AgentKey;
+use crate::tokens::Tokens;
 
 const MAX_RESOLVE_TIME: Duration = Duration::from_secs(3);
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -30,20 +33,29 @@ const MAX_BODY_TIME: Duration = Duration::from_secs(5);
 const VAGUE_FOR: Duration = Duration::from_secs(1);
 /// So much beyond the cap is read and thrown away to keep the connection.
 const MAX_DISCARDED: u64 = 32 * 1024;
+/// No token is longer.
+const MAX_TOKEN_ANSWER: usize = 64 * 1024;
 /// A Retry-After longer than any date is noise.
 const MAX_RETRY_AFTER: usize = 64;
 
 /// Sends the request and waits for the outcome. `started` is when the attempt began.
 pub(crate) fn send(
     agents: &Agents,
+    tokens: &Tokens,
     key: &AgentKey,
     request: &HttpRequest,
     started: Instant,
     response_cap: usize,
 ) -> Outcome {
-    let exchanged = agents
-        .agent(key, started)
-        .and_then(|agent| exchange(&agent, request, started));
+    let exchanged = agents.agent(key, started).and_then(|agent| {
+        let exchange = |request: &HttpRequest, token: Option<&HeaderValue>| {
+            exchange(&agent, request, token, started)
+        };
+        match &request.oauth2 {
+            None => exchange(request, None),
+            Some(credentials) => with_token(tokens, key, credentials, request, started, exchange),
+        }
+    });
     match exchanged {
         Ok(response) => answered(response, started, response_cap),
         // How long a look-up took would tell a tenant what it is not told in words.
@@ -55,16 +67,51 @@ pub(crate) fn send(
     }
 }
 
+/// With a token that is fetched first, unless one is at hand. One that the receiver does not take any more is exchanged
+/// for a new one, at once and once.
+fn with_token(
+    tokens: &Tokens,
+    key: &AgentKey,
+    credentials: &Arc<ClientCredentials>,
+    request: &HttpRequest,
+    started: Instant,
+    exchange: impl Fn(&HttpRequest, Option<&HeaderValue>) -> Result<Response<Body>, Failure>,
+) -> Result<Response<Body>, Failure> {
+    let fetch = || {
+        let time = request.timeout.saturating_sub(started.elapsed());
+        let response = exchange(&credentials.token_request(time), None)?;
+        let status = response.status().as_u16();
+        let answer = read_excerpt(response.into_body(), MAX_TOKEN_ANSWER);
+        Token::read(status, &answer).map_err(|words| Failure::new(ErrorClass::Status, words))
+    };
+    let token = |refused| {
+        tokens
+            .get(key, credentials, refused, fetch)
+            .map_err(|failure| failure.of("OAuth 2.0"))
+    };
+    let first = token(None)?;
+    let response = exchange(request, Some(&first.header))?;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return Ok(response);
+    }
+    let second = token(Some(&first.header))?;
+    if first.is_fresh || second.header == first.header {
+        return Ok(response);
+    }
+    exchange(request, Some(&second.header))
+}
+
 fn exchange(
     agent: &Agent,
     request: &HttpRequest,
+    token: Option<&HeaderValue>,
     started: Instant,
 ) -> Result<Response<Body>, Failure> {
     let left = |time: Duration| time.saturating_sub(started.elapsed());
-    let first = exchange_once(agent, request, left(request.timeout), false);
+    let first = exchange_once(agent, request, token, left(request.timeout), false);
     match first {
         Err(failure) if failure.is_stale && !left(request.timeout).is_zero() => {
-            exchange_once(agent, request, left(request.timeout), true)
+            exchange_once(agent, request, token, left(request.timeout), true)
         }
         other => other,
     }
@@ -73,6 +120,7 @@ fn exchange(
 fn exchange_once(
     agent: &Agent,
     request: &HttpRequest,
+    token: Option<&HeaderValue>,
     time: Duration,
     is_fresh_connection_wanted: bool,
 ) -> Result<Response<Body>, Failure> {
@@ -80,6 +128,9 @@ fn exchange_once(
     *outgoing.method_mut() = request.method.clone();
     *outgoing.uri_mut() = request.url.clone();
     *outgoing.headers_mut() = request.headers.iter().cloned().collect::<HeaderMap>();
+    if let Some(token) = token {
+        outgoing.headers_mut().insert(AUTHORIZATION, token.clone());
+    }
     let mut configured = agent
         .configure_request(outgoing)
         .timeout_global(Some(time))

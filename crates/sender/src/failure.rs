@@ -31,6 +31,14 @@ impl Failure {
         }
     }
 
+    /// The same, of a request that goes before.
+    pub(crate) fn of(self, what: &str) -> Self {
+        Self {
+            words: format!("{what}: {}", self.words),
+            ..self
+        }
+    }
+
     pub(crate) fn dns(words: impl fmt::Display) -> Self {
         Self::new(ErrorClass::Dns, format!("DNS: {words}"))
     }

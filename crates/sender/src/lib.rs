@@ -15,6 +15,7 @@
 //! - `connector`, `transport`, `socket`: connections, with and without TLS, under ureq's HTTP
 //! - `pool`: idle connections
 //! - `tls`: trusted certificates and client certificates
+//! - `tokens`: what OAuth 2.0 gave for client credentials, until it ends
 //! - `failure`: what went wrong, as a class and in words for a DBA
 //! - `wake`: how a batch of outcomes costs one wake-up
 //!
@@ -37,6 +38,7 @@ pub mod settings;
 mod socket;
 mod thread;
 mod tls;
+mod tokens;
 mod transport;
 mod wake;
 

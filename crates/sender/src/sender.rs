@@ -18,6 +18,7 @@ use crate::resolver::PolicedResolver;
 use crate::settings::{AgentKey, Settings};
 use crate::thread::{Shared, send_until_closed};
 use crate::tls::Trust;
+use crate::tokens::Tokens;
 use crate::wake::{Wake, Waker};
 
 /// Half of Rust's default; nothing here recurses.
@@ -92,6 +93,7 @@ impl<P: Prepare> Sender<P> {
                 proxy,
                 settings.max_descriptor,
             ),
+            tokens: Tokens::default(),
             wake: Wake::new(waker),
             response_cap: settings.response_cap,
         });

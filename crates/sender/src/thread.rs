@@ -14,12 +14,14 @@ use crate::agents::Agents;
 use crate::attempt;
 use crate::pool::MAX_IDLE_AGE;
 use crate::sender::{Attempted, Prepare};
+use crate::tokens::Tokens;
 use crate::wake::Wake;
 
 /// What all send threads share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) agents: Agents,
+    pub(crate) tokens: Tokens,
     pub(crate) wake: Wake,
     pub(crate) response_cap: usize,
 }
@@ -90,7 +92,14 @@ fn attempt<P: Prepare>(
 ) -> Outcome {
     let key = work.agent();
     match work.prepare(started_at_unix_micros / 1_000_000) {
-        Ok(request) => attempt::send(&shared.agents, &key, &request, started, shared.response_cap),
+        Ok(request) => attempt::send(
+            &shared.agents,
+            &shared.tokens,
+            &key,
+            &request,
+            started,
+            shared.response_cap,
+        ),
         Err(outcome) => outcome,
     }
 }

@@ -181,3 +181,63 @@ fn a_timeout_has_a_delay_of_its_own() {
         "select extract(epoch from max(at) - min(at)) between 0.9 and 5 from herald.attempt";
     assert_eq!(db.text(delay), "true");
 }
+
+#[test]
+fn a_schedule_that_grows_is_made_of_base_multiplier_and_cap() {
+    let mut db = Database::new(&CLUSTER, "backoff");
+    for (call, schedule) in [
+        ("'2 s', retries => 3", "{00:00:02,00:00:04,00:00:08}"),
+        (
+            "'1 s', 2, '5 min', 5",
+            "{00:00:01,00:00:02,00:00:04,00:00:08,00:00:16}",
+        ),
+        (
+            "'1 min', 10, '5 min', 4",
+            "{00:01:00,00:05:00,00:05:00,00:05:00}",
+        ),
+        ("'1 s', 1000, '1 h', 3", "{00:00:01,00:16:40,01:00:00}"),
+    ] {
+        assert_eq!(
+            db.text(&format!("select herald.backoff({call})")),
+            schedule,
+            "{call}"
+        );
+    }
+    assert_eq!(
+        db.number("select cardinality(herald.backoff('1 s', 1e6, '30 days', 100))"),
+        100
+    );
+    db.run("select herald.subscribe('s', url => 'http://127.0.0.1:1/', retry_schedule => herald.backoff('2 s', cap => '5 min'))");
+    assert!(hint(&db.refusal("select herald.backoff('0')")).starts_with("Use herald.backoff("));
+}
+
+#[test]
+fn nothing_is_tried_again_after_the_retry_duration() {
+    let receiver = receiver_with(Mode::status(500));
+    let mut db = Database::new(&CLUSTER, "retry_duration");
+    db.subscribe(
+        "shop",
+        &receiver.url("/"),
+        "retry_schedule => '{100 ms,100 ms,1 h}', retry_jitter => 0, retry_duration => '10 min'",
+    );
+    db.emit("order.paid");
+    db.until_dead("exhausted");
+    assert_eq!(receiver.total(), 3);
+}
+
+#[test]
+fn a_backlog_is_not_longer_than_it_may_be_and_the_newest_are_on_record() {
+    let mut db = Database::new(&CLUSTER, "max_backlog");
+    db.subscribe("shop", "http://127.0.0.1:1/", "max_backlog => 3");
+    db.run("select herald.pause('shop'); select herald.emit('order.paid', to_jsonb(n)) from generate_series(1, 10) n");
+    db.until(
+        "select count(*) from herald.dead_letter where reason = 'discarded'",
+        "7",
+    );
+    let waiting = "select string_agg(e.data::text, ' ' order by e.seq) from herald.pending p join herald.event e on e.seq = p.event_seq";
+    assert_eq!(db.text(waiting), "1 2 3");
+    assert_eq!(
+        db.text("select distinct note from herald.dead_letter"),
+        "more than max_backlog, which is 3"
+    );
+}

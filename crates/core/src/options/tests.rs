@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::signature::Secret;
 
 fn options() -> SubscriptionOptions {
     SubscriptionOptions::new("shop", "https://example.com/hook")
@@ -19,6 +20,7 @@ fn each_limit_includes_its_ends_and_nothing_beyond() {
         (&MAX_CONCURRENCY, 1, 1000),
         (&MAX_PAYLOAD, 1, 16_777_216),
         (&MAX_AGE, 1, i64::MAX),
+        (&MAX_BACKLOG, 1, 100_000_000),
     ];
     for (limit, least, most) in limits {
         for (value, expected) in [
@@ -129,7 +131,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(subscription.retry, RetryPolicy::default());
     assert_eq!(subscription.max_payload, 256 * 1024);
     assert!(subscription.types.matches("anything"));
-    assert!(subscription.signers.is_empty());
+    assert!(subscription.signing.is_without_secret());
 }
 
 #[test]
@@ -155,7 +157,8 @@ proptest! {
     fn the_dialled_host_is_the_checked_one(text in "https://[a-zA-Z0-9.:@%?#/\\[\\]_~!$&'()*+,;=^`{|}ä-]{1,30}") {
         let policy = UrlPolicy::parse(false, "0.0.0.0/0", "").unwrap();
         if let Ok(url) = policy.check_url(&text) {
-            let uri = compile_url(&text, &policy).unwrap();
+            let target = Target::parse(&text, &policy).unwrap();
+            let uri = target.origin();
             prop_assert_eq!(uri.host(), url.host_str());
             prop_assert_eq!(uri.port_u16(), url.port());
             prop_assert_eq!(uri.authority().unwrap().as_str().contains('@'), false);

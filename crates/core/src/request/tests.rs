@@ -3,7 +3,9 @@
 use standardwebhooks::Webhook;
 
 use super::*;
+use crate::format::structured;
 use crate::outcome::Outcome;
+use crate::style::StyleOptions;
 use crate::subscription::SubscriptionOptions;
 use crate::url_policy::UrlPolicy;
 
@@ -115,7 +117,7 @@ fn own_headers_follow_and_may_name_another_user_agent() {
 
 #[test]
 fn a_body_may_have_max_payload_bytes_and_not_one_more() {
-    let size = structured(&event()).len();
+    let size = structured(&event(), Profile::Standard).len();
     let limited = |max_payload: usize| {
         compile(SubscriptionOptions {
             max_payload: max_payload as i32,
@@ -195,4 +197,232 @@ fn debug_shows_no_secret_no_data_and_no_path() {
         assert!(!shown.contains(hidden), "{shown}");
     }
     assert!(shown.contains("authorization") && shown.contains("example.com"));
+}
+
+/// A request in this style, with a fixed host and headers of the subscription's own.
+fn styled(
+    style: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    event: &Event,
+) -> Result<HttpRequest, Error> {
+    let own = headers
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()));
+    let options = SubscriptionOptions {
+        url: url.into(),
+        headers: own.collect(),
+        style: StyleOptions::parse(style)?,
+        ..options()
+    };
+    build(
+        event,
+        &options.compile(&UrlPolicy::default())?,
+        1_614_265_330,
+    )
+}
+
+fn value<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    let mut values = request.headers.iter().filter(|(other, _)| other == name);
+    let first = values.next().map(|(_, value)| value.to_str().unwrap());
+    assert!(values.next().is_none(), "{name} is sent twice");
+    first
+}
+
+const URL: &str = "https://example.com/hook";
+
+#[test]
+fn binary_mode_puts_the_attributes_into_headers_and_signs_the_data() {
+    let request = styled(r#"{"format":"binary","method":"PUT"}"#, URL, &[], &event()).unwrap();
+    assert_eq!(request.method, "PUT");
+    assert_eq!(request.body, br#"{"total":100}"#);
+    assert_eq!(value(&request, "content-type"), Some("application/json"));
+    assert_eq!(value(&request, "ce-type"), Some("order.paid"));
+    assert_eq!(value(&request, "ce-datacontenttype"), None);
+    let signer = crate::signature::Signer::new(&crate::signature::Secret::parse(SECRET).unwrap());
+    let signature = signer
+        .sign(&event().uid, 1_614_265_330, &request.body)
+        .unwrap();
+    assert_eq!(
+        value(&request, "webhook-signature"),
+        Some(signature.as_str())
+    );
+}
+
+#[test]
+fn a_compressed_body_is_signed_as_it_is_sent() {
+    let event = Event {
+        data: Some(format!("\"{}\"", "a".repeat(5000))),
+        ..event()
+    };
+    let plain = styled("{}", URL, &[], &event).unwrap();
+    let packed = styled(r#"{"compression":"gzip"}"#, URL, &[], &event).unwrap();
+    assert_eq!(value(&packed, "content-encoding"), Some("gzip"));
+    assert!(packed.body.len() < plain.body.len() / 10);
+    assert_eq!(packed.readable_body(true).into_bytes(), plain.body);
+    let signer = crate::signature::Signer::new(&crate::signature::Secret::parse(SECRET).unwrap());
+    let signature = signer
+        .sign(&event.uid, 1_614_265_330, &packed.body)
+        .unwrap();
+    assert_eq!(
+        value(&packed, "webhook-signature"),
+        Some(signature.as_str())
+    );
+}
+
+#[test]
+fn placeholders_are_filled_in_url_and_headers() {
+    let event = Event {
+        tenant: Some("a/b c".into()),
+        ..event()
+    };
+    let headers = [("x-tenant", "of {tenant}"), ("x-type", "{type}")];
+    let request = styled(
+        "{}",
+        "https://example.com/{tenant}/{type}?id={id}",
+        &headers,
+        &event,
+    )
+    .unwrap();
+    assert_eq!(
+        request.url,
+        "https://example.com/a%2Fb%20c/order.paid?id=01890a5d-ac96-774b-bcce-b302099a8057"
+    );
+    assert_eq!(value(&request, "x-tenant"), Some("of a/b%20c"));
+    assert_eq!(value(&request, "x-type"), Some("order.paid"));
+    let error = styled("{}", "https://example.com/{subject}", &[], &event).unwrap_err();
+    assert!(Outcome::from(error).is_unsendable());
+}
+
+#[test]
+fn what_is_too_large_is_told_in_a_smaller_profile_where_that_is_wanted() {
+    let large = Event {
+        data: Some(format!("\"{}\"", "x".repeat(1000))),
+        size: 1002,
+        seq: 7,
+        ..event()
+    };
+    let sent = |style: &str, event: &Event, max_payload| {
+        let options = SubscriptionOptions {
+            style: StyleOptions::parse(style).unwrap(),
+            max_payload,
+            ..options()
+        };
+        build(event, &compile(options), 0).map(|request| String::from_utf8(request.body).unwrap())
+    };
+    let shrinking = r#"{"profile":"detailed","shrink":true}"#;
+    assert!(sent(shrinking, &large, 2000).unwrap().contains("sequence"));
+    let standard = sent(shrinking, &large, 1200).unwrap();
+    assert!(standard.contains("xxx") && !standard.contains("sequence"));
+    assert!(!sent(shrinking, &large, 500).unwrap().contains("data"));
+    assert!(matches!(
+        sent(shrinking, &large, 50),
+        Err(Error::TooLarge { .. })
+    ));
+    assert!(matches!(
+        sent(r#"{"profile":"detailed"}"#, &large, 1200),
+        Err(Error::TooLarge { .. })
+    ));
+    // Its data was not even loaded.
+    let unloaded = Event {
+        data: None,
+        ..large
+    };
+    assert!(sent(shrinking, &unloaded, 500).is_ok());
+    assert!(matches!(
+        sent("{}", &unloaded, 500),
+        Err(Error::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn the_signature_in_the_body_is_made_without_it_and_the_one_in_the_header_over_all() {
+    let frame = r#"{"signing":"frame","format":"data"}"#;
+    let request = styled(frame, URL, &[], &event()).unwrap();
+    let scheme = crate::scheme::Scheme::parse(&"frame".into()).unwrap();
+    let key = [crate::signature::HmacKey::new(&scheme, SECRET).unwrap()];
+    let header = |body: &[u8]| {
+        let headers =
+            sign_with_scheme(&scheme, &key, &event().uid, "", 1_614_265_330, body).unwrap();
+        headers[0].1.to_str().unwrap().to_owned()
+    };
+    let inner = header(br#"{"total":100}"#);
+    assert_eq!(
+        request.body,
+        format!(r#"{{"total":100,"signature":"{inner}"}}"#).into_bytes()
+    );
+    assert_eq!(
+        value(&request, "x-webhook-signature"),
+        Some(header(&request.body).as_str())
+    );
+    assert_eq!(value(&request, "x-request-id"), Some(event().uid.as_str()));
+    assert_eq!(
+        value(&request, "x-timestamp"),
+        Some("2021-02-25T15:02:10.000Z")
+    );
+    assert_eq!(value(&request, "webhook-id"), Some(event().uid.as_str()));
+    assert_eq!(value(&request, "webhook-signature"), None);
+    assert_eq!(
+        request.readable_body(false),
+        r#"{"total":100,"signature":"***"}"#
+    );
+    for data in ["[1]", "1", r#"{"signature":1}"#] {
+        let event = Event {
+            data: Some(data.into()),
+            ..event()
+        };
+        assert!(
+            matches!(
+                styled(frame, URL, &[], &event),
+                Err(Error::Unsendable { .. })
+            ),
+            "{data}"
+        );
+    }
+}
+
+#[test]
+fn numbers_go_as_ecmascript_writes_them_or_not_at_all() {
+    let of = |data: &str, signing: &str| {
+        let event = Event {
+            data: Some(data.into()),
+            ..event()
+        };
+        let style = format!(r#"{{"format":"data","signing":{signing}}}"#);
+        styled(&style, URL, &[], &event).map(|request| String::from_utf8(request.body).unwrap())
+    };
+    let leafengines = r#""leafengines""#;
+    assert_eq!(
+        of(r#"{"b":-74.0060,"1":1e30}"#, leafengines).unwrap(),
+        r#"{"1":1e+30,"b":-74.006}"#
+    );
+    assert_eq!(
+        of(r#"{"id":9007199254740993}"#, leafengines)
+            .unwrap_err()
+            .message(),
+        "the event cannot be sent: the number 9007199254740993 at id has no exact double"
+    );
+    let strings = r#"{"preset":"leafengines","large_numbers":"strings"}"#;
+    assert_eq!(
+        of(r#"{"id":9007199254740993}"#, strings).unwrap(),
+        r#"{"id":"9007199254740993"}"#
+    );
+}
+
+#[test]
+fn credentials_are_sent_beside_the_signature_and_hidden_like_it() {
+    let bearer = r#"{"auth":{"type":"bearer","token":"t"},"user_agent":"shop/1"}"#;
+    let request = styled(bearer, URL, &[], &event()).unwrap();
+    assert_eq!(value(&request, "authorization"), Some("Bearer t"));
+    assert_eq!(value(&request, "user-agent"), Some("shop/1"));
+    assert!(value(&request, "webhook-signature").is_some());
+    let secret: Vec<_> = request
+        .headers
+        .iter()
+        .filter(|(_, value)| value.is_sensitive())
+        .collect();
+    assert_eq!(secret.len(), 2, "{secret:?}");
+    let oauth2 = r#"{"auth":{"type":"oauth2","token_url":"https://id.example.com/t","client_id":"a","client_secret":"b"}}"#;
+    let request = styled(oauth2, URL, &[], &event()).unwrap();
+    assert!(request.oauth2.is_some() && value(&request, "authorization").is_none());
 }

@@ -55,7 +55,10 @@ fn each_outcome_has_its_decision() {
         (failed(ErrorClass::Tls), retry(false)),
         (failed(ErrorClass::Timeout), retry(false)),
         (failed(ErrorClass::Blocked), retry(false)),
-        (failed(ErrorClass::Template), retry(false)),
+        (
+            failed(ErrorClass::Template),
+            Decision::Bury(DeadReason::Poison),
+        ),
         (failed(ErrorClass::Internal), retry(false)),
         (
             failed(ErrorClass::TooLarge),

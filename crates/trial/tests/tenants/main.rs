@@ -321,6 +321,24 @@ fn what_a_tenant_may_store_is_bounded() {
 }
 
 #[test]
+fn a_tenant_has_no_template_but_may_keep_the_platform_s() {
+    let mut db = Database::new(&CLUSTER, "templates");
+    let (name, mut session) = tenant(&mut db, "one", "enterprise");
+    session.subscribe("shop", "https://example.com/", "");
+    let template = "format => 'template', template => '{{ data }}'";
+    let refused = session.refusal(&format!("select herald.subscribe('shop', {template})"));
+    assert_eq!(refused.code().code(), "42501");
+    assert_eq!(
+        refused.hint(),
+        Some("Let the platform set it, or use another format.")
+    );
+    db.run(&format!(
+        "select herald.subscribe('{name}/shop', {template})"
+    ));
+    session.run("select herald.subscribe('shop', timeout => '5 s')");
+}
+
+#[test]
 fn a_tenant_has_nothing_of_who_had_its_name_and_a_subscription_keeps_its_tenant() {
     let mut db = Database::new(&CLUSTER, "heirs");
     let receiver = receiver();

@@ -1,0 +1,449 @@
+//! Credentials that a receiver asks for beside the signature: a header, or a token that is fetched (OAuth 2.0).
+//!
+//! They are checked at subscribe and sent with each request. `Debug` shows none of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Uri};
+use serde::Deserialize;
+use url::form_urlencoded::{self, byte_serialize};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::headers;
+use crate::request::HttpRequest;
+use crate::suggest;
+use crate::target::Target;
+use crate::url_policy::UrlPolicy;
+
+/// A token that says nothing of its end is used so long.
+const DEFAULT_LIFE: Duration = Duration::from_secs(300);
+/// A token is not used in the last part of its life: requests take time, and clocks differ.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Each type with its members: those that are needed, and those that may be left out.
+const TYPES: [(&str, &[&str], &[&str]); 4] = [
+    ("bearer", &["token"], &[]),
+    ("basic", &["username", "password"], &[]),
+    ("api_key", &["header", "key"], &[]),
+    (
+        "oauth2",
+        &["token_url", "client_id", "client_secret"],
+        &["scope", "audience"],
+    ),
+];
+
+/// The members that are secrets.
+pub const SECRET_MEMBERS: [&str; 4] = ["token", "password", "key", "client_secret"];
+
+/// How a request proves who sends it, beside its signature.
+#[derive(Clone)]
+pub enum Auth {
+    /// The same header with each request.
+    Header(HeaderName, HeaderValue),
+    /// A token of the client credentials grant (RFC 6749, section 4.4).
+    OAuth2(Arc<ClientCredentials>),
+}
+
+impl Auth {
+    /// Reads the option `auth`.
+    ///
+    /// ```
+    /// use herald_core::{auth::Auth, url_policy::UrlPolicy};
+    ///
+    /// let auth = |members: &[(&str, &str)]| {
+    ///     let members = members.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    ///     Auth::parse(&members.collect(), &UrlPolicy::default())
+    /// };
+    /// assert!(auth(&[("type", "bearer"), ("token", "abc")]).is_ok());
+    /// let error = auth(&[("type", "bearer"), ("tokn", "abc")]).unwrap_err();
+    /// assert_eq!(error.detail().unwrap(), "It has no member \"tokn\".");
+    /// assert_eq!(error.hint().unwrap(), "Perhaps you meant \"token\".");
+    /// ```
+    pub fn parse(members: &BTreeMap<String, String>, policy: &UrlPolicy) -> Result<Auth, Error> {
+        let kind = members.get("type").map(String::as_str).unwrap_or_default();
+        let Some((_, needed, optional)) = TYPES.iter().find(|(name, ..)| *name == kind) else {
+            return Err(refused(
+                format!("Its type is {kind:?}."),
+                "Use one of bearer, basic, api_key, oauth2.".into(),
+            ));
+        };
+        let known = || needed.iter().chain(*optional).copied();
+        for name in members.keys().filter(|name| *name != "type") {
+            if !known().any(|other| other == name) {
+                let hint = match suggest::nearest(name, known()) {
+                    Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
+                    None => format!(
+                        "Beside its type it has {}.",
+                        known().collect::<Vec<_>>().join(", ")
+                    ),
+                };
+                return Err(refused(format!("It has no member {name:?}."), hint));
+            }
+        }
+        let get = |name: &str| members.get(name).filter(|value| !value.is_empty());
+        let need = |name: &str| {
+            get(name).ok_or_else(|| {
+                refused(
+                    format!("Its member {name:?} is missing or empty."),
+                    format!("Auth of the type {kind} needs {}.", needed.join(", ")),
+                )
+            })
+        };
+        let header = |name: HeaderName, member: &str, text: &str| {
+            let mut value = HeaderValue::from_str(text)
+                .ok()
+                .filter(|value| value.to_str().is_ok())
+                .ok_or_else(|| {
+                    refused(
+                        format!("Its {member} has characters that a header cannot carry."),
+                        "Use visible ASCII characters.".into(),
+                    )
+                })?;
+            value.set_sensitive(true);
+            Ok(Auth::Header(name, value))
+        };
+        match kind {
+            "bearer" => header(
+                AUTHORIZATION,
+                "token",
+                &format!("Bearer {}", need("token")?),
+            ),
+            "basic" => {
+                let username = need("username")?;
+                if username.contains(':') {
+                    return Err(refused(
+                        "Its username contains a colon.".into(),
+                        "What follows the colon would be read as the password.".into(),
+                    ));
+                }
+                let pair = Zeroizing::new(format!("{username}:{}", need("password")?));
+                header(
+                    AUTHORIZATION,
+                    "password",
+                    &format!("Basic {}", STANDARD.encode(pair.as_bytes())),
+                )
+            }
+            "api_key" => header(headers::parse_name(need("header")?)?, "key", need("key")?),
+            _ => Ok(Auth::OAuth2(Arc::new(ClientCredentials {
+                token_url: token_url(need("token_url")?, policy)?,
+                client_id: need("client_id")?.clone(),
+                client_secret: Zeroizing::new(need("client_secret")?.clone()),
+                scope: get("scope").cloned(),
+                audience: get("audience").cloned(),
+            }))),
+        }
+    }
+
+    /// The header that it writes.
+    pub fn header(&self) -> &HeaderName {
+        match self {
+            Auth::Header(name, _) => name,
+            Auth::OAuth2(_) => &AUTHORIZATION,
+        }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth(***)")
+    }
+}
+
+fn token_url(text: &str, policy: &UrlPolicy) -> Result<Uri, Error> {
+    let target = Target::parse(text, policy)?;
+    if text.contains('{') {
+        return Err(refused(
+            "Its token_url has a placeholder.".into(),
+            "Use one address for all events.".into(),
+        ));
+    }
+    Ok(target.origin().clone())
+}
+
+fn refused(fault: String, hint: String) -> Error {
+    Error::Option {
+        option: "auth",
+        fault,
+        hint,
+    }
+}
+
+/// What a client exchanges for a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCredentials {
+    pub token_url: Uri,
+    client_id: String,
+    client_secret: Zeroizing<String>,
+    scope: Option<String>,
+    audience: Option<String>,
+}
+
+impl ClientCredentials {
+    /// The request for a token; the client says who it is in the header (RFC 6749, section 2.3.1).
+    pub fn token_request(&self, timeout: Duration) -> HttpRequest {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials");
+        for (name, value) in [("scope", &self.scope), ("audience", &self.audience)] {
+            if let Some(value) = value {
+                form.append_pair(name, value);
+            }
+        }
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = Zeroizing::new(format!(
+            "{}:{}",
+            encoded(&self.client_id),
+            encoded(&self.client_secret)
+        ));
+        let mut basic =
+            HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+                .expect("base64 makes a valid header");
+        basic.set_sensitive(true);
+        HttpRequest {
+            method: Method::POST,
+            url: self.token_url.clone(),
+            headers: vec![
+                (
+                    CONTENT_TYPE,
+                    HeaderValue::from_static("application/x-www-form-urlencoded"),
+                ),
+                (ACCEPT, HeaderValue::from_static("application/json")),
+                (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+                (AUTHORIZATION, basic),
+            ],
+            body: form.finish().into_bytes(),
+            timeout,
+            oauth2: None,
+            signed_member: None,
+        }
+    }
+}
+
+impl Hash for ClientCredentials {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (
+            &self.token_url,
+            &self.client_id,
+            &self.scope,
+            &self.audience,
+        )
+            .hash(state);
+    }
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCredentials(***)")
+    }
+}
+
+/// A token and how long it may be used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    pub header: HeaderValue,
+    pub life: Duration,
+}
+
+impl Token {
+    /// Reads the answer of a token endpoint (RFC 6749, section 5.1); an error says what is wrong with it, and nothing of
+    /// what it contains.
+    ///
+    /// ```
+    /// use herald_core::auth::Token;
+    ///
+    /// let token = Token::read(200, br#"{"access_token":"abc","token_type":"bearer","expires_in":3600}"#).unwrap();
+    /// assert_eq!(token.header, "Bearer abc");
+    /// assert_eq!(token.life.as_secs(), 3570);
+    /// assert_eq!(Token::read(401, b"").unwrap_err(), "the token endpoint answered with status 401");
+    /// ```
+    pub fn read(status: u16, body: &[u8]) -> Result<Token, String> {
+        #[derive(Deserialize)]
+        struct Answer {
+            access_token: String,
+            token_type: Option<String>,
+            expires_in: Option<serde_json::Value>,
+        }
+        if status != 200 {
+            return Err(format!("the token endpoint answered with status {status}"));
+        }
+        let answer: Answer = serde_json::from_slice(body).map_err(|_| {
+            "the token endpoint answered without an access_token in JSON".to_owned()
+        })?;
+        if answer
+            .token_type
+            .is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer"))
+        {
+            return Err("the token endpoint gave a token that is no bearer token".into());
+        }
+        let mut header = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
+            .ok()
+            .filter(|value| value.to_str().is_ok() && !answer.access_token.is_empty())
+            .ok_or("the token endpoint gave a token that a header cannot carry")?;
+        header.set_sensitive(true);
+        // Some write the number as a string.
+        let life = answer.expires_in.and_then(|value| match value {
+            serde_json::Value::String(text) => text.parse().ok(),
+            other => other.as_u64(),
+        });
+        let life = life.map_or(DEFAULT_LIFE, Duration::from_secs);
+        Ok(Token {
+            header,
+            life: life.saturating_sub(MARGIN.min(life / 2)),
+        })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(members: &[(&str, &str)]) -> Result<Auth, Error> {
+        let members = members
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        Auth::parse(&members.collect(), &UrlPolicy::default())
+    }
+
+    fn header(members: &[(&str, &str)]) -> String {
+        match parse(members).unwrap() {
+            Auth::Header(name, value) => {
+                assert!(value.is_sensitive());
+                format!("{name}: {}", value.to_str().unwrap())
+            }
+            Auth::OAuth2(_) => panic!("a header"),
+        }
+    }
+
+    const OAUTH2: [(&str, &str); 4] = [
+        ("type", "oauth2"),
+        ("token_url", "https://id.example.com/token"),
+        ("client_id", "herald"),
+        ("client_secret", "s:e/c"),
+    ];
+
+    #[test]
+    fn each_type_writes_its_header() {
+        assert_eq!(
+            header(&[("type", "bearer"), ("token", "t")]),
+            "authorization: Bearer t"
+        );
+        assert_eq!(
+            header(&[
+                ("type", "basic"),
+                ("username", "Aladdin"),
+                ("password", "open sesame")
+            ]),
+            "authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+        );
+        assert_eq!(
+            header(&[("type", "api_key"), ("header", "X-API-Key"), ("key", "k")]),
+            "x-api-key: k"
+        );
+    }
+
+    #[test]
+    fn the_token_request_is_the_one_of_rfc_6749() {
+        let members = [
+            &OAUTH2[..],
+            &[("scope", "a b"), ("audience", "https://api.example.com")],
+        ]
+        .concat();
+        let Auth::OAuth2(credentials) = parse(&members).unwrap() else {
+            panic!("OAuth 2.0");
+        };
+        let request = credentials.token_request(Duration::from_secs(1));
+        assert_eq!(request.url, "https://id.example.com/token");
+        assert_eq!(
+            String::from_utf8(request.body).unwrap(),
+            "grant_type=client_credentials&scope=a+b&audience=https%3A%2F%2Fapi.example.com"
+        );
+        let sent = &request
+            .headers
+            .iter()
+            .find(|(name, _)| *name == AUTHORIZATION)
+            .unwrap()
+            .1;
+        assert_eq!(
+            sent,
+            &format!("Basic {}", STANDARD.encode("herald:s%3Ae%2Fc"))
+        );
+        assert!(sent.is_sensitive());
+    }
+
+    #[test]
+    fn what_cannot_authenticate_is_refused_without_repeating_a_secret() {
+        let without_secret = &OAUTH2[..3];
+        let inside = [
+            &OAUTH2[..1],
+            &[
+                ("token_url", "https://10.0.0.1/"),
+                ("client_id", "a"),
+                ("client_secret", "canary"),
+            ],
+        ]
+        .concat();
+        for members in [
+            &[][..],
+            &[("type", "digest")],
+            &[("type", "bearer")],
+            &[("type", "bearer"), ("token", "")],
+            &[("type", "bearer"), ("token", "canary\r\nx: y")],
+            &[("type", "bearer"), ("token", "canary"), ("user", "x")],
+            &[
+                ("type", "basic"),
+                ("username", "a:b"),
+                ("password", "canary"),
+            ],
+            &[("type", "api_key"), ("header", "host"), ("key", "canary")],
+            &[
+                ("type", "api_key"),
+                ("header", "webhook-id"),
+                ("key", "canary"),
+            ],
+            without_secret,
+            &inside,
+        ] {
+            let error = parse(members).unwrap_err();
+            assert!(error.hint().is_some(), "{members:?}");
+            assert!(
+                !format!("{error:?} {error} {:?}", error.hint()).contains("canary"),
+                "{members:?}"
+            );
+        }
+        assert_eq!(format!("{:?}", parse(&OAUTH2).unwrap()), "Auth(***)");
+    }
+
+    #[test]
+    fn a_token_is_taken_from_what_endpoints_really_answer() {
+        let life = |body: &str| Token::read(200, body.as_bytes()).map(|token| token.life.as_secs());
+        assert_eq!(life(r#"{"access_token":"a","expires_in":"120"}"#), Ok(90));
+        assert_eq!(
+            life(r#"{"access_token":"a","token_type":"Bearer"}"#),
+            Ok(270)
+        );
+        assert_eq!(life(r#"{"access_token":"a","expires_in":10}"#), Ok(5));
+        for body in [
+            "",
+            "[]",
+            r#"{"access_token":""}"#,
+            r#"{"access_token":"a\nb"}"#,
+            r#"{"access_token":"a","token_type":"mac"}"#,
+        ] {
+            assert!(life(body).is_err(), "{body}");
+        }
+    }
+}

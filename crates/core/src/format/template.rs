@@ -1,0 +1,403 @@
+//! Templates: what a receiver wants to read, written by the user in minijinja (Jinja2).
+//!
+//! It runs in a send thread on whatever an event has in it, so it is bounded: in steps (fuel), in bytes, in depth. It sees
+//! the event and nothing else. Where the body is JSON, each value is written as JSON, with its quotes, so that no data can
+//! change the meaning of the rest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
+
+use crate::error::Error;
+use crate::event::Event;
+
+/// The most bytes of a template.
+pub const MAX_TEMPLATE_BYTES: usize = 65_536;
+/// The steps that rendering may take: a loop over some ten thousand values.
+const FUEL: u64 = 200_000;
+const MAX_DEPTH: usize = 64;
+
+/// A template that was parsed and tried.
+#[derive(Clone)]
+pub struct Template {
+    environment: Arc<Environment<'static>>,
+    name: &'static str,
+    content_type: HeaderValue,
+}
+
+impl Template {
+    /// Parses a template, and tries it with an example of an event.
+    ///
+    /// ```
+    /// use herald_core::{event::Event, format::Template};
+    ///
+    /// let template = Template::new(r#"{"text": {{ "Order " ~ subject ~ " is " ~ data.record.status }} }"#, None).unwrap();
+    /// let event = Event {
+    ///     subject: Some("42".into()),
+    ///     data: Some(r#"{"record":{"status":"\"paid\""}}"#.into()),
+    ///     ..Event::new("1", "/shop", "order.paid", 0)
+    /// };
+    /// assert_eq!(template.render(&event, 1000).unwrap(), r#"{"text": "Order 42 is \"paid\"" }"#);
+    /// let error = Template::new("{{ type | upcase }}", None).unwrap_err();
+    /// assert_eq!(error.detail().unwrap(), "Line 1: unknown filter: filter upcase is unknown.");
+    /// ```
+    pub fn new(source: &str, content_type: Option<HeaderValue>) -> Result<Template, Error> {
+        if source.len() > MAX_TEMPLATE_BYTES {
+            return Err(refused(
+                format!(
+                    "It has {} bytes; allowed are {MAX_TEMPLATE_BYTES}.",
+                    source.len()
+                ),
+                "Use a shorter template.",
+            ));
+        }
+        let content_type =
+            content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
+        // By its ending minijinja knows how to write a value.
+        let name = match media_type(&content_type) {
+            media if is_json(&media) => "template.json",
+            media if media.ends_with("xml") || media == "text/html" => "template.xml",
+            _ => "template.txt",
+        };
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(MAX_DEPTH);
+        environment
+            .add_template_owned(name, source.to_owned())
+            .map_err(|error| refused(words(&error), "See the syntax of Jinja2 templates."))?;
+        let template = Template {
+            environment: Arc::new(environment),
+            name,
+            content_type,
+        };
+        template.try_out()?;
+        Ok(template)
+    }
+
+    pub fn content_type(&self) -> &HeaderValue {
+        &self.content_type
+    }
+
+    pub fn is_json(&self) -> bool {
+        is_json(&media_type(&self.content_type))
+    }
+
+    /// The body for an event, of at most `limit` bytes.
+    pub fn render(&self, event: &Event, limit: usize) -> Result<String, Error> {
+        let unsendable = |fault: String| Error::Unsendable { fault };
+        let mut output = Limited {
+            bytes: Vec::new(),
+            limit,
+        };
+        let template = self
+            .environment
+            .get_template(self.name)
+            .map_err(|error| unsendable(words(&error)))?;
+        let rendered = template.render_captured_to(values(event)?, &mut output);
+        match rendered.map(drop) {
+            Err(error) if error.kind() == ErrorKind::WriteFailure => {
+                return Err(Error::TooLarge {
+                    size: limit.saturating_add(1),
+                    limit,
+                });
+            }
+            Err(error) => {
+                return Err(unsendable(format!(
+                    "its template failed. {}",
+                    words(&error)
+                )));
+            }
+            Ok(()) => {}
+        }
+        let text = String::from_utf8(output.bytes)
+            .map_err(|_| unsendable("its template made no text".into()))?;
+        if self.is_json()
+            && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
+        {
+            return Err(unsendable(format!("its template made no JSON: {error}")));
+        }
+        Ok(text)
+    }
+
+    /// With an example, so that a slip is told to whoever makes it, and not to the dead letters.
+    fn try_out(&self) -> Result<(), Error> {
+        match self.render(&example(), usize::MAX - 1) {
+            Ok(_) => Ok(()),
+            Err(Error::Unsendable { fault }) if fault.starts_with("its template made no JSON") => {
+                Err(refused(
+                    format!("With an example, {fault}."),
+                    "In JSON a value brings its own quotes: write {\"name\": {{ data.record.name }}}, or set content_type.",
+                ))
+            }
+            Err(error) => {
+                let fault = match error {
+                    Error::Unsendable { fault } => {
+                        fault.trim_start_matches("its template failed. ").to_owned()
+                    }
+                    other => other.message(),
+                };
+                Err(refused(fault, "See the syntax of Jinja2 templates."))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template").finish_non_exhaustive()
+    }
+}
+
+/// What a template sees.
+fn values(event: &Event) -> Result<Value, Error> {
+    let data: serde_json::Value = match event.data.as_deref() {
+        None => serde_json::Value::Null,
+        Some(json) => serde_json::from_str(json).map_err(|error| Error::Unsendable {
+            fault: format!("its data cannot be read: {error}"),
+        })?,
+    };
+    let context = event.context();
+    let text = |text: &str| Value::from(text);
+    let some = |text: Option<&str>| text.map_or(Value::from(()), Value::from);
+    Ok(context! {
+        id => text(&event.id),
+        uid => text(&event.uid),
+        source => text(&event.source),
+        type => text(&event.r#type),
+        subject => some(event.subject.as_deref()),
+        time => some(super::cloudevents::time_text(event.time_micros).as_deref()),
+        timestamp => event.time_micros.div_euclid(1_000_000),
+        key => some(event.key.as_deref()),
+        tenant => some(event.tenant.as_deref()),
+        priority => text(&event.priority),
+        dataschema => some(event.dataschema.as_deref()),
+        sequence => event.seq,
+        actor => some(context.actor.as_deref()),
+        role => some(context.role.as_deref()),
+        traceparent => some(context.traceparent.as_deref()),
+        extensions => Value::from_pairs(event.given_extensions()),
+        changes => changes(&data),
+        data => to_value(&data),
+    })
+}
+
+/// `{column: {old, new}}` of a captured change; empty for other events.
+fn changes(data: &serde_json::Value) -> BTreeMap<String, Value> {
+    let [record, old_record] =
+        ["record", "old_record"].map(|name| data.get(name).and_then(|row| row.as_object()));
+    let names: Vec<&str> = match data.get("changed").and_then(|names| names.as_array()) {
+        Some(names) => names.iter().filter_map(|name| name.as_str()).collect(),
+        None => record
+            .or(old_record)
+            .into_iter()
+            .flat_map(|row| row.keys().map(String::as_str))
+            .collect(),
+    };
+    let value = |row: Option<&serde_json::Map<String, serde_json::Value>>, name: &str| {
+        row.and_then(|row| row.get(name))
+            .map_or(Value::from(()), to_value)
+    };
+    names
+        .into_iter()
+        .map(|name| {
+            let change = context! { old => value(old_record, name), new => value(record, name) };
+            (name.to_owned(), change)
+        })
+        .collect()
+}
+
+fn to_value(json: &serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(flag) => Value::from(*flag),
+        serde_json::Value::Number(number) => number
+            .as_i64()
+            .map(Value::from)
+            .or_else(|| number.as_u64().map(Value::from))
+            .unwrap_or_else(|| Value::from(number.as_f64().unwrap_or(f64::NAN))),
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::Array(members) => members.iter().map(to_value).collect(),
+        serde_json::Value::Object(members) => Value::from_pairs(
+            members
+                .iter()
+                .map(|(name, value)| (name.as_str(), to_value(value))),
+        ),
+    }
+}
+
+/// An event that has everything.
+fn example() -> Event {
+    Event {
+        seq: 1,
+        subject: Some("42".into()),
+        key: Some("42".into()),
+        tenant: Some("acme".into()),
+        extensions: Some(r#"{"region":"eu"}"#.into()),
+        context: Some(r#"{"role":"app","actor":"ada","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#.into()),
+        data: Some(
+            concat!(
+                r#"{"operation":"update","schema":"public","table":"orders","record":{"id":42,"status":"paid","total":9.5},"#,
+                r#""old_record":{"id":42,"status":"open","total":9.5},"changed":["status"]}"#
+            )
+            .into(),
+        ),
+        ..Event::new("01890a5d-ac96-774b-bcce-b302099a8057", "/example", "public.orders.updated", 1_767_323_045_678_901)
+    }
+}
+
+fn media_type(content_type: &HeaderValue) -> String {
+    let text = content_type.to_str().unwrap_or_default();
+    let media = text.split(';').next().unwrap_or_default();
+    media.trim().to_ascii_lowercase()
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type == "application/json" || media_type.ends_with("+json")
+}
+
+fn words(error: &minijinja::Error) -> String {
+    let line = error
+        .line()
+        .map_or(String::new(), |line| format!("Line {line}: "));
+    let detail = error
+        .detail()
+        .map_or(String::new(), |detail| format!(": {detail}"));
+    format!("{line}{}{detail}.", error.kind())
+}
+
+fn refused(fault: String, hint: &str) -> Error {
+    Error::Option {
+        option: "template",
+        fault,
+        hint: hint.into(),
+    }
+}
+
+/// Takes so many bytes and no more.
+struct Limited {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len().saturating_add(bytes.len()) > self.limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(source: &str, data: &str) -> Result<String, Error> {
+        let event = Event {
+            data: Some(data.into()),
+            ..example()
+        };
+        Template::new(source, None)?.render(&event, 10_000)
+    }
+
+    #[test]
+    fn changes_are_old_and_new_values_by_column() {
+        let source = "{{ changes }}";
+        let update = r#"{"record":{"a":1,"b":2},"old_record":{"a":1,"b":3},"changed":["b"]}"#;
+        assert_eq!(
+            render(source, update).unwrap(),
+            r#"{"b":{"old":3,"new":2}}"#
+        );
+        let insert = r#"{"record":{"a":1},"old_record":null}"#;
+        assert_eq!(
+            render(source, insert).unwrap(),
+            r#"{"a":{"old":null,"new":1}}"#
+        );
+        assert_eq!(render(source, "[]").unwrap(), "{}");
+    }
+
+    #[test]
+    fn no_data_can_break_out_of_its_place() {
+        let source = r#"{"a": {{ data.record.name }}, "b": {{ data.missing.too }} }"#;
+        let data = r#"{"record":{"name":"x\",\"admin\":true,\"y\":\"</script>"}}"#;
+        let body: serde_json::Value = serde_json::from_str(&render(source, data).unwrap()).unwrap();
+        assert_eq!(body["a"], r#"x","admin":true,"y":"</script>"#);
+        assert_eq!(body["b"], serde_json::Value::Null);
+        assert_eq!(body.as_object().unwrap().len(), 2);
+        let xml = HeaderValue::from_static("application/xml");
+        let template = Template::new("<a>{{ subject }}</a>", Some(xml)).unwrap();
+        let event = Event {
+            subject: Some("</a><b>".into()),
+            ..example()
+        };
+        assert_eq!(
+            template.render(&event, 1000).unwrap(),
+            "<a>&lt;&#x2f;a&gt;&lt;b&gt;</a>"
+        );
+    }
+
+    #[test]
+    fn a_template_that_cannot_work_is_refused_at_once() {
+        for (source, detail) in [
+            (
+                "{{ ",
+                "Line 1: syntax error: unexpected end of input, expected expression.",
+            ),
+            (
+                "\n{{ type | shout }}",
+                "Line 2: unknown filter: filter shout is unknown.",
+            ),
+            (
+                "{{ nobody() }}",
+                "Line 1: unknown function: nobody is unknown.",
+            ),
+        ] {
+            let error = Template::new(source, None).unwrap_err();
+            assert_eq!(error.detail().unwrap(), detail, "{source}");
+        }
+        let unquoted = Template::new(r#"{"a": "{{ type }}"}"#, None).unwrap_err();
+        assert!(
+            unquoted
+                .hint()
+                .unwrap()
+                .starts_with("In JSON a value brings its own quotes")
+        );
+        assert!(Template::new(&" ".repeat(MAX_TEMPLATE_BYTES + 1), None).is_err());
+    }
+
+    #[test]
+    fn a_template_is_bounded_in_steps_and_bytes() {
+        let endless =
+            "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}1";
+        let error = Template::new(endless, None).unwrap_err();
+        assert!(error.detail().unwrap().contains("fuel"), "{error}");
+        let long =
+            Template::new("[{% for n in range(1000) %}{{ type }},{% endfor %}1]", None).unwrap();
+        assert!(matches!(
+            long.render(&example(), 500),
+            Err(Error::TooLarge { limit: 500, .. })
+        ));
+    }
+
+    #[test]
+    fn a_template_sees_nothing_but_the_event() {
+        for source in [
+            "{% include '/etc/passwd' %}",
+            "{% extends 'other' %}",
+            "{{ namespace.__class__.__mro__() }}",
+            "{{ env('HOME') }}",
+        ] {
+            assert!(render(source, "{}").is_err(), "{source}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Text with placeholders: `{tenant}`, `{type}`, `{id}` and the like stand for what an event has.
+//!
+//! A subscription's `url` and the values of its `headers` may have them, and each request fills them in. Whatever comes
+//! out of an event is percent-encoded, so that no event can end a path, begin a header, or point anywhere else.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::error::Error;
+use crate::event::Event;
+
+/// All but the unreserved characters of RFC 3986.
+const IN_URLS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// What the HTTP binding of CloudEvents 1.0 encodes in a header (section 3.1.3.2).
+const IN_HEADERS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%').add(0x7f);
+
+/// A text, split at its placeholders.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pattern {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Attribute(String),
+}
+
+impl Pattern {
+    /// Splits a text. Braces around anything but a name stand for themselves.
+    ///
+    /// ```
+    /// use herald_core::placeholders::Pattern;
+    ///
+    /// assert!(Pattern::parse("/hooks/{tenant}").has_placeholders());
+    /// assert!(!Pattern::parse(r#"{"a": 1}"#).has_placeholders());
+    /// ```
+    pub fn parse(text: &str) -> Pattern {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('{') {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            match name_at(from) {
+                Some(name) => {
+                    if !literal.is_empty() {
+                        pieces.push(Piece::Text(std::mem::take(&mut literal)));
+                    }
+                    pieces.push(Piece::Attribute(name.to_owned()));
+                    rest = &from[name.len() + 2..];
+                }
+                None => {
+                    literal.push('{');
+                    rest = &from[1..];
+                }
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal));
+        }
+        Pattern { pieces }
+    }
+
+    pub fn has_placeholders(&self) -> bool {
+        self.names().next().is_some()
+    }
+
+    /// The names of its placeholders.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Attribute(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })
+    }
+
+    /// Its parts in their order: the name of a placeholder, or else text.
+    pub fn pieces(&self) -> impl Iterator<Item = Result<&str, &str>> {
+        self.pieces.iter().map(|piece| match piece {
+            Piece::Attribute(name) => Ok(name.as_str()),
+            Piece::Text(text) => Err(text.as_str()),
+        })
+    }
+
+    /// The text with each placeholder replaced by what `value` says for its name.
+    pub fn fill<E>(&self, mut value: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(literal) => text.push_str(literal),
+                Piece::Attribute(name) => text.push_str(&value(name)?),
+            }
+        }
+        Ok(text)
+    }
+
+    /// The value of a header for an event; `place` names it in errors.
+    ///
+    /// ```
+    /// use herald_core::{event::Event, placeholders::Pattern};
+    ///
+    /// let event = Event { tenant: Some("Müller\r\n".into()), ..Event::new("1", "/", "order.paid", 0) };
+    /// let value = Pattern::parse("{type} of {tenant}").for_header(&event, "x-about").unwrap();
+    /// assert_eq!(value, "order.paid of M%C3%BCller%0D%0A");
+    /// ```
+    pub fn for_header(&self, event: &Event, place: &str) -> Result<String, Error> {
+        self.fill(|name| Ok(encode_for_header(&attribute(event, name, place)?).into_owned()))
+    }
+
+    /// The part of a URL for an event. A value of nothing but dots would climb out of its path, and is refused.
+    ///
+    /// ```
+    /// use herald_core::{event::Event, placeholders::Pattern};
+    ///
+    /// let pattern = Pattern::parse("/of/{tenant}?type={type}");
+    /// let of = |tenant: &str| Event { tenant: Some(tenant.into()), ..Event::new("1", "/", "order.paid", 0) };
+    /// assert_eq!(pattern.for_url(&of("a/../b?c")).unwrap(), "/of/a%2F..%2Fb%3Fc?type=order.paid");
+    /// assert!(pattern.for_url(&of("..")).is_err());
+    /// ```
+    pub fn for_url(&self, event: &Event) -> Result<String, Error> {
+        self.fill(|name| {
+            let value = attribute(event, name, "url")?;
+            if value.bytes().all(|byte| byte == b'.') {
+                return Err(Error::Unsendable {
+                    fault: format!("its {name} cannot stand in the url: it is {value:?}"),
+                });
+            }
+            Ok(utf8_percent_encode(&value, IN_URLS).to_string())
+        })
+    }
+}
+
+impl std::fmt::Debug for Pattern {
+    /// A url or a header is often a secret: only the names are shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// A text as CloudEvents writes it into a header.
+///
+/// ```
+/// use herald_core::placeholders::encode_for_header;
+///
+/// assert_eq!(encode_for_header("Euro € 😀"), "Euro%20%E2%82%AC%20%F0%9F%98%80");
+/// ```
+pub fn encode_for_header(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, IN_HEADERS).into()
+}
+
+/// The name between the braces with which this begins.
+fn name_at(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('{')?.split_once('}')?.0;
+    let is_name = (1..=20).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    is_name.then_some(name)
+}
+
+/// What an event has under this name. It never comes empty: a path or a header with a hole in it means something else.
+fn attribute<'a>(event: &'a Event, name: &str, place: &str) -> Result<Cow<'a, str>, Error> {
+    let value = match name {
+        "id" => Some(Cow::Borrowed(event.id.as_str())),
+        "type" => Some(event.r#type.as_str().into()),
+        "source" => Some(event.source.as_str().into()),
+        "subject" => event.subject.as_deref().map(Cow::Borrowed),
+        "tenant" => event.tenant.as_deref().map(Cow::Borrowed),
+        "key" | "partitionkey" => event.key.as_deref().map(Cow::Borrowed),
+        extension => event.extension(extension).map(Cow::Owned),
+    };
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| Error::Unsendable {
+            fault: format!("the {place} of its subscription needs {{{name}}}, which it has not"),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn event(subject: &str) -> Event {
+        Event {
+            subject: Some(subject.into()),
+            extensions: Some(r#"{"region":"eu west","level":3}"#.into()),
+            ..Event::new("uid", "/shop", "order.paid", 0)
+        }
+    }
+
+    #[test]
+    fn names_and_extensions_are_filled_in() {
+        let pattern = Pattern::parse("/{type}/{subject}/{region}/{level}/{id}");
+        assert_eq!(
+            pattern.for_url(&event("42")).unwrap(),
+            "/order.paid/42/eu%20west/3/uid"
+        );
+    }
+
+    #[test]
+    fn braces_around_anything_else_are_text() {
+        for text in [
+            "{}",
+            "{A}",
+            "{a b}",
+            "{",
+            "}",
+            "{{type}",
+            "{type",
+            r#"{"a":1}"#,
+        ] {
+            let pattern = Pattern::parse(text);
+            let filled = pattern
+                .fill(|name| Ok::<_, ()>(format!("<{name}>")))
+                .unwrap();
+            assert_eq!(filled, text.replace("{type}", "<type>"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_event_has_not_is_never_left_empty() {
+        for name in ["tenant", "key", "partitionkey", "nothing"] {
+            let pattern = Pattern::parse(&format!("/{{{name}}}"));
+            let error = pattern.for_url(&event("")).unwrap_err();
+            assert_eq!(
+                error.message(),
+                format!(
+                    "the event cannot be sent: the url of its subscription needs {{{name}}}, which it has not"
+                )
+            );
+        }
+        assert!(
+            Pattern::parse("{subject}")
+                .for_header(&event(""), "x")
+                .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_leaves_its_place(subject in ".+") {
+            prop_assume!(!subject.bytes().all(|byte| byte == b'.'));
+            let path = Pattern::parse("/a/{subject}/b").for_url(&event(&subject)).unwrap();
+            let url = url::Url::parse(&format!("https://example.com{path}")).unwrap();
+            prop_assert_eq!(url.path_segments().unwrap().count(), 3);
+            prop_assert_eq!((url.query(), url.fragment()), (None, None));
+            let value = Pattern::parse("{subject}").for_header(&event(&subject), "x").unwrap();
+            prop_assert!(http::HeaderValue::from_str(&value).is_ok());
+            prop_assert!(value.is_ascii());
+        }
+    }
+}
