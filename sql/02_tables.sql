@@ -33,6 +33,11 @@ create table herald._subscription (
     signing jsonb not null default '"standard"',
     -- Its secret members are in herald.secret, and *** in here.
     auth jsonb,
+    handshake jsonb,
+    -- What the receiver answered to it: since when, how many a minute (null: any number), or why not.
+    consented_at timestamptz,
+    consent_rate integer,
+    consent_error text,
     tls_names text[] not null default '{}',
     timeout interval not null,
     retry_schedule interval[] not null,

@@ -59,7 +59,7 @@ as $$
     select json_build_object(
         'method', entry.method, 'format', entry.format, 'template', entry.template, 'content_type', entry.content_type,
         'profile', entry.profile, 'shrink', entry.shrink, 'compression', entry.compression, 'user_agent', entry.user_agent,
-        'signing', entry.signing, 'auth', auth)::text
+        'signing', entry.signing, 'auth', auth, 'handshake', entry.handshake)::text
 $$;
 
 -- The microseconds of an interval.
@@ -142,6 +142,7 @@ create function herald._subscribe(
     user_agent text default null,
     signing jsonb default null,
     auth jsonb default null,
+    handshake jsonb default null,
     tls jsonb default null,
     timeout interval default null,
     retry_schedule interval[] default null,
@@ -237,6 +238,7 @@ begin
     entry.compression := coalesce(_subscribe.compression, entry.compression);
     entry.user_agent := coalesce(_subscribe.user_agent, entry.user_agent);
     entry.signing := coalesce(_subscribe.signing, entry.signing);
+    entry.handshake := coalesce(_subscribe.handshake, entry.handshake);
     entry.timeout := coalesce(_subscribe.timeout, entry.timeout);
     entry.retry_schedule := coalesce(_subscribe.retry_schedule, entry.retry_schedule);
     entry.retry_jitter := coalesce(_subscribe.retry_jitter, entry.retry_jitter);
@@ -533,11 +535,12 @@ begin
     if is_new then
         insert into herald._subscription (
             method, format, template, content_type, profile, shrink, compression, user_agent, signing, auth,
-            retry_duration, max_backlog,
+            retry_duration, max_backlog, handshake,
             id, name, url, types, tenant, header_names, tls_names, timeout, retry_schedule, retry_jitter, max_attempts,
             success, retry_on, timeout_delay, max_concurrency, max_payload, max_age, dead_letter_retention, description, created_seq)
         select entry.method, entry.format, entry.template, entry.content_type, entry.profile, entry.shrink, entry.compression,
                entry.user_agent, entry.signing, entry.auth, entry.retry_duration, entry.max_backlog,
+               entry.handshake,
                entry.id, entry.name, entry.url, entry.types, entry.tenant, new_header_names, new_tls_names, entry.timeout,
                entry.retry_schedule, entry.retry_jitter, entry.max_attempts, entry.success, entry.retry_on,
                entry.timeout_delay, entry.max_concurrency,
@@ -551,7 +554,11 @@ begin
             method = entry.method, format = entry.format, template = entry.template, content_type = entry.content_type,
             profile = entry.profile, shrink = entry.shrink, compression = entry.compression, user_agent = entry.user_agent,
             signing = entry.signing, auth = entry.auth,
-            retry_duration = entry.retry_duration, max_backlog = entry.max_backlog,
+            retry_duration = entry.retry_duration, max_backlog = entry.max_backlog, handshake = entry.handshake,
+            -- Who consented is asked again when it is somebody else, or something else is asked.
+            consented_at = case when s.url = entry.url and s.handshake is not distinct from entry.handshake then s.consented_at end,
+            consent_rate = case when s.url = entry.url and s.handshake is not distinct from entry.handshake then s.consent_rate end,
+            consent_error = null,
             header_names = new_header_names, tls_names = new_tls_names, timeout = entry.timeout,
             retry_schedule = entry.retry_schedule, retry_jitter = entry.retry_jitter,
             max_attempts = entry.max_attempts, success = entry.success, retry_on = entry.retry_on,

@@ -102,6 +102,46 @@ begin
 end
 $$;
 
+-- What a receiver answered to the handshake: the deliveries a minute that it wants, null for any number, or why it wants none.
+-- Called by the worker, grant_delivery(). Writes: herald._subscription.
+create function herald._note_consent(subscription_id bigint, rate integer, fault text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update herald._subscription s
+    set consented_at = case when fault is null then clock_timestamp() end, consent_rate = rate, consent_error = fault
+    where s.id = subscription_id and (fault is null or s.consented_at is null);
+    perform herald._changed('subscription');
+end
+$$;
+
+-- Takes it that the receiver of a subscription has consented, which it said elsewhere: so many deliveries a minute.
+create function herald.grant_delivery(subscription text, rate integer default null)
+    returns table (name text, consented_at timestamptz, consent_rate integer)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald._subscription := herald._find_subscription($1);
+begin
+    if entry.handshake is null then
+        raise exception using errcode = 'object_not_in_prerequisite_state',
+            message = format('subscription "%s" has no handshake', entry.name), detail = 'Nobody has to consent to its deliveries.',
+            hint = format('Run: select * from herald.subscribe(%L, handshake => ''{}'');', entry.name);
+    end if;
+    if $2 not between 1 and 10000000 then
+        raise exception using errcode = 'invalid_parameter_value', message = 'rate is out of range',
+            detail = format('It is %s; allowed is 1 to 10000000 deliveries a minute.', $2),
+            hint = 'Leave it out for any number.';
+    end if;
+    perform herald._note_consent(entry.id, $2, null);
+    return query select s.name, s.consented_at, s.consent_rate from herald._subscription s where s.id = entry.id;
+end
+$$;
+
 -- A fresh secret for subscribe() or rotate_secret(): v1 is symmetric, v1a the private key of a pair (ed25519).
 create function herald.generate_secret(kind text default 'v1') returns text
     language plpgsql

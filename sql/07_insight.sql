@@ -6,6 +6,7 @@ select
     s.id, s.name, s.state, s.state_reason, s.url, s.types, s.tenant,
     (select jsonb_object_agg(h, '***') from pg_catalog.unnest(s.header_names) h) as headers,
     s.method, s.format, s.template, s.content_type, s.profile, s.shrink, s.compression, s.user_agent, s.signing, s.auth,
+    s.handshake, s.consented_at, s.consent_rate, s.consent_error,
     (select jsonb_object_agg(t, '***') from pg_catalog.unnest(s.tls_names) t) as tls,
     s.timeout, s.retry_schedule, s.retry_jitter, s.max_attempts, s.success, s.retry_on, s.timeout_delay,
     s.retry_duration, s.max_concurrency, s.max_payload, s.max_age, s.max_backlog,
@@ -39,7 +40,7 @@ begin
     from jsonb_each(to_jsonb(new)) n
     join jsonb_each(to_jsonb(old)) o using (key)
     where n.value is distinct from o.value
-    and n.key in ('id', 'state_reason', 'created_at', 'changed_at', 'state_changed_at')
+    and n.key in ('id', 'state_reason', 'created_at', 'changed_at', 'state_changed_at', 'consented_at', 'consent_rate', 'consent_error')
     limit 1;
     if found then
         raise exception using errcode = 'feature_not_supported', message = format('%s cannot be changed', changed),
@@ -58,6 +59,7 @@ begin
     entry.compression := new.compression;
     entry.user_agent := new.user_agent;
     entry.signing := new.signing;
+    entry.handshake := new.handshake;
     entry.timeout := new.timeout;
     entry.retry_schedule := new.retry_schedule;
     entry.retry_jitter := new.retry_jitter;

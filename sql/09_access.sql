@@ -30,6 +30,7 @@ as $$
         ('operator', 'view', 'attempt', 'select', true),
         ('operator', 'function', 'ping', 'execute', true),
         ('operator', 'function', 'preview', 'execute', true),
+        ('operator', 'function', 'grant_delivery', 'execute', false),
         ('operator', 'function', 'pause', 'execute', true),
         ('operator', 'function', 'resume', 'execute', true),
         ('operator', 'function', 'redeliver', 'execute', true),

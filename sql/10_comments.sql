@@ -12,6 +12,7 @@ begin
             ('subscribe', 'Creates a subscription and shows its secret once, or changes one: with the name of an existing subscription exactly the given options.'),
             ('apply', 'Makes the subscriptions what a document declares, and says what was created, changed and removed; dry_run only says it.'),
             ('unsubscribe', 'Ends a subscription. Its open deliveries become dead letters; its history stays under its name.'),
+            ('grant_delivery', 'Takes it that the receiver of a subscription has consented to so many deliveries a minute, which it said elsewhere.'),
             ('pause', 'Holds a subscription''s deliveries until resume(): events are matched and kept.'),
             ('resume', 'Sends a paused or disabled subscription''s deliveries again, and on request its dead letters since a time.'),
             ('rotate_secret', 'Puts a new signing secret in front and shows it once. Until grace is over requests carry signatures of the old ones too.'),

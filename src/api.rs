@@ -125,6 +125,7 @@ fn check_subscription(
         retry_duration_micros,
         max_backlog,
         style: StyleOptions::parse(style).map_err(invalid)?,
+        request_origin: settings::request_origin(),
         ..SubscriptionOptions::new(name, url)
     }
     .validate(policies.of(is_tenants))

@@ -30,6 +30,7 @@ static ON_TIMELINE_CHANGE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"continue"));
 static TRACEPARENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static TRACESTATE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static REQUEST_ORIGIN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What the worker goes by, taken over at its start and at each reload of the configuration.
@@ -135,6 +136,11 @@ pub fn capture_is_on() -> bool {
 /// The CloudEvents source of captured events, where it is set.
 pub fn source() -> Option<String> {
     text(&SOURCE)
+}
+
+/// The name that receivers know this system by; empty if it has none.
+pub fn request_origin() -> String {
+    text(&REQUEST_ORIGIN).unwrap_or_default()
 }
 
 /// What this session says of itself: members of an event's context, and their values.
@@ -278,6 +284,13 @@ pub fn define() {
         c"herald.on_timeline_change",
         c"What the worker does after a promotion: continue or pause.",
         &ON_TIMELINE_CHANGE,
+        GucContext::Suset,
+        flags,
+    );
+    string(
+        c"herald.request_origin",
+        c"DNS name that receivers know this system by, for handshakes.",
+        &REQUEST_ORIGIN,
         GucContext::Suset,
         flags,
     );

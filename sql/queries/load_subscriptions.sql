@@ -25,7 +25,7 @@ select
     array(select x.name from herald.secret x where x.subscription_id = s.id and x.kind = 'auth' order by x.name) as auth_names,
     array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
           where x.subscription_id = s.id and x.kind = 'auth' order by x.name) as auth_values,
-    herald._style(s, s.auth) as style,
+    herald._style(s, s.auth) as style, s.consented_at is not null as has_consent, s.consent_rate, s.consent_error,
     pg_catalog.cardinality(s.header_names) + pg_catalog.cardinality(s.tls_names)
         + (select count(*)::integer from pg_catalog.jsonb_each_text(s.auth) m where m.value = '***') as value_count,
     t.name is not null as is_tenants

@@ -94,6 +94,7 @@ impl Lanes {
             });
             let is_held = one.is_held() || tenants.is_held(one.agent.tenant.as_deref());
             entry.lane.configure(concurrency, is_held);
+            entry.lane.set_rate(one.config.rate);
         }
         let gone: Vec<i64> = self
             .by_id

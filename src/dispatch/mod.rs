@@ -4,6 +4,7 @@
 //! No SQL text, no HTTP and no policy is in here: the log, the record, the sender and the core have them.
 
 mod claim;
+mod consent;
 mod hold;
 mod house;
 mod lanes;
@@ -16,6 +17,7 @@ mod survey;
 mod windows;
 pub mod work;
 
+use self::consent::Asking;
 use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::process::{self, EventFd};
@@ -138,6 +140,8 @@ struct Worker {
     pings: HashMap<u64, u64>,
     /// Mail that asks for a test request, and the subscription, while there is no thread for it.
     waiting_pings: Vec<(u64, i64)>,
+    /// Receivers that have to consent first, and when they are asked again.
+    asking: HashMap<i64, Asking>,
     house_due: Instant,
     /// When backlogs are cut to what they may be, if some may be longer.
     shedding_due: Option<Instant>,
@@ -199,6 +203,7 @@ impl Worker {
             next_token: 0,
             pings: HashMap::new(),
             waiting_pings: Vec::new(),
+            asking: HashMap::new(),
             house_due: Instant::now(),
             shedding_due: None,
             released_to: 0,
@@ -282,6 +287,7 @@ impl Worker {
         let read = self.is_look_due() && self.read(now)?;
         self.claim_due(now)?;
         self.send_pings();
+        self.ask_for_consent();
         self.dispatch(now);
         self.record_if_due()?;
         self.shed_backlog()?;
@@ -349,6 +355,9 @@ impl Worker {
             .settings
             .poll_interval
             .min(self.house_due.saturating_duration_since(Instant::now()));
+        if let Some(until) = self.until_asking() {
+            pause = pause.min(until);
+        }
         if let Some(due) = self.shedding_due {
             pause = pause.min(due.saturating_duration_since(Instant::now()));
         }

@@ -42,6 +42,9 @@ impl Worker {
         if work.origin == Origin::Ping {
             return self.answer_ping(work.token, &outcome);
         }
+        if work.origin == Origin::Handshake {
+            return self.note_answer(id, &outcome);
+        }
         if outcome.is_own_shortage() {
             if work.attempts == 0 && work.is_metered() {
                 self.tenants.take_back(work.agent.tenant.as_deref());
@@ -181,7 +184,7 @@ impl Worker {
                     },
                 });
             }
-            Origin::Ping => {}
+            Origin::Ping | Origin::Handshake => {}
         }
     }
 

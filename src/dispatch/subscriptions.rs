@@ -3,7 +3,7 @@
 use crate::log::read::Window;
 use crate::log::row::Logged;
 use crate::prepared::Prepared;
-use crate::settings::UrlPolicies;
+use crate::settings::{self, UrlPolicies};
 use crate::vault::Vault;
 use herald_core::error::Error;
 use herald_core::matcher::Matcher;
@@ -26,6 +26,8 @@ pub struct Loaded {
     created_xid: u64,
     created_snapshot: Snapshot,
     created_seq: i64,
+    /// Its receiver has to consent first, and has not.
+    lacks_consent: bool,
     /// Why nothing can be sent although the subscription is active: its secret is gone, or its URL is not allowed any more.
     pub obstacle: Option<String>,
 }
@@ -155,6 +157,7 @@ impl Subscriptions {
             obstacle =
                 Some("the values of its headers, auth or tls are gone; give them again".into());
         }
+        let has_consent = row.get_by_name("has_consent")?.unwrap_or(false);
         let mut style = StyleOptions::parse(&text("style")?.unwrap_or_default());
         if let Ok(style) = &mut style
             && let Some(members) = &mut style.auth
@@ -167,6 +170,10 @@ impl Subscriptions {
             tenant: text("tenant")?,
             headers: secrets.headers,
             secrets: secrets.signing,
+            request_origin: settings::request_origin(),
+            rate: row
+                .get_by_name::<i32, _>("consent_rate")?
+                .and_then(|rate| rate.try_into().ok()),
             timeout_micros: row
                 .get_by_name("timeout_micros")?
                 .unwrap_or(defaults.timeout_micros),
@@ -219,6 +226,16 @@ impl Subscriptions {
                 }
             },
         };
+        let lacks_consent = obstacle.is_none()
+            && config.style.handshake.is_some()
+            && config.state != State::Sandbox
+            && !has_consent;
+        if lacks_consent {
+            let fault = text("consent_error")?.unwrap_or_else(|| "it was not asked yet".into());
+            obstacle = Some(format!(
+                "its receiver has not consented: {fault}; it is asked again, or run herald.grant_delivery('{name}')"
+            ));
+        }
         let tenant = config.tenant.as_deref().map(Arc::from);
         let Some(created_snapshot) = text("created_snapshot")?.and_then(|text| text.parse().ok())
         else {
@@ -236,12 +253,20 @@ impl Subscriptions {
                 .unwrap_or(0),
             created_snapshot,
             created_seq: row.get_by_name("created_seq")?.unwrap_or(0),
+            lacks_consent,
             obstacle,
         }))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
         self.loaded.iter()
+    }
+
+    /// Those whose receivers have to be asked first.
+    pub fn without_consent(&self) -> impl Iterator<Item = &Loaded> {
+        self.loaded
+            .iter()
+            .filter(|one| one.lacks_consent && one.config.state == State::Active)
     }
 
     pub fn by_id(&self, id: i64) -> Option<&Loaded> {

@@ -1,6 +1,7 @@
 //! A delivery on its way through the worker. Its type says how far it got: claimed, then attempted, then recorded.
 
 use herald_core::event::Event;
+use herald_core::handshake;
 use herald_core::outcome::{ErrorClass, Outcome};
 use herald_core::request::{self, HttpRequest};
 use herald_core::subscription::{State, Subscription};
@@ -17,6 +18,8 @@ pub enum Origin {
     Pending,
     /// Nowhere: a test request, whose answer goes into a mailbox.
     Ping,
+    /// Nowhere: the question whether the receiver wants deliveries.
+    Handshake,
 }
 
 /// A delivery that waits in a lane or is being sent.
@@ -36,6 +39,10 @@ pub struct Claimed {
 
 impl Prepare for Claimed {
     fn prepare(&mut self, now_unix: i64) -> Result<HttpRequest, Outcome> {
+        if let (Origin::Handshake, Some(asked)) = (self.origin, &self.subscription.style.handshake)
+        {
+            return Ok(handshake::request(&self.subscription, asked));
+        }
         let built = request::build(&self.event, &self.subscription, now_unix).map_err(|error| {
             let words = error.message();
             match Outcome::from(error).error {

@@ -42,6 +42,32 @@ pub struct Lane<T> {
     halvings: u32,
     successes_to_recover: u32,
     last_pushed_at: i64,
+    pace: Option<Pace>,
+}
+
+/// So many requests a minute: evenly on average, up to a second's worth at once.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    rate: u32,
+    interval: i64,
+    /// When the next request would leave if they left evenly.
+    next_at: i64,
+}
+
+impl Pace {
+    fn new(rate: u32) -> Self {
+        Self {
+            rate,
+            interval: 60_000_000 / i64::from(rate.max(1)),
+            next_at: i64::MIN,
+        }
+    }
+
+    /// A request leaves. Until when no other may, if a second's worth has left.
+    fn count(&mut self, now: i64) -> Option<i64> {
+        self.next_at = self.next_at.max(now).saturating_add(self.interval);
+        (self.next_at + self.interval > now + SPILL_AGE_MICROS).then_some(self.next_at)
+    }
 }
 
 impl<T> Lane<T> {
@@ -59,6 +85,7 @@ impl<T> Lane<T> {
             halvings: 0,
             successes_to_recover: 0,
             last_pushed_at: i64::MIN,
+            pace: None,
         }
     }
 
@@ -68,6 +95,26 @@ impl<T> Lane<T> {
         self.max_concurrency = max_concurrency;
         self.is_held = is_held;
         self.is_spilled |= is_held;
+    }
+
+    /// Sends so many requests a minute, and no more.
+    ///
+    /// ```
+    /// use herald_core::lane::Lane;
+    ///
+    /// let mut lane = Lane::new(4);
+    /// lane.set_rate(Some(60));
+    /// lane.push("first", 0);
+    /// lane.push("second", 0);
+    /// assert_eq!(lane.take_ready(0), Some("first"));
+    /// lane.succeeded(10);
+    /// assert_eq!(lane.take_ready(999_999), None);
+    /// assert_eq!(lane.take_ready(1_000_000), Some("second"));
+    /// ```
+    pub fn set_rate(&mut self, rate: Option<u32>) {
+        if self.pace.map(|pace| pace.rate) != rate {
+            self.pace = rate.map(Pace::new);
+        }
     }
 
     /// Sends nothing until it is configured again.
@@ -91,6 +138,9 @@ impl<T> Lane<T> {
         let (_, delivery) = self.queue.pop_front()?;
         self.in_flight += 1;
         self.unanswered_since.get_or_insert(now);
+        if let Some(until) = self.pace.as_mut().and_then(|pace| pace.count(now)) {
+            self.delayed_until = self.delayed_until.max(until);
+        }
         Some(delivery)
     }
 
@@ -242,6 +292,39 @@ mod tests {
         let mut lane = Lane::new(4);
         (0..count).for_each(|number| lane.push(number, 0));
         lane
+    }
+
+    #[test]
+    fn a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is() {
+        for rate in [1, 7, 60, 120, 6_000] {
+            let mut lane = filled(1_000);
+            lane.set_rate(Some(rate));
+            lane.succeeded(0);
+            let mut sent = Vec::new();
+            for now in (0..180 * SECOND).step_by(1_000) {
+                while lane.take_ready(now).is_some() {
+                    lane.succeeded(now);
+                    lane.push(0, now);
+                    sent.push(now);
+                }
+            }
+            let most = sent
+                .iter()
+                .map(|from| {
+                    sent.iter()
+                        .filter(|at| (*from..from + 60 * SECOND).contains(at))
+                        .count()
+                })
+                .max();
+            let (most, rate) = (most.unwrap(), rate as usize);
+            // A second's worth may have been saved up.
+            assert!(most <= rate + rate / 60 + 1, "{most} of {rate}");
+            assert!(
+                sent.len() + rate / 10 + 1 >= 3 * rate.min(sent.len()),
+                "{} of {rate}",
+                sent.len()
+            );
+        }
     }
 
     #[test]

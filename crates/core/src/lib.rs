@@ -32,6 +32,7 @@ pub mod extensions;
 pub mod floors;
 pub mod format;
 pub mod globs;
+pub mod handshake;
 pub mod headers;
 pub mod json;
 pub mod lane;

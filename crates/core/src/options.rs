@@ -53,6 +53,10 @@ pub struct SubscriptionOptions {
     pub secrets: Vec<String>,
     /// How requests look and are signed.
     pub style: StyleOptions,
+    /// The setting `herald.request_origin`.
+    pub request_origin: String,
+    /// What the receiver consented to: so many deliveries a minute.
+    pub rate: Option<u32>,
     /// How long one attempt may take, 100 ms to 5 min.
     pub timeout_micros: i64,
     /// The delays between attempts, each over 0 and up to 30 days.
@@ -100,6 +104,8 @@ impl SubscriptionOptions {
             headers: Vec::new(),
             secrets: Vec::new(),
             style: StyleOptions::default(),
+            request_origin: String::new(),
+            rate: None,
             timeout_micros: DEFAULT_TIMEOUT_MICROS,
             retry_schedule_micros: DEFAULT_SCHEDULE_SECONDS
                 .map(|seconds| seconds as i64 * 1_000_000)
@@ -144,7 +150,7 @@ impl SubscriptionOptions {
         };
         let target = Target::parse(&self.url, policy)?;
         let headers = Headers::parse(&self.headers)?;
-        let (style, scheme) = self.style.compile(&headers, policy)?;
+        let (style, scheme) = self.style.compile(&headers, policy, &self.request_origin)?;
         Ok(Subscription {
             id: self.id,
             name: self.name.clone(),
@@ -167,6 +173,7 @@ impl SubscriptionOptions {
             max_payload: MAX_PAYLOAD.check(self.max_payload.into())? as usize,
             max_age,
             max_backlog,
+            rate: self.rate,
             state: self.state,
         })
     }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use crate::error::Error;
 
 /// Why an attempt failed, for statistics and alerts; the words beside it are for people.
@@ -73,6 +75,8 @@ pub struct Outcome {
     pub retry_after: Option<String>,
     /// The beginning of the response's body, made safe by [`sanitise`].
     pub response: String,
+    /// All headers of the answer to an OPTIONS request, which may be a [consent](crate::handshake).
+    pub consent_headers: Option<Box<HeaderMap>>,
 }
 
 impl Outcome {
@@ -98,6 +102,7 @@ impl Outcome {
             error: fault_of(status, (200..=299).contains(&status)),
             retry_after,
             response,
+            consent_headers: None,
         }
     }
 
@@ -135,6 +140,7 @@ impl Outcome {
             error: Some((class, words.into())),
             retry_after: None,
             response: String::new(),
+            consent_headers: None,
         }
     }
 
@@ -146,6 +152,7 @@ impl Outcome {
             error: None,
             retry_after: None,
             response: format!("sandbox: a request of {bytes} bytes was made and not sent"),
+            consent_headers: None,
         }
     }
 

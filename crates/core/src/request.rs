@@ -148,6 +148,9 @@ pub fn build(
         }
     }
     check_size(body.len(), subscription)?;
+    if let Some(handshake) = &style.handshake {
+        headers.push(handshake.header());
+    }
     headers.extend(subscription.headers.for_event(event)?);
     let mut oauth2 = None;
     match &style.auth {

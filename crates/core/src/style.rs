@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::auth::Auth;
 use crate::error::Error;
 use crate::format::{Format, Profile, Template};
+use crate::handshake::Handshake;
 use crate::headers::Headers;
 use crate::scheme::Scheme;
 use crate::url_policy::UrlPolicy;
@@ -45,6 +46,8 @@ pub struct StyleOptions {
     pub signing: Option<Value>,
     /// The members of [`Auth::parse`].
     pub auth: Option<BTreeMap<String, String>>,
+    /// What [`Handshake::parse`] reads.
+    pub handshake: Option<Value>,
 }
 
 impl fmt::Debug for StyleOptions {
@@ -65,6 +68,8 @@ pub struct Style {
     pub gzip: bool,
     pub user_agent: HeaderValue,
     pub auth: Option<Auth>,
+    /// What the receiver has to consent to first.
+    pub handshake: Option<Handshake>,
 }
 
 impl StyleOptions {
@@ -83,6 +88,7 @@ impl StyleOptions {
         &self,
         headers: &Headers,
         policy: &UrlPolicy,
+        request_origin: &str,
     ) -> Result<(Style, Option<Scheme>), Error> {
         let format = self.format()?;
         let profile = choice(
@@ -129,6 +135,11 @@ impl StyleOptions {
             )?,
             user_agent: self.user_agent()?,
             auth: auth.transpose()?,
+            handshake: self
+                .handshake
+                .as_ref()
+                .map(|option| Handshake::parse(option, request_origin, policy))
+                .transpose()?,
         };
         style.check_headers(headers, scheme.as_ref(), self.user_agent.is_some())?;
         Ok((style, scheme))
@@ -330,7 +341,7 @@ mod tests {
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect();
         let headers = Headers::parse(&headers)?;
-        StyleOptions::parse(json)?.compile(&headers, &UrlPolicy::default())
+        StyleOptions::parse(json)?.compile(&headers, &UrlPolicy::default(), "")
     }
 
     #[test]

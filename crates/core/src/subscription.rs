@@ -97,6 +97,8 @@ pub struct Subscription {
     pub max_age: Option<Duration>,
     /// How many deliveries may be pending.
     pub max_backlog: Option<u64>,
+    /// How many deliveries a minute its receiver wants.
+    pub rate: Option<u32>,
     /// What happens to matching events.
     pub state: State,
 }

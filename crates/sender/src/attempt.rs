@@ -18,7 +18,7 @@ use herald_core::auth::{ClientCredentials, Token};
 use herald_core::outcome::{ErrorClass, Outcome, sanitise};
 use herald_core::request::HttpRequest;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::agents::Agents;
@@ -57,7 +57,15 @@ pub(crate) fn send(
         }
     });
     match exchanged {
-        Ok(response) => answered(response, started, response_cap),
+        Ok(response) => {
+            // Consent is given in headers.
+            let is_asked = request.method == Method::OPTIONS;
+            let headers = is_asked.then(|| Box::new(response.headers().clone()));
+            Outcome {
+                consent_headers: headers,
+                ..answered(response, started, response_cap)
+            }
+        }
         // How long a look-up took would tell a tenant what it is not told in words.
         Err(failure) if key.is_tenants && failure.class == ErrorClass::Dns => {
             thread::sleep(VAGUE_FOR.saturating_sub(started.elapsed()));

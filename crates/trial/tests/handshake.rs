@@ -1,0 +1,146 @@
+//! Receivers that have to consent before anything is delivered (CloudEvents webhooks, "Abuse Protection").
+
+mod common;
+
+use std::sync::LazyLock;
+
+use common::{Database, SOON, hint, receiver_with};
+use herald_trial::receiver::Answer;
+use herald_trial::{Cluster, Mode, Receiver};
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    Cluster::builder()
+        .fsync(false)
+        .setting("herald.request_origin", "db.example.com")
+        .start()
+        .expect("a cluster starts")
+});
+
+/// A receiver that answers the question with these headers.
+fn asked(headers: &'static [(&'static str, &'static str)]) -> Receiver {
+    receiver_with(Mode::answer_with(move |request| {
+        let answer = Answer::new(if request.method == "OPTIONS" {
+            204
+        } else {
+            200
+        });
+        let headers = headers.iter().filter(|_| request.method == "OPTIONS");
+        headers.fold(answer, |answer, (name, value)| answer.header(name, value))
+    }))
+}
+
+fn methods(receiver: &Receiver) -> Vec<String> {
+    let requests = receiver.requests();
+    requests
+        .iter()
+        .map(|request| request.method.clone())
+        .collect()
+}
+
+#[test]
+fn a_receiver_is_asked_first_and_told_each_time_who_delivers() {
+    let receiver = asked(&[
+        ("WebHook-Allowed-Origin", "db.example.com"),
+        ("WebHook-Allowed-Rate", "6000"),
+    ]);
+    let mut db = Database::new(&CLUSTER, "consent");
+    db.subscribe(
+        "shop",
+        &receiver.url("/hook"),
+        r#"handshake => '{"rate": 9000, "callback": "http://127.0.0.1:1/grant"}'"#,
+    );
+    db.emit("order.paid");
+    db.settle();
+    assert_eq!(methods(&receiver), ["OPTIONS", "POST"]);
+    let requests = receiver.requests();
+    assert_eq!(requests[0].path, "/hook");
+    assert_eq!(requests[0].header("webhook-request-rate"), Some("9000"));
+    assert_eq!(
+        requests[0].header("webhook-request-callback"),
+        Some("http://127.0.0.1:1/grant")
+    );
+    for request in requests {
+        assert_eq!(
+            request.header("webhook-request-origin"),
+            Some("db.example.com")
+        );
+    }
+    assert_eq!(
+        db.text("select format('%s %s', consented_at is not null, consent_rate) from herald.subscription"),
+        "t 6000"
+    );
+    // Another address is another receiver.
+    db.run(&format!(
+        "update herald.subscription set url = '{}'",
+        receiver.url("/other")
+    ));
+    db.emit("order.paid");
+    db.settle();
+    assert_eq!(methods(&receiver), ["OPTIONS", "POST", "OPTIONS", "POST"]);
+}
+
+#[test]
+fn without_consent_deliveries_are_held_until_it_is_given_by_another_way() {
+    let receiver = asked(&[("Allow", "POST")]);
+    let mut db = Database::new(&CLUSTER, "no_consent");
+    db.subscribe("shop", &receiver.url("/"), "handshake => '{}'");
+    db.emit("order.paid");
+    db.until(
+        "select consent_error from herald.subscription",
+        "its answer has no WebHook-Allowed-Origin",
+    );
+    db.until("select count(*) from herald.pending", "1");
+    let blocked =
+        db.text("select w.blocked_by from herald.event e, lateral herald.why(e.uid::text) w");
+    assert!(
+        blocked.contains("herald.grant_delivery('shop')"),
+        "{blocked}"
+    );
+    assert_eq!(methods(&receiver), ["OPTIONS"]);
+    db.run("select herald.grant_delivery('shop')");
+    db.settle();
+    assert_eq!(methods(&receiver), ["OPTIONS", "POST"]);
+}
+
+#[test]
+fn the_rate_that_a_receiver_wants_is_kept() {
+    let receiver = asked(&[
+        ("WebHook-Allowed-Origin", "*"),
+        ("WebHook-Allowed-Rate", "120"),
+    ]);
+    let mut db = Database::new(&CLUSTER, "rate");
+    db.subscribe("shop", &receiver.url("/"), "handshake => '{}'");
+    db.run("select herald.emit('order.paid') from generate_series(1, 7)");
+    receiver.wait_for(7, SOON);
+    let requests = receiver.requests();
+    let delivered: Vec<_> = requests
+        .iter()
+        .filter(|request| request.method == "POST")
+        .map(|request| request.at_micros)
+        .collect();
+    // Two a second, of which a second's worth may come at once.
+    let took = delivered[6] - delivered[0];
+    assert!(took >= 2_000_000, "7 deliveries in {took} us");
+}
+
+#[test]
+fn a_handshake_needs_a_name_to_ask_in_and_a_grant_needs_a_handshake() {
+    let mut db = Database::new(&CLUSTER, "refused");
+    db.run("alter database refused set herald.request_origin = ''");
+    let mut session = db.session(&CLUSTER);
+    let error = session.refusal(
+        "select herald.subscribe('shop', url => 'http://127.0.0.1:1/', handshake => '{}')",
+    );
+    assert_eq!(
+        hint(&error),
+        "Let a superuser set herald.request_origin to the DNS name that receivers know this system by."
+    );
+    session.subscribe("shop", "http://127.0.0.1:1/", "");
+    let error = session.refusal("select herald.grant_delivery('shop')");
+    assert_eq!(
+        hint(&error),
+        "Run: select * from herald.subscribe('shop', handshake => '{}');"
+    );
+    let error = db.refusal(r#"select herald.subscribe('shop', handshake => '{"rat": 5}')"#);
+    assert_eq!(hint(&error), "Perhaps you meant \"rate\".");
+}

@@ -1,0 +1,2 @@
+-- $1 subscription, $2 the rate that its receiver granted, $3 why it granted nothing.
+select herald._note_consent($1, $2::integer, $3)
