@@ -26,6 +26,8 @@ use crate::url_policy::UrlPolicy;
 const DEFAULT_LIFE: Duration = Duration::from_secs(300);
 /// A token is not used in the last part of its life: requests take time, and clocks differ.
 const MARGIN: Duration = Duration::from_secs(30);
+/// No token is used longer, whatever it says: no clock reaches `u64::MAX` seconds.
+const MAX_LIFE: Duration = Duration::from_secs(86_400);
 
 /// Each type with its members: those that are needed, and those that may be left out.
 const TYPES: [(&str, &[&str], &[&str]); 4] = [
@@ -291,7 +293,7 @@ impl Token {
             serde_json::Value::String(text) => text.parse().ok(),
             other => other.as_u64(),
         });
-        let life = life.map_or(DEFAULT_LIFE, Duration::from_secs);
+        let life = life.map_or(DEFAULT_LIFE, Duration::from_secs).min(MAX_LIFE);
         Ok(Token {
             header,
             life: life.saturating_sub(MARGIN.min(life / 2)),

@@ -226,6 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_nothing_but_dots_is_refused_in_a_url() {
+        for dots in [".", "..", "..."] {
+            let error = Pattern::parse("/a/{subject}")
+                .for_url(&event(dots))
+                .unwrap_err();
+            assert!(
+                error.message().contains("cannot stand in the url"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn what_an_event_has_not_is_never_left_empty() {
         for name in ["tenant", "key", "partitionkey", "nothing"] {
             let pattern = Pattern::parse(&format!("/{{{name}}}"));

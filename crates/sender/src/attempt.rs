@@ -19,7 +19,7 @@ use herald_core::outcome::{ErrorClass, Outcome, sanitise};
 use herald_core::request::HttpRequest;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 use crate::agents::Agents;
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ const VAGUE_FOR: Duration = Duration::from_secs(1);
 /// So much beyond the cap is read and thrown away to keep the connection.
 const MAX_DISCARDED: u64 = 32 * 1024;
 /// No token is longer.
-const MAX_TOKEN_ANSWER: usize = 64 * 1024;
+const MAX_TOKEN_ANSWER: u64 = 64 * 1024;
 /// A Retry-After longer than any date is noise.
 const MAX_RETRY_AFTER: usize = 64;
 
@@ -85,28 +85,42 @@ fn with_token(
     started: Instant,
     exchange: impl Fn(&HttpRequest, Option<&HeaderValue>) -> Result<Response<Body>, Failure>,
 ) -> Result<Response<Body>, Failure> {
+    // Its timeout is the request's: `exchange` takes off what has passed.
     let fetch = || {
-        let time = request.timeout.saturating_sub(started.elapsed());
-        let response = exchange(&credentials.token_request(time), None)?;
-        let status = response.status().as_u16();
-        let answer = read_excerpt(response.into_body(), MAX_TOKEN_ANSWER);
-        Token::read(status, &answer).map_err(|words| Failure::new(ErrorClass::Status, words))
+        read_token(
+            exchange(&credentials.token_request(request.timeout), None)?,
+            request.timeout,
+        )
     };
+    let too_late = || Failure::from_ureq(ureq::Error::Timeout(Timeout::Global), request.timeout);
     let token = |refused| {
+        let time = request.timeout.saturating_sub(started.elapsed());
         tokens
-            .get(key, credentials, refused, fetch)
+            .get(key, credentials, refused, time, fetch)
+            .unwrap_or_else(|| Err(too_late()))
             .map_err(|failure| failure.of("OAuth 2.0"))
     };
     let first = token(None)?;
     let response = exchange(request, Some(&first.header))?;
-    if response.status() != StatusCode::UNAUTHORIZED {
+    if first.is_fresh || response.status() != StatusCode::UNAUTHORIZED {
         return Ok(response);
     }
     let second = token(Some(&first.header))?;
-    if first.is_fresh || second.header == first.header {
+    if second.header == first.header {
         return Ok(response);
     }
     exchange(request, Some(&second.header))
+}
+
+/// An answer that breaks off is one of the connection, not of the endpoint.
+fn read_token(response: Response<Body>, timeout: Duration) -> Result<Token, Failure> {
+    let (status, mut answer) = (response.status().as_u16(), Vec::new());
+    let mut reader = response.into_body().into_reader().take(MAX_TOKEN_ANSWER);
+    let read = reader.read_to_end(&mut answer);
+    if status == StatusCode::OK {
+        read.map_err(|error| Failure::from_ureq(error.into(), timeout))?;
+    }
+    Token::read(status, &answer).map_err(|words| Failure::new(ErrorClass::Status, words))
 }
 
 fn exchange(

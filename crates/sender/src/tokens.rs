@@ -1,8 +1,8 @@
 //! Tokens of OAuth 2.0: fetched once for all threads, and used until they end or a receiver refuses them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use herald_core::auth::{ClientCredentials, Token};
 use http::HeaderValue;
@@ -13,15 +13,25 @@ use crate::settings::AgentKey;
 /// Beyond so many, those that ended are forgotten, or all.
 const MAX_HELD: usize = 1024;
 
+type Client = (AgentKey, Arc<ClientCredentials>);
+
 /// One token for each client, apart for whoever does not share connections.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
-    held: Mutex<HashMap<Client, Arc<Place>>>,
+    places: Mutex<HashMap<Client, Arc<Place>>>,
 }
 
-type Client = (AgentKey, Arc<ClientCredentials>);
-/// Locked while somebody fetches what belongs in it.
-type Place = Mutex<Option<Held>>;
+#[derive(Debug, Default)]
+struct Place {
+    state: Mutex<State>,
+    is_fetched: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    is_being_fetched: bool,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -39,50 +49,77 @@ pub(crate) struct Given {
 
 impl Tokens {
     /// The token of a client. Where there is none, or the one there is was `refused`, one thread fetches it and the others
-    /// that want the same wait for that.
+    /// that want the same wait for that. `None` when it took longer than `time`.
     pub(crate) fn get(
         &self,
         key: &AgentKey,
         credentials: &Arc<ClientCredentials>,
         refused: Option<&HeaderValue>,
+        time: Duration,
         fetch: impl FnOnce() -> Result<Token, Failure>,
-    ) -> Result<Given, Failure> {
+    ) -> Option<Result<Given, Failure>> {
         let place = self.place(key, credentials);
-        let mut held = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = &*held
-            && token.ends_at > Instant::now()
-            && refused != Some(&token.header)
-        {
-            return Ok(Given {
-                header: token.header.clone(),
-                is_fresh: false,
-            });
+        let is_usable =
+            |held: &Held| held.ends_at > Instant::now() && refused != Some(&held.header);
+        let (mut state, waited) = place
+            .is_fetched
+            .wait_timeout_while(place.lock(), time, |state| {
+                state.is_being_fetched && !state.held.as_ref().is_some_and(is_usable)
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return None;
         }
-        *held = None;
-        let token = fetch()?;
-        *held = Some(Held {
-            header: token.header.clone(),
-            ends_at: Instant::now() + token.life,
-        });
-        Ok(Given {
-            header: token.header,
-            is_fresh: true,
-        })
+        if let Some(held) = state.held.as_ref().filter(|held| is_usable(held)) {
+            return Some(Ok(Given {
+                header: held.header.clone(),
+                is_fresh: false,
+            }));
+        }
+        (state.held, state.is_being_fetched) = (None, true);
+        drop(state);
+        let _fetching = Fetching(&place);
+        Some(fetch().map(|token| {
+            place.lock().held = Some(Held {
+                header: token.header.clone(),
+                ends_at: Instant::now() + token.life,
+            });
+            Given {
+                header: token.header,
+                is_fresh: true,
+            }
+        }))
     }
 
     fn place(&self, key: &AgentKey, credentials: &Arc<ClientCredentials>) -> Arc<Place> {
-        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_HELD {
+        let client = (key.clone(), Arc::clone(credentials));
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= MAX_HELD && !places.contains_key(&client) {
             let now = Instant::now();
-            all.retain(|_, place| match place.try_lock() {
-                Ok(held) => held.as_ref().is_some_and(|token| token.ends_at > now),
-                Err(_) => true,
+            places.retain(|_, place| {
+                let state = place.lock();
+                state.is_being_fetched || state.held.as_ref().is_some_and(|held| held.ends_at > now)
             });
-            if all.len() >= MAX_HELD {
-                all.clear();
+            if places.len() >= MAX_HELD {
+                places.clear();
             }
         }
-        let place = all.entry((key.clone(), Arc::clone(credentials)));
-        Arc::clone(place.or_default())
+        Arc::clone(places.entry(client).or_default())
+    }
+}
+
+impl Place {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While a thread fetches. Whatever becomes of that, a panic as well, the next one may try.
+struct Fetching<'a>(&'a Place);
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_being_fetched = false;
+        self.0.is_fetched.notify_all();
     }
 }

@@ -51,6 +51,108 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
         },
         says: "right: Floor { seq: 3",
     },
+    // What is sent.
+    Mutant {
+        name: "dots-in-a-path",
+        breaks: "No event climbs out of the path of its url.",
+        file: "crates/core/src/placeholders.rs",
+        from: "if value.bytes().all(|byte| byte == b'.') {",
+        to: "if value.is_empty() {",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "placeholders::tests::a_value_of_nothing_but_dots_is_refused_in_a_url",
+        },
+        says: "called `Result::unwrap_err()` on an `Ok` value",
+    },
+    Mutant {
+        name: "host-of-an-event",
+        breaks: "Which server is called never depends on an event.",
+        file: "crates/core/src/target.rs",
+        from: "if origin.contains(MARK) {",
+        to: "if origin.is_empty() {",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "target::tests::the_host_is_never_an_event_s",
+        },
+        says: "https://{subject}",
+    },
+    Mutant {
+        name: "inexact-numbers",
+        breaks: "No number is changed in silence to be signed.",
+        file: "crates/core/src/ecmascript/number.rs",
+        from: ".filter(|shortest| *shortest == value)",
+        to: ".filter(|_| true)",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "request::tests::numbers_go_as_ecmascript_writes_them_or_not_at_all",
+        },
+        says: "called `Result::unwrap_err()` on an `Ok` value",
+    },
+    Mutant {
+        name: "values-without-quotes",
+        breaks: "No data breaks out of its place in a template's JSON.",
+        file: "crates/core/src/format/template.rs",
+        from: "media if is_json(&media) => \"template.json\",",
+        to: "media if is_json(&media) => \"template.txt\",",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "format::template::tests::no_data_can_break_out_of_its_place",
+        },
+        says: "made no JSON",
+    },
+    Mutant {
+        name: "consent-to-another",
+        breaks: "A receiver consents to us, and not to anybody.",
+        file: "crates/core/src/handshake.rs",
+        from: "Some(_) => return Err(\"its WebHook-Allowed-Origin is another\".into()),",
+        to: "Some(_) => {}",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "handshake::tests::only_the_headers_say_yes",
+        },
+        says: "other.example.com",
+    },
+    Mutant {
+        name: "faster-than-granted",
+        breaks: "A receiver gets no more a minute than it consented to.",
+        file: "crates/core/src/lane.rs",
+        from: "self.delayed_until = self.delayed_until.max(until);
+        }
+        Some(delivery)",
+        to: "drop(until);
+        }
+        Some(delivery)",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "lane::tests::a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is",
+        },
+        says: " of 1",
+    },
+    Mutant {
+        name: "template-of-a-tenant",
+        breaks: "A tenant runs no program in the server.",
+        file: "sql/04_subscribe.sql",
+        from: "if herald._tenants_of(herald._caller()) is not null
+        and entry.template",
+        to: "if false and entry.template",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "a_tenant_has_no_template_but_may_keep_the_platform_s",
+        },
+        says: "was not refused",
+    },
+    Mutant {
+        name: "sandbox-that-sends",
+        breaks: "A sandbox sends nothing.",
+        file: "src/dispatch/work.rs",
+        from: "self.subscription.state == State::Sandbox",
+        to: "self.subscription.state == State::Disabled",
+        killed_by: Test::EndToEnd {
+            file: "apply",
+            name: "a_sandbox_is_matched_signed_and_recorded_and_sends_nothing",
+        },
+        says: "delivered 200 f",
+    },
     // Crashes.
     Mutant {
         name: "window-closed-early",

@@ -4,6 +4,7 @@ mod connections;
 mod hostile_endpoints;
 mod lifecycle;
 mod network_policy;
+mod oauth2;
 mod proxy;
 mod responses;
 mod support;
