@@ -26,6 +26,8 @@ impl Prepare for Work {
             headers: Vec::new(),
             body: b"{}".to_vec(),
             timeout: Duration::from_secs(5),
+            oauth2: None,
+            signed_member: None,
         })
     }
 

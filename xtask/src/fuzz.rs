@@ -7,7 +7,7 @@ use crate::place;
 use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{command, root, run as run_command, say};
 
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "url",
     "headers",
     "retry_after",
@@ -15,6 +15,7 @@ const TARGETS: [&str; 7] = [
     "stored",
     "response",
     "verify",
+    "canonical",
 ];
 /// What libFuzzer is led by; the compiler that we use has it without further ado.
 const INSTRUMENTS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
