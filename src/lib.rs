@@ -68,9 +68,14 @@ extension_sql_file!(
     requires = ["04_secret"]
 );
 extension_sql_file!(
+    "../sql/04_save_subscription.sql",
+    name = "04_save_subscription",
+    requires = ["04_subscribe"]
+);
+extension_sql_file!(
     "../sql/05_delivery.sql",
     name = "05_delivery",
-    requires = ["04_subscribe"]
+    requires = ["04_save_subscription"]
 );
 extension_sql_file!(
     "../sql/06_find.sql",

@@ -8,172 +8,19 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ::hmac::{Hmac, KeyInit, Mac};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderName, HeaderValue};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use sha2::{Sha256, Sha512};
-use zeroize::Zeroizing;
+use sha2::Sha256;
 
 use crate::error::Error;
-use crate::scheme::{Algorithm, Encoding, KeyForm, Scheme};
+use crate::scheme::Scheme;
 
-const SYMMETRIC: &str = "whsec_";
-const PRIVATE: &str = "whsk_";
-const PUBLIC: &str = "whpk_";
+mod hmac;
+mod secret;
 
-/// The fewest and the most bytes of a key (Standard Webhooks 1.0.0, "Symmetric").
-pub const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// The fewest and the most bytes of a secret that is taken as it is, for other schemes.
-pub const TEXT_BYTES: std::ops::RangeInclusive<usize> = 8..=256;
-const SEED_BYTES: usize = 32;
-
-/// A secret of Standard Webhooks. It is wiped from memory when it is dropped, and `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret {
-    kind: Kind,
-    /// The key, or the seed of the private key.
-    bytes: Zeroizing<Vec<u8>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// `whsec_`
-    Symmetric,
-    /// `whsk_`
-    Private,
-}
-
-impl Secret {
-    /// Reads the form in which secrets are exchanged: `whsec_` and the base64 of 24 to 64 bytes, or `whsk_` and the
-    /// base64 of an ed25519 key (its seed, alone or with the public key behind it).
-    ///
-    /// ```
-    /// use herald_core::signature::Secret;
-    ///
-    /// assert!(Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_ok());
-    /// assert_eq!(
-    ///     Secret::parse("whsec_c2hvcnQ=").unwrap_err().detail().unwrap(),
-    ///     "It has 5 bytes after decoding, and needs 24 to 64."
-    /// );
-    /// ```
-    pub fn parse(text: &str) -> Result<Secret, Error> {
-        if let Some(encoded) = text.strip_prefix(SYMMETRIC) {
-            Secret::from_bytes(&decode(SYMMETRIC, encoded)?)
-        } else if let Some(encoded) = text.strip_prefix(PRIVATE) {
-            Secret::from_private_key(&decode(PRIVATE, encoded)?)
-        } else {
-            Err(refused("It begins with neither whsec_ nor whsk_."))
-        }
-    }
-
-    /// A secret of 24 to 64 bytes; they should come from a cryptographic random number generator.
-    ///
-    /// ```
-    /// use herald_core::signature::Secret;
-    ///
-    /// let secret = Secret::from_bytes(&[7; 32]).unwrap();
-    /// assert_eq!(Secret::parse(&secret.to_text()).unwrap(), secret);
-    /// ```
-    pub fn from_bytes(bytes: &[u8]) -> Result<Secret, Error> {
-        if !SECRET_BYTES.contains(&bytes.len()) {
-            return Err(refused(&format!(
-                "It has {} bytes after decoding, and needs 24 to 64.",
-                bytes.len()
-            )));
-        }
-        Ok(Secret {
-            kind: Kind::Symmetric,
-            bytes: Zeroizing::new(bytes.to_vec()),
-        })
-    }
-
-    /// The private key of this seed, 32 bytes from a cryptographic random number generator.
-    ///
-    /// ```
-    /// use herald_core::signature::Secret;
-    ///
-    /// let secret = Secret::from_seed(&[7; 32]).unwrap();
-    /// assert_eq!(Secret::parse(&secret.to_text()).unwrap(), secret);
-    /// assert!(secret.public_key().unwrap().starts_with("whpk_"));
-    /// ```
-    pub fn from_seed(seed: &[u8]) -> Result<Secret, Error> {
-        if seed.len() != SEED_BYTES {
-            return Err(refused(&format!(
-                "It has {} bytes after decoding, and a seed has 32.",
-                seed.len()
-            )));
-        }
-        Ok(Secret {
-            kind: Kind::Private,
-            bytes: Zeroizing::new(seed.to_vec()),
-        })
-    }
-
-    fn from_private_key(key: &[u8]) -> Result<Secret, Error> {
-        let (seed, public) = key.split_at(key.len().min(SEED_BYTES));
-        let secret = Secret::from_seed(seed)?;
-        if public.is_empty() || public == secret.key_pair().public_key().as_ref() {
-            Ok(secret)
-        } else {
-            Err(refused("Its public key is not the one of its seed."))
-        }
-    }
-
-    /// The form in which the secret is handed over, `whsec_...` to a receiver. Show it once and store it nowhere else.
-    ///
-    /// ```
-    /// use herald_core::signature::Secret;
-    ///
-    /// let secret = Secret::from_bytes(&[0; 24]).unwrap();
-    /// assert_eq!(secret.to_text(), "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    /// ```
-    pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        match self.kind {
-            Kind::Symmetric => {
-                text.push_str(SYMMETRIC);
-                STANDARD.encode_string(&self.bytes[..], &mut text);
-            }
-            Kind::Private => {
-                let pair = self.key_pair();
-                let both = Zeroizing::new([&self.bytes[..], pair.public_key().as_ref()].concat());
-                text.push_str(PRIVATE);
-                STANDARD.encode_string(&both[..], &mut text);
-            }
-        }
-        text
-    }
-
-    /// What a receiver verifies with, `whpk_...`, if the secret is a private key.
-    pub fn public_key(&self) -> Option<String> {
-        let text = || {
-            let mut text = String::from(PUBLIC);
-            STANDARD.encode_string(self.key_pair().public_key().as_ref(), &mut text);
-            text
-        };
-        (self.kind == Kind::Private).then(text)
-    }
-
-    fn key_pair(&self) -> Ed25519KeyPair {
-        Ed25519KeyPair::from_seed_unchecked(&self.bytes).expect("a seed has 32 bytes")
-    }
-}
-
-fn decode(prefix: &str, encoded: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let bytes = STANDARD.decode(encoded).map(Zeroizing::new);
-    bytes.map_err(|_| {
-        refused(&format!(
-            "What follows {prefix} is not standard base64 with padding."
-        ))
-    })
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
+pub use self::hmac::{HmacKey, TEXT_BYTES, sign_in_body, sign_with_scheme};
+pub use self::secret::{SECRET_BYTES, Secret};
 
 /// A secret of Standard Webhooks, made ready, so that a signature costs the hash of the message only.
 #[derive(Clone)]
@@ -199,8 +46,8 @@ impl Signer {
     /// ```
     pub fn new(secret: &Secret) -> Signer {
         Signer(match secret.kind {
-            Kind::Symmetric => Ready::V1(hmac(&secret.bytes)),
-            Kind::Private => Ready::V1a(Arc::new(secret.key_pair())),
+            secret::Kind::Symmetric => Ready::V1(keyed(&secret.bytes)),
+            secret::Kind::Private => Ready::V1a(Arc::new(secret.key_pair())),
         })
     }
 
@@ -250,7 +97,7 @@ fn mac(keyed: &Hmac<Sha256>, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha
     mac
 }
 
-fn hmac<M: Mac + KeyInit>(key: &[u8]) -> M {
+fn keyed<M: Mac + KeyInit>(key: &[u8]) -> M {
     <M as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
@@ -271,14 +118,14 @@ enum Known {
 impl Verifier {
     /// Reads `whsec_...`, `whpk_...`, or `whsk_...`, whose public key it takes.
     pub fn parse(text: &str) -> Result<Verifier, Error> {
-        if let Some(encoded) = text.strip_prefix(PUBLIC) {
-            let key = decode(PUBLIC, encoded)?;
+        if let Some(encoded) = text.strip_prefix(secret::PUBLIC) {
+            let key = secret::decode(secret::PUBLIC, encoded)?;
             return Ok(Verifier(Known::V1a(key.to_vec())));
         }
         let secret = Secret::parse(text)?;
         Ok(Verifier(match secret.kind {
-            Kind::Symmetric => Known::V1(hmac(&secret.bytes)),
-            Kind::Private => Known::V1a(secret.key_pair().public_key().as_ref().to_vec()),
+            secret::Kind::Symmetric => Known::V1(keyed(&secret.bytes)),
+            secret::Kind::Private => Known::V1a(secret.key_pair().public_key().as_ref().to_vec()),
         }))
     }
 
@@ -304,75 +151,6 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// A key of an HMAC scheme. `Debug` does not show it.
-#[derive(Clone)]
-pub struct HmacKey(Keyed);
-
-#[derive(Clone)]
-enum Keyed {
-    Sha256(Hmac<Sha256>),
-    Sha512(Hmac<Sha512>),
-}
-
-impl HmacKey {
-    /// The key that `secret` is in a scheme.
-    pub fn new(scheme: &Scheme, secret: &str) -> Result<HmacKey, Error> {
-        let key = match scheme.key {
-            KeyForm::Whsec => match Secret::parse(secret)? {
-                Secret {
-                    kind: Kind::Symmetric,
-                    bytes,
-                } => bytes,
-                _ => return Err(refused("It is a private key, and the scheme is symmetric.")),
-            },
-            KeyForm::Text => Zeroizing::new(secret.as_bytes().to_vec()),
-        };
-        Ok(HmacKey(match scheme.algorithm {
-            Algorithm::Sha256 => Keyed::Sha256(hmac(&key)),
-            Algorithm::Sha512 => Keyed::Sha512(hmac(&key)),
-        }))
-    }
-
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
-        match &self.0 {
-            Keyed::Sha256(keyed) => keyed
-                .clone()
-                .chain_update(message)
-                .finalize()
-                .into_bytes()
-                .to_vec(),
-            Keyed::Sha512(keyed) => keyed
-                .clone()
-                .chain_update(message)
-                .finalize()
-                .into_bytes()
-                .to_vec(),
-        }
-    }
-
-    /// Whether this is the MAC of a message, compared in constant time.
-    pub(crate) fn is_mac_of(&self, mac: &[u8], message: &[u8]) -> bool {
-        match &self.0 {
-            Keyed::Sha256(keyed) => keyed
-                .clone()
-                .chain_update(message)
-                .verify_slice(mac)
-                .is_ok(),
-            Keyed::Sha512(keyed) => keyed
-                .clone()
-                .chain_update(message)
-                .verify_slice(mac)
-                .is_ok(),
-        }
-    }
-}
-
-impl fmt::Debug for HmacKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HmacKey(***)")
-    }
-}
-
 /// How a subscription's requests are signed, and with which secrets: the current one comes first.
 #[derive(Debug, Clone)]
 pub enum Signing {
@@ -395,7 +173,7 @@ impl Signing {
                 let keys = secrets
                     .iter()
                     .map(|text| {
-                        check_text(text)?;
+                        hmac::check_text(text)?;
                         HmacKey::new(&scheme, text)
                     })
                     .collect::<Result<_, Error>>()?;
@@ -419,127 +197,6 @@ impl Signing {
             Signing::Scheme(_, keys) => keys.is_empty(),
         }
     }
-}
-
-/// Raises an error unless a secret can be given to a receiver as text.
-fn check_text(secret: &str) -> Result<(), Error> {
-    if !TEXT_BYTES.contains(&secret.len()) {
-        return Err(refused(&format!(
-            "It has {} bytes, and needs 8 to 256.",
-            secret.len()
-        )));
-    }
-    if secret.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        Ok(())
-    } else {
-        Err(refused(
-            "It has other characters than visible ASCII and blanks.",
-        ))
-    }
-}
-
-/// The body with the signature of itself in it, as the member that the scheme wants.
-pub fn sign_in_body(
-    scheme: &Scheme,
-    member: &str,
-    keys: &[HmacKey],
-    body: Vec<u8>,
-) -> Result<Vec<u8>, Error> {
-    match keys.first() {
-        Some(current) => {
-            let signature = encode(scheme, &current.sign(&body));
-            insert_member(body, member, &signature)
-        }
-        None => Ok(body),
-    }
-}
-
-/// The headers of a scheme's signature. `id` is the `webhook-id`, `timestamp` the attempt's time in seconds since 1970.
-///
-/// ```
-/// use herald_core::scheme::Scheme;
-/// use herald_core::signature::{HmacKey, sign_with_scheme};
-///
-/// let scheme = Scheme::parse(&"github".into()).unwrap();
-/// let keys = [HmacKey::new(&scheme, "It's a Secret to Everybody").unwrap()];
-/// let headers = sign_with_scheme(&scheme, &keys, "id", "order.paid", 0, b"Hello, World!").unwrap();
-/// assert_eq!(headers[0].1, "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
-/// ```
-pub fn sign_with_scheme(
-    scheme: &Scheme,
-    keys: &[HmacKey],
-    id: &str,
-    event_type: &str,
-    timestamp: i64,
-    body: &[u8],
-) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
-    if !is_signable(id) {
-        return Err(Error::UnsignableId { id: id.into() });
-    }
-    let timestamp = scheme.timestamp_format.write(timestamp);
-    let message = scheme.signed_content(id, &timestamp, body);
-    let signatures = keys.iter().map(|key| encode(scheme, &key.sign(&message)));
-    let signatures = match &scheme.separator {
-        None => signatures.take(1).collect::<String>(),
-        Some(separator) => signatures.collect::<Vec<_>>().join(separator),
-    };
-    let mut signature = header_value(&(scheme.lead(&timestamp) + &signatures))?;
-    signature.set_sensitive(true);
-    let mut headers = vec![(scheme.header.clone(), signature)];
-    for (name, value) in [
-        (&scheme.timestamp_header, timestamp.as_str()),
-        (&scheme.id_header, id),
-        (&scheme.type_header, event_type),
-    ] {
-        if let Some(name) = name {
-            let value = crate::placeholders::encode_for_header(value);
-            headers.push((name.clone(), header_value(&value)?));
-        }
-    }
-    Ok(headers)
-}
-
-fn encode(scheme: &Scheme, mac: &[u8]) -> String {
-    let mut text = scheme.prefix.clone();
-    match scheme.encoding {
-        Encoding::Base64 => STANDARD.encode_string(mac, &mut text),
-        Encoding::Hex => text.extend(mac.iter().map(|byte| format!("{byte:02x}"))),
-    }
-    text
-}
-
-fn header_value(text: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(text).map_err(|_| Error::Unsendable {
-        fault: "its signature cannot stand in a header".into(),
-    })
-}
-
-/// Adds a member at the end of a JSON object.
-fn insert_member(mut body: Vec<u8>, member: &str, value: &str) -> Result<Vec<u8>, Error> {
-    let unsendable = |fault: &str| Error::Unsendable {
-        fault: fault.into(),
-    };
-    let members: std::collections::BTreeMap<String, serde::de::IgnoredAny> =
-        serde_json::from_slice(&body).map_err(|_| {
-            unsendable("its signature belongs into the body, which is no JSON object")
-        })?;
-    if members.contains_key(member) {
-        return Err(unsendable(&format!(
-            "its body has a member {member:?} already, where its signature belongs"
-        )));
-    }
-    let end = body.iter().rposition(|byte| *byte == b'}').unwrap_or(0);
-    body.truncate(end);
-    let mut addition = String::new();
-    if !members.is_empty() {
-        addition.push(',');
-    }
-    crate::json::push_string(&mut addition, member);
-    addition.push(':');
-    crate::json::push_string(&mut addition, value);
-    addition.push('}');
-    body.extend_from_slice(addition.as_bytes());
-    Ok(body)
 }
 
 /// The value of `webhook-signature`: one signature per secret, separated by spaces.

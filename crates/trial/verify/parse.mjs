@@ -10,7 +10,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (!HTTP.isEvent({ headers, body })) {
     throw new Error(`not a CloudEvent: ${body}`);
   }
-  const event = HTTP.toEvent({ headers, body });
-  event.validate();
-  console.log(JSON.stringify(event));
+  for (const event of [HTTP.toEvent({ headers, body })].flat()) {
+    event.validate();
+    console.log(JSON.stringify(event));
+  }
 }

@@ -131,7 +131,7 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
     Mutant {
         name: "template-of-a-tenant",
         breaks: "A tenant runs no program in the server.",
-        file: "sql/04_subscribe.sql",
+        file: "sql/04_save_subscription.sql",
         from: "if herald._tenants_of(herald._caller()) is not null
         and entry.template",
         to: "if false and entry.template",

@@ -1,0 +1,106 @@
+//! Which parts make a scheme.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn every_preset_is_a_scheme() {
+    for (name, _) in PRESETS {
+        let scheme = Scheme::parse(&json!(name)).unwrap();
+        assert!(scheme.headers().count() >= 1, "{name}");
+    }
+}
+
+#[test]
+fn parts_replace_those_of_their_preset() {
+    let own = json!({"preset": "github", "algorithm": "sha512", "header": "x-hub-signature-512", "prefix": "sha512="});
+    let scheme = Scheme::parse(&own).unwrap();
+    assert_eq!(scheme.algorithm, Algorithm::Sha512);
+    assert_eq!(scheme.header, "x-hub-signature-512");
+    assert_eq!(scheme.id_header.unwrap(), "x-github-delivery");
+}
+
+#[test]
+fn what_cannot_be_signed_or_checked_is_refused_with_a_hint() {
+    for (faulty, detail) in [
+        (json!(1), "It is neither a name nor an object."),
+        (json!("gihtub"), "There is no preset \"gihtub\"."),
+        (json!({}), "It has no header for the signature."),
+        (
+            json!({"header": 1}),
+            "Its member \"header\" is not a string.",
+        ),
+        (
+            json!({"header": "x-a", "algorithm": "md5"}),
+            "Its algorithm is \"md5\".",
+        ),
+        (
+            json!({"header": "x-a", "prefix": "ä"}),
+            "Its prefix cannot stand in a header.",
+        ),
+        (
+            json!({"header": "x-a", "content": "{timestamp}"}),
+            "Its content is without {body}, so that anybody could exchange the body.",
+        ),
+        (
+            json!({"header": "x-a", "content": "{type}.{body}"}),
+            "Its content has the placeholder {type}.",
+        ),
+        (
+            json!({"header": "x-a", "content": "{timestamp}.{body}"}),
+            "It signs {timestamp}, which no header tells the receiver.",
+        ),
+        (
+            json!({"header": "x-a", "content": "{id}.{body}"}),
+            "It signs {id}, which no header of it tells the receiver.",
+        ),
+        (
+            json!({"header": "x-a", "id_header": "X-A"}),
+            "It uses the header \"x-a\" for two things.",
+        ),
+        (
+            json!({"header": "x-a", "canonical": "python"}),
+            "Its canonical is \"python\".",
+        ),
+        (
+            json!({"header": "x-a", "body_member": ""}),
+            "Its body_member is empty.",
+        ),
+    ] {
+        let error = Scheme::parse(&faulty).unwrap_err();
+        assert_eq!(error.message(), "invalid signing", "{faulty}");
+        assert_eq!(error.detail().unwrap(), detail, "{faulty}");
+        assert!(error.hint().is_some(), "{faulty}");
+    }
+    assert_eq!(
+        Scheme::parse(&json!("gihtub")).unwrap_err().hint().unwrap(),
+        "Perhaps you meant \"github\"."
+    );
+    for name in ["content-type", "webhook-signature", "host", "x a"] {
+        assert!(Scheme::parse(&json!({"header": name})).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn timestamps_are_read_as_they_are_written() {
+    for (format, text) in [
+        (TimestampFormat::UnixSeconds, "1700000000"),
+        (TimestampFormat::UnixMillis, "1700000000000"),
+        (TimestampFormat::Rfc3339, "2023-11-14T22:13:20.000Z"),
+    ] {
+        assert_eq!(format.write(1_700_000_000), text);
+        assert_eq!(format.read(text), Some(1_700_000_000));
+        for faulty in [
+            "",
+            "NaN",
+            "+1700000000",
+            "01",
+            "1e9",
+            "99999999999999999999",
+            " 1",
+        ] {
+            assert_eq!(format.read(faulty), None, "{faulty}");
+        }
+    }
+}
