@@ -13,10 +13,16 @@ create function herald._event_json(event herald.event) returns json
     language sql stable
     set search_path = pg_catalog, pg_temp
 as $$
-    select json_strip_nulls(json_build_object(
-        'specversion', '1.0', 'id', coalesce(event.id, event.uid::text), 'source', event.source, 'type', event.type,
-        'subject', event.subject, 'time', event.time, 'partitionkey', event.key, 'tenant', event.tenant,
-        'dataschema', event.dataschema, 'extensions', event.extensions, 'data', event.data))
+    -- Put together as text: data may have what nobody can decode, such as half a surrogate pair, and nulls of its own.
+    select case when event.uid is null then '{}'::json else
+        (select concat('{', string_agg(concat(to_json(m.name), ':', m.value), ',' order by m.position), '}')::json
+         from (values
+             (1, 'specversion', to_json('1.0'::text)), (2, 'id', to_json(coalesce(event.id, event.uid::text))),
+             (3, 'source', to_json(event.source)), (4, 'type', to_json(event.type)), (5, 'subject', to_json(event.subject)),
+             (6, 'time', to_json(event.time)), (7, 'partitionkey', to_json(event.key)), (8, 'tenant', to_json(event.tenant)),
+             (9, 'dataschema', to_json(event.dataschema)), (10, 'extensions', event.extensions), (11, 'data', event.data)
+         ) m (position, name, value)
+         where m.value is not null) end
 $$;
 
 -- Gives a delivery up: copies its event, its subscription's options and its attempts into herald._dead_letter.

@@ -48,8 +48,11 @@ pub fn run(majors: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// The npm packages that read our requests in the end-to-end tests.
+/// What reads our requests in the end-to-end tests and is not ours: Python with ed25519, Node with its npm packages.
 pub fn install_verifiers() -> Result<()> {
+    if output(&mut command("python3", &["-c", "import cryptography"])).is_err() {
+        apt_install(&["python3", "python3-cryptography"])?;
+    }
     if !is_on_path("npm") || !is_on_path("node") {
         apt_install(&["nodejs", "npm"])?;
     }

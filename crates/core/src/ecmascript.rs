@@ -90,6 +90,11 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// Whether a double has the very value of this number.
+pub(crate) fn is_exact(number: &str) -> bool {
+    Number::split_from(number).is_some_and(|(number, _)| number.exact_double().is_some())
+}
+
 /// The JSON text as ECMAScript's `JSON.stringify(JSON.parse(json))` writes it.
 ///
 /// There are no blanks. Strings are escaped no more than they must be. Members whose key is an array index come first,

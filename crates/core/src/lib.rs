@@ -12,14 +12,16 @@
 //! **Queueing.** A window of the log is the difference of two [`snapshot`]s; what matched in it waits in its
 //! subscription's [`lane`], as long as its plan lets it ([`tenants`]).
 //!
-//! **Sending.** [`request`] builds exactly what is sent: the body by [`format`](mod@format), the [`signature`] over it,
-//! and the subscription's own [`headers`]. [`url_policy`] says which urls may be stored and which addresses may be
-//! dialled, [`proxy`] how a proxy is asked to dial them.
+//! **Sending.** [`request`] builds exactly what is sent, as the subscription's [`style`] says: the body by
+//! [`format`](mod@format), in the form that [`ecmascript`] gives it where the receiver needs that, the [`signature`] over
+//! it after a [`scheme`], the credentials of [`auth`], and the subscription's own [`target`] and [`headers`] with their
+//! [`placeholders`]. [`handshake`] asks a receiver first. [`url_policy`] says which urls may be stored and which addresses
+//! may be dialled, [`proxy`] how a proxy is asked to dial them.
 //!
 //! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides what becomes of the delivery.
 //!
-//! **Beside it.** [`verify`] is the receiver's side of the signature. The [`vault`] is how secrets are stored. [`error`] is what a user is told when something is refused,
-//! and [`suggest`] finds the name that was meant.
+//! **Beside it.** [`verify`] is the receiver's side of the signature. The [`vault`] is how secrets are stored. [`error`]
+//! is what a user is told when something is refused, and [`suggest`] finds the name that was meant.
 
 #![forbid(unsafe_code)]
 

@@ -152,11 +152,6 @@ pub struct Scheme {
     pub canonical: Option<LargeNumbers>,
 }
 
-/// Whether a receiver checks that the time of a request is near.
-fn is_timed(content: &Pattern) -> bool {
-    content.names().any(|name| name == "timestamp")
-}
-
 impl Scheme {
     /// Reads the name of a preset, or an object of parts, which may name a preset to begin with.
     ///
@@ -199,7 +194,12 @@ impl Scheme {
 
     /// Whether what is signed contains the time.
     pub fn is_timed(&self) -> bool {
-        is_timed(&self.content)
+        self.signs("timestamp")
+    }
+
+    /// Whether what is signed contains `id`, `timestamp` or `body`.
+    pub fn signs(&self, name: &str) -> bool {
+        self.content.names().any(|used| used == name)
     }
 
     /// The bytes that are signed.
@@ -301,6 +301,12 @@ impl Parts {
             type_header: self.header(TYPE_HEADER)?,
             body_member: self.text("body_member").map(str::to_owned),
             canonical: match self.text("canonical") {
+                None if self.text("large_numbers").is_some() => {
+                    return Err(refused(
+                        "Its large_numbers say nothing without a canonical form.",
+                        "Leave it out, or add canonical => \"ecmascript\".",
+                    ));
+                }
                 None => None,
                 Some(_) => {
                     self.choice("canonical", &[("ecmascript", ())])?;
@@ -374,7 +380,7 @@ fn check(scheme: &Scheme) -> Result<(), Error> {
             "Use content => \"{timestamp}.{body}\", or leave it out for {body}.",
         ));
     }
-    let signs = |name: &str| scheme.content.names().any(|used| used == name);
+    let signs = |name: &str| scheme.signs(name);
     let is_time_sent = scheme.timestamp_header.is_some() || scheme.lead.has_placeholders();
     if signs("timestamp") && !is_time_sent {
         return Err(refused(
@@ -386,6 +392,28 @@ fn check(scheme: &Scheme) -> Result<(), Error> {
         return Err(refused(
             "It signs {id}, which no header of it tells the receiver.",
             "Add an id_header.",
+        ));
+    }
+    if scheme
+        .lead
+        .pieces()
+        .last()
+        .is_some_and(|piece| piece.is_ok())
+    {
+        return Err(refused(
+            "Its lead ends with the time, so that nobody can say where the signature begins.",
+            "Let a comma or a blank follow: lead => \"t={timestamp},\".",
+        ));
+    }
+    let is_of_a_signature = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    if let Some(separator) = &scheme.separator
+        && (separator.is_empty()
+            || separator.bytes().all(is_of_a_signature)
+            || scheme.prefix.contains(separator.as_str()))
+    {
+        return Err(refused(
+            "Its separator cannot be told from a signature.",
+            "Use separator => \",\" or a blank, which the prefix has not.",
         ));
     }
     let names: Vec<_> = scheme.headers().collect();

@@ -108,8 +108,13 @@ impl StyleOptions {
             ));
         }
         let scheme = self.scheme()?;
+        let gzip = choice(
+            "compression",
+            self.compression.as_deref(),
+            &[("none", false), ("gzip", true)],
+        )?;
         if let Some(scheme) = &scheme {
-            check_scheme(scheme, &format)?;
+            check_scheme(scheme, &format, gzip)?;
         }
         let auth = self
             .auth
@@ -128,11 +133,7 @@ impl StyleOptions {
             format,
             profile,
             shrink: self.shrink,
-            gzip: choice(
-                "compression",
-                self.compression.as_deref(),
-                &[("none", false), ("gzip", true)],
-            )?,
+            gzip,
             user_agent: self.user_agent()?,
             auth: auth.transpose()?,
             handshake: self
@@ -254,7 +255,14 @@ impl Style {
 }
 
 /// What a scheme needs of the body.
-fn check_scheme(scheme: &Scheme, format: &Format) -> Result<(), Error> {
+fn check_scheme(scheme: &Scheme, format: &Format, gzip: bool) -> Result<(), Error> {
+    if scheme.canonical.is_some() && gzip {
+        return Err(refused(
+            "signing",
+            "Its receiver signs what it parsed, and not the compressed bytes.",
+            "Leave compression out, or use another signing.",
+        ));
+    }
     let is_object = format.is_json() && !matches!(format, Format::Batched);
     if scheme.body_member.is_some() && !is_object {
         return Err(refused(
@@ -382,6 +390,10 @@ mod tests {
             (r#"{"signing":"nothing"}"#, "signing"),
             (r#"{"signing":"frame","format":"batched"}"#, "signing"),
             (r#"{"signing":"leafengines","format":"raw"}"#, "signing"),
+            (
+                r#"{"signing":"leafengines","compression":"gzip"}"#,
+                "signing",
+            ),
             (r#"{"signing":{"header":"authorization"}}"#, "signing"),
             (r#"{"auth":{"type":"digest"}}"#, "auth"),
             (r#"{"colour":"red"}"#, "subscription"),

@@ -141,6 +141,10 @@ fn by_scheme(
         Some(name) => header(name).unwrap_or_default(),
         None => "",
     };
+    // One with a full stop could end elsewhere in what is signed.
+    if scheme.signs("id") && !is_signable(id) {
+        return None;
+    }
     let message = scheme.signed_content(id, timestamp, received.body);
     let all: Vec<&str> = match &scheme.separator {
         Some(separator) => signatures.split(separator.as_str()).collect(),

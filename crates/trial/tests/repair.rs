@@ -198,3 +198,24 @@ fn discard_until_drops_the_older_part_of_a_backlog() {
     assert_eq!(types(&receiver), ["newer"]);
     db.until_dead("discarded");
 }
+
+#[test]
+fn a_dead_letter_has_the_whole_event_whatever_is_in_it_and_holds_up_nobody() {
+    let (refusing, willing) = (receiver_with(Mode::status(400)), receiver());
+    let mut db = Database::new(&CLUSTER, "whole_event");
+    db.subscribe("refusing", &refusing.url("/"), "max_attempts => 1");
+    db.subscribe("willing", &willing.url("/"), "");
+    db.run(
+        r#"create table note (id int primary key, words json); select herald.watch('note');
+           insert into note values (1, '{"half": "\ud83d", "none": null, "deep": {"none": null}}')"#,
+    );
+    db.until(
+        "select string_agg(state, ' ' order by subscription) from herald.delivery",
+        "dead delivered",
+    );
+    let words = r#""words":{"half": "\ud83d", "none": null, "deep": {"none": null}}"#
+        .replace(": ", ":")
+        .replace(", ", ",");
+    let kept = db.text("select event::text from herald.dead_letter");
+    assert!(kept.contains(&words), "{kept}");
+}

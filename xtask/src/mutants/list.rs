@@ -151,7 +151,7 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
             file: "apply",
             name: "a_sandbox_is_matched_signed_and_recorded_and_sends_nothing",
         },
-        says: "delivered 200 f",
+        says: "left: \"delivered 200 ",
     },
     // Crashes.
     Mutant {
@@ -257,7 +257,7 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
         breaks: "A request cannot be sent again under another time.",
         file: "crates/core/src/signature.rs",
         from: "[id.as_bytes(), b\".\", timestamp.as_bytes(), b\".\", body]",
-        to: "[id.as_bytes(), b\".\", body]",
+        to: "[id.as_bytes(), b\".\", b\"\", b\"\", body]",
         killed_by: Test::Unit {
             package: "herald-core",
             name: "signature::tests::published_vectors_are_reproduced",

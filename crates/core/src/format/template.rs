@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
+use serde_json::value::RawValue;
 
+use crate::ecmascript;
 use crate::error::Error;
 use crate::event::Event;
 
@@ -155,11 +157,13 @@ impl fmt::Debug for Template {
 
 /// What a template sees.
 fn values(event: &Event) -> Result<Value, Error> {
-    let data: serde_json::Value = match event.data.as_deref() {
-        None => serde_json::Value::Null,
-        Some(json) => serde_json::from_str(json).map_err(|error| Error::Unsendable {
-            fault: format!("its data cannot be read: {error}"),
-        })?,
+    let data = match event.data.as_deref() {
+        None => Value::from(()),
+        Some(json) => serde_json::from_str(json)
+            .and_then(to_value)
+            .map_err(|error| Error::Unsendable {
+                fault: format!("its data cannot be read: {error}"),
+            })?,
     };
     let context = event.context();
     let text = |text: &str| Value::from(text);
@@ -182,52 +186,61 @@ fn values(event: &Event) -> Result<Value, Error> {
         traceparent => some(context.traceparent.as_deref()),
         extensions => Value::from_pairs(event.given_extensions()),
         changes => changes(&data),
-        data => to_value(&data),
+        data => data,
     })
 }
 
 /// `{column: {old, new}}` of a captured change; empty for other events.
-fn changes(data: &serde_json::Value) -> BTreeMap<String, Value> {
-    let [record, old_record] =
-        ["record", "old_record"].map(|name| data.get(name).and_then(|row| row.as_object()));
-    let names: Vec<&str> = match data.get("changed").and_then(|names| names.as_array()) {
-        Some(names) => names.iter().filter_map(|name| name.as_str()).collect(),
-        None => record
-            .or(old_record)
-            .into_iter()
-            .flat_map(|row| row.keys().map(String::as_str))
-            .collect(),
-    };
-    let value = |row: Option<&serde_json::Map<String, serde_json::Value>>, name: &str| {
-        row.and_then(|row| row.get(name))
-            .map_or(Value::from(()), to_value)
-    };
-    names
+fn changes(data: &Value) -> Value {
+    let member = |value: &Value, name: &str| value.get_attr(name).unwrap_or_default();
+    let [record, old_record, changed] =
+        ["record", "old_record", "changed"].map(|name| member(data, name));
+    let names = [&changed, &record, &old_record]
         .into_iter()
-        .map(|name| {
-            let change = context! { old => value(old_record, name), new => value(record, name) };
-            (name.to_owned(), change)
-        })
-        .collect()
+        .filter(|value| !value.is_undefined() && !value.is_none())
+        .find_map(|value| value.try_iter().ok());
+    Value::from_pairs(names.into_iter().flatten().map(|name| {
+        let of = |row: &Value| {
+            let value = row.get_item(&name).unwrap_or_default();
+            if value.is_undefined() {
+                Value::from(())
+            } else {
+                value
+            }
+        };
+        let change = context! { old => of(&old_record), new => of(&record) };
+        (name, change)
+    }))
 }
 
-fn to_value(json: &serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::from(()),
-        serde_json::Value::Bool(flag) => Value::from(*flag),
-        serde_json::Value::Number(number) => number
-            .as_i64()
-            .map(Value::from)
-            .or_else(|| number.as_u64().map(Value::from))
-            .unwrap_or_else(|| Value::from(number.as_f64().unwrap_or(f64::NAN))),
-        serde_json::Value::String(text) => Value::from(text.as_str()),
-        serde_json::Value::Array(members) => members.iter().map(to_value).collect(),
-        serde_json::Value::Object(members) => Value::from_pairs(
+/// The value of a text of JSON. A number that no double holds stays what it is, to be written and not to be computed with.
+fn to_value(json: &RawValue) -> Result<Value, serde_json::Error> {
+    let text = json.get();
+    Ok(match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+            let members = members
+                .into_iter()
+                .map(|(name, value)| Ok((name, to_value(value)?)));
+            Value::from_pairs(members.collect::<Result<Vec<_>, serde_json::Error>>()?)
+        }
+        Some(b'[') => {
+            let members: Vec<&RawValue> = serde_json::from_str(text)?;
             members
-                .iter()
-                .map(|(name, value)| (name.as_str(), to_value(value))),
-        ),
-    }
+                .into_iter()
+                .map(to_value)
+                .collect::<Result<Value, _>>()?
+        }
+        Some(b'"') => Value::from(serde_json::from_str::<String>(text)?),
+        Some(b't') => Value::from(true),
+        Some(b'f') => Value::from(false),
+        Some(b'n') => Value::from(()),
+        _ => match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(integer), _) => Value::from(integer),
+            (_, Ok(double)) if ecmascript::is_exact(text) => Value::from(double),
+            _ => Value::from_safe_string(text.to_owned()),
+        },
+    })
 }
 
 /// An event that has everything.
@@ -324,6 +337,23 @@ mod tests {
             r#"{"a":{"old":null,"new":1}}"#
         );
         assert_eq!(render(source, "[]").unwrap(), "{}");
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        let data = r#"{"a":9.50,"b":12345678901234.123456789,"c":123456789012345678901234567890,"d":-7,"e":1e30}"#;
+        assert_eq!(
+            render("{{ data }}", data).unwrap(),
+            r#"{"a":9.5,"b":"12345678901234.123456789","c":"123456789012345678901234567890","d":-7,"e":1e+30}"#
+        );
+        assert_eq!(
+            render(
+                "[{{ data.b }},{{ data.c }},{{ (data.a or 0) + (data.d or 0) }}]",
+                data
+            )
+            .unwrap(),
+            "[12345678901234.123456789,123456789012345678901234567890,2.5]"
+        );
     }
 
     #[test]

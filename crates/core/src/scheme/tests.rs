@@ -67,6 +67,26 @@ fn what_cannot_be_signed_or_checked_is_refused_with_a_hint() {
             json!({"header": "x-a", "body_member": ""}),
             "Its body_member is empty.",
         ),
+        (
+            json!({"header": "x-a", "large_numbers": "strings"}),
+            "Its large_numbers say nothing without a canonical form.",
+        ),
+        (
+            json!({"header": "x-a", "lead": "t={timestamp}"}),
+            "Its lead ends with the time, so that nobody can say where the signature begins.",
+        ),
+        (
+            json!({"header": "x-a", "separator": ""}),
+            "Its separator cannot be told from a signature.",
+        ),
+        (
+            json!({"header": "x-a", "prefix": "v1, ", "separator": ","}),
+            "Its separator cannot be told from a signature.",
+        ),
+        (
+            json!({"header": "x-a", "separator": "a"}),
+            "Its separator cannot be told from a signature.",
+        ),
     ] {
         let error = Scheme::parse(&faulty).unwrap_err();
         assert_eq!(error.message(), "invalid signing", "{faulty}");

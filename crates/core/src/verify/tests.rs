@@ -114,6 +114,26 @@ fn what_was_signed_is_valid_and_nothing_else_is() {
 }
 
 #[test]
+fn an_id_that_could_end_elsewhere_is_not_believed() {
+    for name in ["standard", "svix"] {
+        let scheme = json!(name);
+        let body = format!("{NOW}.{{}}");
+        let mut headers = signed(&scheme, &[SECRET], body.as_bytes());
+        assert!(
+            accepts(&scheme, SECRET, &headers, body.as_bytes(), NOW),
+            "{name}"
+        );
+        let id = headers
+            .keys()
+            .find(|name| name.ends_with("-id"))
+            .unwrap()
+            .clone();
+        headers.insert(id, format!("msg_1.{NOW}"));
+        assert!(!accepts(&scheme, SECRET, &headers, b"{}", NOW), "{name}");
+    }
+}
+
+#[test]
 fn an_empty_body_and_one_that_is_no_text_are_signed_as_well() {
     for scheme in schemes() {
         for body in [&b""[..], b"\xff\x00\xfe"] {

@@ -1,0 +1,122 @@
+//! docs/signatures.md: its vectors, and its code, which is what stands behind a comment that says how to run it.
+
+use std::collections::BTreeMap;
+
+use crate::Scheme;
+use crate::alter::Signed;
+
+pub const TEXT: &str = include_str!("../../../../docs/signatures.md");
+
+/// A fenced block with a comment before it, such as `<!-- run: github.mjs -->`.
+pub struct Block {
+    pub name: &'static str,
+    pub text: String,
+}
+
+/// The blocks of a kind: `run` or `vector`.
+pub fn blocks(kind: &str) -> Vec<Block> {
+    let mut lines = TEXT.lines();
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        let marker = line
+            .strip_prefix("<!-- ")
+            .and_then(|line| line.strip_suffix(" -->"));
+        let name = marker.and_then(|text| text.strip_prefix(kind)?.strip_prefix(": "));
+        if let Some(name) = name {
+            let fence = lines.next().unwrap_or_default();
+            assert!(fence.starts_with("```"), "a block follows {line}");
+            let text = lines.by_ref().take_while(|line| *line != "```");
+            let text = text.collect::<Vec<_>>().join("\n");
+            found.push(Block { name, text });
+        }
+    }
+    found
+}
+
+#[track_caller]
+pub fn block(kind: &str, name: &str) -> String {
+    let found = blocks(kind).into_iter().find(|block| block.name == name);
+    found.expect("a block of this name").text
+}
+
+/// How many fenced blocks are in a language.
+pub fn count_fences(language: &str) -> usize {
+    let fence = format!("```{language}");
+    TEXT.lines().filter(|line| *line == fence).count()
+}
+
+/// The lines before the first empty one as names and values, and what comes after it.
+fn split(text: &str) -> (BTreeMap<String, String>, Option<&str>) {
+    let (head, body) = match text.split_once("\n\n") {
+        Some((head, body)) => (head, Some(body)),
+        None => (text, None),
+    };
+    let fields = head.lines().map(|line| {
+        let (name, value) = line.split_once(": ").expect("a name and a value");
+        (name.to_owned(), value.to_owned())
+    });
+    (fields.collect(), body)
+}
+
+/// What all vectors are of.
+pub struct Input {
+    pub secret: String,
+    pub id: String,
+    pub timestamp: i64,
+    pub event_type: String,
+    pub body: String,
+}
+
+pub fn input() -> Input {
+    let text = block("vector", "input");
+    let (mut fields, body) = split(&text);
+    let mut field = |name: &str| fields.remove(name).expect("the input has it");
+    Input {
+        secret: field("secret"),
+        id: field("id"),
+        timestamp: field("timestamp").parse().expect("seconds"),
+        event_type: field("type"),
+        body: body.expect("the input has a body").to_owned(),
+    }
+}
+
+/// A vector, with `method` and `url` where it has them.
+pub struct Vector {
+    pub request: Signed,
+    pub method: String,
+    pub url: String,
+}
+
+pub fn vector(name: &str) -> Vector {
+    let text = block("vector", name);
+    let (mut headers, body) = split(&text);
+    let input = input();
+    let mut take = |name: &str| headers.remove(name);
+    let secret = take("secret").unwrap_or(input.secret);
+    let (method, url) = (take("method"), take("url"));
+    Vector {
+        request: Signed {
+            secret,
+            headers,
+            body: body.unwrap_or(&input.body).as_bytes().to_vec(),
+        },
+        method: method.unwrap_or_else(|| "POST".into()),
+        url: url.unwrap_or_default(),
+    }
+}
+
+impl Scheme {
+    pub fn vector(&self) -> Signed {
+        vector(self.name).request
+    }
+}
+
+/// The presets and the parts that the document says they are made of.
+pub fn presets() -> Vec<(&'static str, &'static str)> {
+    let rows = TEXT.lines().filter_map(|line| {
+        let row = line.strip_prefix("| `")?.strip_suffix("` |")?;
+        row.split_once("` | `")
+            .filter(|(_, parts)| parts.starts_with("{\""))
+    });
+    rows.collect()
+}

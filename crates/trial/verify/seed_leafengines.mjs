@@ -1,0 +1,31 @@
+// The receiver of LeafEngines, with its own way to verify: it signs what express.json() made of the body, written anew.
+import crypto from "node:crypto";
+
+function receive(req, res) {
+  const signature = req.headers['x-leafengines-signature'];
+  const payload = JSON.stringify(req.body);
+
+  const expected = crypto
+    .createHmac('sha256', process.env.WEBHOOK_SECRET)
+    .update(payload)
+    .digest('hex');
+
+  if (signature !== `sha256=${expected}`) {
+    return res.status(401).send('Invalid signature');
+  }
+
+  res.status(200).send('OK');
+}
+
+export function verify(secret, headers, body) {
+  process.env.WEBHOOK_SECRET = secret;
+  let answer;
+  const res = { status: (code) => ({ send: () => (answer = code) }) };
+  try {
+    receive({ headers, body: JSON.parse(body) }, res);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    answer = 400;
+  }
+  return answer === 200;
+}
