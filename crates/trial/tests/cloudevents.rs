@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Database, SECRET, SOON, cluster, receiver};
+use common::{Database, SECRET, cluster, receiver};
 use serde_json::{Value, json};
 
 #[test]
