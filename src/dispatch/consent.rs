@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// Between the first two times that a receiver is asked, and the longest between any.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// When there is a look again whether a thread has become free.
+const FOR_A_THREAD: Duration = Duration::from_millis(100);
 
 /// When a receiver is asked again.
 #[derive(Debug)]
@@ -26,17 +28,13 @@ pub struct Asking {
 impl Worker {
     /// Asks the receivers that have to consent and are due.
     pub(super) fn ask_for_consent(&mut self) {
-        if !self.settings.enabled {
+        let waiting = &self.subscriptions.without_consent;
+        if !self.settings.enabled || waiting.is_empty() && self.asking.is_empty() {
             return;
         }
-        let waiting: Vec<i64> = self
-            .subscriptions
-            .without_consent()
-            .map(|one| one.config.id)
-            .collect();
         self.asking
             .retain(|id, asking| asking.is_under_way || waiting.contains(id));
-        for id in waiting {
+        for id in waiting.clone() {
             let asking = self.asking.entry(id).or_insert_with(|| Asking {
                 due: Instant::now(),
                 pause: FIRST_PAUSE,
@@ -67,15 +65,12 @@ impl Worker {
         }
     }
 
-    /// How long nobody has to be asked.
+    /// How long nobody has to be asked. Who is due and was not asked waits for a thread.
     pub(super) fn until_asking(&self) -> Option<Duration> {
-        let due = self
-            .asking
-            .values()
-            .filter(|asking| !asking.is_under_way)
-            .map(|asking| asking.due);
-        due.min()
-            .map(|due| due.saturating_duration_since(Instant::now()))
+        let waiting = self.asking.values().filter(|asking| !asking.is_under_way);
+        let due = waiting.map(|asking| asking.due).min()?;
+        let until = due.saturating_duration_since(Instant::now());
+        self.settings.enabled.then_some(until.max(FOR_A_THREAD))
     }
 
     /// Writes down what a receiver answered.

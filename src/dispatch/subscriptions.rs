@@ -45,6 +45,8 @@ pub struct Subscriptions {
     outdated_at: i64,
     /// What the plans of tenants allow.
     pub quotas: HashMap<Arc<str>, Quota>,
+    /// Those whose receivers have to be asked first.
+    pub without_consent: Vec<i64>,
 }
 
 impl Subscriptions {
@@ -58,6 +60,7 @@ impl Subscriptions {
             largest: 0,
             outdated_at: i64::MIN,
             quotas: HashMap::new(),
+            without_consent: Vec::new(),
         }
     }
 
@@ -107,7 +110,13 @@ impl Subscriptions {
             .map(|one| one.config.max_payload)
             .max()
             .unwrap_or(0);
+        let without_consent = loaded
+            .iter()
+            .filter(|one| one.lacks_consent && one.config.state == State::Active)
+            .map(|one| one.config.id)
+            .collect();
         Self {
+            without_consent,
             loaded,
             by_id,
             matcher,
@@ -260,13 +269,6 @@ impl Subscriptions {
 
     pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
         self.loaded.iter()
-    }
-
-    /// Those whose receivers have to be asked first.
-    pub fn without_consent(&self) -> impl Iterator<Item = &Loaded> {
-        self.loaded
-            .iter()
-            .filter(|one| one.lacks_consent && one.config.state == State::Active)
     }
 
     pub fn by_id(&self, id: i64) -> Option<&Loaded> {
