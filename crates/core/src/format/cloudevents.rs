@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, Datelike, Timelike};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -67,8 +67,10 @@ fn push_structured(body: &mut String, event: &Event, profile: Profile) {
     if let Some(subject) = &event.subject {
         push_member(body, "subject", subject);
     }
-    if let Some(time) = time_text(event.time_micros) {
-        push_member(body, "time", &time);
+    if let Some(time) = utc(event.time_micros) {
+        body.push_str(r#","time":""#);
+        push_time(body, time);
+        body.push('"');
     }
     if data.is_some() {
         body.push_str(r#","datacontenttype":"application/json""#);
@@ -225,13 +227,15 @@ fn push_member(body: &mut String, name: &str, value: &str) {
     push_string(body, value);
 }
 
+/// A time that RFC 3339 can express.
+fn utc(micros: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros).filter(|time| (0..=9999).contains(&time.year()))
+}
+
 /// RFC 3339 in UTC, with as many digits as the fraction needs out of 0, 3 and 6.
-pub(super) fn time_text(micros: i64) -> Option<String> {
-    let time =
-        DateTime::from_timestamp_micros(micros).filter(|time| (0..=9999).contains(&time.year()))?;
+fn push_time(text: &mut String, time: DateTime<Utc>) {
     let (year, month, day) = (time.year(), time.month(), time.day());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    let mut text = String::with_capacity(27);
     write!(
         text,
         "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
@@ -243,6 +247,11 @@ pub(super) fn time_text(micros: i64) -> Option<String> {
     })
     .expect("writing into memory cannot fail");
     text.push('Z');
+}
+
+pub(super) fn time_text(micros: i64) -> Option<String> {
+    let mut text = String::with_capacity(27);
+    push_time(&mut text, utc(micros)?);
     Some(text)
 }
 
