@@ -12,7 +12,20 @@ create function herald._keep_values(subscription_id bigint, kind text, names tex
     set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
+declare
+    unknown text;
 begin
+    select g.name into unknown
+    from unnest(names, new_values) as g (name, value)
+    where g.value = '***'
+    and not exists (select from herald.secret x
+                    where x.subscription_id = _keep_values.subscription_id and x.kind = _keep_values.kind
+                    and lower(x.name) = lower(g.name))
+    limit 1;
+    if found then
+        raise exception using errcode = 'invalid_parameter_value', message = format('%s "%s" has no value to keep', kind, unknown),
+            detail = 'It is given as ***, which stands for the value that it has.', hint = 'Give its value.';
+    end if;
     delete from herald.secret x
     where x.subscription_id = _keep_values.subscription_id and x.kind = _keep_values.kind
     and not exists (select from unnest(names, new_values) as g (name, value)

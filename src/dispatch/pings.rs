@@ -32,6 +32,12 @@ impl Worker {
             }
             let token = self.new_token();
             let subscription = self.subscriptions.by_id(id);
+            if subscription.is_some_and(|one| one.lacks_consent) {
+                let words = "its receiver has not consented to deliveries";
+                let outcome = Outcome::failed(ErrorClass::Blocked, words, Duration::ZERO);
+                mailbox::answer(number, &ping::answer(&outcome));
+                continue;
+            }
             let tenant = subscription.and_then(|one| one.agent.tenant.clone());
             let may_send = self.threads.has_room_for(id, is_proven)
                 && self.tenants.has_connection(tenant.as_deref(), id);

@@ -27,7 +27,7 @@ pub struct Loaded {
     created_snapshot: Snapshot,
     created_seq: i64,
     /// Its receiver has to consent first, and has not.
-    lacks_consent: bool,
+    pub lacks_consent: bool,
     /// Why nothing can be sent although the subscription is active: its secret is gone, or its URL is not allowed any more.
     pub obstacle: Option<String>,
 }

@@ -318,6 +318,9 @@ fn credentials_are_kept_like_secrets_and_stay_when_they_are_not_given_again() {
         only_request(&receiver).header("authorization"),
         Some("Basic ZXZlOmNhbmFyeQ==")
     );
+    let refused =
+        db.refusal(r#"update herald.subscription set auth = '{"type": "bearer", "token": "***"}'"#);
+    assert_eq!(refused.message(), "auth \"token\" has no value to keep");
     db.run("update herald.subscription set auth = null; select herald.emit('order.paid')");
     receiver.wait_for(2, SOON);
     assert_eq!(receiver.requests()[1].header("authorization"), None);

@@ -96,6 +96,10 @@ fn without_consent_deliveries_are_held_until_it_is_given_by_another_way() {
         blocked.contains("herald.grant_delivery('shop')"),
         "{blocked}"
     );
+    assert_eq!(
+        db.text("select error from herald.ping('shop')"),
+        "its receiver has not consented to deliveries"
+    );
     assert_eq!(methods(&receiver), ["OPTIONS"]);
     db.run("select herald.grant_delivery('shop')");
     db.settle();
