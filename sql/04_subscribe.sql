@@ -28,7 +28,8 @@ create function herald._check_subscription(
     language c
     as 'MODULE_PATHNAME', 'check_subscription_wrapper';
 
--- What secrets have to be for a signature: 'standard' (whsec_... or whsk_...), 'whsec', or 'text'.
+-- What secrets have to be for a signature: 'standard' (whsec_... or whsk_...), 'whsec', or 'text'; 'unknown' where it cannot
+-- be read.
 create function herald._secret_form(signing text) returns text
     language c immutable strict
     as 'MODULE_PATHNAME', 'secret_form_wrapper';

@@ -361,3 +361,23 @@ fn a_subscription_that_has_caught_up_gets_its_events_from_the_log_again() {
         |from_log| *from_log == 5,
     );
 }
+
+#[test]
+fn what_matches_a_subscription_that_cannot_be_read_is_held_until_it_can() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "unreadable");
+    db.subscribe("shop", &receiver.url("/"), "");
+    // As an older version, or a hand, may have left it.
+    db.run(
+        r#"update herald._subscription set signing = '"nothing"'; select herald._changed('subscription')"#,
+    );
+    db.emit("order.paid");
+    db.until("select count(*) from herald.pending", "1");
+    let blocked =
+        db.text("select w.blocked_by from herald.event e, lateral herald.why(e.uid::text) w");
+    assert!(blocked.contains("invalid signing"), "{blocked}");
+    db.run(&format!(
+        "select herald.subscribe('shop', signing => '\"standard\"', secret => '{SECRET}')"
+    ));
+    receiver.wait_for(1, SOON);
+}
