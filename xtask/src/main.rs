@@ -88,7 +88,7 @@ fn run() -> Result<bool> {
         Some("torture") => torture::run(&options.handed_on, !options.dev).map(|()| true),
         Some("bench") => bench::run(&options.handed_on).map(|()| true),
         Some("mutants") if options.list => {
-            mutants::list();
+            mutants::print_all();
             Ok(true)
         }
         Some("mutants") => mutants::run(&options.chosen),

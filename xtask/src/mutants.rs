@@ -11,7 +11,6 @@ mod verdict;
 use std::time::{Duration, Instant};
 
 use self::bench::Bench;
-use self::list::MUTANTS;
 use self::mutant::{Mutant, Test};
 use self::verdict::{Verdict, judge};
 use crate::Result;
@@ -26,8 +25,8 @@ struct Outcome {
 }
 
 /// Prints the mutants and what each of them breaks.
-pub fn list() {
-    for mutant in MUTANTS {
+pub fn print_all() {
+    for mutant in list::all() {
         println!("{:<24} {}", mutant.name, mutant.breaks);
         println!("{:<24} {}: {}", "", mutant.file, mutant.killed_by);
     }
@@ -67,7 +66,7 @@ pub fn run(names: &[String]) -> Result<bool> {
 fn chosen(names: &[String]) -> Result<Vec<&'static Mutant>> {
     if let Some(unknown) = names
         .iter()
-        .find(|name| MUTANTS.iter().all(|mutant| mutant.name != **name))
+        .find(|name| list::all().all(|mutant| mutant.name != **name))
     {
         return Err(
             format!("there is no mutant `{unknown}`: see `cargo xtask mutants --list`").into(),
@@ -75,7 +74,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Mutant>> {
     }
     let is_chosen =
         |mutant: &&Mutant| names.is_empty() || names.iter().any(|name| mutant.name == name);
-    Ok(MUTANTS.iter().filter(is_chosen).collect())
+    Ok(list::all().filter(is_chosen).collect())
 }
 
 /// A test that fails anyway proves nothing.
@@ -160,7 +159,7 @@ mod tests {
 
     #[test]
     fn every_mutant_applies_to_the_source_and_changes_it() {
-        for mutant in MUTANTS {
+        for mutant in list::all() {
             let source = std::fs::read_to_string(root().join(mutant.file)).unwrap();
             let applied = mutant.applied(&source);
             let applied = applied.unwrap_or_else(|error| panic!("{}: {error}", mutant.name));
@@ -170,7 +169,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_choose_one_mutant() {
-        for mutant in MUTANTS {
+        for mutant in list::all() {
             assert_eq!(chosen(&[mutant.name.to_owned()]).unwrap().len(), 1);
         }
         assert!(chosen(&["nobody".to_owned()]).is_err());

@@ -1,0 +1,66 @@
+//! What crashes must not lose.
+
+use crate::mutants::mutant::{Mutant, Test};
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "window-closed-early",
+        breaks: "A window is closed with or after the records of its deliveries, never before.",
+        file: "src/dispatch/windows.rs",
+        from: "progress.is_read && progress.outstanding == 0",
+        to: "progress.is_read",
+        killed_by: Test::EndToEnd {
+            file: "crash",
+            name: "a_window_that_is_read_again_sends_only_what_was_not_recorded",
+        },
+        says: "right: (11, 10)",
+    },
+    Mutant {
+        name: "no-flush",
+        breaks: "Nothing is sent before what it tells of is flushed.",
+        file: "src/dispatch/reader.rs",
+        from: "                    flush_at_commit();\n",
+        to: "",
+        killed_by: Test::EndToEnd {
+            file: "crash",
+            name: "what_was_sent_survives_a_crash_although_its_commit_was_asynchronous",
+        },
+        says: "left: \"-\"",
+    },
+    Mutant {
+        name: "no-anti-join",
+        breaks: "What was recorded before a crash is not sent again.",
+        file: "src/dispatch/reader.rs",
+        from: "let done = if window.is_recovered {",
+        to: "let done = if false {",
+        killed_by: Test::EndToEnd {
+            file: "crash",
+            name: "a_window_that_is_read_again_sends_only_what_was_not_recorded",
+        },
+        says: "left: (20, 10)",
+    },
+    Mutant {
+        name: "no-lease",
+        breaks: "There is one worker for each database.",
+        file: "src/pg/lock.rs",
+        from: "    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL",
+        to: "    let _ = result;\n    true",
+        killed_by: Test::EndToEnd {
+            file: "life",
+            name: "a_worker_that_is_started_beside_another_leaves_it_the_database",
+        },
+        says: "in vain for two more workers to leave",
+    },
+    Mutant {
+        name: "lease-lost-on-error",
+        breaks: "The only worker stays the only one when a transaction of its own fails.",
+        file: "src/pg/lock.rs",
+        from: "pg_sys::USER_LOCKMETHOD as u8",
+        to: "pg_sys::DEFAULT_LOCKMETHOD as u8",
+        killed_by: Test::EndToEnd {
+            file: "life",
+            name: "two_workers_on_one_database_are_impossible",
+        },
+        says: "left: 0",
+    },
+];

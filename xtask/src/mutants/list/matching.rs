@@ -1,0 +1,30 @@
+//! Which events go where.
+
+use crate::mutants::mutant::{Mutant, Test};
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "subscriptions-late",
+        breaks: "A window is matched with the subscriptions of its own snapshot.",
+        file: "src/dispatch/reader.rs",
+        from: "        let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);\n",
+        to: "",
+        killed_by: Test::EndToEnd {
+            file: "subscriptions",
+            name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
+        },
+        says: "right: [\"begun.before\", \"long.after\", \"same.after\"]",
+    },
+    Mutant {
+        name: "creation-ignored",
+        breaks: "A subscription gets nothing that was visible before it was created.",
+        file: "src/dispatch/subscriptions.rs",
+        from: ".filter(move |one| one.was_there_for(logged, window))",
+        to: ".filter(move |_| true)",
+        killed_by: Test::EndToEnd {
+            file: "subscriptions",
+            name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
+        },
+        says: "\"same.after\", \"same.before\"]",
+    },
+];

@@ -1,0 +1,151 @@
+//! What tenants are kept apart by.
+
+use crate::mutants::mutant::{Mutant, Test};
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "barrier-open",
+        breaks: "No function of a tenant's is asked about rows of another.",
+        file: "sql/07_insight.sql",
+        from: "create view herald.attempt with (security_barrier) as",
+        to: "create view herald.attempt as",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those",
+        },
+        says: "leaked",
+    },
+    Mutant {
+        name: "events-of-all",
+        breaks: "A tenant finds its own events only.",
+        file: "sql/06_find.sql",
+        from: "    where m.id = event_id and (own is null or e.tenant = any (own));",
+        to: "    where m.id = event_id;",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those",
+        },
+        says: "was not refused",
+    },
+    Mutant {
+        name: "tenant-left",
+        breaks: "A tenant cannot make a subscription one of nobody's.",
+        file: "sql/04_subscribe.sql",
+        from: "(named is null or named <> all (own) or tenant is distinct from named)",
+        to: "(named is null or named <> all (own))",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those",
+        },
+        says: "left: \"22023\"",
+    },
+    Mutant {
+        name: "deputy-by-view",
+        breaks: "Nobody sees more through a view that a tenant made.",
+        file: "sql/02_tenant.sql",
+        from: "pg_catalog.has_any_column_privilege(c.oid, 'select') as is_readable",
+        to: "true as is_readable",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "nobody_sees_more_through_what_a_tenant_made",
+        },
+        says: "attempt",
+    },
+    Mutant {
+        name: "deputy-by-function",
+        breaks: "A function of a tenant's sees what the tenant sees, whoever calls it.",
+        file: "src/compile.rs",
+        from: "Ok(forward::caller().unwrap_or_else(user::outer_user))",
+        to: "let _ = forward::caller();
+    Ok(user::outer_user())",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "nobody_sees_more_through_what_a_tenant_made",
+        },
+        says: "deputy_other/shop",
+    },
+    Mutant {
+        name: "replay-by-hand",
+        breaks: "A plan without replays does not send again what was delivered.",
+        file: "sql/06_redeliver.sql",
+        from: "perform herald._check_replay(entry.tenant, herald._recorded_at(event.uid));",
+        to: "null;",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "plans::a_plan_limits_subscriptions_attempts_dead_letters_and_replays",
+        },
+        says: "was not refused",
+    },
+    Mutant {
+        name: "tenants-as-the-platform",
+        breaks: "What goes for tenants goes for their requests.",
+        file: "src/dispatch/subscriptions.rs",
+        from: "                is_tenants,\n",
+        to: "                is_tenants: false,\n",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "tenants_reach_the_networks_of_tenants_and_are_told_no_more",
+        },
+        says: "no such host",
+    },
+    Mutant {
+        name: "inherited-past",
+        breaks: "A tenant has nothing of who had its name before.",
+        file: "sql/02_tenant.sql",
+        from: "        update herald._subscription s set tenant = null where s.tenant = old.name;\n",
+        to: "",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "a_tenant_has_nothing_of_who_had_its_name_and_a_subscription_keeps_its_tenant",
+        },
+        says: "attempt",
+    },
+    Mutant {
+        name: "quota-without-what-is-under-way",
+        breaks: "No quota is passed by what is under way.",
+        file: "crates/core/src/tenants.rs",
+        from: "let events = self.quota.events + self.unrecorded;",
+        to: "let events = self.quota.events;",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "plans::beyond_a_blocking_quota_deliveries_are_buried_and_retries_go_on",
+        },
+        says: "right: (5, 10)",
+    },
+    Mutant {
+        name: "tenants-wait",
+        breaks: "A tenant's open transaction keeps nobody waiting.",
+        file: "src/dispatch/mod.rs",
+        from: "if error.sqlstate == \"55P03\" {",
+        to: "if false {",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "plans::a_tenant_that_leaves_a_transaction_open_keeps_nobody_waiting",
+        },
+        says: "still pending",
+    },
+    Mutant {
+        name: "tenants-inside",
+        breaks: "Tenants reach what tenants may.",
+        file: "crates/sender/src/agents.rs",
+        from: "let resolver = if key.is_tenants {",
+        to: "let resolver = if false {",
+        killed_by: Test::Integration {
+            package: "herald-sender",
+            name: "network_policy::a_tenant_reaches_what_tenants_may_and_learns_nothing_of_where_a_name_leads",
+        },
+        says: "left: Some(Connect)",
+    },
+    Mutant {
+        name: "retries-after-the-log",
+        breaks: "A retry does not wait for the end of the log.",
+        file: "src/dispatch/lanes.rs",
+        from: "} else if self.claimed.len() < BESIDE_THE_LOG / 2 {",
+        to: "} else if false {",
+        killed_by: Test::EndToEnd {
+            file: "delivery",
+            name: "a_retry_does_not_wait_for_the_end_of_a_log_that_keeps_its_subscription_busy",
+        },
+        says: "it was the",
+    },
+];
