@@ -260,21 +260,3 @@ begin
     end loop;
 end
 $$;
-
--- Ends the sessions of tenants whose transactions have held locks on rows in here for over a second: one that leaves a
--- transaction open after redeliver() must not keep the worker from recording what became of everybody else's.
--- Returns how many. Called by the worker when it waited for a lock in vain.
-create function herald._end_tenants_in_the_way() returns bigint
-    language sql
-    set search_path = pg_catalog, pg_temp
-as $$
-    select count(*) filter (where pg_terminate_backend(a.pid))
-    from pg_stat_activity a
-    join pg_roles r on r.oid = a.usesysid and not r.rolsuper
-    where a.xact_start < clock_timestamp() - interval '1 second'
-    and exists (select from herald.tenant t where pg_has_role(a.usesysid, t.role, 'member'))
-    and exists (
-        select from pg_locks l
-        join pg_class c on c.oid = l.relation
-        where l.pid = a.pid and l.mode in ('RowShareLock', 'RowExclusiveLock') and c.relnamespace = 'herald'::regnamespace)
-$$;

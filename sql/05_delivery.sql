@@ -25,10 +25,12 @@ as $$
          where m.value is not null) end
 $$;
 
--- Gives a delivery up: copies its event, its subscription's options and its attempts into herald._dead_letter.
+-- Gives a delivery up: copies its event, its subscription's options and its attempts into herald._dead_letter. Without
+-- its event where that cannot be read.
 -- Called by the worker and by discard(), unsubscribe(). Writes: herald._dead_letter.
 create function herald._bury(subscription_id bigint, event_slot smallint, event_seq bigint, reason text,
-                             attempts integer, created_at timestamptz, note text default null) returns void
+                             attempts integer, created_at timestamptz, note text default null,
+                             with_event boolean default true) returns void
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -44,9 +46,9 @@ as $$
                                    where t.name = s.tenant))
     from herald._subscription s
     left join lateral (
-        select v.* from herald.event v where v.slot = $2 and v.seq = $3
+        select v.* from herald.event v where $8 and v.slot = $2 and v.seq = $3
         union all
-        select h.* from herald.held_event h where h.seq = $3
+        select h.* from herald.held_event h where $8 and h.seq = $3
         limit 1
     ) e on true
     cross join lateral (
@@ -65,8 +67,8 @@ as $$
             last_attempt_at = excluded.last_attempt_at, failed_at = excluded.failed_at, expires_at = excluded.expires_at
 $$;
 
--- Disables a subscription and buries what is open for it as gone.
--- Called by the worker when a receiver answers 410. Writes: herald._subscription, herald.pending, herald._dead_letter.
+-- Disables a subscription. What is pending for it is buried by the worker, a slice at a time.
+-- Called by the worker when a receiver answers 410. Writes: herald._subscription.
 create function herald._disable(subscription_id bigint, reason text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -78,12 +80,11 @@ begin
     if found then
         perform herald._changed('subscription');
     end if;
-    perform herald._bury_pending(_disable.subscription_id, 'gone');
 end
 $$;
 
 -- Buries every pending delivery of a subscription. Returns how many.
--- Called by _disable(), unsubscribe(). Writes: herald.pending, herald._dead_letter.
+-- Called by unsubscribe(), discard(). Writes: herald.pending, herald._dead_letter.
 create function herald._bury_pending(subscription_id bigint, reason text, until timestamptz default 'infinity',
                                      note text default null)
     returns bigint
@@ -96,6 +97,24 @@ as $$
         returning p.*
     ), buried as (
         select herald._bury(g.subscription_id, g.event_slot, g.event_seq, $2, g.attempts, g.created_at, $4) from gone g
+    )
+    select count(*) from buried
+$$;
+
+-- Buries some pending deliveries of a subscription, but none that another session has locked. Returns how many.
+-- Called by the worker. Writes: herald.pending, herald._dead_letter.
+create function herald._bury_slice(subscription_id bigint, reason text, most integer) returns bigint
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    with gone as (
+        delete from herald.pending p
+        where (p.subscription_id, p.event_seq) in (
+            select q.subscription_id, q.event_seq from herald.pending q
+            where q.subscription_id = $1 limit most for update skip locked)
+        returning p.*
+    ), buried as (
+        select herald._bury(g.subscription_id, g.event_slot, g.event_seq, $2, g.attempts, g.created_at) from gone g
     )
     select count(*) from buried
 $$;

@@ -226,12 +226,6 @@ begin
 
     delete from herald.secret x where x.expires_at < clock_timestamp();
 
-    -- A subscription that is gone may have been given deliveries after it went: the worker learns of it a moment later.
-    perform herald._bury_pending(s.id, case when s.removed_at is null then 'gone' else 'unsubscribed' end)
-    from herald._subscription s
-    where (s.removed_at is not null or s.state = 'disabled')
-    and exists (select from herald.pending p where p.subscription_id = s.id);
-
     -- One slot at a time, but for the one that is being written.
     for step in 1..31 loop
         slot := (current_slot + step) % 32;

@@ -17,14 +17,13 @@ const LONGEST: Duration = Duration::from_secs(60);
 const SHED_AFTER: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Empties what is past its retention, if it is time for it.
+    pub(super) fn is_house_due(&self) -> bool {
+        Instant::now() >= self.house_due
+    }
+
+    /// Empties what is past its retention.
     pub(super) fn keep_house(&mut self) -> Result<(), TransactionError> {
         let text = include_str!("../../sql/queries/keep_house.sql");
-        if Instant::now() < self.house_due {
-            return Ok(());
-        }
-        // Also when it fails: deliveries do not wait for it.
-        self.house_due = Instant::now() + self.quiet();
         let release_after = self.released_to;
         let done = transaction(|| {
             let done = Spi::connect(|client| {
@@ -64,13 +63,14 @@ impl Worker {
         }
     }
 
-    /// Buries what backlogs have too much, if it is time for it.
+    pub(super) fn is_shedding_due(&self) -> bool {
+        self.shedding_due.is_some_and(|due| Instant::now() >= due)
+    }
+
+    /// Buries what backlogs have too much.
     pub(super) fn shed_backlog(&mut self) -> Result<(), TransactionError> {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/shed_backlog.sql"));
-        if self.shedding_due.is_none_or(|due| Instant::now() < due) {
-            return Ok(());
-        }
         self.shedding_due = Some(Instant::now() + SHED_AFTER);
         let has_more = transaction(|| {
             Spi::connect_mut(|client| STATEMENT.run(client, vec![]).first().get_one::<bool>())
@@ -79,20 +79,6 @@ impl Worker {
             self.shedding_due = None;
         }
         Ok(())
-    }
-
-    /// Ends the sessions of tenants that keep the worker waiting. It is no matter if that fails: it is tried again.
-    pub(super) fn end_tenants_in_the_way(&self) {
-        static STATEMENT: Prepared =
-            Prepared::write(include_str!("../../sql/queries/end_tenants_in_the_way.sql"));
-        let ended = transaction(|| {
-            Spi::connect_mut(|client| STATEMENT.run(client, vec![]).first().get_one::<i64>())
-        });
-        if let Ok(Ok(Some(count @ 1..))) = ended {
-            pgrx::log!(
-                "pg_herald: ended {count} sessions of tenants that held deliveries locked for over a second"
-            );
-        }
     }
 
     /// How long there is nothing to clean up, after a look that found nothing.

@@ -43,6 +43,8 @@ pub struct Entry {
     pub next_due: Option<i64>,
     /// Rows that will be in `herald.pending` once the current batch is recorded.
     pub unrecorded: usize,
+    /// Its receiver said that it is gone, and that is not written down yet.
+    pub is_gone: bool,
     is_ready: bool,
     is_parked: bool,
 }
@@ -89,10 +91,12 @@ impl Lanes {
                 claimed_to: None,
                 next_due: None,
                 unrecorded: 0,
+                is_gone: false,
                 is_ready: false,
                 is_parked: false,
             });
-            let is_held = one.is_held() || tenants.is_held(one.agent.tenant.as_deref());
+            let is_held =
+                entry.is_gone || one.is_held() || tenants.is_held(one.agent.tenant.as_deref());
             entry.lane.configure(concurrency, is_held);
             entry.lane.set_rate(one.config.rate);
         }

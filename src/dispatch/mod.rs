@@ -3,6 +3,7 @@
 //!
 //! No SQL text, no HTTP and no policy is in here: the log, the record, the sender and the core have them.
 
+mod bury;
 mod claim;
 mod consent;
 mod hold;
@@ -11,32 +12,37 @@ mod lanes;
 mod pings;
 mod reader;
 mod send;
+mod set_aside;
 mod settle;
 pub mod subscriptions;
 mod survey;
 mod windows;
 pub mod work;
 
+use self::bury::Burials;
 use self::consent::Asking;
 use crate::failpoint;
 use crate::log::read::Ring;
 use crate::pg::process::{self, EventFd};
+use crate::pg::transaction::{Fault, TransactionError};
 use crate::pg::wait::Waiter;
 use crate::pg::{catalog, lock, shmem, transaction};
-use crate::record::{self, Batch, End};
+use crate::record::{self, Batch, End, Record, Recorded};
 use crate::settings::Settings;
+use herald_core::steps::{Cause, Step, Steps};
 use herald_core::tenants::Tenants;
 use herald_core::threads::Threads;
 use herald_sender::Sender;
 use lanes::Lanes;
 use pgrx::pg_sys;
 use reader::Reader;
+use set_aside::SetAside;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use subscriptions::Subscriptions;
 use windows::Windows;
-use work::Claimed;
+use work::{Claimed, Origin};
 
 /// What is recorded together: at most this many ends, and none later than this after it came in.
 const RECORD_SIZE: usize = 500;
@@ -57,7 +63,6 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// So many file descriptors no socket gets, for the files that PostgreSQL opens in this process. A process that cannot
 /// open the log it writes to takes the whole server down. Fewer than the ten that PostgreSQL itself leaves alone.
 const RESERVED_DESCRIPTORS: u64 = 8;
-const FAILURES_IN_A_ROW: u32 = 10;
 
 /// The main function of the worker of `database`.
 pub fn run(database: pg_sys::Oid) {
@@ -109,7 +114,7 @@ fn prepare_session() {
         ("timezone", "UTC"),
         // Losing what the worker wrote costs duplicates, never events; where it does not, it flushes.
         ("synchronous_commit", "off"),
-        ("lock_timeout", "1s"),
+        ("lock_timeout", "100ms"),
         ("idle_in_transaction_session_timeout", "0"),
         ("statement_timeout", "0"),
         // A plan made for empty slots must serve full ones.
@@ -132,8 +137,11 @@ struct Worker {
     tenants: Tenants,
     windows: Windows,
     threads: Threads,
-    batch: Batch,
-    batch_since: Option<Instant>,
+    /// What came to its end and is not recorded, and since when the first of it.
+    ended: Vec<Record>,
+    ended_since: Option<Instant>,
+    set_aside: SetAside,
+    burials: Burials,
     ring: Ring,
     next_token: u64,
     /// Test requests under way, and the mail that asked for each.
@@ -152,9 +160,10 @@ struct Worker {
     looked_at: Instant,
     look_took: Duration,
     look_wanted: bool,
+    /// Notices of changes that are loaded wait to be deleted.
+    changes_to_forget: bool,
     shortage_said_at: Option<Instant>,
-    failures: u32,
-    resting_until: Instant,
+    steps: Steps,
     is_stopping: bool,
 }
 
@@ -197,8 +206,10 @@ impl Worker {
             lanes: Lanes::default(),
             tenants: Tenants::default(),
             windows: Windows::default(),
-            batch: Batch::default(),
-            batch_since: None,
+            ended: Vec::new(),
+            ended_since: None,
+            set_aside: SetAside::default(),
+            burials: Burials::default(),
             ring,
             next_token: 0,
             pings: HashMap::new(),
@@ -212,9 +223,9 @@ impl Worker {
             looked_at: Instant::now(),
             look_took: Duration::ZERO,
             look_wanted: true,
+            changes_to_forget: false,
             shortage_said_at: None,
-            failures: 0,
-            resting_until: Instant::now(),
+            steps: Steps::default(),
             is_stopping: false,
         })
     }
@@ -233,21 +244,8 @@ impl Worker {
             if process::reload_configuration_if_asked() {
                 self.reload_settings();
             }
-            if Instant::now() < self.resting_until {
-                continue;
-            }
-            let turned = self.turn();
+            has_more = self.turn();
             survey_gap = self.lanes.survey_if_due(now_micros());
-            match turned {
-                Ok(more) => {
-                    has_more = more;
-                    self.failures = 0;
-                }
-                Err(error) => {
-                    has_more = false;
-                    self.failed(&error);
-                }
-            }
         }
         self.stop();
     }
@@ -257,7 +255,10 @@ impl Worker {
     fn is_look_due(&mut self) -> bool {
         let is_woken = shmem::own_entry().is_some_and(shmem::Entry::is_woken);
         self.look_wanted |= is_woken || self.looked_at.elapsed() >= self.settings.poll_interval;
-        let is_due = self.look_wanted && self.can_read() && self.look_gap().is_zero();
+        let is_due = self.look_wanted
+            && self.can_read()
+            && self.look_gap().is_zero()
+            && !self.steps.rests(Step::Read, now_micros());
         if is_due && let Some(entry) = shmem::own_entry() {
             entry.look();
         }
@@ -278,69 +279,137 @@ impl Worker {
     }
 
     /// One turn: everything a little. Returns whether there is more to do at once.
-    fn turn(&mut self) -> Result<bool, transaction::TransactionError> {
+    fn turn(&mut self) -> bool {
         let now = now_micros();
         self.waiter.drain();
         let outcomes = self.settle_outcomes();
         self.threads.age(now);
         self.spill_what_must(now);
-        let read = self.is_look_due() && self.read(now)?;
-        self.claim_due(now)?;
+        let read =
+            self.is_look_due() && self.step(Step::Read, |worker| worker.read(now)) == Some(true);
+        self.step(Step::ForgetChanges, Self::forget_changes);
+        self.step(Step::Claim, |worker| worker.claim_due(now));
         self.send_pings();
         self.ask_for_consent();
         self.dispatch(now);
-        self.record_if_due()?;
-        self.shed_backlog()?;
-        self.keep_house()?;
-        Ok(outcomes == OUTCOMES_A_TURN || read)
+        if self.is_record_due() {
+            self.step(Step::Record, Self::record);
+        }
+        self.step(Step::RecordSetAside, Self::record_set_aside);
+        if self.burials.has_unnoted() {
+            self.step(Step::Note, Self::note_gone);
+        }
+        if self.burials.is_due() {
+            self.step(Step::Bury, Self::bury_slice);
+        }
+        if self.is_shedding_due() {
+            self.step(Step::Shed, Self::shed_backlog);
+        }
+        if self.is_house_due() {
+            self.step(Step::House, Self::keep_house);
+        }
+        outcomes == OUTCOMES_A_TURN || read || self.ended.len() >= RECORD_SIZE
     }
 
-    fn record_if_due(&mut self) -> Result<(), transaction::TransactionError> {
-        if self.batch.is_empty() && self.windows.closable().is_empty() {
-            self.batch_since = None;
-            return Ok(());
+    /// Runs a step, unless it rests after a failure. A failure concerns this step only.
+    fn step<R>(
+        &mut self,
+        step: Step,
+        run: impl FnOnce(&mut Self) -> Result<R, TransactionError>,
+    ) -> Option<R> {
+        if self.steps.rests(step, now_micros()) {
+            return None;
         }
-        let since = *self.batch_since.get_or_insert_with(Instant::now);
-        if self.batch.records.len() < RECORD_SIZE && since.elapsed() < RECORD_AFTER {
-            return Ok(());
+        match run(self) {
+            Ok(result) => {
+                self.steps.succeeded(step);
+                Some(result)
+            }
+            Err(error) => {
+                self.failed(step, &error);
+                None
+            }
         }
-        self.record()
+    }
+
+    fn failed(&mut self, step: Step, error: &TransactionError) {
+        let cause = match error.fault() {
+            Fault::Others => Cause::Others,
+            Fault::Server | Fault::Value => Cause::Own,
+        };
+        let is_first = self.steps.failed(step, cause, now_micros());
+        // A stop cancels what runs.
+        if is_first && !process::stop_requested() {
+            pgrx::log!("pg_herald: cannot {}: {error}; retrying", step.words());
+        }
+        self.is_stopping |= error.is_about_a_missing_table();
+    }
+
+    fn rest(&self, step: Step) -> Duration {
+        Duration::from_micros(self.steps.rest_micros(step, now_micros()).unsigned_abs())
+    }
+
+    fn is_record_due(&mut self) -> bool {
+        if self.ended.is_empty() && !self.windows.any_closable() {
+            self.ended_since = None;
+            return false;
+        }
+        let since = *self.ended_since.get_or_insert_with(Instant::now);
+        self.ended.len() >= RECORD_SIZE || since.elapsed() >= RECORD_AFTER
     }
 
     /// Writes down what came to its end, and closes the windows that are done with it.
-    fn record(&mut self) -> Result<(), transaction::TransactionError> {
-        self.batch.closed_windows = self.windows.closable();
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        self.batch.usage = record::usage_of(&self.batch.records, &self.tenants);
+    fn record(&mut self) -> Result<(), TransactionError> {
+        let rest = self.ended.split_off(self.ended.len().min(RECORD_SIZE));
+        let records = std::mem::replace(&mut self.ended, rest);
+        let batch = Batch {
+            closed_windows: self.windows.closable(&records),
+            records,
+        };
         failpoint::reached("before_record");
-        record::record(&self.batch, self.ring)?;
+        let recorded = record::record(batch, self.ring, &self.tenants);
         failpoint::reached("after_record");
-        let batch = std::mem::take(&mut self.batch);
-        self.expect_shedding(&batch.records);
-        self.batch_since = None;
-        self.windows.forget(&batch.closed_windows);
-        self.tenants.recorded(&batch.usage);
+        self.take_in_recorded(recorded)
+    }
+
+    fn take_in_recorded(&mut self, recorded: Recorded) -> Result<(), TransactionError> {
+        self.expect_shedding(&recorded.written);
+        self.windows.forget(&recorded.closed_windows);
+        self.tenants.recorded(&recorded.usage);
         let now = now_micros();
-        for record in &batch.records {
-            let Some(entry) = self.forget(&record.work) else {
-                continue;
-            };
-            if entry.lane.is_spilled() && entry.claimed.is_empty() {
-                // That may have been the last one: a claim that finds nothing lets the reader feed the lane again.
-                entry.expect_due(now);
-            }
-            if let End::Pending { at_micros, .. } = record.end {
-                entry.unrecorded = entry.unrecorded.saturating_sub(1);
-                // From now on the row is there to be claimed; a claim in between did not see it.
-                entry.expect_due(at_micros);
-                if entry.claimed_to >= Some((at_micros, record.work.event.seq)) {
-                    entry.claimed_to = None;
-                }
+        for record in &recorded.written {
+            self.forget_recorded(record, now);
+        }
+        self.set_aside(recorded.set_aside);
+        if !recorded.left.is_empty() {
+            let newer = std::mem::replace(&mut self.ended, recorded.left);
+            self.ended.extend(newer);
+        }
+        if self.ended.is_empty() {
+            self.ended_since = None;
+        }
+        recorded.error.map_or(Ok(()), Err)
+    }
+
+    fn forget_recorded(&mut self, record: &Record, now: i64) {
+        if let Origin::Window(number) = record.work.origin {
+            self.windows.settle(number);
+        }
+        let Some(entry) = self.forget(&record.work) else {
+            return;
+        };
+        if entry.lane.is_spilled() && entry.claimed.is_empty() {
+            // That may have been the last one: a claim that finds nothing lets the reader feed the lane again.
+            entry.expect_due(now);
+        }
+        if let End::Pending { at_micros, .. } = record.end {
+            entry.unrecorded = entry.unrecorded.saturating_sub(1);
+            // From now on the row is there to be claimed; a claim in between did not see it.
+            entry.expect_due(at_micros);
+            if entry.claimed_to >= Some((at_micros, record.work.event.seq)) {
+                entry.claimed_to = None;
             }
         }
-        Ok(())
     }
 
     /// How long there is certainly nothing to do, unless woken. Without a survey after the turn, until there is one.
@@ -348,41 +417,49 @@ impl Worker {
         let now = now_micros();
         let entry = shmem::own_entry();
         if entry.is_some_and(shmem::Entry::is_called) {
-            return self.rest();
+            return Duration::ZERO;
         }
         let is_woken = entry.is_some_and(shmem::Entry::is_woken);
-        let mut pause = self
-            .settings
-            .poll_interval
-            .min(self.house_due.saturating_duration_since(Instant::now()));
-        if let Some(until) = self.until_asking() {
-            pause = pause.min(until);
-        }
+        let mut pause = self.settings.poll_interval;
+        let mut is_due_in = |due: Duration, step: Step| pause = pause.min(due.max(self.rest(step)));
+        is_due_in(
+            self.house_due.saturating_duration_since(Instant::now()),
+            Step::House,
+        );
         if let Some(due) = self.shedding_due {
-            pause = pause.min(due.saturating_duration_since(Instant::now()));
+            is_due_in(due.saturating_duration_since(Instant::now()), Step::Shed);
         }
-        if !survey_gap.is_zero() {
-            pause = pause.min(survey_gap);
+        if let Some(due) = self.set_aside.due_in() {
+            is_due_in(due, Step::RecordSetAside);
         }
-        if !self.batch.is_empty() || self.windows.len() > 0 {
-            pause = pause.min(RECORD_AFTER);
+        if self.burials.has_unnoted() {
+            is_due_in(Duration::ZERO, Step::Note);
+        }
+        if let Some(due) = self.burials.due_in() {
+            is_due_in(due, Step::Bury);
+        }
+        if !self.ended.is_empty() || self.windows.any_closable() {
+            is_due_in(RECORD_AFTER, Step::Record);
         }
         if (self.look_wanted || is_woken) && self.can_read() {
-            pause = pause.min(self.look_gap());
+            is_due_in(self.look_gap(), Step::Read);
+        }
+        if self.changes_to_forget {
+            is_due_in(Duration::ZERO, Step::ForgetChanges);
         }
         if self.settings.enabled
             && let Some(due) = self.lanes.survey().first_due
         {
-            pause = pause.min(Duration::from_micros(
-                due.saturating_sub(now).max(1_000).unsigned_abs(),
-            ));
+            let due = due.saturating_sub(now).max(1_000).unsigned_abs();
+            is_due_in(Duration::from_micros(due), Step::Claim);
         }
-        pause.max(self.rest())
-    }
-
-    /// How long nothing is done after a failure, whatever there is to do.
-    fn rest(&self) -> Duration {
-        self.resting_until.saturating_duration_since(Instant::now())
+        if let Some(until) = self.until_asking() {
+            pause = pause.min(until);
+        }
+        if !survey_gap.is_zero() {
+            pause = pause.min(survey_gap);
+        }
+        pause
     }
 
     fn should_stop(&self) -> bool {
@@ -392,6 +469,7 @@ impl Worker {
 
     /// Waits a little for what is under way, records it, and leaves the rest to the next worker.
     fn stop(&mut self) {
+        process::stop_cancelling_statements();
         let unsent = self.sender.close();
         unsent
             .into_iter()
@@ -403,7 +481,7 @@ impl Worker {
             self.waiter.drain();
             self.settle_outcomes();
         }
-        if let Err(error) = self.record() {
+        if let Err(error) = self.record_last() {
             pgrx::log!("pg_herald: the last attempts before the stop are not recorded: {error}");
         }
     }
@@ -421,23 +499,6 @@ impl Worker {
                 self.look_wanted = true;
             }
             Err(message) => pgrx::warning!("pg_herald: settings are not taken over: {message}"),
-        }
-    }
-
-    /// Counts a failure of our own machinery. The first is logged, so that a full disk does not fill it further.
-    fn failed(&mut self, error: &transaction::TransactionError) {
-        self.failures = (self.failures + 1).min(FAILURES_IN_A_ROW);
-        self.resting_until = Instant::now() + Duration::from_millis(100 << self.failures.min(9));
-        if self.failures == 1 {
-            pgrx::log!("pg_herald: {error}; trying again");
-        }
-        // lock_not_available: somebody's transaction stays open on what is to be recorded.
-        if error.sqlstate == "55P03" {
-            self.end_tenants_in_the_way();
-        }
-        // 3F000 and 42P01: the extension was dropped under our feet.
-        if matches!(error.sqlstate.as_str(), "3F000" | "42P01") {
-            self.is_stopping = true;
         }
     }
 

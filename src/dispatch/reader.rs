@@ -359,10 +359,9 @@ impl Worker {
             self.take_in(window, slice.matched, now);
         }
         self.look_wanted |= !self.reader.reading.is_empty();
-        // Last, as it may fail, and what was found must not be forgotten with it.
         if slice.pending_changed {
             self.due_looked_at = None;
-            self.forget_config_changes()?;
+            self.changes_to_forget = true;
         }
         Ok(self.look_wanted)
     }
@@ -444,10 +443,14 @@ impl Worker {
             });
         }
         // What they left in memory is in herald.pending by then.
-        self.house_due = Instant::now() + Duration::from_millis(100);
+        self.burials.expect(Duration::from_millis(100));
     }
 
-    fn forget_config_changes(&mut self) -> Result<(), TransactionError> {
+    /// Deletes notices of changes that are loaded.
+    pub(super) fn forget_changes(&mut self) -> Result<(), TransactionError> {
+        if !self.changes_to_forget {
+            return Ok(());
+        }
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/forget_config_changes.sql"));
         let loaded = self.reader.position.snapshot.to_string();
@@ -455,6 +458,8 @@ impl Worker {
             Spi::connect_mut(|client| {
                 STATEMENT.run(client, vec![loaded.into()]);
             });
-        })
+        })?;
+        self.changes_to_forget = false;
+        Ok(())
     }
 }

@@ -84,7 +84,7 @@ impl Worker {
                     "the receiver answered {}",
                     outcome.status.unwrap_or_default()
                 );
-                self.batch.disabled.push((id, reason));
+                self.end_lane(id, reason);
                 End::Dead(DeadReason::Gone)
             }
         };
@@ -190,16 +190,13 @@ impl Worker {
 
     /// Puts an end into the batch that is recorded next.
     pub(super) fn settle(&mut self, record: Record) {
-        if let Origin::Window(number) = record.work.origin {
-            self.windows.settle(number);
-        }
         if matches!(record.end, End::Pending { .. })
             && let Some(entry) = self.lanes.get(record.work.subscription.id)
         {
             entry.unrecorded += 1;
         }
-        self.batch_since.get_or_insert_with(Instant::now);
-        self.batch.records.push(record);
+        self.ended_since.get_or_insert_with(Instant::now);
+        self.ended.push(record);
     }
 
     /// A delivery leaves the worker's memory. Returns its lane, if there still is one.

@@ -8,6 +8,7 @@ use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTi
 use pgrx::{IntoDatum, pg_sys};
 use std::ffi::CString;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const LIBRARY: &str = "pg_herald";
@@ -37,12 +38,40 @@ pub fn start_worker(name: &str, process_type: &str, main: &str, database: pg_sys
         .is_ok()
 }
 
+/// Whether SIGTERM cancels the statement that runs.
+static CANCELS_STATEMENT: AtomicBool = AtomicBool::new(true);
+
+/// Asks the process to stop, and cancels a statement that runs or waits for a lock.
+unsafe extern "C-unwind" fn stop_and_cancel(signal: i32) {
+    if CANCELS_STATEMENT.load(Ordering::Relaxed) {
+        // SAFETY: what PostgreSQL's own handler of a cancellation does: flags that the main thread looks at.
+        unsafe {
+            std::ptr::write_volatile(&raw mut pg_sys::InterruptPending, 1);
+            std::ptr::write_volatile(&raw mut pg_sys::QueryCancelPending, 1);
+        }
+    }
+    // SAFETY: PostgreSQL's own handler: sets a flag and the latch.
+    unsafe { SignalHandlerForShutdownRequest(signal) }
+}
+
+/// Lets the statements that still have to run while the process stops run to their end.
+pub fn stop_cancelling_statements() {
+    CANCELS_STATEMENT.store(false, Ordering::Relaxed);
+    forget_cancellation();
+}
+
+/// Drops a cancellation that came too late for what it was meant for.
+pub fn forget_cancellation() {
+    // SAFETY: main thread; a flag that the signal handlers set.
+    unsafe { std::ptr::write_volatile(&raw mut pg_sys::QueryCancelPending, 0) }
+}
+
 /// Installs the handlers of a worker and lets signals in: SIGTERM asks it to stop, SIGHUP to read its configuration
 /// again; both wake it.
 pub fn take_signals() {
-    // SAFETY: a background worker starts with its signals blocked; the handlers are PostgreSQL's own.
+    // SAFETY: a background worker starts with its signals blocked; the handlers are safe to run at any moment.
     unsafe {
-        pqsignal(libc::SIGTERM, SignalHandlerForShutdownRequest);
+        pqsignal(libc::SIGTERM, stop_and_cancel);
         pqsignal(libc::SIGHUP, SignalHandlerForConfigReload);
         pg_sys::BackgroundWorkerUnblockSignals();
     }
@@ -146,11 +175,9 @@ pub fn reload_configuration_if_asked() -> bool {
 /// Outside a transaction there is nothing to cancel, and nobody who would catch the error: as between the commands of
 /// a session, a cancellation is dropped then.
 pub fn check_for_interrupts() {
-    // SAFETY: main thread; a flag that the signal handler sets.
-    unsafe {
-        if !pg_sys::IsTransactionState() {
-            std::ptr::write_volatile(&raw mut pg_sys::QueryCancelPending, 0);
-        }
+    // SAFETY: main thread; only reads where the transaction stands.
+    if !unsafe { pg_sys::IsTransactionState() } {
+        forget_cancellation();
     }
     pgrx::check_for_interrupts!();
 }

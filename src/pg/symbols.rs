@@ -58,9 +58,17 @@ unsafe extern "C-unwind" {
     #[cfg_attr(feature = "pg18", link_name = "pqsignal_be")]
     pub fn pqsignal(signal: i32, handler: unsafe extern "C-unwind" fn(i32));
 
+    pub fn enable_timeout_after(timeout: i32, delay_millis: i32);
+
+    pub fn disable_timeout(timeout: i32, keep_indicator: bool);
+
     pub fn PostmasterIsAliveInternal() -> bool;
 
     pub fn SignalHandlerForShutdownRequest(signal: i32);
 
     pub fn SignalHandlerForConfigReload(signal: i32);
 }
+
+/// The timeout of the parameter statement_timeout, in the enumeration of `utils/timeout.h`, which is the same from version
+/// 15 to 18.
+pub const STATEMENT_TIMEOUT: i32 = 3;

@@ -1,9 +1,12 @@
 //! Transactions of the background worker: begun, committed or rolled back here, never left open.
 
+use super::process;
+use super::symbols::{STATEMENT_TIMEOUT, disable_timeout, enable_timeout_after};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 /// What a failed transaction leaves: enough to log it and to decide whether to try again.
 #[derive(Debug, Clone)]
@@ -14,12 +17,36 @@ pub struct TransactionError {
     pub message: String,
 }
 
+/// What a transaction failed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Another session holds a lock, or the statement was cancelled. It may succeed at any moment.
+    Others,
+    /// The server cannot do it now, whatever the values are.
+    Server,
+    /// Something about the values or the stored rows, or a fault that nobody foresaw: it will fail again with these.
+    Value,
+}
+
 impl TransactionError {
-    /// Whether PostgreSQL refused a value (SQLSTATE classes 22, 23 and 54): trying again cannot help.
-    pub fn is_about_a_value(&self) -> bool {
-        ["22", "23", "54"]
-            .iter()
-            .any(|class| self.sqlstate.starts_with(class))
+    /// What failed, by the SQLSTATE.
+    pub fn fault(&self) -> Fault {
+        match self.sqlstate.as_str() {
+            // Lock not available, query cancelled (also by the limit of time), serialization failure, deadlock.
+            "55P03" | "57014" | "40001" | "40P01" => Fault::Others,
+            // Undefined tables and schemas: the extension is being dropped. A read-only server is a standby.
+            "3F000" | "42P01" | "25006" => Fault::Server,
+            state => match state.get(..2) {
+                // Connection, insufficient resources, operator intervention, system error.
+                Some("08" | "53" | "57" | "58") => Fault::Server,
+                _ => Fault::Value,
+            },
+        }
+    }
+
+    /// Whether the extension is no longer there.
+    pub fn is_about_a_missing_table(&self) -> bool {
+        matches!(self.sqlstate.as_str(), "3F000" | "42P01")
     }
 }
 
@@ -35,6 +62,35 @@ impl std::fmt::Display for TransactionError {
 /// `body` must not wait for anything but PostgreSQL, and must not send.
 pub fn transaction<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
     run_transaction(pg_sys::XACT_READ_COMMITTED, || (), |()| body())
+}
+
+/// As [`transaction`], and cancels what takes longer than `limit`, with all locks that it waits for.
+pub fn transaction_within<R>(
+    limit: Duration,
+    body: impl FnOnce() -> R,
+) -> Result<R, TransactionError> {
+    let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
+    // SAFETY: main thread of a connected background worker, which has the handlers of this timeout and of the signal
+    // that it raises. It is disabled before anything else runs; outside a transaction a cancellation is dropped.
+    unsafe { enable_timeout_after(STATEMENT_TIMEOUT, limit) };
+    let result = transaction(body);
+    // SAFETY: as above.
+    unsafe { disable_timeout(STATEMENT_TIMEOUT, false) };
+    process::forget_cancellation();
+    result
+}
+
+/// Runs `body` with another limit for the wait for one lock.
+pub fn with_lock_timeout<R>(limit: Duration, body: impl FnOnce() -> R) -> R {
+    // SAFETY: main thread; the variable of the parameter lock_timeout, which is read when a wait begins.
+    let before = unsafe { pg_sys::LockTimeout };
+    let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: as above. `body` returns also after an ERROR, which the transactions in it catch.
+    unsafe { pg_sys::LockTimeout = limit };
+    let result = body();
+    // SAFETY: as above.
+    unsafe { pg_sys::LockTimeout = before };
+    result
 }
 
 /// Runs `body` in a transaction of its own, in the isolation level REPEATABLE READ: all its statements see one

@@ -10,7 +10,8 @@
 //! [`matcher`] is made from all of them and finds those that get an event, by tenant and by the [`globs`] for its type.
 //!
 //! **Queueing.** A window of the log is the difference of two [`snapshot`]s; what matched in it waits in its
-//! subscription's [`lane`], as long as its plan lets it ([`tenants`]).
+//! subscription's [`lane`], as long as its plan lets it ([`tenants`]). The [`steps`] of the worker's turn fail one by one,
+//! and long work goes in [`slices`].
 //!
 //! **Sending.** [`request`] builds exactly what is sent, as the subscription's [`style`] says: the body by
 //! [`format`](mod@format), in the form that [`ecmascript`] gives it where the receiver needs that, the [`signature`] over
@@ -47,7 +48,9 @@ pub mod request;
 pub mod retry;
 pub mod scheme;
 pub mod signature;
+pub mod slices;
 pub mod snapshot;
+pub mod steps;
 pub mod style;
 pub mod subscription;
 pub mod suggest;

@@ -1,6 +1,7 @@
 //! The mutants, a file for each subject. A new promise gets its mutant here, with the test that it must not survive.
 
 mod capture;
+mod containment;
 mod crash;
 mod delivery;
 mod house;
@@ -16,6 +17,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
     [
         log::MUTANTS,
         delivery::MUTANTS,
+        containment::MUTANTS,
         crash::MUTANTS,
         matching::MUTANTS,
         tenant::MUTANTS,

@@ -7,7 +7,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "window-closed-early",
         breaks: "A window is closed with or after the records of its deliveries, never before.",
         file: "src/dispatch/windows.rs",
-        from: "progress.is_read && progress.outstanding == 0",
+        from: "progress.is_read
+                    && progress.outstanding <= settled.get(number).copied().unwrap_or(0)",
         to: "progress.is_read",
         killed_by: Test::EndToEnd {
             file: "crash",

@@ -180,7 +180,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "never-caught-up",
         breaks: "A subscription that has caught up is fed from the log again.",
         file: "src/dispatch/mod.rs",
-        from: "                entry.expect_due(now);\n",
+        from: "            entry.expect_due(now);\n",
         to: "",
         killed_by: Test::EndToEnd {
             file: "subscriptions",

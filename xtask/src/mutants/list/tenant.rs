@@ -113,18 +113,6 @@ pub const MUTANTS: &[Mutant] = &[
         says: "right: (5, 10)",
     },
     Mutant {
-        name: "tenants-wait",
-        breaks: "A tenant's open transaction keeps nobody waiting.",
-        file: "src/dispatch/mod.rs",
-        from: "if error.sqlstate == \"55P03\" {",
-        to: "if false {",
-        killed_by: Test::EndToEnd {
-            file: "tenants",
-            name: "plans::a_tenant_that_leaves_a_transaction_open_keeps_nobody_waiting",
-        },
-        says: "still pending",
-    },
-    Mutant {
         name: "tenants-inside",
         breaks: "Tenants reach what tenants may.",
         file: "crates/sender/src/agents.rs",

@@ -1,0 +1,79 @@
+//! A receiver that says that it is gone (410) while much is pending for it.
+
+mod common;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use common::{Database, SOON, receiver, receiver_with};
+use herald_trial::wait::eventually_holds;
+use herald_trial::{Cluster, Mode, at_size};
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
+
+const BURIED: &str = "select count(*) from herald.dead_letter where reason = 'gone'";
+
+/// A subscription `shop` for `order`, and a neighbour for everything else. So many orders wait, until the receiver that
+/// answers 410 is sent the first.
+fn with_backlog(
+    name: &str,
+    backlog: u32,
+) -> (Database, herald_trial::Receiver, herald_trial::Receiver) {
+    let mut db = Database::new(&CLUSTER, name);
+    let gone = receiver_with(Mode::status(410));
+    let neighbour = receiver();
+    db.subscribe("shop", &gone.url("/"), "types => '{order}'");
+    db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
+    db.run("select herald.pause('shop')");
+    db.run(&format!(
+        "select herald.emit('order') from generate_series(1, {backlog})"
+    ));
+    db.until("select count(*) from herald.pending", &backlog.to_string());
+    db.run("select herald.resume('shop')");
+    (db, gone, neighbour)
+}
+
+#[test]
+fn the_backlog_of_a_receiver_that_is_gone_is_buried_while_its_neighbour_is_served() {
+    let backlog = at_size(5_000, 40_000);
+    let (mut db, gone, neighbour) = with_backlog("gone", backlog);
+    for _ in 0..10 {
+        db.emit("other");
+    }
+    neighbour.wait_for(10, SOON);
+    eventually_holds(
+        at_size(SOON, Duration::from_secs(120)),
+        "everything is buried",
+        || db.number(BURIED),
+        |buried| *buried == i64::from(backlog),
+    );
+    db.settle();
+    assert_eq!(
+        gone.total(),
+        1,
+        "nothing is sent to a receiver that is gone"
+    );
+    assert_eq!(db.text("select count(*) from herald.pending"), "0");
+}
+
+#[test]
+fn a_resume_sends_what_is_not_buried_yet() {
+    let backlog = 5_000;
+    let (mut db, gone, _neighbour) = with_backlog("resumed", backlog);
+    let seen = eventually_holds_some(&mut db);
+    gone.set_mode(Mode::ok());
+    db.run("select herald.resume('shop')");
+    assert!(seen < i64::from(backlog), "it was buried at once");
+    db.settle_within(Duration::from_secs(60));
+    let buried = db.number(BURIED);
+    assert!(buried < i64::from(backlog), "{buried} were buried");
+    assert_eq!(gone.accepted() as i64 + buried, i64::from(backlog));
+}
+
+/// The first number of dead letters that can be seen.
+fn eventually_holds_some(db: &mut Database) -> i64 {
+    herald_trial::wait::eventually(SOON, "a dead letter", || {
+        Some(db.number("select count(*) from herald.dead_letter where event_seq > (select min(event_seq) from herald.dead_letter)"))
+            .filter(|seen| *seen > 0)
+    })
+}

@@ -1,1 +1,0 @@
-select herald._end_tenants_in_the_way()

@@ -1,0 +1,393 @@
+//! The statements that record: one transaction for any number of records.
+
+use super::{Closed, End, Record, usage_of};
+use crate::dispatch::work::{Claimed, Origin};
+use crate::failpoint;
+use crate::log::append::SLOTS;
+use crate::log::read::Ring;
+use crate::log::row::postgres_time;
+use crate::pg::heap::{Heap, Layout, Value};
+use crate::pg::memory::Memory;
+use crate::pg::transaction::{TransactionError, transaction_within, with_lock_timeout};
+use crate::pg::{catalog, identity, lock};
+use crate::prepared::Prepared;
+use herald_core::outcome::Outcome;
+use herald_core::retry::DeadReason;
+use herald_core::tenants::{Tenants, Usage};
+use pgrx::Spi;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::spi::SpiClient;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The time that a transaction may take, with all locks that it waits for.
+const LONGEST: Duration = Duration::from_secs(1);
+/// How long one lock is waited for when there is something else to do meanwhile.
+const BRIEFLY: Duration = Duration::from_millis(10);
+
+type Accounts = Vec<(Arc<str>, Usage)>;
+
+/// Writes all of it or nothing. Waits for locks.
+pub fn patiently(
+    records: &[Record],
+    closed_windows: &[Closed],
+    ring: Ring,
+    tenants: &Tenants,
+) -> Result<Accounts, TransactionError> {
+    let records: Vec<&Record> = records.iter().collect();
+    let usage = usage_of(&records, tenants);
+    transaction_within(LONGEST, || {
+        Spi::connect_mut(|client| {
+            write(client, &records, ring, &usage, Burial::WithEvent);
+            close_windows(client, closed_windows);
+        });
+    })?;
+    Ok(usage)
+}
+
+/// Writes all but what another session has locked, whose places it returns.
+pub fn passing_by_locks(
+    records: &[Record],
+    ring: Ring,
+    tenants: &Tenants,
+    within: Duration,
+) -> Result<(HashSet<usize>, Accounts), TransactionError> {
+    with_lock_timeout(BRIEFLY, || {
+        transaction_within(within, || {
+            Spi::connect_mut(|client| {
+                let locked = find_locked(client, records);
+                let free: Vec<&Record> = records
+                    .iter()
+                    .enumerate()
+                    .filter(|(place, _)| !locked.contains(place))
+                    .map(|(_, record)| record)
+                    .collect();
+                let usage = usage_of(&free, tenants);
+                write(client, &free, ring, &usage, Burial::WithEvent);
+                (locked, usage)
+            })
+        })
+    })
+}
+
+/// Writes a dead letter whose event cannot be read or written.
+pub fn burial_without_event(
+    record: &Record,
+    ring: Ring,
+    tenants: &Tenants,
+) -> Result<Accounts, TransactionError> {
+    let usage = usage_of(&[record], tenants);
+    with_lock_timeout(BRIEFLY, || {
+        transaction_within(LONGEST, || {
+            Spi::connect_mut(|client| {
+                write(client, &[record], ring, &usage, Burial::WithoutEvent);
+            });
+        })
+    })?;
+    Ok(usage)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Burial {
+    WithEvent,
+    WithoutEvent,
+}
+
+fn write(
+    client: &mut SpiClient<'_>,
+    records: &[&Record],
+    ring: Ring,
+    usage: &[(Arc<str>, Usage)],
+    burial: Burial,
+) {
+    insert_attempts(records, ring);
+    failpoint::reached("mid_record");
+    write_pending(client, records);
+    bury(client, records, burial);
+    delete_pending(client, records);
+    meter(client, usage);
+}
+
+/// The places of the records whose row in `herald.pending` or `herald._dead_letter` another session has locked. The rows of
+/// the others stay locked until the end of the transaction.
+fn find_locked(client: &mut SpiClient<'_>, records: &[Record]) -> HashSet<usize> {
+    static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/find_locked.sql"));
+    let subscriptions: Vec<i64> = records
+        .iter()
+        .map(|record| record.work.subscription.id)
+        .collect();
+    let seqs: Vec<i64> = records.iter().map(|record| record.work.event.seq).collect();
+    let mut rows = STATEMENT.run(client, vec![subscriptions.into(), seqs.into()]);
+    let mut locked = HashSet::new();
+    while rows.next().is_some() {
+        if let Ok(Some(place)) = rows.get::<i64>(1) {
+            locked.insert(usize::try_from(place - 1).unwrap_or_default());
+        }
+    }
+    locked
+}
+
+/// The columns of `herald._attempt`, as [`insert_attempts`] writes them.
+const ATTEMPT: [&str; 12] = [
+    "event_seq",
+    "subscription_id",
+    "at",
+    "attempt",
+    "duration_ms",
+    "event_slot",
+    "slot",
+    "status_code",
+    "outcome",
+    "error_class",
+    "error",
+    "response",
+];
+
+/// Without the executor, which would take more time for them than for everything else that is recorded. The slot is that
+/// of the partition, and every outcome is one of those that the table allows.
+fn insert_attempts(records: &[&Record], ring: Ring) {
+    let attempted = records.iter().filter_map(|record| {
+        let (at, outcome) = record.attempt.as_ref()?;
+        Some((*record, *at, outcome))
+    });
+    let Some((_, now, _)) = attempted.clone().next_back() else {
+        return;
+    };
+    let slot = now.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16;
+    let table = catalog::relation_in_herald(&format!("_attempt_{slot}"))
+        .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"));
+    lock::for_writing(table);
+    let layout = Layout::of(table, &ATTEMPT);
+    let mut heap = Heap::open(&layout);
+    let mut memory = Memory::of_statement(c"pg_herald attempt");
+    for (record, at, outcome) in attempted {
+        let error = outcome.error.as_ref();
+        let response = Some(outcome.response.as_str()).filter(|text| !text.is_empty());
+        let words = error.map(|(_, words)| words.replace('\0', ""));
+        memory.run_and_empty(|| {
+            heap.insert([
+                Value::Int8(record.work.event.seq),
+                Value::Int8(record.work.subscription.id),
+                Value::Time(postgres_time(at)),
+                Value::Int4(record.work.attempts as i32),
+                Value::Float4(duration_ms(outcome)),
+                Value::Int2(record.work.event.slot),
+                Value::Int2(slot),
+                outcome
+                    .status
+                    .map_or(Value::Null, |status| Value::Int2(status as i16)),
+                Value::Text(outcome_text(&record.end)),
+                error.map(|(class, _)| class.as_str()).into(),
+                words.as_deref().into(),
+                response.into(),
+            ]);
+        });
+    }
+}
+
+fn duration_ms(outcome: &Outcome) -> f32 {
+    outcome.duration.as_secs_f32() * 1_000.0
+}
+
+fn outcome_text(end: &End) -> &'static str {
+    match end {
+        End::Delivered => "delivered",
+        End::Pending { .. } => "retrying",
+        End::Dead(_) => "dead",
+    }
+}
+
+fn write_pending(client: &mut SpiClient<'_>, records: &[&Record]) {
+    static INSERT: Prepared = Prepared::write(include_str!("../../sql/queries/insert_pending.sql"));
+    static UPDATE: Prepared = Prepared::write(include_str!("../../sql/queries/update_pending.sql"));
+    let (known, new): (Vec<_>, Vec<_>) = records
+        .iter()
+        .filter_map(|record| match record.end {
+            End::Pending { at_micros, step } => Some((*record, at_micros, step)),
+            _ => None,
+        })
+        .partition(|(record, ..)| record.work.origin == Origin::Pending);
+    write_pending_rows(client, &INSERT, &new);
+    write_pending_rows(client, &UPDATE, &known);
+}
+
+fn write_pending_rows(
+    client: &mut SpiClient<'_>,
+    statement: &Prepared,
+    pending: &[(&Record, i64, u32)],
+) {
+    if pending.is_empty() {
+        return;
+    }
+    let of = |record: &Record| record.attempt.as_ref().map(|(_, outcome)| outcome.clone());
+    statement.run(
+        client,
+        vec![
+            pending
+                .iter()
+                .map(|(record, ..)| record.work.subscription.id)
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| record.work.event.slot)
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| record.work.event.seq)
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(_, at, _)| postgres_time(*at))
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| postgres_time(record.work.created_at_micros))
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| record.work.attempts as i32)
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(.., step)| *step as i32)
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| record.attempt.as_ref().map(|(at, _)| postgres_time(*at)))
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| {
+                    record
+                        .attempt
+                        .as_ref()
+                        .map(|(_, outcome)| duration_ms(outcome))
+                })
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| {
+                    of(record)
+                        .and_then(|outcome| outcome.status)
+                        .map(|status| status as i16)
+                })
+                .collect::<Vec<_>>()
+                .into(),
+            pending
+                .iter()
+                .map(|(record, ..)| {
+                    of(record)
+                        .and_then(|outcome| outcome.error)
+                        .map(|(class, _)| class.as_str().to_owned())
+                })
+                .collect::<Vec<_>>()
+                .into(),
+        ],
+    );
+}
+
+fn bury(client: &mut SpiClient<'_>, records: &[&Record], burial: Burial) {
+    static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/bury.sql"));
+    let dead: Vec<(&Claimed, DeadReason)> = records
+        .iter()
+        .filter_map(|record| match record.end {
+            End::Dead(reason) => Some((&record.work, reason)),
+            _ => None,
+        })
+        .collect();
+    if dead.is_empty() {
+        return;
+    }
+    STATEMENT.run(
+        client,
+        vec![
+            dead.iter()
+                .map(|(work, _)| work.subscription.id)
+                .collect::<Vec<_>>()
+                .into(),
+            dead.iter()
+                .map(|(work, _)| work.event.slot)
+                .collect::<Vec<_>>()
+                .into(),
+            dead.iter()
+                .map(|(work, _)| work.event.seq)
+                .collect::<Vec<_>>()
+                .into(),
+            dead.iter()
+                .map(|(_, reason)| reason.as_str().to_owned())
+                .collect::<Vec<_>>()
+                .into(),
+            dead.iter()
+                .map(|(work, _)| work.attempts as i32)
+                .collect::<Vec<_>>()
+                .into(),
+            dead.iter()
+                .map(|(work, _)| postgres_time(work.created_at_micros))
+                .collect::<Vec<TimestampWithTimeZone>>()
+                .into(),
+            (burial == Burial::WithEvent).into(),
+        ],
+    );
+}
+
+fn delete_pending(client: &mut SpiClient<'_>, records: &[&Record]) {
+    static STATEMENT: Prepared =
+        Prepared::write(include_str!("../../sql/queries/delete_pending.sql"));
+    let done: Vec<&Claimed> = records
+        .iter()
+        .filter(|record| {
+            record.work.origin == Origin::Pending
+                && matches!(record.end, End::Delivered | End::Dead(_))
+        })
+        .map(|record| &record.work)
+        .collect();
+    if done.is_empty() {
+        return;
+    }
+    let subscriptions: Vec<i64> = done.iter().map(|work| work.subscription.id).collect();
+    let seqs: Vec<i64> = done.iter().map(|work| work.event.seq).collect();
+    STATEMENT.run(client, vec![subscriptions.into(), seqs.into()]);
+}
+
+fn meter(client: &mut SpiClient<'_>, usage: &[(Arc<str>, Usage)]) {
+    static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/meter.sql"));
+    if usage.is_empty() {
+        return;
+    }
+    let names: Vec<String> = usage.iter().map(|(name, _)| name.to_string()).collect();
+    let of = |count: fn(&Usage) -> i64| usage.iter().map(|(_, one)| count(one)).collect::<Vec<_>>();
+    STATEMENT.run(
+        client,
+        vec![
+            names.into(),
+            of(|one| one.events).into(),
+            of(|one| one.attempts).into(),
+            of(|one| one.delivered).into(),
+            of(|one| one.dead).into(),
+        ],
+    );
+}
+
+fn close_windows(client: &mut SpiClient<'_>, closed: &[Closed]) {
+    static STATEMENT: Prepared =
+        Prepared::write(include_str!("../../sql/queries/close_windows.sql"));
+    if closed.is_empty() {
+        return;
+    }
+    let numbers: Vec<i64> = closed.iter().map(|(number, _)| *number).collect();
+    let slots: Vec<i16> = closed.iter().map(|(_, slot)| *slot).collect();
+    STATEMENT.run(
+        client,
+        vec![numbers.into(), slots.into(), identity::origin().into()],
+    );
+}

@@ -1,0 +1,66 @@
+//! What one lock, one failure or one receiver must not hold up.
+
+use crate::mutants::mutant::{Mutant, Test};
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "lock-stops-recording",
+        breaks: "A locked row holds up its own record and no other.",
+        file: "src/record.rs",
+        from: "Err(error) if error.fault() == Fault::Server => Recorded {",
+        to: "Err(error) if error.fault() != Fault::Value => Recorded {",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "a_locked_delivery_holds_up_only_its_own_record",
+        },
+        says: "in vain for",
+    },
+    Mutant {
+        name: "closed-without-set-aside",
+        breaks: "A window stays open while a record of it is set aside.",
+        file: "src/record/careful.rs",
+        from: "windows.retain(|(number, _)| !missing.contains(number));",
+        to: "drop(missing);",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "what_was_set_aside_survives_a_crash",
+        },
+        says: "in vain for 1 from",
+    },
+    Mutant {
+        name: "gone-but-sent-to",
+        breaks: "Nothing is sent to a receiver after its 410, also while that cannot be written down.",
+        file: "src/dispatch/lanes.rs",
+        from: "entry.is_gone || one.is_held()",
+        to: "one.is_held()",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked",
+        },
+        says: "it said that it is gone",
+    },
+    Mutant {
+        name: "steps-fail-together",
+        breaks: "A log that cannot be read keeps no outcome from being recorded.",
+        file: "src/dispatch/mod.rs",
+        from: "if self.is_record_due() {",
+        to: "if self.is_record_due() && !self.steps.rests(Step::Read, now) {",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded",
+        },
+        says: "in vain for 2 from",
+    },
+    Mutant {
+        name: "buried-at-once",
+        breaks: "The backlog of a receiver that is gone is buried in slices.",
+        file: "src/dispatch/bury.rs",
+        from: "SliceSize::new(10, 1_000)",
+        to: "SliceSize::new(1_000_000, 1_000_000)",
+        killed_by: Test::EndToEnd {
+            file: "gone",
+            name: "a_resume_sends_what_is_not_buried_yet",
+        },
+        says: "buried",
+    },
+];
