@@ -106,6 +106,12 @@ declare
     entry constant herald._subscription := herald._find_subscription(subscription);
     how_many bigint;
 begin
+    -- Each dead letter has it.
+    if length(reason) > 200 then
+        raise exception using errcode = 'invalid_parameter_value', message = 'reason is too long',
+            detail = format('It has %s characters; at most 200 are allowed.', length(reason)),
+            hint = 'Shorten it, or refer to a longer text by its address.';
+    end if;
     how_many := herald._bury_pending(entry.id, 'discarded', coalesce(until, clock_timestamp()), reason);
     perform herald._changed('pending');
     return how_many;

@@ -365,6 +365,12 @@ fn secret_members() -> Vec<&'static str> {
     SECRET_MEMBERS.to_vec()
 }
 
+/// How deep arrays and objects are nested in a JSON text.
+#[pg_extern(sql = false)]
+fn depth(valid_json: &str) -> i32 {
+    i32::try_from(herald_core::json::depth(valid_json)).unwrap_or(i32::MAX)
+}
+
 /// The version that this library was built as.
 #[pg_extern(sql = false)]
 fn library_version() -> &'static str {

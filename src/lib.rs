@@ -78,9 +78,14 @@ extension_sql_file!(
     requires = ["04_save_subscription"]
 );
 extension_sql_file!(
+    "../sql/05_bury.sql",
+    name = "05_bury",
+    requires = ["05_delivery"]
+);
+extension_sql_file!(
     "../sql/06_find.sql",
     name = "06_find",
-    requires = ["05_delivery"]
+    requires = ["05_bury"]
 );
 extension_sql_file!(
     "../sql/06_redeliver.sql",

@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Deliveries that are buried at once.
-const SLICE: SliceSize = SliceSize::new(10, 1_000);
+pub const SLICE: SliceSize = SliceSize::new(10, 1_000);
 /// Burying takes a quarter of the time, at most: after a slice there is none for three times as long as it took.
-const GAP: u32 = 3;
+pub const BURIAL_GAP: u32 = 3;
 /// When it is tried again after everything left was locked.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Answers that are noted in one turn, at most, and how long one waits for a lock.
@@ -134,7 +134,7 @@ impl Worker {
         });
         let took = began_at.elapsed();
         let burials = &mut self.burials;
-        burials.due = Some(Instant::now() + took * GAP);
+        burials.due = Some(Instant::now() + took * BURIAL_GAP);
         let buried = buried?.ok().flatten().unwrap_or(0).unsigned_abs() as usize;
         burials.buried_in_round += buried;
         if buried == most {

@@ -1,5 +1,6 @@
 //! Housekeeping, a bounded amount at a time, between deliveries.
 
+use super::bury::BURIAL_GAP;
 use super::{Worker, now_micros};
 use crate::failpoint;
 use crate::log::read::Ring;
@@ -72,12 +73,19 @@ impl Worker {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/shed_backlog.sql"));
         self.shedding_due = Some(Instant::now() + SHED_AFTER);
+        let most = self.shedding_size.get() as i32;
+        let began_at = Instant::now();
         let has_more = transaction(|| {
-            Spi::connect_mut(|client| STATEMENT.run(client, vec![]).first().get_one::<bool>())
+            Spi::connect_mut(|client| {
+                let rows = STATEMENT.run(client, vec![most.into()]);
+                rows.first().get_one::<bool>()
+            })
         })?;
-        if !matches!(has_more, Ok(Some(true))) {
-            self.shedding_due = None;
-        }
+        let took = began_at.elapsed();
+        self.shedding_due = matches!(has_more, Ok(Some(true))).then(|| {
+            self.shedding_size.took(took.as_micros() as i64);
+            Instant::now() + took * BURIAL_GAP
+        });
         Ok(())
     }
 

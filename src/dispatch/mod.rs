@@ -29,6 +29,7 @@ use crate::pg::wait::Waiter;
 use crate::pg::{catalog, lock, shmem, transaction};
 use crate::record::{self, Batch, End, Record, Recorded};
 use crate::settings::Settings;
+use herald_core::slices::SliceSize;
 use herald_core::steps::{Cause, Step, Steps};
 use herald_core::tenants::Tenants;
 use herald_core::threads::Threads;
@@ -153,6 +154,7 @@ struct Worker {
     house_due: Instant,
     /// When backlogs are cut to what they may be, if some may be longer.
     shedding_due: Option<Instant>,
+    shedding_size: SliceSize,
     /// The held event up to which housekeeping looked for some to release.
     released_to: i64,
     bytes_in_memory: usize,
@@ -217,6 +219,7 @@ impl Worker {
             asking: HashMap::new(),
             house_due: Instant::now(),
             shedding_due: None,
+            shedding_size: bury::SLICE,
             released_to: 0,
             bytes_in_memory: 0,
             due_looked_at: None,

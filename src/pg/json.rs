@@ -133,6 +133,23 @@ impl Encoding {
     }
 }
 
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_finfo_as_json_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    static V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &V1
+}
+
+/// herald._as_json(text): the same value as json. The two types are stored alike; whether the text is JSON is not looked at.
+///
+/// # Safety
+/// PostgreSQL calls it, as a strict function of the version-1 convention with one argument.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn as_json_wrapper(fcinfo: pg_sys::FunctionCallInfo) -> Datum {
+    // SAFETY: by the contract there is an argument, and it is not null.
+    unsafe { (*(*fcinfo).args.as_ptr()).value }
+}
+
 fn push_integer(json: &mut String, value: i64) {
     write!(json, "{value}").expect("a String takes all");
 }

@@ -1,7 +1,7 @@
 //! Recording around what cannot be written: what is locked is set aside, the rest is halved until the record with the
 //! value that PostgreSQL refuses is found.
 
-use super::{Batch, Closed, End, Record, Recorded, write};
+use super::{Batch, Closed, Record, Recorded, write};
 use crate::dispatch::work::Origin;
 use crate::log::read::Ring;
 use crate::pg::transaction::{Fault, TransactionError};
@@ -90,7 +90,7 @@ impl<'t> Recording<'t> {
         }
     }
 
-    /// Writes a record that PostgreSQL refuses with less: without what the receiver said, and at last without its event.
+    /// Writes a record that PostgreSQL refuses without what the receiver said.
     fn write_less(&mut self, record: Record, error: &TransactionError) {
         let (event, subscription) = (&record.work.event.uid, &record.work.subscription.name);
         let without_words = record.without_words();
@@ -105,21 +105,9 @@ impl<'t> Recording<'t> {
             self.done.written.push(record);
             return;
         }
-        if matches!(record.end, End::Dead(_)) {
-            match write::burial_without_event(&without_words, self.ring, self.tenants) {
-                Ok(usage) => {
-                    pgrx::log!(
-                        "pg_herald: buried event {event} of subscription \"{subscription}\" without its content: {error}"
-                    );
-                    self.done.usage.extend(usage);
-                    self.done.written.push(record);
-                    return;
-                }
-                Err(last) => pgrx::log!(
-                    "pg_herald: cannot bury event {event} of subscription \"{subscription}\": {last}; retrying"
-                ),
-            }
-        }
+        pgrx::log!(
+            "pg_herald: cannot record an attempt for event {event} of subscription \"{subscription}\": {error}; retrying"
+        );
         self.done.set_aside.push(record);
     }
 

@@ -39,7 +39,7 @@ pub fn patiently(
     let usage = usage_of(&records, tenants);
     transaction_within(LONGEST, || {
         Spi::connect_mut(|client| {
-            write(client, &records, ring, &usage, Burial::WithEvent);
+            write(client, &records, ring, &usage);
             close_windows(client, closed_windows);
         });
     })?;
@@ -64,47 +64,18 @@ pub fn passing_by_locks(
                     .map(|(_, record)| record)
                     .collect();
                 let usage = usage_of(&free, tenants);
-                write(client, &free, ring, &usage, Burial::WithEvent);
+                write(client, &free, ring, &usage);
                 (locked, usage)
             })
         })
     })
 }
 
-/// Writes a dead letter whose event cannot be read or written.
-pub fn burial_without_event(
-    record: &Record,
-    ring: Ring,
-    tenants: &Tenants,
-) -> Result<Accounts, TransactionError> {
-    let usage = usage_of(&[record], tenants);
-    with_lock_timeout(BRIEFLY, || {
-        transaction_within(LONGEST, || {
-            Spi::connect_mut(|client| {
-                write(client, &[record], ring, &usage, Burial::WithoutEvent);
-            });
-        })
-    })?;
-    Ok(usage)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Burial {
-    WithEvent,
-    WithoutEvent,
-}
-
-fn write(
-    client: &mut SpiClient<'_>,
-    records: &[&Record],
-    ring: Ring,
-    usage: &[(Arc<str>, Usage)],
-    burial: Burial,
-) {
+fn write(client: &mut SpiClient<'_>, records: &[&Record], ring: Ring, usage: &[(Arc<str>, Usage)]) {
     insert_attempts(records, ring);
     failpoint::reached("mid_record");
     write_pending(client, records);
-    bury(client, records, burial);
+    bury(client, records);
     delete_pending(client, records);
     meter(client, usage);
 }
@@ -296,7 +267,7 @@ fn write_pending_rows(
     );
 }
 
-fn bury(client: &mut SpiClient<'_>, records: &[&Record], burial: Burial) {
+fn bury(client: &mut SpiClient<'_>, records: &[&Record]) {
     static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/bury.sql"));
     let dead: Vec<(&Claimed, DeadReason)> = records
         .iter()
@@ -335,7 +306,6 @@ fn bury(client: &mut SpiClient<'_>, records: &[&Record], burial: Burial) {
                 .map(|(work, _)| postgres_time(work.created_at_micros))
                 .collect::<Vec<TimestampWithTimeZone>>()
                 .into(),
-            (burial == Burial::WithEvent).into(),
         ],
     );
 }

@@ -214,7 +214,9 @@ fn fill_the_log(db: &mut Database, deliveries: i64) {
          from herald.event e;
          insert into herald.pending (subscription_id, event_seq, event_slot, next_attempt_at)
          select e.seq % 5 + 1, e.seq, e.slot, now() from herald.event e where e.seq between 51 and 250;
-         select count(herald._bury(e.seq % 5 + 1, e.slot, e.seq, 'exhausted', 1, now())) from herald.event e where e.seq <= 50"
+         select herald._bury(array_agg(e.seq % 5 + 1), array_agg(e.slot), array_agg(e.seq), array_agg('exhausted'::text),
+                            array_agg(1), array_agg(now()))
+         from herald.event e where e.seq <= 50"
     ));
 }
 

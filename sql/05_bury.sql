@@ -1,0 +1,273 @@
+-- Giving deliveries up, set by set: their events, their subscriptions' options and their attempts become dead letters.
+
+-- The same text as json, without a look at it: pieces that are json make json, and parsing them needs as much stack as they
+-- are deep. Called by _event_json() only.
+create function herald._as_json(valid_json text) returns json
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'as_json_wrapper';
+
+-- How deep arrays and objects are nested in a valid json text.
+create function herald._depth(valid_json text) returns integer
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'depth_wrapper';
+
+-- The data of an event for a dead letter, as members of its json: left out where it is too large or too deep to be read with
+-- ease, or is not wanted, and then the letter says so. The log has it until its retention ends.
+-- Called by _event_json(). It has no search_path of its own, so that the planner inlines it.
+create function herald._data_members(data json, size integer, keeps_data boolean) returns text
+    language sql immutable
+    return case
+        when data is null then null
+        when not keeps_data then ',"dataomitted":"its ' || size || ' bytes are not kept in a dead letter"'
+        when size > 1048576 then ',"dataomitted":"its ' || size || ' bytes are more than 1048576"'
+        when herald._depth(data::text) > 128 then ',"dataomitted":"it is nested more than 128 levels deep"'
+        else ',"data":' || data::text
+    end;
+
+-- An event as CloudEvents JSON, for people: dead letters. Put together as text: data may have what nobody can decode, such
+-- as half a surrogate pair. Attributes are bounded where they are written; a row that was made by other means must not keep
+-- its delivery from being buried.
+-- Called by _write_dead_letters(). Inlined, as above.
+create function herald._event_json(id text, source text, type text, subject text, "time" timestamptz, key text, tenant text,
+                                   dataschema text, extensions json, data_members text) returns json
+    language sql stable
+    return herald._as_json(pg_catalog.concat(
+        '{"specversion":"1.0","id":', pg_catalog.to_json(pg_catalog.left(id, 4096)),
+        ',"source":', pg_catalog.to_json(pg_catalog.left(source, 4096)),
+        ',"type":', pg_catalog.to_json(pg_catalog.left(type, 4096)),
+        ',"subject":' || pg_catalog.to_json(pg_catalog.left(subject, 4096))::text,
+        ',"time":', pg_catalog.to_json("time"),
+        ',"partitionkey":' || pg_catalog.to_json(pg_catalog.left(key, 4096))::text,
+        ',"tenant":' || pg_catalog.to_json(pg_catalog.left(tenant, 4096))::text,
+        ',"dataschema":' || pg_catalog.to_json(pg_catalog.left(dataschema, 4096))::text,
+        case when pg_catalog.pg_column_size(extensions) <= 65536 then ',"extensions":' || extensions::text end,
+        data_members, '}'));
+
+-- Writes dead letters, a column each. "keeping" says what of their events: everything, attributes, or nothing.
+-- Called by _bury(). Writes: herald._dead_letter.
+create function herald._write_dead_letters(subscription_ids bigint[], event_slots smallint[], event_seqs bigint[],
+                                           reasons text[], attempts integer[], created_at timestamptz[], note text,
+                                           keeping text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    -- To compile a look-up that could go to 32 slots takes longer than the look-ups.
+    set jit = off
+as $$
+begin
+    insert into herald._dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type, event,
+                                    subscription_config, attempt_log, reason, note, attempts, created_at,
+                                    last_attempt_at, expires_at)
+    with owner as materialized (
+        select s.id, s.name,
+               to_jsonb(s) - '{id,created_xid,created_snapshot,created_seq,removed_at}'::text[] as config,
+               clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
+        from herald._subscription s
+        left join herald.tenant t on t.name = s.tenant
+        left join herald.plan p on p.name = t.plan
+        where s.id = any ($1)
+    ), given_up as (
+        -- The same delivery may be given up twice at once, as of a window and as redelivered: the last one counts.
+        select distinct on (g.subscription_id, g.event_seq) g.*
+        from unnest($1, $2, $3, $4, $5, $6) with ordinality
+            as g (subscription_id, event_slot, event_seq, reason, attempts, created_at, position)
+        order by g.subscription_id, g.event_seq, g.position desc
+    )
+    select
+        o.id, o.name, g.event_seq, g.event_slot, coalesce(e.event_id, '?'), coalesce(e.type, '?'),
+        coalesce(e.event, herald._as_json('{}')), o.config, coalesce(a.attempt_log, '[]'), g.reason, $7, g.attempts, g.created_at,
+        a.last_attempt_at, o.expires_at
+    from given_up g
+    join owner o on o.id = g.subscription_id
+    left join lateral (
+        select
+            left(coalesce(v.id, v.uid::text), 4096) as event_id, left(v.type, 4096) as type,
+            herald._event_json(coalesce(v.id, v.uid::text), v.source, v.type, v.subject, v.time, v.key, v.tenant,
+                               v.dataschema, v.extensions,
+                               herald._data_members(v.data, v.size, $8 = 'everything' and g.reason <> 'too_large')) as event
+        from (
+            select v.* from herald.event v where v.slot = g.event_slot and v.seq = g.event_seq
+            union all
+            select h.* from herald.held_event h where h.seq = g.event_seq
+            limit 1
+        ) v
+    ) e on $8 <> 'nothing'
+    -- Most of a backlog was never tried.
+    left join lateral (
+        select
+            max(t.at) as last_attempt_at,
+            jsonb_agg(jsonb_build_object(
+                'attempt', t.attempt, 'at', t.at, 'status_code', t.status_code, 'error_class', t.error_class,
+                'error', t.error, 'duration_ms', t.duration_ms, 'response', left(t.response, 1000))
+                order by t.at) as attempt_log
+        from herald._attempt t
+        where t.event_seq = g.event_seq and t.subscription_id = g.subscription_id
+    ) a on g.attempts > 0
+    on conflict (subscription_id, event_seq) do update
+        set reason = excluded.reason, note = excluded.note, attempts = excluded.attempts, attempt_log = excluded.attempt_log,
+            last_attempt_at = excluded.last_attempt_at, failed_at = excluded.failed_at, expires_at = excluded.expires_at;
+end
+$$;
+
+-- Gives deliveries up, a column each. An event that cannot be read, or makes no dead letter, costs its own letter its data,
+-- or all of it: it is found by halving.
+-- Called by the worker and by discard(), unsubscribe(). Writes: herald._dead_letter.
+create function herald._bury(subscription_ids bigint[], event_slots smallint[], event_seqs bigint[], reasons text[],
+                             attempts integer[], created_at timestamptz[], note text default null) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    how_many constant integer := coalesce(cardinality(subscription_ids), 0);
+    half constant integer := how_many / 2;
+begin
+    if how_many = 0 then
+        return;
+    end if;
+    begin
+        perform herald._write_dead_letters($1, $2, $3, $4, $5, $6, $7, 'everything');
+        return;
+    exception when data_exception or program_limit_exceeded or out_of_memory or internal_error then
+        null;
+    end;
+    if how_many > 1 then
+        perform herald._bury($1[:half], $2[:half], $3[:half], $4[:half], $5[:half], $6[:half], $7);
+        perform herald._bury($1[half + 1:], $2[half + 1:], $3[half + 1:], $4[half + 1:], $5[half + 1:], $6[half + 1:], $7);
+        return;
+    end if;
+    begin
+        perform herald._write_dead_letters($1, $2, $3, $4, $5, $6, $7, 'attributes');
+        return;
+    exception when data_exception or program_limit_exceeded or out_of_memory or internal_error then
+        null;
+    end;
+    perform herald._write_dead_letters($1, $2, $3, $4, $5, $6, $7, 'nothing');
+end
+$$;
+
+-- Buries what is pending for a subscription since no later than a time, all or nothing. Returns how many.
+-- Called by discard(), unsubscribe(), resume_after_restore(). Writes: herald.pending, herald._dead_letter.
+create function herald._bury_pending(subscription_id bigint, reason text, until timestamptz default 'infinity',
+                                     note text default null)
+    returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    set jit = off
+as $$
+declare
+    -- Bounds the memory, and the work that is repeated where a letter cannot be written.
+    slice constant integer := 10000;
+    after_seq bigint := -1;
+    last_seq bigint;
+    gone record;
+    how_many bigint := 0;
+begin
+    loop
+        select max(n.event_seq) into last_seq
+        from (select p.event_seq from herald.pending p
+              where p.subscription_id = $1 and p.event_seq > after_seq
+              order by p.event_seq limit slice) n;
+        exit when last_seq is null;
+        with deleted as (
+            delete from herald.pending p
+            where p.subscription_id = $1 and p.event_seq > after_seq and p.event_seq <= last_seq and p.created_at <= $3
+            returning p.event_slot, p.event_seq, p.attempts, p.created_at
+        )
+        select count(*)::integer as how_many, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs,
+               array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at
+        into gone
+        from deleted d;
+        perform herald._bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs, array_fill($2, array[gone.how_many]),
+                             gone.attempts, gone.created_at, $4);
+        how_many := how_many + gone.how_many;
+        after_seq := last_seq;
+    end loop;
+    return how_many;
+end
+$$;
+
+-- Buries up to so many pending deliveries of a subscription, but for those that somebody has locked. Returns how many.
+-- Called by the worker, between deliveries. Writes: herald.pending, herald._dead_letter.
+create function herald._bury_slice(subscription_id bigint, reason text, most integer) returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    set jit = off
+as $$
+declare
+    gone record;
+begin
+    with picked as materialized (
+        select p.event_seq from herald.pending p
+        where p.subscription_id = $1
+        order by p.event_seq
+        limit most
+        for update skip locked
+    ), deleted as (
+        delete from herald.pending p
+        using picked k
+        where p.subscription_id = $1 and p.event_seq = k.event_seq
+        returning p.event_slot, p.event_seq, p.attempts, p.created_at
+    )
+    select count(*)::integer as how_many, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs,
+           array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at
+    into gone
+    from deleted d;
+    perform herald._bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs, array_fill($2, array[gone.how_many]),
+                         gone.attempts, gone.created_at);
+    return gone.how_many;
+end
+$$;
+
+-- Disables a subscription. The worker buries what is pending for it, a slice at a time.
+-- Called by the worker when a receiver answers 410. Writes: herald._subscription.
+create function herald._disable(subscription_id bigint, reason text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update herald._subscription s
+    set state = 'disabled', state_reason = _disable.reason, state_changed_at = clock_timestamp()
+    where s.id = _disable.subscription_id and s.state <> 'disabled';
+    if found then
+        perform herald._changed('subscription');
+    end if;
+end
+$$;
+
+-- Buries what is pending beyond the max_backlog of its subscription, the newest, up to "slice" of each. Returns whether
+-- there may be more.
+-- Called by the worker. Writes: herald.pending, herald._dead_letter, herald.config_change.
+create function herald._shed_backlog(slice integer) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    set jit = off
+as $$
+declare
+    entry record;
+    gone record;
+    has_more boolean := false;
+begin
+    for entry in
+        select s.id, s.max_backlog from herald._subscription s where s.max_backlog is not null and s.removed_at is null
+    loop
+        with deleted as (
+            delete from herald.pending p
+            using (select q.event_seq from herald.pending q where q.subscription_id = entry.id
+                   order by q.event_seq offset entry.max_backlog limit slice) over
+            where p.subscription_id = entry.id and p.event_seq = over.event_seq
+            returning p.event_slot, p.event_seq, p.attempts, p.created_at
+        )
+        select count(*)::integer as how_many, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs,
+               array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at
+        into gone
+        from deleted d;
+        if gone.how_many > 0 then
+            perform herald._bury(array_fill(entry.id, array[gone.how_many]), gone.slots, gone.seqs,
+                                 array_fill('discarded'::text, array[gone.how_many]), gone.attempts, gone.created_at,
+                                 format('more than max_backlog, which is %s', entry.max_backlog));
+            perform herald._changed('pending');
+        end if;
+        has_more := has_more or gone.how_many = slice;
+    end loop;
+    return has_more;
+end
+$$;
