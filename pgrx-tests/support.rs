@@ -68,11 +68,7 @@ pub fn fault(sql: &str) -> Fault {
     let parts = Spi::get_one::<Vec<String>>(&format!("select pg_temp.fault({quoted})"))
         .unwrap()
         .unwrap_or_else(|| panic!("it does not fail: {sql}"));
-    let [sqlstate, message, mut detail, hint] = <[String; 4]>::try_from(parts).unwrap();
-    // Where RUST_BACKTRACE is set, as cargo pgrx test does, pgrx writes a backtrace below the detail.
-    if let Some(at) = detail.find("\n   0: ") {
-        detail.truncate(at);
-    }
+    let [sqlstate, message, detail, hint] = <[String; 4]>::try_from(parts).unwrap();
     Fault {
         sqlstate,
         message,

@@ -156,6 +156,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[pg_guard]
 #[allow(unsafe_code)]
 pub extern "C-unwind" fn _PG_init() {
+    pg::backtrace::switch_off();
     if pg::identity::is_binary_upgrade() {
         return;
     }

@@ -3,6 +3,7 @@
 //! Every `unsafe` block of the project is below this module, each with the precondition that makes it sound.
 //! Nothing here knows what an event or a subscription is.
 
+pub mod backtrace;
 pub mod catalog;
 pub mod databases;
 pub mod dependency;

@@ -4,6 +4,7 @@ mod capture;
 mod containment;
 mod crash;
 mod delivery;
+mod errors;
 mod house;
 mod log;
 mod matching;
@@ -21,6 +22,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         crash::MUTANTS,
         matching::MUTANTS,
         tenant::MUTANTS,
+        errors::MUTANTS,
         capture::MUTANTS,
         house::MUTANTS,
     ]

@@ -63,6 +63,8 @@ impl Installation {
         command
             .current_dir("/")
             .env_remove("PGDATA")
+            // Usual on developers' machines, and of no consequence.
+            .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null());
         if let Some(user) = &self.server_user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
