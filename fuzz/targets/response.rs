@@ -27,7 +27,7 @@ impl Prepare for Work {
             body: b"{}".to_vec(),
             timeout: Duration::from_secs(5),
             oauth2: None,
-            signed_member: None,
+            signature_at: None,
         })
     }
 

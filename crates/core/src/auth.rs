@@ -222,7 +222,7 @@ impl ClientCredentials {
             body: form.finish().into_bytes(),
             timeout,
             oauth2: None,
-            signed_member: None,
+            signature_at: None,
         }
     }
 }

@@ -8,12 +8,11 @@
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
+use crate::depth::{MAX_LEVELS, TooDeep};
+
 mod number;
 
 use number::Number;
-
-/// How deep arrays and objects may be nested; it bounds the stack.
-pub const MAX_DEPTH: usize = 128;
 
 /// Up to so many members are compared with each other, which needs no memory.
 const SMALL_OBJECT: usize = 16;
@@ -42,7 +41,7 @@ pub enum Fault {
         number: String,
         path: String,
     },
-    /// Arrays and objects are nested in more than [`MAX_DEPTH`] levels.
+    /// Arrays and objects are nested in more than [`MAX_LEVELS`] levels.
     TooDeep { path: String },
     /// The text is not JSON (RFC 8259).
     NotJson {
@@ -79,7 +78,7 @@ impl fmt::Display for Fault {
                 write!(f, "the number {number}{place} has no exact double")
             }
             Self::TooDeep { .. } => {
-                write!(f, "the nesting{place} is deeper than {MAX_DEPTH} levels")
+                write!(f, "the body{place} is {TooDeep}")
             }
             Self::NotJson { after, .. } => {
                 write!(f, "the text{place} is not JSON after {after} bytes")
@@ -93,6 +92,11 @@ impl std::error::Error for Fault {}
 /// Whether a double has the very value of this number.
 pub(crate) fn is_exact(number: &str) -> bool {
     Number::split_from(number).is_some_and(|(number, _)| number.exact_double().is_some())
+}
+
+/// A number of JSON, and what comes after it.
+pub(crate) fn split_number(text: &str) -> Option<(&str, &str)> {
+    Number::split_from(text).map(|(number, rest)| (number.text, rest))
 }
 
 /// The JSON text as ECMAScript's `JSON.stringify(JSON.parse(json))` writes it.
@@ -254,7 +258,7 @@ impl<'a> Writer<'a> {
 
     fn open(&mut self, bracket: char) -> Result<(), Fault> {
         self.expect(bracket)?;
-        if self.depth == MAX_DEPTH {
+        if self.depth == MAX_LEVELS {
             return Err(Fault::TooDeep {
                 path: String::new(),
             });

@@ -178,7 +178,7 @@ pub fn request(subscription: &Subscription, handshake: &Handshake) -> HttpReques
         body: Vec::new(),
         timeout: subscription.timeout.min(LONGEST),
         oauth2,
-        signed_member: None,
+        signature_at: None,
     }
 }
 

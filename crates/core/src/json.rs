@@ -117,7 +117,8 @@ fn next_blank(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
+/// Where the string that begins at `start` ends: behind its closing quote.
+pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {
         match byte {
@@ -129,7 +130,7 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-fn is_blank(byte: u8) -> bool {
+pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 

@@ -17,7 +17,7 @@
 //! [`format`](mod@format), in the form that [`ecmascript`] gives it where the receiver needs that, the [`signature`] over
 //! it after a [`scheme`], the credentials of [`auth`], and the subscription's own [`target`] and [`headers`] with their
 //! [`placeholders`]. [`handshake`] asks a receiver first. [`url_policy`] says which urls may be stored and which addresses
-//! may be dialled, [`proxy`] how a proxy is asked to dial them.
+//! may be dialled, [`proxy`] how a proxy is asked to dial them. What walks data asks [`depth`] first.
 //!
 //! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides what becomes of the delivery.
 //!
@@ -28,6 +28,7 @@
 
 pub mod attributes;
 pub mod auth;
+pub mod depth;
 pub mod ecmascript;
 pub mod error;
 pub mod event;

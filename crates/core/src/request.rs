@@ -45,8 +45,8 @@ pub struct HttpRequest {
     pub timeout: Duration,
     /// What has to be exchanged for a token, which is sent in `authorization`.
     pub oauth2: Option<Arc<ClientCredentials>>,
-    /// The member of the body that is a signature.
-    pub signed_member: Option<String>,
+    /// Where in the body, unpacked, its last member's value begins, if that is a signature.
+    pub signature_at: Option<usize>,
 }
 
 impl HttpRequest {
@@ -61,13 +61,11 @@ impl HttpRequest {
             Ok(_) if is_packed => &unpacked,
             _ => &self.body,
         };
-        let mut text = String::from_utf8_lossy(bytes).into_owned();
-        // It was put at the end.
-        if let Some(member) = self.signed_member.as_ref().filter(|_| !show_secrets)
-            && let Some(at) = text.rfind(&format!("\"{member}\":"))
-        {
-            text.truncate(at);
-            text.push_str(&format!("\"{member}\":\"***\"}}"));
+        let hidden = self.signature_at.filter(|_| !show_secrets);
+        let shown = hidden.and_then(|at| bytes.get(..at)).unwrap_or(bytes);
+        let mut text = String::from_utf8_lossy(shown).into_owned();
+        if hidden.is_some() {
+            text.push_str("\"***\"}");
         }
         text
     }
@@ -124,6 +122,7 @@ pub fn build(
         id: event.uid.clone(),
     })?;
     headers.push((WEBHOOK_ID, id));
+    let mut signature_at = None;
     match &subscription.signing {
         Signing::Standard(signers) => {
             body = encode(style, body, &mut headers);
@@ -139,7 +138,7 @@ pub fn build(
                 body = canonical_body(body, large_numbers)?;
             }
             if let Some(member) = &scheme.body_member {
-                body = sign_in_body(scheme, member, keys, body)?;
+                (body, signature_at) = sign_in_body(scheme, member, keys, body)?;
             }
             body = encode(style, body, &mut headers);
             let signed =
@@ -165,7 +164,7 @@ pub fn build(
         body,
         timeout: subscription.timeout,
         oauth2,
-        signed_member: subscription.signing.body_member().map(str::to_owned),
+        signature_at,
     })
 }
 

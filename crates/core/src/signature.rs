@@ -182,14 +182,6 @@ impl Signing {
         }
     }
 
-    /// The member of the body that repeats the signature.
-    pub fn body_member(&self) -> Option<&str> {
-        match self {
-            Signing::Standard(_) => None,
-            Signing::Scheme(scheme, _) => scheme.body_member.as_deref(),
-        }
-    }
-
     /// Whether there is no secret to sign with.
     pub fn is_without_secret(&self) -> bool {
         match self {

@@ -176,6 +176,34 @@ fn an_event_tells_of_the_session_that_wrote_it_as_the_profile_says() {
 }
 
 #[test]
+fn deep_data_is_delivered_where_nothing_reads_it_and_poison_elsewhere() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "deep");
+    db.subscribe("whole", &receiver.url("/"), "");
+    db.subscribe(
+        "template",
+        &receiver.url("/t"),
+        "format => 'template', template => '{\"x\": 1}'",
+    );
+    db.run("create table t (id int, doc jsonb); select from herald.watch('t')");
+    db.run("insert into t select n, (repeat('[', n) || repeat(']', n))::jsonb from unnest(array[1300, 10000]) n");
+    db.run("select herald.emit('x', (repeat('[',1300)||repeat(']',1300))::jsonb)");
+    db.until_dead("poison poison poison");
+    receiver.wait_for(3, SOON);
+    let error = db.refusal(
+        "select herald.preview('template', (select uid::text from herald.event where type = 'x'))",
+    );
+    assert!(
+        error.message().contains("nested in more than 128 levels"),
+        "{error}"
+    );
+    assert_eq!(
+        db.number("select count(*) from herald.dead_letter where subscription = 'template'"),
+        3
+    );
+}
+
+#[test]
 fn an_event_that_no_request_can_be_made_of_is_buried_with_the_reason() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "unsendable");

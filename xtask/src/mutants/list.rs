@@ -1,5 +1,6 @@
 //! The mutants, a file for each subject. A new promise gets its mutant here, with the test that it must not survive.
 
+mod bounds;
 mod capture;
 mod containment;
 mod crash;
@@ -16,6 +17,7 @@ use super::mutant::Mutant;
 /// time.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     [
+        bounds::MUTANTS,
         log::MUTANTS,
         delivery::MUTANTS,
         containment::MUTANTS,

@@ -211,10 +211,10 @@ fn a_fault_stays_short() {
 #[test]
 fn nesting_has_a_limit() {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-    assert_eq!(written(&nested(MAX_DEPTH)), nested(MAX_DEPTH));
-    assert!(refusal(&nested(MAX_DEPTH + 1)).ends_with(" is deeper than 128 levels"));
-    assert!(refusal(&"{\"a\":[".repeat(1_000_000)).starts_with("the nesting at a[0].a[0]"));
-    let wide = format!("[{}0]", "{\"a\":[]},".repeat(2 * MAX_DEPTH));
+    assert_eq!(written(&nested(MAX_LEVELS)), nested(MAX_LEVELS));
+    assert!(refusal(&nested(MAX_LEVELS + 1)).ends_with(" is nested in more than 128 levels"));
+    assert!(refusal(&"{\"a\":[".repeat(1_000_000)).starts_with("the body at a[0].a[0]"));
+    let wide = format!("[{}0]", "{\"a\":[]},".repeat(2 * MAX_LEVELS));
     assert_eq!(written(&wide), wide);
 }
 

@@ -4,24 +4,25 @@
 //! the event and nothing else. Where the body is JSON, each value is written as JSON, with its quotes, so that no data can
 //! change the meaning of the rest.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
-use serde_json::value::RawValue;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
-use crate::ecmascript;
 use crate::error::Error;
 use crate::event::Event;
 
-/// The most bytes of a template.
-pub const MAX_TEMPLATE_BYTES: usize = 65_536;
+mod bounds;
+mod values;
+
+use values::values;
+
 /// The steps that rendering may take: a loop over some ten thousand values.
 const FUEL: u64 = 200_000;
-const MAX_DEPTH: usize = 64;
+/// How many loops and the like may be open within each other.
+const MAX_SCOPES: usize = 64;
 
 /// A template that was parsed and tried.
 #[derive(Clone)]
@@ -48,15 +49,8 @@ impl Template {
     /// assert_eq!(error.detail().unwrap(), "Line 1: unknown filter: filter upcase is unknown.");
     /// ```
     pub fn new(source: &str, content_type: Option<HeaderValue>) -> Result<Template, Error> {
-        if source.len() > MAX_TEMPLATE_BYTES {
-            return Err(refused(
-                format!(
-                    "It has {} bytes; allowed are {MAX_TEMPLATE_BYTES}.",
-                    source.len()
-                ),
-                "Use a shorter template.",
-            ));
-        }
+        bounds::check(source)
+            .map_err(|fault| refused(fault, "Use a shorter template, in smaller parts."))?;
         let content_type =
             content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
         // By its ending minijinja knows how to write a value.
@@ -68,7 +62,11 @@ impl Template {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(MAX_DEPTH);
+        environment.set_recursion_limit(MAX_SCOPES);
+        // The one would carry values from one turn of a loop to the next, which could grow without end (see `bounds`),
+        // the other shows what is no event's.
+        environment.remove_global("namespace");
+        environment.remove_global("debug");
         environment
             .add_template_owned(name, source.to_owned())
             .map_err(|error| refused(words(&error), "See the syntax of Jinja2 templates."))?;
@@ -155,94 +153,6 @@ impl fmt::Debug for Template {
     }
 }
 
-/// What a template sees.
-fn values(event: &Event) -> Result<Value, Error> {
-    let data = match event.data.as_deref() {
-        None => Value::from(()),
-        Some(json) => serde_json::from_str(json)
-            .and_then(to_value)
-            .map_err(|error| Error::Unsendable {
-                fault: format!("its data cannot be read: {error}"),
-            })?,
-    };
-    let context = event.context();
-    let text = |text: &str| Value::from(text);
-    let some = |text: Option<&str>| text.map_or(Value::from(()), Value::from);
-    Ok(context! {
-        id => text(&event.id),
-        uid => text(&event.uid),
-        source => text(&event.source),
-        type => text(&event.r#type),
-        subject => some(event.subject.as_deref()),
-        time => some(super::cloudevents::time_text(event.time_micros).as_deref()),
-        timestamp => event.time_micros.div_euclid(1_000_000),
-        key => some(event.key.as_deref()),
-        tenant => some(event.tenant.as_deref()),
-        priority => text(&event.priority),
-        dataschema => some(event.dataschema.as_deref()),
-        sequence => event.seq,
-        actor => some(context.actor.as_deref()),
-        role => some(context.role.as_deref()),
-        traceparent => some(context.traceparent.as_deref()),
-        extensions => Value::from_pairs(event.given_extensions()),
-        changes => changes(&data),
-        data => data,
-    })
-}
-
-/// `{column: {old, new}}` of a captured change; empty for other events.
-fn changes(data: &Value) -> Value {
-    let member = |value: &Value, name: &str| value.get_attr(name).unwrap_or_default();
-    let [record, old_record, changed] =
-        ["record", "old_record", "changed"].map(|name| member(data, name));
-    let names = [&changed, &record, &old_record]
-        .into_iter()
-        .filter(|value| !value.is_undefined() && !value.is_none())
-        .find_map(|value| value.try_iter().ok());
-    Value::from_pairs(names.into_iter().flatten().map(|name| {
-        let of = |row: &Value| {
-            let value = row.get_item(&name).unwrap_or_default();
-            if value.is_undefined() {
-                Value::from(())
-            } else {
-                value
-            }
-        };
-        let change = context! { old => of(&old_record), new => of(&record) };
-        (name, change)
-    }))
-}
-
-/// The value of a text of JSON. A number that no double holds stays what it is, to be written and not to be computed with.
-fn to_value(json: &RawValue) -> Result<Value, serde_json::Error> {
-    let text = json.get();
-    Ok(match text.as_bytes().first() {
-        Some(b'{') => {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-            let members = members
-                .into_iter()
-                .map(|(name, value)| Ok((name, to_value(value)?)));
-            Value::from_pairs(members.collect::<Result<Vec<_>, serde_json::Error>>()?)
-        }
-        Some(b'[') => {
-            let members: Vec<&RawValue> = serde_json::from_str(text)?;
-            members
-                .into_iter()
-                .map(to_value)
-                .collect::<Result<Value, _>>()?
-        }
-        Some(b'"') => Value::from(serde_json::from_str::<String>(text)?),
-        Some(b't') => Value::from(true),
-        Some(b'f') => Value::from(false),
-        Some(b'n') => Value::from(()),
-        _ => match (text.parse::<i64>(), text.parse::<f64>()) {
-            (Ok(integer), _) => Value::from(integer),
-            (_, Ok(double)) if ecmascript::is_exact(text) => Value::from(double),
-            _ => Value::from_safe_string(text.to_owned()),
-        },
-    })
-}
-
 /// An event that has everything.
 fn example() -> Event {
     Event {
@@ -314,6 +224,7 @@ impl io::Write for Limited {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::depth::MAX_LEVELS;
 
     fn render(source: &str, data: &str) -> Result<String, Error> {
         let event = Event {
@@ -391,6 +302,10 @@ mod tests {
                 "{{ nobody() }}",
                 "Line 1: unknown function: nobody is unknown.",
             ),
+            (
+                &format!("{{{{ {}1 }}}}", "-".repeat(20_848)),
+                "More than 128 operators and brackets of one tag hang on each other.",
+            ),
         ] {
             let error = Template::new(source, None).unwrap_err();
             assert_eq!(error.detail().unwrap(), detail, "{source}");
@@ -402,7 +317,7 @@ mod tests {
                 .unwrap()
                 .starts_with("In JSON a value brings its own quotes")
         );
-        assert!(Template::new(&" ".repeat(MAX_TEMPLATE_BYTES + 1), None).is_err());
+        assert!(Template::new(&" ".repeat(bounds::MAX_BYTES + 1), None).is_err());
     }
 
     #[test]
@@ -417,6 +332,68 @@ mod tests {
             long.render(&example(), 500),
             Err(Error::TooLarge { limit: 500, .. })
         ));
+    }
+
+    /// In a thread as small as those that send.
+    fn in_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+        let thread = std::thread::Builder::new().stack_size(1 << 20);
+        thread.spawn(run).unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn the_deepest_data_in_the_deepest_template_is_written_with_little_stack() {
+        let data = "[".repeat(MAX_LEVELS) + &"]".repeat(MAX_LEVELS);
+        let assigned = "{% set data = [data] %}".repeat(bounds::MAX_ASSIGNED / 2);
+        for output in [
+            "{{ {}data{} }}",
+            "{{ {}data{} | tojson }}",
+            "{{ {}data{} | pprint }}",
+            "{{ {}data{} == {}data{} }}",
+        ] {
+            let levels = bounds::MAX_OPERATORS / 4;
+            let output = output.replacen("{}", &"[".repeat(levels), 1).replacen(
+                "{}",
+                &"]".repeat(levels),
+                1,
+            );
+            let source = format!("{assigned}{}", output.replace("{}", ""));
+            // It is parsed by a process, whose stack is larger.
+            let text = HeaderValue::from_static("text/plain");
+            let template = Template::new(&source, Some(text)).unwrap();
+            let event = Event {
+                data: Some(data.clone()),
+                ..example()
+            };
+            let written = in_a_small_stack(move || template.render(&event, 1 << 20));
+            assert!(written.is_ok(), "{output}: {written:?}");
+        }
+    }
+
+    #[test]
+    fn data_that_is_too_deep_for_a_template_is_a_fault_of_the_event() {
+        let source = r#"{"x": 1}"#;
+        let nested = |levels| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(render(source, &nested(MAX_LEVELS)).is_ok());
+        for levels in [MAX_LEVELS + 1, 1_000_000] {
+            let error = render(source, &nested(levels)).unwrap_err();
+            assert!(matches!(&error, Error::Unsendable { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_carried_from_one_turn_of_a_loop_to_the_next() {
+        for source in [
+            "{% set n = namespace(x=1) %}1",
+            "{% macro m() %}{% endmacro %}1",
+            "{% for x in [1] recursive %}{{ loop([x]) }}{% endfor %}1",
+            "{{ debug() }}",
+        ] {
+            assert!(Template::new(source, None).is_err(), "{source}");
+        }
+        let source = "{% set x = 1 %}{% for i in range(3) %}{% set x = [x] %}{{ x }}{% endfor %}";
+        let text = HeaderValue::from_static("text/plain");
+        let template = Template::new(source, Some(text)).unwrap();
+        assert_eq!(template.render(&example(), 100).unwrap(), "[1][1][1]");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use standardwebhooks::Webhook;
 use super::*;
 use crate::format::structured;
 use crate::outcome::Outcome;
+use crate::retry::{self, DeadReason, Decision, RetryPolicy};
 use crate::style::StyleOptions;
 use crate::subscription::SubscriptionOptions;
 use crate::url_policy::UrlPolicy;
@@ -378,6 +379,92 @@ fn the_signature_in_the_body_is_made_without_it_and_the_one_in_the_header_over_a
             ),
             "{data}"
         );
+    }
+}
+
+#[test]
+fn a_signature_in_the_body_is_hidden_whatever_its_member_is_called() {
+    for (name, format) in [
+        ("signature", r#""format":"structured""#),
+        ("a\"b", r#""format":"envelope","compression":"gzip""#),
+        ("\\", r#""format":"data""#),
+        ("ü\n", r#""format":"template","template":"{{ data }}""#),
+        ("data", r#""format":"data""#),
+    ] {
+        let member = serde_json::json!(name);
+        let style = format!(r#"{{{format},"signing":{{"header":"x-s","body_member":{member}}}}}"#);
+        let request = styled(&style, URL, &[], &event()).unwrap();
+        let shown = |show| -> serde_json::Value {
+            serde_json::from_str(&request.readable_body(show)).unwrap()
+        };
+        let (hidden, whole) = (shown(false), shown(true));
+        assert_eq!(hidden[name], "***", "{name:?}");
+        assert_eq!(whole[name].as_str().map(str::len), Some(64), "{name:?}");
+        assert!(
+            !request
+                .readable_body(false)
+                .contains(whole[name].as_str().unwrap())
+        );
+    }
+}
+
+/// Levels of arrays within each other, in an object.
+fn deep(levels: usize) -> Event {
+    let data = format!(
+        r#"{{"a":{}{}}}"#,
+        "[".repeat(levels - 1),
+        "]".repeat(levels - 1)
+    );
+    Event {
+        data: Some(data),
+        ..event()
+    }
+}
+
+/// With as little stack as a thread that sends has.
+fn of_deep_data(style: &'static str, levels: usize) -> Result<HttpRequest, Error> {
+    let thread = std::thread::Builder::new().stack_size(1 << 20);
+    let sent = thread.spawn(move || styled(style, URL, &[], &deep(levels)));
+    sent.unwrap().join().unwrap()
+}
+
+#[test]
+fn data_of_any_depth_passes_through_the_formats_that_do_not_read_it() {
+    for style in [
+        "{}",
+        r#"{"compression":"gzip"}"#,
+        r#"{"format":"binary"}"#,
+        r#"{"format":"batched"}"#,
+        r#"{"format":"envelope"}"#,
+        r#"{"format":"data","signing":"github"}"#,
+        r#"{"format":"raw"}"#,
+    ] {
+        let request = of_deep_data(style, 100_000).unwrap();
+        assert!(request.readable_body(false).contains("[[[[]]]]"), "{style}");
+    }
+}
+
+#[test]
+fn data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read() {
+    let styles = [
+        // Levels of the body beside those of the data.
+        (r#"{"format":"template","template":"{\"x\": 1}"}"#, 0),
+        (r#"{"format":"data","signing":"leafengines"}"#, 0),
+        (r#"{"format":"data","signing":"frame"}"#, 0),
+        (r#"{"signing":"leafengines"}"#, 1),
+        (r#"{"signing":"frame"}"#, 1),
+    ];
+    for (style, beside) in styles {
+        let most = crate::depth::MAX_LEVELS - beside;
+        assert!(of_deep_data(style, most).is_ok(), "{style}");
+        for levels in [most + 1, 100_000] {
+            let outcome = Outcome::from(of_deep_data(style, levels).unwrap_err());
+            let (class, words) = outcome.error.clone().unwrap();
+            assert_eq!(class, crate::outcome::ErrorClass::Template, "{style}");
+            assert!(words.contains("nested in more than 128 levels"), "{words}");
+            let decision = retry::decide(&outcome, &RetryPolicy::default(), 1, 0, 0, 0.5);
+            assert_eq!(decision, Decision::Bury(DeadReason::Poison), "{style}");
+        }
     }
 }
 

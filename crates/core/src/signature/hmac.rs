@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::secret::{Kind, Secret};
 use super::{is_signable, keyed, refused};
+use crate::depth;
 use crate::error::Error;
 use crate::json::push_string;
 use crate::placeholders::encode_for_header;
@@ -106,19 +107,20 @@ pub(super) fn check_text(secret: &str) -> Result<(), Error> {
     }
 }
 
-/// The body with the signature of itself in it, as the member that the scheme wants.
+/// The body with the signature of itself in it, as the member that the scheme wants, and where its value begins.
 pub fn sign_in_body(
     scheme: &Scheme,
     member: &str,
     keys: &[HmacKey],
     body: Vec<u8>,
-) -> Result<Vec<u8>, Error> {
+) -> Result<(Vec<u8>, Option<usize>), Error> {
     match keys.first() {
         Some(current) => {
             let signature = encode(scheme, &current.sign(&body));
-            insert_member(body, member, &signature)
+            let (body, value_at) = insert_member(body, member, &signature)?;
+            Ok((body, Some(value_at)))
         }
-        None => Ok(body),
+        None => Ok((body, None)),
     }
 }
 
@@ -182,11 +184,14 @@ fn header_value(text: &str) -> Result<HeaderValue, Error> {
     })
 }
 
-/// Adds a member at the end of a JSON object.
-fn insert_member(mut body: Vec<u8>, member: &str, value: &str) -> Result<Vec<u8>, Error> {
+/// Adds a member at the end of a JSON object; where its value begins is returned beside it.
+fn insert_member(mut body: Vec<u8>, member: &str, value: &str) -> Result<(Vec<u8>, usize), Error> {
     let unsendable = |fault: &str| Error::Unsendable {
         fault: fault.into(),
     };
+    depth::check(&body).map_err(|fault| {
+        unsendable(&format!("its body is {fault}, so that it cannot be signed"))
+    })?;
     let members: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&body)
         .map_err(|_| unsendable("its signature belongs into the body, which is no JSON object"))?;
     if members.contains_key(member) {
@@ -202,8 +207,9 @@ fn insert_member(mut body: Vec<u8>, member: &str, value: &str) -> Result<Vec<u8>
     }
     push_string(&mut addition, member);
     addition.push(':');
+    let value_at = body.len() + addition.len();
     push_string(&mut addition, value);
     addition.push('}');
     body.extend_from_slice(addition.as_bytes());
-    Ok(body)
+    Ok((body, value_at))
 }

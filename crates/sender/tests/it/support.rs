@@ -196,7 +196,7 @@ pub fn request(url: &str) -> HttpRequest {
         body: br#"{"n":1}"#.to_vec(),
         timeout: Duration::from_secs(10),
         oauth2: None,
-        signed_member: None,
+        signature_at: None,
     }
 }
 
