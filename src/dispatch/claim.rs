@@ -8,10 +8,11 @@ use super::{MEMORY, Worker};
 use crate::failpoint;
 use crate::log::read;
 use crate::log::row::{postgres_time, unix_micros};
-use crate::pg::transaction::{TransactionError, snapshot_transaction};
+use crate::pg::transaction::{Fault, TransactionError, snapshot_transaction};
 use crate::prepared::Prepared;
 use crate::record::{End, Record};
 use herald_core::event::Event;
+use herald_core::lane::first_due;
 use herald_core::retry::DeadReason;
 use pgrx::Spi;
 use pgrx::datum::TimestampWithTimeZone;
@@ -22,6 +23,19 @@ use std::time::Instant;
 
 /// In front of every due time and number.
 const BEFORE_ALL: (i64, i64) = (0, 0);
+
+/// Lanes that are filled in one turn, at most: those that have been due for the longest.
+const LANES_A_TURN: usize = 16;
+/// What a lane claims at once, at most.
+pub const CLAIM_SIZE: usize = 1_024;
+
+/// Whether deliveries are claimed with their events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loading {
+    Events,
+    /// Their events are given up: their deliveries are buried.
+    Nothing,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Due {
@@ -47,21 +61,42 @@ impl Worker {
         } else if self.lanes.survey().first_due.is_none_or(|due| due > now) {
             return Ok(());
         }
-        let due: Vec<i64> = self
-            .lanes
-            .iter_mut()
-            .filter(|(_, entry)| {
-                entry.next_due.is_some_and(|due| due <= now)
-                    && entry.room() > 0
-                    && entry.lane.concurrency(now) > 0
-            })
-            .map(|(id, _)| id)
-            .take(16)
-            .collect();
-        for id in due {
+        let due = self.lanes.iter_mut().filter_map(|(id, entry)| {
+            let due = entry.next_due.filter(|due| *due <= now)?;
+            (entry.room() > 0 && entry.lane.concurrency(now) > 0).then_some((due, id))
+        });
+        for id in first_due(due, LANES_A_TURN) {
             self.claim_for(id, now)?;
         }
         Ok(())
+    }
+
+    /// Fills one lane. Where an event cannot be read, the others are claimed in halves, and at last its delivery without it.
+    fn claim_for(&mut self, id: i64, now: i64) -> Result<(), TransactionError> {
+        let most = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
+        match self.claim_some(id, now, most, Loading::Events) {
+            Ok(()) => {
+                if let Some(entry) = self.lanes.get(id) {
+                    entry.claim_size = (most * 2).min(CLAIM_SIZE);
+                }
+                Ok(())
+            }
+            Err(error) if error.fault() == Fault::Value => {
+                if most > 1 {
+                    if let Some(entry) = self.lanes.get(id) {
+                        entry.claim_size = most / 2;
+                    }
+                    return Ok(());
+                }
+                self.claim_some(id, now, 1, Loading::Nothing)?;
+                pgrx::warning!(
+                    "pg_herald: an event that is pending for subscription {id} cannot be read, and its delivery is buried: \
+                     {error}"
+                );
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks the table when each lane's first pending delivery is due: what others changed there.
@@ -97,7 +132,13 @@ impl Worker {
         Ok(())
     }
 
-    fn claim_for(&mut self, id: i64, now: i64) -> Result<(), TransactionError> {
+    fn claim_some(
+        &mut self,
+        id: i64,
+        now: i64,
+        most: usize,
+        loading: Loading,
+    ) -> Result<(), TransactionError> {
         let Some(one) = self.subscriptions.by_id(id) else {
             return Ok(());
         };
@@ -105,7 +146,7 @@ impl Worker {
         let Some(entry) = self.lanes.get(id) else {
             return Ok(());
         };
-        let wanted = entry.room();
+        let wanted = entry.room().min(most);
         let claimed = &entry.claimed;
         let (limit, from) = match entry.claimed_to {
             Some(to) => (wanted as i64, to),
@@ -122,7 +163,7 @@ impl Worker {
                         .filter(|due| due.next_attempt_at <= now && !claimed.contains(&due.seq))
                         .map(|due| (due.slot, due.seq))
                         .collect();
-                    let events = if places.is_empty() {
+                    let events = if places.is_empty() || loading == Loading::Nothing {
                         (Vec::new(), true)
                     } else {
                         read::load_events(client, &places, largest)

@@ -1,5 +1,6 @@
 //! All lanes, which of them have something to send, and what they have claimed of `herald.pending`.
 
+use super::claim::CLAIM_SIZE;
 use super::subscriptions::Subscriptions;
 use super::survey::Survey;
 use super::work::Claimed;
@@ -41,6 +42,8 @@ pub struct Entry {
     pub claimed_to: Option<(i64, i64)>,
     /// When its first pending delivery that is not claimed is due, as far as known.
     pub next_due: Option<i64>,
+    /// How many of its pending deliveries are claimed at once: fewer after an event that could not be read.
+    pub claim_size: usize,
     /// Rows that will be in `herald.pending` once the current batch is recorded.
     pub unrecorded: usize,
     /// Its receiver said that it is gone, and that is not written down yet.
@@ -90,6 +93,7 @@ impl Lanes {
                 claimed: HashSet::new(),
                 claimed_to: None,
                 next_due: None,
+                claim_size: CLAIM_SIZE,
                 unrecorded: 0,
                 is_gone: false,
                 is_ready: false,

@@ -278,6 +278,24 @@ impl<T> Lane<T> {
     }
 }
 
+/// Of lanes with the time since when they are due, those that have been due for the longest, at most so many. With it no
+/// lane that is due again at once keeps another from its turn.
+///
+/// ```
+/// use herald_core::lane::first_due;
+///
+/// assert_eq!(first_due([(30, 3), (10, 1), (20, 2)], 2), [1, 2]);
+/// ```
+pub fn first_due(lanes: impl IntoIterator<Item = (i64, i64)>, most: usize) -> Vec<i64> {
+    let mut due: Vec<(i64, i64)> = lanes.into_iter().collect();
+    if due.len() > most {
+        due.select_nth_unstable(most);
+        due.truncate(most);
+    }
+    due.sort_unstable();
+    due.into_iter().map(|(_, lane)| lane).collect()
+}
+
 fn is_long_ago(moment: i64, now: i64) -> bool {
     moment.saturating_add(SPILL_AGE_MICROS) < now
 }
@@ -324,6 +342,24 @@ mod tests {
                 sent.len()
             );
         }
+    }
+
+    #[test]
+    fn lanes_that_are_due_all_the_time_keep_no_other_from_its_turn() {
+        // Each lane is due again as soon as it had its turn.
+        let mut due_since: Vec<i64> = vec![0; 100];
+        let mut turns = vec![0; 100];
+        for now in 1..=25 {
+            let lanes = due_since.iter().copied().zip(0..);
+            for lane in first_due(lanes, 16) {
+                due_since[lane as usize] = now;
+                turns[lane as usize] += 1;
+            }
+        }
+        assert!(
+            turns.iter().all(|turns| (3..=5).contains(turns)),
+            "{turns:?}"
+        );
     }
 
     #[test]
