@@ -76,13 +76,6 @@ create table herald.secret (
 );
 create index secret_of_subscription on herald.secret (subscription_id);
 
--- One row per committed change of what the worker keeps in memory. The worker reloads when it sees a row that
--- its loaded snapshot does not show, and deletes the rows that it shows: exact, and no writer waits for another.
-create table herald.config_change (
-    xid xid8 not null default pg_current_xact_id(),
-    kind text not null check (kind in ('subscription', 'pending'))
-);
-
 -- The only mutable queue: deliveries that could not be finished at first go.
 create table herald.pending (
     subscription_id bigint not null,

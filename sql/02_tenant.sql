@@ -184,7 +184,8 @@ begin
             perform herald._grant(new.role, a.kind, a.name, a.privileges) from herald._access() a where a.is_for_tenants;
         end if;
     end if;
-    perform herald._changed('subscription');
+    perform herald._changed('tenant');
+    perform herald._changed('subscription', s.id) from herald._subscription s where s.tenant in (old.name, new.name);
     return null;
 end
 $$;
@@ -203,6 +204,7 @@ begin
             detail = 'It comes with pg_herald, and a dump does not have it.',
             hint = 'Insert a plan of your own into herald.plan, and give that to tenants.';
     end if;
+    perform herald._changed('tenant');
     perform herald._changed('subscription');
     return coalesce(new, old);
 end

@@ -242,7 +242,6 @@ begin
         perform herald._keep_values(entry.id, 'auth', coalesce(auth_names, '{}'),
                                     array(select auth ->> n from unnest(auth_names) n));
     end if;
-    perform herald._changed('subscription');
 end
 $$;
 
@@ -261,6 +260,5 @@ begin
     where x.subscription_id = _replace_secret.subscription_id and x.kind = 'signing';
     insert into herald.secret (subscription_id, kind, value)
     values (_replace_secret.subscription_id, 'signing', _replace_secret.secret);
-    perform herald._changed('subscription');
 end
 $$;

@@ -67,7 +67,6 @@ begin
     ) n
     where x.ctid = n.place;
     get diagnostics how_many = row_count;
-    perform herald._changed('subscription');
     return how_many;
 end
 $$;

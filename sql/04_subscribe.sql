@@ -38,20 +38,6 @@ create function herald._check_certificates(ca text, certificate text, key text) 
     language c
     as 'MODULE_PATHNAME', 'check_certificates_wrapper';
 
-create function herald._wake_at_commit() returns void
-    language c
-    as 'MODULE_PATHNAME', 'wake_at_commit_wrapper';
-
--- Says that the worker has to look again: at its subscriptions, or at herald.pending.
--- Called by whatever changes them. Writes: herald.config_change.
-create function herald._changed(kind text) returns void
-    language sql
-    set search_path = pg_catalog, pg_temp
-as $$
-    insert into herald.config_change (kind) values (kind);
-    select herald._wake_at_commit();
-$$;
-
 -- How requests look, as one document: what the worker reads, and what is checked.
 create function herald._style(entry herald._subscription, auth jsonb) returns text
     language sql stable

@@ -227,9 +227,6 @@ begin
     update herald._subscription s
     set state = 'disabled', state_reason = _disable.reason, state_changed_at = clock_timestamp()
     where s.id = _disable.subscription_id and s.state <> 'disabled';
-    if found then
-        perform herald._changed('subscription');
-    end if;
 end
 $$;
 
@@ -264,7 +261,7 @@ begin
             perform herald._bury(array_fill(entry.id, array[gone.how_many]), gone.slots, gone.seqs,
                                  array_fill('discarded'::text, array[gone.how_many]), gone.attempts, gone.created_at,
                                  format('more than max_backlog, which is %s', entry.max_backlog));
-            perform herald._changed('pending');
+            perform herald._changed('pending', entry.id);
         end if;
         has_more := has_more or gone.how_many = slice;
     end loop;

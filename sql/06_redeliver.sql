@@ -27,7 +27,7 @@ begin
     get diagnostics how_many = row_count;
     delete from herald._dead_letter d
     where d.subscription_id = _redeliver.subscription_id and d.event_seq = any (seqs);
-    perform herald._changed('pending');
+    perform herald._changed('pending', _redeliver.subscription_id);
     return how_many;
 end
 $$;
@@ -113,7 +113,7 @@ begin
             hint = 'Shorten it, or refer to a longer text by its address.';
     end if;
     how_many := herald._bury_pending(entry.id, 'discarded', coalesce(until, clock_timestamp()), reason);
-    perform herald._changed('pending');
+    perform herald._changed('pending', entry.id);
     return how_many;
 end
 $$;

@@ -34,7 +34,7 @@ as $$
             or e.xid = s.created_xid and e.seq <= s.created_seq
             or e.xid <> s.created_xid and pg_visible_in_snapshot(e.xid, s.created_snapshot))
     where s.id = $1;
-    select herald._changed('pending');
+    select herald._changed('pending', $1);
 $$;
 
 -- Raises an error if a tenant's role asks for more than its plan lets it replay.

@@ -10,7 +10,6 @@ as $$
     set state = _set_state.state, state_reason = _set_state.reason, state_changed_at = clock_timestamp(),
         changed_at = clock_timestamp()
     where s.id = (entry).id;
-    select herald._changed('subscription');
 $$;
 
 -- Holds a subscription's deliveries until resume(): events are matched and kept.
@@ -75,7 +74,6 @@ begin
         state_changed_at = clock_timestamp()
     where s.id = entry.id;
     delete from herald.secret x where x.subscription_id = entry.id;
-    perform herald._changed('subscription');
     return query select entry.name, herald._bury_pending(entry.id, 'unsubscribed');
 end
 $$;
@@ -112,7 +110,6 @@ begin
     update herald._subscription s
     set consented_at = case when fault is null then clock_timestamp() end, consent_rate = rate, consent_error = fault
     where s.id = subscription_id and (fault is null or s.consented_at is null);
-    perform herald._changed('subscription');
 end
 $$;
 

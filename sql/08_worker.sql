@@ -236,7 +236,6 @@ begin
     else
         perform herald._start_reading(herald._committed_by_others(), (select s.last_value from herald.event_seq s));
     end if;
-    perform herald._changed('subscription');
     perform herald._changed('pending');
     perform herald._want_worker_at_commit();
     return next;

@@ -43,9 +43,14 @@ extension_sql_file!(
     requires = ["01_log"]
 );
 extension_sql_file!(
+    "../sql/02_changes.sql",
+    name = "02_changes",
+    requires = ["02_tables"]
+);
+extension_sql_file!(
     "../sql/02_tenant.sql",
     name = "02_tenant",
-    requires = ["02_tables"]
+    requires = ["02_changes"]
 );
 extension_sql_file!(
     "../sql/03_watch.sql",

@@ -5,7 +5,6 @@ use crate::dispatch::subscriptions::Subscriptions;
 use crate::log::read;
 use crate::settings;
 use herald_core::request;
-use herald_core::snapshot::Snapshot;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -29,15 +28,17 @@ fn preview(
     ErrorReport,
 > {
     let policies = settings::url_policies().map_err(|message| fault(message, None))?;
-    let (subscriptions, events) = Spi::connect_mut(|client| {
-        let subscriptions = Subscriptions::load(client, Snapshot::before_everything(), &policies);
-        let (events, _) =
-            read::load_events(client, &[(event_slot, event_seq)], subscriptions.largest);
-        (subscriptions, events)
+    let (loaded, events) = Spi::connect_mut(|client| {
+        let loaded = Subscriptions::load_one(client, subscription_id, &policies);
+        let largest = loaded
+            .as_ref()
+            .map_or(0, |loaded| loaded.config.max_payload);
+        let largest = i32::try_from(largest).unwrap_or(i32::MAX);
+        let (events, _) = read::load_events(client, &[(event_slot, event_seq)], largest);
+        (loaded, events)
     });
-    let loaded = subscriptions
-        .by_id(subscription_id)
-        .ok_or_else(|| fault("the subscription is not valid any more".into(), None))?;
+    let loaded =
+        loaded.ok_or_else(|| fault("the subscription is not valid any more".into(), None))?;
     let logged = events
         .first()
         .ok_or_else(|| fault("the event is not there any more".into(), None))?;
@@ -67,9 +68,7 @@ fn obstacles() -> Result<
     ErrorReport,
 > {
     let policies = settings::url_policies().map_err(|message| fault(message, None))?;
-    let subscriptions = Spi::connect_mut(|client| {
-        Subscriptions::load(client, Snapshot::before_everything(), &policies)
-    });
+    let subscriptions = Spi::connect_mut(|client| Subscriptions::load(client, &policies));
     let found: Vec<_> = subscriptions
         .iter()
         .filter_map(|one| Some((one.config.id, one.obstacle.clone()?)))

@@ -1,4 +1,4 @@
--- Every subscription that exists, with its secrets: the worker's copy. A secret comes as the id of the key that sealed it,
+-- $1 ids. Those of them that exist, with their secrets: the worker's copy. A secret comes as the id of the key that sealed it,
 -- a colon and what is stored.
 select
     s.id, s.name, s.state, s.url, s.types, s.tenant,
@@ -29,8 +29,8 @@ select
     pg_catalog.cardinality(s.header_names) + pg_catalog.cardinality(s.tls_names)
         + (select count(*)::integer from pg_catalog.jsonb_each_text(s.auth) m where m.value = '***') as value_count,
     t.name is not null as is_tenants
-from herald._subscription s
+from pg_catalog.unnest($1::bigint[]) as wanted (id)
+join herald._subscription s on s.id = wanted.id
 left join herald.tenant t on t.name = s.tenant
 left join herald.plan p on p.name = t.plan
 where s.removed_at is null
-order by s.id

@@ -5,10 +5,6 @@ select
     case when s.is_called then s.last_value else 0 end as upper_seq,
     exists (
         select from herald.config_change c
-        where not pg_catalog.pg_visible_in_snapshot(c.xid, $1::pg_snapshot) and c.kind = 'subscription'
-    ) as subscriptions_changed,
-    exists (
-        select from herald.config_change c
-        where not pg_catalog.pg_visible_in_snapshot(c.xid, $1::pg_snapshot) and c.kind = 'pending'
-    ) as pending_changed
+        where not pg_catalog.pg_visible_in_snapshot(c.xid, $1::pg_snapshot)
+    ) as has_changes
 from herald.event_seq s

@@ -26,6 +26,8 @@ const BEFORE_ALL: (i64, i64) = (0, 0);
 
 /// Lanes that are filled in one turn, at most: those that have been due for the longest.
 const LANES_A_TURN: usize = 16;
+/// Lanes for which the table is asked at once, at most.
+const LANES_ASKED_AT_ONCE: usize = 500;
 /// What a lane claims at once, at most.
 pub const CLAIM_SIZE: usize = 1_024;
 
@@ -53,10 +55,14 @@ impl Worker {
         if !self.settings.enabled || self.bytes_in_memory >= MEMORY {
             return Ok(());
         }
-        if self
+        let is_look_due = self
             .due_looked_at
-            .is_none_or(|at| at.elapsed() >= self.settings.poll_interval)
-        {
+            .is_none_or(|at| at.elapsed() >= self.settings.poll_interval);
+        if is_look_due && self.due_unknown.is_empty() {
+            self.due_unknown = self.lanes.ids();
+            self.due_looked_at = Some(Instant::now());
+        }
+        if !self.due_unknown.is_empty() {
             self.look_for_due()?;
         } else if self.lanes.survey().first_due.is_none_or(|due| due > now) {
             return Ok(());
@@ -99,10 +105,12 @@ impl Worker {
         }
     }
 
-    /// Asks the table when each lane's first pending delivery is due: what others changed there.
+    /// Asks the table when the first pending delivery of some lanes is due: what others changed there.
     fn look_for_due(&mut self) -> Result<(), TransactionError> {
         static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_due.sql"));
-        let ids = self.lanes.ids();
+        let rest = self.due_unknown.len().saturating_sub(LANES_ASKED_AT_ONCE);
+        let ids = self.due_unknown[rest..].to_vec();
+        let asked = ids.clone();
         let found: Vec<(i64, i64)> = snapshot_transaction(
             || (),
             |()| {
@@ -120,15 +128,17 @@ impl Worker {
                 })
             },
         )?;
-        for (_, entry) in self.lanes.iter_mut() {
-            entry.claimed_to = None;
+        self.due_unknown.truncate(rest);
+        for id in asked {
+            if let Some(entry) = self.lanes.get(id) {
+                entry.claimed_to = None;
+            }
         }
         for (id, at) in found {
             if let Some(entry) = self.lanes.get(id) {
                 entry.expect_due(at);
             }
         }
-        self.due_looked_at = Some(Instant::now());
         Ok(())
     }
 

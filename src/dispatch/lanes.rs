@@ -1,7 +1,7 @@
 //! All lanes, which of them have something to send, and what they have claimed of `herald.pending`.
 
 use super::claim::CLAIM_SIZE;
-use super::subscriptions::Subscriptions;
+use super::subscriptions::Loaded;
 use super::survey::Survey;
 use super::work::Claimed;
 use herald_core::lane::Lane;
@@ -53,6 +53,20 @@ pub struct Entry {
 }
 
 impl Entry {
+    fn new(concurrency: usize) -> Self {
+        Self {
+            lane: Lane::new(concurrency),
+            claimed: HashSet::new(),
+            claimed_to: None,
+            next_due: None,
+            claim_size: CLAIM_SIZE,
+            unrecorded: 0,
+            is_gone: false,
+            is_ready: false,
+            is_parked: false,
+        }
+    }
+
     /// Something is pending that is due at this time.
     pub fn expect_due(&mut self, at_micros: i64) {
         self.next_due = Some(self.next_due.map_or(at_micros, |due| due.min(at_micros)));
@@ -84,41 +98,24 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    /// Takes over changed subscriptions. Returns the deliveries of lanes that are no more.
-    pub fn configure(&mut self, subscriptions: &Subscriptions, tenants: &Tenants) -> Vec<Claimed> {
-        for one in subscriptions.iter() {
-            let concurrency = one.config.max_concurrency;
-            let entry = self.by_id.entry(one.config.id).or_insert_with(|| Entry {
-                lane: Lane::new(concurrency),
-                claimed: HashSet::new(),
-                claimed_to: None,
-                next_due: None,
-                claim_size: CLAIM_SIZE,
-                unrecorded: 0,
-                is_gone: false,
-                is_ready: false,
-                is_parked: false,
-            });
-            let is_held =
-                entry.is_gone || one.is_held() || tenants.is_held(one.agent.tenant.as_deref());
-            entry.lane.configure(concurrency, is_held);
-            entry.lane.set_rate(one.config.rate);
-        }
-        let gone: Vec<i64> = self
+    /// Goes by the options of a subscription, which may be new.
+    pub fn configure(&mut self, loaded: &Loaded, tenants: &Tenants) {
+        let (id, concurrency) = (loaded.config.id, loaded.config.max_concurrency);
+        let entry = self
             .by_id
-            .keys()
-            .copied()
-            .filter(|id| subscriptions.by_id(*id).is_none())
-            .collect();
-        let mut left = Vec::new();
-        for id in gone {
-            if let Some(mut entry) = self.by_id.remove(&id) {
-                left.extend(entry.lane.spill());
-            }
-        }
-        let all: Vec<i64> = self.by_id.keys().copied().collect();
-        all.into_iter().for_each(|id| self.make_ready(id));
-        left
+            .entry(id)
+            .or_insert_with(|| Entry::new(concurrency));
+        let is_held =
+            entry.is_gone || loaded.is_held() || tenants.is_held(loaded.agent.tenant.as_deref());
+        entry.lane.configure(concurrency, is_held);
+        entry.lane.set_rate(loaded.config.rate);
+        self.make_ready(id);
+    }
+
+    /// Takes out the lane of a subscription that exists no more. Returns its deliveries.
+    pub fn remove(&mut self, id: i64) -> Vec<Claimed> {
+        let entry = self.by_id.remove(&id);
+        entry.map_or(Vec::new(), |mut entry| entry.lane.spill().collect())
     }
 
     pub fn get(&mut self, id: i64) -> Option<&mut Entry> {

@@ -4,6 +4,7 @@
 //! No SQL text, no HTTP and no policy is in here: the log, the record, the sender and the core have them.
 
 mod bury;
+mod changes;
 mod claim;
 mod consent;
 mod hold;
@@ -159,6 +160,8 @@ struct Worker {
     released_to: i64,
     bytes_in_memory: usize,
     due_looked_at: Option<Instant>,
+    /// Lanes for which the table was not asked yet what is due.
+    due_unknown: Vec<i64>,
     looked_at: Instant,
     look_took: Duration,
     look_wanted: bool,
@@ -223,6 +226,7 @@ impl Worker {
             released_to: 0,
             bytes_in_memory: 0,
             due_looked_at: None,
+            due_unknown: Vec::new(),
             looked_at: Instant::now(),
             look_took: Duration::ZERO,
             look_wanted: true,
@@ -270,8 +274,7 @@ impl Worker {
 
     /// How long a look at the log has to wait: for the lanes, or because nobody waits for what it finds.
     fn look_gap(&self) -> Duration {
-        let now = now_micros();
-        let gap = if self.subscriptions.is_nobody_there(now) {
+        let gap = if self.subscriptions.is_nobody_there() {
             LONGEST_LOOK_GAP
         } else if self.lanes.survey().any_flowing {
             (self.look_took * LOOK_GAP).min(LONGEST_LOOK_GAP)
@@ -455,6 +458,9 @@ impl Worker {
         {
             let due = due.saturating_sub(now).max(1_000).unsigned_abs();
             is_due_in(Duration::from_micros(due), Step::Claim);
+        }
+        if self.settings.enabled && !self.due_unknown.is_empty() {
+            is_due_in(Duration::ZERO, Step::Claim);
         }
         if let Some(until) = self.until_asking() {
             pause = pause.min(until);

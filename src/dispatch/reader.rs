@@ -1,5 +1,6 @@
 //! Reading on: from a look at the log to deliveries in their lanes.
 
+use super::changes::Changes;
 use super::hold;
 use super::subscriptions::Subscriptions;
 use super::work::{Claimed, Origin};
@@ -19,6 +20,7 @@ use crate::record::{End, Record};
 use crate::settings::UrlPolicies;
 use herald_core::retry::DeadReason;
 use herald_core::snapshot::Snapshot;
+use herald_core::subscription::State;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 use pgrx::{Spi, pg_sys};
 use std::collections::{HashSet, VecDeque};
@@ -50,8 +52,8 @@ struct Slice {
     is_look: bool,
     window: Option<Window>,
     matched: Vec<(Arc<herald_core::event::Event>, i64)>,
-    subscriptions: Option<Subscriptions>,
-    pending_changed: bool,
+    /// What changed beside the log, if something did.
+    changes: Option<Changes>,
 }
 
 impl Reader {
@@ -113,7 +115,7 @@ impl Reader {
         &mut self,
         client: &mut SpiClient<'_>,
         before: read::Before,
-        subscriptions: &Subscriptions,
+        subscriptions: &mut Subscriptions,
         worker: &SliceContext<'_>,
     ) -> Slice {
         let may_look = self.reading.len() < WINDOWS_BEING_READ;
@@ -122,10 +124,20 @@ impl Reader {
         let Some(look) = read::look(client, &subscriptions.snapshot) else {
             pgrx::error!("pg_herald: the log could not be looked at");
         };
-        let reloaded = (look.subscriptions_changed || subscriptions.is_outdated(worker.now))
-            .then(|| Subscriptions::load(client, look.snapshot.clone(), worker.url_policies));
-        self.must_remember |= reloaded.is_some();
-        let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);
+        let changes = look
+            .has_changes
+            .then(|| Changes::since(client, &subscriptions.snapshot));
+        let mut wanted = subscriptions.wanted(worker.now);
+        if let Some(changes) = &changes {
+            wanted.everything |= changes.wanted.everything;
+            wanted.quotas |= changes.wanted.quotas;
+            wanted.ids.extend(&changes.wanted.ids);
+        }
+        if !wanted.is_empty() || changes.is_some() {
+            subscriptions.refresh(client, look.snapshot.clone(), &wanted, worker.url_policies);
+            self.must_remember |= !wanted.is_empty();
+        }
+        let subscriptions = &*subscriptions;
         let window = if look_now {
             Some(
                 self.position
@@ -138,8 +150,7 @@ impl Reader {
             is_look: look_now,
             window: None,
             matched: Vec::new(),
-            subscriptions: None,
-            pending_changed: look.pending_changed || look.subscriptions_changed,
+            changes,
         };
         if let Some(mut window) = window {
             if !window.is_empty() {
@@ -160,7 +171,6 @@ impl Reader {
             }
             slice.window = Some(window).filter(|window| window.is_open || !window.is_empty());
         }
-        slice.subscriptions = reloaded;
         slice
     }
 
@@ -312,7 +322,7 @@ impl Worker {
             self.reader.reading.clone(),
             self.reader.look_next,
         );
-        let (reader, subscriptions) = (&mut self.reader, &self.subscriptions);
+        let (reader, subscriptions) = (&mut self.reader, &mut self.subscriptions);
         let found = snapshot_transaction(
             || read::before_look(event_seq),
             |before| {
@@ -340,11 +350,11 @@ impl Worker {
         process::leave_with_postmaster();
         // The rest of an older window leaves the look that was wanted to the next turn.
         self.look_wanted = !slice.is_look;
-        if let Some(subscriptions) = slice.subscriptions {
+        if self.subscriptions.has_changed() {
             // A restore into this database may have put another database's log here. Who cannot tell leaves what was
             // found, which is in an open window, to the next worker.
             match hold::hold_reason() {
-                Ok(None) => self.take_over(subscriptions),
+                Ok(None) => self.take_over(now),
                 Ok(Some(_)) => {
                     self.is_stopping = true;
                     return Ok(false);
@@ -359,9 +369,14 @@ impl Worker {
             self.take_in(window, slice.matched, now);
         }
         self.look_wanted |= !self.reader.reading.is_empty();
-        if slice.pending_changed {
-            self.due_looked_at = None;
+        if let Some(changes) = slice.changes {
             self.changes_to_forget = true;
+            if changes.any_pending {
+                self.due_looked_at = None;
+            }
+            for id in changes.pending {
+                self.look_into_pending(id, now);
+            }
         }
         Ok(self.look_wanted)
     }
@@ -430,20 +445,44 @@ impl Worker {
         }
     }
 
-    /// Goes by new subscriptions from here on. What is left of those that are no more is buried.
-    fn take_over(&mut self, subscriptions: Subscriptions) {
-        self.subscriptions = subscriptions;
-        self.tenants.configure(&self.subscriptions.quotas);
-        for work in self.lanes.configure(&self.subscriptions, &self.tenants) {
-            let end = End::Dead(DeadReason::Unsubscribed);
-            self.settle(Record {
-                work,
-                attempt: None,
-                end,
-            });
+    /// Goes by what was read of subscriptions from here on. Buries the deliveries of removed ones.
+    fn take_over(&mut self, now: i64) {
+        let changed = self.subscriptions.take_changed();
+        if changed.quotas {
+            self.tenants.configure(&self.subscriptions.quotas);
+            for one in self.subscriptions.iter() {
+                self.lanes.configure(one, &self.tenants);
+            }
         }
-        // What they left in memory is in herald.pending by then.
-        self.burials.expect(Duration::from_millis(100));
+        let mut any_ended = false;
+        for id in changed.ids {
+            if let Some(one) = self.subscriptions.by_id(id) {
+                any_ended |= one.config.state == State::Disabled;
+                self.lanes.configure(one, &self.tenants);
+                self.look_into_pending(id, now);
+                continue;
+            }
+            any_ended = true;
+            for work in self.lanes.remove(id) {
+                self.settle(Record {
+                    work,
+                    attempt: None,
+                    end: End::Dead(DeadReason::Unsubscribed),
+                });
+            }
+        }
+        if any_ended {
+            // What they left in memory is in herald.pending by then.
+            self.burials.expect(Duration::from_millis(100));
+        }
+    }
+
+    /// Somebody else changed the pending deliveries of a subscription.
+    fn look_into_pending(&mut self, id: i64, now: i64) {
+        if let Some(entry) = self.lanes.get(id) {
+            entry.claimed_to = None;
+            entry.expect_due(now);
+        }
     }
 
     /// Deletes notices of changes that are loaded.

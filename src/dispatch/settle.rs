@@ -49,7 +49,7 @@ impl Worker {
             if work.attempts == 0 && work.is_metered() {
                 self.tenants.take_back(work.agent.tenant.as_deref());
                 // Lanes may be held for what was not used after all.
-                self.subscriptions.expire();
+                self.subscriptions.expire_quotas();
                 self.look_wanted = true;
             }
             return self.settle_shortage(work, &outcome, now);

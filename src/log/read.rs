@@ -67,8 +67,8 @@ pub struct Window {
 pub struct Look {
     pub snapshot: Snapshot,
     pub upper_seq: i64,
-    pub subscriptions_changed: bool,
-    pub pending_changed: bool,
+    /// Something that the worker keeps in memory changed.
+    pub has_changes: bool,
 }
 
 impl Position {
@@ -227,8 +227,7 @@ pub fn look(client: &mut SpiClient<'_>, loaded: &Snapshot) -> Option<Look> {
     Some(Look {
         snapshot: row.get::<String>(1).ok()??.parse().ok()?,
         upper_seq: row.get::<i64>(2).ok()??,
-        subscriptions_changed: row.get::<bool>(3).ok()??,
-        pending_changed: row.get::<bool>(4).ok()??,
+        has_changes: row.get::<bool>(3).ok()??,
     })
 }
 

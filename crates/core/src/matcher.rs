@@ -1,11 +1,11 @@
 //! The matcher: which subscriptions get an event.
 //!
-//! It sits between log and dispatch, is compiled from all subscriptions at each reload, and is asked for every event.
+//! It sits between log and dispatch, is compiled from all subscriptions, follows each change of one, and is asked for every event.
 //! Asking must not grow with the number of subscriptions, only with the number that match; an event without tenant or
 //! of one tenant must never reach another tenant's subscription; and no fault in the index may add or lose a match:
 //! it only proposes, and [`Glob::matches`] decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::globs::{Glob, is_operational};
 use crate::subscription::{State, Subscription};
@@ -36,23 +36,59 @@ pub struct Matcher {
 
 impl Matcher {
     /// Compiles subscriptions, whose places are what [`matching`](Self::matching) returns.
-    ///
-    /// Disabled ones match nothing; paused ones do, because their deliveries are held.
     pub fn new<'a>(subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Matcher {
         let mut matcher = Matcher::default();
         for (index, subscription) in subscriptions.into_iter().enumerate() {
-            if subscription.state == State::Disabled {
-                continue;
-            }
-            let type_index = match &subscription.tenant {
-                None => &mut matcher.for_everybody,
-                Some(tenant) => matcher.by_tenant.entry(tenant.clone()).or_default(),
-            };
-            for glob in subscription.types.iter() {
-                type_index.insert(glob, index);
-            }
+            matcher.insert(index, subscription);
         }
         matcher
+    }
+
+    /// Adds a subscription under a place of its own.
+    ///
+    /// Disabled ones match nothing; paused ones do, because their deliveries are held.
+    pub fn insert(&mut self, index: SubscriptionIndex, subscription: &Subscription) {
+        if subscription.state == State::Disabled {
+            return;
+        }
+        let type_index = match &subscription.tenant {
+            None => &mut self.for_everybody,
+            Some(tenant) => self.by_tenant.entry(tenant.clone()).or_default(),
+        };
+        for glob in subscription.types.iter() {
+            type_index.insert(glob, index);
+        }
+    }
+
+    /// Takes a subscription out that was added as it is here.
+    ///
+    /// ```
+    /// use herald_core::matcher::Matcher;
+    /// use herald_core::subscription::SubscriptionOptions;
+    /// use herald_core::url_policy::UrlPolicy;
+    ///
+    /// let options = SubscriptionOptions::new("shop", "https://example.com/");
+    /// let subscription = options.compile(&UrlPolicy::default()).unwrap();
+    /// let mut matcher = Matcher::new([&subscription]);
+    /// matcher.remove(0, &subscription);
+    /// assert!(matcher.matching("order.paid", None).is_empty());
+    /// ```
+    pub fn remove(&mut self, index: SubscriptionIndex, subscription: &Subscription) {
+        let type_index = match &subscription.tenant {
+            None => Some(&mut self.for_everybody),
+            Some(tenant) => self.by_tenant.get_mut(tenant),
+        };
+        let Some(type_index) = type_index else {
+            return;
+        };
+        for glob in subscription.types.iter() {
+            type_index.remove(glob, index);
+        }
+        if let Some(tenant) = &subscription.tenant
+            && self.by_tenant.get(tenant).is_some_and(TypeIndex::is_empty)
+        {
+            self.by_tenant.remove(tenant);
+        }
     }
 
     /// The subscriptions that get an event of this type and tenant, in ascending order, each once.
@@ -173,6 +209,31 @@ impl TypeIndex {
         }
     }
 
+    fn remove(&mut self, glob: &Glob, index: SubscriptionIndex) {
+        let head = glob.head();
+        match glob.tail() {
+            None => {
+                if let Some(indexes) = self.exact.get_mut(head) {
+                    indexes.retain(|other| *other != index);
+                    if indexes.is_empty() {
+                        self.exact.remove(head);
+                    }
+                }
+            }
+            Some("") if head.is_empty() => self.anywhere.retain(|entry| entry.index != index),
+            Some(tail) if tail.len() > head.len() => self.tails.remove(tail, index),
+            Some(_) if head.is_empty() => self.anywhere.retain(|entry| entry.index != index),
+            Some(_) => self.heads.remove(head, index),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty()
+            && self.heads.by_affix.is_empty()
+            && self.tails.by_affix.is_empty()
+            && self.anywhere.is_empty()
+    }
+
     fn collect(&self, event_type: &str, matching: &mut Vec<SubscriptionIndex>) {
         matching.extend(self.exact.get(event_type).into_iter().flatten());
         let bytes = event_type.as_bytes();
@@ -192,17 +253,34 @@ impl TypeIndex {
 /// Globs by what a type must begin (or end) with, asked once for each length that occurs.
 #[derive(Debug, Clone, Default)]
 struct AffixIndex {
-    /// In ascending order. Types are short, so there are few.
-    lengths: Vec<usize>,
+    /// Each with the number of affixes that have it. Types are short, so there are few.
+    lengths: BTreeMap<usize, usize>,
     by_affix: HashMap<Vec<u8>, Vec<Entry>>,
 }
 
 impl AffixIndex {
     fn insert(&mut self, affix: &str, entry: Entry) {
-        if let Err(place) = self.lengths.binary_search(&affix.len()) {
-            self.lengths.insert(place, affix.len());
+        let entries = self.by_affix.entry(affix.into()).or_default();
+        if entries.is_empty() {
+            *self.lengths.entry(affix.len()).or_default() += 1;
         }
-        self.by_affix.entry(affix.into()).or_default().push(entry);
+        entries.push(entry);
+    }
+
+    fn remove(&mut self, affix: &str, index: SubscriptionIndex) {
+        let Some(entries) = self.by_affix.get_mut(affix.as_bytes()) else {
+            return;
+        };
+        entries.retain(|entry| entry.index != index);
+        if entries.is_empty() {
+            self.by_affix.remove(affix.as_bytes());
+            if let Some(affixes) = self.lengths.get_mut(&affix.len()) {
+                *affixes -= 1;
+                if *affixes == 0 {
+                    self.lengths.remove(&affix.len());
+                }
+            }
+        }
     }
 
     fn propose<'a>(
@@ -212,7 +290,7 @@ impl AffixIndex {
     ) -> impl Iterator<Item = &'a Entry> {
         let lengths = self
             .lengths
-            .iter()
+            .keys()
             .take_while(move |length| **length <= longest);
         lengths
             .filter_map(move |length| self.by_affix.get(affix_of(*length)))

@@ -30,7 +30,7 @@ fn two_workers_on_one_database_are_impossible() {
     eventually(SOON, "a failure in the log", || {
         CLUSTER
             .log()
-            .contains("canceling statement due to lock timeout")
+            .contains("outcomes wait until other sessions release their locks")
             .then_some(())
     });
     other.run("select herald.start_worker()");

@@ -101,4 +101,29 @@ proptest! {
         }).collect();
         prop_assert_eq!(Matcher::new(&subscriptions).matching(&event_type, tenant.as_deref()), asked);
     }
+
+    #[test]
+    fn a_matcher_that_followed_changes_is_one_that_was_compiled_anew(
+        wanted in proptest::collection::vec(
+            (proptest::collection::vec("(herald[.])?[ab.*]{1,4}", 1..4), proptest::option::of("[ab]"), any::<bool>()), 0..20),
+        event_type in "(herald[.])?[ab.]{0,4}",
+        tenant in proptest::option::of("[ab]"),
+    ) {
+        let subscriptions: Vec<_> = wanted.iter().map(|(types, tenant, _)| {
+            subscription(&types.iter().map(String::as_str).collect::<Vec<_>>(), tenant.as_deref())
+        }).collect();
+        let mut matcher = Matcher::new(&subscriptions);
+        for (index, subscription) in subscriptions.iter().enumerate() {
+            matcher.remove(index, subscription);
+        }
+        prop_assert!(matcher.for_everybody.is_empty() && matcher.by_tenant.is_empty(), "something is left");
+        let kept = || subscriptions.iter().enumerate().filter(|(index, _)| wanted[*index].2);
+        for (index, subscription) in kept() {
+            matcher.insert(index, subscription);
+        }
+        let asked: Vec<_> = kept().filter(|(_, subscription)| {
+            why_not(subscription, &event_type, tenant.as_deref()).is_none()
+        }).map(|(index, _)| index).collect();
+        prop_assert_eq!(matcher.matching(&event_type, tenant.as_deref()), asked);
+    }
 }

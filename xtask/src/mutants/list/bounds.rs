@@ -19,8 +19,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "depth-of-a-signed-body",
         breaks: "A body that is read to be signed has 128 levels at most.",
         file: "crates/core/src/signature/hmac.rs",
-        from: "    depth::check(&body)\n",
-        to: "    depth::check(b\"\")\n",
+        from: "depth::check(&body).map_err",
+        to: "depth::check(b\"\").map_err",
         killed_by: Test::Unit {
             package: "herald-core",
             name: "request::tests::data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read",

@@ -63,4 +63,16 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "buried",
     },
+    Mutant {
+        name: "everything-read-again",
+        breaks: "A change of one subscription costs the same however many there are.",
+        file: "src/dispatch/changes.rs",
+        from: "(_, Some(id)) => drop(changes.wanted.ids.insert(id)),",
+        to: "(_, Some(_)) => changes.wanted.everything = true,",
+        killed_by: Test::EndToEnd {
+            file: "changes",
+            name: "a_change_of_one_subscription_reads_that_one",
+        },
+        says: "right: 1",
+    },
 ];

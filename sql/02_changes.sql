@@ -1,0 +1,58 @@
+-- What the worker keeps in memory follows what is written here: it loads what changed, and nothing else.
+
+-- One row per committed change of what the worker keeps in memory. The worker loads what changed when it sees a row that its
+-- loaded snapshot does not show, and deletes the rows that it shows: exact, and no writer waits for another.
+create table herald.config_change (
+    xid xid8 not null default pg_current_xact_id(),
+    kind text not null check (kind in ('subscription', 'pending', 'tenant')),
+    -- Null for all of them.
+    subscription_id bigint
+);
+
+create function herald._wake_at_commit() returns void
+    language c
+    as 'MODULE_PATHNAME', 'wake_at_commit_wrapper';
+
+-- Tells the worker to look again: at a subscription, at its pending deliveries, or at the plans of tenants.
+-- Called by whatever changes them. Writes: herald.config_change.
+create function herald._changed(kind text, subscription_id bigint default null) returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    insert into herald.config_change (kind, subscription_id) values ($1, $2);
+    select herald._wake_at_commit();
+$$;
+
+-- The same for all subscriptions that a statement changed, in its transition table.
+-- Called by triggers. Writes: herald.config_change.
+create function herald._note_changes() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Both tables have the id under another name.
+    if tg_table_name = '_subscription' then
+        insert into herald.config_change (kind, subscription_id) select distinct 'subscription', c.id from changed c;
+    else
+        insert into herald.config_change (kind, subscription_id) select distinct 'subscription', c.subscription_id from changed c;
+    end if;
+    if found then
+        perform herald._wake_at_commit();
+    end if;
+    return null;
+end
+$$;
+
+create trigger note_inserted after insert on herald._subscription
+    referencing new table as changed for each statement execute function herald._note_changes();
+create trigger note_updated after update on herald._subscription
+    referencing new table as changed for each statement execute function herald._note_changes();
+create trigger note_deleted after delete on herald._subscription
+    referencing old table as changed for each statement execute function herald._note_changes();
+create trigger note_inserted after insert on herald.secret
+    referencing new table as changed for each statement execute function herald._note_changes();
+create trigger note_updated after update on herald.secret
+    referencing new table as changed for each statement execute function herald._note_changes();
+create trigger note_deleted after delete on herald.secret
+    referencing old table as changed for each statement execute function herald._note_changes();
