@@ -371,6 +371,7 @@ begin
         case when worker is not null or pg_is_in_recovery() then null
             when herald._found_no_worker_slot() then format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'))
             else 'Run: select herald.start_worker();' end);
+    return query select * from herald._check_death();
     return query values (
         'version', case when installed = herald._library_version() then 'ok' else 'error' end,
         format('extension %s, library %s', installed, herald._library_version()),

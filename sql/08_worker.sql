@@ -33,6 +33,37 @@ begin
 end
 $$;
 
+-- The last death of this database's worker, unless that was long ago: how many there were in a row, what it was at, how
+-- many deliveries were under way, and one of them. No row without a death.
+create function herald._last_death()
+    returns table (deaths integer, died_at timestamptz, starts_at timestamptz, step text, deliveries integer,
+                   event_slot smallint, event_seq bigint, subscription_id bigint)
+    language c volatile
+    as 'MODULE_PATHNAME', 'last_death_wrapper';
+
+-- What doctor() says of the deaths of the worker.
+-- Called by doctor(). Reads: herald.event, herald._subscription.
+create function herald._check_death() returns table ("check" text, status text, detail text, hint text)
+    language sql volatile
+    set search_path = pg_catalog, pg_temp
+as $$
+    select 'death', case when w.is_waiting then 'error' else 'warning' end,
+           format('the worker died %s times in a row, the last time at %s in the step "%s"', d.deaths, d.died_at::timestamptz(0), d.step)
+           || case when d.deliveries > 0 then format(' with %s deliveries', d.deliveries) else '' end
+           || case when d.event_seq is null then ''
+                  else format(', event %s to subscription %s',
+                              coalesce(e.uid::text, format('%s of slot %s', d.event_seq, d.event_slot)),
+                              coalesce(format('"%s"', s.name), d.subscription_id::text)) end
+           || case when w.is_waiting then format('; it starts again at %s', d.starts_at::timestamptz(0)) else '' end,
+           case when w.is_waiting then 'Run: select herald.start_worker(); to start it now. '
+               else 'Its deliveries are sent one at a time, and what kills the worker again becomes a dead letter. ' end
+           || 'See the server''s log for the cause, and report it.'
+    from herald._last_death() d
+    left join herald._subscription s on s.id = d.subscription_id
+    left join lateral (select e.uid from herald.event e where e.slot = d.event_slot and e.seq = d.event_seq) e on true
+    cross join lateral (select coalesce(d.starts_at > clock_timestamp(), false) and herald._worker_pid() is null) w (is_waiting)
+$$;
+
 -- Stops the worker of this database. Events are captured and kept until it is started again.
 create function herald.stop_worker(timeout interval default '10 s') returns text
     language plpgsql

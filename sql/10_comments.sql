@@ -34,7 +34,7 @@ begin
             ('purge_dead_letters', 'Deletes dead letters before their retention ends. Returns how many.'),
             ('status', 'One line for each subscription: state, backlog, age of the oldest delivery, success rate, last error.'),
             ('doctor', 'Looks for everything that is known to go wrong, with the fix for each.'),
-            ('start_worker', 'Starts the worker of this database, if it does not run.'),
+            ('start_worker', 'Starts the worker of this database, if it does not run, at once also after it has died repeatedly.'),
             ('stop_worker', 'Stops the worker of this database. Events are captured and kept until it is started again.'),
             ('restart_worker', 'Stops the worker of this database, and starts it again when the transaction is over, with the settings of then.'),
             ('resume_after_restore', 'After a restore, an upgrade or a copy: makes this database the origin of its log. deliver sends what was open, skip sends nothing of it.')

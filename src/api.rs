@@ -2,7 +2,9 @@
 
 use crate::capture;
 use crate::launcher;
+use crate::life;
 use crate::log::append::{self, Common, NewEvent};
+use crate::log::row::postgres_time;
 use crate::pg::shmem::{self, Demand};
 use crate::pg::{ending, identity, user};
 use crate::settings;
@@ -274,6 +276,49 @@ fn found_no_worker_slot() -> bool {
     shmem::registry().is_some_and(|registry| {
         !registry.has_launcher() || shmem::own_entry().is_some_and(shmem::Entry::found_no_slot)
     })
+}
+
+type Death = (
+    i32,
+    TimestampWithTimeZone,
+    Option<TimestampWithTimeZone>,
+    String,
+    i32,
+    Option<i16>,
+    Option<i64>,
+    Option<i64>,
+);
+
+/// What is known of the last death of this database's worker.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn last_death() -> TableIterator<
+    'static,
+    (
+        name!(deaths, i32),
+        name!(died_at, TimestampWithTimeZone),
+        name!(starts_at, Option<TimestampWithTimeZone>),
+        name!(step, String),
+        name!(deliveries, i32),
+        name!(event_slot, Option<i16>),
+        name!(event_seq, Option<i64>),
+        name!(subscription_id, Option<i64>),
+    ),
+> {
+    let row = |death: life::Death| -> Death {
+        (
+            i32::try_from(death.deaths).unwrap_or(i32::MAX),
+            postgres_time(death.died_at),
+            death.starts_at.map(postgres_time),
+            death.step.to_owned(),
+            i32::try_from(death.deliveries).unwrap_or(i32::MAX),
+            death.place.map(|place| place.slot),
+            death.place.map(|place| place.seq),
+            death.place.map(|place| place.subscription),
+        )
+    };
+    let now = chrono::Utc::now().timestamp_micros();
+    TableIterator::new(life::last_death(identity::database(), now).map(row))
 }
 
 /// Wakes the worker when this transaction commits: there is something new in its tables.

@@ -3,7 +3,11 @@
 //! It cannot look into databases. At its start it sends a worker to each, which leaves at once where the extension
 //! is not installed, and later to those that CREATE DATABASE brought, as a copy has all that its template has. Other
 //! databases it learns of when CREATE EXTENSION commits.
+//!
+//! A worker that died of itself took the whole server down with it. The more often that happens in a row, the later the
+//! next one starts, unless somebody asks for it.
 
+use crate::life::{self, Death};
 use crate::pg::shmem::{self, Demand, Registry};
 use crate::pg::transaction::TransactionError;
 use crate::pg::{databases, process, wait};
@@ -25,6 +29,43 @@ struct Starts {
     last: Option<Instant>,
     in_a_row: u32,
     said_no_slot: bool,
+    said_delay: bool,
+}
+
+impl Starts {
+    /// How long the worker of this database does not start yet, because the last ones died of themselves. The launcher
+    /// that has started one knows no death: it would have gone down with the server.
+    fn wait_after_death(&mut self, database: pg_sys::Oid) -> Option<Duration> {
+        let now = chrono::Utc::now().timestamp_micros();
+        let death = life::last_death(database, now)?;
+        let wait = death.starts_at?.saturating_sub(now);
+        if wait <= 0 {
+            return None;
+        }
+        if !self.said_delay {
+            self.said_delay = true;
+            say_delay(database, &death, wait);
+        }
+        Some(Duration::from_micros(wait.unsigned_abs()))
+    }
+}
+
+fn say_delay(database: pg_sys::Oid, death: &Death, wait: i64) {
+    let place = death.place.map_or(String::new(), |place| {
+        format!(
+            ", event {} in slot {} to subscription {}",
+            place.seq, place.slot, place.subscription
+        )
+    });
+    pgrx::log!(
+        "pg_herald: the worker of database {} died {} times in a row, the last time in the step \"{}\" ({} deliveries{place}); it \
+         starts again in {} s, or by herald.start_worker()",
+        database.to_u32(),
+        death.deaths,
+        death.step,
+        death.deliveries,
+        wait / 1_000_000 + 1,
+    );
 }
 
 /// The main function of the launcher.
@@ -34,6 +75,7 @@ pub fn run() {
     let Some(registry) = shmem::registry() else {
         return;
     };
+    life::watch_launcher();
     registry.register_launcher();
     registry.note_new_database();
     let mut known: HashSet<u32> = HashSet::new();
@@ -92,6 +134,7 @@ fn start_missing(
     for (entry, database) in missing {
         if !connectable.contains(&database) {
             entry.release(database);
+            life::forget(database);
             starts.remove(&database.to_u32());
             continue;
         }
@@ -104,6 +147,11 @@ fn start_missing(
                 said_no_slot: start.said_no_slot,
                 ..Starts::default()
             };
+        } else if start.last.is_none()
+            && let Some(wait) = start.wait_after_death(database)
+        {
+            next = next.min(wait);
+            continue;
         }
         let since = start.last.map_or(Duration::MAX, |last| last.elapsed());
         if since > 2 * LONGEST_DELAY {

@@ -7,7 +7,7 @@
 //! 3. [`dispatch`]: the worker's loop: read, match, send, record;
 //! 4. [`record`]: attempts, pending deliveries, dead letters and closed windows, in one transaction.
 //!
-//! Beside them: [`launcher`] keeps a worker for each database, [`wake`] wakes it at commit, [`settings`] are the
+//! Beside them: [`launcher`] keeps a worker for each database, [`life`] notes what a worker is at, [`wake`] wakes it at commit, [`settings`] are the
 //! configuration parameters, [`vault`] the key that secrets are sealed with, [`api`] and [`compile`] the SQL functions that are written in Rust, [`failpoint`] is for
 //! trials. [`pg`] is the fence around everything unsafe. What is pure lives in `herald-core`, what sends in `herald-sender`.
 #![deny(unsafe_code)]
@@ -19,6 +19,7 @@ mod ddl;
 mod dispatch;
 mod failpoint;
 mod launcher;
+mod life;
 mod log;
 #[allow(unsafe_code)]
 mod pg;

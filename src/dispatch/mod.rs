@@ -17,12 +17,14 @@ mod set_aside;
 mod settle;
 pub mod subscriptions;
 mod survey;
+mod suspects;
 mod windows;
 pub mod work;
 
 use self::bury::Burials;
 use self::consent::Asking;
 use crate::failpoint;
+use crate::life::{self, Doing};
 use crate::log::read::Ring;
 use crate::pg::process::{self, EventFd};
 use crate::pg::transaction::{Fault, TransactionError};
@@ -43,6 +45,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use subscriptions::Subscriptions;
+use suspects::Suspects;
 use windows::Windows;
 use work::{Claimed, Origin};
 
@@ -84,7 +87,7 @@ pub fn run(database: pg_sys::Oid) {
             if let Some((entry, seen)) = seen {
                 entry.release_unless_asked(seen);
             }
-            return;
+            return life::forget(database);
         }
         Err(error) => return pgrx::log!("pg_herald: the worker cannot start: {error}"),
     };
@@ -100,7 +103,8 @@ pub fn run(database: pg_sys::Oid) {
     if !hold::wait_until_free() {
         return;
     }
-    match Worker::start(event_seq) {
+    let suspects = suspects::inherit(database);
+    match Worker::start(event_seq, suspects) {
         Ok(mut worker) => worker.work(),
         Err(message) => pgrx::warning!("pg_herald: the worker cannot start: {message}"),
     }
@@ -150,6 +154,7 @@ struct Worker {
     pings: HashMap<u64, u64>,
     /// Mail that asks for a test request, and the subscription, while there is no thread for it.
     waiting_pings: Vec<(u64, i64)>,
+    suspects: Suspects,
     /// Receivers that have to consent first, and when they are asked again.
     asking: HashMap<i64, Asking>,
     house_due: Instant,
@@ -173,7 +178,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(event_seq: pg_sys::Oid) -> Result<Self, String> {
+    fn start(event_seq: pg_sys::Oid, suspects: Suspects) -> Result<Self, String> {
         let settings = Settings::read()?;
         let outcomes_ready = EventFd::new().map_err(|error| error.to_string())?;
         let waker = outcomes_ready
@@ -219,6 +224,7 @@ impl Worker {
             next_token: 0,
             pings: HashMap::new(),
             waiting_pings: Vec::new(),
+            suspects,
             asking: HashMap::new(),
             house_due: Instant::now(),
             shedding_due: None,
@@ -247,7 +253,9 @@ impl Worker {
             } else {
                 self.pause(survey_gap)
             };
+            life::at(Doing::Waiting);
             self.waiter.wait(pause);
+            life::seen(now_micros());
             if process::reload_configuration_if_asked() {
                 self.reload_settings();
             }
@@ -295,6 +303,7 @@ impl Worker {
             self.is_look_due() && self.step(Step::Read, |worker| worker.read(now)) == Some(true);
         self.step(Step::ForgetChanges, Self::forget_changes);
         self.step(Step::Claim, |worker| worker.claim_due(now));
+        life::at(Doing::Sending);
         self.send_pings();
         self.ask_for_consent();
         self.dispatch(now);
@@ -326,6 +335,7 @@ impl Worker {
         if self.steps.rests(step, now_micros()) {
             return None;
         }
+        life::at(Doing::Step(step));
         match run(self) {
             Ok(result) => {
                 self.steps.succeeded(step);
@@ -382,6 +392,7 @@ impl Worker {
         self.expect_shedding(&recorded.written);
         self.windows.forget(&recorded.closed_windows);
         self.tenants.recorded(&recorded.usage);
+        self.suspects.recorded(&recorded.written);
         let now = now_micros();
         for record in &recorded.written {
             self.forget_recorded(record, now);

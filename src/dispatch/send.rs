@@ -1,8 +1,10 @@
 //! From the lanes to the sender: which delivery is sent next, if any may be.
 
 use super::Worker;
+use super::suspects::Suspicion;
 use super::work::Claimed;
 use crate::record::{End, Record};
+use herald_core::deaths::Place;
 use herald_core::retry::DeadReason;
 use herald_core::tenants::Verdict;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ struct Next {
     is_proven: bool,
     /// It counts for its tenant's plan.
     is_new: bool,
+    /// A worker died while it was sent: no other such delivery is sent beside it.
+    suspect: Option<Place>,
 }
 
 impl Worker {
@@ -32,6 +36,9 @@ impl Worker {
                 Ok(()) => {
                     self.threads.start(token, id, next.is_proven, now);
                     self.tenants.begin(tenant.as_deref(), next.is_new);
+                    if let Some(place) = next.suspect {
+                        self.suspects.try_one(token, place);
+                    }
                     self.lanes.make_ready(id);
                 }
                 Err(delivery) => {
@@ -59,6 +66,17 @@ impl Worker {
             return None;
         }
         let mut delivery = entry.lane.take_ready(now)?;
+        let suspicion = self.suspects.judge(&delivery);
+        if matches!(suspicion, Suspicion::Waits | Suspicion::Poison) {
+            entry.lane.withdrawn();
+            self.lanes.make_ready(id);
+            if suspicion == Suspicion::Waits {
+                self.suspects.set_aside(delivery);
+            } else {
+                self.bury(delivery, DeadReason::Poison);
+            }
+            return None;
+        }
         // What waited goes by the options of now: a new URL, a new secret.
         if let Some(one) = subscription {
             delivery.subscription = Arc::clone(&one.config);
@@ -67,6 +85,7 @@ impl Worker {
         let is_new = delivery.attempts == 0 && delivery.is_metered();
         match self.tenants.judge(tenant, is_new) {
             Verdict::Send => Some(Next {
+                suspect: (suspicion == Suspicion::Tried).then(|| delivery.place()),
                 delivery,
                 is_proven,
                 is_new,
@@ -79,13 +98,18 @@ impl Worker {
             Verdict::Bury => {
                 entry.lane.withdrawn();
                 self.lanes.make_ready(id);
-                self.settle(Record {
-                    work: delivery,
-                    attempt: None,
-                    end: End::Dead(DeadReason::Quota),
-                });
+                self.bury(delivery, DeadReason::Quota);
                 None
             }
         }
+    }
+
+    /// Gives a delivery up without an attempt.
+    fn bury(&mut self, delivery: Claimed, reason: DeadReason) {
+        self.settle(Record {
+            work: delivery,
+            attempt: None,
+            end: End::Dead(reason),
+        });
     }
 }

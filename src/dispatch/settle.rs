@@ -36,6 +36,7 @@ impl Worker {
         let id = work.subscription.id;
         let outcome = outcome.judged_by(work.subscription.retry.success.as_deref());
         self.threads.finish(work.token, id);
+        self.clear_suspect(work.token, now);
         for waiting in self.tenants.end(work.agent.tenant.as_deref()) {
             self.lanes.make_ready(waiting);
         }

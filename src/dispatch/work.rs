@@ -1,5 +1,7 @@
 //! A delivery on its way through the worker. Its type says how far it got: claimed, then attempted, then recorded.
 
+use crate::life;
+use herald_core::deaths::Place;
 use herald_core::event::Event;
 use herald_core::handshake;
 use herald_core::outcome::{ErrorClass, Outcome};
@@ -59,9 +61,25 @@ impl Prepare for Claimed {
     fn agent(&self) -> AgentKey {
         self.agent.clone()
     }
+
+    fn begun(&self, thread: usize) {
+        life::begun(thread, self.place());
+    }
+
+    fn ended(thread: usize) {
+        life::ended(thread);
+    }
 }
 
 impl Claimed {
+    pub fn place(&self) -> Place {
+        Place {
+            slot: self.event.slot,
+            seq: self.event.seq,
+            subscription: self.subscription.id,
+        }
+    }
+
     /// Whether it counts for its tenant's plan. What tells of that itself does not.
     pub fn is_metered(&self) -> bool {
         !self.event.r#type.starts_with("herald.")

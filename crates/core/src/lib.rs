@@ -20,6 +20,7 @@
 //! may be dialled, [`proxy`] how a proxy is asked to dial them. What walks data asks [`depth`] first.
 //!
 //! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides what becomes of the delivery.
+//! After a crash of the worker itself, [`deaths`] says how the next one starts.
 //!
 //! **Beside it.** [`verify`] is the receiver's side of the signature. The [`vault`] is how secrets are stored. [`error`]
 //! is what a user is told when something is refused, and [`suggest`] finds the name that was meant.
@@ -28,6 +29,7 @@
 
 pub mod attributes;
 pub mod auth;
+pub mod deaths;
 pub mod depth;
 pub mod ecmascript;
 pub mod error;

@@ -34,6 +34,18 @@ pub enum Step {
 
 impl Step {
     const COUNT: usize = Self::House as usize + 1;
+    /// All of them, in their order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Read,
+        Self::ForgetChanges,
+        Self::Claim,
+        Self::Record,
+        Self::RecordSetAside,
+        Self::Note,
+        Self::Bury,
+        Self::Shed,
+        Self::House,
+    ];
 
     /// What the step does, as it reads after "cannot".
     ///

@@ -34,6 +34,13 @@ pub trait Prepare: Send + 'static {
 
     /// Whose connections the request may use.
     fn agent(&self) -> AgentKey;
+
+    /// The sending thread of this number, counted from 0, begins with it. For notes of what a thread is at, in case
+    /// that the process dies; it must be quick, and must not panic.
+    fn begun(&self, _thread: usize) {}
+
+    /// The thread is done with the work that it had [`begun`](Self::begun), whatever became of that.
+    fn ended(_thread: usize) {}
 }
 
 /// A work that was tried, with what became of it.
@@ -106,7 +113,7 @@ impl<P: Prepare> Sender<P> {
             thread::Builder::new()
                 .name(format!("herald-send-{number}"))
                 .stack_size(SEND_STACK)
-                .spawn(move || send_until_closed(&shared, &untaken, &outcomes))
+                .spawn(move || send_until_closed(number, &shared, &untaken, &outcomes))
                 .map_err(Error::Thread)?;
         }
         Ok(Self {

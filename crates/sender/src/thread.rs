@@ -26,8 +26,9 @@ pub(crate) struct Shared {
     pub(crate) response_cap: usize,
 }
 
-/// Runs until `works` is closed and empty.
+/// The thread of this number runs until `works` is closed and empty.
 pub(crate) fn send_until_closed<P: Prepare>(
+    number: usize,
     shared: &Arc<Shared>,
     works: &Receiver<P>,
     outcomes: &Sender<Attempted<P>>,
@@ -42,8 +43,11 @@ pub(crate) fn send_until_closed<P: Prepare>(
         };
         match received {
             Ok(work) => {
+                work.begun(number);
+                let attempted = attempt_caught(shared, work);
+                P::ended(number);
                 // Fails only when the sender was dropped: then nobody is left to record it.
-                if outcomes.send(attempt_caught(shared, work)).is_ok() {
+                if outcomes.send(attempted).is_ok() {
                     shared.wake.announce();
                 }
                 may_sweep = true;

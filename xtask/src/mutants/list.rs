@@ -4,6 +4,7 @@ mod bounds;
 mod capture;
 mod containment;
 mod crash;
+mod deaths;
 mod delivery;
 mod errors;
 mod house;
@@ -25,6 +26,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         matching::MUTANTS,
         tenant::MUTANTS,
         errors::MUTANTS,
+        deaths::MUTANTS,
         capture::MUTANTS,
         house::MUTANTS,
     ]
