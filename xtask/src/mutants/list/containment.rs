@@ -31,8 +31,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "gone-but-sent-to",
         breaks: "Nothing is sent to a receiver after its 410, also while that cannot be written down.",
         file: "src/dispatch/lanes.rs",
-        from: "entry.is_gone || one.is_held()",
-        to: "one.is_held()",
+        from: "entry.is_gone || loaded.is_held()",
+        to: "loaded.is_held()",
         killed_by: Test::EndToEnd {
             file: "locks",
             name: "a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked",
