@@ -7,8 +7,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "subscriptions-late",
         breaks: "A window is matched with the subscriptions of its own snapshot.",
         file: "src/dispatch/reader.rs",
-        from: "        let subscriptions = reloaded.as_ref().unwrap_or(subscriptions);\n",
-        to: "",
+        from: "Changes::since(client, &subscriptions.snapshot)",
+        to: "Changes::since(client, &look.snapshot)",
         killed_by: Test::EndToEnd {
             file: "subscriptions",
             name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
