@@ -46,7 +46,9 @@ fn ping(
         );
     };
     let Some(request) = mailbox::ask(database, subscription_id) else {
-        return Err(fault("too many pings are under way").set_hint("Try again in a moment."));
+        return Err(fault("too many pings are under way")
+            .set_detail("A subscription has at most 4 at once, a role 8, and a database 32.")
+            .set_hint("Wait until one of them has its answer, and try again."));
     };
     entry.call();
     let until = Instant::now() + Duration::from_micros(timeout_micros.max(0).unsigned_abs());

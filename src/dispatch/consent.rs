@@ -8,6 +8,7 @@ use crate::prepared::Prepared;
 use herald_core::event::Event;
 use herald_core::outcome::Outcome;
 use pgrx::Spi;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,23 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// When there is a look again whether a thread has become free.
 const FOR_A_THREAD: Duration = Duration::from_millis(100);
 
+/// Of the requests that may be young at once, one in so many is a question, and one at least; a tenant has half of these,
+/// and so have all subscriptions without a tenant. Receivers that hang leave the rest to deliveries.
+const SHARE: usize = 4;
+
 /// When a receiver is asked again.
 #[derive(Debug)]
 pub struct Asking {
     due: Instant,
     pause: Duration,
     is_under_way: bool,
+    tenant: Option<Arc<str>>,
+}
+
+/// How many may be asked at once, and of one tenant.
+fn shares(threads: usize) -> (usize, usize) {
+    let all = (threads / SHARE).max(1);
+    (all, all.div_ceil(2))
 }
 
 impl Worker {
@@ -34,32 +46,41 @@ impl Worker {
         }
         self.asking
             .retain(|id, asking| asking.is_under_way || waiting.contains(id));
+        let (most, most_of_a_tenant) = shares(self.settings.sending.threads);
+        let mut under_way: HashMap<Option<Arc<str>>, usize> = HashMap::new();
+        for asking in self.asking.values().filter(|asking| asking.is_under_way) {
+            *under_way.entry(asking.tenant.clone()).or_default() += 1;
+        }
+        let mut count: usize = under_way.values().sum();
         for id in waiting.clone() {
+            if count >= most || !self.threads.has_room_for(id, false) {
+                return;
+            }
+            let token = self.new_token();
+            let Some(one) = self.subscriptions.by_id(id) else {
+                continue;
+            };
+            let tenant = &one.agent.tenant;
             let asking = self.asking.entry(id).or_insert_with(|| Asking {
                 due: Instant::now(),
                 pause: FIRST_PAUSE,
                 is_under_way: false,
+                tenant: tenant.clone(),
             });
+            let of_this = under_way.entry(tenant.clone()).or_default();
             if asking.is_under_way
                 || Instant::now() < asking.due
-                || !self.threads.has_room_for(id, false)
+                || *of_this >= most_of_a_tenant
+                || !self.tenants.has_connection(tenant.as_deref(), id)
             {
                 continue;
             }
-            let token = self.next_token;
-            self.next_token += 1;
             let now = now_micros();
-            let sent = self
-                .subscriptions
-                .by_id(id)
-                .is_some_and(|one| self.sender.send(question(one, token, now)).is_ok());
-            if sent {
+            if self.sender.send(question(one, token, now)).is_ok() {
                 asking.is_under_way = true;
+                *of_this += 1;
+                count += 1;
                 self.threads.start(token, id, false, now);
-                let tenant = self
-                    .subscriptions
-                    .by_id(id)
-                    .and_then(|one| one.agent.tenant.clone());
                 self.tenants.begin(tenant.as_deref(), false);
             }
         }

@@ -473,8 +473,8 @@ impl Worker {
         if self.settings.enabled && !self.due_unknown.is_empty() {
             is_due_in(Duration::ZERO, Step::Claim);
         }
-        if let Some(until) = self.until_asking() {
-            pause = pause.min(until);
+        for until in [self.until_asking(), self.until_ping()] {
+            pause = pause.min(until.unwrap_or(pause));
         }
         if !survey_gap.is_zero() {
             pause = pause.min(survey_gap);

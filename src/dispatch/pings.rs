@@ -6,17 +6,19 @@ use crate::ping;
 use herald_core::outcome::{ErrorClass, Outcome};
 use std::time::Duration;
 
-/// So many test requests wait for a thread; who asked for one may have gone.
-const MOST_WAITING: usize = 16;
+/// When there is a look again whether a thread or a connection has become free.
+const FOR_A_THREAD: Duration = Duration::from_millis(100);
 
 impl Worker {
-    /// Sends the test requests that sessions asked for.
+    /// Sends the test requests that sessions asked for. Those for which there is no thread or connection wait, as long as
+    /// somebody waits for them: the mailbox bounds how many these are, for a subscription and for a role.
     pub(super) fn send_pings(&mut self) {
         let Some(entry) = shmem::own_entry() else {
             return;
         };
         entry.answer();
         let mut asked = std::mem::take(&mut self.waiting_pings);
+        asked.retain(|(number, _)| mailbox::is_waited_for(*number));
         asked.extend(mailbox::take(identity::database()));
         for (number, id) in asked {
             let now = now_micros();
@@ -24,36 +26,35 @@ impl Worker {
                 .lanes
                 .get(id)
                 .is_some_and(|entry| entry.lane.is_proven(now));
-            // A receiver that hangs holds no more threads by pings than by deliveries.
-            if !self.threads.has_room_for(id, is_proven) && self.waiting_pings.len() < MOST_WAITING
-            {
+            let token = self.new_token();
+            let Some(subscription) = self.subscriptions.by_id(id) else {
+                let words = "the subscription is too new, or disabled";
+                answer_without_request(number, ErrorClass::Internal, words);
+                continue;
+            };
+            if subscription.lacks_consent {
+                let words = "its receiver has not consented to deliveries";
+                answer_without_request(number, ErrorClass::Blocked, words);
+                continue;
+            }
+            let tenant = subscription.agent.tenant.clone();
+            // A receiver that hangs holds no more threads and connections by pings than by deliveries.
+            let may_send = self.threads.has_room_for(id, is_proven)
+                && self.tenants.has_connection(tenant.as_deref(), id);
+            let ping = ping::claimed(subscription, token, now);
+            if !may_send || self.sender.send(ping).is_err() {
                 self.waiting_pings.push((number, id));
                 continue;
             }
-            let token = self.new_token();
-            let subscription = self.subscriptions.by_id(id);
-            if subscription.is_some_and(|one| one.lacks_consent) {
-                let words = "its receiver has not consented to deliveries";
-                let outcome = Outcome::failed(ErrorClass::Blocked, words, Duration::ZERO);
-                mailbox::answer(number, &ping::answer(&outcome));
-                continue;
-            }
-            let tenant = subscription.and_then(|one| one.agent.tenant.clone());
-            let may_send = self.threads.has_room_for(id, is_proven)
-                && self.tenants.has_connection(tenant.as_deref(), id);
-            let sent = subscription
-                .filter(|_| may_send)
-                .is_some_and(|one| self.sender.send(ping::claimed(one, token, now)).is_ok());
-            if sent {
-                self.threads.start(token, id, is_proven, now);
-                self.tenants.begin(tenant.as_deref(), false);
-                self.pings.insert(token, number);
-            } else {
-                let words = "the worker has no free thread, the tenant no free connection, or the subscription is too new";
-                let outcome = Outcome::failed(ErrorClass::Internal, words, Duration::ZERO);
-                mailbox::answer(number, &ping::answer(&outcome));
-            }
+            self.threads.start(token, id, is_proven, now);
+            self.tenants.begin(tenant.as_deref(), false);
+            self.pings.insert(token, number);
         }
+    }
+
+    /// How long no ping has to be looked at.
+    pub(super) fn until_ping(&self) -> Option<Duration> {
+        (!self.waiting_pings.is_empty()).then_some(FOR_A_THREAD)
     }
 
     pub(super) fn answer_ping(&mut self, token: u64, outcome: &Outcome) {
@@ -61,4 +62,9 @@ impl Worker {
             mailbox::answer(number, &ping::answer(outcome));
         }
     }
+}
+
+fn answer_without_request(number: u64, class: ErrorClass, words: &str) {
+    let outcome = Outcome::failed(class, words, Duration::ZERO);
+    mailbox::answer(number, &ping::answer(&outcome));
 }

@@ -3,7 +3,12 @@
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
-const BOXES: usize = 16;
+/// Questions of all sessions of the cluster at once.
+const BOXES: usize = 64;
+/// Of them, those about one subscription, of one role, and about one database, so that nobody can take them all.
+const BOXES_OF_A_SUBSCRIPTION: usize = 4;
+const BOXES_OF_A_ROLE: usize = 8;
+const BOXES_OF_A_DATABASE: usize = 32;
 const TEXT: usize = 512;
 
 static BOARD: PgLwLock<Board> = new_board();
@@ -23,8 +28,9 @@ struct Board {
 struct Mail {
     /// 0: free.
     number: u64,
-    /// The process id of the session that asked.
+    /// The process id of the session that asked, and its role.
     asker: i32,
+    role: u32,
     state: State,
     database: u32,
     subscription: i64,
@@ -55,6 +61,7 @@ unsafe impl PGRXSharedMemory for Board {}
 const FREE: Mail = Mail {
     number: 0,
     asker: 0,
+    role: 0,
     state: State::Asked,
     database: 0,
     subscription: 0,
@@ -97,16 +104,30 @@ pub fn request() {
     );
 }
 
-/// Leaves a question for the worker of `database`. `None` when every box is taken.
+/// Leaves a question for the worker of `database`. `None` when every box is taken that this session may have.
 pub fn ask(database: pg_sys::Oid, subscription: i64) -> Option<Question> {
     let mut board = BOARD.exclusive();
     let number = board.next_number;
+    // SAFETY: plain reads of process-wide variables. The outer role is who called, whatever function this is called by.
+    let (asker, role) = unsafe { (pg_sys::MyProcPid, pg_sys::GetOuterUserId().to_u32()) };
+    let database = database.to_u32();
+    let taken = |is_alike: &dyn Fn(&Mail) -> bool| {
+        let alike = board.boxes.iter().filter(|mail| is_alike(mail));
+        alike.filter(|mail| !mail.is_free()).count()
+    };
+    let is_of_this = |mail: &Mail| mail.database == database && mail.subscription == subscription;
+    if taken(&is_of_this) >= BOXES_OF_A_SUBSCRIPTION
+        || taken(&|mail| mail.role == role) >= BOXES_OF_A_ROLE
+        || taken(&|mail| mail.database == database) >= BOXES_OF_A_DATABASE
+    {
+        return None;
+    }
     let free = board.boxes.iter_mut().find(|mail| mail.is_free())?;
     *free = Mail {
         number,
-        // SAFETY: a plain read of a process-wide variable.
-        asker: unsafe { pg_sys::MyProcPid },
-        database: database.to_u32(),
+        asker,
+        role,
+        database,
         subscription,
         ..FREE
     };
@@ -130,6 +151,13 @@ pub fn take(database: pg_sys::Oid) -> Vec<(u64, i64)> {
             (mail.number, mail.subscription)
         })
         .collect()
+}
+
+/// Whether a session still waits for the answer to this question.
+pub fn is_waited_for(number: u64) -> bool {
+    let board = BOARD.share();
+    let is_this = |mail: &Mail| mail.number == number && !mail.is_free();
+    board.boxes.iter().any(is_this)
 }
 
 /// Answers a question, unless whoever asked has gone.

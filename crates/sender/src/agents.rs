@@ -107,7 +107,8 @@ impl Agents {
         } else {
             for_everybody
         };
-        let agent = Agent::with_parts(self.config.clone(), dialer, resolver.clone());
+        let resolver = resolver.for_tenant(key.tenant.as_ref());
+        let agent = Agent::with_parts(self.config.clone(), dialer, resolver);
         let agent = Arc::new(agent);
         make_room(&mut held.agents);
         let entry = Entry {

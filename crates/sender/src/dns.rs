@@ -1,7 +1,8 @@
-//! Names to addresses: a fixed number of look-up threads, a bounded queue, and a cache.
+//! Names to addresses: a fixed number of look-up threads, bounded queues, and a cache.
 //!
 //! `getaddrinfo` can neither be cancelled nor given a deadline, so it runs on threads of its own:
 //! whoever asks gives up at its deadline while the look-up goes on and fills the cache for the next one.
+//! Which name gets a thread next is for `shares` to say: names that hang keep to theirs.
 //! Nothing here judges addresses; that is the duty of `resolver`, on every answer, cached or not.
 
 use std::collections::HashMap;
@@ -13,17 +14,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crate::shares::{Share, Shares};
 
 /// Looks a host name up, e.g. by `getaddrinfo`. Called on the look-up threads; may block for as long as it likes.
 pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
+/// A name that had addresses counts as one that answers for so long after they expired.
+const PROVEN: Duration = Duration::from_secs(10 * 60);
 /// A failure serves this long at most: enough to shield the name server, short enough not to delay a recovery.
 const NEGATIVE_TTL: Duration = Duration::from_secs(2);
-/// Names in the cache; beyond it, the one that expires first makes room.
+/// Names in the cache; beyond it, of the share that has most of them the one that expires first makes room.
 const MAX_NAMES: usize = 1024;
-/// Names that wait for a look-up thread; below `MAX_NAMES`, so that there is always one to make room.
-const MAX_WAITING: usize = 256;
 
 /// Why a name has no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +42,9 @@ pub(crate) enum LookupError {
 /// The answer to one look-up: at least one address, or why there is none.
 pub(crate) type Answer = Result<Arc<[IpAddr]>, LookupError>;
 
-/// The cache and the queue to the look-up threads. The threads end when it is dropped.
+/// The cache, and the names that wait for a look-up thread. The threads end when it is dropped.
 pub(crate) struct Dns {
-    cache: Arc<Cache>,
-    queue: Sender<Arc<str>>,
+    table: Arc<Table>,
 }
 
 impl Dns {
@@ -55,32 +55,39 @@ impl Dns {
         ttl: Duration,
         lookup: Lookup,
     ) -> io::Result<Self> {
-        let (queue, names) = bounded(MAX_WAITING);
-        let cache = Arc::new(Cache {
+        let state = State {
+            names: HashMap::new(),
+            shares: Shares::new(threads),
+            is_closed: false,
+        };
+        let table = Arc::new(Table {
             ttl,
-            names: Mutex::default(),
-            changed: Condvar::new(),
+            state: Mutex::new(state),
+            answered: Condvar::new(),
+            wanted: Condvar::new(),
         });
         for number in 0..threads.max(1) {
-            let (cache, names, lookup) = (Arc::clone(&cache), names.clone(), Arc::clone(&lookup));
+            let (table, lookup) = (Arc::clone(&table), Arc::clone(&lookup));
             thread::Builder::new()
                 .name(format!("herald-dns-{number}"))
                 .stack_size(stack_size)
-                .spawn(move || answer_until_closed(&names, &cache, &lookup))?;
+                .spawn(move || table.answer_until_closed(&lookup))?;
         }
-        Ok(Self { cache, queue })
+        Ok(Self { table })
     }
 
-    /// The addresses of `name`, from the cache or from a look-up that many askers share.
-    pub(crate) fn addresses(&self, name: &str, deadline: Instant) -> Answer {
-        let mut names = self.cache.lock();
+    /// The addresses of `name`, from the cache or from a look-up that many askers share. `share` pays for it.
+    pub(crate) fn addresses(&self, share: &Share, name: &str, deadline: Instant) -> Answer {
+        let mut state = self.table.lock();
         loop {
             let now = Instant::now();
-            let (answer, is_wanted) = match names.get(name) {
+            let (answer, is_wanted) = match state.names.get(name) {
                 Some(entry) => (entry.answer_at(now), entry.wants_look_up(now)),
                 None => (None, true),
             };
-            let is_sought = !is_wanted || self.begin_look_up(&mut names, name);
+            let is_sought = !is_wanted
+                || state.shares.is_sought_for(share, name)
+                || self.table.begin_look_up(&mut state, share, name, now);
             if let Some(answer) = answer {
                 return answer;
             }
@@ -90,25 +97,20 @@ impl Dns {
             if now >= deadline {
                 return Err(LookupError::TimedOut);
             }
-            names = self
-                .cache
-                .changed
-                .wait_timeout(names, deadline - now)
+            state = self
+                .table
+                .answered
+                .wait_timeout(state, deadline - now)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
     }
+}
 
-    fn begin_look_up(&self, names: &mut HashMap<Arc<str>, Entry>, name: &str) -> bool {
-        let name: Arc<str> = name.into();
-        let is_queued = self.queue.try_send(Arc::clone(&name)).is_ok();
-        if is_queued {
-            if !names.contains_key(&name) {
-                make_room(names);
-            }
-            names.entry(name).or_default().is_sought = true;
-        }
-        is_queued
+impl Drop for Dns {
+    fn drop(&mut self) {
+        self.table.lock().is_closed = true;
+        self.table.wanted.notify_all();
     }
 }
 
@@ -123,68 +125,118 @@ pub(crate) fn system_lookup(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-struct Cache {
+struct Table {
     ttl: Duration,
-    names: Mutex<HashMap<Arc<str>, Entry>>,
-    changed: Condvar,
+    state: Mutex<State>,
+    /// A look-up has ended.
+    answered: Condvar,
+    /// A name waits for a thread, or the threads are to end.
+    wanted: Condvar,
 }
 
-#[derive(Default)]
+struct State {
+    names: HashMap<Arc<str>, Entry>,
+    shares: Shares,
+    is_closed: bool,
+}
+
 struct Entry {
-    answer: Option<Answer>,
-    expires_at: Option<Instant>,
-    refresh_at: Option<Instant>,
-    /// A look-up is queued or running: nobody else starts one.
-    is_sought: bool,
+    answer: Answer,
+    expires_at: Instant,
+    refresh_at: Instant,
+    /// Who first asked for it.
+    share: Share,
 }
 
 impl Entry {
     fn answer_at(&self, now: Instant) -> Option<Answer> {
-        let is_fresh = self.expires_at.is_some_and(|at| now < at);
-        self.answer.clone().filter(|_| is_fresh)
+        (now < self.expires_at).then(|| self.answer.clone())
     }
 
     fn wants_look_up(&self, now: Instant) -> bool {
-        !self.is_sought && self.refresh_at.is_none_or(|at| now >= at)
+        now >= self.refresh_at
+    }
+
+    /// Whether it had addresses a moment ago.
+    fn is_proven(&self, now: Instant) -> bool {
+        self.answer.is_ok() && now < self.expires_at + PROVEN
     }
 }
 
-impl Cache {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Entry>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+impl Table {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, name: &Arc<str>, answer: Answer) {
+    fn begin_look_up(&self, state: &mut State, share: &Share, name: &str, now: Instant) -> bool {
+        let is_proven = state
+            .names
+            .get(name)
+            .is_some_and(|entry| entry.is_proven(now));
+        let is_queued = state.shares.wait(share, &name.into(), !is_proven);
+        if is_queued {
+            self.wanted.notify_one();
+        }
+        is_queued
+    }
+
+    fn answer_until_closed(&self, lookup: &Lookup) {
+        let mut state = self.lock();
+        while !state.is_closed {
+            let Some(begun) = state.shares.begin() else {
+                state = self
+                    .wanted
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            if state.shares.has_waiting() {
+                // More than one may have become free to begin.
+                self.wanted.notify_one();
+            }
+            drop(state);
+            let answer = catch_unwind(AssertUnwindSafe(|| lookup(&begun.name))).map_or_else(
+                |_| Err(LookupError::Failed("the look-up panicked".into())),
+                to_answer,
+            );
+            state = self.lock();
+            // Its share may have others that wait: this thread looks again.
+            state.shares.end(&begun);
+            self.keep(&mut state, &begun.name, &begun.share, answer);
+            self.answered.notify_all();
+        }
+    }
+
+    fn keep(&self, state: &mut State, name: &Arc<str>, share: &Share, answer: Answer) {
         let now = Instant::now();
         let failure_ttl = self.ttl.min(NEGATIVE_TTL);
-        let mut names = self.lock();
-        let entry = names.entry(Arc::clone(name)).or_default();
-        entry.is_sought = false;
-        if answer.is_err() && matches!(entry.answer_at(now), Some(Ok(_))) {
+        if let Some(entry) = state.names.get_mut(name)
+            && answer.is_err()
+            && matches!(entry.answer_at(now), Some(Ok(_)))
+        {
             // A failed refresh does not take a good answer away before its time.
-            entry.refresh_at = Some(now + failure_ttl);
-        } else {
-            let (ttl, refresh_after) = match answer {
-                // Renewed in the background before its time is over, so that a busy name never waits.
-                Ok(_) => (self.ttl, self.ttl * 2 / 3),
-                Err(_) => (failure_ttl, failure_ttl),
-            };
-            entry.expires_at = Some(now + ttl);
-            entry.refresh_at = Some(now + refresh_after);
-            entry.answer = Some(answer);
+            entry.refresh_at = now + failure_ttl;
+            return;
         }
-        drop(names);
-        self.changed.notify_all();
-    }
-}
-
-fn answer_until_closed(names: &Receiver<Arc<str>>, cache: &Cache, lookup: &Lookup) {
-    for name in names {
-        let answer = catch_unwind(AssertUnwindSafe(|| lookup(&name))).map_or_else(
-            |_| Err(LookupError::Failed("the look-up panicked".into())),
-            to_answer,
-        );
-        cache.keep(&name, answer);
+        let (ttl, refresh_after) = match answer {
+            // Renewed in the background before its time is over, so that a busy name never waits.
+            Ok(_) => (self.ttl, self.ttl * 2 / 3),
+            Err(_) => (failure_ttl, failure_ttl),
+        };
+        let share = match state.names.get(name) {
+            Some(entry) => entry.share.clone(),
+            None => {
+                make_room(&mut state.names);
+                share.clone()
+            }
+        };
+        let entry = Entry {
+            answer,
+            expires_at: now + ttl,
+            refresh_at: now + refresh_after,
+            share,
+        };
+        state.names.insert(Arc::clone(name), entry);
     }
 }
 
@@ -210,9 +262,14 @@ fn make_room(names: &mut HashMap<Arc<str>, Entry>) {
     if names.len() < MAX_NAMES {
         return;
     }
+    let mut counts: HashMap<&Share, usize> = HashMap::new();
+    for entry in names.values() {
+        *counts.entry(&entry.share).or_default() += 1;
+    }
+    let largest = counts.into_iter().max_by_key(|(_, count)| *count);
     let first_to_expire = names
         .iter()
-        .filter(|(_, entry)| !entry.is_sought)
+        .filter(|(_, entry)| largest.is_none_or(|(share, _)| entry.share == *share))
         .min_by_key(|(_, entry)| entry.expires_at)
         .map(|(name, _)| Arc::clone(name));
     if let Some(name) = first_to_expire {
@@ -224,15 +281,15 @@ impl fmt::Debug for Dns {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Dns")
-            .field("names", &self.cache.lock().len())
-            .field("waiting", &self.queue.len())
-            .finish()
+            .field("names", &self.table.lock().names.len())
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shares::MAX_WAITING_OF_ONE;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const STACK: usize = 256 * 1024;
@@ -240,6 +297,10 @@ mod tests {
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(5)
+    }
+
+    fn anybody() -> Share {
+        Share::Tenant("anybody".into())
     }
 
     /// A look-up that counts its calls.
@@ -264,10 +325,10 @@ mod tests {
         let dns = Dns::start(4, STACK, TTL, lookup).expect("threads start");
         thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| assert!(dns.addresses("a.example", soon()).is_ok()));
+                scope.spawn(|| assert!(dns.addresses(&anybody(), "a.example", soon()).is_ok()));
             }
         });
-        assert!(dns.addresses("a.example", soon()).is_ok());
+        assert!(dns.addresses(&anybody(), "a.example", soon()).is_ok());
         assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 
@@ -279,10 +340,14 @@ mod tests {
         });
         let dns = Dns::start(1, STACK, TTL, lookup).expect("threads start");
         let started = Instant::now();
-        let answer = dns.addresses("slow.example", started + Duration::from_millis(50));
+        let answer = dns.addresses(
+            &anybody(),
+            "slow.example",
+            started + Duration::from_millis(50),
+        );
         assert_eq!(answer, Err(LookupError::TimedOut));
         assert!(started.elapsed() < Duration::from_millis(250));
-        assert!(dns.addresses("slow.example", soon()).is_ok());
+        assert!(dns.addresses(&anybody(), "slow.example", soon()).is_ok());
     }
 
     #[test]
@@ -295,7 +360,7 @@ mod tests {
         });
         let dns = Dns::start(1, STACK, TTL, lookup).expect("threads start");
         for _ in 0..3 {
-            let answer = dns.addresses("none.example", soon());
+            let answer = dns.addresses(&anybody(), "none.example", soon());
             assert_eq!(answer, Err(LookupError::NoSuchHost));
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1);
@@ -308,9 +373,9 @@ mod tests {
             Ok(vec![IpAddr::from([192, 0, 2, 1])])
         });
         let dns = Dns::start(1, STACK, TTL, lookup).expect("threads start");
-        let answer = dns.addresses("bad.example", soon());
+        let answer = dns.addresses(&anybody(), "bad.example", soon());
         assert!(matches!(answer, Err(LookupError::Failed(_))));
-        assert!(dns.addresses("good.example", soon()).is_ok());
+        assert!(dns.addresses(&anybody(), "good.example", soon()).is_ok());
     }
 
     #[test]
@@ -318,22 +383,79 @@ mod tests {
         let lookup: Lookup = Arc::new(|_| Ok(vec![IpAddr::from([192, 0, 2, 1])]));
         let dns = Dns::start(2, STACK, TTL, lookup).expect("threads start");
         for number in 0..MAX_NAMES + 100 {
-            let answer = dns.addresses(&format!("{number}.example"), soon());
+            let answer = dns.addresses(&anybody(), &format!("{number}.example"), soon());
             assert!(answer.is_ok());
         }
-        assert!(dns.cache.lock().len() <= MAX_NAMES);
+        assert!(dns.table.lock().names.len() <= MAX_NAMES);
 
-        let (_held, hold) = bounded::<()>(0);
-        let hanging: Lookup = Arc::new(move |_| {
-            let _ = hold.recv();
-            Ok(Vec::new())
-        });
-        let dns = Dns::start(1, STACK, TTL, hanging).expect("threads start");
-        let answers = (0..MAX_WAITING + 10)
-            .map(|number| dns.addresses(&format!("{number}.example"), Instant::now()));
+        let dns = Dns::start(1, STACK, TTL, hanging_but("none")).expect("threads start");
+        let answers = (0..MAX_WAITING_OF_ONE + 10)
+            .map(|number| dns.addresses(&anybody(), &format!("{number}.example"), Instant::now()));
         let busy = answers
             .filter(|answer| *answer == Err(LookupError::Busy))
             .count();
         assert!(busy >= 9, "only {busy} askers were turned away");
+    }
+
+    /// A look-up that answers for this name only.
+    fn hanging_but(good: &'static str) -> Lookup {
+        Arc::new(move |name| {
+            while !name.contains(good) {
+                thread::park();
+            }
+            Ok(vec![IpAddr::from([192, 0, 2, 1])])
+        })
+    }
+
+    #[test]
+    fn names_that_hang_keep_nobody_else_from_an_answer() {
+        let dns = Dns::start(8, STACK, TTL, hanging_but("good")).expect("threads start");
+        let tenant = |name: &str| Share::Tenant(name.into());
+        for number in 0..20 {
+            let name = format!("{number}.bad.example");
+            let answer = dns.addresses(&tenant("bad"), &name, Instant::now());
+            assert_eq!(answer, Err(LookupError::TimedOut));
+        }
+        assert!(
+            dns.addresses(&tenant("good"), "good.example", soon())
+                .is_ok()
+        );
+        // Whoever has none is a tenant for each domain.
+        let domain = |name| Share::of(None, name);
+        for name in ["a.bad.example", "b.bad.example", "a.worse.example"] {
+            let _ = dns.addresses(&domain(name), name, Instant::now());
+        }
+        let name = "good.elsewhere.test";
+        assert!(dns.addresses(&domain(name), name, soon()).is_ok());
+        // Of one tenant, what hangs keeps what does not.
+        let kept = dns.addresses(&tenant("bad"), "good.too.example", Instant::now());
+        assert_eq!(kept, Err(LookupError::TimedOut));
+    }
+
+    #[test]
+    fn names_that_answered_are_renewed_although_all_others_hang() {
+        let dns = Dns::start(4, STACK, Duration::from_millis(1), hanging_but("good"))
+            .expect("threads start");
+        let tenant = |number: usize| Share::Tenant(number.to_string().into());
+        assert!(dns.addresses(&tenant(0), "good.example", soon()).is_ok());
+        for number in 1..20 {
+            let name = format!("{number}.example");
+            let _ = dns.addresses(&tenant(number), &name, Instant::now());
+        }
+        thread::sleep(Duration::from_millis(10));
+        assert!(dns.addresses(&tenant(0), "good.example", soon()).is_ok());
+    }
+
+    #[test]
+    fn a_share_that_fills_the_cache_makes_room_from_its_own() {
+        let lookup: Lookup = Arc::new(|_| Ok(vec![IpAddr::from([192, 0, 2, 1])]));
+        let dns = Dns::start(8, STACK, TTL, lookup).expect("threads start");
+        let good = Share::Tenant("good".into());
+        assert!(dns.addresses(&good, "good.example", soon()).is_ok());
+        for number in 0..MAX_NAMES + 100 {
+            let answer = dns.addresses(&anybody(), &format!("{number}.example"), soon());
+            assert!(answer.is_ok());
+        }
+        assert!(dns.table.lock().names.contains_key("good.example"));
     }
 }

@@ -11,7 +11,7 @@
 //! - `attempt`: one request, from prepared to outcome: deadlines, the response, the retry on a stale connection
 //! - `agents`: one ureq agent for each (tenant, TLS profile), so that nobody uses another's connections
 //! - `resolver`: names to addresses for ureq, and the one place where the network policy is enforced
-//! - `dns`: look-up threads, queue and cache
+//! - `dns`: look-up threads and cache; `shares`: whose name is looked up next
 //! - `connector`, `transport`, `socket`: connections, with and without TLS, under ureq's HTTP
 //! - `pool`: idle connections
 //! - `tls`: trusted certificates and client certificates
@@ -35,6 +35,7 @@ mod pool;
 mod resolver;
 pub mod sender;
 pub mod settings;
+mod shares;
 mod socket;
 mod thread;
 mod tls;

@@ -20,6 +20,7 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::dns::{Dns, LookupError};
 use crate::failure::Failure;
+use crate::shares::Share;
 
 /// What ureq takes at most.
 const MAX_ADDRESSES: usize = 16;
@@ -30,6 +31,8 @@ pub(crate) struct PolicedResolver {
     dns: Arc<Dns>,
     url_policy: Arc<UrlPolicy>,
     proxy: Option<Arc<Proxy>>,
+    /// Who pays for look-ups.
+    tenant: Option<Arc<str>>,
 }
 
 impl PolicedResolver {
@@ -38,6 +41,15 @@ impl PolicedResolver {
             dns,
             url_policy: Arc::new(url_policy),
             proxy,
+            tenant: None,
+        }
+    }
+
+    /// One that shares the cache and looks names up for this tenant.
+    pub(crate) fn for_tenant(&self, tenant: Option<&Arc<str>>) -> Self {
+        Self {
+            tenant: tenant.cloned(),
+            ..self.clone()
         }
     }
 
@@ -71,7 +83,8 @@ impl PolicedResolver {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return self.admit(&[ip], port, host);
         }
-        self.admit(&self.look_up(host, deadline)?, port, host)
+        let ips = self.look_up(host, self.tenant.as_ref(), deadline)?;
+        self.admit(&ips, port, host)
     }
 
     /// The proxy's own, wherever it is. Where the URL leads to is judged by its text; the rest is for the proxy.
@@ -90,7 +103,8 @@ impl PolicedResolver {
         }
         let ips = match proxy.host.parse::<IpAddr>() {
             Ok(ip) => vec![ip],
-            Err(_) => self.look_up(&proxy.host, deadline)?.to_vec(),
+            // Everybody's requests need it.
+            Err(_) => self.look_up(&proxy.host, None, deadline)?.to_vec(),
         };
         let mut addresses = ArrayVec::from_fn(|_| SocketAddr::from(([0; 4], 0)));
         for ip in ips.into_iter().take(MAX_ADDRESSES) {
@@ -99,8 +113,13 @@ impl PolicedResolver {
         Ok(addresses)
     }
 
-    fn look_up(&self, host: &str, deadline: Instant) -> Result<Arc<[IpAddr]>, Failure> {
-        match self.dns.addresses(host, deadline) {
+    fn look_up(
+        &self,
+        host: &str,
+        tenant: Option<&Arc<str>>,
+        deadline: Instant,
+    ) -> Result<Arc<[IpAddr]>, Failure> {
+        match self.dns.addresses(&Share::of(tenant, host), host, deadline) {
             Ok(addresses) => Ok(addresses),
             Err(LookupError::NoSuchHost) => Err(Failure::dns(format_args!("no such host {host}"))),
             Err(LookupError::Failed(reason)) => {

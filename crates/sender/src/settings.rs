@@ -19,7 +19,8 @@ pub struct Settings {
     pub threads: usize,
     /// Works that may be accepted beyond the running ones, so that no thread waits for the caller's next turn.
     pub queue: usize,
-    /// Look-up threads. So many hanging name servers are survived before other new names wait.
+    /// Look-up threads. An eighth of them are one tenant's, or one domain's, at most; half of them are for names that
+    /// have answered lately.
     pub dns_threads: usize,
     /// An answer of a name server serves this long; a failure for two seconds at most.
     pub dns_ttl: Duration,
@@ -46,7 +47,7 @@ impl Default for Settings {
         Self {
             threads: 64,
             queue: 64,
-            dns_threads: 4,
+            dns_threads: 32,
             dns_ttl: Duration::from_secs(30),
             url_policy: UrlPolicy::default(),
             tenant_url_policy: UrlPolicy::default(),

@@ -184,7 +184,7 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
     let waiting = format!("{pinging} and wait_event = 'Extension'");
     // More than there are places for, but not with those who are just about to go.
     for _ in 0..4 {
-        let sessions: Vec<_> = (0..6)
+        let sessions: Vec<_> = (0..4)
             .map(|_| {
                 thread::spawn(|| {
                     let mut session = CLUSTER.connect("pings").unwrap();
@@ -192,7 +192,7 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
                 })
             })
             .collect();
-        db.until(&waiting, "6");
+        db.until(&waiting, "4");
         db.run(
             "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select herald.ping%'",
         );

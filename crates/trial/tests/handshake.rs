@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use common::{Database, SOON, hint, receiver_with};
 use herald_trial::receiver::Answer;
@@ -12,6 +13,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster::builder()
         .fsync(false)
         .setting("herald.request_origin", "db.example.com")
+        .setting("herald.tenant_networks", "127.0.0.0/8")
         .start()
         .expect("a cluster starts")
 });
@@ -125,6 +127,71 @@ fn the_rate_that_a_receiver_wants_is_kept() {
     // Two a second, of which a second's worth may come at once.
     let took = delivered[6] - delivered[0];
     assert!(took >= 2_000_000, "7 deliveries in {took} us");
+}
+
+#[test]
+fn questions_count_for_the_connections_of_a_plan() {
+    let hanging = receiver_with(Mode::hang_before_answer());
+    let mut db = Database::new(&CLUSTER, "connections");
+    db.run(
+        "create role thin;
+         insert into herald.plan (name, max_connections) values ('thin', 2);
+         insert into herald.tenant (name, role, plan) values ('thin', 'thin', 'thin')",
+    );
+    for n in 0..6 {
+        let options = "handshake => '{}', tenant => 'thin', timeout => '1 min'";
+        db.subscribe(&format!("thin/{n}"), &hanging.url("/"), options);
+    }
+    hanging.wait_until("two questions", |hanging| hanging.total() == 2, SOON);
+    let is_more = hanging.holds_within(Duration::from_millis(500), |hanging| hanging.total() > 2);
+    assert!(!is_more, "{hanging:?}");
+}
+
+#[test]
+fn receivers_that_do_not_answer_leave_others_to_be_asked_and_threads_to_deliveries() {
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.request_origin", "db.example.com")
+        .setting("herald.sender_threads", "8")
+        .start()
+        .expect("a cluster");
+    let hanging = receiver_with(Mode::hang_before_answer());
+    let mut db = Database::new(&cluster, "shares");
+    for n in 0..40 {
+        let tenant = ["bad", "worse"][n % 2];
+        let options = format!("handshake => '{{}}', tenant => '{tenant}', timeout => '1 min'");
+        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), &options);
+    }
+    // Of eight requests at once two are questions.
+    hanging.wait_until("two questions", |hanging| hanging.total() == 2, SOON);
+    let is_more = hanging.holds_within(Duration::from_millis(500), |hanging| hanging.total() > 2);
+    assert!(!is_more, "{hanging:?}");
+    let healthy = common::receiver();
+    db.subscribe("healthy", &healthy.url("/"), "");
+    db.emit("order.paid");
+    healthy.wait_for(1, SOON);
+}
+
+#[test]
+fn a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked() {
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.request_origin", "db.example.com")
+        .setting("herald.sender_threads", "8")
+        .start()
+        .expect("a cluster");
+    let hanging = receiver_with(Mode::hang_before_answer());
+    let mut db = Database::new(&cluster, "tenants");
+    for n in 0..20 {
+        let options = "handshake => '{}', tenant => 'bad', timeout => '1 min'";
+        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+    }
+    hanging.wait_until("a question", |hanging| hanging.total() >= 1, SOON);
+    let consenting = asked(&[("WebHook-Allowed-Origin", "*")]);
+    let options = "handshake => '{}', tenant => 'good'";
+    db.subscribe("shop", &consenting.url("/"), options);
+    db.run("select herald.emit('order.paid', tenant => 'good')");
+    consenting.wait_until("a delivery", |one| methods(one).len() == 2, SOON);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use herald_trial::clock::now_micros;
 use herald_trial::receiver::Keep;
 use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, Mode, Receiver, at_size, figure};
+use postgres::NoTls;
 
 /// Time between two events of a healthy subscription's round: 200 a second.
 const PACE: Duration = Duration::from_millis(5);
@@ -189,13 +190,21 @@ fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
     let hanging = receiver_with(Mode::hang_before_answer());
     let mut healthy = Healthy::new(&cluster, "pinged", 1);
     let options = "types => '{never}', timeout => '1 min'";
-    healthy.db.subscribe("hangs", &hanging.url("/"), options);
+    for n in 0..4 {
+        healthy
+            .db
+            .subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+    }
+    healthy.db.run("create role another superuser login");
     thread::scope(|scope| {
-        // As many as a worker takes at once, and as it has threads.
-        for _ in 0..16 {
-            scope.spawn(|| {
-                let mut session = cluster.connect("pinged").expect("a session");
-                let _ = session.batch_execute("select herald.ping('hangs', timeout => '1 min')");
+        // As many as the worker has threads, and as two roles may ask for.
+        for n in 0..16 {
+            let cluster = &cluster;
+            scope.spawn(move || {
+                let role = ["postgres", "another"][n % 2];
+                let session = cluster.config("pinged").user(role).connect(NoTls);
+                let ping = format!("select herald.ping('hangs.{}', timeout => '1 min')", n / 4);
+                let _ = session.expect("a session").batch_execute(&ping);
             });
         }
         let asking = "select count(*) from pg_stat_activity where query like 'select herald.ping%' and wait_event = 'Extension'";
@@ -203,6 +212,17 @@ fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
         // Those of the overflow, and half of the others.
         hanging.wait_until("hanging pings", |hanging| hanging.total() >= 12, SOON);
         healthy.round(20);
+        // Of these, both have as many as they may; others have their own.
+        for ping in ["hangs.0", "healthy.0"] {
+            let refused = healthy.db.refusal(&format!("select herald.ping('{ping}')"));
+            assert_eq!(refused.message(), "too many pings are under way");
+        }
+        healthy.db.run("create role third superuser login");
+        let mut third = healthy.db.session_as(&cluster, "third");
+        let ping = |name: &str| format!("select outcome from herald.ping('{name}')");
+        assert_eq!(third.text(&ping("healthy.0")), "delivered");
+        let refused = third.refusal(&ping("hangs.0"));
+        assert_eq!(refused.message(), "too many pings are under way");
         healthy.db.run(
             "select pg_terminate_backend(pid) from pg_stat_activity where query like 'select herald.ping%'",
         );

@@ -10,6 +10,7 @@ mod errors;
 mod house;
 mod log;
 mod matching;
+mod shares;
 mod tenant;
 
 use super::mutant::Mutant;
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         tenant::MUTANTS,
         errors::MUTANTS,
         deaths::MUTANTS,
+        shares::MUTANTS,
         capture::MUTANTS,
         house::MUTANTS,
     ]

@@ -1,7 +1,9 @@
 //! Endpoints that hang, trickle, lie or flood. Each attempt ends in its time, and costs neither memory nor a thread.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use herald_core::outcome::{ErrorClass, Outcome};
@@ -210,5 +212,45 @@ fn a_huge_body_costs_neither_time_nor_transfer() {
         assert_eq!(outcome.response.len(), 8 * 1024);
         // What the kernel's buffers on both sides hold, not the gigabyte.
         assert!(written.load(Ordering::SeqCst) < 64 << 20);
+    }
+}
+
+#[test]
+fn names_that_hang_keep_their_own_tenant_waiting_and_nobody_else() {
+    let endpoint = Endpoint::answering(OK);
+    let mut settings = settings();
+    (settings.threads, settings.queue) = (64, 64);
+    settings.lookup = Some(Arc::new(|name: &str| {
+        while name.contains("hangs") {
+            thread::park();
+        }
+        Ok(vec![Ipv4Addr::LOCALHOST.into()])
+    }));
+    let pool = Pool::start(settings);
+    let to = |name: &str, tenant: Option<&str>| {
+        let port = endpoint.address.port();
+        let mut work = Work::from(request(&format!("http://{name}:{port}/")));
+        work.key.tenant = tenant.map(Into::into);
+        work
+    };
+    for number in 0..60 {
+        let work = to(&format!("hangs.{number}.example"), Some("bad"));
+        assert!(pool.sender.send(work).is_ok());
+    }
+    for (name, tenant) in [
+        ("shop.example", Some("good")),
+        ("shop.test", None),
+        ("127.0.0.1", Some("bad")),
+    ] {
+        let mut work = to(name, tenant);
+        work.number = 1;
+        pool.sender.send(work).expect("room for one more");
+        let attempted = loop {
+            // Those that hang come back as well, at the end of their time.
+            if let Some(found) = pool.gather(1).into_iter().find(|one| one.work.number == 1) {
+                break found;
+            }
+        };
+        assert!(attempted.outcome.is_success(), "{name}: {attempted:?}");
     }
 }

@@ -72,7 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "poison-for-ever",
         breaks: "A dead letter that is sent again by hand is a delivery like others.",
         file: "src/dispatch/mod.rs",
-        from: "        self.suspects.recorded(&batch.records);\n",
+        from: "        self.suspects.recorded(&recorded.written);\n",
         to: "",
         killed_by: KILLS,
         says: "right: 3",

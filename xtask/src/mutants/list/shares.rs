@@ -1,0 +1,110 @@
+//! What one tenant, host or receiver may take of what all share: look-ups, test requests, questions.
+
+use crate::mutants::mutant::{Mutant, Test};
+
+const fn unit(name: &'static str) -> Test {
+    Test::Unit {
+        package: "herald-sender",
+        name,
+    }
+}
+
+const fn handshake(name: &'static str) -> Test {
+    Test::EndToEnd {
+        file: "handshake",
+        name,
+    }
+}
+
+const PINGS: Test = Test::EndToEnd {
+    file: "isolation",
+    name: "pings_of_a_hanging_endpoint_leave_threads_to_deliveries",
+};
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "no-share-of-look-ups",
+        breaks: "Names that hang keep nobody else's from being looked up.",
+        file: "crates/sender/src/shares.rs",
+        from: "if self.running.get(share).copied().unwrap_or(0) >= most {",
+        to: "if self.running.get(share).copied().unwrap_or(0) >= usize::MAX.min(most + 99) {",
+        killed_by: unit("dns::tests::names_that_hang_keep_nobody_else_from_an_answer"),
+        says: "good.example",
+    },
+    Mutant {
+        name: "no-half-for-proven-names",
+        breaks: "Names that are in use are renewed although all others hang.",
+        file: "crates/sender/src/shares.rs",
+        from: "self.running_doubtful < self.threads.div_ceil(2)",
+        to: "self.running_doubtful < self.threads",
+        killed_by: unit("dns::tests::names_that_answered_are_renewed_although_all_others_hang"),
+        says: "good.example",
+    },
+    Mutant {
+        name: "unbounded-look-up-queue",
+        breaks: "A share has at most 64 names waiting.",
+        file: "crates/sender/src/shares.rs",
+        from: "waiting >= MAX_WAITING_OF_ONE",
+        to: "waiting > MAX_WAITING_OF_ONE",
+        killed_by: unit("shares::tests::the_queues_are_bounded_for_each_and_for_all"),
+        says: "!wait(\"bad\", MAX_WAITING_OF_ONE)",
+    },
+    Mutant {
+        name: "cache-of-one-share",
+        breaks: "A share that fills the cache of names makes room from its own.",
+        file: "crates/sender/src/dns.rs",
+        from: ".filter(|(_, entry)| largest.is_none_or(|(share, _)| entry.share == *share))",
+        to: ".filter(|_| largest.is_some())",
+        killed_by: unit("dns::tests::a_share_that_fills_the_cache_makes_room_from_its_own"),
+        says: "contains_key(\"good.example\")",
+    },
+    Mutant {
+        name: "pings-of-a-subscription",
+        breaks: "The pings of one subscription leave places for others.",
+        file: "src/pg/mailbox.rs",
+        from: "if taken(&is_of_this) >= BOXES_OF_A_SUBSCRIPTION",
+        to: "if taken(&is_of_this) > BOXES",
+        killed_by: PINGS,
+        says: "hangs.0",
+    },
+    Mutant {
+        name: "pings-of-a-role",
+        breaks: "The pings of one role leave places for others.",
+        file: "src/pg/mailbox.rs",
+        from: "|| taken(&|mail| mail.role == role) >= BOXES_OF_A_ROLE",
+        to: "|| taken(&|mail| mail.role == role) > BOXES",
+        killed_by: PINGS,
+        says: "healthy.0",
+    },
+    Mutant {
+        name: "questions-without-connection",
+        breaks: "Handshakes count for the connections of a tenant's plan.",
+        file: "src/dispatch/consent.rs",
+        from: "                || !self.tenants.has_connection(tenant.as_deref(), id)\n",
+        to: "",
+        killed_by: handshake("questions_count_for_the_connections_of_a_plan"),
+        says: "Receiver",
+    },
+    Mutant {
+        name: "questions-without-share",
+        breaks: "Receivers that do not answer the handshake leave threads to deliveries.",
+        file: "src/dispatch/consent.rs",
+        from: "    let all = (threads / SHARE).max(1);\n",
+        to: "    let all = threads.max(SHARE);\n",
+        killed_by: handshake(
+            "receivers_that_do_not_answer_leave_others_to_be_asked_and_threads_to_deliveries",
+        ),
+        says: "Receiver",
+    },
+    Mutant {
+        name: "questions-of-one-tenant",
+        breaks: "A tenant whose receivers do not answer keeps no other from being asked.",
+        file: "src/dispatch/consent.rs",
+        from: "                || *of_this >= most_of_a_tenant\n",
+        to: "                || *of_this > most_of_a_tenant\n",
+        killed_by: handshake(
+            "a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked",
+        ),
+        says: "in vain for a delivery",
+    },
+];
