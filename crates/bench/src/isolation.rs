@@ -1,8 +1,11 @@
-//! What a dead endpoint costs a healthy one.
+//! What somebody else's trouble costs a healthy subscription: a dead endpoint, one that is gone, a locked row, changes of
+//! subscriptions.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use herald_trial::{Mode, Receiver, Result};
+use herald_trial::{Error, Mode, Receiver, Result};
 
 use crate::Finding;
 use crate::arrivals::Arrivals;
@@ -17,6 +20,9 @@ const LOAD: Load = Load {
     rows: 1,
     sessions: 2,
 };
+
+/// Subscriptions are changed this often.
+const CHANGED_EVERY: Duration = Duration::from_millis(150);
 
 /// Milliseconds of each round: to the receipt, and of the statement with its commit.
 #[derive(Default)]
@@ -39,50 +45,19 @@ impl Rounds {
         self.statement_p99.push(heard.commits.percentile(99.0));
         Ok(())
     }
-}
 
-/// Beside a backlog for an endpoint that accepts connections and never answers.
-pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
-    let backlog = size.of(5_000, 100_000);
-    let lasting = Duration::from_secs(size.of(4, 20));
-    let first = Arrivals::new(0);
-    let first_sink = sink(&first)?;
-    let mut alone = prepare(rig, "alone", &first_sink.url())?;
-    let mut beside = prepare(rig, "beside", &first_sink.url())?;
-    let dead = Receiver::builder()
-        .mode(Mode::hang_before_answer())
-        .start()?;
-    beside.run(&format!(
-        "select herald.subscribe('dead', url => '{}', types => '{{dead}}', timeout => '30 s')",
-        dead.url("/")
-    ))?;
-    beside.run(&format!(
-        "select herald.emit('dead', json_build_object('body', repeat('x', 850))::jsonb) from generate_series(1, {backlog})"
-    ))?;
-    beside.until("select count(*) from herald.pending", backlog)?;
-    let (mut by_itself, mut besides) = (Rounds::default(), Rounds::default());
-    for _ in 0..size.of(2, 5) {
-        by_itself.add(&mut alone, lasting)?;
-        besides.add(&mut beside, lasting)?;
-    }
-    let more: Vec<f64> = besides
-        .p99
-        .iter()
-        .zip(&by_itself.p99)
-        .map(|(with, without)| with - without)
-        .collect();
-    Ok(Finding::new(
-        format!(
-            "200 events/s of a healthy subscription beside a dead one with {backlog} events of backlog"
-        ),
+    /// The figures of rounds beside a trouble and without it.
+    fn figures(besides: Self, by_itself: Self) -> Vec<Figure> {
+        let more: Vec<f64> = besides
+            .p99
+            .iter()
+            .zip(&by_itself.p99)
+            .map(|(with, without)| with - without)
+            .collect();
+        let ratio = ratios(&besides.p99, &by_itself.p99);
         vec![
-            Figure::new(
-                "p99 beside it, against alone",
-                "ratio",
-                ratios(&besides.p99, &by_itself.p99),
-            )
-            .at_most(1.2),
-            Figure::new("p99 beside it, less alone", "ms", more).at_most(1.0),
+            Figure::new("p99 beside it, against alone", "ratio", ratio).at_most(1.2),
+            Figure::new("p99 beside it, less alone", "ms", more).at_most(2.0),
             Figure::new("p99 beside it", "ms", besides.p99),
             Figure::new("p99 alone", "ms", by_itself.p99),
             Figure::new("p50 beside it", "ms", besides.p50),
@@ -107,6 +82,165 @@ pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
                 "ms",
                 by_itself.statement_p99,
             ),
-        ],
+        ]
+    }
+}
+
+/// A healthy subscription alone and beside a trouble, in turns. `prepare_trouble` makes it once, `in_trouble` plays a round
+/// in the midst of it.
+fn compare(
+    rig: &Rig,
+    size: Size,
+    title: String,
+    prepare_trouble: impl FnOnce(&mut Bench<'_>) -> Result<()>,
+    in_trouble: impl Fn(&mut Bench<'_>, &mut Rounds, Duration) -> Result<()>,
+) -> Result<Finding> {
+    let lasting = Duration::from_secs(size.of(4, 20));
+    let first = Arrivals::new(0);
+    let first_sink = sink(&first)?;
+    let mut alone = prepare(rig, "alone", &first_sink.url())?;
+    let mut beside = prepare(rig, "beside", &first_sink.url())?;
+    prepare_trouble(&mut beside)?;
+    let (mut by_itself, mut besides) = (Rounds::default(), Rounds::default());
+    for _ in 0..size.of(2, 5) {
+        by_itself.add(&mut alone, lasting)?;
+        in_trouble(&mut beside, &mut besides, lasting)?;
+    }
+    Ok(Finding::new(title, Rounds::figures(besides, by_itself)))
+}
+
+/// Events of a type that the subscription for it does not get to see at once.
+fn emit(bench: &mut Bench<'_>, event_type: &str, count: usize) -> Result<()> {
+    bench.run(&format!(
+        "select herald.emit('{event_type}', json_build_object('body', repeat('x', 850))::jsonb) from generate_series(1, {count})"
     ))
+}
+
+/// Beside a backlog for an endpoint that accepts connections and never answers.
+pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
+    let backlog = size.of(5_000, 100_000);
+    let dead = Receiver::builder()
+        .mode(Mode::hang_before_answer())
+        .start()?;
+    let title = format!(
+        "200 events/s of a healthy subscription beside a dead one with {backlog} events of backlog"
+    );
+    let prepare_trouble = |bench: &mut Bench<'_>| {
+        bench.run(&format!(
+            "select herald.subscribe('dead', url => '{}', types => '{{dead}}', timeout => '30 s')",
+            dead.url("/")
+        ))?;
+        emit(bench, "dead", backlog)?;
+        bench.until("select count(*) from herald.pending", backlog)
+    };
+    compare(
+        rig,
+        size,
+        title,
+        prepare_trouble,
+        |bench, rounds, lasting| rounds.add(bench, lasting),
+    )
+}
+
+/// While the backlog of an endpoint that answers 410 is buried.
+pub fn beside_one_that_is_gone(rig: &Rig, size: Size) -> Result<Finding> {
+    let backlog = size.of(5_000, 40_000);
+    let gone = Receiver::builder().mode(Mode::status(410)).start()?;
+    let title = format!(
+        "200 events/s of a healthy subscription while {backlog} events are buried whose receiver answered 410"
+    );
+    let prepare_trouble = |bench: &mut Bench<'_>| {
+        bench.run(&format!(
+            "select herald.subscribe('gone', url => '{}', types => '{{gone}}')",
+            gone.url("/")
+        ))
+    };
+    compare(
+        rig,
+        size,
+        title,
+        prepare_trouble,
+        |bench, rounds, lasting| {
+            bench.run("select herald.pause('gone')")?;
+            emit(bench, "gone", backlog)?;
+            bench.until("select count(*) from herald.pending", backlog)?;
+            bench.run("select herald.resume('gone')")?;
+            rounds.add(bench, lasting)?;
+            bench.until(
+                "select (not exists (select from herald.pending))::integer",
+                1,
+            )
+        },
+    )
+}
+
+/// While another session holds the rows locked that the outcomes of a failing endpoint go into.
+pub fn beside_locked_rows(rig: &Rig, size: Size) -> Result<Finding> {
+    let failing = Receiver::builder().mode(Mode::status(500)).start()?;
+    let title =
+        "200 events/s of a healthy subscription beside a failing one whose pending deliveries are locked"
+            .to_owned();
+    let prepare_trouble = |bench: &mut Bench<'_>| {
+        bench.run(&format!(
+            "select herald.subscribe('failing', url => '{}', types => '{{failing}}',
+                 retry_schedule => array_fill('200 ms'::interval, array[100]))",
+            failing.url("/")
+        ))
+    };
+    compare(
+        rig,
+        size,
+        title,
+        prepare_trouble,
+        |bench, rounds, lasting| {
+            emit(bench, "failing", 100)?;
+            bench.until("select count(*) from herald.pending", 100)?;
+            let mut locker = bench.connect()?;
+            locker.batch_execute("begin; select from herald.pending for update")?;
+            rounds.add(bench, lasting)?;
+            locker.batch_execute("commit")?;
+            bench.run("select herald.discard('failing')")
+        },
+    )
+}
+
+/// While subscriptions change, beside many that have nothing to do.
+pub fn beside_changes(rig: &Rig, size: Size) -> Result<Finding> {
+    let many = size.of(1_000, 10_000);
+    let title = format!(
+        "200 events/s of a healthy subscription beside {many} others, of which one changes each {} ms",
+        CHANGED_EVERY.as_millis()
+    );
+    let prepare_trouble = |bench: &mut Bench<'_>| {
+        bench.run(&format!(
+            "select herald.subscribe('idle.' || n, url => 'http://127.0.0.1:9/', types => '{{idle}}') from generate_series(1, {many}) n"
+        ))
+    };
+    compare(
+        rig,
+        size,
+        title,
+        prepare_trouble,
+        |bench, rounds, lasting| {
+            let mut changer = bench.connect()?;
+            let is_over = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let changes = scope.spawn(|| -> Result<()> {
+                while !is_over.load(Ordering::Relaxed) {
+                    changer.batch_execute(
+                        "update herald.subscription set description = clock_timestamp()::text where name = 'idle.7'",
+                    )?;
+                    thread::sleep(CHANGED_EVERY);
+                }
+                Ok(())
+            });
+                let played = rounds.add(bench, lasting);
+                is_over.store(true, Ordering::Relaxed);
+                changes.join().unwrap_or_else(|_| {
+                    Err(Error::Setup("the session that changes panicked".into()))
+                })?;
+                played
+            })
+        },
+    )
 }

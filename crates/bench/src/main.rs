@@ -70,12 +70,15 @@ impl Finding {
 
 type Measure = fn(&Rig, Size) -> Result<Finding>;
 
-const FINDINGS: [(&str, Measure); 15] = [
+const FINDINGS: [(&str, Measure); 18] = [
     ("drain", drain::compare),
     ("latency", latency::rates),
     ("cost", cost::of_a_watch),
     ("old-snapshot", drain::old_snapshot),
     ("isolation", isolation::beside_a_dead_endpoint),
+    ("gone", isolation::beside_one_that_is_gone),
+    ("locked", isolation::beside_locked_rows),
+    ("changes", isolation::beside_changes),
     ("matching", matching::against_many),
     ("memory", memory::of_the_worker),
     ("idle", memory::of_an_idle_worker),
