@@ -156,6 +156,7 @@ declare
     entry herald._subscription;
     given_secret constant text := _subscribe.secret;
     own constant text[] := herald._tenants_of(herald._caller());
+    log_floor bigint;
 begin
     if _subscribe.name is null then
         raise exception using errcode = 'null_value_not_allowed', message = 'the subscription has no name',
@@ -177,7 +178,7 @@ begin
     if _subscribe.start_from is not null then
         if own is not null then
             raise exception using errcode = 'insufficient_privilege', message = 'start_from is not for tenants',
-                detail = 'The worker reads nothing on for anybody until this transaction ends.',
+                detail = 'Reading of the log stops for everybody while its transaction commits.',
                 hint = format('Subscribe, and then run: select herald.replay(%L, since => %L);', _subscribe.name, _subscribe.start_from);
         end if;
         if not created then
@@ -193,9 +194,7 @@ begin
                 detail = 'An older snapshot would leave a gap between the old events and the new ones.',
                 hint = 'Call subscribe() in a transaction of its own.';
         end if;
-        -- The worker reads nothing on until this transaction ends, so that no event falls between those that are
-        -- sent from the log and those that are read from now on.
-        lock table herald.config_change in access exclusive mode;
+        log_floor := herald._log_floor();
     end if;
     if created then
         if _subscribe.url is null then
@@ -246,6 +245,7 @@ begin
         insert into herald.secret (subscription_id, kind, value) values (entry.id, 'signing', secret);
         if _subscribe.start_from is not null then
             perform herald._send_from_log(entry.id, _subscribe.start_from);
+            insert into herald.starting (subscription_id, floor_seq) values (entry.id, log_floor);
         end if;
     elsif given_secret is not null then
         perform herald._check_room_for_secret(entry);

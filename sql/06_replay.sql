@@ -37,6 +37,66 @@ as $$
     select herald._changed('pending', $1);
 $$;
 
+-- Below which number every event that is not visible now has none: as far as the last window that was opened tells.
+-- Called by subscribe(), before it creates the subscription.
+create function herald._log_floor() returns bigint
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select w.next_floor_seq
+        from herald.window w
+        where w.state = 'open' and w.origin = herald._origin()
+        order by w.number desc
+        limit 1), 0)
+$$;
+
+-- Keeps the worker from reading the log on until this transaction ends.
+-- Called by _finish_start() only.
+create function herald._keep_from_reading() returns void
+    language c
+    as 'MODULE_PATHNAME', 'keep_from_reading_wrapper';
+
+-- New subscriptions that start from the log, until their transaction commits.
+create table herald.starting (
+    subscription_id bigint not null primary key,
+    floor_seq bigint not null
+);
+
+-- Makes pending what became visible between subscribe(start_from => ...) and its commit, and has the worker give it what
+-- becomes visible from now on. The log is not read on meanwhile, so that no event falls between the two. That is done when
+-- the transaction commits: one that stays open holds nobody up.
+-- Called at commit. Writes: herald.pending, herald._subscription, herald.starting.
+create function herald._finish_start() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform herald._keep_from_reading();
+    -- One statement, so that both parts go by the same snapshot.
+    with moved as (
+        update herald._subscription s set created_snapshot = pg_current_snapshot() where s.id = new.subscription_id
+    )
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+    select s.id, e.slot, e.seq, clock_timestamp()
+    from herald._subscription s
+    join herald.event e
+        on e.seq > new.floor_seq
+        and e.origin = herald._origin()
+        and e.xid <> s.created_xid
+        and not pg_visible_in_snapshot(e.xid, s.created_snapshot)
+        and (s.tenant is null or e.tenant = s.tenant)
+        and herald._matches(s.types, e.type)
+    where s.id = new.subscription_id;
+    delete from herald.starting t where t.subscription_id = new.subscription_id;
+    return null;
+end
+$$;
+
+create constraint trigger finish after insert on herald.starting
+    deferrable initially deferred for each row execute function herald._finish_start();
+
 -- Raises an error if a tenant's role asks for more than its plan lets it replay.
 create function herald._check_replay(tenant text, since timestamptz) returns void
     language plpgsql

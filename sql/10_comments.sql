@@ -80,6 +80,7 @@ comment on table herald.held_event is 'Events whose slot was emptied and that a 
 comment on table herald.emitted is 'Ids that callers of herald.emit() chose, until herald.retention is over.';
 comment on table herald._subscription is 'What herald.subscription shows, and subscriptions that are no more, for their history.';
 comment on table herald.secret is 'Signing secrets, the values of custom headers and certificates of one''s own, sealed where herald.secret_key_file is set. Never dumped; readable by superusers only.';
+comment on table herald.starting is 'New subscriptions with start_from, until their transaction commits.';
 comment on table herald.config_change is 'Tells the worker that subscriptions or pending deliveries changed. Empty most of the time.';
 comment on table herald.pending is 'Deliveries that could not be finished at first go, and when they are tried next.';
 comment on table herald._dead_letter is 'What herald.dead_letter shows.';

@@ -33,7 +33,7 @@ begin
         from pg_class c
         where c.relnamespace = 'herald'::regnamespace
         and c.relkind in ('r', 'S')
-        and c.relname not in ('secret', 'ring', 'config_change', 'plan')
+        and c.relname not in ('secret', 'ring', 'config_change', 'starting', 'plan')
     loop
         perform pg_extension_config_dump(relation, '');
     end loop;

@@ -6,7 +6,7 @@ use crate::life;
 use crate::log::append::{self, Common, NewEvent};
 use crate::log::row::postgres_time;
 use crate::pg::shmem::{self, Demand};
-use crate::pg::{ending, identity, user};
+use crate::pg::{catalog, ending, identity, lock, user};
 use crate::settings;
 use herald_core::auth::SECRET_MEMBERS;
 use herald_core::error::Error;
@@ -325,6 +325,14 @@ fn last_death() -> TableIterator<
 #[pg_extern(sql = false)]
 fn wake_at_commit() {
     crate::wake::at_commit();
+}
+
+/// Keeps the worker from reading the log on until this transaction ends.
+#[pg_extern(sql = false)]
+fn keep_from_reading() {
+    if let Some(extension) = catalog::extension() {
+        lock::keep_from_reading(extension);
+    }
 }
 
 /// Asks for the worker when this transaction commits: CREATE EXTENSION.

@@ -104,7 +104,7 @@ pub fn run(database: pg_sys::Oid) {
         return;
     }
     let suspects = suspects::inherit(database);
-    match Worker::start(event_seq, suspects) {
+    match Worker::start(extension, event_seq, suspects) {
         Ok(mut worker) => worker.work(),
         Err(message) => pgrx::warning!("pg_herald: the worker cannot start: {message}"),
     }
@@ -178,7 +178,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(event_seq: pg_sys::Oid, suspects: Suspects) -> Result<Self, String> {
+    fn start(
+        extension: pg_sys::Oid,
+        event_seq: pg_sys::Oid,
+        suspects: Suspects,
+    ) -> Result<Self, String> {
         let settings = Settings::read()?;
         let outcomes_ready = EventFd::new().map_err(|error| error.to_string())?;
         let waker = outcomes_ready
@@ -205,7 +209,8 @@ impl Worker {
             )
         })
         .map_err(|error| error.to_string())?;
-        let (reader, ring) = Reader::restore(event_seq).map_err(|error| error.to_string())?;
+        let (reader, ring) =
+            Reader::restore(extension, event_seq).map_err(|error| error.to_string())?;
         Ok(Self {
             threads: Threads::new(sending.threads),
             settings,

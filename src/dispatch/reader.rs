@@ -32,6 +32,7 @@ const WINDOWS_BEING_READ: usize = 4;
 
 /// How far the log was read.
 pub struct Reader {
+    extension: pg_sys::Oid,
     event_seq: pg_sys::Oid,
     position: Position,
     next_number: i64,
@@ -59,7 +60,10 @@ struct Slice {
 impl Reader {
     /// Finds where an earlier worker stopped: after the longest run of closed windows, with the open ones to be read
     /// again.
-    pub fn restore(event_seq: pg_sys::Oid) -> Result<(Self, Ring), TransactionError> {
+    pub fn restore(
+        extension: pg_sys::Oid,
+        event_seq: pg_sys::Oid,
+    ) -> Result<(Self, Ring), TransactionError> {
         static WINDOWS: Prepared =
             Prepared::read(include_str!("../../sql/queries/load_windows.sql"));
         static RING: Prepared =
@@ -92,6 +96,7 @@ impl Reader {
                 }
                 let position = Position::restored(last.to.clone(), last.next_floor_seq);
                 let reader = Self {
+                    extension,
                     event_seq,
                     remembered_seq: last.next_seq,
                     remembered_at: now_micros(),
@@ -310,7 +315,7 @@ impl Worker {
     /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.
     pub(super) fn read(&mut self, now: i64) -> Result<bool, TransactionError> {
         let began_at = Instant::now();
-        let event_seq = self.reader.event_seq;
+        let (extension, event_seq) = (self.reader.extension, self.reader.event_seq);
         let context = SliceContext {
             url_policies: &self.settings.sending.url_policies,
             ring: self.ring,
@@ -324,7 +329,7 @@ impl Worker {
         );
         let (reader, subscriptions) = (&mut self.reader, &mut self.subscriptions);
         let found = snapshot_transaction(
-            || read::before_look(event_seq),
+            || read::before_look(extension, event_seq),
             |before| {
                 Spi::connect_mut(|client| reader.next(client, before, subscriptions, &context))
             },

@@ -7,13 +7,13 @@ use super::append::PERIOD_VALID;
 use super::row::{Logged, logged};
 use crate::pg::pages::Pages;
 use crate::pg::wal::{self, Written};
-use crate::pg::{identity, sequence, transaction};
+use crate::pg::{identity, lock, sequence, transaction};
 use crate::prepared::Prepared;
 use herald_core::floors::{Floor, Floors};
 use herald_core::snapshot::Snapshot;
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys;
 use pgrx::spi::SpiClient;
+use pgrx::{PgSqlErrorCode, pg_sys};
 use std::time::Duration;
 
 /// A slice of a window has at most this many events, and looks at most at this many numbers, to stay within
@@ -209,8 +209,16 @@ impl Ring {
     }
 }
 
-/// What a look needs to know; called before the transaction takes its snapshot.
-pub fn before_look(event_seq: pg_sys::Oid) -> Before {
+/// What a look needs to know; called before the transaction takes its snapshot. Raises an ERROR while the log must not be
+/// read on.
+pub fn before_look(extension: pg_sys::Oid, event_seq: pg_sys::Oid) -> Before {
+    if !lock::may_read(extension) {
+        pgrx::ereport!(
+            ERROR,
+            PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+            "a subscription with start_from is being committed"
+        );
+    }
     let last_number = sequence::last_value(event_seq);
     Before {
         last_number,

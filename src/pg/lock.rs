@@ -24,6 +24,37 @@ pub fn try_become_only_worker(extension: pg_sys::Oid) -> bool {
     result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
+/// The lock on reading the log on, until the end of the transaction. It is a lock on the extension's own object as above,
+/// so nobody else can take it.
+fn reading(extension: pg_sys::Oid) -> pg_sys::LOCKTAG {
+    const READING: u16 = 0x6865;
+    pg_sys::LOCKTAG {
+        locktag_field1: super::identity::database().to_u32(),
+        locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
+        locktag_field3: extension.to_u32(),
+        locktag_field4: READING,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    }
+}
+
+/// Whether the log may be read on in this transaction. It is not waited for.
+pub fn may_read(extension: pg_sys::Oid) -> bool {
+    let tag = reading(extension);
+    // SAFETY: inside a transaction; the tag is well formed and lives over the call.
+    let result = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ShareLock as i32, false, true) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// Waits until the log is not being read, and keeps it so until the end of the transaction.
+pub fn keep_from_reading(extension: pg_sys::Oid) {
+    let tag = reading(extension);
+    // SAFETY: inside a transaction; the tag is well formed and lives over the call.
+    unsafe {
+        pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, false);
+    }
+}
+
 /// Locks a table for writing until the end of the transaction. An ERROR comes later if it is not there.
 pub fn for_writing(table: pg_sys::Oid) {
     // SAFETY: inside a transaction.

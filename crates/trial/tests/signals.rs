@@ -232,7 +232,7 @@ fn a_frozen_worker_goes_on_where_it_was() {
 
 /// The threads beside the main one: herald.sender_threads, as many for slow requests, those that look names up. No
 /// library spawns any.
-const THREADS: usize = 2 * 8 + 4;
+const THREADS: usize = 2 * 8 + 32;
 
 /// How many threads of each name a process has beside its main thread, all of which must have all signals blocked.
 #[track_caller]

@@ -75,4 +75,28 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "right: 1",
     },
+    Mutant {
+        name: "gap-at-the-start",
+        breaks: "A subscription that starts from the log gets what was committed while it was made.",
+        file: "sql/06_replay.sql",
+        from: "and not pg_visible_in_snapshot(e.xid, s.created_snapshot)",
+        to: "and false",
+        killed_by: Test::EndToEnd {
+            file: "start_from",
+            name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
+        },
+        says: "subscription",
+    },
+    Mutant {
+        name: "read-while-one-starts",
+        breaks: "The log is not read on between the last look of a subscription that starts from it and its commit.",
+        file: "sql/06_replay.sql",
+        from: "update herald._subscription s set created_snapshot = pg_current_snapshot() where s.id = new.subscription_id",
+        to: "select s.id from herald._subscription s where s.id = new.subscription_id",
+        killed_by: Test::EndToEnd {
+            file: "start_from",
+            name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
+        },
+        says: "subscription",
+    },
 ];
