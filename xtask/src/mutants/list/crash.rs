@@ -44,8 +44,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "no-lease",
         breaks: "There is one worker for each database.",
         file: "src/pg/lock.rs",
-        from: "    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL",
-        to: "    let _ = result;\n    true",
+        from: "as i32, true, true) };\n    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL",
+        to: "as i32, true, true) };\n    let _ = result;\n    true",
         killed_by: Test::EndToEnd {
             file: "life",
             name: "a_worker_that_is_started_beside_another_leaves_it_the_database",
