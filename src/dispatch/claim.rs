@@ -8,7 +8,7 @@ use super::{MEMORY, Worker};
 use crate::failpoint;
 use crate::log::read;
 use crate::log::row::{postgres_time, unix_micros};
-use crate::pg::transaction::{Fault, TransactionError, snapshot_transaction};
+use crate::pg::transaction::{TransactionError, snapshot_transaction};
 use crate::prepared::Prepared;
 use crate::record::{End, Record};
 use herald_core::event::Event;
@@ -87,7 +87,7 @@ impl Worker {
                 }
                 Ok(())
             }
-            Err(error) if error.fault() == Fault::Value => {
+            Err(error) if error.is_about_what_was_read() => {
                 if most > 1 {
                     if let Some(entry) = self.lanes.get(id) {
                         entry.claim_size = most / 2;

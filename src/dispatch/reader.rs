@@ -7,7 +7,8 @@ use super::work::{Claimed, Origin};
 use super::{MEMORY, Worker, now_micros};
 use crate::failpoint;
 use crate::log::read::{
-    self, Position, REMEMBER_AFTER_EVENTS, REMEMBER_AFTER_MICROS, Ring, Window, window_slot,
+    self, Position, REMEMBER_AFTER_EVENTS, REMEMBER_AFTER_MICROS, Ring, SLICE_NUMBERS, Window,
+    window_slot,
 };
 use crate::log::row::Logged;
 use crate::pg::transaction::{
@@ -19,6 +20,7 @@ use crate::prepared::Prepared;
 use crate::record::{End, Record};
 use crate::settings::UrlPolicies;
 use herald_core::retry::DeadReason;
+use herald_core::slices::Extent;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::State;
 use pgrx::spi::{SpiClient, SpiTupleTable};
@@ -45,6 +47,10 @@ pub struct Reader {
     must_remember: bool,
     look_next: bool,
     timeline: i32,
+    /// How much of a window is read at once.
+    extent: Extent,
+    /// The first number of the slice that is being read.
+    reading_number: Option<i64>,
 }
 
 /// What one transaction found.
@@ -106,6 +112,8 @@ impl Reader {
                     reading,
                     look_next: false,
                     timeline,
+                    extent: Extent::Numbers(SLICE_NUMBERS),
+                    reading_number: None,
                 };
                 (
                     reader,
@@ -159,7 +167,9 @@ impl Reader {
         };
         if let Some(mut window) = window {
             if !window.is_empty() {
-                let logged = window.read_slice(client, subscriptions.largest);
+                self.reading_number = Some(window.next_number());
+                let logged = window.read_slice(client, subscriptions.largest, self.extent);
+                self.reading_number = None;
                 let may_vanish = may_vanish(&window, &logged);
                 slice.matched = match_slice(client, subscriptions, &window, logged);
                 if may_vanish && !slice.matched.is_empty() {
@@ -345,9 +355,11 @@ impl Worker {
                     self.reader.look_next,
                 ) = before;
                 self.look_wanted = true;
-                return Err(error);
+                return self.read_less(error);
             }
         };
+        let extent = self.reader.extent;
+        self.reader.extent = extent.after_success(SLICE_NUMBERS);
         failpoint::reached("after_flush");
         // A session that waits for a synchronous standby stops waiting when the postmaster dies, and what it committed
         // can be seen although no standby has it. Nobody stops waiting before, so nothing of that was seen if the
@@ -371,7 +383,12 @@ impl Worker {
             }
         }
         if let Some(window) = slice.window {
-            self.take_in(window, slice.matched, now);
+            if extent == Extent::Bare {
+                self.bury_unreadable(&window, slice.matched, now);
+            } else {
+                self.enqueue(&window, slice.matched, now);
+            }
+            self.take_in(window, now);
         }
         self.look_wanted |= !self.reader.reading.is_empty();
         if let Some(changes) = slice.changes {
@@ -386,14 +403,53 @@ impl Worker {
         Ok(self.look_wanted)
     }
 
-    /// Takes what was found in a window into the lanes, and remembers how far the window is read.
-    fn take_in(
+    /// After a slice that could not be read: where something in it is damaged, less is tried at once.
+    fn read_less(&mut self, error: TransactionError) -> Result<bool, TransactionError> {
+        let Some(number) = self.reader.reading_number.take() else {
+            return Err(error);
+        };
+        if !error.is_about_what_was_read() {
+            return Err(error);
+        }
+        let extent = self.reader.extent.after_failure();
+        self.reader.extent = extent;
+        match extent {
+            Extent::Numbers(_) => {}
+            Extent::Bare => pgrx::warning!(
+                "pg_herald: event number {number} cannot be read, and its deliveries are buried: {error}"
+            ),
+            Extent::PassedBy => pgrx::warning!(
+                "pg_herald: nothing of event number {number} can be read, and it is passed by: {error}"
+            ),
+        }
+        Ok(true)
+    }
+
+    /// Gives up what matched an event that cannot be read.
+    fn bury_unreadable(
         &mut self,
-        window: Window,
+        window: &Window,
         matched: Vec<(Arc<herald_core::event::Event>, i64)>,
         now: i64,
     ) {
-        self.enqueue(&window, matched, now);
+        if !window.is_open {
+            return;
+        }
+        self.windows.add(window.number, matched.len());
+        for (event, id) in matched {
+            match self.work_of(window, event, id, now) {
+                Some(work) => self.settle(Record {
+                    work,
+                    attempt: None,
+                    end: End::Dead(DeadReason::Poison),
+                }),
+                None => self.windows.settle(window.number),
+            }
+        }
+    }
+
+    /// Remembers how far a window is read.
+    fn take_in(&mut self, window: Window, now: i64) {
         if window.is_open {
             if window.number == self.reader.next_number {
                 self.reader.next_number += 1;
@@ -422,21 +478,10 @@ impl Worker {
         }
         self.windows.add(window.number, matched.len());
         for (event, id) in matched {
-            let Some(one) = self.subscriptions.by_id(id) else {
+            let Some(work) = self.work_of(window, event, id, now) else {
                 self.windows.settle(window.number);
                 continue;
             };
-            let work = Claimed {
-                event,
-                subscription: Arc::clone(&one.config),
-                agent: one.agent.clone(),
-                origin: Origin::Window(window.number),
-                attempts: 0,
-                step: 0,
-                created_at_micros: now,
-                token: self.new_token(),
-            };
-            self.bytes_in_memory += work.memory();
             let is_spilled = self
                 .lanes
                 .get(id)
@@ -448,6 +493,30 @@ impl Worker {
                 self.lanes.make_ready(id);
             }
         }
+    }
+
+    /// A delivery of a window, in memory from here on; `None` if its subscription exists no more.
+    fn work_of(
+        &mut self,
+        window: &Window,
+        event: Arc<herald_core::event::Event>,
+        id: i64,
+        now: i64,
+    ) -> Option<Claimed> {
+        let token = self.new_token();
+        let one = self.subscriptions.by_id(id)?;
+        let work = Claimed {
+            event,
+            subscription: Arc::clone(&one.config),
+            agent: one.agent.clone(),
+            origin: Origin::Window(window.number),
+            attempts: 0,
+            step: 0,
+            created_at_micros: now,
+            token,
+        };
+        self.bytes_in_memory += work.memory();
+        Some(work)
     }
 
     /// Goes by what was read of subscriptions from here on. Buries the deliveries of removed ones.

@@ -4,12 +4,13 @@
 //! loses events. Numbers only bound the scan; snapshots decide. Everything here runs inside the caller's transaction.
 
 use super::append::PERIOD_VALID;
-use super::row::{Logged, logged};
+use super::row::{Logged, bare, logged};
 use crate::pg::pages::Pages;
 use crate::pg::wal::{self, Written};
 use crate::pg::{identity, lock, sequence, transaction};
 use crate::prepared::Prepared;
 use herald_core::floors::{Floor, Floors};
+use herald_core::slices::Extent;
 use herald_core::snapshot::Snapshot;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
@@ -19,7 +20,7 @@ use std::time::Duration;
 /// A slice of a window has at most this many events, and looks at most at this many numbers, to stay within
 /// milliseconds.
 const SLICE_EVENTS: usize = 500;
-const SLICE_NUMBERS: i64 = 20_000;
+pub const SLICE_NUMBERS: i64 = 20_000;
 /// The data of a slice, and of a claim from the pending deliveries, in bytes; it may be twice as much, or one event.
 const SLICE_BYTES: usize = 8 << 20;
 /// Rows fetched at once, at most: so few that those beyond the limit in bytes are few.
@@ -143,12 +144,55 @@ impl Window {
     }
 
     /// Reads on, by one slice. Data larger than `largest` is left where it is.
-    pub fn read_slice(&mut self, client: &mut SpiClient<'_>, largest: i32) -> Vec<Logged> {
+    pub fn read_slice(
+        &mut self,
+        client: &mut SpiClient<'_>,
+        largest: i32,
+        extent: Extent,
+    ) -> Vec<Logged> {
+        match extent {
+            Extent::Numbers(numbers) => self.read_numbers(client, largest, numbers),
+            Extent::Bare => {
+                let events = self.read_bare(client);
+                self.read_to += 1;
+                events
+            }
+            Extent::PassedBy => {
+                self.read_to += 1;
+                Vec::new()
+            }
+        }
+    }
+
+    /// The number that is read next.
+    pub fn next_number(&self) -> i64 {
+        self.read_to + 1
+    }
+
+    /// As much as matching needs of the event with the next number.
+    fn read_bare(&self, client: &mut SpiClient<'_>) -> Vec<Logged> {
+        static STATEMENT: Prepared =
+            Prepared::read(include_str!("../../sql/queries/read_bare.sql"));
+        let arguments: Vec<DatumWithOid<'_>> = vec![
+            self.next_number().into(),
+            self.from.to_string().into(),
+            self.to.to_string().into(),
+            identity::origin().into(),
+        ];
+        let mut pages = STATEMENT.pages(client, arguments);
+        let page = pages.next(1);
+        page.rows().filter_map(|row| bare(&row)).collect()
+    }
+
+    fn read_numbers(
+        &mut self,
+        client: &mut SpiClient<'_>,
+        largest: i32,
+        numbers: i64,
+    ) -> Vec<Logged> {
         static STATEMENT: Prepared =
             Prepared::read(include_str!("../../sql/queries/read_window.sql"));
-        let up_to = self
-            .upper_seq
-            .min(self.read_to.saturating_add(SLICE_NUMBERS));
+        let up_to = self.upper_seq.min(self.read_to.saturating_add(numbers));
         let limit = SLICE_EVENTS as i64;
         let mut arguments: Vec<DatumWithOid<'_>> = vec![
             self.read_to.into(),

@@ -41,6 +41,23 @@ pub fn logged(row: &Row<'_>) -> Option<Logged> {
     })
 }
 
+/// A row of `read_bare.sql`: an event of which only this can be read.
+pub fn bare(row: &Row<'_>) -> Option<Logged> {
+    let uid = row.get::<Uuid>(4)?;
+    let uid = uuid::Uuid::from_bytes(*uid.as_bytes()).to_string();
+    let time_micros = unix_micros(row.get::<TimestampWithTimeZone>(6)?);
+    let event = Event {
+        slot: row.get(1)?,
+        seq: row.get(2)?,
+        tenant: row.text(7),
+        ..Event::new(&uid, "", &row.text(5)?, time_micros)
+    };
+    Some(Logged {
+        xid: row.transaction_id(3)?,
+        event,
+    })
+}
+
 /// Microseconds since 1970 of a PostgreSQL time.
 pub fn unix_micros(time: TimestampWithTimeZone) -> i64 {
     i64::from(time).saturating_add(POSTGRES_EPOCH)

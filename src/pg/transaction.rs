@@ -44,6 +44,11 @@ impl TransactionError {
         }
     }
 
+    /// Whether it may be the fault of a row that was read: a value, damage, or a part of a file that the disk does not give.
+    pub fn is_about_what_was_read(&self) -> bool {
+        self.fault() == Fault::Value || self.sqlstate == "58030"
+    }
+
     /// Whether the extension is no longer there.
     pub fn is_about_a_missing_table(&self) -> bool {
         matches!(self.sqlstate.as_str(), "3F000" | "42P01")

@@ -46,9 +46,101 @@ impl SliceSize {
     }
 }
 
+/// How much of the log is read at once: less after a slice that could not be read, until the event that is damaged is alone.
+///
+/// ```
+/// use herald_core::slices::Extent;
+///
+/// let mut extent = Extent::Numbers(2);
+/// extent = extent.after_failure();
+/// assert_eq!(extent, Extent::Numbers(1));
+/// extent = extent.after_failure();
+/// assert_eq!(extent, Extent::Bare);
+/// assert_eq!(extent.after_success(20_000), Extent::Numbers(1));
+/// assert_eq!(Extent::Numbers(1).after_success(20_000), Extent::Numbers(2));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// So many numbers.
+    Numbers(i64),
+    /// One number, and of its event only what matching needs.
+    Bare,
+    /// One number, which is passed by: nothing of its event can be read.
+    PassedBy,
+}
+
+impl Extent {
+    /// What to try after a slice could not be read.
+    pub fn after_failure(self) -> Self {
+        match self {
+            Self::Numbers(numbers) if numbers > 1 => Self::Numbers(numbers / 2),
+            Self::Numbers(_) => Self::Bare,
+            Self::Bare | Self::PassedBy => Self::PassedBy,
+        }
+    }
+
+    /// What to read after a slice that was read, at most `most` numbers.
+    pub fn after_success(self, most: i64) -> Self {
+        match self {
+            Self::Numbers(numbers) => Self::Numbers(numbers.saturating_mul(2).min(most)),
+            Self::Bare | Self::PassedBy => Self::Numbers(1),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Reads a log of so many numbers with these damaged. Returns what was read, read barely, and passed by.
+    fn read(last: i64, damaged: &[i64], unreadable: &[i64]) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
+        let (mut extent, mut read_to, mut tries) = (Extent::Numbers(64), 0, 0);
+        let mut found = (Vec::new(), Vec::new(), Vec::new());
+        while read_to < last {
+            tries += 1;
+            assert!(tries < 1_000, "it does not come to its end");
+            let up_to = match extent {
+                Extent::Numbers(numbers) => last.min(read_to + numbers),
+                _ => read_to + 1,
+            };
+            let mut slice = read_to + 1..=up_to;
+            let fails = match extent {
+                Extent::Numbers(_) => {
+                    slice.any(|number| damaged.contains(&number) || unreadable.contains(&number))
+                }
+                Extent::Bare => unreadable.contains(&up_to),
+                Extent::PassedBy => false,
+            };
+            if fails {
+                extent = extent.after_failure();
+                continue;
+            }
+            match extent {
+                Extent::Numbers(_) => found.0.extend(read_to + 1..=up_to),
+                Extent::Bare => found.1.push(up_to),
+                Extent::PassedBy => found.2.push(up_to),
+            }
+            (read_to, extent) = (up_to, extent.after_success(64));
+        }
+        found
+    }
+
+    #[test]
+    fn damage_costs_what_is_damaged_and_nothing_else() {
+        for (damaged, unreadable) in [
+            (vec![], vec![]),
+            (vec![1], vec![]),
+            (vec![100], vec![]),
+            (vec![17, 18, 90], vec![50]),
+            ((1..=100).collect(), vec![]),
+        ] {
+            let (whole, bare, passed_by) = read(100, &damaged, &unreadable);
+            let healthy: Vec<i64> = (1..=100)
+                .filter(|number| !damaged.contains(number) && !unreadable.contains(number))
+                .collect();
+            assert_eq!((whole, bare, passed_by), (healthy, damaged, unreadable));
+        }
+    }
 
     /// The sizes of ten slices of which each row takes so long.
     fn sizes(micros_a_row: i64) -> Vec<usize> {

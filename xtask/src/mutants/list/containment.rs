@@ -99,4 +99,28 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "subscription",
     },
+    Mutant {
+        name: "damage-stops-reading",
+        breaks: "A damaged event costs its own deliveries.",
+        file: "src/pg/transaction.rs",
+        from: "self.fault() == Fault::Value || self.sqlstate == \"58030\"",
+        to: "false",
+        killed_by: Test::EndToEnd {
+            file: "damage",
+            name: "a_damaged_event_is_buried_and_its_neighbours_are_delivered",
+        },
+        says: "still pending",
+    },
+    Mutant {
+        name: "damage-stops-claiming",
+        breaks: "A damaged event that is pending keeps no other from being claimed.",
+        file: "src/dispatch/claim.rs",
+        from: "self.claim_some(id, now, 1, Loading::Nothing)?;",
+        to: "self.claim_some(id, now, 1, Loading::Events)?;",
+        killed_by: Test::EndToEnd {
+            file: "damage",
+            name: "a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered",
+        },
+        says: "still pending",
+    },
 ];
