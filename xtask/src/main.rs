@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `bench`, `mutants`, `fuzz`.
+//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `hostile`, `bench`, `mutants`, `fuzz`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
 //! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
@@ -8,6 +8,7 @@
 mod bench;
 mod demo;
 mod fuzz;
+mod hostile;
 mod mutants;
 mod place;
 mod sandbox;
@@ -48,6 +49,11 @@ The commands of pg_herald. Each prepares what it needs.
       committed with what a receiver of its own got, after each. It fails when anything was lost or invented.
       --dev leaves out the optimisation: built soon, slower to run.
 
+  cargo xtask hostile [--minutes N] [--seed N]
+      Lets a role, tenants, an operator and sick receivers attack at random beside a healthy subscription, for ten
+      minutes without --minutes. It fails when a process died or anything was lost, and says how much later the
+      healthy subscription was served.
+
   cargo xtask bench [--quick] [--only A,B] [--json FILE] [--plots DIR]
       Measures what is delivered, how soon, and what that costs, beside what it is compared with. --quick is a look
       in minutes; all of it takes hours.
@@ -86,6 +92,7 @@ fn run() -> Result<bool> {
         Some("test") => test::run(&options.majors, options.only, options.full),
         Some("demo") => demo::run(&options.handed_on).map(|()| true),
         Some("torture") => torture::run(&options.handed_on, !options.dev).map(|()| true),
+        Some("hostile") => hostile::run(options.hostile).map(|()| true),
         Some("bench") => bench::run(&options.handed_on).map(|()| true),
         Some("mutants") if options.list => {
             mutants::print_all();
@@ -115,6 +122,7 @@ struct Options {
     chosen: Vec<String>,
     /// How long to fuzz.
     seconds: u64,
+    hostile: hostile::Options,
     list: bool,
 }
 
@@ -129,6 +137,10 @@ impl Options {
             handed_on: Vec::new(),
             chosen: Vec::new(),
             seconds: 60,
+            hostile: hostile::Options {
+                minutes: 10,
+                seed: None,
+            },
             list: false,
         };
         while let Some(argument) = arguments.next()? {
@@ -136,10 +148,18 @@ impl Options {
             let is_torture = options.command.as_deref() == Some("torture");
             let is_bench = options.command.as_deref() == Some("bench");
             let is_mutants = options.command.as_deref() == Some("mutants");
+            let is_hostile = options.command.as_deref() == Some("hostile");
             let is_fuzz = options.command.as_deref() == Some("fuzz");
             match argument {
                 Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
                 Long("pg") if is_torture => return Err("the torture runs on PostgreSQL 15".into()),
+                Long("pg") if is_hostile => return Err("attacks run on PostgreSQL 15".into()),
+                Long("minutes") if is_hostile => {
+                    options.hostile.minutes = arguments.value()?.parse()?;
+                }
+                Long("seed") if is_hostile => {
+                    options.hostile.seed = Some(arguments.value()?.parse()?);
+                }
                 Long("pg") if is_bench => return Err("the benchmarks run on PostgreSQL 15".into()),
                 Long("pg") if is_mutants => return Err("mutants are tried on PostgreSQL 15".into()),
                 Long("only") if is_mutants || is_fuzz => {
@@ -212,6 +232,9 @@ mod tests {
             ["--keep", "--break", "drop-one", "--seconds", "5"]
         );
         assert!(parse("torture --dev --rounds 1").unwrap().dev);
+        let hostile = parse("hostile --minutes 60 --seed=7").unwrap().hostile;
+        assert_eq!((hostile.minutes, hostile.seed), (60, Some(7)));
+        assert_eq!(parse("hostile").unwrap().hostile.minutes, 10);
         let options = parse("mutants --only a --only=b").unwrap();
         assert_eq!((options.chosen.len(), options.list), (2, false));
         assert!(parse("mutants --list").unwrap().list);
@@ -236,6 +259,8 @@ mod tests {
             "demo --full",
             "bench --pg 16",
             "torture --quick",
+            "torture --minutes 5",
+            "hostile --pg 16",
             "bench --dev",
             "--quick",
         ] {

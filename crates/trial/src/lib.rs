@@ -11,6 +11,7 @@
 //! * [`size`]: how much a trial does, little on every change or all of it, and the figures it measured.
 //! * [`statistics`]: many measurements in one number.
 //! * [`demo`], [`torture`]: `cargo xtask demo` and `cargo xtask torture`, which stand on all of them.
+//! * [`hostile`]: attacks at random from roles, tenants, an operator and receivers, beside a healthy subscription.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod cluster;
 pub mod demo;
 pub mod error;
+pub mod hostile;
 pub mod receiver;
 pub mod size;
 pub mod statistics;

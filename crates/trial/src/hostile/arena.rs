@@ -1,0 +1,192 @@
+//! The server, its roles and subscriptions, and what is looked at in the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use postgres::{Client, NoTls};
+
+use super::attack::Scene;
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::receiver::{Keep, Mode, Receiver};
+use crate::wait::within;
+
+const DATABASE: &str = "hostile";
+/// Whatever the actors do, they do not wait for longer.
+const STATEMENT_TIMEOUT: &str = "-c statement_timeout=5s";
+/// Of sick receivers, with a subscription each.
+pub(super) const SICK: usize = 4;
+
+const TABLES: &str = "
+    create table shop (id bigint primary key);
+    select herald.watch('shop');
+    create table board (id bigserial primary key, words text, data jsonb, document json);
+    select herald.watch('board', on_error => 'capture');
+    create role writer login;
+    grant insert on board to writer;
+    grant usage on sequence board_id_seq to writer;
+    create role ann login;
+    create role bob login;
+    insert into herald.tenant (name, role, plan)
+    values ('ann', 'ann', 'enterprise'), ('bob', 'bob', 'enterprise');
+    grant execute on function herald.emit to ann, bob;
+";
+
+/// What the log says when a process has ended as none should.
+const DEATHS: [&str; 5] = [
+    "was terminated by signal",
+    "terminating any other active server processes",
+    "PANIC:",
+    "stack overflow",
+    "memory allocation",
+];
+
+/// Who attacks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role {
+    Writer,
+    Tenant(&'static str),
+    Operator,
+}
+
+impl Role {
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Writer => "writer",
+            Self::Tenant(_) => "tenant",
+            Self::Operator => "operator",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Writer => "writer",
+            Self::Tenant(name) => name,
+            Self::Operator => "postgres",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Arena {
+    cluster: Cluster,
+    pub(super) healthy: Receiver,
+    witness: Receiver,
+    pub(super) sick: Vec<Receiver>,
+    pub(super) scene: Scene,
+}
+
+impl Arena {
+    pub(super) fn open() -> Result<Self> {
+        let cluster = Cluster::builder()
+            .fsync(false)
+            .setting("herald.tenant_networks", "127.0.0.0/8")
+            .setting("herald.request_origin", "db.example.com")
+            .setting("deadlock_timeout", "100ms")
+            .start()?;
+        let receiver = || Receiver::builder().keep(Keep::Counts).start();
+        let sick: Vec<Receiver> = (0..SICK).map(|_| receiver()).collect::<Result<_>>()?;
+        let arena = Self {
+            healthy: Receiver::start()?,
+            witness: receiver()?,
+            scene: Scene {
+                sick: sick[0].url("/"),
+            },
+            sick,
+            cluster,
+        };
+        let mut client = arena.cluster.create_database_with_herald(DATABASE)?;
+        client.batch_execute(TABLES)?;
+        let mut subscribe = |name: &str, url: &str, options: &str| {
+            client.batch_execute(&format!(
+                "select herald.subscribe('{name}', url => '{url}', {options})"
+            ))
+        };
+        subscribe(
+            "healthy",
+            &arena.healthy.url("/"),
+            "types => '{public.shop.*}'",
+        )?;
+        subscribe("witness", &arena.witness.url("/"), "max_concurrency => 20")?;
+        for (number, sick) in arena.sick.iter().enumerate() {
+            let format = ["structured", "binary", "data", "raw"][number % 4];
+            let options = format!(
+                "format => '{format}', timeout => '2 s', retry_schedule => '{{100 ms, 1 s, 2 s}}', max_age => '10 min'"
+            );
+            subscribe(&format!("sick.{number}"), &sick.url("/"), &options)?;
+        }
+        let template =
+            r#"format => 'template', template => '{"type": {{ type }}, "data": {{ data }}}'"#;
+        subscribe("template", &arena.witness.url("/template"), template)?;
+        Ok(arena)
+    }
+
+    pub(super) fn session(&self, role: Role) -> Result<Client> {
+        let mut config = self.cluster.config(DATABASE);
+        config.user(role.name()).options(STATEMENT_TIMEOUT);
+        Ok(config.connect(NoTls)?)
+    }
+
+    pub(super) fn superuser(&self) -> Result<Client> {
+        self.cluster.connect(DATABASE)
+    }
+
+    pub(super) fn worker(&self) -> Result<i32> {
+        let pid = within(Duration::from_secs(20), || {
+            self.cluster.worker_pid(DATABASE).ok().flatten()
+        });
+        pid.ok_or_else(|| Error::Setup("no worker runs".to_owned()))
+    }
+
+    /// Ends what the actors left behind.
+    pub(super) fn heal(&self) -> Result<()> {
+        for sick in &self.sick {
+            sick.up()?;
+            sick.set_mode(Mode::ok());
+            sick.shut_connections();
+        }
+        let mut client = self.superuser()?;
+        let prepared = client.query("select gid from pg_prepared_xacts", &[])?;
+        for row in prepared {
+            client.batch_execute(&format!("rollback prepared '{}'", row.get::<_, String>(0)))?;
+        }
+        Ok(())
+    }
+
+    /// Events that the witness neither got nor has among its dead letters, when there are no more of them any more.
+    pub(super) fn unaccounted(&self, deadline: Duration) -> Result<i64> {
+        let mut client = self.superuser()?;
+        let mut count = || -> Result<i64> {
+            let row = client.query_one(
+                "select count(*) from herald.event e
+                 cross join herald.subscription s
+                 where s.name = 'witness' and e.type not like 'herald.%'
+                 and not exists (select from herald._attempt a
+                                 where a.event_seq = e.seq and a.subscription_id = s.id and a.outcome = 'delivered')
+                 and not exists (select from herald._dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)",
+                &[],
+            )?;
+            Ok(row.get(0))
+        };
+        let none = within(deadline, || count().ok().filter(|count| *count == 0));
+        none.map_or_else(count, Ok)
+    }
+
+    /// What the worker said in the log, without its time, and how often.
+    pub(super) fn said(&self) -> BTreeMap<String, usize> {
+        let mut said = BTreeMap::new();
+        for line in self.cluster.log().lines() {
+            if let Some(at) = line.find("pg_herald: ") {
+                let words: String = line[at..].chars().take(160).collect();
+                *said.entry(words).or_default() += 1;
+            }
+        }
+        said
+    }
+
+    pub(super) fn deaths(&self) -> Vec<String> {
+        let log = self.cluster.log();
+        let is_death = |line: &&str| DEATHS.iter().any(|words| line.contains(words));
+        log.lines().filter(is_death).map(str::to_owned).collect()
+    }
+}

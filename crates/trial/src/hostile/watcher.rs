@@ -1,0 +1,44 @@
+//! What the worker waits for, and for whom: it tells which attack a slow delivery is due to.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::arena::Arena;
+use super::attack::Span;
+use crate::clock::now_micros;
+
+const EVERY: Duration = Duration::from_millis(20);
+/// Not while it waits for work.
+const WAITS: &str = "
+    select format('%s %s', a.wait_event_type, a.wait_event)
+           || coalesce((select ', blocked by: ' || left(b.query, 80) from pg_stat_activity b
+                        where b.pid = any (pg_blocking_pids(a.pid)) limit 1), '')
+    from pg_stat_activity a
+    where a.backend_type = 'pg_herald worker' and a.wait_event_type <> 'Extension'";
+
+/// Looks until it is over.
+pub(super) fn play(arena: &Arena, is_over: &AtomicBool) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let mut session = None;
+    while !is_over.load(Ordering::Relaxed) {
+        if session.is_none() {
+            session = arena.superuser().ok();
+        }
+        let seen = session.as_mut().map(|client| client.query(WAITS, &[]));
+        match seen {
+            Some(Ok(rows)) => {
+                let at = now_micros();
+                spans.extend(rows.iter().map(|row| Span {
+                    name: format!("the worker waits for {}", row.get::<_, String>(0)),
+                    began_at: at,
+                    ended_at: at,
+                }));
+            }
+            Some(Err(_)) => session = None,
+            None => {}
+        }
+        thread::sleep(EVERY);
+    }
+    spans
+}

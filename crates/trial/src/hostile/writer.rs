@@ -1,0 +1,142 @@
+//! A role that has INSERT on a watched table, and nothing else.
+
+use super::attack::{Attack, Scene};
+use crate::workload::Dice;
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack {
+        name: "a row",
+        statements: |_, _| insert("words", "'hello'"),
+    },
+    Attack {
+        name: "deep jsonb",
+        statements: |_, dice| insert("data", &format!("({})::jsonb", deep(dice))),
+    },
+    Attack {
+        name: "deep json",
+        statements: |_, dice| insert("document", &format!("({})::json", deep(dice))),
+    },
+    Attack {
+        name: "deep json around a long text",
+        statements: |_, _| {
+            let document = "(repeat('[', 5000) || '\"' || repeat('x', 300000) || '\"' || repeat(']', 5000))::json";
+            insert("document", document)
+        },
+    },
+    Attack {
+        name: "a long text",
+        statements: |_, dice| insert("words", &format!("repeat('x', {})", dice.below(3_000_000))),
+    },
+    Attack {
+        name: "many rows",
+        statements: |_, dice| {
+            let rows = dice.below(3_000);
+            vec![format!(
+                "insert into board (words) select repeat('y', 100) from generate_series(1, {rows})"
+            )]
+        },
+    },
+    Attack {
+        name: "odd json",
+        statements: |_, dice| {
+            let odd = [
+                r#"'{"a": "\ud800"}'"#,
+                r#"'{"a": 1e400000}'"#,
+                r#"'{"a": "\u0000"}'"#,
+                r#"'{"a": 1, "a": 2, "": {"": null}}'"#,
+                "'\"' || repeat('\\u0001', 20000) || '\"'",
+                "'[' || repeat('9', 100000) || ']'",
+            ];
+            let odd = odd[dice.below(odd.len() as u64) as usize];
+            insert("document", &format!("({odd})::json"))
+        },
+    },
+    Attack {
+        name: "an actor of 10 kB",
+        statements: |_: &Scene, _: &mut Dice| {
+            let actor = "select set_config('herald.actor', repeat('a', 10000), false)";
+            let mut statements = vec![actor.to_owned()];
+            statements.extend(insert("words", "'with an actor'"));
+            statements
+        },
+    },
+    Attack {
+        name: "savepoints and a rollback",
+        statements: |_, dice| {
+            let mut statements = vec!["begin".to_owned()];
+            for number in 0..dice.below(100) {
+                statements.push(format!("savepoint s{number}"));
+                statements.extend(insert("words", "'in a savepoint'"));
+                if number % 2 == 0 {
+                    statements.push(format!("rollback to s{number}"));
+                }
+            }
+            statements.push(["commit", "rollback"][dice.below(2) as usize].to_owned());
+            statements
+        },
+    },
+    Attack {
+        name: "an idle transaction",
+        statements: |_, dice| {
+            let mut statements = vec!["begin".to_owned()];
+            statements.extend(insert("words", "'late'"));
+            statements.push(format!("select pg_sleep({}.5)", dice.below(3)));
+            statements.push("commit".to_owned());
+            statements
+        },
+    },
+    Attack {
+        name: "a prepared transaction",
+        statements: |_, dice| {
+            let name = format!("writer_{}", dice.below(u64::MAX));
+            let mut statements = vec!["begin".to_owned()];
+            statements.extend(insert("words", "'prepared'"));
+            statements.push(format!("prepare transaction '{name}'"));
+            statements.push("select pg_sleep(1)".to_owned());
+            statements.push(format!("commit prepared '{name}'"));
+            statements
+        },
+    },
+    Attack {
+        name: "locks that anybody can take",
+        statements: |_, _| {
+            let lock = "select pg_advisory_lock(hashtextextended('/hostile board', 7349)), pg_advisory_lock(7349), \
+                        pg_sleep(1)";
+            vec![
+                lock.to_owned(),
+                "select pg_advisory_unlock_all()".to_owned(),
+            ]
+        },
+    },
+    Attack {
+        name: "what is not allowed",
+        statements: |_, _| {
+            [
+                "select herald.emit('x', '{}')",
+                "delete from herald.event",
+                "lock table herald.event",
+                "select * from herald.secret",
+                "select herald._want_worker(false)",
+                "select herald.stop_worker()",
+                "truncate board",
+                "set herald.capture = off",
+                "create table herald.mine (id int)",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        },
+    },
+];
+
+fn insert(column: &str, value: &str) -> Vec<String> {
+    vec![format!("insert into board ({column}) values ({value})")]
+}
+
+/// Around the depth at which something may stop walking, and far beyond.
+fn deep(dice: &mut Dice) -> String {
+    let depth = [127, 128, 129, 1_300, 6_000, 14_000][dice.below(6) as usize];
+    match dice.below(2) {
+        0 => format!("repeat('[', {depth}) || repeat(']', {depth})"),
+        _ => format!("repeat('{{\"a\":', {depth}) || '1' || repeat('}}', {depth})"),
+    }
+}
