@@ -51,7 +51,7 @@ as $$
            format('the worker died %s times in a row, the last time at %s in the step "%s"', d.deaths, d.died_at::timestamptz(0), d.step)
            || case when d.deliveries > 0 then format(' with %s deliveries', d.deliveries) else '' end
            || case when d.event_seq is null then ''
-                  else format(', event %s to subscription %s',
+                  else format(', %sevent %s to subscription %s', case when d.deliveries > 1 then 'among them ' end,
                               coalesce(e.uid::text, format('%s of slot %s', d.event_seq, d.event_slot)),
                               coalesce(format('"%s"', s.name), d.subscription_id::text)) end
            || case when w.is_waiting then format('; it starts again at %s', d.starts_at::timestamptz(0)) else '' end,

@@ -53,7 +53,7 @@ impl Starts {
 fn say_delay(database: pg_sys::Oid, death: &Death, wait: i64) {
     let place = death.place.map_or(String::new(), |place| {
         format!(
-            ", event {} in slot {} to subscription {}",
+            ", among them event {} in slot {} to subscription {}",
             place.seq, place.slot, place.subscription
         )
     });

@@ -65,7 +65,7 @@ fn an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_thro
     );
     die(&cluster, &mut db);
     db.until(
-        "select detail ~ '2 times in a row.* in the step \"send\" with .*, event [0-9a-f-]{36} to subscription \"bad\"'
+        "select detail ~ '2 times in a row.* in the step \"send\" with .*event [0-9a-f-]{36} to subscription \"bad\"'
          from herald.doctor() where \"check\" = 'death'",
         "true",
     );

@@ -14,6 +14,8 @@ use crate::wait::within;
 const DATABASE: &str = "hostile";
 /// Whatever the actors do, they do not wait for longer.
 const STATEMENT_TIMEOUT: &str = "-c statement_timeout=5s";
+/// All that is due must be delivered so long after the last attack.
+const DRAIN: Duration = Duration::from_secs(120);
 /// Of sick receivers, with a subscription each.
 pub(super) const SICK: usize = 4;
 
@@ -145,6 +147,7 @@ impl Arena {
             sick.set_mode(Mode::ok());
             sick.shut_connections();
         }
+        self.cluster.wait_until_ready()?;
         let mut client = self.superuser()?;
         let prepared = client.query("select gid from pg_prepared_xacts", &[])?;
         for row in prepared {
@@ -154,7 +157,7 @@ impl Arena {
     }
 
     /// Events that the witness neither got nor has among its dead letters, when there are no more of them any more.
-    pub(super) fn unaccounted(&self, deadline: Duration) -> Result<i64> {
+    pub(super) fn unaccounted(&self) -> Result<i64> {
         let mut client = self.superuser()?;
         let mut count = || -> Result<i64> {
             let row = client.query_one(
@@ -168,8 +171,17 @@ impl Arena {
             )?;
             Ok(row.get(0))
         };
-        let none = within(deadline, || count().ok().filter(|count| *count == 0));
+        let none = within(self.drain(), || count().ok().filter(|count| *count == 0));
         none.map_or_else(count, Ok)
+    }
+
+    /// How long may be waited for what is due. After a death the verdict is known, and the next worker may wait.
+    pub(super) fn drain(&self) -> Duration {
+        if self.deaths().is_empty() {
+            DRAIN
+        } else {
+            Duration::from_secs(1)
+        }
     }
 
     /// What the worker said in the log, without its time, and how often.

@@ -9,7 +9,6 @@ use postgres::Client;
 
 use super::arena::Arena;
 use crate::clock::now_micros;
-use crate::error::Result;
 use crate::receiver::{Receiver, Request};
 
 /// Between two commits: 100 a second.
@@ -26,7 +25,7 @@ pub(super) struct Healthy<'a> {
 }
 
 impl<'a> Healthy<'a> {
-    pub(super) fn start(arena: &'a Arena) -> Result<Self> {
+    pub(super) fn start(arena: &'a Arena) -> Self {
         let mut healthy = Self {
             arena,
             client: None,
@@ -34,39 +33,41 @@ impl<'a> Healthy<'a> {
             next: 0,
         };
         // The receiver is known to answer before anything is measured.
-        healthy.measure(Duration::from_secs(2))?;
-        Ok(healthy)
+        healthy.measure(Duration::from_secs(2));
+        healthy
     }
 
     /// Commits for so long, and returns when each commit was heard of and how long its receipt took, in microseconds,
     /// the quickest first.
-    pub(super) fn measure(&mut self, lasting: Duration) -> Result<Vec<(i64, i64)>> {
+    pub(super) fn measure(&mut self, lasting: Duration) -> Vec<(i64, i64)> {
         let (first, began_at) = (self.next, Instant::now());
         let mut due = began_at;
         while began_at.elapsed() < lasting {
             thread::sleep(due.saturating_duration_since(Instant::now()));
             // One that took long is not made up for: the next commits would wait for each other.
             due = due.max(Instant::now()) + PACE;
-            self.commit()?;
+            self.commit();
         }
         let expected = self.committed.len();
         self.arena
             .healthy
-            .holds_within(super::DRAIN, |receiver| receiver.accepted() >= expected);
+            .holds_within(self.arena.drain(), |receiver| {
+                receiver.accepted() >= expected
+            });
         let received = receipts(&self.arena.healthy);
         let took = |(id, at): (&i64, &i64)| Some((*at, (received.get(id)? - at).max(0)));
         let measured = self.committed.iter().filter(|(id, _)| **id >= first);
         let mut latencies: Vec<(i64, i64)> = measured.filter_map(took).collect();
         latencies.sort_unstable_by_key(|(_, took)| *took);
-        Ok(latencies)
+        latencies
     }
 
     /// A commit that fails is tried again with the next number, in a new session.
-    fn commit(&mut self) -> Result<()> {
+    fn commit(&mut self) {
         let id = self.next;
         self.next += 1;
         if self.client.is_none() {
-            self.client = Some(self.arena.superuser()?);
+            self.client = self.arena.superuser().ok();
         }
         if let Some(client) = &mut self.client {
             match client.batch_execute(&format!("insert into shop values ({id})")) {
@@ -76,15 +77,14 @@ impl<'a> Healthy<'a> {
                 Err(_) => self.client = None,
             }
         }
-        Ok(())
     }
 
     pub(super) fn committed(&self) -> usize {
         self.committed.len()
     }
 
-    /// The commits that the receiver has not got when the deadline has passed: those that were heard of, and others.
-    pub(super) fn wait_for_all(&self, deadline: Duration) -> Vec<i64> {
+    /// The commits that the receiver has not got when their time has passed: those that were heard of, and others.
+    pub(super) fn wait_for_all(&self) -> Vec<i64> {
         let rows = self
             .arena
             .superuser()
@@ -94,7 +94,9 @@ impl<'a> Healthy<'a> {
             Err(_) => self.committed.keys().copied().collect(),
         };
         let receiver = &self.arena.healthy;
-        receiver.holds_within(deadline, |receiver| receiver.accepted() >= ids.len());
+        receiver.holds_within(self.arena.drain(), |receiver| {
+            receiver.accepted() >= ids.len()
+        });
         let received = receipts(receiver);
         ids.into_iter()
             .filter(|id| !received.contains_key(id))
