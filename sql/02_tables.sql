@@ -20,6 +20,8 @@ create table herald._subscription (
     state_changed_at timestamptz not null default clock_timestamp(),
     url text not null,
     types text[] not null,
+    -- Since when they cannot be read.
+    types_unreadable_at timestamptz,
     tenant text,
     header_names text[] not null default '{}',
     method text not null default 'POST',
@@ -51,7 +53,7 @@ create table herald._subscription (
     max_payload integer not null,
     max_age interval,
     max_backlog bigint,
-    dead_letter_retention interval not null,
+    dead_letter_retention interval not null check (dead_letter_retention between interval '1 second' and interval '10 years'),
     description text,
     -- The subscription gets the events first visible after these: see "Matching" in ARCHITECTURE.md.
     created_xid xid8 not null default pg_current_xact_id(),

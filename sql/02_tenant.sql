@@ -11,9 +11,9 @@ create table herald.plan (
     max_attempts integer check (max_attempts > 0),
     -- Requests under way at once, over all subscriptions.
     max_connections integer check (max_connections > 0),
-    dead_letter_retention interval check (dead_letter_retention > interval '0'),
+    dead_letter_retention interval check (dead_letter_retention between interval '1 second' and interval '10 years'),
     -- How far back a tenant may replay by itself.
-    replay_window interval check (replay_window >= interval '0')
+    replay_window interval check (replay_window between interval '0' and interval '10 years')
 );
 
 insert into herald.plan

@@ -122,6 +122,80 @@ begin
 end
 $$;
 
+-- Types that cannot be read match every event.
+create function herald._matches(types text[], event_type text) returns boolean
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'matches_wrapper';
+
+create function herald._are_types(types text[]) returns boolean
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'are_types_wrapper';
+
+-- Remembers since when the types of a subscription cannot be read, whoever wrote them. Every event is held for it then;
+-- when they are mended, what they do not match is taken out of that.
+-- Writes: herald.pending, herald.config_change.
+create function herald._follow_types() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not herald._are_types(new.types) then
+        new.types_unreadable_at := coalesce(new.types_unreadable_at, clock_timestamp());
+    elsif new.types_unreadable_at is not null then
+        delete from herald.pending p
+        where p.subscription_id = new.id and p.attempts = 0 and p.created_at >= new.types_unreadable_at
+        and exists (
+            select from (
+                select e.type from herald.event e where e.slot = p.event_slot and e.seq = p.event_seq
+                union all
+                select h.type from herald.held_event h where h.seq = p.event_seq
+            ) e
+            where not herald._matches(new.types, e.type));
+        new.types_unreadable_at := null;
+        perform herald._changed('pending', new.id);
+    end if;
+    return new;
+end
+$$;
+
+create trigger follow_types before insert or update of types on herald._subscription
+    for each row execute function herald._follow_types();
+
+create function herald._max_options_bytes() returns integer
+    language c immutable
+    as 'MODULE_PATHNAME', 'max_options_bytes_wrapper';
+
+-- Raises an error if the options of a subscription are too long to be looked at, or a list is not one. The limits of each
+-- option are checked by _check_subscription().
+-- Called by _save_subscription().
+create function herald._check_sizes(entry herald._subscription, headers jsonb, tls jsonb, auth jsonb, secret text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    most constant integer := herald._max_options_bytes();
+    size constant bigint := pg_column_size(entry)::bigint + coalesce(pg_column_size(headers), 0)
+        + coalesce(pg_column_size(tls), 0) + coalesce(pg_column_size(auth), 0) + coalesce(octet_length(secret), 0);
+    matrix text;
+begin
+    if size > most then
+        raise exception using errcode = 'invalid_parameter_value', message = 'the options of the subscription are too long',
+            detail = format('They take %s bytes; allowed are %s.', size, most),
+            hint = 'See the limits of each option in the reference of subscribe().';
+    end if;
+    select o.name into matrix
+    from (values ('types', array_ndims(entry.types)), ('retry_schedule', array_ndims(entry.retry_schedule)),
+                 ('success', array_ndims(entry.success)), ('retry_on', array_ndims(entry.retry_on))) as o (name, dimensions)
+    where o.dimensions > 1
+    limit 1;
+    if found then
+        raise exception using errcode = 'invalid_parameter_value', message = format('%s has more than one dimension', matrix),
+            hint = format('Write %s => ''{...}'' without braces within.', matrix);
+    end if;
+end
+$$;
+
 -- Checks and writes one subscription. "headers", "tls" and "auth" null leave them as they are.
 -- Called by subscribe() and by UPDATE of herald.subscription. Writes: herald._subscription, herald.secret.
 create function herald._save_subscription(entry herald._subscription, headers jsonb, tls jsonb, auth jsonb, secret text,
@@ -137,6 +211,7 @@ declare
     auth_names text[];
     missing text;
 begin
+    perform herald._check_sizes(entry, headers, tls, auth, secret);
     select o.key into missing
     from jsonb_each(to_jsonb(entry)) o
     where o.value = 'null'

@@ -49,11 +49,12 @@ as $$
         'signing', entry.signing, 'auth', auth, 'handshake', entry.handshake)::text
 $$;
 
--- The microseconds of an interval.
+-- The microseconds of an interval. What is too long for a bigint is its end: no interval fails a statement.
 create function herald._micros(span interval) returns bigint
     language sql immutable
     set search_path = pg_catalog, pg_temp
-    return (extract(epoch from span) * 1000000)::bigint;
+    return case when span is not null
+        then least(greatest(extract(epoch from span) * 1000000, -9223372036854775808), 9223372036854775807)::bigint end;
 
 -- A new subscription with the defaults of all options.
 create function herald._default_subscription(name text) returns herald._subscription
@@ -92,11 +93,11 @@ create function herald.backoff(base interval, multiplier double precision defaul
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if base is null or base <= interval '0' or multiplier is null or multiplier < 1 or cap is null or cap <= interval '0'
+    if base is null or base <= interval '0' or multiplier is null or multiplier not between 1 and 1000 or cap is null or cap <= interval '0'
         or retries is null or retries not between 1 and 100
     then
         raise exception using errcode = 'invalid_parameter_value', message = 'this is no backoff',
-            detail = 'base and cap have to be longer than 0, multiplier at least 1, retries 1 to 100.',
+            detail = 'base and cap have to be longer than 0, multiplier 1 to 1000, retries 1 to 100.',
             hint = 'Use herald.backoff(''2 s'', multiplier => 2, cap => ''5 min'', retries => 3).';
     end if;
     return array(
@@ -161,6 +162,10 @@ begin
     if _subscribe.name is null then
         raise exception using errcode = 'null_value_not_allowed', message = 'the subscription has no name',
             hint = 'Run: select * from herald.subscribe(''billing'', url => ''https://...'');';
+    end if;
+    if octet_length(_subscribe.name) > 63 then
+        raise exception using errcode = 'invalid_parameter_value', message = 'the name of the subscription is too long',
+            detail = format('It has %s bytes; allowed are 63.', octet_length(_subscribe.name)), hint = 'Use a shorter name.';
     end if;
     _subscribe.name := herald._full_name(_subscribe.name, own);
     if own is not null then

@@ -244,7 +244,7 @@ declare
     has_more boolean := false;
 begin
     for entry in
-        select s.id, s.max_backlog from herald._subscription s where s.max_backlog is not null and s.removed_at is null
+        select s.id, s.max_backlog from herald._subscription s where s.max_backlog > 0 and s.removed_at is null
     loop
         with deleted as (
             delete from herald.pending p

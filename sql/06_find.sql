@@ -1,9 +1,5 @@
 -- Finding what somebody names: a subscription, an event, and whether the one is for the other.
 
-create function herald._matches(types text[], event_type text) returns boolean
-    language c immutable strict
-    as 'MODULE_PATHNAME', 'matches_wrapper';
-
 -- Whether an event goes to a subscription that did not get it yet, as far as type, tenant and creation say.
 -- Called by wait(), resume_after_restore(). The worker asks its own matcher, which says the same.
 create function herald._is_for(subscription herald._subscription, event herald.event) returns boolean
@@ -47,7 +43,7 @@ begin
     if not found then
         raise exception using
             errcode = 'undefined_object',
-            message = format('subscription "%s" does not exist', subscription),
+            message = format('subscription "%s" does not exist', left(subscription, 100)),
             hint = coalesce(
                 (select herald._perhaps(subscription, array_agg(s.name))
                  from herald._subscription s
@@ -118,13 +114,13 @@ begin
     end if;
     raise exception using
         errcode = 'undefined_object',
-        message = format('event "%s" does not exist', event_id),
+        message = format('event "%s" does not exist', left(event_id, 100)),
         detail = case when how_many = 1 then 'It was emitted, and its retention has ended.'
             else 'No event in the log has this id or uid.' end,
         hint = case when own is not null then 'See: select event_id, type from herald.delivery order by created_at desc limit 10;'
             else coalesce(
                 (select herald._perhaps(event_id, array_agg(e.id))
-                 from (select r.id from herald.emitted r order by r.at desc limit 10000) e),
+                 from (select left(r.id, 200) as id from herald.emitted r order by r.at desc limit 10000) e),
                 'See: select uid, type, time from herald.event order by seq desc limit 10;') end;
 end
 $$;

@@ -146,6 +146,11 @@ begin
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown only "%s"', "only"),
             hint = 'It is all, failed or missing.';
     end if;
+    if not herald._are_types(types) then
+        raise exception using errcode = 'invalid_parameter_value', message = 'invalid types',
+            detail = 'They are 1 to 1000 globs of event types, none of them null or empty.',
+            hint = 'Write types => ''{order.*,invoice.paid}''.';
+    end if;
     select array_agg(e.slot order by e.seq), array_agg(e.seq order by e.seq) into slots, seqs
     from herald.event e
     where e.uid >= herald._uid_at(since) and e.uid < herald._uid_at(coalesce(until, 'infinity'))

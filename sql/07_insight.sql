@@ -4,10 +4,10 @@
 create view herald.subscription with (security_barrier) as
 select
     s.id, s.name, s.state, s.state_reason, s.url, s.types, s.tenant,
-    (select jsonb_object_agg(h, '***') from pg_catalog.unnest(s.header_names) h) as headers,
+    (select jsonb_object_agg(h, '***') from pg_catalog.unnest(s.header_names) h where h is not null) as headers,
     s.method, s.format, s.template, s.content_type, s.profile, s.shrink, s.compression, s.user_agent, s.signing, s.auth,
     s.handshake, s.consented_at, s.consent_rate, s.consent_error,
-    (select jsonb_object_agg(t, '***') from pg_catalog.unnest(s.tls_names) t) as tls,
+    (select jsonb_object_agg(t, '***') from pg_catalog.unnest(s.tls_names) t where t is not null) as tls,
     s.timeout, s.retry_schedule, s.retry_jitter, s.max_attempts, s.success, s.retry_on, s.timeout_delay,
     s.retry_duration, s.max_concurrency, s.max_payload, s.max_age, s.max_backlog,
     s.dead_letter_retention, s.description, s.created_at, s.changed_at, s.state_changed_at
@@ -260,7 +260,9 @@ begin
     return query
     select
         s.name, m.rule is null, coalesce(m.rule, format('types: "%s" is matched by %s', event.type,
-            (select string_agg(format('"%s"', t), ', ') from unnest(s.types) t where herald._matches(array[t], event.type)))),
+            case when herald._are_types(s.types)
+                then (select string_agg(format('"%s"', t), ', ') from unnest(s.types) t where herald._matches(array[t], event.type))
+                else 'its types, which cannot be read: every event is held for it' end)),
         d.state, d.attempts, d.next_attempt_at,
         case
             when d.state is null or d.state in ('delivered', 'dead') then null

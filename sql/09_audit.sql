@@ -28,6 +28,22 @@ create function herald._shown(kind text, value jsonb) returns jsonb
         else value - '{created_xid,created_snapshot,created_seq,changed_at,column_table,column_numbers}'::text[]
     end;
 
+-- A value as it is kept: one of more than 4,000 bytes is cut to its first 1,000 characters.
+create function herald._cut(value jsonb) returns jsonb
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return case when octet_length(value::text) <= 4000 then value
+        else to_jsonb(format('%s... (%s bytes)', left(value::text, 1000), octet_length(value::text))) end;
+
+-- The members of a row that are kept: of one that was changed those that differ.
+create function herald._kept(shown jsonb, other jsonb) returns jsonb
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return (
+        select jsonb_object_agg(m.key, herald._cut(m.value))
+        from jsonb_each(shown) m
+        where other is null or m.value is distinct from other -> m.key);
+
 -- Writes down one changed row. Called by triggers on what is audited.
 -- Writes: herald.audit.
 create function herald._audit() returns trigger
@@ -60,7 +76,7 @@ begin
             when 'watch' then format('%s on %s', entry ->> 'name', entry ->> 'table_name')
             else entry ->> 'name'
         end,
-        before, after);
+        herald._kept(before, after), herald._kept(after, before));
     return null;
 end
 $$;

@@ -11,12 +11,11 @@ use crate::settings;
 use herald_core::auth::SECRET_MEMBERS;
 use herald_core::error::Error;
 use herald_core::globs::{Glob, TypeGlobs};
-use herald_core::options::SubscriptionOptions;
+use herald_core::options::{MAX_OPTIONS_BYTES, MAX_PEM_BYTES, SubscriptionOptions};
 use herald_core::scheme::{KeyForm, Scheme};
 use herald_core::signature::{Secret, Signing};
 use herald_core::style::StyleOptions;
 use herald_core::suggest;
-use herald_core::url_policy::UrlPolicy;
 use herald_sender::TlsProfile;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -104,22 +103,21 @@ fn check_subscription(
             "subscribe",
         )
     })?;
-    let statuses =
-        |list: Vec<Option<i32>>| list.into_iter().map(Option::unwrap_or_default).collect();
-    let all = |list: Vec<Option<String>>| list.into_iter().map(Option::unwrap_or_default);
+    let statuses = |option, list: Option<Vec<Option<i32>>>| {
+        list.map(|list| without_nulls(option, list)).transpose()
+    };
+    let header_names = without_nulls("headers", header_names)?;
+    let header_values = without_nulls("headers", header_values)?;
     SubscriptionOptions {
-        types: all(types).collect(),
-        headers: all(header_names).zip(all(header_values)).collect(),
+        types: without_nulls("types", types)?,
+        headers: header_names.into_iter().zip(header_values).collect(),
         secrets: secret.map(str::to_owned).into_iter().collect(),
         timeout_micros,
-        retry_schedule_micros: retry_schedule_micros
-            .into_iter()
-            .map(|micros| micros.unwrap_or(0))
-            .collect(),
+        retry_schedule_micros: without_nulls("retry_schedule", retry_schedule_micros)?,
         retry_jitter,
         max_attempts,
-        success: success.map(statuses),
-        retry_on: retry_on.map(statuses),
+        success: statuses("success", success)?,
+        retry_on: statuses("retry_on", retry_on)?,
         timeout_delay_micros,
         max_concurrency,
         max_payload,
@@ -132,6 +130,24 @@ fn check_subscription(
     }
     .validate(policies.of(is_tenants))
     .map_err(invalid)
+}
+
+fn without_nulls<T>(option: &str, list: Vec<Option<T>>) -> Result<Vec<T>, ErrorReport> {
+    let all: Option<Vec<T>> = list.into_iter().collect();
+    all.ok_or_else(|| {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("a member of {option} is null"),
+            "subscribe",
+        )
+        .set_hint("Leave the member out.")
+    })
+}
+
+/// The most bytes of all options of a subscription together.
+#[pg_extern(sql = false)]
+fn max_options_bytes() -> i32 {
+    MAX_OPTIONS_BYTES
 }
 
 /// Raises an error unless a TLS session can be configured with these, in PEM.
@@ -150,6 +166,13 @@ fn check_certificates(
         .set_detail(detail)
         .set_hint(hint)
     };
+    let longest = [&ca, &certificate, &key].map(|pem| pem.as_ref().map_or(0, String::len));
+    if let Some(bytes) = longest.into_iter().find(|bytes| *bytes > MAX_PEM_BYTES) {
+        return Err(refused(
+            &format!("A member has {bytes} bytes; allowed are {MAX_PEM_BYTES}."),
+            "Give only the certificates that are needed.",
+        ));
+    }
     if [&ca, &certificate, &key].contains(&&Some(String::new())) {
         return Err(refused(
             "A member is empty.",
@@ -353,13 +376,24 @@ fn want_worker_afterwards() {
     });
 }
 
-/// Whether an event type is matched by one of the globs.
+/// Whether an event type is matched by one of the globs of a subscription. Types that cannot be read match every event,
+/// as they do for the worker.
 #[pg_extern(sql = false)]
-fn matches(types: Vec<Option<String>>, event_type: &str) -> Result<bool, ErrorReport> {
-    let types: Vec<String> = types.into_iter().flatten().collect();
-    TypeGlobs::parse(&types)
-        .map(|globs| globs.matches(event_type))
-        .map_err(invalid)
+fn matches(types: Vec<Option<String>>, event_type: &str) -> bool {
+    readable_types(types)
+        .unwrap_or_else(TypeGlobs::everything)
+        .matches(event_type)
+}
+
+/// Whether these can be the types of a subscription.
+#[pg_extern(sql = false)]
+fn are_types(types: Vec<Option<String>>) -> bool {
+    readable_types(types).is_some()
+}
+
+fn readable_types(types: Vec<Option<String>>) -> Option<TypeGlobs> {
+    let types: Vec<String> = types.into_iter().collect::<Option<_>>()?;
+    TypeGlobs::parse(&types).ok()
 }
 
 /// Which rule keeps an event from a subscription; null when none does.
@@ -369,18 +403,14 @@ fn why_not(
     tenant: Option<String>,
     event_type: &str,
     event_tenant: Option<&str>,
-) -> Result<Option<String>, ErrorReport> {
+) -> Option<String> {
+    let types: Option<Vec<String>> = types.into_iter().collect();
     let options = SubscriptionOptions {
-        types: types.into_iter().flatten().collect(),
+        types: types.unwrap_or_default(),
         tenant,
         ..SubscriptionOptions::new("any", "https://example.com/")
     };
-    let subscription = options.compile(&UrlPolicy::default()).map_err(invalid)?;
-    Ok(herald_core::matcher::why_not(
-        &subscription,
-        event_type,
-        event_tenant,
-    ))
+    herald_core::matcher::why_not(&options.held(), event_type, event_tenant)
 }
 
 /// Raises an error unless the text is a secret for this signature.

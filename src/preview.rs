@@ -38,7 +38,12 @@ fn preview(
         (loaded, events)
     });
     let loaded =
-        loaded.ok_or_else(|| fault("the subscription is not valid any more".into(), None))?;
+        loaded.ok_or_else(|| fault("the subscription does not exist any more".into(), None))?;
+    if let (false, Some(obstacle)) = (loaded.is_readable, &loaded.obstacle) {
+        let name = &loaded.config.name;
+        let message = format!("nothing can be sent to subscription \"{name}\": {obstacle}");
+        return Err(fault(message, None));
+    }
     let logged = events
         .first()
         .ok_or_else(|| fault("the event is not there any more".into(), None))?;

@@ -1,14 +1,14 @@
 -- $1 ids. Those of them that exist, with their secrets: the worker's copy. A secret comes as the id of the key that sealed it,
--- a colon and what is stored.
+-- a colon and what is stored. No value of a column makes this fail: what is wrong with one is told by its reader.
 select
     s.id, s.name, s.state, s.url, s.types, s.tenant,
-    (extract(epoch from s.timeout) * 1000000)::bigint as timeout_micros,
-    array(select (extract(epoch from i) * 1000000)::bigint
+    herald._micros(s.timeout) as timeout_micros,
+    array(select herald._micros(i)
           from pg_catalog.unnest(s.retry_schedule) with ordinality as r (i, position) order by position) as retry_schedule_micros,
     s.retry_jitter, least(s.max_attempts, p.max_attempts) as max_attempts, s.success, s.retry_on,
-    (extract(epoch from s.timeout_delay) * 1000000)::bigint as timeout_delay_micros, s.max_concurrency, s.max_payload,
-    (extract(epoch from s.max_age) * 1000000)::bigint as max_age_micros,
-    (extract(epoch from s.retry_duration) * 1000000)::bigint as retry_duration_micros, s.max_backlog,
+    herald._micros(s.timeout_delay) as timeout_delay_micros, s.max_concurrency, s.max_payload,
+    herald._micros(s.max_age) as max_age_micros,
+    herald._micros(s.retry_duration) as retry_duration_micros, s.max_backlog,
     s.created_xid::text as created_xid, s.created_snapshot::text as created_snapshot, s.created_seq,
     array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x
           where x.subscription_id = s.id and x.kind = 'signing'
@@ -27,7 +27,9 @@ select
           where x.subscription_id = s.id and x.kind = 'auth' order by x.name) as auth_values,
     herald._style(s, s.auth) as style, s.consented_at is not null as has_consent, s.consent_rate, s.consent_error,
     pg_catalog.cardinality(s.header_names) + pg_catalog.cardinality(s.tls_names)
-        + (select count(*)::integer from pg_catalog.jsonb_each_text(s.auth) m where m.value = '***') as value_count,
+        + (select count(*)::integer
+           from pg_catalog.jsonb_each_text(case when pg_catalog.jsonb_typeof(s.auth) = 'object' then s.auth end) m
+           where m.value = '***') as value_count,
     t.name is not null as is_tenants
 from pg_catalog.unnest($1::bigint[]) as wanted (id)
 join herald._subscription s on s.id = wanted.id

@@ -41,6 +41,9 @@ const TYPES: [(&str, &[&str], &[&str]); 4] = [
     ),
 ];
 
+/// The most bytes of each member.
+pub const MAX_MEMBER_BYTES: usize = 8192;
+
 /// The members that are secrets.
 pub const SECRET_MEMBERS: [&str; 4] = ["token", "password", "key", "client_secret"];
 
@@ -77,7 +80,16 @@ impl Auth {
             ));
         };
         let known = || needed.iter().chain(*optional).copied();
-        for name in members.keys().filter(|name| *name != "type") {
+        for (name, value) in members.iter().filter(|(name, _)| *name != "type") {
+            if value.len() > MAX_MEMBER_BYTES {
+                return Err(refused(
+                    format!(
+                        "Its member {name:?} has {} bytes; allowed are {MAX_MEMBER_BYTES}.",
+                        value.len()
+                    ),
+                    "Use a shorter one.".into(),
+                ));
+            }
             if !known().any(|other| other == name) {
                 let hint = match suggest::nearest(name, known()) {
                     Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
@@ -355,6 +367,31 @@ mod tests {
             header(&[("type", "api_key"), ("header", "X-API-Key"), ("key", "k")]),
             "x-api-key: k"
         );
+    }
+
+    #[test]
+    fn each_member_is_bounded() {
+        for (kind, member) in [
+            ("bearer", "token"),
+            ("oauth2", "scope"),
+            ("oauth2", "client_secret"),
+        ] {
+            let of = |bytes: usize| {
+                let value = "x".repeat(bytes);
+                let others = if kind == "oauth2" { &OAUTH2[..] } else { &[] };
+                let members = [others, &[("type", kind), (member, value.as_str())]].concat();
+                parse(&members)
+                    .map(drop)
+                    .map_err(|error| error.detail().unwrap())
+            };
+            assert_eq!(of(MAX_MEMBER_BYTES), Ok(()), "{member}");
+            assert_eq!(
+                of(MAX_MEMBER_BYTES + 1),
+                Err(format!(
+                    "Its member {member:?} has 8193 bytes; allowed are 8192."
+                ))
+            );
+        }
     }
 
     #[test]

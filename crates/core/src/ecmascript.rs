@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write};
 
 use crate::depth::{MAX_LEVELS, TooDeep};
+use crate::error::shortened;
 
 mod number;
 
@@ -441,13 +442,6 @@ fn step_to(key: &str) -> String {
 fn unquoted(key: &str) -> &str {
     let key = key.strip_prefix('"').unwrap_or(key);
     key.strip_suffix('"').unwrap_or(key)
-}
-
-fn shortened(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]

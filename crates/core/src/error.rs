@@ -94,9 +94,33 @@ pub enum Error {
     TooLarge { size: usize, limit: usize },
 }
 
+/// The most characters of a message, which may repeat what a user gave.
+pub const MAX_MESSAGE: usize = 400;
+/// The most characters of a detail or a hint.
+pub const MAX_DETAIL: usize = 1000;
+
+/// A text of at most so many characters; what is left out is an ellipsis.
+///
+/// ```
+/// use herald_core::error::shortened;
+///
+/// assert_eq!(shortened("abc", 3), "abc");
+/// assert_eq!(shortened("abcd", 3), "abc…");
+/// ```
+pub fn shortened(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.into(),
+    }
+}
+
 impl Error {
     /// What is wrong, as one lower-case phrase without a full stop.
     pub fn message(&self) -> String {
+        shortened(&self.whole_message(), MAX_MESSAGE)
+    }
+
+    fn whole_message(&self) -> String {
         match self {
             Error::Attribute { name, .. } => format!("invalid {name}"),
             Error::Extension { name, .. } => format!("invalid extension attribute {name:?}"),
@@ -125,6 +149,11 @@ impl Error {
 
     /// Why it is wrong, in full sentences, where the message does not say it all.
     pub fn detail(&self) -> Option<String> {
+        self.whole_detail()
+            .map(|detail| shortened(&detail, MAX_DETAIL))
+    }
+
+    fn whole_detail(&self) -> Option<String> {
         match self {
             Error::Attribute { fault, .. }
             | Error::Extension { fault, .. }
@@ -157,6 +186,10 @@ impl Error {
 
     /// What to write instead, as a full sentence.
     pub fn hint(&self) -> Option<String> {
+        self.whole_hint().map(|hint| shortened(&hint, MAX_DETAIL))
+    }
+
+    fn whole_hint(&self) -> Option<String> {
         match self {
             Error::Attribute { hint, .. }
             | Error::Extension { hint, .. }
@@ -205,3 +238,23 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_gave_is_repeated_in_part_only() {
+        let long = "ü".repeat(1_000_000);
+        let error = Error::Option {
+            option: "signing",
+            fault: long.clone(),
+            hint: long.clone(),
+        };
+        let characters = |text: Option<String>| text.unwrap().chars().count();
+        assert_eq!(characters(error.detail()), MAX_DETAIL + 1);
+        assert_eq!(characters(error.hint()), MAX_DETAIL + 1);
+        let error = Error::SubscriptionName { name: long };
+        assert_eq!(characters(Some(error.message())), MAX_MESSAGE + 1);
+    }
+}

@@ -21,6 +21,13 @@ pub fn is_operational(event_type: &str) -> bool {
     event_type.starts_with(OPERATIONAL_PREFIX)
 }
 
+/// The most members of `types`.
+pub const MAX_GLOBS: usize = 1000;
+/// The most bytes of each.
+pub const MAX_GLOB_BYTES: usize = 1024;
+/// The most bytes of all of them together.
+pub const MAX_GLOBS_BYTES: usize = 65_536;
+
 /// One member of `types`: text in which `*` stands for any characters, also none, dots included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
@@ -49,6 +56,12 @@ impl Glob {
         };
         if text.is_empty() {
             return refused("It is empty.", "Use '*' to receive every event.");
+        }
+        if text.len() > MAX_GLOB_BYTES {
+            return Err(too_many(format!(
+                "A member of it has {} bytes; allowed are {MAX_GLOB_BYTES}.",
+                text.len()
+            )));
         }
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return refused(
@@ -126,12 +139,41 @@ impl TypeGlobs {
         if texts.is_empty() {
             return Err(Error::NoTypes);
         }
+        if texts.len() > MAX_GLOBS {
+            return Err(too_many(format!(
+                "It has {} members; allowed are {MAX_GLOBS}.",
+                texts.len()
+            )));
+        }
+        let bytes: usize = texts.iter().map(String::len).sum();
+        if bytes > MAX_GLOBS_BYTES {
+            return Err(too_many(format!(
+                "It has {bytes} bytes; allowed are {MAX_GLOBS_BYTES}."
+            )));
+        }
         Ok(TypeGlobs {
             globs: texts
                 .iter()
                 .map(|text| Glob::parse(text))
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Every event there is, operational ones too: what is held for a subscription whose types cannot be read.
+    ///
+    /// ```
+    /// use herald_core::globs::TypeGlobs;
+    ///
+    /// let types = TypeGlobs::everything();
+    /// assert!(types.matches("order.paid") && types.matches("herald.subscription.disabled"));
+    /// ```
+    pub fn everything() -> TypeGlobs {
+        let globs = ["*", "herald.*"].map(|text| Glob {
+            pieces: text.split('*').map(str::to_owned).collect(),
+        });
+        TypeGlobs {
+            globs: globs.into(),
+        }
     }
 
     /// Whether events of this type are wanted.
@@ -155,6 +197,15 @@ impl TypeGlobs {
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &Glob> {
         self.globs.iter()
+    }
+}
+
+fn too_many(fault: String) -> Error {
+    Error::Option {
+        option: "types",
+        fault,
+        hint: "Use globs: order.* stands for order.paid, order.sent and all others that begin so."
+            .into(),
     }
 }
 
@@ -238,6 +289,31 @@ mod tests {
         }
         assert_eq!(TypeGlobs::parse(&[]), Err(Error::NoTypes));
         assert!(TypeGlobs::parse(&["*".into(), "".into()]).is_err());
+    }
+
+    #[test]
+    fn types_are_bounded_in_members_and_bytes() {
+        let types = |members: usize, bytes: usize| {
+            TypeGlobs::parse(&vec!["x".repeat(bytes); members]).map(drop)
+        };
+        assert_eq!(types(MAX_GLOBS, 1), Ok(()));
+        assert_eq!(types(1, MAX_GLOB_BYTES), Ok(()));
+        assert_eq!(types(MAX_GLOBS_BYTES / 1024, 1024), Ok(()));
+        for (members, bytes, detail) in [
+            (MAX_GLOBS + 1, 1, "It has 1001 members; allowed are 1000."),
+            (
+                1,
+                MAX_GLOB_BYTES + 1,
+                "A member of it has 1025 bytes; allowed are 1024.",
+            ),
+            (
+                MAX_GLOBS_BYTES / 1024 + 1,
+                1024,
+                "It has 66560 bytes; allowed are 65536.",
+            ),
+        ] {
+            assert_eq!(types(members, bytes).unwrap_err().detail().unwrap(), detail);
+        }
     }
 
     proptest! {

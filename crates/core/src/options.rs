@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::globs::TypeGlobs;
 use crate::headers::Headers;
-use crate::retry::{DEFAULT_JITTER, DEFAULT_SCHEDULE_SECONDS, RetryPolicy, interval_text};
+use crate::retry::{DEFAULT_JITTER, DEFAULT_SCHEDULE_SECONDS, LONGEST, RetryPolicy, interval_text};
 use crate::signature::Signing;
 use crate::style::StyleOptions;
 use crate::subscription::{State, Subscription};
@@ -24,6 +24,13 @@ pub const DEFAULT_TIMEOUT_MICROS: i64 = 30_000_000;
 pub const DEFAULT_MAX_CONCURRENCY: i32 = 10;
 /// The default of `max_payload`, in bytes of body.
 pub const DEFAULT_MAX_PAYLOAD: i32 = 262_144;
+
+/// The most bytes of a tenant's name.
+pub const MAX_TENANT_BYTES: usize = 255;
+/// The most bytes of all options of a subscription together, before any is looked at.
+pub const MAX_OPTIONS_BYTES: i32 = 1_048_576;
+/// The most bytes of each member of the option `tls`, in PEM.
+pub const MAX_PEM_BYTES: usize = 262_144;
 
 /// A subscription's options as plain data, unchecked.
 ///
@@ -129,6 +136,29 @@ impl SubscriptionOptions {
         self.compile(policy).map(drop)
     }
 
+    /// As much as matching needs of a subscription that does not compile: what matches it is held until it does. Of the
+    /// options only these count. Types that cannot be read match every event, so that none is missed.
+    ///
+    /// ```
+    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
+    ///
+    /// let options = SubscriptionOptions { types: vec![], timeout_micros: -1, ..SubscriptionOptions::new("", "") };
+    /// assert!(options.compile(&UrlPolicy::default()).is_err());
+    /// assert!(options.held().types.matches("order.paid"));
+    /// ```
+    pub fn held(&self) -> Subscription {
+        let defaults = SubscriptionOptions::new("held", "https://held.invalid/");
+        let compiled = defaults.compile(&UrlPolicy::default());
+        Subscription {
+            id: self.id,
+            name: self.name.clone(),
+            tenant: self.tenant.clone(),
+            types: TypeGlobs::parse(&self.types).unwrap_or_else(|_| TypeGlobs::everything()),
+            state: self.state,
+            ..compiled.expect("the defaults are valid")
+        }
+    }
+
     /// Checks all options and parses them once, for many events.
     ///
     /// ```
@@ -140,6 +170,7 @@ impl SubscriptionOptions {
     /// ```
     pub fn compile(&self, policy: &UrlPolicy) -> Result<Subscription, Error> {
         check_name(&self.name)?;
+        check_tenant(self.tenant.as_deref())?;
         let max_age = match self.max_age_micros {
             Some(micros) => Some(Duration::from_micros(MAX_AGE.check(micros)?)),
             None => None,
@@ -197,6 +228,20 @@ fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
+fn check_tenant(tenant: Option<&str>) -> Result<(), Error> {
+    match tenant {
+        Some(tenant) if tenant.len() > MAX_TENANT_BYTES => Err(Error::Option {
+            option: "tenant",
+            fault: format!(
+                "It has {} bytes; allowed are {MAX_TENANT_BYTES}.",
+                tenant.len()
+            ),
+            hint: "Use a shorter name, as in emit(tenant => ...).".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The values that an option may have, and what to say about others.
 struct Limit {
     option: &'static str,
@@ -232,9 +277,9 @@ const MAX_PAYLOAD: Limit = Limit {
 
 const MAX_AGE: Limit = Limit {
     option: "max_age",
-    range: 1..=i64::MAX,
+    range: 1..=LONGEST.as_micros() as i64,
     show: interval_text,
-    allowed: "more than 0",
+    allowed: "more than 0, up to 10 years",
     hint: "Leave max_age out to let deliveries wait; update herald.subscription set max_age = null takes it back.",
 };
 

@@ -19,6 +19,9 @@ const IN_URLS: &AsciiSet = &NON_ALPHANUMERIC
 /// What the HTTP binding of CloudEvents 1.0 encodes in a header (section 3.1.3.2).
 const IN_HEADERS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%').add(0x7f);
 
+/// The most bytes that an event adds to a header's value.
+pub const MAX_FILLED_BYTES: usize = 16_384;
+
 /// A text, split at its placeholders.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -110,7 +113,18 @@ impl Pattern {
     /// assert_eq!(value, "order.paid of M%C3%BCller%0D%0A");
     /// ```
     pub fn for_header(&self, event: &Event, place: &str) -> Result<String, Error> {
-        self.fill(|name| Ok(encode_for_header(&attribute(event, name, place)?).into_owned()))
+        let mut left = MAX_FILLED_BYTES;
+        self.fill(|name| {
+            let value = encode_for_header(&attribute(event, name, place)?).into_owned();
+            left = left
+                .checked_sub(value.len())
+                .ok_or_else(|| Error::Unsendable {
+                    fault: format!(
+                        "it would add more than {MAX_FILLED_BYTES} bytes to the header {place:?}"
+                    ),
+                })?;
+            Ok(value)
+        })
     }
 
     /// The part of a URL for an event. A value of nothing but dots would climb out of its path, and is refused.
@@ -223,6 +237,21 @@ mod tests {
                 .unwrap();
             assert_eq!(filled, text.replace("{type}", "<type>"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_header_does_not_grow_without_end() {
+        let pattern = Pattern::parse("{subject}{subject}");
+        let half = MAX_FILLED_BYTES / 2;
+        let filled = pattern
+            .for_header(&event(&"x".repeat(half)), "x-a")
+            .unwrap();
+        assert_eq!(filled.len(), MAX_FILLED_BYTES);
+        assert!(
+            pattern
+                .for_header(&event(&"x".repeat(half + 1)), "x-a")
+                .is_err()
+        );
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 const MAX_DELAY: Duration = Duration::from_secs(30 * 86_400);
 const MAX_STEPS: usize = 100;
+/// A list of statuses has each at most once.
+const MAX_STATUSES: usize = 400;
+/// How long a delivery may be tried, or wait: 10 years.
+pub const LONGEST: Duration = Duration::from_secs(315_576_000);
 
 /// When a subscription's failed deliveries are tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,11 +201,12 @@ impl RetryPolicy {
     /// assert!(RetryPolicy::default().with_duration(Some(-1)).is_err());
     /// ```
     pub fn with_duration(self, micros: Option<i64>) -> Result<RetryPolicy, Error> {
+        let most = LONGEST.as_micros() as i64;
         match micros {
-            Some(micros) if micros <= 0 => Err(Error::OutOfRange {
+            Some(micros) if !(1..=most).contains(&micros) => Err(Error::OutOfRange {
                 option: "retry_duration",
                 value: interval_text(micros),
-                allowed: "more than 0",
+                allowed: "more than 0, up to 10 years",
                 hint: "Use retry_duration => '3 h', or leave it out for the schedule's own.",
             }),
             micros => Ok(RetryPolicy {
@@ -241,6 +246,9 @@ fn statuses(option: &'static str, list: &[i32], hint: &'static str) -> Result<Ve
     };
     if list.is_empty() {
         return Err(refused("an empty array".into()));
+    }
+    if list.len() > MAX_STATUSES {
+        return Err(refused(format!("an array of {} members", list.len())));
     }
     list.iter()
         .map(|status| match u16::try_from(*status) {

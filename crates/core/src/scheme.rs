@@ -74,6 +74,8 @@ const PARTS: [&str; 15] = [
     "timestamp_header",
 ];
 const TYPE_HEADER: &str = "type_header";
+/// The most bytes of each part.
+pub const MAX_PART_BYTES: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -261,10 +263,19 @@ impl Parts {
                     },
                 ));
             }
-            if !value.is_string() {
+            let Some(text) = value.as_str() else {
                 return Err(refused(
                     &format!("Its member {name:?} is not a string."),
                     "Write each member as a string.",
+                ));
+            };
+            if text.len() > MAX_PART_BYTES {
+                return Err(refused(
+                    &format!(
+                        "Its member {name:?} has {} bytes; allowed are {MAX_PART_BYTES}.",
+                        text.len()
+                    ),
+                    "Use a shorter one.",
                 ));
             }
         }
@@ -377,6 +388,18 @@ fn check(scheme: &Scheme) -> Result<(), Error> {
     if !scheme.content.names().any(|name| name == "body") {
         return Err(refused(
             "Its content is without {body}, so that anybody could exchange the body.",
+            "Use content => \"{timestamp}.{body}\", or leave it out for {body}.",
+        ));
+    }
+    if scheme
+        .content
+        .names()
+        .filter(|name| *name == "body")
+        .count()
+        > 1
+    {
+        return Err(refused(
+            "Its content has {body} more than once.",
             "Use content => \"{timestamp}.{body}\", or leave it out for {body}.",
         ));
     }

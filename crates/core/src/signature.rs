@@ -20,7 +20,7 @@ mod hmac;
 mod secret;
 
 pub use self::hmac::{HmacKey, TEXT_BYTES, sign_in_body, sign_with_scheme};
-pub use self::secret::{SECRET_BYTES, Secret};
+pub use self::secret::{MAX_TEXT_BYTES, SECRET_BYTES, Secret};
 
 /// A secret of Standard Webhooks, made ready, so that a signature costs the hash of the message only.
 #[derive(Clone)]

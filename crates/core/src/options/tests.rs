@@ -19,7 +19,7 @@ fn each_limit_includes_its_ends_and_nothing_beyond() {
         (&TIMEOUT, 100_000, 300_000_000),
         (&MAX_CONCURRENCY, 1, 1000),
         (&MAX_PAYLOAD, 1, 16_777_216),
-        (&MAX_AGE, 1, i64::MAX),
+        (&MAX_AGE, 1, 315_576_000_000_000),
         (&MAX_BACKLOG, 1, 100_000_000),
     ];
     for (limit, least, most) in limits {
@@ -93,11 +93,64 @@ fn every_option_is_checked() {
             max_age_micros: Some(0),
             ..options()
         },
+        SubscriptionOptions {
+            retry_jitter: f64::NAN,
+            ..options()
+        },
+        SubscriptionOptions {
+            retry_duration_micros: Some(315_576_000_000_001),
+            ..options()
+        },
+        SubscriptionOptions {
+            success: Some(vec![200; 401]),
+            ..options()
+        },
+        SubscriptionOptions {
+            retry_on: Some(vec![500; 401]),
+            ..options()
+        },
+        SubscriptionOptions {
+            tenant: Some("x".repeat(MAX_TENANT_BYTES + 1)),
+            ..options()
+        },
     ];
     for (position, options) in faulty.into_iter().enumerate() {
         assert!(!is_valid(options), "{position}");
     }
     assert!(is_valid(options()));
+    assert!(is_valid(SubscriptionOptions {
+        retry_duration_micros: Some(315_576_000_000_000),
+        success: Some(vec![200; 400]),
+        retry_on: Some(vec![500; 400]),
+        tenant: Some("x".repeat(MAX_TENANT_BYTES)),
+        ..options()
+    }));
+}
+
+#[test]
+fn what_cannot_be_compiled_is_still_matched() {
+    let broken = SubscriptionOptions {
+        id: 7,
+        tenant: Some("acme".into()),
+        types: vec!["order.*".into()],
+        url: "nowhere".into(),
+        state: State::Sandbox,
+        retry_schedule_micros: vec![],
+        ..options()
+    };
+    let held = broken.held();
+    assert_eq!((held.id, held.tenant.as_deref()), (7, Some("acme")));
+    assert_eq!(held.state, State::Sandbox);
+    assert!(held.types.matches("order.paid") && !held.types.matches("invoice.paid"));
+    assert!(held.signing.is_without_secret());
+    for types in [
+        vec![],
+        vec![String::new()],
+        vec!["order.*".into(), "a b".into()],
+    ] {
+        let held = SubscriptionOptions { types, ..options() }.held();
+        assert!(held.types.matches("invoice.paid"));
+    }
 }
 
 #[test]

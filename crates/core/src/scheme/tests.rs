@@ -87,6 +87,14 @@ fn what_cannot_be_signed_or_checked_is_refused_with_a_hint() {
             json!({"header": "x-a", "separator": "a"}),
             "Its separator cannot be told from a signature.",
         ),
+        (
+            json!({"header": "x-a", "content": "{body}{body}"}),
+            "Its content has {body} more than once.",
+        ),
+        (
+            json!({"header": "x-a", "prefix": "x".repeat(MAX_PART_BYTES + 1)}),
+            "Its member \"prefix\" has 257 bytes; allowed are 256.",
+        ),
     ] {
         let error = Scheme::parse(&faulty).unwrap_err();
         assert_eq!(error.message(), "invalid signing", "{faulty}");
@@ -97,6 +105,8 @@ fn what_cannot_be_signed_or_checked_is_refused_with_a_hint() {
         Scheme::parse(&json!("gihtub")).unwrap_err().hint().unwrap(),
         "Perhaps you meant \"github\"."
     );
+    let longest = json!({"header": "x-a", "prefix": "x".repeat(MAX_PART_BYTES)});
+    assert!(Scheme::parse(&longest).is_ok());
     for name in ["content-type", "webhook-signature", "host", "x a"] {
         assert!(Scheme::parse(&json!({"header": name})).is_err(), "{name}");
     }

@@ -16,6 +16,8 @@ pub(super) const PUBLIC: &str = "whpk_";
 /// The fewest and the most bytes of a key (Standard Webhooks 1.0.0, "Symmetric").
 pub const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const SEED_BYTES: usize = 32;
+/// The most bytes of a secret as text, so that not much is decoded in vain.
+pub const MAX_TEXT_BYTES: usize = 1024;
 
 /// A secret of Standard Webhooks. It is wiped from memory when it is dropped, and `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,6 +49,12 @@ impl Secret {
     /// );
     /// ```
     pub fn parse(text: &str) -> Result<Secret, Error> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(refused(&format!(
+                "It has {} bytes; allowed are {MAX_TEXT_BYTES}.",
+                text.len()
+            )));
+        }
         if let Some(encoded) = text.strip_prefix(SYMMETRIC) {
             Secret::from_bytes(&decode(SYMMETRIC, encoded)?)
         } else if let Some(encoded) = text.strip_prefix(PRIVATE) {
@@ -161,5 +169,22 @@ pub(super) fn decode(prefix: &str, encoded: &str) -> Result<Zeroizing<Vec<u8>>, 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_secret_is_not_decoded() {
+        let error = Secret::parse(&format!("whsec_{}", "A".repeat(MAX_TEXT_BYTES))).unwrap_err();
+        assert_eq!(
+            error.detail().unwrap(),
+            "It has 1030 bytes; allowed are 1024."
+        );
+        let longest = format!("whsec_{}", "A".repeat(MAX_TEXT_BYTES - 8));
+        let error = Secret::parse(&longest).unwrap_err();
+        assert!(error.detail().unwrap().contains("after decoding"));
     }
 }

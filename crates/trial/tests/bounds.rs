@@ -1,0 +1,296 @@
+//! How long, how many and how far: what is refused at the door, and what a stored row that cannot be read costs.
+
+mod common;
+
+use std::sync::LazyLock;
+
+use common::{Database, SOON, receiver, types};
+use herald_trial::Cluster;
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
+
+/// Options that must be refused, and what the error says.
+const REFUSED: [(&str, &str, &str); 22] = [
+    ("types", "array['a', null]", "a member of types is null"),
+    ("types", "'{{a},{b}}'", "types has more than one dimension"),
+    (
+        "types",
+        "array_fill('a'::text, array[1001])",
+        "invalid types",
+    ),
+    ("types", "array[repeat('x', 1025)]", "invalid types"),
+    (
+        "types",
+        "array_fill('a'::text, array[200000])",
+        "the options of the subscription are too long",
+    ),
+    ("success", "'{200,null}'", "a member of success is null"),
+    (
+        "success",
+        "array_fill(200, array[401])",
+        "success is out of range",
+    ),
+    (
+        "retry_on",
+        "'{{500},{503}}'",
+        "retry_on has more than one dimension",
+    ),
+    (
+        "retry_schedule",
+        "'{null}'",
+        "a member of retry_schedule is null",
+    ),
+    (
+        "retry_schedule",
+        "'{{5 s},{5 s}}'",
+        "retry_schedule has more than one dimension",
+    ),
+    (
+        "retry_schedule",
+        "'{178000000 years}'",
+        "invalid retry_schedule",
+    ),
+    ("retry_jitter", "'NaN'", "retry_jitter is out of range"),
+    ("retry_jitter", "'infinity'", "retry_jitter is out of range"),
+    ("timeout", "'178000000 years'", "timeout is out of range"),
+    (
+        "timeout_delay",
+        "'-178000000 years'",
+        "timeout_delay is out of range",
+    ),
+    ("max_age", "'178000000 years'", "max_age is out of range"),
+    (
+        "retry_duration",
+        "'178000000 years'",
+        "retry_duration is out of range",
+    ),
+    (
+        "dead_letter_retention",
+        "'178000000 years'",
+        "dead_letter_retention is out of range",
+    ),
+    (
+        "signing",
+        r#"jsonb_build_object('header', 'x-a', 'prefix', repeat('x', 257))"#,
+        "invalid signing",
+    ),
+    (
+        "auth",
+        r#"jsonb_build_object('type', 'bearer', 'token', repeat('x', 8193))"#,
+        "invalid auth",
+    ),
+    (
+        "tls",
+        r#"jsonb_build_object('ca', repeat('x', 262145))"#,
+        "invalid tls",
+    ),
+    (
+        "user_agent",
+        "repeat('x', 2000000)",
+        "the options of the subscription are too long",
+    ),
+];
+
+#[test]
+fn an_option_beyond_its_bounds_is_refused_by_subscribe_update_and_apply() {
+    let mut db = Database::new(&CLUSTER, "refused");
+    db.subscribe("shop", "https://example.com/", "");
+    let kept = "select md5(string_agg(s::text, '')) from herald._subscription s";
+    let before = db.text(kept);
+    for (option, value, expected) in REFUSED {
+        let url = "url => 'https://example.com/'";
+        let declared = format!(
+            "jsonb_build_object('subscriptions', jsonb_build_array(jsonb_build_object('name', 'new', 'url', 'https://example.com/',
+             '{option}', (select o.{option} from (select {value}::{}) as o ({option})))))",
+            match option {
+                "types" => "text[]",
+                "success" | "retry_on" => "int[]",
+                "retry_schedule" => "interval[]",
+                "retry_jitter" => "real",
+                "signing" | "auth" | "tls" => "jsonb",
+                "user_agent" => "text",
+                _ => "interval",
+            }
+        );
+        for statement in [
+            format!("select herald.subscribe('new', {url}, {option} => {value})"),
+            format!("select herald.subscribe('shop', {option} => {value})"),
+            format!("update herald.subscription set {option} = {value} where name = 'shop'"),
+            format!("select herald.apply({declared})"),
+        ] {
+            // An interval may have no text that reads back.
+            let error = db.refusal(&statement);
+            assert!(
+                error.message().starts_with(expected),
+                "{statement}: {error}"
+            );
+            assert!(error.hint().is_some(), "{statement}");
+        }
+    }
+    assert_eq!(db.text(kept), before);
+    let error =
+        db.refusal("select herald.subscribe(repeat('x', 1000000), url => 'https://example.com/')");
+    assert_eq!(error.message(), "the name of the subscription is too long");
+}
+
+/// What may be wrong with a stored row, whoever did it, and how it is mended.
+const BROKEN: [(&str, &str, &str); 10] = [
+    (
+        "nulls",
+        "retry_schedule = '{null}'",
+        "retry_schedule = '{5 s}'",
+    ),
+    ("ages", "max_age = '178000000 years'", "max_age = null"),
+    ("negative", "max_backlog = -5", "max_backlog = null"),
+    ("statuses", "success = '{200,null}'", "success = null"),
+    (
+        "types",
+        "types = array[null, 'order.*']",
+        "types = '{order.*}'",
+    ),
+    ("globs", "types = '{}'", "types = '{order.*}'"),
+    ("auth", "auth = '[1]'", "auth = null"),
+    ("url", "url = 'nowhere'", "url = '$url'"),
+    ("jitter", "retry_jitter = 'NaN'", "retry_jitter = 0.1"),
+    (
+        "template",
+        "format = 'template', template = '{{ ' || repeat('-', 20848) || '1 }}'",
+        "format = 'structured', template = null",
+    ),
+];
+
+#[test]
+fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended() {
+    let (healthy, broken) = (receiver(), receiver());
+    let mut db = Database::new(&CLUSTER, "broken");
+    db.subscribe("healthy", &healthy.url("/"), "");
+    for (name, broken_by, _) in BROKEN {
+        db.subscribe(
+            name,
+            &broken.url(&format!("/{name}")),
+            "types => '{order.*}'",
+        );
+        db.run(&format!(
+            "update herald._subscription set {broken_by} where name = '{name}'"
+        ));
+    }
+    db.run(
+        "update herald._subscription set header_names = array[null]::text[] where name = 'nulls'",
+    );
+    db.run("select herald._changed('subscription')");
+    db.emit("order.paid");
+    db.emit("invoice.paid");
+    healthy.wait_for(2, SOON);
+    db.until(
+        "select count(*) from herald.pending where event_seq = (select seq from herald.event where type = 'order.paid')",
+        &BROKEN.len().to_string(),
+    );
+    assert_eq!(broken.total(), 0);
+    let uid = db.text("select uid from herald.event where type = 'order.paid'");
+    for (name, ..) in BROKEN {
+        let said = db.text(&format!(
+            "select detail from herald.doctor() where detail like 'nothing can be sent to subscription \"{name}\"%'"
+        ));
+        assert!(!said.is_empty(), "{name}");
+        let blocked = db.text(&format!(
+            "select blocked_by from herald.why('{uid}') where subscription = '{name}'"
+        ));
+        assert!(
+            blocked.starts_with("nothing can be sent: "),
+            "{name}: {blocked}"
+        );
+        let error = db.refusal(&format!("select herald.preview('{name}', '{uid}')"));
+        assert!(
+            error
+                .message()
+                .starts_with("nothing can be sent to subscription"),
+            "{error}"
+        );
+    }
+    db.run(&format!("select herald.preview('healthy', '{uid}')"));
+    db.run("select * from herald.status(); select * from herald.subscription; select herald._shed_backlog(1000)");
+    for (name, _, mended_by) in BROKEN {
+        let mended_by = mended_by.replace("$url", &broken.url("/url"));
+        db.run(&format!(
+            "update herald._subscription set {mended_by} where name = '{name}'"
+        ));
+    }
+    db.run("update herald._subscription set header_names = '{}'; select herald._changed('subscription')");
+    db.until("select count(*) from herald.pending", "0");
+    db.settle();
+    // Types that could not be read were matched with all there is, and what they do not match was taken out again.
+    assert_eq!(
+        db.texts("select type from herald.attempt where outcome = 'delivered' and subscription <> 'healthy'"),
+        vec!["order.paid"; BROKEN.len()]
+    );
+    assert_eq!(types(&healthy), ["invoice.paid", "order.paid"]);
+    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+}
+
+#[test]
+fn a_row_that_postgresql_cannot_read_is_found_among_the_others() {
+    let (healthy, broken) = (receiver(), receiver());
+    let mut db = Database::new(&CLUSTER, "damaged");
+    for name in ["a", "b", "c", "d"] {
+        db.subscribe(name, &healthy.url("/"), "");
+    }
+    db.subscribe("damaged", &broken.url("/"), "types => '{order.*}'");
+    db.subscribe("e", &healthy.url("/"), "");
+    let definition = db.text("select pg_get_functiondef('herald._style'::regproc)");
+    // As a damaged page would.
+    db.run(
+        "create or replace function herald._style(entry herald._subscription, auth jsonb) returns text language plpgsql as $$
+         begin
+             if entry.name = 'damaged' then
+                 raise exception using errcode = 'data_corrupted', message = 'missing chunk number 0';
+             end if;
+             return '{}';
+         end $$",
+    );
+    // A commit is seen before the news of a function: the two are apart.
+    db.run("select herald._changed('subscription')");
+    db.emit("order.paid");
+    db.emit("invoice.paid");
+    db.until(
+        "select count(*) from herald.attempt where outcome = 'delivered'",
+        "10",
+    );
+    db.until("select count(*) from herald.pending", "1");
+    let said = db.text("select detail from herald.doctor() where \"check\" = 'subscription'");
+    assert!(
+        said.ends_with("\"damaged\": it cannot be read: missing chunk number 0"),
+        "{said}"
+    );
+    db.run(&definition);
+    db.run("select herald._changed('subscription')");
+    broken.wait_for(1, SOON);
+    db.settle();
+    assert_eq!(types(&broken), ["order.paid"]);
+}
+
+#[test]
+fn the_audit_keeps_what_changed_and_no_more() {
+    let mut db = Database::new(&CLUSTER, "audited");
+    db.subscribe(
+        "shop",
+        "https://example.com/",
+        "types => array_fill('order.paid'::text, array[1000])",
+    );
+    let last = "from herald.audit where kind = 'subscription' order by id desc limit 1";
+    assert!(db.number(&format!("select pg_column_size(after) {last}")) < 5000);
+    assert_eq!(
+        db.text(&format!("select right(after ->> 'types', 13) {last}")),
+        "(14000 bytes)"
+    );
+    db.run("select herald.pause('shop')");
+    assert_eq!(
+        db.text(&format!(
+            "select string_agg(k, ' ' order by k) from (select after {last}) a, jsonb_object_keys(a.after) k"
+        )),
+        "state state_changed_at state_reason"
+    );
+    assert_eq!(
+        db.text(&format!("select before ->> 'state' {last}")),
+        "active"
+    );
+}

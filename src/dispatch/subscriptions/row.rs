@@ -1,0 +1,290 @@
+//! Stored subscriptions as the worker wants them, each independent of all others.
+//!
+//! Whatever is wrong with a row, it becomes a subscription that is held: what matches it is kept in `herald.pending`, and
+//! its obstacle says what is to be mended. So nothing here fails, and one row costs no other subscription anything.
+
+use super::secrets::Secrets;
+use super::{Loaded, Since};
+use crate::pg::transaction::subtransaction;
+use crate::prepared::Prepared;
+use crate::settings::{self, UrlPolicies};
+use crate::vault::Vault;
+use herald_core::style::StyleOptions;
+use herald_core::subscription::{State, SubscriptionOptions};
+use herald_sender::AgentKey;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, SpiTupleTable};
+use std::sync::Arc;
+
+/// Reads those of these subscriptions that exist.
+pub(super) fn read(client: &mut SpiClient<'_>, ids: &[i64], policies: &UrlPolicies) -> Vec<Loaded> {
+    let context = Context {
+        policies,
+        vault: Vault::default(),
+    };
+    let mut read = Vec::with_capacity(ids.len());
+    context.read_in_halves(client, ids, &mut read);
+    read
+}
+
+struct Context<'a> {
+    policies: &'a UrlPolicies,
+    vault: Vault,
+}
+
+impl Context<'_> {
+    /// A row that PostgreSQL itself cannot read fails the statement for all of them: it is found by halving.
+    fn read_in_halves(&self, client: &mut SpiClient<'_>, ids: &[i64], read: &mut Vec<Loaded>) {
+        let Some(first) = ids.first() else {
+            return;
+        };
+        match subtransaction(|| self.read_together(client, ids)) {
+            Ok(found) => read.extend(found),
+            Err(error) if ids.len() == 1 => {
+                let fault = format!("it cannot be read: {}", error.message);
+                read.extend(unreadable(client, *first, fault));
+            }
+            Err(_) => {
+                let (left, right) = ids.split_at(ids.len() / 2);
+                self.read_in_halves(client, left, read);
+                self.read_in_halves(client, right, read);
+            }
+        }
+    }
+
+    fn read_together(&self, client: &mut SpiClient<'_>, ids: &[i64]) -> Vec<Loaded> {
+        static STATEMENT: Prepared =
+            Prepared::read(include_str!("../../../sql/queries/load_subscriptions.sql"));
+        let mut rows = STATEMENT.run(client, vec![ids.to_vec().into()]);
+        let mut loaded = Vec::with_capacity(rows.len());
+        while rows.next().is_some() {
+            loaded.push(self.loaded(&Row(&rows)));
+        }
+        loaded
+    }
+
+    fn loaded(&self, row: &Row<'_, '_>) -> Loaded {
+        let (secrets, mut obstacle) = self.secrets(row);
+        let (options, style) = row.options();
+        let is_tenants = row.get("is_tenants").unwrap_or(true);
+        let compiled = style.and_then(|mut style| {
+            if let Some(members) = &mut style.auth {
+                members.extend(secrets.auth);
+            }
+            let options = SubscriptionOptions {
+                headers: secrets.headers,
+                secrets: secrets.signing,
+                style,
+                ..options.clone()
+            };
+            let compiled = options.compile(self.policies.of(is_tenants));
+            compiled.map_err(|error| error.to_string())
+        });
+        // What was accepted once may be refused now, when a setting was narrowed.
+        let (config, is_readable) = match compiled {
+            Ok(config) => (config, true),
+            Err(fault) => {
+                obstacle.get_or_insert(fault);
+                (options.held(), false)
+            }
+        };
+        let lacks_consent = obstacle.is_none()
+            && config.style.handshake.is_some()
+            && config.state != State::Sandbox
+            && !row.get("has_consent").unwrap_or(false);
+        if lacks_consent {
+            let fault: Option<String> = row.get("consent_error");
+            obstacle = Some(format!(
+                "its receiver has not consented: {}; it is asked again, or run herald.grant_delivery('{}')",
+                fault.as_deref().unwrap_or("it was not asked yet"),
+                config.name
+            ));
+        }
+        Loaded {
+            agent: AgentKey {
+                tenant: config.tenant.as_deref().map(Arc::from),
+                is_tenants,
+                tls: secrets.tls.map(Arc::new),
+            },
+            config: Arc::new(config),
+            since: row.since(),
+            lacks_consent,
+            obstacle,
+            secret_ends_at: row.get("secret_ends_micros"),
+            is_readable,
+        }
+    }
+
+    /// The secrets, and what keeps anything from being sent with them.
+    fn secrets(&self, row: &Row<'_, '_>) -> (Secrets, Option<String>) {
+        let pairs = |names: &str, values: &str| [row.texts(names), row.texts(values)];
+        let secrets = Secrets::open(
+            &self.vault,
+            row.get("id").unwrap_or_default(),
+            &row.texts("secrets"),
+            pairs("header_names", "header_values"),
+            pairs("tls_names", "tls_values"),
+            pairs("auth_names", "auth_values"),
+        );
+        match secrets {
+            Err(fault) => (
+                Secrets::default(),
+                Some(format!("a secret cannot be opened: {fault}")),
+            ),
+            Ok(secrets) if secrets.signing.is_empty() => (
+                secrets,
+                Some("it has no secret; run herald.rotate_secret()".into()),
+            ),
+            Ok(secrets) if row.get("value_count") != i32::try_from(secrets.values).ok() => (
+                secrets,
+                Some("the values of its headers, auth or tls are gone; give them again".into()),
+            ),
+            Ok(secrets) => (secrets, None),
+        }
+    }
+}
+
+/// A row of `load_subscriptions.sql`.
+struct Row<'a, 'c>(&'a SpiTupleTable<'c>);
+
+impl Row<'_, '_> {
+    /// A value; `None` where it is null.
+    fn get<T: IntoDatum + FromDatum>(&self, name: &str) -> Option<T> {
+        self.0.get_by_name(name).ok().flatten()
+    }
+
+    fn texts(&self, name: &str) -> Vec<String> {
+        let members: Option<Vec<Option<String>>> = self.get(name);
+        members.into_iter().flatten().flatten().collect()
+    }
+
+    /// Its options without secrets, and its style, or what keeps both from being read.
+    fn options(&self) -> (SubscriptionOptions, Result<StyleOptions, String>) {
+        let mut fault = None;
+        // A null is nothing that could be meant: the list does not count then.
+        let types = self.list("types", &mut fault);
+        let name: String = self.get("name").unwrap_or_default();
+        let url: String = self.get("url").unwrap_or_default();
+        let defaults = SubscriptionOptions::new(&name, &url);
+        let rate: Option<i32> = self.get("consent_rate");
+        let jitter: Option<f32> = self.get("retry_jitter");
+        let options = SubscriptionOptions {
+            id: self.get("id").unwrap_or_default(),
+            types: types.unwrap_or_default(),
+            tenant: self.get("tenant"),
+            request_origin: settings::request_origin(),
+            rate: rate.and_then(|rate| rate.try_into().ok()),
+            timeout_micros: self
+                .get("timeout_micros")
+                .unwrap_or(defaults.timeout_micros),
+            retry_schedule_micros: self
+                .list("retry_schedule_micros", &mut fault)
+                .unwrap_or_default(),
+            retry_jitter: jitter.map_or(defaults.retry_jitter, f64::from),
+            max_attempts: self.get("max_attempts"),
+            success: self.list("success", &mut fault),
+            retry_on: self.list("retry_on", &mut fault),
+            timeout_delay_micros: self.get("timeout_delay_micros"),
+            max_concurrency: self
+                .get("max_concurrency")
+                .unwrap_or(defaults.max_concurrency),
+            max_payload: self.get("max_payload").unwrap_or(defaults.max_payload),
+            max_age_micros: self.get("max_age_micros"),
+            retry_duration_micros: self.get("retry_duration_micros"),
+            max_backlog: self.get("max_backlog"),
+            state: self.state(),
+            ..defaults
+        };
+        let style = match fault {
+            Some(fault) => Err(fault),
+            None => StyleOptions::parse(&self.get::<String>("style").unwrap_or_default())
+                .map_err(|error| error.to_string()),
+        };
+        (options, style)
+    }
+
+    fn list<T>(&self, name: &str, fault: &mut Option<String>) -> Option<Vec<T>>
+    where
+        Vec<Option<T>>: IntoDatum + FromDatum,
+    {
+        let members: Vec<Option<T>> = self.get(name)?;
+        let all: Option<Vec<T>> = members.into_iter().collect();
+        if all.is_none() {
+            let option = name.trim_end_matches("_micros");
+            fault.get_or_insert(format!("a member of its {option} is null"));
+        }
+        all
+    }
+
+    fn state(&self) -> State {
+        let state: Option<String> = self.get("state");
+        state
+            .and_then(|state| State::parse(&state))
+            .unwrap_or(State::Paused)
+    }
+
+    fn since(&self) -> Since {
+        let text = |name: &str| self.get::<String>(name);
+        let read = || {
+            Some(Since {
+                xid: text("created_xid")?.parse().ok()?,
+                snapshot: text("created_snapshot")?.parse().ok()?,
+                seq: self.get("created_seq")?,
+            })
+        };
+        read().unwrap_or_else(Since::ever)
+    }
+}
+
+/// A subscription of which PostgreSQL does not read all: as much of it as can be had. `None` where it does not exist.
+fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<Loaded> {
+    static BARE: Prepared = Prepared::read(include_str!(
+        "../../../sql/queries/load_bare_subscription.sql"
+    ));
+    static TYPES: Prepared = Prepared::read(include_str!("../../../sql/queries/load_types.sql"));
+    let mut options = SubscriptionOptions {
+        id,
+        types: Vec::new(),
+        // Nobody gets another tenant's events: of which nothing is known is of a tenant that no event has.
+        tenant: Some("\0".into()),
+        ..SubscriptionOptions::new("", "")
+    };
+    let (mut is_tenants, mut since) = (true, Since::ever());
+    let exists = subtransaction(|| {
+        let rows = BARE.run(client, vec![id.into()]);
+        if rows.is_empty() {
+            return false;
+        }
+        let rows = rows.first();
+        let row = Row(&rows);
+        options.name = row.get("name").unwrap_or_default();
+        options.tenant = row.get("tenant");
+        options.state = row.state();
+        is_tenants = row.get("is_tenants").unwrap_or(true);
+        since = row.since();
+        true
+    });
+    if let Ok(false) = exists {
+        return None;
+    }
+    // If they cannot be had either, every event is held.
+    let types = subtransaction(|| {
+        let rows = TYPES.run(client, vec![id.into()]).first();
+        Row(&rows).list("types", &mut None)
+    });
+    options.types = types.ok().flatten().unwrap_or_default();
+    let config = options.held();
+    Some(Loaded {
+        agent: AgentKey {
+            tenant: config.tenant.as_deref().map(Arc::from),
+            is_tenants,
+            tls: None,
+        },
+        config: Arc::new(config),
+        since,
+        lacks_consent: false,
+        obstacle: Some(obstacle),
+        secret_ends_at: None,
+        is_readable: false,
+    })
+}
