@@ -48,10 +48,30 @@ begin
 end
 $$;
 
+create function herald._max_headers_bytes() returns integer
+    language c immutable
+    as 'MODULE_PATHNAME', 'max_headers_bytes_wrapper';
+
+create function herald._verify(scheme text, secret text, headers text, body bytea, tolerance interval, method text, url text)
+    returns boolean
+    language c volatile
+    as 'MODULE_PATHNAME', 'verify_wrapper';
+
 -- Says whether a request is signed: for those who receive webhooks in a database. Headers are an object of strings, whose
 -- names may be written in any case; the body is what came, byte for byte.
 create function herald.verify(scheme text, secret text, headers jsonb, body bytea, tolerance interval default '300 s',
                               method text default 'POST', url text default '')
     returns boolean
-    language c volatile
-    as 'MODULE_PATHNAME', 'verify_wrapper';
+    language plpgsql volatile
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_column_size(headers) > herald._max_headers_bytes() then
+        raise exception using errcode = 'program_limit_exceeded', message = 'headers is too long to be verified',
+            detail = format('It has %s bytes; allowed are %s.', pg_column_size(headers), herald._max_headers_bytes()),
+            hint = 'Refuse such a request before you verify it.';
+    end if;
+    return herald._verify(scheme, secret, headers::text, body, tolerance, method, url);
+end
+$$;

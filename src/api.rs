@@ -6,7 +6,7 @@ use crate::life;
 use crate::log::append::{self, Common, NewEvent};
 use crate::log::row::postgres_time;
 use crate::pg::shmem::{self, Demand};
-use crate::pg::{catalog, ending, identity, lock, user};
+use crate::pg::{catalog, ending, identity, lock, process, user};
 use crate::settings;
 use herald_core::auth::SECRET_MEMBERS;
 use herald_core::error::Error;
@@ -29,7 +29,10 @@ fn nearest(name: Option<&str>, candidates: Option<Vec<Option<String>>>) -> Optio
         .into_iter()
         .flatten()
         .collect();
-    suggest::nearest(name?, candidates.iter().map(String::as_str)).map(str::to_owned)
+    // There may be many, and each takes a while.
+    let candidates = candidates.iter().map(String::as_str);
+    let candidates = candidates.inspect(|_| process::check_for_interrupts());
+    suggest::nearest(name?, candidates).map(str::to_owned)
 }
 
 /// The identity of this database in this cluster.

@@ -1,7 +1,12 @@
-//! `herald.verify`: for those who receive webhooks in the database.
+//! `herald.verify`: for those who receive webhooks in the database. What came is hashed in one go, which nothing
+//! interrupts, so all of it is bounded first.
 
 use crate::api::invalid;
-use herald_core::verify::{Check, Received};
+use herald_core::signature::MAX_TEXT_BYTES;
+use herald_core::verify::{
+    Check, MAX_BODY_BYTES, MAX_HEADERS_BYTES, MAX_METHOD_BYTES, MAX_SCHEME_BYTES, MAX_URL_BYTES,
+    Received,
+};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -12,12 +17,24 @@ use serde_json::Value;
 fn verify(
     scheme: &str,
     secret: &str,
-    headers: Option<pgrx::JsonB>,
+    headers: Option<&str>,
     body: Option<&[u8]>,
     tolerance: Interval,
     method: Option<&str>,
     url: Option<&str>,
 ) -> Result<bool, ErrorReport> {
+    for (name, bytes, most) in [
+        ("scheme", scheme.len(), MAX_SCHEME_BYTES),
+        ("secret", secret.len(), MAX_TEXT_BYTES),
+        ("headers", headers.map_or(0, str::len), MAX_HEADERS_BYTES),
+        ("body", body.map_or(0, <[u8]>::len), MAX_BODY_BYTES),
+        ("method", method.map_or(0, str::len), MAX_METHOD_BYTES),
+        ("url", url.map_or(0, str::len), MAX_URL_BYTES),
+    ] {
+        if bytes > most {
+            return Err(too_long(name, bytes, most));
+        }
+    }
     let scheme = match serde_json::from_str(scheme) {
         Ok(parts @ Value::Object(_)) => parts,
         _ => Value::from(scheme),
@@ -25,7 +42,8 @@ fn verify(
     let check = Check::new(&scheme, secret).map_err(invalid)?;
     let tolerance = u64::try_from(tolerance.as_micros() / 1_000_000)
         .map_err(|_| refused("tolerance is negative".into()).set_hint("Leave it out for 300 s."))?;
-    let (Some(pgrx::JsonB(Value::Object(headers))), Some(body)) = (headers, body) else {
+    let headers = headers.and_then(|headers| serde_json::from_str(headers).ok());
+    let (Some(Value::Object(headers)), Some(body)) = (headers, body) else {
         return Ok(false);
     };
     let header = |wanted: &str| {
@@ -47,6 +65,22 @@ fn verify(
     };
     let now = chrono::Utc::now().timestamp();
     Ok(check.accepts(&received, now, tolerance))
+}
+
+/// How many bytes of headers are read. Called by `herald.verify`, before they become text.
+#[pg_extern(sql = false)]
+fn max_headers_bytes() -> i32 {
+    MAX_HEADERS_BYTES as i32
+}
+
+fn too_long(name: &str, bytes: usize, most: usize) -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("{name} is too long to be verified"),
+        "verify",
+    )
+    .set_detail(format!("It has {bytes} bytes; allowed are {most}."))
+    .set_hint("Refuse such a request before you verify it.")
 }
 
 fn refused(message: String) -> ErrorReport {

@@ -482,15 +482,11 @@ impl Worker {
                 self.windows.settle(window.number);
                 continue;
             };
-            let is_readable = self
-                .subscriptions
-                .by_id(id)
-                .is_some_and(|one| one.is_readable);
             let is_spilled = self
                 .lanes
                 .get(id)
                 .is_none_or(|entry| entry.lane.is_spilled());
-            if is_spilled || self.settings.always_pending || !is_readable {
+            if is_spilled || self.settings.always_pending {
                 self.spill(work, now);
             } else if let Some(entry) = self.lanes.get(id) {
                 entry.lane.push(work, now);

@@ -2,6 +2,9 @@
 //!
 //! They serve the SQL functions, outside the pipeline. A suggestion must never be acted upon, only shown.
 
+/// The most bytes of a name that anything is suggested for: comparing takes the product of two lengths.
+pub const MAX_NAME_BYTES: usize = 128;
+
 /// The candidate that the user most likely meant, or `None` where none is near.
 ///
 /// Up to a third of the name's characters may be wrong, missing, too many or swapped; case counts least.
@@ -13,10 +16,14 @@
 /// assert_eq!(nearest("colour", ["max_age", "max_payload"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > MAX_NAME_BYTES {
+        return None;
+    }
     let lower = name.to_lowercase();
     let tolerance = (lower.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= MAX_NAME_BYTES)
         .map(|candidate| {
             (
                 strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()),
@@ -52,5 +59,16 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn nothing_is_suggested_for_names_that_take_long_to_compare() {
+        let (longest, longer) = ("x".repeat(MAX_NAME_BYTES), "x".repeat(MAX_NAME_BYTES + 1));
+        assert_eq!(
+            nearest(&longest, [longest.as_str()]),
+            Some(longest.as_str())
+        );
+        assert_eq!(nearest(&longer, [longest.as_str()]), None);
+        assert_eq!(nearest(&longest, [longer.as_str()]), None);
     }
 }

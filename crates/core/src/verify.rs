@@ -16,6 +16,20 @@ use crate::signature::{HmacKey, Verifier, is_signable};
 /// How far the time of a request may be from now (Standard Webhooks 1.0.0, "Verifying").
 pub const TOLERANCE_SECONDS: u64 = 300;
 
+/// The most signatures of a request: each costs the hash of its whole body.
+pub const MAX_SIGNATURES: usize = 20;
+
+/// The most bytes of a scheme, as JSON.
+pub const MAX_SCHEME_BYTES: usize = 8192;
+/// The most bytes of all headers of a request, as JSON.
+pub const MAX_HEADERS_BYTES: usize = 65_536;
+/// The most bytes of its body: 64 MiB, which take a tenth of a second.
+pub const MAX_BODY_BYTES: usize = 64 << 20;
+/// The most bytes of its method.
+pub const MAX_METHOD_BYTES: usize = 32;
+/// The most bytes of its URL.
+pub const MAX_URL_BYTES: usize = 8192;
+
 /// A request as it came.
 #[derive(Clone, Copy)]
 pub struct Received<'a> {
@@ -111,8 +125,10 @@ fn standard(
     if seconds.abs_diff(now) > tolerance {
         return None;
     }
-    let given = (received.header)("webhook-signature")?.split(' ');
-    let valid = given.map(|one| verifier.accepts(one, id, timestamp, received.body));
+    let given = (received.header)("webhook-signature")?;
+    let valid = few(given.split(' '))?
+        .into_iter()
+        .map(|one| verifier.accepts(one, id, timestamp, received.body));
     // All of them are looked at, so that the time does not tell which one it was.
     Some(valid.fold(false, |any, is_valid| any | is_valid))
 }
@@ -146,8 +162,8 @@ fn by_scheme(
         return None;
     }
     let message = scheme.signed_content(id, timestamp, received.body);
-    let all: Vec<&str> = match &scheme.separator {
-        Some(separator) => signatures.split(separator.as_str()).collect(),
+    let all = match &scheme.separator {
+        Some(separator) => few(signatures.split(separator.as_str()))?,
         None => vec![signatures],
     };
     let valid = all.into_iter().map(|one| {
@@ -157,6 +173,12 @@ fn by_scheme(
         mac.is_some_and(|mac| key.is_mac_of(&mac, &message))
     });
     Some(valid.fold(false, |any, is_valid| any | is_valid))
+}
+
+/// All of them, if a sender could have that many secrets.
+fn few<'a>(signatures: impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
+    let few: Vec<&str> = signatures.take(MAX_SIGNATURES + 1).collect();
+    (few.len() <= MAX_SIGNATURES).then_some(few)
 }
 
 /// Splits what stands before the signatures from them, and finds the time in it.

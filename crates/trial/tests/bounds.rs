@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use common::{Database, SOON, receiver, types};
 use herald_trial::Cluster;
@@ -266,6 +267,53 @@ fn a_row_that_postgresql_cannot_read_is_found_among_the_others() {
     broken.wait_for(1, SOON);
     db.settle();
     assert_eq!(types(&broken), ["order.paid"]);
+}
+
+#[test]
+fn no_text_keeps_a_session_busy_beyond_its_timeout() {
+    let mut db = Database::new(&CLUSTER, "busy");
+    db.run("set statement_timeout = '2 s'");
+    db.run("insert into herald.emitted (source, id, slot, seq, uid, content_hash) select '/', repeat('x', 60000) || n, 0, n, gen_random_uuid(), '' from generate_series(1, 200) n");
+    for (statement, expected) in [
+        (
+            "select herald.verify(repeat('y', 100000000), 's', '{}', '')",
+            "scheme is too long to be verified",
+        ),
+        (
+            "select herald.verify('standard', repeat('y', 100000000), '{}', '')",
+            "secret is too long to be verified",
+        ),
+        (
+            "select herald.verify('standard', 's', jsonb_build_object('a', repeat('y', 100000)), '')",
+            "headers is too long to be verified",
+        ),
+        (
+            "select herald.verify('github', 's', '{}', convert_to(repeat('y', 67108865), 'UTF8'))",
+            "body is too long to be verified",
+        ),
+        (
+            "select herald.verify('github', 's', '{}', '', url => repeat('%3A', 10000))",
+            "url is too long to be verified",
+        ),
+        ("select herald.why(repeat('x', 300000))", "event \"xxx"),
+        (
+            "select herald.pause(repeat('x', 300000))",
+            "subscription \"xxx",
+        ),
+        (
+            "select herald.preview('shop', repeat('x', 300000))",
+            "subscription \"shop\" does not exist",
+        ),
+    ] {
+        let began_at = Instant::now();
+        let error = db.refusal(statement);
+        assert!(
+            error.message().starts_with(expected),
+            "{statement}: {error}"
+        );
+        assert!(error.message().len() < 200, "{statement}");
+        assert!(began_at.elapsed() < Duration::from_secs(2), "{statement}");
+    }
 }
 
 #[test]

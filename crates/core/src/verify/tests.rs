@@ -326,6 +326,24 @@ fn published_vectors_are_accepted() {
 }
 
 #[test]
+fn a_request_with_more_signatures_than_anybody_has_secrets_is_not_hashed_for_each() {
+    for (scheme, header, separator, other) in [
+        (json!("standard"), "webhook-signature", " ", "v1,x"),
+        (json!("stripe"), "stripe-signature", ",", "v1=00"),
+    ] {
+        let signed = signed(&scheme, &[SECRET], BODY);
+        let with_others = |count: usize| {
+            let mut headers = signed.clone();
+            let value = headers.get_mut(header).unwrap();
+            value.push_str(&format!("{separator}{other}").repeat(count));
+            accepts(&scheme, SECRET, &headers, BODY, NOW)
+        };
+        assert!(with_others(MAX_SIGNATURES - 1), "{scheme}");
+        assert!(!with_others(MAX_SIGNATURES), "{scheme}");
+    }
+}
+
+#[test]
 fn hubspot_signs_the_url_with_some_escapes_decoded() {
     assert_eq!(
         hubspot_url("https://a.example/b%2Fc?d=%3a%20%25"),

@@ -208,6 +208,42 @@ pub const MUTANTS: &[Mutant] = &[
         says: "right: \"state state_changed_at state_reason\"",
     },
     Mutant {
+        name: "hash-for-each-signature",
+        breaks: "A request with thousands of signatures is not hashed for each.",
+        file: "crates/core/src/verify.rs",
+        from: "(few.len() <= MAX_SIGNATURES).then_some(few)",
+        to: "Some(few)",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "verify::tests::a_request_with_more_signatures_than_anybody_has_secrets_is_not_hashed_for_each",
+        },
+        says: "\"standard\"",
+    },
+    Mutant {
+        name: "suggestion-for-anything",
+        breaks: "No long name is compared with others.",
+        file: "crates/core/src/suggest.rs",
+        from: "if name.len() > MAX_NAME_BYTES {",
+        to: "if name.len() > 2 * MAX_NAME_BYTES {",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "suggest::tests::nothing_is_suggested_for_names_that_take_long_to_compare",
+        },
+        says: "right: None",
+    },
+    Mutant {
+        name: "verify-without-end",
+        breaks: "verify() hashes no more than a tenth of a second's worth.",
+        file: "src/verify.rs",
+        from: "        if bytes > most {\n",
+        to: "        if bytes > usize::MAX - most {\n",
+        killed_by: Test::EndToEnd {
+            file: "bounds",
+            name: "no_text_keeps_a_session_busy_beyond_its_timeout",
+        },
+        says: "herald.verify(",
+    },
+    Mutant {
         name: "signature-in-a-preview",
         breaks: "preview() shows no signature in the body.",
         file: "crates/core/src/request.rs",
