@@ -79,7 +79,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "tenants-as-the-platform",
         breaks: "What goes for tenants goes for their requests.",
-        file: "src/dispatch/subscriptions.rs",
+        file: "src/dispatch/subscriptions/row.rs",
         from: "                is_tenants,\n",
         to: "                is_tenants: false,\n",
         killed_by: Test::EndToEnd {
