@@ -4,7 +4,7 @@
 //! still there.
 
 use super::work::{Claimed, Origin};
-use super::{MEMORY, Worker};
+use super::{CLAIM_MEMORY, Worker};
 use crate::failpoint;
 use crate::log::read;
 use crate::log::row::{postgres_time, unix_micros};
@@ -52,7 +52,7 @@ struct Due {
 impl Worker {
     /// Fills lanes with what is due.
     pub(super) fn claim_due(&mut self, now: i64) -> Result<(), TransactionError> {
-        if !self.settings.enabled || self.bytes_in_memory >= MEMORY {
+        if !self.settings.enabled || self.memory() >= CLAIM_MEMORY {
             return Ok(());
         }
         let is_look_due = self

@@ -15,6 +15,9 @@ const REFILL_BELOW: usize = 250;
 /// A lane that the log keeps full takes so many all the same: retries do not wait for the end of the log.
 const BESIDE_THE_LOG: usize = 100;
 
+/// So many are claimed at once, at most: more come together only where their outcomes cannot be recorded.
+const MOST_CLAIMED: usize = 5_000;
+
 /// Surveys take a tenth of the time, at most: after one there is none for so many times as long as it took.
 const SURVEY_GAP: u32 = 9;
 
@@ -74,13 +77,14 @@ impl Entry {
 
     /// How many pending deliveries the lane takes now, on top of those it has.
     pub fn room(&self) -> usize {
-        if self.lane.len() < REFILL_BELOW {
+        let wanted = if self.lane.len() < REFILL_BELOW {
             REFILL_TO - self.lane.len()
         } else if self.claimed.len() < BESIDE_THE_LOG / 2 {
             BESIDE_THE_LOG - self.claimed.len()
         } else {
             0
-        }
+        };
+        wanted.min(MOST_CLAIMED.saturating_sub(self.claimed.len()))
     }
 }
 

@@ -61,8 +61,10 @@ const LOOK_GAP: u32 = 3;
 const LONGEST_LOOK_GAP: Duration = Duration::from_millis(200);
 /// Outcomes looked at between two looks at everything else.
 const OUTCOMES_A_TURN: usize = 500;
-/// Data in memory, in bytes, above which the log is not read on.
+/// What deliveries hold in memory, in bytes, above which the log is not read on.
 const MEMORY: usize = 64 << 20;
+/// The same for pending deliveries, which are sent also while the log is not read because of what is set aside.
+const CLAIM_MEMORY: usize = 2 * MEMORY;
 /// How long a stop waits for requests under way.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// So many file descriptors no socket gets, for the files that PostgreSQL opens in this process. A process that cannot
@@ -364,6 +366,11 @@ impl Worker {
             pgrx::log!("pg_herald: cannot {}: {error}; retrying", step.words());
         }
         self.is_stopping |= error.is_about_a_missing_table();
+    }
+
+    /// What deliveries hold in memory, with what is set aside, in bytes.
+    fn memory(&self) -> usize {
+        self.bytes_in_memory + self.set_aside.memory()
     }
 
     fn rest(&self, step: Step) -> Duration {

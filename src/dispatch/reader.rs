@@ -319,7 +319,7 @@ fn stored_window(row: &SpiTupleTable<'_>) -> Option<StoredWindow> {
 impl Worker {
     /// Whether there is room for what a look at the log finds.
     pub(super) fn can_read(&self) -> bool {
-        self.settings.enabled && self.bytes_in_memory < MEMORY && !self.lanes.survey().any_full
+        self.settings.enabled && self.memory() < MEMORY && !self.lanes.survey().any_full
     }
 
     /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.

@@ -14,6 +14,8 @@ const LOGGED_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct SetAside {
     records: VecDeque<Record>,
+    /// What receivers said in them, in bytes.
+    response_bytes: usize,
     /// When the next round begins, and how many records of the current one were not tried.
     due: Instant,
     left_in_round: usize,
@@ -24,6 +26,7 @@ impl Default for SetAside {
     fn default() -> Self {
         Self {
             records: VecDeque::new(),
+            response_bytes: 0,
             due: Instant::now(),
             left_in_round: 0,
             logged_at: None,
@@ -40,6 +43,7 @@ impl SetAside {
             self.due = Instant::now() + PAUSE;
             self.left_in_round = 0;
         }
+        self.response_bytes += records.iter().map(response_bytes).sum::<usize>();
         self.records.extend(records);
         if self.logged_at.is_none_or(|at| at.elapsed() >= LOGGED_EVERY) {
             pgrx::log!(
@@ -63,7 +67,14 @@ impl SetAside {
         if self.left_in_round == 0 {
             self.due = Instant::now() + PAUSE;
         }
-        self.records.drain(..count).collect()
+        let records: Vec<Record> = self.records.drain(..count).collect();
+        self.response_bytes -= records.iter().map(response_bytes).sum::<usize>();
+        records
+    }
+
+    /// What it takes in memory beside its deliveries, in bytes.
+    pub fn memory(&self) -> usize {
+        self.response_bytes
     }
 
     /// When some of it is tried again.
@@ -72,8 +83,21 @@ impl SetAside {
     }
 }
 
+fn response_bytes(record: &Record) -> usize {
+    let outcome = record.attempt.as_ref().map(|(_, outcome)| outcome);
+    outcome.map_or(0, |outcome| outcome.response.len())
+}
+
 impl Worker {
-    pub(super) fn set_aside(&mut self, records: Vec<Record>) {
+    /// Keeps what cannot be written now. It needs no data of events for that: the log has it.
+    pub(super) fn set_aside(&mut self, mut records: Vec<Record>) {
+        for record in &mut records {
+            let before = record.work.memory();
+            record.work.forget_data();
+            self.bytes_in_memory = self
+                .bytes_in_memory
+                .saturating_sub(before - record.work.memory());
+        }
         self.set_aside.push(records);
     }
 

@@ -85,6 +85,17 @@ impl Claimed {
         !self.event.r#type.starts_with("herald.")
     }
 
+    /// Keeps of the event what is recorded.
+    pub fn forget_data(&mut self) {
+        if self.event.data.is_some() {
+            let event = Event {
+                data: None,
+                ..(*self.event).clone()
+            };
+            self.event = Arc::new(event);
+        }
+    }
+
     /// Roughly what it holds in memory, in bytes.
     pub fn memory(&self) -> usize {
         self.event.data.as_ref().map_or(0, String::len) + 512
