@@ -11,6 +11,7 @@ mod house;
 mod house_slots;
 mod log_append;
 mod log_read;
+mod log_tables;
 mod shells;
 mod support;
 mod watch_ddl;

@@ -7,6 +7,8 @@ mod careful;
 mod write;
 
 pub use careful::record as record_passing_by_locks;
+#[cfg(any(test, feature = "pg_test"))]
+pub use write::ATTEMPT;
 
 use crate::dispatch::work::Claimed;
 use crate::log::read::Ring;

@@ -3,7 +3,8 @@
 //! What comes here is finished: no value of the user's is converted or evaluated below this line, because it runs
 //! with the rights of the extension's owner.
 
-use crate::pg::heap::{self, Heap, Layout, Value};
+use crate::pg::heap::{self, Heap, Value};
+use crate::pg::layout::{Known, Layout, optional, required};
 use crate::pg::memory::Memory;
 use crate::pg::{catalog, identity, lock, query, random, relcache, transaction, user::Acting};
 use crate::wake;
@@ -75,27 +76,37 @@ pub fn append_many(common: &Common, events: &[NewEvent]) {
     wake::at_commit();
 }
 
-/// The columns of `herald.event`, as [`Slot::append`] writes them.
-const COLUMNS: [&str; 18] = [
-    "seq",
-    "xid",
-    "origin",
-    "time",
-    "uid",
-    "size",
-    "slot",
-    "source",
-    "type",
-    "id",
-    "subject",
-    "key",
-    "tenant",
-    "priority",
-    "dataschema",
-    "extensions",
-    "context",
-    "data",
-];
+/// `herald.event`, as [`Slot::append`] writes it.
+pub static KNOWN: Known = Known {
+    parent: "event",
+    columns: &[
+        required("seq", pg_sys::INT8OID),
+        required("xid", pg_sys::XID8OID),
+        required("origin", pg_sys::INT8OID),
+        required("time", pg_sys::TIMESTAMPTZOID),
+        required("uid", pg_sys::UUIDOID),
+        required("size", pg_sys::INT4OID),
+        required("slot", pg_sys::INT2OID),
+        required("source", pg_sys::TEXTOID),
+        required("type", pg_sys::TEXTOID),
+        optional("id", pg_sys::TEXTOID),
+        optional("subject", pg_sys::TEXTOID),
+        optional("key", pg_sys::TEXTOID),
+        optional("tenant", pg_sys::TEXTOID),
+        required("priority", pg_sys::TEXTOID),
+        optional("dataschema", pg_sys::TEXTOID),
+        optional("extensions", pg_sys::JSONOID),
+        optional("context", pg_sys::JSONOID),
+        optional("data", pg_sys::JSONOID),
+    ],
+    checks: &[
+        "event_slot_check",
+        "event_source_check",
+        "event_type_check",
+        "event_priority_check",
+    ],
+    insert: include_str!("../../sql/queries/insert_event.sql"),
+};
 
 /// A slot of the ring, found once for each session.
 struct Place {
@@ -134,17 +145,19 @@ impl Place {
             relcache::follow(found);
             found
         };
+        relation(KNOWN.parent);
         Self {
             number,
             sequence: relation("event_seq"),
-            layout: Layout::of(relation(&format!("event_{number}")), &COLUMNS),
+            layout: Layout::of(relation(&format!("event_{number}")), &KNOWN),
         }
     }
 }
 
-/// The slot of the ring that is written now, open for writing. The executor is left out: it would take more time than
-/// everything else that capture does, above all for the constraints of `herald.event`, which hold by construction:
-/// types and sources are not empty, priorities are checked, and the slot is that of the partition.
+/// The slot of the ring that is written now, open for writing. The executor is left out, unless somebody added something
+/// to the table: it would take more time than everything else that capture does, above all for the constraints of
+/// `herald.event`, which hold by construction: types and sources are not empty, priorities are checked, and the slot is
+/// that of the partition.
 struct Slot<'p> {
     place: &'p Place,
     xid: u64,

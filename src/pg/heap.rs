@@ -1,41 +1,14 @@
-//! Writing rows into a table of our own without the executor, which costs several times as much for one row.
+//! Writing rows into a table of the log without the executor, which costs several times as much for one row.
 //!
-//! What an INSERT would see to is the caller's: defaults, constraints, the bounds of a partition. There must be no
-//! trigger on the table, and on it only plain indexes. Nothing of a user's runs, and no privilege is asked for.
+//! What an INSERT would see to is the caller's: defaults, constraints, the bounds of a partition. Nothing of a user's
+//! runs, and no privilege is asked for. Where there is more about the table than its [`Layout`] knows, rows are written
+//! by an INSERT after all.
 
+use super::insert::Insert;
+use super::layout::Layout;
 use super::symbols::{self, nextval_internal};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys, pg_sys::Datum};
-
-/// Which columns of a table are written, found by their names once. It holds as long as the table's definition.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    table: pg_sys::Oid,
-    positions: Vec<usize>,
-}
-
-impl Layout {
-    /// Of these columns; all others become null.
-    pub fn of(table: pg_sys::Oid, columns: &[&str]) -> Self {
-        // SAFETY: an ERROR if the table does not exist; it is open and locked until the end of the scope.
-        let relation =
-            unsafe { pgrx::PgRelation::with_lock(table, pg_sys::AccessShareLock as i32) };
-        let descriptor = relation.tuple_desc();
-        let position_of = |name: &&str| {
-            let mut attributes = descriptor.iter();
-            let position = attributes.position(|one| !one.attisdropped && one.name() == *name);
-            position.unwrap_or_else(|| pgrx::error!("pg_herald: a column {name} is missing"))
-        };
-        Self {
-            table,
-            positions: columns.iter().map(position_of).collect(),
-        }
-    }
-
-    pub fn table(&self) -> pg_sys::Oid {
-        self.table
-    }
-}
 
 /// A value of a row.
 #[derive(Debug, Clone, Copy)]
@@ -68,19 +41,74 @@ impl<'a> From<&'a str> for Value<'a> {
 
 /// A table that is being written to. It stays locked until the end of the transaction, as after an INSERT.
 pub struct Heap<'l> {
-    relation: pg_sys::Relation,
-    indexes: pg_sys::CatalogIndexState,
-    layout: &'l Layout,
+    way: Way<'l>,
     values: Vec<Datum>,
     nulls: Vec<bool>,
     /// The texts of a row, each with its length before it. It is made of words because PostgreSQL reads them as such.
     texts: Vec<u64>,
 }
 
+/// How rows get into the table.
+enum Way<'l> {
+    Direct(Direct<'l>),
+    Ordinary(Insert),
+}
+
+/// An open table with its indexes, and where the values of a row go.
+struct Direct<'l> {
+    relation: pg_sys::Relation,
+    indexes: pg_sys::CatalogIndexState,
+    positions: &'l [usize],
+}
+
 impl<'l> Heap<'l> {
     /// Opens a table, which has to be locked for writing.
     pub fn open(layout: &'l Layout) -> Self {
-        let table = layout.table;
+        let (way, columns) = match &layout.positions {
+            Some(positions) => {
+                let (direct, columns) = Direct::open(layout.table, positions);
+                (Way::Direct(direct), columns)
+            }
+            None => {
+                let insert = Insert::into_table(layout.known);
+                (Way::Ordinary(insert), layout.known.columns.len())
+            }
+        };
+        Self {
+            way,
+            values: vec![Datum::from(0usize); columns],
+            nulls: vec![true; columns],
+            texts: Vec::new(),
+        }
+    }
+
+    /// Writes one row: the values of the known columns, in their order. They must be of the columns' types.
+    pub fn insert<const N: usize>(&mut self, row: [Value<'_>; N]) {
+        let words = row.iter().map(|value| value.words()).sum();
+        self.texts.clear();
+        self.texts.resize(words, 0);
+        let mut rest = self.texts.as_mut_slice();
+        for (at, value) in row.iter().enumerate() {
+            let position = match &self.way {
+                Way::Direct(direct) => direct.positions[at],
+                Way::Ordinary(_) => at,
+            };
+            let (text, behind) = rest.split_at_mut(value.words());
+            rest = behind;
+            let datum = value.datum(text);
+            self.nulls[position] = datum.is_none();
+            self.values[position] = datum.unwrap_or(Datum::from(0usize));
+        }
+        match &self.way {
+            Way::Direct(direct) => direct.insert(&mut self.values, &mut self.nulls),
+            Way::Ordinary(insert) => insert.run(&mut self.values, &self.nulls),
+        }
+    }
+}
+
+impl<'l> Direct<'l> {
+    /// With the number of columns that the table has, dropped ones included.
+    fn open(table: pg_sys::Oid, positions: &'l [usize]) -> (Self, usize) {
         // SAFETY: an ERROR if the table does not exist; it is open from then on. Nothing of ours has to be dropped when
         // one is raised inside.
         let (relation, indexes, columns) = unsafe {
@@ -90,32 +118,17 @@ impl<'l> Heap<'l> {
                 (relation, symbols::CatalogOpenIndexes(relation), columns)
             })
         };
-        Self {
+        let direct = Self {
             relation,
             indexes,
-            layout,
-            values: vec![Datum::from(0usize); columns],
-            nulls: vec![true; columns],
-            texts: Vec::new(),
-        }
+            positions,
+        };
+        (direct, columns)
     }
 
-    /// Writes one row: the values of the columns that were named, in their order. They must be of the columns' types.
-    pub fn insert<const N: usize>(&mut self, row: [Value<'_>; N]) {
-        assert_eq!(N, self.layout.positions.len());
-        let words = row.iter().map(|value| value.words()).sum();
-        self.texts.clear();
-        self.texts.resize(words, 0);
-        let mut rest = self.texts.as_mut_slice();
-        for (position, value) in self.layout.positions.iter().zip(&row) {
-            let (text, behind) = rest.split_at_mut(value.words());
-            rest = behind;
-            let datum = value.datum(text);
-            self.nulls[*position] = datum.is_none();
-            self.values[*position] = datum.unwrap_or(Datum::from(0usize));
-        }
+    fn insert(&self, values: &mut [Datum], nulls: &mut [bool]) {
         let (relation, indexes) = (self.relation, self.indexes);
-        let (values, nulls) = (self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
+        let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
         // SAFETY: relation and indexes are open as long as this value lives; there is a value for each column, and what
         // it points to is kept until the tuple is made. Nothing of ours has to be dropped when an ERROR is raised inside.
         unsafe {
@@ -169,7 +182,7 @@ impl Value<'_> {
     }
 }
 
-impl Drop for Heap<'_> {
+impl Drop for Direct<'_> {
     fn drop(&mut self) {
         // After an ERROR PostgreSQL closes them itself.
         if !std::thread::panicking() {

@@ -6,7 +6,8 @@ use crate::failpoint;
 use crate::log::append::SLOTS;
 use crate::log::read::Ring;
 use crate::log::row::postgres_time;
-use crate::pg::heap::{Heap, Layout, Value};
+use crate::pg::heap::{Heap, Value};
+use crate::pg::layout::{Known, Layout, optional, required};
 use crate::pg::memory::Memory;
 use crate::pg::transaction::{TransactionError, transaction_within, with_lock_timeout};
 use crate::pg::{catalog, identity, lock};
@@ -14,9 +15,9 @@ use crate::prepared::Prepared;
 use herald_core::outcome::Outcome;
 use herald_core::retry::DeadReason;
 use herald_core::tenants::{Tenants, Usage};
-use pgrx::Spi;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiClient;
+use pgrx::{Spi, pg_sys};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,24 +100,30 @@ fn find_locked(client: &mut SpiClient<'_>, records: &[Record]) -> HashSet<usize>
     locked
 }
 
-/// The columns of `herald._attempt`, as [`insert_attempts`] writes them.
-const ATTEMPT: [&str; 12] = [
-    "event_seq",
-    "subscription_id",
-    "at",
-    "attempt",
-    "duration_ms",
-    "event_slot",
-    "slot",
-    "status_code",
-    "outcome",
-    "error_class",
-    "error",
-    "response",
-];
+/// `herald._attempt`, as [`insert_attempts`] writes it.
+pub static ATTEMPT: Known = Known {
+    parent: "_attempt",
+    columns: &[
+        required("event_seq", pg_sys::INT8OID),
+        required("subscription_id", pg_sys::INT8OID),
+        required("at", pg_sys::TIMESTAMPTZOID),
+        required("attempt", pg_sys::INT4OID),
+        required("duration_ms", pg_sys::FLOAT4OID),
+        required("event_slot", pg_sys::INT2OID),
+        required("slot", pg_sys::INT2OID),
+        optional("status_code", pg_sys::INT2OID),
+        required("outcome", pg_sys::TEXTOID),
+        optional("error_class", pg_sys::TEXTOID),
+        optional("error", pg_sys::TEXTOID),
+        optional("response", pg_sys::TEXTOID),
+    ],
+    checks: &["_attempt_slot_check", "_attempt_outcome_check"],
+    insert: include_str!("../../sql/queries/insert_attempt.sql"),
+};
 
-/// Without the executor, which would take more time for them than for everything else that is recorded. The slot is that
-/// of the partition, and every outcome is one of those that the table allows.
+/// Without the executor, which would take more time for them than for everything else that is recorded, unless somebody
+/// added something to the table. The slot is that of the partition, and every outcome is one of those that the table
+/// allows.
 fn insert_attempts(records: &[&Record], ring: Ring) {
     let attempted = records.iter().filter_map(|record| {
         let (at, outcome) = record.attempt.as_ref()?;

@@ -1,0 +1,178 @@
+//! What a table of the log looks like, and whether it is what the install script made it.
+//!
+//! [`Heap`](super::heap::Heap) passes the executor by. Whatever the executor would see to has to be known to be absent:
+//! an index with an expression, a trigger, a constraint, a rule, a policy or a column that a DBA added. A table that has
+//! anything of the kind, or anything that is not understood here, takes the ordinary way, by an INSERT.
+
+use super::catalog;
+use pgrx::{PgRelation, PgTupleDesc, pg_sys};
+use std::ffi::CStr;
+
+/// A table of the log as the install script makes it.
+#[derive(Debug)]
+pub struct Known {
+    /// The partitioned table, which the ordinary way writes to.
+    pub parent: &'static str,
+    /// The columns that are written, in the order of the values.
+    pub columns: &'static [Column],
+    /// The CHECK constraints that hold for whatever is written.
+    pub checks: &'static [&'static str],
+    /// The INSERT of the ordinary way, with a parameter for each column.
+    pub insert: &'static str,
+}
+
+/// A column as the install script makes it.
+#[derive(Debug)]
+pub struct Column {
+    pub name: &'static str,
+    pub type_oid: pg_sys::Oid,
+    pub is_required: bool,
+}
+
+/// A column that is never null.
+pub const fn required(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column {
+        name,
+        type_oid,
+        is_required: true,
+    }
+}
+
+/// A column that may be null.
+pub const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
+    Column {
+        name,
+        type_oid,
+        is_required: false,
+    }
+}
+
+/// Where the columns of a table are, and which way its rows are written. It holds as long as the table's definition, and
+/// that of its parent: [`relcache::generation`](super::relcache::generation) tells, for tables that are followed.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub(super) table: pg_sys::Oid,
+    pub(super) known: &'static Known,
+    /// Where each of the known columns is; `None` for the ordinary way.
+    pub(super) positions: Option<Vec<usize>>,
+}
+
+impl Layout {
+    pub fn of(table: pg_sys::Oid, known: &'static Known) -> Self {
+        Self {
+            table,
+            known,
+            positions: positions(table, known).filter(|_| is_plain_parent(known.parent)),
+        }
+    }
+
+    pub fn table(&self) -> pg_sys::Oid {
+        self.table
+    }
+
+    /// Whether rows are written without the executor.
+    #[cfg(any(test, feature = "pg_test"))]
+    pub fn is_plain(&self) -> bool {
+        self.positions.is_some()
+    }
+}
+
+/// Where the known columns are, if there is nothing else about the table that an INSERT would see to.
+fn positions(table: pg_sys::Oid, known: &Known) -> Option<Vec<usize>> {
+    // SAFETY: an ERROR if the table does not exist; it is open and locked until the end of the scope.
+    let relation = unsafe { PgRelation::with_lock(table, pg_sys::AccessShareLock as i32) };
+    // SAFETY: the relation is open.
+    let is_partition_of_the_heap = unsafe {
+        let form = &*(*relation.as_ptr()).rd_rel;
+        form.relispartition && form.relam == pg_sys::HEAP_TABLE_AM_OID
+    };
+    let is_plain = is_partition_of_the_heap
+        && !has_triggers_or_rules(&relation)
+        && has_known_checks(&relation, known.checks)
+        && relation
+            .indices(pg_sys::AccessShareLock as i32)
+            .all(|index| is_plain_index(&index));
+    is_plain
+        .then(|| known_positions(&relation.tuple_desc(), known.columns))
+        .flatten()
+}
+
+/// What concerns rows that go to a partition stands at the parent, too: its own triggers, rules and policies.
+fn is_plain_parent(name: &str) -> bool {
+    catalog::relation_in_herald(name).is_some_and(|parent| {
+        // SAFETY: as in `positions`.
+        let parent = unsafe { PgRelation::with_lock(parent, pg_sys::AccessShareLock as i32) };
+        !has_triggers_or_rules(&parent)
+    })
+}
+
+fn has_triggers_or_rules(relation: &PgRelation) -> bool {
+    // SAFETY: the relation is open.
+    unsafe {
+        let relation = &*relation.as_ptr();
+        let form = &*relation.rd_rel;
+        !relation.trigdesc.is_null() || !relation.rd_rules.is_null() || form.relrowsecurity
+    }
+}
+
+/// A constraint is known by its name: to replace one by another of the same name takes a superuser who means to.
+fn has_known_checks(relation: &PgRelation, known: &[&str]) -> bool {
+    // SAFETY: the relation is open; its constraints are null, or as many as they say, with names of their own.
+    unsafe {
+        let constraints = (*(*relation.as_ptr()).rd_att).constr;
+        if constraints.is_null() {
+            return true;
+        }
+        (0..usize::from((*constraints).num_check)).all(|at| {
+            let name = CStr::from_ptr((*(*constraints).check.add(at)).ccname);
+            known.iter().any(|one| one.as_bytes() == name.to_bytes())
+        })
+    }
+}
+
+/// Whether entries can be put into the index without evaluating anything: columns alone, each row has one at once, and
+/// only PostgreSQL's own functions compare them.
+fn is_plain_index(index: &PgRelation) -> bool {
+    // SAFETY: an open index has its row of pg_index, and a family of operators for each column of its key.
+    unsafe {
+        let relation = index.as_ptr();
+        let form = &*(*relation).rd_index;
+        let columns = usize::try_from(form.indnkeyatts).unwrap_or(0);
+        let families = std::slice::from_raw_parts((*relation).rd_opfamily, columns);
+        form.indisvalid
+            && form.indisready
+            && form.indislive
+            && form.indimmediate
+            && !form.indisexclusion
+            && pg_sys::RelationGetIndexExpressions(relation).is_null()
+            && pg_sys::RelationGetIndexPredicate(relation).is_null()
+            && families
+                .iter()
+                .all(|family| family.to_u32() < pg_sys::FirstNormalObjectId)
+    }
+}
+
+/// Where the columns are; `None` where one is missing, is of another kind, or is not known: it may have a default, or be
+/// computed.
+fn known_positions(descriptor: &PgTupleDesc<'_>, known: &[Column]) -> Option<Vec<usize>> {
+    let is_known = |attribute: &pg_sys::FormData_pg_attribute| {
+        attribute.attisdropped
+            || known.iter().any(|column| {
+                attribute.name() == column.name
+                    && attribute.atttypid == column.type_oid
+                    && attribute.atttypmod == -1
+                    && attribute.attgenerated == 0
+                    && attribute.attidentity == 0
+                    && (column.is_required || !attribute.attnotnull)
+            })
+    };
+    if !descriptor.iter().all(is_known) {
+        return None;
+    }
+    let position_of = |column: &Column| {
+        descriptor
+            .iter()
+            .position(|attribute| !attribute.attisdropped && attribute.name() == column.name)
+    };
+    known.iter().map(position_of).collect()
+}
