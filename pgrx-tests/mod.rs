@@ -1,5 +1,6 @@
 //! The suites that run inside PostgreSQL, each test in a transaction of its own that is rolled back.
 
+mod capture_bounds;
 mod capture_context;
 mod capture_expressions;
 mod capture_keys;

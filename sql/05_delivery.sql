@@ -7,8 +7,8 @@ create function herald._append_event(
     language c
     as 'MODULE_PATHNAME', 'append_event_wrapper';
 
-create function herald._check_attributes(source text, event_type text, id text, subject text, key text, dataschema text,
-                                         extensions text) returns text
+create function herald._check_attributes(source text, event_type text, id text, subject text, key text, tenant text,
+                                         dataschema text, extensions text) returns text
     language c
     as 'MODULE_PATHNAME', 'check_attributes_wrapper';
 
@@ -53,7 +53,7 @@ begin
         raise exception using errcode = 'null_value_not_allowed', message = 'the event has no type',
             hint = 'Run: select herald.emit(''order.paid'', ''{"id": 1}'');';
     end if;
-    checked_extensions := herald._check_attributes(wanted_source, emit.type, emit.id, emit.subject, emit.key,
+    checked_extensions := herald._check_attributes(wanted_source, emit.type, emit.id, emit.subject, emit.key, emit.tenant,
                                                    emit.dataschema, emit.extensions::text);
     if emit.type like 'herald.%' then
         raise exception using errcode = 'reserved_name', message = format('the event type "%s" is reserved', emit.type),

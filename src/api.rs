@@ -8,6 +8,7 @@ use crate::log::row::postgres_time;
 use crate::pg::shmem::{self, Demand};
 use crate::pg::{catalog, ending, identity, lock, process, user};
 use crate::settings;
+use herald_core::attributes::{Attributes, is_reserved};
 use herald_core::auth::SECRET_MEMBERS;
 use herald_core::error::Error;
 use herald_core::globs::{Glob, TypeGlobs};
@@ -55,13 +56,16 @@ fn generate_secret(kind: &str) -> Result<String, ErrorReport> {
 /// Raises an error unless the text is a fixed event type.
 #[pg_extern(sql = false)]
 fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
-    herald_core::attributes::Attributes {
+    Attributes {
         source: "/",
         r#type: event_type,
         ..Default::default()
     }
     .validate()
     .map_err(invalid)?;
+    if is_reserved(event_type) {
+        return Err(reserved_type(event_type));
+    }
     match Glob::parse(event_type) {
         Ok(_) if !event_type.contains('*') => Ok(()),
         Ok(_) => Err(ErrorReport::new(
@@ -72,6 +76,17 @@ fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
         .set_hint("Patterns with * belong to subscribe(types => ...).")),
         Err(error) => Err(invalid(error)),
     }
+}
+
+/// The error about a type that only pg_herald itself makes.
+pub(crate) fn reserved_type(event_type: &str) -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_RESERVED_NAME,
+        format!("the event type \"{event_type}\" is reserved"),
+        "type",
+    )
+    .set_detail("Types that begin with herald. are pg_herald's own operational events.")
+    .set_hint("Choose another prefix.")
 }
 
 /// Raises an error unless a subscription with these options is valid under the settings of this session.
@@ -216,7 +231,7 @@ fn append_event(
         &Common {
             source: source.to_owned(),
             // emit() runs with the rights of the extension.
-            context: capture::context(user::outer_user()),
+            context: capture::context(user::outer_user(), &mut Vec::new()),
         },
         &NewEvent {
             id,
@@ -238,7 +253,7 @@ fn append_event(
     ))
 }
 
-/// Raises an error unless the attributes make a valid CloudEvent.
+/// Raises an error unless the attributes make a valid CloudEvent, and the context of the session is within its limits.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn check_attributes(
@@ -247,22 +262,25 @@ fn check_attributes(
     id: Option<&str>,
     subject: Option<&str>,
     key: Option<&str>,
+    tenant: Option<&str>,
     dataschema: Option<&str>,
-    extensions: Option<String>,
+    extensions: Option<&str>,
 ) -> Result<Option<String>, ErrorReport> {
-    herald_core::attributes::Attributes {
+    Attributes {
         source,
         r#type: event_type,
         id,
         subject,
         key,
+        tenant,
         dataschema,
     }
     .validate()
     .map_err(invalid)?;
+    capture::check_context().map_err(invalid)?;
     match extensions {
         None => Ok(None),
-        Some(json) => herald_core::extensions::check_extensions(&json).map_err(invalid),
+        Some(json) => herald_core::extensions::check_extensions(json).map_err(invalid),
     }
 }
 

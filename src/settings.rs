@@ -1,6 +1,7 @@
 //! The settings: PostgreSQL's configuration parameters `herald.*`, read into plain values once a round.
 
 use crate::pg::identity;
+use herald_core::limits::{self, Limit};
 use herald_core::proxy::Proxy;
 use herald_core::url_policy::UrlPolicy;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
@@ -143,12 +144,12 @@ pub fn request_origin() -> String {
     text(&REQUEST_ORIGIN).unwrap_or_default()
 }
 
-/// What this session says of itself: members of an event's context, and their values.
-pub fn session_context() -> [(&'static str, Option<String>); 3] {
+/// What this session says of itself: members of an event's context, their limits and their values.
+pub fn session_context() -> [(&'static str, Limit, Option<String>); 3] {
     [
-        ("traceparent", text(&TRACEPARENT)),
-        ("tracestate", text(&TRACESTATE)),
-        ("actor", text(&ACTOR)),
+        ("traceparent", limits::TRACEPARENT, text(&TRACEPARENT)),
+        ("tracestate", limits::TRACESTATE, text(&TRACESTATE)),
+        ("actor", limits::ACTOR, text(&ACTOR)),
     ]
 }
 

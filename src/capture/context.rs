@@ -2,11 +2,13 @@
 
 use crate::pg::user;
 use crate::settings;
+use herald_core::error::Error;
 use herald_core::json::push_string;
 use pgrx::pg_sys;
 
-/// The context as JSON: the role that did it, the application, and trace and actor where the session set them.
-pub fn context(role: pg_sys::Oid) -> String {
+/// The context as JSON: the role that did it, the application, and trace and actor where the session set them. What is too
+/// long is cut, and `faults` gets a sentence about it.
+pub fn context(role: pg_sys::Oid, faults: &mut Vec<String>) -> String {
     let mut json = String::with_capacity(128);
     let mut add = |member: &str, value: &str| {
         if !value.is_empty() {
@@ -18,12 +20,27 @@ pub fn context(role: pg_sys::Oid) -> String {
     };
     add("role", &user::name_of(role));
     add("application", &user::application_name());
-    for (member, value) in settings::session_context() {
-        add(member, &value.unwrap_or_default());
+    for (member, limit, value) in settings::session_context() {
+        let value = value.unwrap_or_default();
+        match limit.cut(&value) {
+            None => add(member, &value),
+            Some(short) => {
+                add(member, &short);
+                faults.push(format!("{} was cut to {} bytes", limit.name, limit.bytes));
+            }
+        }
     }
     if json.is_empty() {
         json.push('{');
     }
     json.push('}');
     json
+}
+
+/// An error if a setting of this session is too long.
+pub fn check_context() -> Result<(), Error> {
+    for (_, limit, value) in settings::session_context() {
+        limit.check(&value.unwrap_or_default())?;
+    }
+    Ok(())
 }

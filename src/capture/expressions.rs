@@ -1,14 +1,18 @@
 //! A watch's expressions, evaluated for the rows of one statement.
 
+use super::bounds::Captured;
 use super::payload;
 use super::watch::Watch;
+use crate::api;
 use crate::log::append::NewEvent;
 use crate::pg::expression::Evaluator;
 use crate::pg::rows::Row;
 use crate::pg::transaction::{self, TransactionError};
 use crate::pg::trigger::Operation;
+use herald_core::attributes::is_reserved;
 use herald_core::json::minify;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use herald_core::limits::{self, Limit};
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
@@ -138,24 +142,28 @@ impl<'w> Evaluators<'w> {
         event: NewEvent,
         new: Option<&Row<'_>>,
         old: Option<&Row<'_>>,
-    ) -> Option<NewEvent> {
+    ) -> Option<Captured> {
         let evaluators = match &mut self.prepared {
             Ok(evaluators) => evaluators,
             Err(fault) => return Some(faulty(event, fault)),
         };
         if evaluators.is_empty() {
-            return Some(event);
+            return Some(event.into());
         }
         let place = &self.place;
         if !self.captures_faults {
-            return place.named_in_errors(|| evaluate(evaluators, place, event, new, old));
+            let event = place.named_in_errors(|| evaluate(evaluators, place, event, new, old));
+            return event.map(Captured::from);
         }
         // One row, one subtransaction: a fault undoes what its expressions did and nothing else.
         let result = {
             let event = event.clone();
             undone_if_faulty(|| evaluate(evaluators, place, event, new, old))
         };
-        result.unwrap_or_else(|fault| Some(faulty(event, &fault)))
+        match result {
+            Ok(event) => event.map(Captured::from),
+            Err(fault) => Some(faulty(event, &fault)),
+        }
     }
 }
 
@@ -179,41 +187,52 @@ fn evaluate(
             event.data = Some(data.map_or("null".into(), |json| minify(&json.0).into_owned()));
             continue;
         }
-        let value = payload::attribute(evaluator.evaluate::<String>(new, old));
+        let value = evaluator.evaluate::<String>(new, old);
         match expression {
-            Expression::Type => event.r#type = value.unwrap_or(event.r#type),
+            Expression::Type => event.r#type = checked_type(value).unwrap_or(event.r#type),
+            // What is too long of these never fails the statement (`bounds.rs`).
             Expression::Subject => event.subject = value,
             Expression::Key => event.key = value,
-            Expression::Tenant => event.tenant = value,
-            Expression::Priority => event.priority = value.map(checked_priority),
+            Expression::Tenant => event.tenant = checked(limits::TENANT, value),
+            Expression::Priority => {
+                event.priority = payload::attribute(value).map(checked_priority);
+            }
             Expression::Condition | Expression::Data => {}
         }
     }
     Some(event)
 }
 
-fn faulty(event: NewEvent, fault: &TransactionError) -> NewEvent {
-    NewEvent {
-        extensions: Some(payload::fault_extension(&fault.message)),
-        ..event
+fn faulty(event: NewEvent, fault: &TransactionError) -> Captured {
+    Captured {
+        event,
+        faults: vec![fault.message.clone()],
     }
 }
 
-/// Runs `body` in a subtransaction. What is no fault of an expression (a cancelled query, a serialization failure, a
-/// full disk) is raised again: classes 40, 53, 57, 58 and XX of Appendix A of the PostgreSQL documentation.
+/// Runs `body` in a subtransaction. What is no fault of an expression is raised again.
 fn undone_if_faulty<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
-    let result = transaction::subtransaction(body);
-    if let Err(fault) = &result
-        && ["40", "53", "57", "58", "XX"].contains(&&fault.sqlstate[..2])
-    {
-        let code = fault.sqlstate.bytes().rev();
-        let code = code.fold(0, |code, c| {
-            code << 6 | (i32::from(c) - i32::from(b'0')) & 0x3f
-        });
-        ErrorReport::new(PgSqlErrorCode::from(code), fault.message.clone(), "capture")
-            .report(PgLogLevel::ERROR);
+    transaction::subtransaction(body).inspect_err(|fault| {
+        if fault.is_about_the_session() {
+            fault.raise();
+        }
+    })
+}
+
+/// A type or a tenant: what is too long is an ERROR, as the beginning of one may be another.
+fn checked(limit: Limit, value: Option<String>) -> Option<String> {
+    let check = |text: &str| limit.check(text).map_err(api::invalid).unwrap_or_report();
+    let value = value.inspect(|text| check(text));
+    // Replacing characters may lengthen it.
+    payload::attribute(value).inspect(|text| check(text))
+}
+
+fn checked_type(value: Option<String>) -> Option<String> {
+    let value = checked(limits::TYPE, value);
+    if value.as_deref().is_some_and(is_reserved) {
+        api::reserved_type(value.as_deref().unwrap_or_default()).report(PgLogLevel::ERROR);
     }
-    result
+    value
 }
 
 fn checked_priority(priority: String) -> String {

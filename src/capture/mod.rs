@@ -4,13 +4,14 @@
 //! as the table's owner, in a security-restricted operation; only finished text is then appended to the log.
 //! Nothing here sends, waits, or locks a row that other sessions use.
 
+mod bounds;
 mod context;
 mod expressions;
 mod payload;
 mod truncate;
 mod watch;
 
-pub use context::context;
+pub use context::{check_context, context};
 
 use crate::log::append::{self, Common, NewEvent};
 use crate::pg::memory::Memory;
@@ -18,15 +19,17 @@ use crate::pg::rows::{Row, Rows};
 use crate::pg::trigger::{self, Operation};
 use crate::pg::user::{self, Acting};
 use crate::settings;
+use bounds::Captured;
 use expressions::Evaluators;
+use herald_core::limits;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::collections::HashMap;
 use std::rc::Rc;
 use watch::{Format, Watch};
 
-/// Events are appended in batches of this many rows or bytes, whichever comes first: a statement of any size needs
-/// the memory of one batch.
+/// Events are appended in batches of this many rows or bytes of whole events, whichever comes first: a statement of any
+/// size needs the memory of one batch, or of one event.
 const BATCH_ROWS: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -65,19 +68,37 @@ fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// What all events of one statement have in common.
-fn common(watch: &Watch, context: String) -> Common {
+/// What all events of one statement have in common. What of it is too long is cut or left out, and `faults` says so.
+fn common(watch: &Watch, role: pg_sys::Oid, faults: &mut Vec<String>) -> Common {
+    let context = context(role, faults);
+    let source = settings::source().filter(|source| {
+        let is_allowed = limits::SOURCE.allows(source);
+        if !is_allowed {
+            let bytes = limits::SOURCE.bytes;
+            faults.push(format!(
+                "herald.source has more than {bytes} bytes and was left out"
+            ));
+        }
+        is_allowed
+    });
     Common {
-        source: settings::source().unwrap_or_else(|| watch.default_source.clone()),
+        source: source.unwrap_or_else(|| watch.default_source.clone()),
         context,
     }
 }
+
+/// A new and an old row.
+type Pair<'r> = (Option<Row<'r>>, Option<Row<'r>>);
+/// Rows by the values of their primary key.
+type ByKey<'f> = HashMap<Vec<Option<String>>, Row<'f>>;
 
 /// One statement being captured.
 struct Statement<'w> {
     watch: &'w Watch,
     operation: Operation,
     common: Common,
+    /// What every event has to say about their common attributes.
+    faults: Vec<String>,
     format: Rc<Format>,
     evaluators: Option<Evaluators<'w>>,
     memory: Memory,
@@ -87,11 +108,13 @@ struct Statement<'w> {
 
 impl<'w> Statement<'w> {
     fn new(watch: &'w Watch, fired: pg_sys::Oid, operation: Operation) -> Self {
+        let mut faults = Vec::new();
         Self {
             watch,
             operation,
             // The role that is at work is the user here, and the table's owner from then on.
-            common: common(watch, context(user::current_user())),
+            common: common(watch, user::current_user(), &mut faults),
+            faults,
             format: watch.format(fired),
             evaluators: None,
             memory: Memory::of_statement(c"pg_herald row"),
@@ -109,12 +132,54 @@ impl<'w> Statement<'w> {
         }
     }
 
-    /// Captures row after row, old and new in step, and appends their events in batches.
+    /// Captures row after row, old and new in step.
     fn walk(&mut self, mut old: Option<&mut Rows<'_>>, mut new: Option<&mut Rows<'_>>) {
+        let format = Rc::clone(&self.format);
+        self.capture_pairs(|| {
+            let old = old.as_mut().and_then(|rows| rows.next(&format.shape));
+            let new = new.as_mut().and_then(|rows| rows.next(&format.shape));
+            (old.is_some() || new.is_some()).then_some((new, old))
+        });
+    }
+
+    /// An update of which some old or new rows are missing: pairs are found by primary key where the old rows fit
+    /// into one batch, and otherwise events carry the new row only.
+    fn walk_unpaired(&mut self, old: &mut Rows<'_>, new: &mut Rows<'_>) {
+        let format = Rc::clone(&self.format);
+        let by_key = self.rows_by_key(&format, old);
+        let Some(mut by_key) = by_key else {
+            return self.walk(None, Some(new));
+        };
+        self.capture_pairs(|| {
+            let new = new.next(&format.shape)?;
+            let old = by_key.remove(&payload::key_parts(&format, &new));
+            Some((Some(new), old))
+        });
+    }
+
+    /// The rows by their primary key, unless they have none or are too many.
+    fn rows_by_key<'f>(&self, format: &'f Format, rows: &mut Rows<'_>) -> Option<ByKey<'f>> {
+        if format.key.is_empty() || rows.len() > BATCH_ROWS as i64 {
+            return None;
+        }
+        let _owner = self.act_as_owner();
+        let (mut by_key, mut bytes) = (ByKey::new(), 0);
+        while let Some(row) = rows.next(&format.shape) {
+            bytes += row.length();
+            if bytes > BATCH_BYTES {
+                return None;
+            }
+            by_key.insert(payload::key_parts(format, &row), row);
+        }
+        Some(by_key)
+    }
+
+    /// Captures pairs of a new and an old row until there are no more, and appends their events in batches.
+    fn capture_pairs<'r>(&mut self, mut next: impl FnMut() -> Option<Pair<'r>>) {
         loop {
             let is_done = {
                 let _owner = self.act_as_owner();
-                self.fill_batch(old.as_deref_mut(), new.as_deref_mut())
+                self.fill_batch(&mut next)
             };
             self.append();
             if is_done {
@@ -130,14 +195,11 @@ impl<'w> Statement<'w> {
     }
 
     /// Returns whether there are no more rows. Runs as [`Self::act_as_owner`] says.
-    fn fill_batch(
-        &mut self,
-        mut old: Option<&mut Rows<'_>>,
-        mut new: Option<&mut Rows<'_>>,
-    ) -> bool {
+    fn fill_batch<'r>(&mut self, next: &mut impl FnMut() -> Option<Pair<'r>>) -> bool {
         let Self {
             watch,
             operation,
+            faults,
             format,
             memory,
             batch,
@@ -149,58 +211,18 @@ impl<'w> Statement<'w> {
             .get_or_insert_with(|| Evaluators::new(watch, *operation));
         while batch.len() < BATCH_ROWS && *batch_bytes < BATCH_BYTES {
             let captured = memory.run_and_empty(|| {
-                let old = old.as_mut().and_then(|rows| rows.next(&format.shape));
-                let new = new.as_mut().and_then(|rows| rows.next(&format.shape));
-                (old.is_some() || new.is_some()).then(|| {
-                    capture_row(
-                        watch,
-                        format,
-                        evaluators,
-                        *operation,
-                        new.as_ref(),
-                        old.as_ref(),
-                    )
-                })
+                let (new, old) = next()?;
+                let (new, old) = (new.as_ref(), old.as_ref());
+                let captured = capture_row(watch, format, evaluators, *operation, new, old);
+                Some(captured.map(|captured| captured.finish(faults)))
             });
             let Some(captured) = captured else {
                 return true;
             };
-            *batch_bytes += captured
-                .as_ref()
-                .and_then(|event| event.data.as_ref())
-                .map_or(0, String::len);
+            *batch_bytes += captured.as_ref().map_or(0, NewEvent::bytes);
             batch.extend(captured);
         }
         false
-    }
-
-    /// An update of which some old or new rows are missing: pairs are found by primary key where the old rows fit
-    /// into one batch, and otherwise events carry the new row only.
-    fn walk_unpaired(&mut self, old: &mut Rows<'_>, new: &mut Rows<'_>) {
-        if self.format.key.is_empty() || old.len() > BATCH_ROWS as i64 {
-            return self.walk(None, Some(new));
-        }
-        {
-            let _owner = self.act_as_owner();
-            let mut evaluators = Evaluators::new(self.watch, self.operation);
-            let format = &self.format;
-            let mut by_key = HashMap::new();
-            while let Some(row) = old.next(&format.shape) {
-                by_key.insert(payload::key_parts(format, &row), row);
-            }
-            while let Some(row) = new.next(&format.shape) {
-                let old = by_key.remove(&payload::key_parts(format, &row));
-                self.batch.extend(capture_row(
-                    self.watch,
-                    format,
-                    &mut evaluators,
-                    self.operation,
-                    Some(&row),
-                    old.as_ref(),
-                ));
-            }
-        }
-        self.append();
     }
 
     fn append(&mut self) {
@@ -223,7 +245,7 @@ fn capture_row(
     operation: Operation,
     new: Option<&Row<'_>>,
     old: Option<&Row<'_>>,
-) -> Option<NewEvent> {
+) -> Option<Captured> {
     let changed = match (operation, new, old) {
         (Operation::Update, Some(new), Some(old)) => {
             Some(payload::changed_columns(format, new, old))
@@ -240,16 +262,14 @@ fn capture_row(
         key,
         ..NewEvent::default()
     };
-    let mut event = evaluators.apply(event, new, old)?;
-    if event.data.is_none() {
-        event.data = Some(payload::row_data(
-            watch,
-            format,
-            operation,
-            new,
-            old,
-            changed.as_deref(),
-        ));
+    let mut captured = evaluators.apply(event, new, old)?;
+    if captured.event.data.is_none() {
+        let changed = changed.as_deref();
+        captured.event.data = payload::row_data(watch, format, operation, new, old, changed);
+        if captured.event.data.is_none() {
+            let fault = "the rows have more than 128 MB, so the event has no data";
+            captured.faults.push(fault.to_owned());
+        }
     }
-    Some(event)
+    Some(captured)
 }

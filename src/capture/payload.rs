@@ -5,12 +5,14 @@
 use super::watch::{Format, Watch};
 use crate::pg::rows::Row;
 use crate::pg::trigger::Operation;
+use herald_core::attributes::{is_reserved, replace_forbidden};
 use herald_core::json::push_string;
+use herald_core::limits;
 
 /// `{"operation":...,"schema":...,"table":...,"record":...,"old_record":...,"changed":[...]}`, minified.
 ///
 /// `changed` are positions among the table's columns. Where they are unknown, because an update's old row is, the
-/// member is null.
+/// member is null. `None` for rows beyond [`limits::ROWS`].
 pub fn row_data(
     watch: &Watch,
     format: &Format,
@@ -18,7 +20,11 @@ pub fn row_data(
     new: Option<&Row<'_>>,
     old: Option<&Row<'_>>,
     changed: Option<&[usize]>,
-) -> String {
+) -> Option<String> {
+    let rows = [new, old].into_iter().flatten();
+    if rows.map(Row::bytes).sum::<usize>() > limits::ROWS {
+        return None;
+    }
     let mut json = start(watch, operation);
     for (member, row) in [("record", new), ("old_record", old)] {
         push_member(&mut json, member);
@@ -35,7 +41,7 @@ pub fn row_data(
         }
     }
     json.push('}');
-    json
+    Some(json)
 }
 
 /// The data of a TRUNCATE; `part` is the partition or child that was truncated instead of the whole table.
@@ -93,7 +99,7 @@ pub fn changed_columns(format: &Format, new: &Row<'_>, old: &Row<'_>) -> Vec<usi
 pub fn key_text(format: &Format, row: &Row<'_>) -> Option<String> {
     let mut parts = key_parts(format, row);
     if parts.len() < 2 {
-        return attribute(parts.pop().flatten());
+        return parts.pop().flatten();
     }
     let encoded: Vec<String> = parts
         .into_iter()
@@ -103,7 +109,7 @@ pub fn key_text(format: &Format, row: &Row<'_>) -> Option<String> {
                 .replace('/', "%2F")
         })
         .collect();
-    attribute(Some(encoded.join("/")))
+    Some(encoded.join("/"))
 }
 
 /// The values of the key columns as text, in the order of the key.
@@ -119,17 +125,20 @@ pub fn key_parts(format: &Format, row: &Row<'_>) -> Vec<Option<String>> {
 /// because no business write fails for the form of an attribute.
 pub fn attribute(text: Option<String>) -> Option<String> {
     let text = text.filter(|text| !text.is_empty())?;
-    let is_forbidden = |c: char| {
-        c.is_control() || ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
-    };
-    Some(if text.contains(is_forbidden) {
-        text.replace(is_forbidden, "\u{fffd}")
-    } else {
-        text
-    })
+    Some(replace_forbidden(&text).unwrap_or(text))
 }
 
-/// The extension attribute that an event carries when its watch's expressions failed.
+/// The type of a table's events, unless the watch has its own. Of a schema whose name begins with `herald.` it would be
+/// one of pg_herald's own, so an underscore goes before it.
+pub fn default_type(schema: &str, table: &str, change: &str) -> String {
+    let names = attribute(Some(format!("{schema}.{table}.{change}"))).unwrap_or_default();
+    if is_reserved(&names) {
+        return format!("_{names}");
+    }
+    names
+}
+
+/// The extension attribute that an event carries when it could not be captured as it should have been.
 pub fn fault_extension(message: &str) -> String {
     let printable: String = message.chars().take(500).collect();
     let mut json = String::from("{\"captureerror\":");

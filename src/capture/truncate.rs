@@ -1,8 +1,9 @@
 //! TRUNCATE: one event without records.
 
+use super::bounds::Captured;
+use super::common;
 use super::payload;
 use super::watch::Watch;
-use super::{common, context};
 use crate::log::append::{self, NewEvent};
 use crate::pg::trigger::{self, Operation};
 use crate::pg::{catalog, tree, user};
@@ -44,5 +45,7 @@ pub fn capture(watch: &Watch, fired: pg_sys::Oid) {
         data: Some(payload::truncate_data(watch, part.as_deref())),
         ..NewEvent::default()
     };
-    append::append_one(&common(watch, context(user::current_user())), &event);
+    let mut faults = Vec::new();
+    let common = common(watch, user::current_user(), &mut faults);
+    append::append_one(&common, &Captured::from(event).finish(&faults));
 }

@@ -133,8 +133,8 @@ impl Watch {
         let table = catalog::Table::open(watched);
         let event_type = |operation: Operation| {
             let (schema, table, change) = (&table.schema, &table.name, operation.past_tense());
-            let of_names = || payload::attribute(Some(format!("{schema}.{table}.{change}")));
-            row.get(3).or_else(of_names).unwrap_or_default()
+            let of_names = || payload::default_type(schema, table, change);
+            row.get(3).unwrap_or_else(of_names)
         };
         Self {
             id,

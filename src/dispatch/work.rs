@@ -96,8 +96,8 @@ impl Claimed {
         }
     }
 
-    /// Roughly what it holds in memory, in bytes.
+    /// Roughly what it holds in memory, in bytes, with the whole event.
     pub fn memory(&self) -> usize {
-        self.event.data.as_ref().map_or(0, String::len) + 512
+        self.event.memory() + size_of::<Self>()
     }
 }

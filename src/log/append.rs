@@ -44,6 +44,24 @@ pub struct NewEvent {
     pub time: Option<TimestampWithTimeZone>,
 }
 
+impl NewEvent {
+    /// Roughly what it takes in memory and in the log.
+    pub fn bytes(&self) -> usize {
+        let optional = [
+            &self.id,
+            &self.subject,
+            &self.key,
+            &self.tenant,
+            &self.priority,
+            &self.dataschema,
+            &self.extensions,
+            &self.data,
+        ];
+        let optional = optional.into_iter().flatten().map(String::len);
+        size_of::<Self>() + self.r#type.len() + optional.sum::<usize>()
+    }
+}
+
 /// What became of an event that was appended.
 #[derive(Debug, Clone, Copy)]
 pub struct Appended {

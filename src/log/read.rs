@@ -4,7 +4,8 @@
 //! loses events. Numbers only bound the scan; snapshots decide. Everything here runs inside the caller's transaction.
 
 use super::append::PERIOD_VALID;
-use super::row::{Logged, bare, logged};
+use super::row::{self, Logged, bare, logged};
+use crate::pg::memory::Memory;
 use crate::pg::pages::Pages;
 use crate::pg::wal::{self, Written};
 use crate::pg::{identity, lock, sequence, transaction};
@@ -21,9 +22,10 @@ use std::time::Duration;
 /// milliseconds.
 const SLICE_EVENTS: usize = 500;
 pub const SLICE_NUMBERS: i64 = 20_000;
-/// The data of a slice, and of a claim from the pending deliveries, in bytes; it may be twice as much, or one event.
+/// The events of a slice, and of a claim from the pending deliveries, in bytes; or one event.
 const SLICE_BYTES: usize = 8 << 20;
-/// Rows fetched at once, at most: so few that those beyond the limit in bytes are few.
+/// Rows fetched at once, at most. Each is no longer than a page of the table: what is longer is stored elsewhere, and
+/// fetched when there is room for it.
 const PAGE: usize = 50;
 /// A writer takes its slot from its clock; its row is found as long as that is no more wrong than this.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
@@ -200,7 +202,6 @@ impl Window {
             self.from.to_string().into(),
             self.to.to_string().into(),
             identity::origin().into(),
-            largest.into(),
             limit.into(),
         ];
         arguments.extend(slot_arguments(&self.slots));
@@ -294,7 +295,7 @@ pub fn load_events(
     slots.sort_unstable();
     slots.dedup();
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
-    let mut arguments: Vec<DatumWithOid<'_>> = vec![seqs.into(), largest.into()];
+    let mut arguments: Vec<DatumWithOid<'_>> = vec![seqs.into()];
     arguments.extend(slot_arguments(&slots));
     read_pages(STATEMENT.pages(client, arguments), largest)
 }
@@ -311,24 +312,28 @@ fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> 
     all.into_iter().map(DatumWithOid::from)
 }
 
-/// The events of a query until their data is enough for once, and whether that was all.
+/// The events of a query until they are enough for once, and whether that was all.
 fn read_pages(mut pages: Pages<'_>, largest: i32) -> (Vec<Logged>, bool) {
-    let page = (SLICE_BYTES / usize::try_from(largest).unwrap_or(0).max(1)).clamp(1, PAGE);
+    let mut memory = Memory::of_statement(c"pg_herald row");
     let (mut events, mut bytes) = (Vec::new(), 0);
-    while bytes < SLICE_BYTES {
-        let before = events.len();
-        for row in pages.next(page).rows() {
-            let Some(logged) = logged(&row) else {
+    loop {
+        let page = pages.next(PAGE);
+        let mut fetched = 0;
+        for row in page.rows() {
+            fetched += 1;
+            bytes += row::bytes(&row, largest);
+            if bytes > SLICE_BYTES && !events.is_empty() {
+                return (events, false);
+            }
+            let Some(logged) = memory.run_and_empty(|| logged(&row, largest)) else {
                 pgrx::error!("pg_herald: a row of herald.event could not be read");
             };
-            bytes += logged.event.data.as_ref().map_or(0, String::len);
             events.push(logged);
         }
-        if events.len() - before < page {
+        if fetched < PAGE {
             return (events, true);
         }
     }
-    (events, false)
 }
 
 /// How long the worker may be behind before it remembers how far it read although nothing matched.

@@ -2,6 +2,7 @@
 
 use crate::pg::pages::Row;
 use herald_core::event::Event;
+use herald_core::limits::{self, Limit};
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 
 /// Microseconds between 1970-01-01 and 2000-01-01, from which PostgreSQL counts.
@@ -14,30 +15,85 @@ pub struct Logged {
     pub xid: u64,
 }
 
-/// A row of a query that selects the columns of `read_window.sql`.
-pub fn logged(row: &Row<'_>) -> Option<Logged> {
+/// The columns of `read_window.sql` that are of any length, and how much of each is read.
+const TEXTS: [(usize, Limit); 10] = [
+    (5, limits::ID),
+    (6, limits::SOURCE),
+    (7, limits::TYPE),
+    (8, limits::SUBJECT),
+    (10, limits::KEY),
+    (11, limits::TENANT),
+    (12, PRIORITY),
+    (13, limits::DATASCHEMA),
+    (14, limits::EXTENSIONS),
+    (17, limits::CONTEXT),
+];
+const PRIORITY: Limit = Limit {
+    name: "priority",
+    bytes: 6,
+};
+const DATA: usize = 16;
+
+/// How many bytes [`logged`] takes of a row. Nothing is fetched for it but what tells the lengths.
+pub fn bytes(row: &Row<'_>, largest: i32) -> usize {
+    let texts = TEXTS.iter();
+    let texts = texts.map(|(column, limit)| row.text_bytes(*column).min(2 * limit.bytes));
+    let data = row.text_bytes(DATA);
+    texts.sum::<usize>() + if is_read(data, largest) { data } else { 0 }
+}
+
+fn is_read(data: usize, largest: i32) -> bool {
+    data <= usize::try_from(largest).unwrap_or(0)
+}
+
+/// A row of a query that selects the columns of `read_window.sql`. Data larger than `largest` is left where it is.
+///
+/// An attribute beyond its limit, as capture and emit write none, is cut and marked, and the event is for nobody: it counts
+/// as one whose data is too large for all.
+pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
     let uid = row.get::<Uuid>(4)?;
     let uid = uuid::Uuid::from_bytes(*uid.as_bytes()).to_string();
+    let mut is_within_limits = true;
+    let mut text = |wanted: usize| {
+        let (column, limit) = TEXTS.into_iter().find(|(column, _)| *column == wanted)?;
+        if row.text_bytes(column) <= limit.bytes {
+            return row.text(column);
+        }
+        is_within_limits = false;
+        Some(limit.marked(&row.beginning(column, limit.bytes)?))
+    };
+    let mut event = Event {
+        slot: row.get(1)?,
+        seq: row.get(2)?,
+        id: text(5).unwrap_or_else(|| uid.clone()),
+        uid,
+        source: text(6)?,
+        r#type: text(7)?,
+        subject: text(8),
+        time_micros: unix_micros(row.get::<TimestampWithTimeZone>(9)?),
+        key: text(10),
+        tenant: text(11),
+        priority: text(12)?,
+        dataschema: text(13),
+        extensions: text(14),
+        size: row.get(15)?,
+        data: None,
+        context: text(17),
+    };
+    let data = row.text_bytes(DATA);
+    if !is_within_limits || !is_read(data, largest) {
+        // Also where a row's own size says something else.
+        event.size = event.size.max(if is_within_limits {
+            data as i32
+        } else {
+            i32::MAX
+        });
+    } else {
+        event.data = row.text(DATA);
+    }
     Some(Logged {
         xid: row.transaction_id(3)?,
-        event: Event {
-            slot: row.get(1)?,
-            seq: row.get(2)?,
-            id: row.text(5).unwrap_or_else(|| uid.clone()),
-            uid,
-            source: row.text(6)?,
-            r#type: row.text(7)?,
-            subject: row.text(8),
-            time_micros: unix_micros(row.get::<TimestampWithTimeZone>(9)?),
-            key: row.text(10),
-            tenant: row.text(11),
-            priority: row.text(12)?,
-            dataschema: row.text(13),
-            extensions: row.text(14),
-            size: row.get(15)?,
-            data: row.text(16),
-            context: row.text(17),
-        },
+        event,
     })
 }
 

@@ -4,6 +4,7 @@
 //! written here calls no function but PostgreSQL's own, and depends on no setting but one that can be asked for: nobody
 //! has to act as the owner of the table, under settings of ours, for it.
 
+use super::varlena;
 use herald_core::json::{minify, push_string};
 use pgrx::pg_sys;
 use pgrx::pg_sys::{BuiltinOid, Datum};
@@ -167,12 +168,11 @@ unsafe fn printed(output: Output, value: Datum) -> String {
 /// # Safety
 /// `value` is a text, wherever it is stored.
 unsafe fn text_of<'a>(value: Datum) -> Cow<'a, str> {
-    use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, varlena_to_byte_slice};
+    use pgrx::varlena::varlena_to_byte_slice;
     // SAFETY: by the contract. What is compressed or elsewhere is copied into the current memory context.
     unsafe {
         let stored: *mut pg_sys::varlena = value.cast_mut_ptr();
-        let is_plain = varatt_is_4b_u(stored) || varatt_is_1b(stored) && !varatt_is_1b_e(stored);
-        let here = if is_plain {
+        let here = if varlena::is_plain(stored) {
             stored
         } else {
             pg_sys::pg_detoast_datum_packed(stored)

@@ -35,5 +35,6 @@ pub mod tree;
 pub mod trigger;
 pub mod user;
 pub mod utility;
+mod varlena;
 pub mod wait;
 pub mod wal;

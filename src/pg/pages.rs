@@ -2,6 +2,7 @@
 //!
 //! What SPI gives as a whole would be copied as a whole, and each value of a row looked for from its first column.
 
+use super::varlena;
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys;
 use pgrx::spi::SpiCursor;
@@ -44,16 +45,32 @@ impl Drop for Pages<'_> {
 /// Some rows of a query.
 pub struct Page<'p> {
     table: *mut pg_sys::SPITupleTable,
+    /// The types of the columns.
+    types: Vec<pg_sys::Oid>,
     pages: PhantomData<&'p ()>,
 }
 
 impl Page<'_> {
     /// What the last call of SPI fetched.
     pub(super) fn fetched() -> Self {
-        Self {
-            // SAFETY: a read of a pointer that the call has set, on the one thread that runs PostgreSQL.
-            table: unsafe { pg_sys::SPI_tuptable },
-            pages: PhantomData,
+        // SAFETY: a read of a pointer that the call has set, on the one thread that runs PostgreSQL. A table that was
+        // fetched has a descriptor, with as many columns as that says.
+        unsafe {
+            let table = pg_sys::SPI_tuptable;
+            let types = if table.is_null() {
+                Vec::new()
+            } else {
+                let descriptor = (*table).tupdesc;
+                let columns = 1..=(*descriptor).natts;
+                columns
+                    .map(|column| pg_sys::SPI_gettypeid(descriptor, column))
+                    .collect()
+            };
+            Self {
+                table,
+                types,
+                pages: PhantomData,
+            }
         }
     }
 
@@ -76,10 +93,9 @@ impl Page<'_> {
             let mut nulls = vec![true; columns];
             pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
             Row {
-                descriptor,
+                types: &self.types,
                 values,
                 nulls,
-                page: PhantomData,
             }
         }
     }
@@ -96,10 +112,9 @@ impl Drop for Page<'_> {
 
 /// One row. Columns are counted from 1, as in SQL.
 pub struct Row<'p> {
-    descriptor: pg_sys::TupleDesc,
+    types: &'p [pg_sys::Oid],
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
-    page: PhantomData<&'p ()>,
 }
 
 impl Row<'_> {
@@ -115,12 +130,38 @@ impl Row<'_> {
 
     /// The text of a column of type text or json, which are stored alike.
     pub fn text(&self, column: usize) -> Option<String> {
-        let (value, oid) = self.value(column)?;
-        if ![pg_sys::TEXTOID, pg_sys::JSONOID].contains(&oid) {
-            return None;
-        }
+        let (value, _) = self.text_value(column)?;
         // SAFETY: the value is not null, and a varlena of characters.
         unsafe { String::from_polymorphic_datum(value, false, pg_sys::TEXTOID) }
+    }
+
+    /// How long the text of such a column is; 0 for null. It is not fetched for that, nor decompressed.
+    pub fn text_bytes(&self, column: usize) -> usize {
+        let Some((value, _)) = self.text_value(column) else {
+            return 0;
+        };
+        // SAFETY: the value is not null, and a varlena.
+        unsafe { varlena::raw_size(value) }
+    }
+
+    /// The beginning of the text of such a column: no more of it than is needed is fetched.
+    pub fn beginning(&self, column: usize, bytes: usize) -> Option<String> {
+        let (value, _) = self.text_value(column)?;
+        let count = i32::try_from(bytes).unwrap_or(i32::MAX);
+        // SAFETY: the value is not null, and a varlena; the slice is allocated in the current memory context.
+        unsafe {
+            let slice = pg_sys::pg_detoast_datum_slice(value.cast_mut_ptr(), 0, count);
+            let bytes = pgrx::varlena::varlena_to_byte_slice(slice);
+            // A character that is cut through is left out.
+            let whole = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            Some(whole.to_owned())
+        }
+    }
+
+    /// The value of a column of type text or json, which are stored alike.
+    fn text_value(&self, column: usize) -> Option<(pg_sys::Datum, pg_sys::Oid)> {
+        self.value(column)
+            .filter(|(_, oid)| [pg_sys::TEXTOID, pg_sys::JSONOID].contains(oid))
     }
 
     /// The value of a column of type xid8.
@@ -134,8 +175,6 @@ impl Row<'_> {
         if *self.nulls.get(position)? {
             return None;
         }
-        // SAFETY: the descriptor is the table's and has a column at this position, as the values have.
-        let oid = unsafe { pg_sys::SPI_gettypeid(self.descriptor, column as i32) };
-        Some((self.values[position], oid))
+        Some((self.values[position], self.types[position]))
     }
 }

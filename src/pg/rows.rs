@@ -6,6 +6,7 @@
 use super::json::Encoding;
 use super::memory::Memory;
 use super::symbols::datum_image_eq;
+use super::varlena;
 use herald_core::json::{minify, push_string};
 use pgrx::{PgRelation, pg_sys};
 use std::cell::OnceCell;
@@ -261,6 +262,37 @@ pub struct Row<'s> {
 }
 
 impl Row<'_> {
+    /// How many bytes the tuple has in memory: less than its values, where those are compressed or stored elsewhere.
+    pub fn length(&self) -> usize {
+        // SAFETY: the tuple lives as long as the row.
+        unsafe { (*self.tuple).t_len as usize }
+    }
+
+    /// How many bytes the values have that its JSON shows, none of them compressed or stored elsewhere. Where the tuple is
+    /// short and whole that is not counted: what is compressed in it cannot be long.
+    pub fn bytes(&self) -> usize {
+        const SHORT: usize = 64 << 10;
+        // SAFETY: the tuple lives as long as the row.
+        let flags = unsafe { (*(*self.tuple).t_data).t_infomask };
+        let is_whole = u32::from(flags) & pg_sys::HEAP_HASEXTERNAL == 0;
+        if is_whole && self.length() <= SHORT {
+            return self.length();
+        }
+        let projection = self.shape.projection.as_ref();
+        let is_kept = |column: &&Column| {
+            projection.is_none_or(|projection| projection.numbers.contains(&column.number))
+        };
+        let columns = self.shape.columns.iter().filter(is_kept);
+        let values = columns.filter_map(|column| {
+            let at = column.number as usize - 1;
+            (column.length == -1 && !self.nulls[at]).then(|| self.values[at])
+        });
+        // SAFETY: the values are of the columns' types, which are varlenas.
+        values
+            .map(|value| unsafe { varlena::raw_size(value) })
+            .sum()
+    }
+
     /// Appends the row as a JSON object, as `to_json(row)` writes it but without blanks, of the columns that the shape
     /// keeps.
     pub fn push_json(&self, json: &mut String) {

@@ -2,8 +2,8 @@
 
 use super::process;
 use super::symbols::{STATEMENT_TIMEOUT, disable_timeout, enable_timeout_after};
-use pgrx::pg_sys;
-use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -52,6 +52,25 @@ impl TransactionError {
     /// Whether the extension is no longer there.
     pub fn is_about_a_missing_table(&self) -> bool {
         matches!(self.sqlstate.as_str(), "3F000" | "42P01")
+    }
+}
+
+impl TransactionError {
+    /// Whether it concerns the session or the server, such as a cancel, a serialization failure or a full disk, and not
+    /// what was done: classes 40, 53, 57, 58 and XX of Appendix A of the PostgreSQL documentation.
+    pub fn is_about_the_session(&self) -> bool {
+        ["40", "53", "57", "58", "XX"]
+            .iter()
+            .any(|class| self.sqlstate.starts_with(class))
+    }
+
+    /// Raises it again as an ERROR.
+    pub fn raise(&self) {
+        let code = self.sqlstate.bytes().rev().fold(0, |code, digit| {
+            code << 6 | (i32::from(digit) - i32::from(b'0')) & 0x3f
+        });
+        ErrorReport::new(PgSqlErrorCode::from(code), self.message.clone(), "raise")
+            .report(PgLogLevel::ERROR);
     }
 }
 

@@ -5,6 +5,7 @@
 //! repaired, it is refused with the repaired form as the hint.
 
 use crate::error::Error;
+use crate::limits::{self, Limit};
 
 /// The attributes that a caller of `emit` gives as text.
 ///
@@ -28,6 +29,8 @@ pub struct Attributes<'a> {
     pub subject: Option<&'a str>,
     /// The ordering key, sent as `partitionkey`; not empty.
     pub key: Option<&'a str>,
+    /// Whose event it is; not empty.
+    pub tenant: Option<&'a str>,
     /// An absolute URI.
     pub dataschema: Option<&'a str>,
 }
@@ -42,22 +45,23 @@ impl Attributes<'_> {
     /// assert_eq!(attributes.validate().unwrap_err().detail().unwrap(), "A URI cannot contain ' '.");
     /// ```
     pub fn validate(&self) -> Result<(), Error> {
-        check_text("source", self.source)?;
+        check_text(limits::SOURCE, self.source)?;
         check_uri_reference("source", self.source)?;
-        check_text("type", self.r#type)?;
-        for (name, value) in [
-            ("id", self.id),
-            ("subject", self.subject),
-            ("key", self.key),
+        check_text(limits::TYPE, self.r#type)?;
+        for (limit, value) in [
+            (limits::ID, self.id),
+            (limits::SUBJECT, self.subject),
+            (limits::KEY, self.key),
+            (limits::TENANT, self.tenant),
         ] {
             if let Some(value) = value {
-                check_text(name, value)?;
+                check_text(limit, value)?;
             }
         }
         match self.dataschema {
             None => Ok(()),
             Some(uri) => {
-                check_text("dataschema", uri)?;
+                check_text(limits::DATASCHEMA, uri)?;
                 check_uri_reference("dataschema", uri)?;
                 if scheme_of(uri).is_some() {
                     return Ok(());
@@ -73,7 +77,33 @@ impl Attributes<'_> {
     }
 }
 
-fn check_text(name: &'static str, value: &str) -> Result<(), Error> {
+/// Whether the type is one of pg_herald's own operational events, which nobody else makes.
+///
+/// ```
+/// use herald_core::attributes::is_reserved;
+///
+/// assert!(is_reserved("herald.quota.exceeded") && !is_reserved("heralds.order"));
+/// ```
+pub fn is_reserved(event_type: &str) -> bool {
+    event_type.starts_with("herald.")
+}
+
+/// The text with the characters replaced that no CloudEvents string may contain; `None` where it has none of them.
+///
+/// ```
+/// use herald_core::attributes::replace_forbidden;
+///
+/// assert_eq!(replace_forbidden("a\tb").unwrap(), "a\u{fffd}b");
+/// assert_eq!(replace_forbidden("a b"), None);
+/// ```
+pub fn replace_forbidden(text: &str) -> Option<String> {
+    text.contains(is_forbidden)
+        .then(|| text.replace(is_forbidden, "\u{fffd}"))
+}
+
+fn check_text(limit: Limit, value: &str) -> Result<(), Error> {
+    let name = limit.name;
+    limit.check(value)?;
     if value.is_empty() {
         let hint = match name {
             "source" | "type" => format!("Give a {name}."),
@@ -196,6 +226,64 @@ mod tests {
         ] {
             assert!(!is_valid_source(source), "{source}");
         }
+    }
+
+    #[test]
+    fn every_attribute_has_a_limit() {
+        let long = "x".repeat(1_025);
+        let uri = "https://example.com/".to_owned() + &"x".repeat(2_048);
+        let faults = [
+            Attributes {
+                source: &long,
+                ..valid()
+            },
+            Attributes {
+                r#type: &long,
+                ..valid()
+            },
+            Attributes {
+                id: Some(&long),
+                ..valid()
+            },
+            Attributes {
+                subject: Some(&long),
+                ..valid()
+            },
+            Attributes {
+                key: Some(&long),
+                ..valid()
+            },
+            Attributes {
+                tenant: Some(&long[..256]),
+                ..valid()
+            },
+            Attributes {
+                dataschema: Some(&uri),
+                ..valid()
+            },
+        ]
+        .map(|attributes| attributes.validate().unwrap_err().message());
+        let names = [
+            "source",
+            "type",
+            "id",
+            "subject",
+            "key",
+            "tenant",
+            "dataschema",
+        ];
+        assert_eq!(faults, names.map(|name| format!("invalid {name}")));
+        let longest = Some(&long[..1_024]);
+        let attributes = Attributes {
+            source: &long[..1_024],
+            r#type: &long[..1_024],
+            id: longest,
+            subject: longest,
+            key: longest,
+            tenant: Some(&long[..255]),
+            dataschema: Some(&uri[..2_048]),
+        };
+        assert_eq!(attributes.validate(), Ok(()));
     }
 
     #[test]

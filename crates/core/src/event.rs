@@ -107,6 +107,40 @@ impl Event {
         }
     }
 
+    /// Roughly how many bytes it holds in memory.
+    ///
+    /// ```
+    /// use herald_core::event::Event;
+    ///
+    /// let event = Event { subject: Some("x".repeat(1_000)), data: Some("y".repeat(2_000)), ..Event::new("1", "/", "a.b", 0) };
+    /// assert!((3_000..3_500).contains(&event.memory()));
+    /// ```
+    pub fn memory(&self) -> usize {
+        let texts = [
+            &self.uid,
+            &self.id,
+            &self.source,
+            &self.r#type,
+            &self.priority,
+        ];
+        let optional = [
+            &self.subject,
+            &self.key,
+            &self.tenant,
+            &self.dataschema,
+            &self.extensions,
+            &self.context,
+            &self.data,
+        ];
+        let optional = optional.into_iter().flatten();
+        texts
+            .into_iter()
+            .chain(optional)
+            .map(String::len)
+            .sum::<usize>()
+            + size_of::<Self>()
+    }
+
     /// What is known of the session that wrote it.
     ///
     /// ```

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::attributes::{forbidden_fault, is_forbidden};
 use crate::error::Error;
+use crate::limits;
 
 /// The most characters of an extension attribute's name.
 pub const MAX_EXTENSION_NAME: usize = 20;
@@ -39,6 +40,7 @@ const CORE_NAMES: [&str; 10] = [
 /// assert_eq!(error.hint().unwrap(), r#"Use "traceparent"."#);
 /// ```
 pub fn check_extensions(json: &str) -> Result<Option<String>, Error> {
+    limits::EXTENSIONS.check(json)?;
     let object: Map<String, Value> = serde_json::from_str(json).map_err(|_| Error::Attribute {
         name: "extensions",
         fault: "It is not a JSON object.".into(),
@@ -190,6 +192,13 @@ mod tests {
                 "{value}"
             );
         }
+    }
+
+    #[test]
+    fn all_extensions_together_have_a_limit() {
+        let of = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+        assert_eq!(check_extensions(&of(8_192)), Ok(Some(of(8_192))));
+        assert!(check_extensions(&of(8_193)).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The pipeline is capture -> log -> dispatch -> record. This crate holds its decisions and none of its effects:
 //! it sees neither PostgreSQL nor sockets, takes the time and random numbers as arguments, and never blocks.
 //!
-//! **Capture.** [`attributes`] and [`extensions`] check what `emit` is given, and [`json`] minifies data. The result is
+//! **Capture.** [`attributes`] and [`extensions`] check what `emit` is given, within [`limits`], and [`json`] minifies data. The result is
 //! an [`event`] with a [`uid`], which the log stores and dispatch reads back.
 //!
 //! **Matching.** [`options`] are a subscription's settings as plain data; compiled, they are a [`subscription`]. The
@@ -42,6 +42,7 @@ pub mod handshake;
 pub mod headers;
 pub mod json;
 pub mod lane;
+pub mod limits;
 pub mod matcher;
 pub mod options;
 pub mod outcome;

@@ -8,6 +8,7 @@ mod deaths;
 mod delivery;
 mod errors;
 mod house;
+mod limits;
 mod log;
 mod matching;
 mod shares;
@@ -30,6 +31,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         deaths::MUTANTS,
         shares::MUTANTS,
         capture::MUTANTS,
+        limits::MUTANTS,
         house::MUTANTS,
     ]
     .into_iter()
