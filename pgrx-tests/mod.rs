@@ -16,4 +16,5 @@ mod log_tables;
 mod shells;
 mod support;
 mod watch_ddl;
+mod watch_identity;
 mod watch_validation;

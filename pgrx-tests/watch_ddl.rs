@@ -159,6 +159,95 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_user_s_trigger_with_a_name_like_ours_is_in_nobody_s_way() {
+        orders("");
+        run("create table public.other (id int)");
+        run(
+            "create function public.own() returns trigger language plpgsql as $$ begin return null; end $$",
+        );
+        run(
+            "create trigger own after insert on public.other for each statement execute function public.own()",
+        );
+        run(
+            "create trigger own after insert on public.orders for each statement execute function public.own()",
+        );
+        for table in ["other", "orders"] {
+            run(&format!(
+                "alter trigger own on public.{table} rename to pg_herald_x_insert"
+            ));
+            run(&format!("alter table public.{table} add column more int"));
+            run(&format!(
+                "alter trigger pg_herald_x_insert on public.{table} rename to pg_herald_99999999999999999999_insert"
+            ));
+            run(&format!(
+                "alter table public.{table} add column still_more int"
+            ));
+        }
+        run("drop table public.other");
+        run("insert into public.orders values (1)");
+        assert_eq!(event("key"), "1");
+    }
+
+    #[pg_test]
+    fn a_trigger_of_a_watch_keeps_working_under_another_name() {
+        orders("");
+        let id = one("select id from herald.watch");
+        run(&format!(
+            "alter trigger pg_herald_{id}_insert on public.orders rename to captures"
+        ));
+        run("alter table public.orders add column more int");
+        run("select herald.watch('public.orders')");
+        run("insert into public.orders values (1)");
+        assert_eq!(events("key"), ["1"]);
+        run("select herald.unwatch('public.orders')");
+        assert_eq!(
+            one("select count(*) from pg_trigger where tgrelid = 'public.orders'::regclass"),
+            "0"
+        );
+    }
+
+    #[pg_test]
+    fn a_foreign_table_that_joins_the_tree_is_warned_of() {
+        run("create extension postgres_fdw; create server far foreign data wrapper postgres_fdw");
+        run("create table public.base (id int); select herald.watch('public.base')");
+        run("create foreign table public.away (id int) server far");
+        run("create table public.followed (tag text);
+             create function public.note() returns event_trigger language plpgsql as $$
+             begin insert into public.followed values (tg_tag); end $$");
+        run("alter foreign table public.away inherit public.base");
+        assert_eq!(
+            one(
+                "select evttags @> '{ALTER FOREIGN TABLE}' from pg_event_trigger where evtname = 'pg_herald_follow_ddl'"
+            ),
+            "true"
+        );
+    }
+
+    #[pg_test]
+    fn quoting_all_identifiers_changes_no_value() {
+        run("create table public.kinds (kind regclass primary key, f regproc)");
+        run("set local quote_all_identifiers = on");
+        run(
+            "select herald.watch('public.kinds', subject => 'new.kind::text', exclude_columns => '{f}')",
+        );
+        run("alter table public.kinds rename column f to g");
+        run("insert into public.kinds values ('public.kinds', 'pg_catalog.now')");
+        assert_eq!(event("key || ' ' || subject"), "public.kinds public.kinds");
+        assert_eq!(event("data -> 'record'"), r#"{"kind":"public.kinds"}"#);
+        assert_eq!(
+            event("type || ' ' || source"),
+            format!(
+                "public.kinds.inserted /{}",
+                one("select current_database()")
+            )
+        );
+        assert_eq!(one("select exclude_columns from herald.watch"), "{g}");
+        run("alter table public.kinds drop column kind cascade");
+        run("drop table public.kinds");
+        assert_eq!(one("select count(*) from herald.watch"), "0");
+    }
+
+    #[pg_test]
     fn a_role_without_privileges_changes_its_tables_as_ever() {
         owner("alice");
         run_as(

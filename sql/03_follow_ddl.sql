@@ -35,6 +35,21 @@ begin atomic
     limit 1;
 end;
 
+-- The triggers of watches, by what they call and with which argument: their names may be changed, and others may have
+-- such names.
+create function herald._triggers() returns table (table_oid oid, name text, watch_id bigint, operation text)
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    select t.tgrelid, t.tgname::text, case when a.id ~ '^[0-9]{1,18}$' then a.id::bigint end,
+        case t.tgtype & 60 when 4 then 'insert' when 8 then 'delete' when 16 then 'update' when 32 then 'truncate' end
+    from pg_catalog.pg_depend d
+    join pg_catalog.pg_trigger t on t.oid = d.objid
+    cross join lateral (select split_part(encode(t.tgargs, 'escape'), '\000', 1) as id) a
+    where d.refclassid = 'pg_catalog.pg_proc'::regclass and d.refobjid = 'herald._capture()'::regprocedure
+    and d.classid = 'pg_catalog.pg_trigger'::regclass;
+end;
+
 -- Creates the triggers of a watch where they are missing, and drops those that it does not want any more. Nothing is
 -- locked where nothing is to do.
 -- Called by watch(), unwatch(), _follow(). Writes: pg_trigger.
@@ -47,24 +62,19 @@ declare
 begin
     for command in
         with present as (
-            select t.tgrelid, t.tgname::text
-            from pg_depend d
-            join pg_trigger t on t.oid = d.objid
-            where d.refclassid = 'pg_proc'::regclass and d.refobjid = 'herald._capture()'::regprocedure
-            and d.classid = 'pg_trigger'::regclass
-            and t.tgname like format('pg\_herald\_%s\_%%', entry.id)
+            select p.table_oid, p.name, p.operation from herald._triggers() p where p.watch_id = entry.id
         ),
         wanted as (
-            select t.relid as tgrelid, format('pg_herald_%s_%s', entry.id, o) as tgname, o as operation
+            select t.relid as table_oid, o as operation
             from herald._tree(entry.table_name) t (relid)
             cross join unnest(entry.operations) o
         )
-        select format('drop trigger %I on %s', p.tgname, p.tgrelid::regclass)
+        select format('drop trigger %I on %s', p.name, p.table_oid::regclass)
         from present p
-        where not exists (select from wanted w where (w.tgrelid, w.tgname) = (p.tgrelid, p.tgname))
+        where not exists (select from wanted w where (w.table_oid, w.operation) = (p.table_oid, p.operation))
         union all
         select format('create trigger %I after %s on %s %s for each statement execute function herald._capture(%L)',
-                      w.tgname, w.operation, w.tgrelid::regclass,
+                      format('pg_herald_%s_%s', entry.id, w.operation), w.operation, w.table_oid::regclass,
                       case w.operation
                           when 'insert' then 'referencing new table as new'
                           when 'update' then 'referencing old table as old new table as new'
@@ -73,7 +83,7 @@ begin
                       end,
                       entry.id)
         from wanted w
-        where not exists (select from present p where (p.tgrelid, p.tgname) = (w.tgrelid, w.tgname))
+        where not exists (select from present p where (p.table_oid, p.operation) = (w.table_oid, w.operation))
     loop
         execute command;
     end loop;
@@ -127,10 +137,7 @@ declare
     owner oid;
 begin
     -- While a dump is restored, the table comes before its triggers, and those of the dump must find their place free.
-    if not exists (
-        select from pg_trigger t
-        where t.tgrelid = entry.table_name and t.tgname like format('pg\_herald\_%s\_%%', entry.id))
-    then
+    if not exists (select from herald._triggers() t where t.table_oid = entry.table_name and t.watch_id = entry.id) then
         return;
     end if;
     if (now_included, now_excluded, now_deciding) is distinct from (entry.include_columns, entry.exclude_columns, entry.on_change_of)
@@ -151,15 +158,24 @@ begin
     for function_name in
         select p.oid
         from unnest(entry.expressions) e
-        join pg_proc p on p.oid = herald._expression_function(entry.id, entry.table_name, e)
+        join pg_proc p on p.oid = herald._expression_function(entry, e)
         where p.proowner <> owner
     loop
         execute format('alter function %s owner to %s', function_name, owner::regrole);
     end loop;
+    -- After a restore the functions have other oids.
+    update herald.watch w
+    set functions = found.functions
+    from (
+        select coalesce(jsonb_object_agg(e, p.oid), '{}') as functions
+        from unnest(entry.expressions) e
+        join pg_proc p on p.oid = herald._expression_function(entry, e)
+    ) found
+    where w.id = entry.id and w.functions <> found.functions;
     -- pg_dump does not take this dependency along.
     perform herald._drop_with_table(p.oid, entry.table_name)
     from unnest(entry.expressions) e
-    join pg_proc p on p.oid = herald._expression_function(entry.id, entry.table_name, e)
+    join pg_proc p on p.oid = herald._expression_function(entry, e)
     where not exists (
         select from pg_depend d
         where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.refclassid = 'pg_class'::regclass
@@ -180,6 +196,7 @@ create function herald._follow_ddl() returns event_trigger
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
+    set quote_all_identifiers = off
 as $$
 declare
     entry herald.watch;
@@ -187,30 +204,32 @@ begin
     if not exists (select from herald.watch) then
         return;
     end if;
-    for entry in
-        with recursive up (relid) as (
-            select c.objid from pg_event_trigger_ddl_commands() c where c.classid = 'pg_class'::regclass
-            union
-            select i.inhparent from pg_inherits i join up on i.inhrelid = up.relid
-        )
-        select w.*
-        from herald.watch w
-        where w.table_name in (select up.relid from up)
-        -- A table that was taken out of the tree still has the triggers.
-        or w.id in (
-            select split_part(t.tgname, '_', 3)::bigint
-            from up
-            join pg_trigger t on t.tgrelid = up.relid
-            where t.tgfoid = 'herald._capture()'::regprocedure and t.tgname like 'pg\_herald\_%\_%')
-    loop
-        begin
-            perform herald._follow(entry);
-        exception when others then
-            raise warning using
-                message = format('watch "%s" on %s could not follow this command: %s', entry.name, entry.table_name, sqlerrm),
-                hint = format('Run: select * from herald.watch(%L, %L);', entry.table_name, entry.name);
-        end;
-    end loop;
+    begin
+        for entry in
+            with recursive up (relid) as (
+                select c.objid from pg_event_trigger_ddl_commands() c where c.classid = 'pg_class'::regclass
+                union
+                select i.inhparent from pg_inherits i join up on i.inhrelid = up.relid
+            )
+            select w.*
+            from herald.watch w
+            where w.table_name in (select up.relid from up)
+            -- A table that was taken out of the tree still has the triggers.
+            or w.id in (select t.watch_id from herald._triggers() t where t.table_oid in (select up.relid from up))
+        loop
+            begin
+                perform herald._follow(entry);
+            exception when others then
+                raise warning using
+                    message = format('watch "%s" on %s could not follow this command: %s', entry.name, entry.table_name, sqlerrm),
+                    hint = format('Run: select * from herald.watch(%L, %L);', entry.table_name, entry.name);
+            end;
+        end loop;
+    exception when others then
+        raise warning using
+            message = format('pg_herald could not follow this command: %s', sqlerrm),
+            hint = 'Call herald.watch() for the tables that it changed, if they are watched.';
+    end;
 end
 $$;
 
@@ -220,6 +239,7 @@ create function herald._follow_drop() returns event_trigger
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
+    set quote_all_identifiers = off
 as $$
 declare
     lost record;
@@ -228,25 +248,32 @@ begin
     if to_regclass('herald.watch') is null or not exists (select from herald.watch) then
         return;
     end if;
-    delete from herald.watch w
-    using pg_event_trigger_dropped_objects() o
-    where o.classid = 'pg_class'::regclass and o.objsubid = 0 and w.table_name = o.objid;
-    for lost in
-        select w.name, w.table_name, regexp_replace(o.address_names[2], '^_\d+_', '') as expression
-        from pg_event_trigger_dropped_objects() o
-        join herald.watch w on o.address_names[2] like format('\_%s\_%%', w.id)
-        where o.object_type = 'function' and o.schema_name = 'herald_watch' and not o.original
-    loop
+    begin
+        delete from herald.watch w
+        using pg_event_trigger_dropped_objects() o
+        where o.classid = 'pg_class'::regclass and o.objsubid = 0 and w.table_name = o.objid;
+        for lost in
+            select w.name, w.table_name, f.key as expression
+            from pg_event_trigger_dropped_objects() o
+            cross join herald.watch w
+            cross join jsonb_each_text(w.functions) f
+            where o.classid = 'pg_proc'::regclass and o.objid = f.value::oid and not o.original
+        loop
+            raise warning using
+                message = format('watch "%s" on %s lost its %s, so writes to the table fail until it has one', lost.name, lost.table_name, lost.expression),
+                hint = format('Run: select * from herald.watch(%L, %L, %s => ...); or herald.unwatch(%1$L, %2$L).',
+                              lost.table_name, lost.name, lost.expression);
+        end loop;
+    exception when others then
         raise warning using
-            message = format('watch "%s" on %s lost its %s, so writes to the table fail until it has one', lost.name, lost.table_name, lost.expression),
-            hint = format('Run: select * from herald.watch(%L, %L, %s => ...); or herald.unwatch(%1$L, %2$L).',
-                          lost.table_name, lost.name, lost.expression);
-    end loop;
+            message = format('pg_herald could not follow this command: %s', sqlerrm),
+            hint = 'If a watched table was dropped, run: delete from herald.watch w where not exists (select from pg_class c where c.oid = w.table_name);';
+    end;
 end
 $$;
 
 create event trigger pg_herald_follow_ddl on ddl_command_end
-    when tag in ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
+    when tag in ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
     execute function herald._follow_ddl();
 alter event trigger pg_herald_follow_ddl enable always;
 comment on event trigger pg_herald_follow_ddl is 'Keeps the triggers and columns of watches in step with their tables.';

@@ -1,7 +1,7 @@
 -- Watches: which tables are captured, and how.
 
--- The functions of watches' expressions, and nothing else. Owners of watched tables may create in it only while
--- watch() runs, and nothing in it is looked up by name alone.
+-- The functions of watches' expressions, and nothing else. Nobody ever gets CREATE in it, and nothing in it is looked up
+-- by name alone.
 create schema herald_watch;
 
 create sequence herald.watch_id_seq as bigint;
@@ -18,6 +18,8 @@ create table herald.watch (
     on_error text not null default 'abort' check (on_error in ('abort', 'capture')),
     -- Which of the expressions there are; each is a function herald_watch._<id>_<expression>.
     expressions text[] not null default '{}',
+    -- The oid of the function of each. A restore makes others of the same name and owner.
+    functions jsonb not null default '{}',
     -- The table and the numbers that the columns named above have in it, so that a rename is followed.
     column_table oid,
     column_numbers jsonb not null default '{}',
@@ -39,6 +41,12 @@ create function herald._compile(statement text, prefix integer, expression text,
     language c strict
     as 'MODULE_PATHNAME', 'compile_wrapper';
 
+-- Raises an error where the text of an expression, or the name of a watch, is too long.
+-- Called by watch(), _create_expression.
+create function herald._check_expression(label text, expression text) returns void
+    language c strict
+    as 'MODULE_PATHNAME', 'check_expression_wrapper';
+
 -- Lets a function go with its table, silently, at DROP TABLE.
 -- Called by _create_expression. Writes: pg_depend.
 create function herald._drop_with_table(function regprocedure, table_name regclass) returns void
@@ -51,10 +59,10 @@ create function herald._announce_change(table_name regclass) returns void
     language c strict
     as 'MODULE_PATHNAME', 'announce_change_wrapper';
 
--- The function of one expression of a watch, by its exact arguments; null where it was dropped.
--- Called by load_watch.sql, _create_expression, _drop_expression, _follow.
-create function herald._expression_function(watch_id bigint, table_name regclass, expression_name text)
-    returns regprocedure
+-- The function of one expression of a watch; null where it was dropped. It is the one that watch() made. Where that is
+-- gone, as after a restore, it is the one with its name and exact arguments that belongs to the table's owner.
+-- Called by load_watch_details.sql, _drop_expression, _follow.
+create function herald._expression_function(entry herald.watch, expression_name text) returns regprocedure
     language sql stable
     set search_path = pg_catalog, pg_temp
 begin atomic
@@ -62,54 +70,73 @@ begin atomic
     from pg_catalog.pg_class c
     join pg_catalog.pg_proc p
         on p.pronamespace = 'herald_watch'::regnamespace
-        and p.proname = format('_%s_%s', watch_id, expression_name)
+        and p.proname = format('_%s_%s', (entry).id, expression_name)
         and p.proargtypes = format('%s %s %s', c.reltype, c.reltype, 'text'::regtype::oid)::oidvector
-    where c.oid = table_name;
+    cross join lateral (select ((entry).functions ->> expression_name)::oid as made) f
+    where c.oid = (entry).table_name
+    and (p.oid = f.made
+         or p.proowner = c.relowner and not exists (select from pg_catalog.pg_proc k where k.oid = f.made));
 end;
 
--- Drops the function of one expression of a watch, if it is still there.
--- Called by watch(), unwatch(). Writes: pg_proc.
-create function herald._drop_expression(watch_id bigint, table_name regclass, expression_name text) returns void
+-- Drops the function of one expression of a watch, if it is still there, and forgets it.
+-- Called by watch(), unwatch(). Writes: herald.watch, pg_proc.
+create function herald._drop_expression(entry herald.watch, expression_name text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    function_name constant regprocedure := herald._expression_function(watch_id, table_name, expression_name);
+    function_name constant regprocedure := herald._expression_function(entry, expression_name);
 begin
     if function_name is not null then
         execute format('drop function %s', function_name);
     end if;
+    update herald.watch w set functions = w.functions - expression_name where w.id = entry.id;
 end
 $$;
 
 -- Creates the function of one expression of a watch. An expression may run its owner's code already while it is
--- compiled, so it is the owner who creates it.
--- Called by watch(). Writes: pg_proc, pg_depend, pg_namespace.
-create function herald._create_expression(watch_id bigint, expression_name text, expression text, table_name regclass)
-    returns void
+-- compiled, so it is the owner who creates it, in a schema that is there for nothing else.
+-- Called by watch(). Writes: herald.watch, pg_proc, pg_depend, pg_namespace.
+create function herald._create_expression(entry herald.watch, expression_name text, expression text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    table_name constant regclass := entry.table_name;
     owner constant regrole := (select c.relowner from pg_class c where c.oid = table_name);
+    workshop constant text := format('herald_watch_%s', gen_random_uuid());
+    function_name constant text := format('_%s_%s', entry.id, expression_name);
     prefix constant text := format(
-        E'create function herald_watch.%I("new" %s, "old" %s, operation text) returns %s language sql\nreturn %s\n',
-        format('_%s_%s', watch_id, expression_name), table_name, table_name,
+        E'create function %I.%I("new" %s, "old" %s, operation text) returns %s language sql\nreturn %s\n',
+        workshop, function_name, table_name, table_name,
         case expression_name when 'condition' then 'boolean' when 'data' then 'json' else 'text' end,
         case expression_name when 'data' then 'pg_catalog.to_json(' else '(' end);
-    is_open constant boolean := has_schema_privilege(owner, 'herald_watch', 'create, usage');
+    made regprocedure;
+    in_the_way regprocedure;
 begin
-    perform herald._drop_expression(watch_id, table_name, expression_name);
-    if not is_open then
-        -- Two grants at once would collide.
-        lock table herald.watch in share update exclusive mode;
-        execute format('grant usage, create on schema herald_watch to %s', owner);
-    end if;
+    perform herald._check_expression(expression_name, expression);
+    perform herald._drop_expression(entry, expression_name);
+    execute format('create schema %I', workshop);
+    execute format('grant usage, create on schema %I to %s', workshop, owner);
     perform herald._compile(prefix || expression || E'\n)', length(prefix), expression, expression_name, table_name);
-    if not is_open then
-        execute format('revoke all on schema herald_watch from %s', owner);
-    end if;
-    perform herald._drop_with_table(herald._expression_function(watch_id, table_name, expression_name), table_name);
+    select p.oid into strict made
+    from pg_proc p
+    where p.pronamespace = workshop::regnamespace and p.proname = function_name and p.proowner = owner;
+    for in_the_way in
+        select p.oid
+        from pg_proc p
+        join pg_proc m on m.oid = made and m.proname = p.proname and m.proargtypes = p.proargtypes
+        where p.pronamespace = 'herald_watch'::regnamespace
+    loop
+        execute format('drop function %s', in_the_way);
+    end loop;
+    execute format('alter function %s set schema herald_watch', made);
+    -- It fails if the expression made anything else.
+    execute format('drop schema %I', workshop);
+    perform herald._drop_with_table(made, table_name);
+    update herald.watch w
+    set functions = w.functions || jsonb_build_object(expression_name, made::oid)
+    where w.id = entry.id;
 end
 $$;
 
@@ -129,6 +156,10 @@ begin
     select array_agg(a.attname::text order by a.attnum) into existing
     from pg_attribute a
     where a.attrelid = table_name and a.attnum > 0 and not a.attisdropped;
+    if cardinality(columns) > 1600 then
+        raise exception using errcode = 'program_limit_exceeded', message = format('%s has too many columns', option_name),
+            detail = format('It has %s, and a table has at most 1600.', cardinality(columns)), hint = 'Name each column once.';
+    end if;
     if columns = '{}' or array_position(columns, null) is not null then
         raise exception using
             errcode = 'invalid_parameter_value',
@@ -169,7 +200,10 @@ begin
             errcode = 'insufficient_privilege',
             message = format('must be owner of table %s', table_name),
             detail = 'A watch sends every row of the table, whoever may read them.',
-            hint = format('Have its owner, %s, call this function, or run: grant %1$s to %s;', owner::regrole, caller);
+            -- Nobody becomes a superuser for the sake of a watch.
+            hint = case when (select r.rolsuper from pg_roles r where r.oid = owner)
+                then format('Have its owner, %s, call this function.', owner::regrole)
+                else format('Have its owner, %s, call this function, or run: grant %1$s to %s;', owner::regrole, caller) end;
     end if;
 end
 $$;
@@ -236,6 +270,10 @@ begin
             hint = coalesce(herald._perhaps(unknown, known),
                             'Leave operations out to capture inserts, updates and deletes.');
     end if;
+    if cardinality(operations) > cardinality(known) then
+        raise exception using errcode = 'invalid_parameter_value', message = 'operations names one twice',
+            detail = 'Operations are insert, update, delete and truncate.', hint = 'Name each operation once.';
+    end if;
     if on_error not in ('abort', 'capture') then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown on_error "%s"', on_error),
             detail = 'With abort a fault in an expression fails the statement, with capture the row is captured with its default data.',
@@ -293,6 +331,7 @@ declare
 begin
     perform herald._check_owner(_watch.table_name);
     perform herald._check_table(_watch.table_name);
+    perform herald._check_expression('name', _watch.name);
     perform herald._check_options(_watch.operations, _watch.type, _watch.type_expression, _watch.include_columns,
                                   _watch.exclude_columns, _watch.on_error);
     perform herald._check_columns(_watch.table_name, 'include_columns', _watch.include_columns),
@@ -322,13 +361,23 @@ begin
         changed_at = clock_timestamp()
     where w.id = existing.id
     returning * into entry;
+    if 'data' = any (entry.expressions) and num_nonnulls(entry.include_columns, entry.exclude_columns) > 0 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('data and %s exclude each other',
+                             case when entry.include_columns is null then 'exclude_columns' else 'include_columns' end),
+            detail = 'The expression data sees all columns, so what it gives would have what the list leaves out.',
+            hint = case when created or (_watch.data is not null and num_nonnulls(_watch.include_columns, _watch.exclude_columns) > 0)
+                then 'Give one of them: data can build what it shows, for example json_build_object(''id'', new.id).'
+                else format('To take the other back, first run: select * from herald.unwatch(%L, %L);', _watch.table_name, wanted_name) end;
+    end if;
     perform herald._note_columns(entry.id);
 
     for expression in select o.key as name, o.value as body from jsonb_each_text(given) o loop
-        perform herald._create_expression(entry.id, expression.name, expression.body, _watch.table_name);
+        perform herald._create_expression(entry, expression.name, expression.body);
     end loop;
     if _watch.type is not null then
-        perform herald._drop_expression(entry.id, _watch.table_name, 'type_expression');
+        perform herald._drop_expression(entry, 'type_expression');
     end if;
     perform herald._sync_triggers(entry);
     perform herald._announce_change(_watch.table_name);
@@ -367,7 +416,7 @@ begin
         returning *
     loop
         foreach expression in array entry.expressions loop
-            perform herald._drop_expression(entry.id, entry.table_name, expression);
+            perform herald._drop_expression(entry, expression);
         end loop;
         -- Of one that wants nothing all triggers go, on tables that were taken out of the tree as well.
         entry.operations := '{}';

@@ -1,7 +1,7 @@
 //! Compiling the expressions of watches: their text becomes a function of the table's owner.
 
 use crate::pg::{catalog, dependency, expression, forward, relcache, user};
-use herald_core::suggest;
+use herald_core::{limits, suggest};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -52,6 +52,30 @@ fn compile(
         ));
     }
     expression::run_statement(statement).map_err(fault)
+}
+
+/// Raises an error where the text of an expression, or the name of a watch, is too long.
+#[pg_extern(sql = false)]
+fn check_expression(label: &str, expression: &str) -> Result<(), ErrorReport> {
+    let (limit, hint) = if label == "name" {
+        (limits::WATCH_NAME.bytes, "Choose a shorter name.")
+    } else {
+        let hint = "Put a long expression into a function of your own, and call that.";
+        (limits::EXPRESSION.bytes, hint)
+    };
+    if expression.len() <= limit {
+        return Ok(());
+    }
+    Err(ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("the {label} is too long"),
+        "compile",
+    )
+    .set_detail(format!(
+        "The {label} has {} bytes, the limit is {limit}.",
+        expression.len()
+    ))
+    .set_hint(hint))
 }
 
 /// Makes all sessions load the watches of a table again.

@@ -92,6 +92,9 @@ impl FixedSettings {
             if pg_sys::extra_float_digits < 1 {
                 set_local(c"extra_float_digits", c"1");
             }
+            if pg_sys::quote_all_identifiers {
+                set_local(c"quote_all_identifiers", c"off");
+            }
             if bytea_output != BYTEA_OUTPUT_HEX {
                 set_local(c"bytea_output", c"hex");
             }

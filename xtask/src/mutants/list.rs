@@ -8,6 +8,7 @@ mod deaths;
 mod delivery;
 mod errors;
 mod house;
+mod identity;
 mod limits;
 mod log;
 mod matching;
@@ -32,6 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         shares::MUTANTS,
         capture::MUTANTS,
         limits::MUTANTS,
+        identity::MUTANTS,
         house::MUTANTS,
     ]
     .into_iter()
