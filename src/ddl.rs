@@ -5,7 +5,7 @@
 
 use crate::pg::shmem::{self, Demand};
 use crate::pg::utility::{self, Command, Concerned};
-use crate::pg::{databases, ending, identity, wait};
+use crate::pg::{databases, ending, identity, transaction, wait};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -27,7 +27,18 @@ fn before(command: &Command) {
         ending::on_commit(look_for_new_database);
     }
     if let Some(concerned) = &command.concerned {
-        stop_worker(concerned);
+        never_fail(|| stop_worker(concerned));
+    }
+}
+
+/// Runs `body`. A fault of ours is a warning: only what is meant for the session itself, such as a cancel, ends the
+/// command.
+fn never_fail(body: impl FnOnce()) {
+    if let Err(fault) = transaction::subtransaction(body) {
+        if fault.is_about_the_session() {
+            fault.raise();
+        }
+        pgrx::warning!("pg_herald: the worker was not stopped before this command: {fault}");
     }
 }
 

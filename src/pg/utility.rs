@@ -126,6 +126,10 @@ unsafe fn concerned(node: *mut pg_sys::Node) -> Option<Concerned> {
             pg_sys::NodeTag::T_CreatedbStmt => {
                 let statement = &*node.cast::<pg_sys::CreatedbStmt>();
                 let template = option(statement.options, c"template")?;
+                // `template = default` has no value.
+                if (*template).arg.is_null() {
+                    return None;
+                }
                 database(pg_sys::defGetString(template))
             }
             pg_sys::NodeTag::T_DropStmt => {

@@ -137,6 +137,14 @@ fn a_command_that_fails_leaves_the_worker_working() {
 }
 
 #[test]
+fn options_without_a_value_are_no_fault() {
+    let mut postgres = Database::of(&CLUSTER, "postgres");
+    postgres.run("create database without_value template = default");
+    postgres.run("alter database without_value reset all");
+    postgres.run("drop database without_value");
+}
+
+#[test]
 fn whoever_may_not_drop_a_database_does_not_stop_its_worker() {
     let mut db = Database::new(&CLUSTER, "not_yours");
     let worker = worker_of(&CLUSTER, "not_yours");
