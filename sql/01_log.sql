@@ -2,6 +2,50 @@
 -- All three are insert-only rings: fixed partitions ("slots"), filled in turn and emptied by TRUNCATE.
 -- Nothing in them is updated or deleted, no partition is created or dropped at run time, and there is no default partition.
 
+-- CREATE EXTENSION takes a schema herald that is there already, as it is after a restore, with whatever is in it and
+-- whoever owns it. Functions that somebody put there could be called in place of ours, with a superuser's rights: so it
+-- has to be as good as new. Nothing is looked up in the schema until that is known.
+do $$
+declare
+    previous constant text := pg_catalog.current_setting('search_path');
+    squatted record;
+begin
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    select n.nspname as name, n.oid, n.nspowner::regrole as owner, a.rolsuper as is_superusers,
+        exists (
+            select from pg_depend d
+            where d.refclassid = 'pg_namespace'::regclass and d.refobjid = n.oid and d.classid <> 'pg_extension'::regclass
+        ) as has_objects,
+        (
+            select string_agg(case when g.grantee = 0 then 'public' else g.grantee::regrole::text end, ', ')
+            from aclexplode(n.nspacl) g
+            left join pg_roles r on r.oid = g.grantee
+            where g.privilege_type = 'CREATE' and g.grantee <> n.nspowner and r.rolsuper is not true
+        ) as creators
+    into squatted
+    from pg_namespace n
+    join pg_roles a on a.oid = n.nspowner
+    where n.nspname in ('herald', 'herald_watch')
+    order by 4, 5 desc, 6 nulls last
+    limit 1;
+    if not squatted.is_superusers or squatted.has_objects or squatted.creators is not null then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = format('schema "%s" exists and cannot be trusted', squatted.name),
+            detail = case
+                when not squatted.is_superusers then format('It belongs to %s, who is no superuser.', squatted.owner)
+                when squatted.has_objects then 'It is not empty.'
+                else format('%s may create objects in it.', squatted.creators) end,
+            hint = format('Look at what is in it, then run: drop schema %s cascade;', squatted.name);
+    end if;
+    -- Left over and as good as new.
+    if exists (select from pg_namespace n where n.nspname = 'herald_watch') then
+        drop schema herald_watch;
+    end if;
+    perform set_config('search_path', previous, true);
+end
+$$;
+
 -- One row per ring of 32 slots. A row's slot is floor(unix time / period) % 32, computed where the row is written.
 -- The period is stored, not derived from a setting: the worker adapts it when herald.retention changes. Sessions go by
 -- the former one for a while, so the worker has to know when that was.

@@ -207,3 +207,88 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
     let ping = "select outcome from herald.ping('shop', timeout => '20 s')";
     assert_eq!(db.text(ping), "delivered");
 }
+
+/// How CREATE EXTENSION answers.
+fn create_extension(db: &mut Client) -> Result<(), (String, String)> {
+    db.batch_execute("create extension pg_herald")
+        .map_err(|error| {
+            let error = error.as_db_error().unwrap();
+            (
+                error.message().to_owned(),
+                error.detail().unwrap_or_default().to_owned(),
+            )
+        })
+}
+
+#[test]
+fn a_schema_that_somebody_else_made_is_refused() {
+    let mut db = CLUSTER.create_database("squatted").unwrap();
+    db.batch_execute(
+        "create role squatter; create role friend; grant create on database squatted to squatter",
+    )
+    .unwrap();
+    let theirs = "It belongs to squatter, who is no superuser.";
+    let function =
+        "create function herald._perhaps(text, text) returns text language sql return 'mine'";
+    for (schema, made, why) in [
+        (
+            "herald",
+            "set role squatter; create schema herald; reset role",
+            theirs,
+        ),
+        (
+            "herald",
+            "create schema herald authorization squatter",
+            theirs,
+        ),
+        (
+            "herald",
+            &format!("create schema herald; {function}"),
+            "It is not empty.",
+        ),
+        (
+            "herald",
+            "create schema herald; create table herald.t ()",
+            "It is not empty.",
+        ),
+        (
+            "herald",
+            "create schema herald; grant create on schema herald to friend",
+            "friend may create objects in it.",
+        ),
+        (
+            "herald",
+            "create schema herald; grant all on schema herald to public",
+            "public may create objects in it.",
+        ),
+        (
+            "herald_watch",
+            "create schema herald_watch authorization squatter",
+            theirs,
+        ),
+        (
+            "herald_watch",
+            "create schema herald_watch; create table herald_watch.t ()",
+            "It is not empty.",
+        ),
+    ] {
+        db.batch_execute(made).unwrap();
+        let refused = create_extension(&mut db).unwrap_err();
+        assert_eq!(
+            (refused.0.as_str(), refused.1.as_str()),
+            (
+                &*format!("schema \"{schema}\" exists and cannot be trusted"),
+                why
+            ),
+            "{made}"
+        );
+        db.batch_execute(&format!("drop schema {schema} cascade"))
+            .unwrap();
+    }
+    // As a restore and DROP EXTENSION leave them.
+    db.batch_execute("create schema herald; create schema herald_watch")
+        .unwrap();
+    create_extension(&mut db).unwrap();
+    db.batch_execute("drop extension pg_herald").unwrap();
+    create_extension(&mut db).unwrap();
+}
