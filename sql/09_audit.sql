@@ -25,7 +25,7 @@ create function herald._shown(kind text, value jsonb) returns jsonb
     return case kind
         when 'secret' then jsonb_build_object('kind', value -> 'kind', 'name', value -> 'name', 'value', '***',
                                               'expires_at', value -> 'expires_at')
-        else value - '{created_xid,created_snapshot,created_seq,changed_at,column_table,column_numbers}'::text[]
+        else value - '{created_xid,created_snapshot,created_seq,changed_at,column_table,column_numbers,functions}'::text[]
     end;
 
 -- A value as it is kept: one of more than 4,000 bytes is cut to its first 1,000 characters.
@@ -50,6 +50,7 @@ create function herald._audit() returns trigger
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
+    set quote_all_identifiers = off
 as $$
 declare
     kind constant text := tg_argv[0];
