@@ -5,6 +5,7 @@
 //! Which name gets a thread next is for `shares` to say: names that hang keep to theirs.
 //! Nothing here judges addresses; that is the duty of `resolver`, on every answer, cached or not.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -77,7 +78,14 @@ impl Dns {
     }
 
     /// The addresses of `name`, from the cache or from a look-up that many askers share. `share` pays for it.
-    pub(crate) fn addresses(&self, share: &Share, name: &str, deadline: Instant) -> Answer {
+    pub(crate) fn addresses(
+        &self,
+        share: impl FnOnce() -> Share,
+        name: &str,
+        deadline: Instant,
+    ) -> Answer {
+        // A name in the cache, as almost all are, needs none.
+        let share = LazyCell::new(share);
         let mut state = self.table.lock();
         loop {
             let now = Instant::now();
@@ -86,8 +94,8 @@ impl Dns {
                 None => (None, true),
             };
             let is_sought = !is_wanted
-                || state.shares.is_sought_for(share, name)
-                || self.table.begin_look_up(&mut state, share, name, now);
+                || state.shares.is_sought_for(&share, name)
+                || self.table.begin_look_up(&mut state, &share, name, now);
             if let Some(answer) = answer {
                 return answer;
             }
@@ -325,10 +333,10 @@ mod tests {
         let dns = Dns::start(4, STACK, TTL, lookup).expect("threads start");
         thread::scope(|scope| {
             for _ in 0..16 {
-                scope.spawn(|| assert!(dns.addresses(&anybody(), "a.example", soon()).is_ok()));
+                scope.spawn(|| assert!(dns.addresses(anybody, "a.example", soon()).is_ok()));
             }
         });
-        assert!(dns.addresses(&anybody(), "a.example", soon()).is_ok());
+        assert!(dns.addresses(anybody, "a.example", soon()).is_ok());
         assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 
@@ -340,14 +348,10 @@ mod tests {
         });
         let dns = Dns::start(1, STACK, TTL, lookup).expect("threads start");
         let started = Instant::now();
-        let answer = dns.addresses(
-            &anybody(),
-            "slow.example",
-            started + Duration::from_millis(50),
-        );
+        let answer = dns.addresses(anybody, "slow.example", started + Duration::from_millis(50));
         assert_eq!(answer, Err(LookupError::TimedOut));
         assert!(started.elapsed() < Duration::from_millis(250));
-        assert!(dns.addresses(&anybody(), "slow.example", soon()).is_ok());
+        assert!(dns.addresses(anybody, "slow.example", soon()).is_ok());
     }
 
     #[test]
@@ -360,7 +364,7 @@ mod tests {
         });
         let dns = Dns::start(1, STACK, TTL, lookup).expect("threads start");
         for _ in 0..3 {
-            let answer = dns.addresses(&anybody(), "none.example", soon());
+            let answer = dns.addresses(anybody, "none.example", soon());
             assert_eq!(answer, Err(LookupError::NoSuchHost));
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1);
@@ -373,9 +377,9 @@ mod tests {
             Ok(vec![IpAddr::from([192, 0, 2, 1])])
         });
         let dns = Dns::start(1, STACK, TTL, lookup).expect("threads start");
-        let answer = dns.addresses(&anybody(), "bad.example", soon());
+        let answer = dns.addresses(anybody, "bad.example", soon());
         assert!(matches!(answer, Err(LookupError::Failed(_))));
-        assert!(dns.addresses(&anybody(), "good.example", soon()).is_ok());
+        assert!(dns.addresses(anybody, "good.example", soon()).is_ok());
     }
 
     #[test]
@@ -383,14 +387,14 @@ mod tests {
         let lookup: Lookup = Arc::new(|_| Ok(vec![IpAddr::from([192, 0, 2, 1])]));
         let dns = Dns::start(2, STACK, TTL, lookup).expect("threads start");
         for number in 0..MAX_NAMES + 100 {
-            let answer = dns.addresses(&anybody(), &format!("{number}.example"), soon());
+            let answer = dns.addresses(anybody, &format!("{number}.example"), soon());
             assert!(answer.is_ok());
         }
         assert!(dns.table.lock().names.len() <= MAX_NAMES);
 
         let dns = Dns::start(1, STACK, TTL, hanging_but("none")).expect("threads start");
         let answers = (0..MAX_WAITING_OF_ONE + 10)
-            .map(|number| dns.addresses(&anybody(), &format!("{number}.example"), Instant::now()));
+            .map(|number| dns.addresses(anybody, &format!("{number}.example"), Instant::now()));
         let busy = answers
             .filter(|answer| *answer == Err(LookupError::Busy))
             .count();
@@ -413,22 +417,22 @@ mod tests {
         let tenant = |name: &str| Share::Tenant(name.into());
         for number in 0..20 {
             let name = format!("{number}.bad.example");
-            let answer = dns.addresses(&tenant("bad"), &name, Instant::now());
+            let answer = dns.addresses(|| tenant("bad"), &name, Instant::now());
             assert_eq!(answer, Err(LookupError::TimedOut));
         }
         assert!(
-            dns.addresses(&tenant("good"), "good.example", soon())
+            dns.addresses(|| tenant("good"), "good.example", soon())
                 .is_ok()
         );
         // Whoever has none is a tenant for each domain.
         let domain = |name| Share::of(None, name);
         for name in ["a.bad.example", "b.bad.example", "a.worse.example"] {
-            let _ = dns.addresses(&domain(name), name, Instant::now());
+            let _ = dns.addresses(|| domain(name), name, Instant::now());
         }
         let name = "good.elsewhere.test";
-        assert!(dns.addresses(&domain(name), name, soon()).is_ok());
+        assert!(dns.addresses(|| domain(name), name, soon()).is_ok());
         // Of one tenant, what hangs keeps what does not.
-        let kept = dns.addresses(&tenant("bad"), "good.too.example", Instant::now());
+        let kept = dns.addresses(|| tenant("bad"), "good.too.example", Instant::now());
         assert_eq!(kept, Err(LookupError::TimedOut));
     }
 
@@ -437,13 +441,13 @@ mod tests {
         let dns = Dns::start(4, STACK, Duration::from_millis(1), hanging_but("good"))
             .expect("threads start");
         let tenant = |number: usize| Share::Tenant(number.to_string().into());
-        assert!(dns.addresses(&tenant(0), "good.example", soon()).is_ok());
+        assert!(dns.addresses(|| tenant(0), "good.example", soon()).is_ok());
         for number in 1..20 {
             let name = format!("{number}.example");
-            let _ = dns.addresses(&tenant(number), &name, Instant::now());
+            let _ = dns.addresses(|| tenant(number), &name, Instant::now());
         }
         thread::sleep(Duration::from_millis(10));
-        assert!(dns.addresses(&tenant(0), "good.example", soon()).is_ok());
+        assert!(dns.addresses(|| tenant(0), "good.example", soon()).is_ok());
     }
 
     #[test]
@@ -451,9 +455,12 @@ mod tests {
         let lookup: Lookup = Arc::new(|_| Ok(vec![IpAddr::from([192, 0, 2, 1])]));
         let dns = Dns::start(8, STACK, TTL, lookup).expect("threads start");
         let good = Share::Tenant("good".into());
-        assert!(dns.addresses(&good, "good.example", soon()).is_ok());
+        assert!(
+            dns.addresses(|| good.clone(), "good.example", soon())
+                .is_ok()
+        );
         for number in 0..MAX_NAMES + 100 {
-            let answer = dns.addresses(&anybody(), &format!("{number}.example"), soon());
+            let answer = dns.addresses(anybody, &format!("{number}.example"), soon());
             assert!(answer.is_ok());
         }
         assert!(dns.table.lock().names.contains_key("good.example"));

@@ -119,7 +119,8 @@ impl PolicedResolver {
         tenant: Option<&Arc<str>>,
         deadline: Instant,
     ) -> Result<Arc<[IpAddr]>, Failure> {
-        match self.dns.addresses(&Share::of(tenant, host), host, deadline) {
+        let share = || Share::of(tenant, host);
+        match self.dns.addresses(share, host, deadline) {
             Ok(addresses) => Ok(addresses),
             Err(LookupError::NoSuchHost) => Err(Failure::dns(format_args!("no such host {host}"))),
             Err(LookupError::Failed(reason)) => {

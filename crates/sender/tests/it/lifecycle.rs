@@ -1,10 +1,11 @@
 //! Threads, wake-ups, panics and the end of the sender. No work is ever lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use herald_core::outcome::{ErrorClass, Outcome};
 use herald_core::request::HttpRequest;
+use herald_sender::{AgentKey, Prepare, Sender};
 
 use crate::support::*;
 
@@ -219,4 +220,52 @@ fn all_threads_are_spawned_at_start_and_bear_names() {
     assert!(pool.attempt(request(&url)).is_success());
     // The endpoint's own thread for the one connection.
     assert_eq!(count(), before + 1);
+}
+
+/// A work whose threads write down what they are at.
+struct Noted(Work);
+
+static NOTES: Mutex<Vec<(usize, Option<usize>)>> = Mutex::new(Vec::new());
+
+impl Prepare for Noted {
+    fn prepare(&mut self, now_unix: i64) -> Result<HttpRequest, Outcome> {
+        self.0.prepare(now_unix)
+    }
+
+    fn agent(&self) -> AgentKey {
+        self.0.agent()
+    }
+
+    fn begun(&self, thread: usize) {
+        let mut notes = NOTES.lock().expect("no panic while noting");
+        notes.push((thread, Some(self.0.number)));
+    }
+
+    fn ended(thread: usize) {
+        let mut notes = NOTES.lock().expect("no panic while noting");
+        notes.push((thread, None));
+    }
+}
+
+#[test]
+fn a_thread_notes_what_it_begins_and_that_it_ended_also_by_a_panic() {
+    let endpoint = Endpoint::answering(OK);
+    let mut settings = settings();
+    settings.threads = 1;
+    let sender = Sender::start(settings, Arc::new(|| {})).expect("the sender starts");
+    for number in [7, 8] {
+        let mut work = match number {
+            7 => Work::from(request(&endpoint.url())),
+            _ => Work::new(|| panic!("a bug in a template")),
+        };
+        work.number = number;
+        assert!(sender.send(Noted(work)).is_ok());
+        wait_until("the outcome", || sender.outcomes().count() == 1);
+    }
+    let notes = NOTES.lock().expect("no panic while noting");
+    assert_eq!(
+        *notes,
+        [(0, Some(7)), (0, None), (0, Some(8)), (0, None)],
+        "what thread 0 was at"
+    );
 }

@@ -51,6 +51,18 @@ pub const MUTANTS: &[Mutant] = &[
         says: "right: (1, 3600000000)",
     },
     Mutant {
+        name: "never-ended",
+        breaks: "What a thread has done is no suspect.",
+        file: "crates/sender/src/thread.rs",
+        from: "                P::ended(number);\n",
+        to: "",
+        killed_by: Test::Integration {
+            package: "herald-sender",
+            name: "lifecycle::a_thread_notes_what_it_begins_and_that_it_ended_also_by_a_panic",
+        },
+        says: "what thread 0 was at",
+    },
+    Mutant {
         name: "suspects-at-once",
         breaks: "Suspects are sent one at a time.",
         file: "src/dispatch/suspects.rs",
