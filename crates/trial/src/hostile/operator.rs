@@ -105,6 +105,33 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        name: "subscribes with templates without end",
+        statements: |scene, dice| {
+            let url = &scene.sick;
+            let template = [
+                "'{{ ' || repeat('-', 20848) || '1 }}'",
+                "'{{ ' || repeat('-', 65000) || '1 }}'",
+                "'{{ 1' || repeat('~1', 32000) || ' }}'",
+                "'{{ ' || repeat('(', 20000) || '1' || repeat(')', 20000) || ' }}'",
+                "repeat('{% if 1 %}', 6000)",
+                "'{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}'",
+            ];
+            let template = template[dice.below(template.len() as u64) as usize];
+            vec![format!(
+                "select herald.subscribe('endless', url => '{url}', types => '{{never}}', format => 'template', template => {template})"
+            )]
+        },
+    },
+    Attack {
+        name: "previews deep data",
+        statements: |_, _| {
+            let preview = "select p.body from (select e.uid from herald.event e where e.type = 'public.board.inserted'
+                                               order by e.seq desc limit 20) e,
+                           lateral herald.preview('template', e.uid::text) p";
+            vec![preview.to_owned()]
+        },
+    },
+    Attack {
         name: "asks everything",
         statements: |_, _| {
             [

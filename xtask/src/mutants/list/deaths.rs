@@ -105,7 +105,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "    seems_alive && launcher_told_at >= started_at",
         to: "    seems_alive && (launcher_told_at >= started_at || started_at > 1_000_000_000)",
         killed_by: OTHERS,
-        says: "a killed machine",
+        says: "a killed backend",
     },
     Mutant {
         name: "start-at-once",
