@@ -23,7 +23,7 @@ const TABLES: &str = "
     create table shop (id bigint primary key);
     select herald.watch('shop');
     create table board (id bigserial primary key, words text, data jsonb, document json);
-    select herald.watch('board', on_error => 'capture');
+    select herald.watch('board', subject => 'new.words', key => 'new.words', on_error => 'capture');
     create role writer login;
     grant insert on board to writer;
     grant usage on sequence board_id_seq to writer;

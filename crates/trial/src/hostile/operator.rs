@@ -132,6 +132,41 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        name: "adds an index to the log",
+        statements: |_, dice| {
+            let index = [
+                "((data ->> 'order'))",
+                "(type) where tenant is not null",
+                "using gin (data)",
+            ];
+            let index = index[dice.below(index.len() as u64) as usize];
+            let method = if index.starts_with("using") {
+                index.to_owned()
+            } else {
+                format!("using btree {index}")
+            };
+            vec![
+                format!("create index hostile_index on herald.event {method}"),
+                "select pg_sleep(0.5)".to_owned(),
+                "drop index herald.hostile_index".to_owned(),
+            ]
+        },
+    },
+    Attack {
+        name: "adds a trigger to the log",
+        statements: |_, _| {
+            [
+                "create or replace function pg_temp.nothing() returns trigger language plpgsql
+                 as $$ begin return new; end $$",
+                "create trigger hostile before insert on herald.event for each row execute function pg_temp.nothing()",
+                "select pg_sleep(0.5)",
+                "drop trigger hostile on herald.event",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        },
+    },
+    Attack {
         name: "asks everything",
         statements: |_, _| {
             [

@@ -50,6 +50,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        name: "emits long attributes",
+        statements: |_, dice| {
+            let attribute =
+                ["subject", "key", "id", "source", "dataschema"][dice.below(5) as usize];
+            let length = [100, 2_000, 70_000, 20_000_000][dice.below(4) as usize];
+            vec![format!(
+                "select length(herald.emit('long', '{{}}', {attribute} => repeat('x', {length})))"
+            )]
+        },
+    },
+    Attack {
         name: "emits the same id with another content",
         statements: |_, dice| {
             vec![format!(

@@ -52,12 +52,26 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
-        name: "an actor of 10 kB",
-        statements: |_: &Scene, _: &mut Dice| {
-            let actor = "select set_config('herald.actor', repeat('a', 10000), false)";
-            let mut statements = vec![actor.to_owned()];
-            statements.extend(insert("words", "'with an actor'"));
-            statements
+        name: "a long actor, and many rows",
+        statements: |_: &Scene, dice: &mut Dice| {
+            let length = [300, 10_000, 5_000_000, 50_000_000][dice.below(4) as usize];
+            let rows = "insert into board (words) select n::text from generate_series(1, 120) n";
+            vec![
+                format!("select length(set_config('herald.actor', repeat('a', {length}), false))"),
+                format!(
+                    "select length(set_config('herald.tracestate', repeat('t', {length}), false))"
+                ),
+                rows.to_owned(),
+            ]
+        },
+    },
+    Attack {
+        name: "many long subjects and keys",
+        statements: |_, dice| {
+            let (length, rows) = (dice.below(5_000_000), dice.below(30));
+            vec![format!(
+                "insert into board (words) select repeat('s', {length}) from generate_series(1, {rows})"
+            )]
         },
     },
     Attack {
