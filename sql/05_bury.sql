@@ -59,7 +59,7 @@ begin
                                     last_attempt_at, expires_at)
     with owner as materialized (
         select s.id, s.name,
-               to_jsonb(s) - '{id,created_xid,created_snapshot,created_seq,removed_at}'::text[] as config,
+               to_jsonb(s) - '{id,created_xid,created_snapshot,created_seq,removed_at,types_unreadable_at}'::text[] as config,
                clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
         from herald._subscription s
         left join herald.tenant t on t.name = s.tenant

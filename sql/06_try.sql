@@ -67,6 +67,10 @@ create function herald.verify(scheme text, secret text, headers jsonb, body byte
     set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if scheme is null or secret is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'scheme and secret must not be null',
+            hint = 'Run: select herald.verify(''standard'', ''whsec_...'', headers, body);';
+    end if;
     if pg_column_size(headers) > herald._max_headers_bytes() then
         raise exception using errcode = 'program_limit_exceeded', message = 'headers is too long to be verified',
             detail = format('It has %s bytes; allowed are %s.', pg_column_size(headers), herald._max_headers_bytes()),

@@ -238,6 +238,11 @@ create function herald._obstacles() returns table (subscription_id bigint, obsta
     language c volatile
     as 'MODULE_PATHNAME', 'obstacles_wrapper';
 
+-- Which setting of this session no worker could read.
+create function herald._settings_fault() returns text
+    language c stable
+    as 'MODULE_PATHNAME', 'settings_fault_wrapper';
+
 create function herald._why_not(types text[], tenant text, event_type text, event_tenant text) returns text
     language c
     as 'MODULE_PATHNAME', 'why_not_wrapper';
@@ -378,6 +383,10 @@ begin
         'version', case when installed = herald._library_version() then 'ok' else 'error' end,
         format('extension %s, library %s', installed, herald._library_version()),
         case when installed <> herald._library_version() then 'Run: alter extension pg_herald update; then restart the server.' end);
+    return query
+    select 'settings', 'error', f.fault, 'Correct it and reload: the worker keeps its former settings, and does not start with these.'
+    from (select herald._settings_fault() as fault) f
+    where f.fault is not null;
     return query
     select 'enabled', case when s.setting::boolean then 'ok' else 'warning' end,
            format('herald.enabled is %s (%s)', s.setting, s.source),

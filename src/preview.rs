@@ -3,7 +3,7 @@
 
 use crate::dispatch::subscriptions::Subscriptions;
 use crate::log::read;
-use crate::settings;
+use crate::settings::{self, Settings};
 use herald_core::request;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -66,19 +66,25 @@ fn preview(
     )))
 }
 
-/// The subscriptions that nothing can be sent to as they are, and why.
+/// The subscriptions that nothing can be sent to as they are, and why. None are found while a setting cannot be read: see
+/// [`settings_fault`].
 #[pg_extern(sql = false)]
-fn obstacles() -> Result<
-    TableIterator<'static, (name!(subscription_id, i64), name!(obstacle, String))>,
-    ErrorReport,
-> {
-    let policies = settings::url_policies().map_err(|message| fault(message, None))?;
+fn obstacles() -> TableIterator<'static, (name!(subscription_id, i64), name!(obstacle, String))> {
+    let Ok(policies) = settings::url_policies() else {
+        return TableIterator::empty();
+    };
     let subscriptions = Spi::connect_mut(|client| Subscriptions::load(client, &policies));
     let found: Vec<_> = subscriptions
         .iter()
         .filter_map(|one| Some((one.config.id, one.obstacle.clone()?)))
         .collect();
-    Ok(TableIterator::new(found))
+    TableIterator::new(found)
+}
+
+/// Which setting of this session no worker could read; null where there is none.
+#[pg_extern(sql = false)]
+fn settings_fault() -> Option<String> {
+    Settings::read().err()
 }
 
 fn fault(message: String, hint: Option<String>) -> ErrorReport {

@@ -317,6 +317,26 @@ fn no_text_keeps_a_session_busy_beyond_its_timeout() {
 }
 
 #[test]
+fn doctor_and_why_answer_whatever_a_setting_says() {
+    let mut db = Database::new(&CLUSTER, "nonsense");
+    db.subscribe("shop", "https://example.com/", "");
+    let uid = db.emit("order.paid");
+    db.run("set herald.allow_networks = 'nonsense'");
+    assert_eq!(
+        db.texts(
+            "select detail from herald.doctor() where \"check\" in ('settings', 'subscription')"
+        ),
+        ["invalid value for herald.allow_networks: \"nonsense\""]
+    );
+    assert_eq!(
+        db.number(&format!("select count(*) from herald.why('{uid}')")),
+        1
+    );
+    let error = db.refusal("select herald.verify(null, 's', '{}', '')");
+    assert_eq!(error.message(), "scheme and secret must not be null");
+}
+
+#[test]
 fn the_audit_keeps_what_changed_and_no_more() {
     let mut db = Database::new(&CLUSTER, "audited");
     db.subscribe(

@@ -196,6 +196,18 @@ pub const MUTANTS: &[Mutant] = &[
         says: "\"invoice.paid\"",
     },
     Mutant {
+        name: "doctor-of-good-settings",
+        breaks: "doctor() answers also where a setting cannot be read.",
+        file: "src/preview.rs",
+        from: "        return TableIterator::empty();\n",
+        to: "        pgrx::error!(\"a setting cannot be read\");\n",
+        killed_by: Test::EndToEnd {
+            file: "bounds",
+            name: "doctor_and_why_answer_whatever_a_setting_says",
+        },
+        says: "a setting cannot be read",
+    },
+    Mutant {
         name: "audit-of-everything",
         breaks: "The audit keeps what changed, and not the whole row each time.",
         file: "sql/09_audit.sql",

@@ -155,7 +155,7 @@ impl<'a> Tags<'a> {
                     let is_number = byte.is_ascii_digit();
                     let is_operator =
                         |known: &&str| word == *known || is_number && word.ends_with(*known);
-                    if OPERATORS.iter().any(|known| is_operator(&known)) {
+                    if OPERATORS.iter().any(is_operator) {
                         levels.hang();
                     }
                 }
