@@ -159,6 +159,18 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_fault_of_the_event_triggers_fails_no_command() {
+        orders("");
+        run("alter table herald.watch rename to hidden");
+        run(
+            "create table public.more (id int); alter table public.more add column x int; drop table public.more",
+        );
+        run("alter table herald.hidden rename to watch");
+        run("insert into public.orders values (1)");
+        assert_eq!(event("key"), "1");
+    }
+
+    #[pg_test]
     fn a_user_s_trigger_with_a_name_like_ours_is_in_nobody_s_way() {
         orders("");
         run("create table public.other (id int)");

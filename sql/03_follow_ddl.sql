@@ -204,32 +204,30 @@ begin
     if not exists (select from herald.watch) then
         return;
     end if;
-    begin
-        for entry in
-            with recursive up (relid) as (
-                select c.objid from pg_event_trigger_ddl_commands() c where c.classid = 'pg_class'::regclass
-                union
-                select i.inhparent from pg_inherits i join up on i.inhrelid = up.relid
-            )
-            select w.*
-            from herald.watch w
-            where w.table_name in (select up.relid from up)
-            -- A table that was taken out of the tree still has the triggers.
-            or w.id in (select t.watch_id from herald._triggers() t where t.table_oid in (select up.relid from up))
-        loop
-            begin
-                perform herald._follow(entry);
-            exception when others then
-                raise warning using
-                    message = format('watch "%s" on %s could not follow this command: %s', entry.name, entry.table_name, sqlerrm),
-                    hint = format('Run: select * from herald.watch(%L, %L);', entry.table_name, entry.name);
-            end;
-        end loop;
-    exception when others then
-        raise warning using
-            message = format('pg_herald could not follow this command: %s', sqlerrm),
-            hint = 'Call herald.watch() for the tables that it changed, if they are watched.';
-    end;
+    for entry in
+        with recursive up (relid) as (
+            select c.objid from pg_event_trigger_ddl_commands() c where c.classid = 'pg_class'::regclass
+            union
+            select i.inhparent from pg_inherits i join up on i.inhrelid = up.relid
+        )
+        select w.*
+        from herald.watch w
+        where w.table_name in (select up.relid from up)
+        -- A table that was taken out of the tree still has the triggers.
+        or w.id in (select t.watch_id from herald._triggers() t where t.table_oid in (select up.relid from up))
+    loop
+        begin
+            perform herald._follow(entry);
+        exception when others then
+            raise warning using
+                message = format('watch "%s" on %s could not follow this command: %s', entry.name, entry.table_name, sqlerrm),
+                hint = format('Run: select * from herald.watch(%L, %L);', entry.table_name, entry.name);
+        end;
+    end loop;
+exception when others then
+    raise warning using
+        message = format('pg_herald could not follow this command: %s', sqlerrm),
+        hint = 'Call herald.watch() for the tables that it changed, if they are watched.';
 end
 $$;
 
@@ -248,27 +246,25 @@ begin
     if to_regclass('herald.watch') is null or not exists (select from herald.watch) then
         return;
     end if;
-    begin
-        delete from herald.watch w
-        using pg_event_trigger_dropped_objects() o
-        where o.classid = 'pg_class'::regclass and o.objsubid = 0 and w.table_name = o.objid;
-        for lost in
-            select w.name, w.table_name, f.key as expression
-            from pg_event_trigger_dropped_objects() o
-            cross join herald.watch w
-            cross join jsonb_each_text(w.functions) f
-            where o.classid = 'pg_proc'::regclass and o.objid = f.value::oid and not o.original
-        loop
-            raise warning using
-                message = format('watch "%s" on %s lost its %s, so writes to the table fail until it has one', lost.name, lost.table_name, lost.expression),
-                hint = format('Run: select * from herald.watch(%L, %L, %s => ...); or herald.unwatch(%1$L, %2$L).',
-                              lost.table_name, lost.name, lost.expression);
-        end loop;
-    exception when others then
+    delete from herald.watch w
+    using pg_event_trigger_dropped_objects() o
+    where o.classid = 'pg_class'::regclass and o.objsubid = 0 and w.table_name = o.objid;
+    for lost in
+        select w.name, w.table_name, f.key as expression
+        from pg_event_trigger_dropped_objects() o
+        cross join herald.watch w
+        cross join jsonb_each_text(w.functions) f
+        where o.classid = 'pg_proc'::regclass and o.schema_name = 'herald_watch' and o.objid = f.value::oid and not o.original
+    loop
         raise warning using
-            message = format('pg_herald could not follow this command: %s', sqlerrm),
-            hint = 'If a watched table was dropped, run: delete from herald.watch w where not exists (select from pg_class c where c.oid = w.table_name);';
-    end;
+            message = format('watch "%s" on %s lost its %s, so writes to the table fail until it has one', lost.name, lost.table_name, lost.expression),
+            hint = format('Run: select * from herald.watch(%L, %L, %s => ...); or herald.unwatch(%1$L, %2$L).',
+                          lost.table_name, lost.name, lost.expression);
+    end loop;
+exception when others then
+    raise warning using
+        message = format('pg_herald could not follow this command: %s', sqlerrm),
+        hint = 'If a watched table was dropped, run: delete from herald.watch w where not exists (select from pg_class c where c.oid = w.table_name);';
 end
 $$;
 

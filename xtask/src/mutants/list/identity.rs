@@ -48,7 +48,7 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: Test::InDatabase {
             name: "a_function_of_another_role_is_never_called",
         },
-        says: "a_function_of_another_role_is_never_called",
+        says: "it does not fail",
     },
     Mutant {
         name: "open-schema",
@@ -71,6 +71,25 @@ pub const MUTANTS: &[Mutant] = &[
             name: "a_trigger_of_a_watch_keeps_working_under_another_name",
         },
         says: "left: ",
+    },
+    Mutant {
+        name: "event-trigger-fails",
+        breaks: "No command fails because an event trigger of ours does.",
+        file: "sql/03_follow_ddl.sql",
+        from: "    end loop;
+exception when others then
+    raise warning using
+        message = format('pg_herald could not follow this command: %s', sqlerrm),
+        hint = 'Call herald.watch()",
+        to: "    end loop;
+exception when division_by_zero then
+    raise warning using
+        message = format('pg_herald could not follow this command: %s', sqlerrm),
+        hint = 'Call herald.watch()",
+        killed_by: Test::InDatabase {
+            name: "a_fault_of_the_event_triggers_fails_no_command",
+        },
+        says: "herald.watch",
     },
     Mutant {
         name: "data-past-the-lists",
