@@ -23,6 +23,7 @@ mod installation;
 mod server;
 mod watchdog;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -161,6 +162,25 @@ impl Cluster {
         within(READY_DEADLINE, || witness.simple_query("").err())
             .ok_or_else(|| self.server.failure("the server does not notice a crash"))?;
         self.wait_until_ready()
+    }
+
+    /// Has the server forget how often its workers died: by design it starts the next one later each time.
+    pub fn forget_deaths(&self) -> Result<()> {
+        let folder = self.data_dir().join("pg_stat_tmp");
+        let is_of_a_worker = |path: &Path| {
+            let name = path.file_name().and_then(OsStr::to_str);
+            let oid = name.and_then(|name| name.strip_prefix("pg_herald_"));
+            oid.is_some_and(|oid| oid.parse::<u32>().is_ok())
+        };
+        for entry in fs::read_dir(folder).map_err(Error::io("looking for notes of workers"))? {
+            let path = entry
+                .map_err(Error::io("looking for notes of workers"))?
+                .path();
+            if is_of_a_worker(&path) {
+                fs::remove_file(path).map_err(Error::io("removing the notes of a worker"))?;
+            }
+        }
+        Ok(())
     }
 
     pub fn signal(&self, pid: i32, signal: Signal) -> Result<()> {

@@ -96,6 +96,7 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         let in_flight = within(Duration::from_millis(50), || {
             (receiver.total() > requests).then_some(())
         });
+        cluster.forget_deaths().expect("its notes");
         commit_fault(&cluster, fault);
         cluster.wait_until_ready().expect("the server is back");
         counted += usize::from(was_busy && in_flight.is_some());

@@ -90,6 +90,8 @@ impl Arena {
         self.wait_for_deliveries()?;
         thread::sleep(fault.delay);
         let before = self.worker()?;
+        // These deaths are ours, and no reason to start later.
+        self.cluster.forget_deaths()?;
         self.provoke(fault)?;
 
         let aim = fault.victim.aim(&self.cluster)?;
