@@ -101,14 +101,17 @@ impl Suspects {
         self.aside.pop_front()
     }
 
-    /// These are on record: those of them that are poison need not be known any more.
+    /// These are on record: poison that is a dead letter need not be known any more. One that was moved into the pending
+    /// deliveries comes back.
     pub fn recorded(&mut self, records: &[Record]) {
         if self.poison.is_empty() {
             return;
         }
         let before = self.poison.len();
         for record in records {
-            self.poison.remove(&record.work.place());
+            if matches!(record.end, End::Dead(_)) {
+                self.poison.remove(&record.work.place());
+            }
         }
         if self.poison.len() < before {
             self.keep();

@@ -81,6 +81,15 @@ pub const MUTANTS: &[Mutant] = &[
         says: "right: \"bad poison\"",
     },
     Mutant {
+        name: "poison-forgotten",
+        breaks: "Poison that is moved into the pending deliveries stays poison.",
+        file: "src/dispatch/suspects.rs",
+        from: "            if matches!(record.end, End::Dead(_)) {",
+        to: "            if matches!(record.end, End::Dead(_) | End::Pending { .. }) {",
+        killed_by: KILLS,
+        says: "right: \"bad poison\"",
+    },
+    Mutant {
         name: "poison-for-ever",
         breaks: "A dead letter that is sent again by hand is a delivery like others.",
         file: "src/dispatch/mod.rs",

@@ -65,7 +65,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "if taken(&is_of_this) >= BOXES_OF_A_SUBSCRIPTION",
         to: "if taken(&is_of_this) > BOXES",
         killed_by: PINGS,
-        says: "hangs.0",
+        says: "the ping was not answered in time",
     },
     Mutant {
         name: "pings-of-a-role",
