@@ -104,7 +104,7 @@ impl Worker {
             .is_none_or(|at| at.elapsed() >= SHORTAGE_SAID_EVERY);
         if is_new && let Some((_, words)) = &outcome.error {
             pgrx::log!(
-                "pg_herald: nothing is sent to subscription \"{name}\" for now: {words}; trying again"
+                "pg_herald: cannot send to subscription \"{name}\" now: {words}; retrying"
             );
             self.shortage_said_at = Some(Instant::now());
         }

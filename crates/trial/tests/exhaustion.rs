@@ -58,9 +58,9 @@ fn with_a_full_disk_only_postgresql_refuses_and_all_that_it_took_is_delivered_wh
     eventually(SOON, "the worker to notice", || {
         let log = cluster.log();
         let words = [
-            "pg_herald: could not",
+            "pg_herald: cannot",
             "No space left on device",
-            "; trying again",
+            "; retrying",
         ];
         let mut lines = log.lines();
         lines
