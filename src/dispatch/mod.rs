@@ -65,6 +65,8 @@ const OUTCOMES_A_TURN: usize = 500;
 const MEMORY: usize = 64 << 20;
 /// The same for pending deliveries, which are sent also while the log is not read because of what is set aside.
 const CLAIM_MEMORY: usize = 2 * MEMORY;
+/// As much of a response as is kept, in bytes.
+const LARGEST_RESPONSE: usize = 8 << 10;
 /// How long a stop waits for requests under way.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// So many file descriptors no socket gets, for the files that PostgreSQL opens in this process. A process that cannot
@@ -368,9 +370,9 @@ impl Worker {
         self.is_stopping |= error.is_about_a_missing_table();
     }
 
-    /// What deliveries hold in memory, with what is set aside, in bytes.
+    /// What deliveries hold in memory, in bytes, with the outcomes that are not recorded.
     fn memory(&self) -> usize {
-        self.bytes_in_memory + self.set_aside.memory()
+        self.bytes_in_memory + self.ended.len() * LARGEST_RESPONSE + self.set_aside.memory()
     }
 
     fn rest(&self, step: Step) -> Duration {
