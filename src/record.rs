@@ -6,7 +6,7 @@
 mod careful;
 mod write;
 
-pub use careful::record as record_passing_by_locks;
+pub use careful::record_again;
 #[cfg(any(test, feature = "pg_test"))]
 pub use write::ATTEMPT;
 
@@ -98,6 +98,7 @@ pub fn record(batch: Batch, ring: Ring, tenants: &Tenants) -> Recorded {
             },
             ring,
             tenants,
+            true,
         ),
     }
 }

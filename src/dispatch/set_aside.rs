@@ -2,7 +2,7 @@
 
 use super::{RECORD_SIZE, Worker};
 use crate::pg::transaction::TransactionError;
-use crate::record::{Batch, Record, record_passing_by_locks};
+use crate::record::{Batch, Record, record_again};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -111,7 +111,7 @@ impl Worker {
             records,
             closed_windows: Vec::new(),
         };
-        let mut recorded = record_passing_by_locks(batch, self.ring, &self.tenants);
+        let mut recorded = record_again(batch, self.ring, &self.tenants);
         recorded.set_aside.append(&mut recorded.left);
         self.take_in_recorded(recorded)
     }
@@ -127,7 +127,7 @@ impl Worker {
         if batch.is_empty() {
             return Ok(());
         }
-        let recorded = record_passing_by_locks(batch, self.ring, &self.tenants);
+        let recorded = record_again(batch, self.ring, &self.tenants);
         self.take_in_recorded(recorded)
     }
 }

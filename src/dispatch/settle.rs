@@ -103,9 +103,7 @@ impl Worker {
             .shortage_said_at
             .is_none_or(|at| at.elapsed() >= SHORTAGE_SAID_EVERY);
         if is_new && let Some((_, words)) = &outcome.error {
-            pgrx::log!(
-                "pg_herald: cannot send to subscription \"{name}\" now: {words}; retrying"
-            );
+            pgrx::log!("pg_herald: cannot send to subscription \"{name}\" now: {words}; retrying");
             self.shortage_said_at = Some(Instant::now());
         }
         if let Some(entry) = self.lanes.get(id) {

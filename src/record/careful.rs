@@ -12,9 +12,20 @@ use std::time::{Duration, Instant};
 /// How long the main thread is kept by it. What is not written by then is set aside.
 const TIME: Duration = Duration::from_millis(500);
 
-/// Writes what can be written of a batch now.
-pub fn record(batch: Batch, ring: Ring, tenants: &Tenants) -> Recorded {
-    let mut recording = Recording::new(ring, tenants);
+/// Writes what can be written now of a batch that was tried before.
+pub fn record_again(batch: Batch, ring: Ring, tenants: &Tenants) -> Recorded {
+    record(batch, ring, tenants, false)
+}
+
+/// Writes what can be written of a batch now. The first time, the log says what cannot.
+pub fn record(batch: Batch, ring: Ring, tenants: &Tenants, is_first_time: bool) -> Recorded {
+    let mut recording = Recording {
+        ring,
+        tenants,
+        is_first_time,
+        until: Instant::now() + TIME,
+        done: Recorded::default(),
+    };
     recording.write(batch.records);
     recording.close(batch.closed_windows);
     recording.done
@@ -23,20 +34,12 @@ pub fn record(batch: Batch, ring: Ring, tenants: &Tenants) -> Recorded {
 struct Recording<'t> {
     ring: Ring,
     tenants: &'t Tenants,
+    is_first_time: bool,
     until: Instant,
     done: Recorded,
 }
 
-impl<'t> Recording<'t> {
-    fn new(ring: Ring, tenants: &'t Tenants) -> Self {
-        Self {
-            ring,
-            tenants,
-            until: Instant::now() + TIME,
-            done: Recorded::default(),
-        }
-    }
-
+impl Recording<'_> {
     /// Halves have transactions of their own, and what is committed is never written again.
     fn write(&mut self, mut records: Vec<Record>) {
         if records.is_empty() {
@@ -94,10 +97,8 @@ impl<'t> Recording<'t> {
     fn write_less(&mut self, record: Record, error: &TransactionError) {
         let (event, subscription) = (&record.work.event.uid, &record.work.subscription.name);
         let without_words = record.without_words();
-        if self
-            .try_to_write(std::slice::from_ref(&without_words))
-            .is_ok()
-        {
+        let written = self.try_to_write(std::slice::from_ref(&without_words));
+        if matches!(written, Ok(locked) if locked.is_empty()) {
             pgrx::log!(
                 "pg_herald: recorded an attempt for event {event} of subscription \"{subscription}\" without its \
                  response: {error}"
@@ -105,9 +106,12 @@ impl<'t> Recording<'t> {
             self.done.written.push(record);
             return;
         }
-        pgrx::log!(
-            "pg_herald: cannot record an attempt for event {event} of subscription \"{subscription}\": {error}; retrying"
-        );
+        if self.is_first_time {
+            pgrx::log!(
+                "pg_herald: cannot record an attempt for event {event} of subscription \"{subscription}\": {error}; \
+                 retrying"
+            );
+        }
         self.done.set_aside.push(record);
     }
 

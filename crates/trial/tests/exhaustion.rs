@@ -57,11 +57,7 @@ fn with_a_full_disk_only_postgresql_refuses_and_all_that_it_took_is_delivered_wh
     ledger.commit(50);
     eventually(SOON, "the worker to notice", || {
         let log = cluster.log();
-        let words = [
-            "pg_herald: cannot",
-            "No space left on device",
-            "; retrying",
-        ];
+        let words = ["pg_herald: cannot", "No space left on device", "; retrying"];
         let mut lines = log.lines();
         lines
             .any(|line| words.iter().all(|part| line.contains(part)))
