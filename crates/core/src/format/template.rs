@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::event::Event;
 
 mod bounds;
+mod output;
 mod values;
 
 use values::values;
@@ -67,6 +68,7 @@ impl Template {
         // the other shows what is no event's.
         environment.remove_global("namespace");
         environment.remove_global("debug");
+        output::guard(&mut environment);
         environment
             .add_template_owned(name, source.to_owned())
             .map_err(|error| refused(words(&error), "See the syntax of Jinja2 templates."))?;

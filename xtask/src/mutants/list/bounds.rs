@@ -64,6 +64,18 @@ pub const MUTANTS: &[Mutant] = &[
         says: "panicked",
     },
     Mutant {
+        name: "gigabytes-of-a-template",
+        breaks: "No template writes a value that takes gigabytes.",
+        file: "crates/core/src/format/template/output.rs",
+        from: "        Some(rest) => {\n            *left = rest;\n            true",
+        to: "        Some(_) => {\n            true",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "format::template::output::tests::a_value_takes_what_is_written_of_it",
+        },
+        says: "assertion failed",
+    },
+    Mutant {
         name: "values-without-end",
         breaks: "No template puts values around values for ever.",
         file: "crates/core/src/format/template.rs",

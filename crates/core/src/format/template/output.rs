@@ -1,0 +1,157 @@
+//! How a template's values are written: no larger than a body can be.
+//!
+//! A list may hold the same value a thousand times and costs nothing until it is written; minijinja writes a value as a
+//! whole, and counts it afterwards. So it is counted before, here. Other ways to make a text of a list, such as `~`, are
+//! not: what they take in memory is not bounded, and so tenants have no templates.
+
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter, filters};
+
+/// The bytes that a step of fuel pays for, as minijinja counts.
+const BYTES_A_STEP: u64 = 64;
+/// The most blanks that `tojson` indents a level by.
+const MAX_INDENT: usize = 16;
+/// What anything takes that is neither a text nor a container.
+const SMALL_BYTES: u64 = 4;
+
+/// Has values checked before they are written, or become text.
+pub(super) fn guard(environment: &mut Environment<'static>) {
+    environment.set_formatter(|output, state, value| {
+        check(state, value)?;
+        escape_formatter(output, state, value)
+    });
+    environment.add_filter("string", |state: &State, value: &Value| {
+        check(state, value)?;
+        filters::string(state, value)
+    });
+    environment.add_filter("pprint", |state: &State, value: &Value| {
+        check(state, value)?;
+        Ok::<_, Error>(filters::pprint(value))
+    });
+    environment.add_filter(
+        "tojson",
+        |state: &State, value: &Value, indent: Option<Value>, options: Kwargs| {
+            check(state, value)?;
+            let wanted = match &indent {
+                Some(indent) => Some(indent.clone()),
+                None => options.get("indent")?,
+            };
+            let blanks = wanted.and_then(|blanks| usize::try_from(blanks).ok());
+            if blanks.is_some_and(|blanks| blanks > MAX_INDENT) {
+                return Err(too_large(format!(
+                    "tojson indents by {MAX_INDENT} blanks at most"
+                )));
+            }
+            filters::tojson(value, indent, options)
+        },
+    );
+}
+
+/// Refuses a value that the fuel that is left does not pay for. It is minijinja that takes the fuel, once it is written.
+fn check(state: &State, value: &Value) -> Result<(), Error> {
+    let (_, fuel) = state.fuel_levels().unwrap_or_default();
+    let mut left = fuel.saturating_mul(BYTES_A_STEP);
+    if fits(value, &mut left) {
+        Ok(())
+    } else {
+        Err(Error::new(
+            ErrorKind::OutOfFuel,
+            "a value is too long to be written",
+        ))
+    }
+}
+
+/// Whether a value takes no more than what is left, which it is taken from. It goes as deep as values are: see `bounds`.
+fn fits(value: &Value, left: &mut u64) -> bool {
+    let mut take = |bytes: u64| match left.checked_sub(bytes) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
+    };
+    match value.kind() {
+        ValueKind::String => take(value.as_str().map_or(0, str::len) as u64),
+        ValueKind::Bytes => take(value.as_bytes().map_or(0, <[u8]>::len) as u64),
+        ValueKind::Map => {
+            take(SMALL_BYTES)
+                && value.try_iter().is_ok_and(|mut names| {
+                    names.all(|name| {
+                        fits(&name, left)
+                            && value.get_item(&name).is_ok_and(|value| fits(&value, left))
+                    })
+                })
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            take(SMALL_BYTES)
+                && value
+                    .try_iter()
+                    .is_ok_and(|mut members| members.all(|member| fits(&member, left)))
+        }
+        _ => take(SMALL_BYTES),
+    }
+}
+
+fn too_large(words: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(source: &str) -> Result<String, Error> {
+        let mut environment = Environment::new();
+        guard(&mut environment);
+        environment.set_fuel(Some(200_000));
+        environment.render_named_str("t.json", source, ())
+    }
+
+    #[test]
+    fn a_value_takes_what_is_written_of_it() {
+        let text = Value::from("x".repeat(1000));
+        let list = Value::from(vec![text.clone(), text.clone()]);
+        let map = Value::from_pairs([("x".repeat(1000), text)]);
+        for value in [list, map] {
+            assert!(fits(&value, &mut (SMALL_BYTES + 2000)));
+            assert!(!fits(&value, &mut (SMALL_BYTES + 1999)));
+        }
+    }
+
+    #[test]
+    fn what_would_take_gigabytes_is_never_written() {
+        for source in [
+            r#"{{ ["x" * 100000] * 100000 }}"#,
+            r#"{{ (["x" * 100000] * 100000) | tojson }}"#,
+            r#"{{ (["x" * 100000] * 100000) | string }}"#,
+            r#"{{ (["x" * 100000] * 100000) | pprint }}"#,
+            "{{ [1] | tojson(indent=1000000000) }}",
+            "{{ [1] | tojson(1000000000) }}",
+        ] {
+            let error = rendered(source).unwrap_err();
+            let is_indented = source.starts_with("{{ [1]");
+            let expected = if is_indented {
+                ErrorKind::InvalidOperation
+            } else {
+                ErrorKind::OutOfFuel
+            };
+            assert_eq!(error.kind(), expected, "{source}: {error}");
+        }
+    }
+
+    #[test]
+    fn small_values_are_written_as_ever() {
+        for (source, expected) in [
+            (
+                r#"{{ {"a": [1, "b", none, 1.5, true]} }}"#,
+                r#"{"a":[1,"b",null,1.5,true]}"#,
+            ),
+            ("{{ [1] | tojson(indent=2) }}", "[\n  1\n]"),
+            ("{{ [1, 2] | tojson(16) | length }}", "40"),
+            ("{{ [1, 2] | tojson }}", "[1, 2]"),
+            ("{{ [1] | string | length }}", "3"),
+        ] {
+            assert_eq!(rendered(source).unwrap(), expected, "{source}");
+        }
+    }
+}
