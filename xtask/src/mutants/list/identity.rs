@@ -92,6 +92,17 @@ exception when division_by_zero then
         says: "herald.watch",
     },
     Mutant {
+        name: "foreign-table-missed",
+        breaks: "ALTER FOREIGN TABLE is followed.",
+        file: "sql/03_follow_ddl.sql",
+        from: "'ALTER TABLE', 'ALTER FOREIGN TABLE', ",
+        to: "'ALTER TABLE', ",
+        killed_by: Test::InDatabase {
+            name: "a_foreign_table_that_joins_the_tree_is_followed",
+        },
+        says: "(,{note},)",
+    },
+    Mutant {
         name: "data-past-the-lists",
         breaks: "The expression data does not pass by the lists of columns.",
         file: "sql/03_watch.sql",
