@@ -18,13 +18,20 @@ mod tests {
         run("select pg_sleep(1.1)");
     }
 
+    /// Other tests, which are rolled back, leave slots of attempts with nothing but dead rows: they are emptied one by one.
+    fn keep_house_to_the_end() {
+        let rounds =
+            (0..64).take_while(|_| one("select has_more from herald._keep_house(0)") == "true");
+        assert!(rounds.count() < 64);
+    }
+
     #[pg_test]
     fn a_slot_within_its_retention_is_neither_copied_nor_locked() {
         pending_event_of_an_older_slot("30s");
-        assert_eq!(one("select has_more from herald._keep_house(0)"), "false");
+        keep_house_to_the_end();
         assert_eq!(one("select count(*) from herald.held_event"), "0");
         let locks = "select count(*) from pg_locks l join pg_class c on c.oid = l.relation
-                     where l.pid = pg_backend_pid() and l.mode = 'AccessExclusiveLock' and c.relname ~ '^(event|_attempt)_\\d+$'";
+                     where l.pid = pg_backend_pid() and l.mode = 'AccessExclusiveLock' and c.relname ~ '^event_\\d+$'";
         assert_eq!(one(locks), "0");
     }
 
@@ -33,7 +40,7 @@ mod tests {
         pending_event_of_an_older_slot("30s");
         run("create or replace function herald._cursor(out snapshot pg_snapshot, out seq bigint) language plpgsql as $$
              begin raise 'the windows were looked at'; end $$");
-        assert_eq!(one("select has_more from herald._keep_house(0)"), "false");
+        keep_house_to_the_end();
     }
 
     #[pg_test]

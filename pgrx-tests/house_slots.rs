@@ -28,32 +28,32 @@ mod tests {
     #[pg_test]
     fn what_pending_and_dead_letters_need_is_held_when_its_slot_is_emptied() {
         lock_slot();
-        old_events("{-4,-3,-2,-1}", READ);
+        old_events("{9000000001,9000000002,9000000003,9000000004}", READ);
         run(
             "insert into herald.pending (subscription_id, event_seq, event_slot, next_attempt_at)
-             values (0, -3, 7, 'infinity')",
+             values (0, 9000000002, 7, 'infinity')",
         );
         run(
-            "insert into herald.dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type, event,
+            "insert into herald._dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type, event,
                                              subscription_config, reason, attempts, created_at, expires_at)
-             values (0, 'shop', -2, 7, 'old', 'old', '{}', '{}', 'exhausted', 1, now(), 'infinity')",
+             values (0, 'shop', 9000000003, 7, 'old', 'old', '{}', '{}', 'exhausted', 1, now(), 'infinity')",
         );
         assert_eq!(one(EMPTY), "true");
         assert_eq!(one("select count(*) from herald.event_7"), "0");
         assert_eq!(
-            all("select seq from herald.held_event where seq < 0 order by seq"),
-            ["-3", "-2"]
+            all("select seq from herald.held_event where seq > 9000000000 order by seq"),
+            ["9000000002", "9000000003"]
         );
     }
 
     #[pg_test]
     fn a_slot_stays_until_it_was_read_to_its_end() {
         lock_slot();
-        old_events("{-2,-1}", READ);
-        old_events("{-3}", UNREAD);
+        old_events("{9000000003,9000000004}", READ);
+        old_events("{9000000002}", UNREAD);
         assert_eq!(one(EMPTY), "false", "an unread event is gone");
         assert_eq!(one("select count(*) from herald.event_7"), "3");
-        run("delete from herald.event_7 where seq = -3");
+        run("delete from herald.event_7 where seq = 9000000002");
         assert_eq!(one(EMPTY), "true");
     }
 

@@ -1,5 +1,7 @@
 //! The suites that run inside PostgreSQL, each test in a transaction of its own that is rolled back.
 
+mod access;
+mod bury;
 mod capture_bounds;
 mod capture_context;
 mod capture_expressions;
@@ -13,6 +15,7 @@ mod house_slots;
 mod log_append;
 mod log_read;
 mod log_tables;
+mod names;
 mod shells;
 mod support;
 mod watch_ddl;

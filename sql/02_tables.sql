@@ -23,6 +23,9 @@ create table herald._subscription (
     -- Since when they cannot be read.
     types_unreadable_at timestamptz,
     tenant text,
+    -- Whether it is that tenant's, with its plan and what goes for tenants; else the tenant is a label that says whose events
+    -- it gets. Stored when it is made: whatever becomes of the tenant's row, it is never the platform's.
+    is_tenants boolean not null default false check (tenant is not null or not is_tenants or removed_at is not null),
     header_names text[] not null default '{}',
     method text not null default 'POST',
     format text not null default 'structured',
@@ -64,6 +67,9 @@ create table herald._subscription (
     removed_at timestamptz
 );
 create unique index subscription_name on herald._subscription (name) where removed_at is null;
+create index subscription_of_tenant on herald._subscription (tenant) where tenant is not null;
+create index subscription_removed on herald._subscription (removed_at) where removed_at is not null;
+create index subscription_disabled on herald._subscription (id) where state = 'disabled' and removed_at is null;
 
 -- Never dumped, readable by no role but a superuser.
 create table herald.secret (

@@ -28,7 +28,12 @@ values
 -- gets that tenant's events.
 create table herald.tenant (
     name text not null primary key check (name ~ '^[A-Za-z0-9._-]{1,31}$'),
-    role regrole unique,
+    -- The role's name, as of the last look: a text, so that a dump can be restored where the role is missing.
+    role name,
+    -- Which role it is, and in which cluster: a role may be renamed, and another may get its name. Null where the role was
+    -- missing when a dump was restored.
+    role_oid oid unique,
+    role_cluster bigint,
     plan text not null default 'enterprise' references herald.plan on update cascade,
     -- What becomes of deliveries beyond events_per_month: they are held (throttled) or given up (blocked).
     over_quota text not null default 'throttled' check (over_quota in ('throttled', 'blocked')),
@@ -47,32 +52,57 @@ create table herald._usage (
 )
 with (fillfactor = 50);
 
--- The tenants that each role acts for. A superuser, and whoever is not in here and has the privilege itself, is kept from
--- nothing. The privilege counts of the role whose tenants are asked for: a view or a function of a tenant's that somebody
--- else uses is not a way to see with that one's eyes.
-create view herald._tenancy as
-select r.oid as role, r.rolname as role_name, pg_catalog.array_agg(t.name) as tenants
-from pg_catalog.pg_roles r
-join herald.tenant t on pg_catalog.pg_has_role(r.oid, t.role, 'usage')
-where not r.rolsuper
-group by r.oid, r.rolname;
-
--- The same of whoever asks a view. No function may stand for it: a view calls it with the rights of who asks.
-create view herald._mine as
-select y.tenants from herald._tenancy y where y.role_name = current_user;
-
--- Which relations whoever asks a view may read itself, or some columns of.
-create view herald._readable as
-select c.relname as name, pg_catalog.has_any_column_privilege(c.oid, 'select') as is_readable
-from pg_catalog.pg_class c
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where n.nspname = 'herald';
-
--- The tenants that a role acts for; null if it is kept from nothing.
+-- The tenants that a role acts for; null if it is kept from nothing: a superuser, and a role that acts for no tenant and has
+-- the privilege itself.
 create function herald._tenants_of(role regrole) returns text[]
     language sql stable
     set search_path = pg_catalog, pg_temp
-    return (select y.tenants from herald._tenancy y where y.role = _tenants_of.role);
+    return (
+        select array_agg(t.name)
+        from herald.tenant t
+        where pg_has_role($1::oid, t.role_oid, 'usage')
+        and not (select r.rolsuper from pg_roles r where r.oid = $1));
+
+-- Why nothing is sent to the subscriptions of a tenant; null where nothing is amiss.
+-- Called by doctor(), why(), the worker.
+create function herald._tenant_obstacle(tenant text) returns text
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+    return (
+        select case
+            when count(*) = 0 then format('tenant "%s" is missing', $1)
+            when bool_or(t.role is not null and r.oid is null) then format('role "%s" of tenant "%s" is missing', min(t.role), $1)
+        end
+        from herald.tenant t
+        left join pg_roles r on r.oid = t.role_oid
+        where t.name = $1);
+
+-- The role that asks a view, in a function that the view calls through a shell (see with_rights_wrapper).
+create function herald._viewer() returns regrole
+    language c volatile
+    as 'MODULE_PATHNAME', 'viewer_wrapper';
+
+-- Whether whoever asks a view sees all of it: it acts for no tenant, and may read the view itself. The privilege counts of
+-- the role that asks: somebody else's view, or function, is not a way to see with that one's eyes.
+--
+-- A view that tenants may read has two branches. The first is for all others: it is not even begun unless this says so. The
+-- second is a function that returns the tenant's own rows: what others have never gets behind anything that the tenant can
+-- count, such as "Rows Removed by Filter" in an EXPLAIN. Neither reads a catalog in the view itself, as LOCK TABLE on a view
+-- locks all relations in it.
+create function herald.__sees_all(relation text) returns boolean
+    language plpgsql stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return herald._tenants_of(herald._viewer()) is null
+        and has_any_column_privilege(herald._viewer(), format('herald.%I', relation), 'select');
+end
+$$;
+
+create function herald._sees_all(relation text) returns boolean
+    language c stable parallel restricted
+    as 'MODULE_PATHNAME', 'with_rights_wrapper';
 
 -- The tenants that have used what they may in this month.
 create view herald._over_quota as
@@ -84,7 +114,7 @@ join herald._usage u on u.tenant = t.name
 where u.events >= p.events_per_month;
 
 -- What each tenant used, and what its plan allows; of this month also where that is nothing.
-create view herald.usage with (security_barrier) as
+create view herald._all_usage as
 select
     t.name as tenant, t.plan, m.month, coalesce(u.events, 0) as events, p.events_per_month,
     coalesce(u.attempts, 0) as attempts, coalesce(u.delivered, 0) as delivered, coalesce(u.dead, 0) as dead,
@@ -99,10 +129,7 @@ cross join lateral (
     union
     select x.month from herald._usage x where x.tenant = t.name
 ) m
-left join herald._usage u on u.tenant = t.name and u.month = m.month
-where case when (select m.tenants from herald._mine m) is null
-    then (select r.is_readable from herald._readable r where r.name = 'usage')
-    else t.name = any ((select m.tenants from herald._mine m)::text[]) end;
+left join herald._usage u on u.tenant = t.name and u.month = m.month;
 
 -- Raises an error unless a role may be a tenant's: what it may do must come from that alone.
 -- Called by insert and update of herald.tenant.
@@ -125,7 +152,7 @@ begin
             select from pg_proc p
             where p.pronamespace = 'herald'::regnamespace and p.proname = a.name
             and has_function_privilege(role::oid, p.oid, 'execute'))
-        else has_table_privilege(role::oid, format('herald.%I', a.name), a.privileges)
+        else has_any_column_privilege(role::oid, format('herald.%I', a.name), a.privileges)
     end
     limit 1;
     if found then
@@ -134,6 +161,71 @@ begin
             hint = format('Run: select herald.revoke_access(%L); or create a role for the tenant alone.', role::text);
     end if;
 end
+$$;
+
+-- The number of this cluster, in which its roles are.
+create function herald._cluster() returns bigint
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+    return (select c.system_identifier from pg_control_system() c);
+
+-- Finds the role of a tenant. One that somebody names has to be there. One that a dump brings is found by its oid in the
+-- cluster that it is of, and elsewhere by its name, this once; where it is missing, or may not be a tenant's, the row is kept
+-- and its subscriptions are held.
+create function herald._find_tenant_role() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    current_name name;
+begin
+    if tg_op = 'INSERT' and new.role_cluster is not null then
+        if new.role_cluster <> herald._cluster() then
+            new.role_oid := (select r.oid from pg_roles r where r.rolname = new.role);
+            new.role_cluster := herald._cluster();
+            begin
+                perform herald._check_tenant_role(new.role_oid);
+            exception when invalid_parameter_value then
+                raise warning using message = format('tenant "%s" is restored without its role: %s', new.name, sqlerrm),
+                    hint = format('Run: update herald.tenant set role = ... where name = %L;', new.name);
+                new.role_oid := null;
+            end;
+        end if;
+        new.role := coalesce((select r.rolname from pg_roles r where r.oid = new.role_oid), new.role);
+        return new;
+    end if;
+    if tg_op = 'UPDATE' then
+        current_name := (select r.rolname from pg_roles r where r.oid = old.role_oid);
+    end if;
+    -- The same role by its new name is no other one, and one that was missing is looked for again.
+    if tg_op = 'INSERT' or new.role is distinct from old.role and new.role is distinct from current_name
+        or new.role is not null and current_name is null
+    then
+        new.role_oid := (select r.oid from pg_roles r where r.rolname = new.role);
+        new.role_cluster := herald._cluster();
+        if new.role_oid is null and new.role is not null then
+            raise exception using errcode = 'undefined_object', message = format('role "%s" does not exist', new.role),
+                hint = format('Create it: create role %I login; or leave role out.', new.role);
+        end if;
+        perform herald._check_tenant_role(new.role_oid);
+    end if;
+    return new;
+end
+$$;
+
+create trigger find_role before insert or update of role on herald.tenant
+    for each row execute function herald._find_tenant_role();
+
+-- Writes down what the roles of tenants are called by now, for the next dump. One that was dropped keeps its name here, which
+-- names nobody in the cluster that it was in. Called by _keep_house(). Writes: herald.tenant.
+create function herald._note_role_names() returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    update herald.tenant t set role = r.rolname
+    from pg_roles r
+    where r.oid = t.role_oid and r.rolname <> t.role
 $$;
 
 create function herald._follow_tenant() returns trigger
@@ -149,7 +241,7 @@ begin
         if found then
             raise exception using errcode = 'dependent_objects_still_exist',
                 message = format('tenant "%s" has subscriptions', old.name), detail = format('One is "%s".', left_over),
-                hint = format('Run: delete from herald.subscription where tenant = %L;', old.name);
+                hint = format('Run: select herald.unsubscribe(name) from herald.subscription where tenant = %L;', old.name);
         end if;
     end if;
     if tg_op <> 'DELETE' then
@@ -173,15 +265,18 @@ begin
         update herald._subscription s set tenant = new.name where s.tenant = old.name;
         update herald._usage u set tenant = new.name where u.tenant = old.name;
     end if;
-    if tg_op <> 'UPDATE' or new.role is distinct from old.role then
+    if tg_op <> 'DELETE' then
+        update herald._subscription s set is_tenants = true
+        where s.tenant = new.name and s.removed_at is null and not s.is_tenants;
+    end if;
+    if tg_op <> 'UPDATE' or new.role_oid is distinct from old.role_oid then
         -- Two that grant at once would change the same rows of the catalog.
         perform pg_advisory_xact_lock(hashtextextended('herald.access', 0));
-        if tg_op <> 'INSERT' and exists (select from pg_roles r where r.oid = old.role) then
-            perform herald.revoke_access(old.role);
+        if tg_op <> 'INSERT' and exists (select from pg_roles r where r.oid = old.role_oid) then
+            perform herald.revoke_access(old.role_oid);
         end if;
-        if tg_op <> 'DELETE' and new.role is not null then
-            perform herald._check_tenant_role(new.role);
-            perform herald._grant(new.role, a.kind, a.name, a.privileges) from herald._access() a where a.is_for_tenants;
+        if tg_op <> 'DELETE' and exists (select from pg_roles r where r.oid = new.role_oid) then
+            perform herald._grant(new.role_oid, a.kind, a.name, a.privileges) from herald._access() a where a.is_for_tenants;
         end if;
     end if;
     perform herald._changed('tenant');
@@ -260,5 +355,38 @@ begin
                 herald._source(), used.tenant, null, null, null, 'normal', used.tenant, null, null);
         end if;
     end loop;
+end
+$$;
+
+-- Ends a tenant that has no subscriptions any more. A function, as DELETE is a right on the whole table, with which it may be
+-- locked. Writes: herald.tenant.
+create function herald.drop_tenant(tenant text) returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from herald.tenant t where t.name = drop_tenant.tenant;
+    if not found then
+        raise exception using errcode = 'undefined_object', message = format('tenant "%s" does not exist', tenant),
+            hint = coalesce((select herald._perhaps(tenant, array_agg(t.name)) from herald.tenant t),
+                            'See: select * from herald.tenant;');
+    end if;
+end
+$$;
+
+-- Deletes a plan that no tenant has. Writes: herald.plan.
+create function herald.drop_plan(plan text) returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from herald.plan p where p.name = drop_plan.plan;
+    if not found then
+        raise exception using errcode = 'undefined_object', message = format('plan "%s" does not exist', plan),
+            hint = coalesce((select herald._perhaps(plan, array_agg(p.name)) from herald.plan p),
+                            'See: select * from herald.plan;');
+    end if;
 end
 $$;

@@ -243,6 +243,7 @@ begin
     if is_new then
         perform herald._check_name_of_tenant(entry.name, entry.tenant);
         perform herald._check_endpoints(entry.tenant);
+        entry.is_tenants := exists (select from herald.tenant t where t.name = entry.tenant);
     else
         perform herald._check_owner_stays(entry);
     end if;
@@ -264,7 +265,7 @@ begin
         entry.max_concurrency, entry.max_payload, herald._micros(entry.max_age),
         herald._micros(entry.retry_duration), entry.max_backlog,
         herald._style(entry, nullif(coalesce(auth, entry.auth), '{}')),
-        exists (select from herald.tenant t where t.name = entry.tenant));
+        entry.is_tenants);
     if auth <> '{}' then
         select array_agg(m.key order by m.key) filter (where m.key = any (herald._secret_members())),
                jsonb_object_agg(m.key, case when m.key = any (herald._secret_members()) then '***' else m.value end)
@@ -275,12 +276,12 @@ begin
         insert into herald._subscription (
             method, format, template, content_type, profile, shrink, compression, user_agent, signing, auth,
             retry_duration, max_backlog, handshake,
-            id, name, url, types, tenant, header_names, tls_names, timeout, retry_schedule, retry_jitter, max_attempts,
+            id, name, url, types, tenant, is_tenants, header_names, tls_names, timeout, retry_schedule, retry_jitter, max_attempts,
             success, retry_on, timeout_delay, max_concurrency, max_payload, max_age, dead_letter_retention, description, created_seq)
         select entry.method, entry.format, entry.template, entry.content_type, entry.profile, entry.shrink, entry.compression,
                entry.user_agent, entry.signing, entry.auth, entry.retry_duration, entry.max_backlog,
                entry.handshake,
-               entry.id, entry.name, entry.url, entry.types, entry.tenant, new_header_names, new_tls_names, entry.timeout,
+               entry.id, entry.name, entry.url, entry.types, entry.tenant, entry.is_tenants, new_header_names, new_tls_names, entry.timeout,
                entry.retry_schedule, entry.retry_jitter, entry.max_attempts, entry.success, entry.retry_on,
                entry.timeout_delay, entry.max_concurrency,
                entry.max_payload, entry.max_age, entry.dead_letter_retention, entry.description,

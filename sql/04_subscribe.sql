@@ -75,6 +75,7 @@ begin
     entry.max_payload := 262144;
     entry.dead_letter_retention := '30 days';
     entry.header_names := '{}';
+    entry.is_tenants := false;
     entry.method := 'POST';
     entry.format := 'structured';
     entry.profile := 'standard';
@@ -93,11 +94,11 @@ create function herald.backoff(base interval, multiplier double precision defaul
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if base is null or base <= interval '0' or multiplier is null or multiplier not between 1 and 1000000 or cap is null or cap <= interval '0'
+    if base is null or base <= interval '0' or multiplier is null or multiplier not between 1 and 1000 or cap is null or cap <= interval '0'
         or retries is null or retries not between 1 and 100
     then
-        raise exception using errcode = 'invalid_parameter_value', message = 'invalid backoff',
-            detail = 'base and cap have to be longer than 0, multiplier 1 to 1000000, retries 1 to 100.',
+        raise exception using errcode = 'invalid_parameter_value', message = 'this is no backoff',
+            detail = 'base and cap have to be longer than 0, multiplier 1 to 1000, retries 1 to 100.',
             hint = 'Use herald.backoff(''2 s'', multiplier => 2, cap => ''5 min'', retries => 3).';
     end if;
     return array(
@@ -176,7 +177,7 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('herald.subscription:' || _subscribe.name, 0));
     select s.* into entry from herald._subscription s where s.name = _subscribe.name and s.removed_at is null for update;
     created := not found;
-    if not created and own is not null and entry.tenant = any (own) is not true then
+    if not created and own is not null and (entry.is_tenants and entry.tenant = any (own)) is not true then
         raise exception using errcode = 'insufficient_privilege',
             message = format('subscription "%s" is not one of your tenant', _subscribe.name), hint = 'Choose another name.';
     end if;
@@ -299,10 +300,11 @@ create function herald._check_owner_stays(entry herald._subscription) returns vo
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    former constant text := (select s.tenant from herald._subscription s where s.id = entry.id);
+    former herald._subscription;
 begin
-    if former is distinct from entry.tenant
-        and exists (select from herald.tenant t where t.name in (former, entry.tenant))
+    select s.* into former from herald._subscription s where s.id = entry.id;
+    if former.tenant is distinct from entry.tenant
+        and (former.is_tenants or exists (select from herald.tenant t where t.name = entry.tenant))
     then
         raise exception using errcode = 'feature_not_supported',
             message = format('subscription "%s" cannot change its tenant', entry.name),

@@ -6,10 +6,10 @@ create function herald._as_json(valid_json text) returns json
     language c immutable strict
     as 'MODULE_PATHNAME', 'as_json_wrapper';
 
--- How deep arrays and objects are nested in a valid json text.
-create function herald._depth(valid_json text) returns integer
+-- Whether arrays and objects are nested in more levels than anything reads: 128.
+create function herald._is_too_deep(valid_json text) returns boolean
     language c immutable strict
-    as 'MODULE_PATHNAME', 'depth_wrapper';
+    as 'MODULE_PATHNAME', 'is_too_deep_wrapper';
 
 -- The data of an event for a dead letter, as members of its json: left out where it is too large or too deep to be read with
 -- ease, or is not wanted, and then the letter says so. The log has it until its retention ends.
@@ -20,7 +20,7 @@ create function herald._data_members(data json, size integer, keeps_data boolean
         when data is null then null
         when not keeps_data then ',"dataomitted":"its ' || size || ' bytes are not kept in a dead letter"'
         when size > 1048576 then ',"dataomitted":"its ' || size || ' bytes are more than 1048576"'
-        when herald._depth(data::text) > 128 then ',"dataomitted":"it is nested more than 128 levels deep"'
+        when herald._is_too_deep(data::text) then ',"dataomitted":"it is nested more than 128 levels deep"'
         else ',"data":' || data::text
     end;
 
@@ -62,7 +62,7 @@ begin
                to_jsonb(s) - '{id,created_xid,created_snapshot,created_seq,removed_at,types_unreadable_at}'::text[] as config,
                clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
         from herald._subscription s
-        left join herald.tenant t on t.name = s.tenant
+        left join herald.tenant t on s.is_tenants and t.name = s.tenant
         left join herald.plan p on p.name = t.plan
         where s.id = any ($1)
     ), given_up as (

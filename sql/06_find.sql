@@ -36,10 +36,14 @@ begin
     end if;
     select s.* into found_one
     from herald._subscription s
-    where s.removed_at is null and (s.name = herald._full_name(subscription, own) or s.id::text = subscription)
-    and (own is null or s.tenant = any (own))
-    order by s.id::text = subscription
-    limit 1;
+    where s.removed_at is null and s.name = herald._full_name(subscription, own)
+    and (own is null or s.is_tenants and s.tenant = any (own));
+    if not found and subscription ~ '^[1-9][0-9]{0,17}$' then
+        select s.* into found_one
+        from herald._subscription s
+        where s.removed_at is null and s.id = subscription::bigint
+        and (own is null or s.is_tenants and s.tenant = any (own));
+    end if;
     if not found then
         raise exception using
             errcode = 'undefined_object',
@@ -47,7 +51,7 @@ begin
             hint = coalesce(
                 (select herald._perhaps(subscription, array_agg(s.name))
                  from herald._subscription s
-                 where s.removed_at is null and (own is null or s.tenant = any (own))),
+                 where s.removed_at is null and (own is null or s.is_tenants and s.tenant = any (own))),
                 'See: select * from herald.status();');
     end if;
     return found_one;

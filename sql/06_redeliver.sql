@@ -135,7 +135,7 @@ begin
     end if;
     delete from herald._dead_letter d
     where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id)
-    and (own is null or d.subscription_id in (select s.id from herald._subscription s where s.tenant = any (own)));
+    and (own is null or d.subscription_id in (select s.id from herald._subscription s where s.is_tenants and s.tenant = any (own)));
     get diagnostics how_many = row_count;
     return how_many;
 end

@@ -43,7 +43,7 @@ create function herald._last_death()
 
 -- What doctor() says of the deaths of the worker.
 -- Called by doctor(). Reads: herald.event, herald._subscription.
-create function herald._check_death() returns table ("check" text, status text, detail text, hint text)
+create function herald._doctor_death() returns table ("check" text, status text, detail text, hint text)
     language sql volatile
     set search_path = pg_catalog, pg_temp
 as $$
@@ -153,6 +153,12 @@ as $$
     from (select pg_current_snapshot(), pg_current_xact_id()) as n (snapshot, me)
 $$;
 
+-- The highest number that an event may have by now. A sequence that was never used says 1, which is the next one.
+create function herald._last_seq() returns bigint
+    language sql
+    set search_path = pg_catalog, pg_temp
+    return (select case when s.is_called then s.last_value else 0 end from herald.event_seq s);
+
 -- Writes the first window: what it shows is read again, without what is recorded, and nothing before it. A window that
 -- shows nothing says where the worker goes on from.
 -- Called by resume_after_restore(). Writes: herald.window.
@@ -162,9 +168,8 @@ create function herald._start_reading(from_snapshot pg_snapshot, floor_seq bigin
 as $$
     insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
                                next_seq, next_floor_seq)
-    select 0, herald._origin(), 0, 'open', herald._timeline(), $1, herald._committed_by_others(), $2, s.last_value,
-           s.last_value, s.last_value
-    from herald.event_seq s
+    select 0, herald._origin(), 0, 'open', herald._timeline(), $1, herald._committed_by_others(), $2, n.seq, n.seq, n.seq
+    from (select herald._last_seq()) n (seq)
 $$;
 
 -- After a restore, an upgrade or a copy: makes this database the origin of its log, and decides about the events that
@@ -265,7 +270,7 @@ begin
         set created_xid = '3', created_snapshot = '3:3:', created_seq = 0
         where s.removed_at is null;
     else
-        perform herald._start_reading(herald._committed_by_others(), (select s.last_value from herald.event_seq s));
+        perform herald._start_reading(herald._committed_by_others(), herald._last_seq());
     end if;
     perform herald._changed('pending');
     perform herald._want_worker_at_commit();

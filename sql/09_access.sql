@@ -40,15 +40,17 @@ as $$
         ('operator', 'function', 'start_worker', 'execute', false),
         ('operator', 'function', 'stop_worker', 'execute', false),
         ('operator', 'function', 'restart_worker', 'execute', false),
-        ('admin', 'view', 'subscription', 'update, delete', false),
-        ('admin', 'table', 'plan', 'insert, update, delete', false),
-        ('admin', 'table', 'tenant', 'insert, update, delete', false),
+        ('admin', 'view', 'subscription', 'update', false),
+        ('admin', 'table', 'plan', 'insert, update', false),
+        ('admin', 'table', 'tenant', 'insert, update', false),
         ('admin', 'table', 'audit', 'select', false),
         ('admin', 'function', 'subscribe', 'execute', true),
         ('admin', 'function', 'unsubscribe', 'execute', true),
         ('admin', 'function', 'apply', 'execute', false),
         ('admin', 'function', 'rotate_secret', 'execute', true),
         ('admin', 'function', 'purge_dead_letters', 'execute', true),
+        ('admin', 'function', 'drop_plan', 'execute', false),
+        ('admin', 'function', 'drop_tenant', 'execute', false),
         ('admin', 'function', 'watch', 'execute', false),
         ('admin', 'function', 'unwatch', 'execute', false)
 $$;
@@ -80,8 +82,19 @@ begin
             select string_agg(format('grant execute on function %s to %s', p.oid::regprocedure, role), '; ')
             from pg_proc p
             where p.pronamespace = 'herald'::regnamespace and p.proname = _grant.name);
+    elsif privileges = 'select' then
+        execute format('grant select on herald.%I to %s', name, role);
     else
-        execute format('grant %s on herald.%I to %s', privileges, name, role);
+        -- Column by column: a role that may write a whole relation may lock it, and with a view all that is below it.
+        execute (
+            select format('grant %s on herald.%I to %s', string_agg(format('%s (%s)', p, c.names), ', '), name, role)
+            from unnest(string_to_array(privileges, ', ')) p
+            cross join (
+                select string_agg(quote_ident(a.attname), ', ') as names
+                from pg_attribute a
+                where a.attrelid = format('herald.%I', name)::regclass and a.attnum > 0 and not a.attisdropped
+                and a.attname not in ('role_oid', 'role_cluster')
+            ) c);
     end if;
 end
 $$;
@@ -99,7 +112,7 @@ begin
             hint = coalesce(herald._perhaps(level, '{reader,emitter,operator,admin}'),
                             format('Run: select herald.grant_access(%L, ''reader'');', role));
     end if;
-    if exists (select from herald.tenant t where t.role = grant_access.role) then
+    if exists (select from herald.tenant t where t.role_oid = grant_access.role) then
         raise exception using errcode = 'invalid_parameter_value', message = format('role %s is a tenant''s', role),
             detail = 'It has what is the tenant''s own, and would see what is everybody''s.',
             hint = 'Grant it to another role.';

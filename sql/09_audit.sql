@@ -17,6 +17,7 @@ create table herald.audit (
     after jsonb
 );
 create index audit_by_name on herald.audit (kind, name, at);
+create index audit_at on herald.audit (at);
 
 -- What of a row is shown.
 create function herald._shown(kind text, value jsonb) returns jsonb
@@ -60,6 +61,10 @@ declare
 begin
     -- Sealing a secret anew changes nothing that is shown.
     if before is not distinct from after then
+        return null;
+    end if;
+    -- A subscription whose history has ended was removed long ago.
+    if tg_op = 'DELETE' and before ->> 'removed_at' is not null then
         return null;
     end if;
     insert into herald.audit (role, session_role, application, action, kind, name, before, after)

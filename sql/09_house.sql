@@ -10,7 +10,7 @@ create function herald._is_event_slot_over(slot smallint, retention interval) re
 as $$
 declare
     partition constant text := format('herald.event_%s', slot);
-    read_to pg_snapshot;
+    read_to record;
     is_over boolean;
 begin
     execute format('select (select e.uid from %s e order by e.seq desc limit 1) < $1', partition)
@@ -19,15 +19,16 @@ begin
     if is_over is not true then
         return false;
     end if;
-    select c.snapshot into read_to from herald._cursor() c;
+    select c.snapshot, c.seq into read_to from herald._cursor() c;
+    -- What the cursor does not show has a higher number than its own: no look at the rest of the slot.
     execute format(
         'select not exists (
              select from %s e
-             where e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)',
+             where e.seq > $3 and e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)',
         partition)
     into is_over
-    using read_to, herald._origin();
-    return read_to is not null and is_over;
+    using read_to.snapshot, herald._origin(), read_to.seq;
+    return read_to.snapshot is not null and is_over;
 end
 $$;
 
@@ -200,6 +201,7 @@ declare
     -- two periods for emptying it until it is written again.
     slot_period constant interval := greatest(retention / 29, interval '1 second');
     most constant integer := 1000;
+    audit_retention constant interval := '400 days';
     current_slot constant integer :=
         floor(extract(epoch from clock_timestamp()) * 1000000 / herald._micros(slot_period))::bigint % 32;
     slot integer;
@@ -225,6 +227,26 @@ begin
     has_more := has_more or (deleted > 0 and released_to > 0);
 
     delete from herald.secret x where x.expires_at < clock_timestamp();
+
+    -- A subscription that was ended is kept for the names of its attempts and dead letters. Attempts are kept for a slot
+    -- longer than the retention, at most.
+    delete from herald._subscription s
+    where s.id = any (array(
+        select r.id from herald._subscription r
+        where r.removed_at < clock_timestamp() - retention - 2 * slot_period
+        and not exists (select from herald._dead_letter d where d.subscription_id = r.id)
+        and not exists (select from herald.pending p where p.subscription_id = r.id)
+        order by r.removed_at limit most));
+    get diagnostics deleted = row_count;
+    has_more := has_more or deleted = most;
+
+    delete from herald.audit a
+    where a.ctid = any (array(
+        select o.ctid from herald.audit o where o.at < clock_timestamp() - audit_retention order by o.at limit most));
+    get diagnostics deleted = row_count;
+    has_more := has_more or deleted = most;
+
+    perform herald._note_role_names();
 
     -- One slot at a time, but for the one that is being written.
     for step in 1..31 loop

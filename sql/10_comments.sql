@@ -18,6 +18,8 @@ begin
             ('rotate_secret', 'Puts a new signing secret in front and shows it once. Until grace is over requests carry signatures of the old ones too.'),
             ('grant_access', 'Grants a role what a level has: reader, emitter, operator or admin.'),
             ('revoke_access', 'Takes back whatever a role was granted in the schema herald.'),
+            ('drop_tenant', 'Ends a tenant that has no subscriptions any more.'),
+            ('drop_plan', 'Deletes a plan that no tenant has.'),
             ('reencrypt_secrets', 'Seals every secret with the first key of herald.secret_key_file, whatever sealed it before. Returns how many it sealed.'),
             ('ping', 'Sends one test request through the worker and shows what came back. Nothing is recorded.'),
             ('preview', 'Shows exactly what would be sent for an event to a subscription. Nothing is sent.'),
@@ -87,16 +89,14 @@ comment on table herald._dead_letter is 'What herald.dead_letter shows.';
 comment on view herald.dead_letter is 'Deliveries that were given up, with their event, subscription and attempts, until their retention ends.';
 comment on table herald.watch is 'Which tables are captured, and how. Changed by herald.watch() and herald.unwatch().';
 comment on table herald.audit is 'Who changed which subscription, secret or watch, and how; written in the transaction of the change. Secrets are not shown.';
-comment on view herald.subscription is 'Who gets which events. UPDATE changes one, DELETE ends one, herald.subscribe() makes one.';
+comment on view herald.subscription is 'Who gets which events. UPDATE changes one, herald.unsubscribe() ends one, herald.subscribe() makes one.';
 comment on view herald.attempt is 'Every HTTP request that was made, with its outcome.';
 comment on view herald.delivery is 'One row for each event and subscription: where its delivery stands.';
 comment on table herald.plan is 'What tenants may do; null is without limit. Insert plans of your own.';
 comment on table herald.tenant is 'Who has subscriptions of its own: a role that sees and manages these alone, a plan, and what happens beyond its quota.';
 comment on table herald._usage is 'What herald.usage shows.';
 comment on view herald.usage is 'What each tenant used in each month, and what its plan allows.';
-comment on view herald._tenancy is 'The tenants that each role acts for.';
-comment on view herald._mine is 'The tenants that the current role acts for.';
-comment on view herald._readable is 'Which relations the current role may read itself.';
+comment on view herald._all_usage is 'What herald.usage shows to whom it shows all.';
 comment on view herald._over_quota is 'The tenants that have used what they may in this month.';
 comment on column herald.plan.endpoints is 'Subscriptions at once.';
 comment on column herald.plan.events_per_month is 'Deliveries that are begun in a calendar month (UTC). Retries are free.';
@@ -104,6 +104,8 @@ comment on column herald.plan.max_attempts is 'Attempts of one delivery, the fir
 comment on column herald.plan.max_connections is 'Requests under way at once, over all subscriptions.';
 comment on column herald.plan.dead_letter_retention is 'How long dead letters are kept, at most.';
 comment on column herald.plan.replay_window is 'How far back the tenant may replay by itself.';
-comment on column herald.tenant.role is 'The role that manages the tenant''s subscriptions, also through roles that inherit from it.';
+comment on column herald.tenant.role is 'The role that manages the tenant''s subscriptions, also through roles that inherit from it: its name, as of the last look.';
+comment on column herald.tenant.role_oid is 'Which role that is; null where it was missing when a dump was restored.';
+comment on column herald.tenant.role_cluster is 'The cluster in which role_oid is that role.';
 comment on column herald.tenant.over_quota is 'What becomes of deliveries beyond events_per_month: throttled holds them, blocked gives them up (reason quota).';
 comment on view herald.subscription_stats is 'Each subscription in numbers of the last hour.';

@@ -47,6 +47,12 @@ revoke all on all tables in schema herald from public;
 revoke all on all sequences in schema herald from public;
 revoke all on all functions in schema herald from public;
 
+-- Views call these with the rights of whoever asks. They tell a tenant's role what is its own, and others nothing.
+grant execute on function
+    herald._sees_all, herald._own_usage, herald._own_subscription, herald._own_attempt, herald._own_delivery,
+    herald._own_dead_letter, herald._own_subscription_stats
+to public;
+
 grant usage on schema herald to pg_monitor;
 grant select on herald.subscription_stats to pg_monitor;
 grant execute on function herald.status(), herald.doctor() to pg_monitor;

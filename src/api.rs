@@ -6,7 +6,7 @@ use crate::life;
 use crate::log::append::{self, Common, NewEvent};
 use crate::log::row::postgres_time;
 use crate::pg::shmem::{self, Demand};
-use crate::pg::{catalog, ending, identity, lock, process, user};
+use crate::pg::{catalog, ending, forward, identity, lock, process, user};
 use crate::settings;
 use herald_core::attributes::{Attributes, is_reserved};
 use herald_core::auth::SECRET_MEMBERS;
@@ -469,10 +469,16 @@ fn secret_members() -> Vec<&'static str> {
     SECRET_MEMBERS.to_vec()
 }
 
-/// How deep arrays and objects are nested in a JSON text.
+/// The role that called the shell which is running; null where none is.
 #[pg_extern(sql = false)]
-fn depth(valid_json: &str) -> i32 {
-    i32::try_from(herald_core::json::depth(valid_json)).unwrap_or(i32::MAX)
+fn viewer() -> Option<pg_sys::Oid> {
+    forward::caller()
+}
+
+/// Whether a JSON text is nested deeper than anything walks it.
+#[pg_extern(sql = false)]
+fn is_too_deep(valid_json: &str) -> bool {
+    herald_core::depth::check(valid_json.as_bytes()).is_err()
 }
 
 /// The version that this library was built as.

@@ -129,9 +129,24 @@ extension_sql_file!(
     requires = ["06_apply"]
 );
 extension_sql_file!(
+    "../sql/07_subscription.sql",
+    name = "07_subscription",
+    requires = ["07_insight"]
+);
+extension_sql_file!(
+    "../sql/07_why.sql",
+    name = "07_why",
+    requires = ["07_subscription"]
+);
+extension_sql_file!(
+    "../sql/07_doctor.sql",
+    name = "07_doctor",
+    requires = ["07_why"]
+);
+extension_sql_file!(
     "../sql/08_worker.sql",
     name = "08_worker",
-    requires = ["07_insight"]
+    requires = ["07_doctor"]
 );
 extension_sql_file!(
     "../sql/09_house.sql",

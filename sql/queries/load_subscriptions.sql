@@ -1,7 +1,12 @@
 -- $1 ids. Those of them that exist, with their secrets: the worker's copy. A secret comes as the id of the key that sealed it,
 -- a colon and what is stored. No value of a column makes this fail: what is wrong with one is told by its reader.
 select
-    s.id, s.name, s.state, s.url, s.types, s.tenant,
+    s.id, s.name,
+    -- What is a tenant's waits where the tenant, or its role, is missing: since a restore, or since the role was dropped.
+    case when s.is_tenants and s.state in ('active', 'sandbox')
+            and (t.name is null or t.role is not null and r.oid is null) then 'paused'
+        else s.state end as state,
+    s.url, s.types, s.tenant,
     herald._micros(s.timeout) as timeout_micros,
     array(select herald._micros(i)
           from pg_catalog.unnest(s.retry_schedule) with ordinality as r (i, position) order by position) as retry_schedule_micros,
@@ -30,9 +35,10 @@ select
         + (select count(*)::integer
            from pg_catalog.jsonb_each_text(case when pg_catalog.jsonb_typeof(s.auth) = 'object' then s.auth end) m
            where m.value = '***') as value_count,
-    t.name is not null as is_tenants
+    s.is_tenants
 from pg_catalog.unnest($1::bigint[]) as wanted (id)
 join herald._subscription s on s.id = wanted.id
-left join herald.tenant t on t.name = s.tenant
+left join herald.tenant t on s.is_tenants and t.name = s.tenant
 left join herald.plan p on p.name = t.plan
+left join pg_catalog.pg_roles r on r.oid = t.role_oid
 where s.removed_at is null

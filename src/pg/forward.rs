@@ -45,10 +45,11 @@ pub unsafe extern "C-unwind" fn with_rights_wrapper(
     // of the same signature; it is allocated by PostgreSQL, in the memory of the call.
     unsafe {
         let flinfo = (*fcinfo).flinfo;
-        let target = internal_function((*flinfo).fn_oid);
         CALLERS.with_borrow_mut(|callers| callers.push(user::current_user()));
         let _called = Called;
         let _owner = user::Acting::as_extension_owner(catalog::extension_owner());
+        // As the owner: whoever asks a view may have no privilege on the schema that it reads.
+        let target = internal_function((*flinfo).fn_oid);
 
         let info = pg_sys::palloc0(size_of::<pg_sys::FmgrInfo>()).cast::<pg_sys::FmgrInfo>();
         pg_sys::fmgr_info_cxt(target, info, pg_sys::CurrentMemoryContext);

@@ -57,7 +57,8 @@ pub enum Demand {
 unsafe impl PGRXSharedMemory for Registry {}
 
 impl Registry {
-    fn new() -> Self {
+    /// One without entries.
+    pub fn new() -> Self {
         Self {
             launcher_latch: AtomicU64::new(0),
             is_database_new: AtomicBool::new(false),
@@ -96,11 +97,6 @@ impl Registry {
     /// Says whether `database` should have a worker, and wakes one that should stop. Returns false when all entries
     /// are taken by other databases.
     pub fn demand(&self, database: pg_sys::Oid, demand: Demand) -> bool {
-        let place = place_of(database, 0, demand);
-        let is_made = |entry: &Entry| {
-            let made = entry.place.compare_exchange(0, place, SeqCst, SeqCst);
-            made.is_ok()
-        };
         loop {
             match self.find(database) {
                 // Between the search and the change the entry may have been given back.
@@ -109,9 +105,31 @@ impl Registry {
                     set_latch(entry.latch.load(SeqCst));
                     return true;
                 }
-                None => return self.entries.iter().any(is_made),
+                None => match self.make(database, demand) {
+                    Made::First => return true,
+                    Made::Full => return false,
+                    Made::Again => {}
+                },
             }
         }
+    }
+
+    /// Makes an entry for `database`, unless somebody else makes one meanwhile: then it is to be looked for again.
+    fn make(&self, database: pg_sys::Oid, demand: Demand) -> Made {
+        let place = place_of(database, 0, demand);
+        for (at, entry) in self.entries.iter().enumerate() {
+            match entry.place.compare_exchange(0, place, SeqCst, SeqCst) {
+                Err(other) if database_of(other) == database => return Made::Again,
+                Err(_) => {}
+                // An entry before this one may have become free, and been taken for the same database: the first counts.
+                Ok(_) if self.entries[..at].iter().any(|e| e.database() == database) => {
+                    entry.release(database);
+                    return Made::Again;
+                }
+                Ok(_) => return Made::First,
+            }
+        }
+        Made::Full
     }
 
     /// The entry of `database`, if there is one.
@@ -150,6 +168,17 @@ impl Registry {
     pub fn take_new_database(&self) -> bool {
         self.is_database_new.swap(false, SeqCst)
     }
+}
+
+/// What came of making an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// It is the only one.
+    First,
+    /// Somebody else has made one.
+    Again,
+    /// All are taken by other databases.
+    Full,
 }
 
 const DEMAND_BITS: u32 = 2;

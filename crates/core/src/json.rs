@@ -77,33 +77,6 @@ const IS_ESCAPED: [bool; 256] = {
     table
 };
 
-/// How deep arrays and objects are nested. The input must be valid JSON; it is walked from its beginning to its end, so that
-/// no depth takes more stack than another.
-///
-/// ```
-/// use herald_core::json::depth;
-/// assert_eq!(depth("7"), 0);
-/// assert_eq!(depth(r#"{"a": [1, "[[["], "b": []}"#), 2);
-/// ```
-pub fn depth(json: &str) -> usize {
-    let bytes = json.as_bytes();
-    let (mut at, mut level, mut deepest) = (0, 0_usize, 0);
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => {
-                at = end_of_string(bytes, at);
-                continue;
-            }
-            b'[' | b'{' => level += 1,
-            b']' | b'}' => level = level.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(level);
-        at += 1;
-    }
-    deepest
-}
-
 /// Where the next whitespace outside a string is. `from` must be outside a string.
 fn next_blank(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;

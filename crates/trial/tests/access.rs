@@ -25,10 +25,12 @@ const MATRIX: &str = "
                r.role, r.position, '(' || p.privileges || ')'
         from pg_class c
         left join lateral (
-            select r.*, (select string_agg(x, ',') from unnest(case c.relkind when 'S' then '{usage,select,update}'
+            select r.*, (select string_agg(x || case when c.relkind <> 'S' and not has_table_privilege(r.oid, c.oid, x)
+                                               then ' of columns' else '' end, ',') from unnest(case c.relkind when 'S' then '{usage,select,update}'
                            else '{select,insert,update,delete,truncate,references,trigger}' end::text[]) x
                    where case c.relkind when 'S' then has_sequence_privilege(r.oid, c.oid, x)
-                       else has_table_privilege(r.oid, c.oid, x) end) as privileges
+                       else case when x in ('select', 'insert', 'update') then has_any_column_privilege(r.oid, c.oid, x)
+                            else has_table_privilege(r.oid, c.oid, x) end end) as privileges
             from roles r
         ) p on p.privileges is not null
         left join roles r on r.oid = p.oid
@@ -131,11 +133,13 @@ fn each_level_works_and_ends_with_what_it_is_for() {
                 "update herald.subscription set url = 'https://example.org/' where name = 'mine'",
                 "select herald.rotate_secret('mine')",
                 "select herald.watch('item')",
-                "delete from herald.subscription where name = 'mine'",
+                "select herald.unsubscribe('mine')",
                 "select * from herald.audit",
             ],
             vec![
                 "select * from herald.secret",
+                "delete from herald.subscription",
+                "do $$ begin lock table herald.subscription; end $$",
                 "select herald.grant_access('levels_nobody', 'admin')",
                 "select herald.resume_after_restore('skip')",
                 "select herald.reencrypt_secrets()",

@@ -20,7 +20,9 @@ fn nothing_is_granted_to_public() {
     let mut db = Database::new(&CLUSTER, "public");
     let functions = format!(
         "select string_agg(name, ', ') from ({MEMBERS}) m join pg_proc p on p.oid = m.objid and m.classid = 'pg_proc'::regclass
-         where has_function_privilege('public', p.oid, 'execute')"
+         where has_function_privilege('public', p.oid, 'execute')
+         -- What views call, whoever may read them. It takes the schema to call it otherwise.
+         and p.proname !~ '^_(sees_all|own_(usage|subscription|attempt|delivery|dead_letter|subscription_stats))$'"
     );
     assert_eq!(db.text(&functions), "-");
     let relations = format!(

@@ -1,5 +1,6 @@
 //! The mutants, a file for each subject. A new promise gets its mutant here, with the test that it must not survive.
 
+mod access;
 mod bounds;
 mod capture;
 mod containment;
@@ -35,6 +36,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         limits::MUTANTS,
         identity::MUTANTS,
         house::MUTANTS,
+        access::MUTANTS,
     ]
     .into_iter()
     .flatten()

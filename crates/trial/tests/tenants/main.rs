@@ -131,7 +131,38 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
 
     let functions: Vec<String> = db.texts(
         "select distinct p.proname from pg_proc p where p.pronamespace = 'herald'::regnamespace
-         and has_function_privilege('cross_one', p.oid, 'execute') order by 1",
+         and has_function_privilege('cross_one', p.oid, 'execute') and not p.proname ^@ '_' order by 1",
+    );
+    // What views call is everybody's.
+    let of_views = db.texts(
+        "select p.proname from pg_proc p where p.pronamespace = 'herald'::regnamespace
+         and has_function_privilege('cross_one', p.oid, 'execute') and p.proname ^@ '_' order by 1",
+    );
+    assert_eq!(
+        of_views,
+        [
+            "_own_attempt",
+            "_own_dead_letter",
+            "_own_delivery",
+            "_own_subscription",
+            "_own_subscription_stats",
+            "_own_usage",
+            "_sees_all"
+        ]
+    );
+    for function in of_views.iter().filter(|name| name.starts_with("_own_")) {
+        let rows = one.session.texts(&format!(
+            "select to_jsonb(r)::text from herald.{function}() r"
+        ));
+        assert!(
+            rows.iter()
+                .all(|row| row.contains("cross_one") && !row.contains("cross_other")),
+            "{rows:?}"
+        );
+    }
+    assert_eq!(
+        one.session.text("select herald._sees_all('delivery')"),
+        "false"
     );
     let (own_name, own_event) = (format!("{}/shop", one.name), one.delivered.clone());
     for function in &functions {
@@ -469,6 +500,94 @@ fn tenants_plans_and_accounts_are_in_a_dump_and_work_where_it_is_restored() {
     );
     let more = "select herald.subscribe('more', url => 'https://example.com/')";
     assert_eq!(there.refusal(more).code().code(), "53400");
+}
+
+#[test]
+fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
+    let mut db = Database::new(&CLUSTER, "homeless");
+    let receiver = receiver();
+    let (name, mut session) = tenant(&mut db, "one", "starter");
+    session.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("label", &receiver.url("/"), "tenant => 'nobody'");
+    // Another role is dropped before the dump, with what it was granted.
+    let (dropped, mut other) = tenant(&mut db, "two", "starter");
+    other.subscribe("shop", &receiver.url("/"), "");
+    drop(other);
+    db.run(&format!("drop owned by {dropped}; drop role {dropped}"));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("dump").display().to_string();
+    let dump = ["--format=custom", "--file", file.as_str()];
+    CLUSTER
+        .run_client("pg_dump", "homeless", &dump)
+        .expect("a dump");
+    let elsewhere = Cluster::builder()
+        .fsync(false)
+        .setting("herald.allow_networks", "127.0.0.1")
+        .start()
+        .expect("another cluster");
+    for cluster in [&elsewhere, &*CLUSTER] {
+        cluster.create_database("home").expect("a database");
+        let options = [
+            "--no-owner",
+            "--no-privileges",
+            "--exit-on-error",
+            file.as_str(),
+        ];
+        cluster
+            .run_client(
+                "pg_restore",
+                "home",
+                &[&["--dbname=home"], &options[..]].concat(),
+            )
+            .expect("a restore");
+    }
+
+    let mut there = Database::of(&elsewhere, "home");
+    let whose = "select string_agg(concat_ws(' ', name, is_tenants), ', ' order by name) from herald._subscription";
+    let expected = format!("{name}/shop t, {dropped}/shop t, label f");
+    assert_eq!(there.text(whose), expected);
+    let missing = |names: [&str; 2]| {
+        names.map(|name| format!("role \"{name}\" of tenant \"{name}\" is missing, so nothing is sent to its subscriptions"))
+    };
+    let named = "select detail from herald.doctor() where \"check\" = 'tenant' order by 1";
+    assert_eq!(there.texts(named), missing([&name, &dropped]));
+    there.run("select herald.resume_after_restore('deliver')");
+    there.run("select herald.rotate_secret(name) from herald.subscription");
+    for tenant in [&name, &dropped, "nobody"] {
+        there.run(&format!(
+            "select herald.emit('order.paid', tenant => '{tenant}')"
+        ));
+    }
+    receiver.wait_for(1, common::SOON);
+    let states = "select string_agg(concat_ws(' ', subscription, state), ', ' order by subscription) from herald.delivery";
+    let held = format!("{name}/shop pending, {dropped}/shop pending, label delivered");
+    there.until(states, &held);
+    assert_eq!(receiver.total(), 1);
+    let why = format!(
+        "select blocked_by from herald.why((select uid::text from herald.event where tenant = '{name}')) where matched"
+    );
+    assert!(
+        there.text(&why).contains("is missing"),
+        "{}",
+        there.text(&why)
+    );
+    // With a role it is a tenant as before: the platform's networks are not its own.
+    there.run(&format!(
+        "create role {name} login; update herald.tenant set role = '{name}' where name = '{name}'"
+    ));
+    assert_eq!(there.texts(named), missing([&name, &dropped])[1..]);
+    there.until(&why, "nothing can be sent: the url leads to a blocked address: 127.0.0.1 (127.0.0.1 is this machine itself.)");
+
+    // At home it finds its role, and no other that has the name of one that was dropped.
+    let mut home = Database::of(&CLUSTER, "home");
+    assert_eq!(home.text(whose), expected);
+    assert_eq!(home.texts(named), missing([&name, &dropped])[1..]);
+    let mut session = home.session_as(&CLUSTER, &name);
+    assert_eq!(
+        session.text("select count(*) from herald.subscription"),
+        "1"
+    );
 }
 
 #[test]

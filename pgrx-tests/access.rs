@@ -1,0 +1,296 @@
+//! What a role with privileges on herald must not get by them: locks, others' rows, and values that are not shown.
+
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_postgres::support::{all, fault, one, role, run, run_as};
+    use pgrx::prelude::*;
+
+    const VIEWS: [&str; 6] = [
+        "subscription",
+        "attempt",
+        "delivery",
+        "dead_letter",
+        "subscription_stats",
+        "usage",
+    ];
+
+    #[pg_test]
+    fn no_role_can_lock_what_is_not_its_own() {
+        let levels = ["reader", "emitter", "operator", "admin"];
+        for level in levels {
+            role(&format!("lock_{level}"));
+            run(&format!(
+                "select herald.grant_access('lock_{level}', '{level}')"
+            ));
+        }
+        role("lock_one");
+        run("insert into herald.tenant (name, role) values ('one', 'lock_one')");
+        let relations = all(
+            "select relname from pg_class where relnamespace = 'herald'::regnamespace
+                             and relkind in ('r', 'p', 'v') and relname !~ '_[0-9]+$' order by 1",
+        );
+        assert!(relations.len() > 20, "{relations:?}");
+        for role in [
+            "lock_reader",
+            "lock_emitter",
+            "lock_operator",
+            "lock_admin",
+            "lock_one",
+        ] {
+            for relation in &relations {
+                for mode in ["row share", "row exclusive", "share", "access exclusive"] {
+                    let lock = format!(
+                        "set local role {role}; lock table herald.{relation} in {mode} mode"
+                    );
+                    assert_eq!(fault(&lock).sqlstate, "42501", "{lock}");
+                }
+            }
+        }
+    }
+
+    #[pg_test]
+    fn no_view_reads_a_catalog() {
+        let below = "select distinct v.relname || ' reads ' || c.relname
+                     from pg_class v
+                     join pg_rewrite r on r.ev_class = v.oid
+                     join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
+                     join pg_class c on c.oid = d.refobjid
+                     where v.relnamespace = 'herald'::regnamespace and c.relnamespace <> 'herald'::regnamespace";
+        assert_eq!(all(below), Vec::<String>::new());
+    }
+
+    #[pg_test]
+    fn an_admin_changes_plans_and_tenants_and_ends_them_by_functions() {
+        for name in ["admin_of_tenants", "a_tenant"] {
+            role(name);
+        }
+        run("select herald.grant_access('admin_of_tenants', 'admin')");
+        run_as(
+            "admin_of_tenants",
+            "insert into herald.plan (name, endpoints) values ('pilot', 1);
+             update herald.plan set endpoints = 2 where name = 'pilot';
+             insert into herald.tenant (name, role, plan) values ('one', 'a_tenant', 'pilot');
+             update herald.tenant set over_quota = 'blocked' where name = 'one'",
+        );
+        let as_admin = |sql: &str| fault(&format!("set local role admin_of_tenants; {sql}"));
+        assert_eq!(
+            as_admin("select herald.drop_plan('pilot')").sqlstate,
+            "23503"
+        );
+        assert_eq!(
+            as_admin("select herald.drop_tenant('onee')").hint,
+            "Perhaps you meant \"one\"."
+        );
+        assert_eq!(as_admin("delete from herald.tenant").sqlstate, "42501");
+        assert_eq!(
+            as_admin("update herald.tenant set role_oid = 10").sqlstate,
+            "42501"
+        );
+        run_as(
+            "admin_of_tenants",
+            "select herald.drop_tenant('one'); select herald.drop_plan('pilot')",
+        );
+        assert_eq!(one("select count(*) from herald.tenant"), "0");
+    }
+
+    /// Two tenants with a subscription, a delivered event and a dead one each.
+    fn two_tenants() {
+        for name in ["own_one", "own_two"] {
+            role(name);
+            run(&format!(
+                "insert into herald.tenant (name, role) values ('{name}', '{name}')"
+            ));
+            run(&format!(
+                "select herald.subscribe('{name}/shop', url => 'https://example.com/')"
+            ));
+        }
+        run(
+            "select herald.emit('order.paid', id => t.name || n, tenant => t.name) from herald.tenant t, generate_series(1, 2) n",
+        );
+        run("insert into herald._attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome, error)
+             select e.seq, s.id, now(), 1, 3, e.slot, e.slot, case right(e.id, 1) when '1' then 'delivered' else 'dead' end, e.tenant || ' fell'
+             from herald.event e join herald._subscription s on s.tenant = e.tenant");
+        run("select herald._bury(array_agg(s.id), array_agg(e.slot), array_agg(e.seq), array_agg('exhausted'::text), array_agg(1), array_agg(now()))
+             from herald.event e join herald._subscription s on s.tenant = e.tenant where e.id like '%2'");
+        run(
+            "analyze herald._subscription, herald._attempt, herald._dead_letter, herald.tenant, herald._usage",
+        );
+    }
+
+    #[pg_test]
+    fn what_a_tenant_can_count_is_its_own() {
+        two_tenants();
+        run("set local role own_one");
+        for view in VIEWS {
+            let own = all(&format!("select to_jsonb(v)::text from herald.{view} v"));
+            assert!(!own.is_empty(), "{view}");
+            assert!(
+                own.iter().all(|row| !row.contains("own_two")),
+                "{view}: {own:?}"
+            );
+            let plan = format!(
+                "explain (analyze, timing off, summary off) select * from herald.{view} v where v::text > 'own_t'"
+            );
+            let lines: Vec<String> = Spi::connect_mut(|client| {
+                let rows = client.update(plan.as_str(), None, &[]).unwrap();
+                rows.map(|row| row.get::<String>(1).unwrap().unwrap())
+                    .collect()
+            });
+            for line in &lines {
+                let is_executed = line.contains("(actual");
+                let is_own = line.contains("Function Scan on _own_");
+                let reads = line.contains("Scan");
+                assert!(
+                    !(is_executed && reads && !is_own),
+                    "{view}: {line}\n{}",
+                    lines.join("\n")
+                );
+            }
+        }
+        run("reset role");
+    }
+
+    #[pg_test]
+    fn estimates_know_nothing_of_names_and_words() {
+        two_tenants();
+        let known = "select tablename || '.' || attname from pg_stats where schemaname = 'herald'
+                     and (tablename ~ '^_attempt' or tablename in ('_subscription', '_dead_letter', 'tenant', '_usage'))
+                     and (most_common_vals::text ~ 'own_|shop|fell' or histogram_bounds::text ~ 'own_|shop|fell')";
+        assert_eq!(all(known), Vec::<String>::new());
+        assert_ne!(
+            one(
+                "select count(*) from pg_stats where schemaname = 'herald' and tablename = '_subscription'"
+            ),
+            "0"
+        );
+    }
+
+    #[pg_test]
+    fn a_check_that_fails_is_a_row_of_the_doctor() {
+        run("create or replace function herald._doctor_quota() returns table (\"check\" text, status text, detail text, hint text)
+             language plpgsql as $$ begin raise 'no luck'; end $$");
+        assert_eq!(
+            one(
+                "select concat_ws(' ', status, detail) from herald.doctor() d where d.\"check\" = 'quota'"
+            ),
+            "error this check failed: no luck"
+        );
+        assert_eq!(
+            one("select count(*) from herald.doctor() d where d.\"check\" = 'log'"),
+            "1"
+        );
+    }
+
+    #[pg_test]
+    fn whose_a_subscription_is_does_not_change_with_the_row_of_its_tenant() {
+        role("kept_role");
+        run("select herald.subscribe('label', url => 'https://example.com/', tenant => 'other')");
+        run("insert into herald.tenant (name, role) values ('kept', 'kept_role')");
+        run("select herald.subscribe('kept/shop', url => 'https://example.com/')");
+        let whose = "select string_agg(concat_ws(' ', name, is_tenants), ', ' order by name) from herald._subscription";
+        assert_eq!(one(whose), "kept/shop t, label f");
+        run(
+            "alter table herald.tenant disable trigger user; delete from herald.tenant; alter table herald.tenant enable trigger user",
+        );
+        assert_eq!(one(whose), "kept/shop t, label f");
+        // Also when it is changed.
+        run("update herald.subscription set description = 'changed'");
+        assert_eq!(one(whose), "kept/shop t, label f");
+        assert_eq!(
+            one(
+                "select concat_ws(' ', status, detail) from herald.doctor() d where d.\"check\" = 'tenant'"
+            ),
+            "error tenant \"kept\" is missing, so nothing is sent to its subscriptions"
+        );
+        // Its networks are those of tenants.
+        run("set local herald.allow_networks = '127.0.0.0/8'");
+        assert_eq!(
+            fault(
+                "update herald.subscription set url = 'https://127.0.0.1/' where name = 'kept/shop'"
+            )
+            .sqlstate,
+            "22023"
+        );
+        run("update herald.subscription set url = 'https://127.0.0.1/' where name = 'label'");
+        run("insert into herald.tenant (name, role) values ('kept', 'kept_role')");
+        assert_eq!(
+            one("select count(*) from herald.doctor() d where d.\"check\" = 'tenant'"),
+            "0"
+        );
+    }
+
+    #[pg_test]
+    fn the_role_of_a_tenant_is_the_role_and_not_its_name() {
+        role("renamed_role");
+        run("insert into herald.tenant (name, role) values ('one', 'renamed_role')");
+        run("alter role renamed_role rename to renamed_later; create role renamed_role");
+        assert_eq!(one("select herald._tenants_of('renamed_role')"), "null");
+        assert_eq!(one("select herald._tenants_of('renamed_later')"), "{one}");
+        run("select herald._note_role_names()");
+        assert_eq!(one("select role from herald.tenant"), "renamed_later");
+        run("drop owned by renamed_later; drop role renamed_later");
+        assert_eq!(
+            one(
+                "select concat_ws(' ', status, detail) from herald.doctor() d where d.\"check\" = 'tenant'"
+            ),
+            "error role \"renamed_later\" of tenant \"one\" is missing, so nothing is sent to its subscriptions"
+        );
+        assert_eq!(
+            fault("insert into herald.tenant (name, role) values ('two', 'nobody_at_all')")
+                .sqlstate,
+            "42704"
+        );
+    }
+
+    #[pg_test]
+    fn a_missing_role_is_found_when_it_is_named_again() {
+        run(
+            "insert into herald.tenant (name, role, role_oid, role_cluster) values ('one', 'comes_later', null, 4711)",
+        );
+        let obstacle = "select herald._tenant_obstacle('one')";
+        assert_ne!(one(obstacle), "null");
+        role("comes_later");
+        assert_ne!(one(obstacle), "null");
+        run("update herald.tenant set role = 'comes_later' where name = 'one'");
+        assert_eq!(one(obstacle), "null");
+        assert_eq!(one("select herald._tenants_of('comes_later')"), "{one}");
+    }
+
+    /// What a dump brings.
+    fn restored(role: &str, oid: &str, cluster: &str) -> String {
+        run(&format!(
+            "delete from herald.tenant; insert into herald.tenant (name, role, role_oid, role_cluster) values ('one', '{role}', {oid}, {cluster})"
+        ));
+        one(
+            "select concat_ws(' ', role, role_oid is null, herald._tenant_obstacle(name)) from herald.tenant",
+        )
+    }
+
+    #[pg_test]
+    fn a_restored_tenant_finds_its_role_by_oid_at_home_and_by_name_elsewhere() {
+        role("restored_role");
+        let oid = "'restored_role'::regrole::oid";
+        assert_eq!(
+            restored("former_name", oid, "herald._cluster()"),
+            "restored_role f"
+        );
+        let missing = "restored_role f role \"restored_role\" of tenant \"one\" is missing";
+        assert_eq!(
+            restored("restored_role", "4000000000", "herald._cluster()"),
+            missing
+        );
+        assert_eq!(
+            restored("restored_role", "4000000000", "4711"),
+            "restored_role f"
+        );
+        assert_eq!(
+            restored("missing_role", oid, "4711"),
+            "missing_role t role \"missing_role\" of tenant \"one\" is missing"
+        );
+        // Whoever has its name by chance is no tenant's if it may not be.
+        assert_eq!(
+            restored("postgres", oid, "4711"),
+            "postgres t role \"postgres\" of tenant \"one\" is missing"
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Names, locks and what is kept of subscriptions that were ended.
+
+#[pgrx::pg_schema]
+mod tests {
+    use crate::in_postgres::support::{all, fault, one, run};
+    use crate::pg::shmem::{Demand, Registry};
+    use pgrx::prelude::*;
+    use std::sync::Barrier;
+
+    fn subscriptions(how_many: i64) {
+        run(&format!(
+            "select herald.subscribe('shop.' || n, url => 'https://example.com/') from generate_series(1, {how_many}) n"
+        ));
+    }
+
+    fn rows_read() -> i64 {
+        let read = "select pg_stat_get_xact_tuples_returned('herald._subscription'::regclass)
+                           + pg_stat_get_xact_tuples_fetched('herald._subscription'::regclass)";
+        one(read).parse().unwrap()
+    }
+
+    #[pg_test]
+    fn a_subscription_is_found_by_its_name_and_its_id_without_a_look_at_others() {
+        subscriptions(500);
+        let id = one("select id from herald._subscription where name = 'shop.250'");
+        run("set local enable_seqscan = off");
+        for name in ["shop.250", &id] {
+            run(&format!("select herald.pause('{name}')"));
+            let before = rows_read();
+            run(&format!("select herald.pause('{name}')"));
+            let read = rows_read() - before;
+            assert!(read < 50, "{read} rows for {name}");
+        }
+        assert_eq!(
+            one("select state from herald.subscription where name = 'shop.250'"),
+            "paused"
+        );
+        for unknown in ["shop.0", "0", "99999999999999999999", "-1"] {
+            let refused = fault(&format!("select herald.pause('{unknown}')"));
+            assert_eq!(refused.sqlstate, "42704", "{unknown}");
+        }
+    }
+
+    #[pg_test]
+    fn a_name_of_digits_comes_before_an_id() {
+        subscriptions(1);
+        let id = one("select id from herald._subscription");
+        run(&format!(
+            "select herald.subscribe('{id}', url => 'https://example.com/')"
+        ));
+        run(&format!("select herald.pause('{id}')"));
+        assert_eq!(
+            all("select name from herald.subscription where state = 'paused'"),
+            [id.as_str()]
+        );
+    }
+
+    #[pg_test]
+    fn two_that_ask_for_a_worker_at_once_make_one_entry() {
+        let database = pg_sys::Oid::from(4711);
+        for round in 0..500 {
+            let registry = Registry::new();
+            // Others come and go before it.
+            registry.demand(pg_sys::Oid::from(1), Demand::Wanted);
+            let barrier = Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        assert!(registry.demand(database, Demand::Asked));
+                    });
+                }
+                scope.spawn(|| {
+                    barrier.wait();
+                    if let Some(other) = registry.find(pg_sys::Oid::from(1)) {
+                        other.release(pg_sys::Oid::from(1));
+                    }
+                });
+            });
+            let entries = registry
+                .entries()
+                .filter(|entry| entry.database() == database);
+            assert_eq!(entries.count(), 1, "in round {round}");
+        }
+    }
+
+    #[pg_test]
+    fn an_ended_subscription_is_kept_as_long_as_its_history() {
+        run("set local herald.retention = '10d'");
+        subscriptions(4);
+        run("select herald.unsubscribe('shop.' || n) from generate_series(1, 3) n");
+        run(
+            "update herald._subscription set removed_at = now() - interval '9 days' where name = 'shop.1'",
+        );
+        run(
+            "update herald._subscription set removed_at = now() - interval '11 days' where name in ('shop.2', 'shop.3')",
+        );
+        run(
+            "insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+             select id, 3, 1, now() from herald._subscription where name = 'shop.3'",
+        );
+        run(
+            "select herald._bury_pending(id, 'unsubscribed') from herald._subscription where name = 'shop.3'",
+        );
+        let audited = one("select count(*) from herald.audit");
+        run("select herald._keep_house(0)");
+        assert_eq!(
+            all("select name from herald._subscription order by 1"),
+            ["shop.1", "shop.3", "shop.4"]
+        );
+        assert_eq!(one("select count(*) from herald.audit"), audited);
+        run("delete from herald._dead_letter; select herald._keep_house(0)");
+        assert_eq!(one("select count(*) from herald._subscription"), "2");
+    }
+
+    #[pg_test]
+    fn the_audit_is_kept_for_400_days() {
+        subscriptions(2);
+        run(
+            "update herald.audit set at = now() - case name when 'shop.1' then interval '401 days' else interval '399 days' end",
+        );
+        run("select herald._keep_house(0)");
+        assert_eq!(all("select distinct name from herald.audit"), ["shop.2"]);
+    }
+}
