@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, fault, one, run};
+    use crate::in_postgres::support::{all, fault, one, role, run};
     use crate::pg::shmem::{Demand, Registry};
     use pgrx::prelude::*;
     use std::sync::Barrier;
@@ -53,6 +53,29 @@ mod tests {
             all("select name from herald.subscription where state = 'paused'"),
             [id.as_str()]
         );
+    }
+
+    #[pg_test]
+    fn nothing_here_waits_for_a_lock_that_anybody_can_take() {
+        role("lock_tenant");
+        let held = |kind: &str| {
+            one(&format!(
+                "select count(*) from pg_locks where pid = pg_backend_pid() and locktype = '{kind}'
+                 and (locktype = 'advisory' or classid = 'pg_extension'::regclass and objsubid < 0)"
+            ))
+        };
+        let before = (held("advisory"), held("object"));
+        run("select herald.emit('order.paid', key => '1', ordered => true)");
+        run("select herald.subscribe('shop', url => 'https://example.com/')");
+        run("insert into herald.tenant (name, role) values ('locked', 'lock_tenant')");
+        run(
+            "select herald.apply('{\"subscriptions\": [{\"name\": \"other\", \"url\": \"https://example.com/\"}]}')",
+        );
+        assert_eq!(held("advisory"), before.0);
+        assert_eq!(held("object"), "4");
+        assert_eq!(before.1, "0");
+        let refused = fault("set local role lock_tenant; select herald._lock('event /app 1')");
+        assert_eq!(refused.sqlstate, "42501");
     }
 
     #[pg_test]

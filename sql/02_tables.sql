@@ -8,6 +8,12 @@ create function herald._want_worker_at_commit() returns void
     language c
     as 'MODULE_PATHNAME', 'want_worker_at_commit_wrapper';
 
+-- Takes the lock of a name until the end of the transaction. No other way leads to it, and no role but a superuser may call
+-- this: an advisory lock would be anybody's who knows its number.
+create function herald._lock(name text) returns void
+    language c strict
+    as 'MODULE_PATHNAME', 'take_lock_wrapper';
+
 create sequence herald.subscription_id_seq as bigint;
 
 -- The rows behind the view herald.subscription. A row outlives its subscription (removed_at), so that

@@ -271,7 +271,7 @@ begin
     end if;
     if tg_op <> 'UPDATE' or new.role_oid is distinct from old.role_oid then
         -- Two that grant at once would change the same rows of the catalog.
-        perform pg_advisory_xact_lock(hashtextextended('herald.access', 0));
+        perform herald._lock('access');
         if tg_op <> 'INSERT' and exists (select from pg_roles r where r.oid = old.role_oid) then
             perform herald.revoke_access(old.role_oid);
         end if;

@@ -174,7 +174,7 @@ begin
             _subscribe.name, coalesce(_subscribe.tenant, herald._tenant_of_name(_subscribe.name)));
     end if;
     -- One at a time for each name: two migrations that subscribe at once must not both create it.
-    perform pg_advisory_xact_lock(hashtextextended('herald.subscription:' || _subscribe.name, 0));
+    perform herald._lock('subscription ' || _subscribe.name);
     select s.* into entry from herald._subscription s where s.name = _subscribe.name and s.removed_at is null for update;
     created := not found;
     if not created and own is not null and (entry.is_tenants and entry.tenant = any (own)) is not true then

@@ -79,7 +79,7 @@ begin
                 hint = 'Give key => ..., the same for the events that have to stay in order.';
         end if;
         -- Whoever emits for this key next waits for this transaction to end, so numbers grow in commit order.
-        perform pg_advisory_xact_lock(hashtextextended(wanted_source || ' ' || emit.key, 7349));
+        perform herald._lock('event ' || wanted_source || ' ' || emit.key);
     end if;
     if emit.id is not null then
         hash := sha256(convert_to(jsonb_build_array(

@@ -67,7 +67,7 @@ declare
     before jsonb;
     after jsonb;
 begin
-    perform pg_advisory_xact_lock(hashtextextended('herald.subscription:' || name, 0));
+    perform herald._lock('subscription ' || name);
     perform herald._check_strings('headers', headers, '''{"X-Shop": "eu"}''');
     perform herald._check_strings('tls', tls, '''{"ca": "..."}''');
     perform herald._check_strings('auth', auth, '''{"type": "bearer", "token": "..."}''');

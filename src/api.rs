@@ -469,6 +469,12 @@ fn secret_members() -> Vec<&'static str> {
     SECRET_MEMBERS.to_vec()
 }
 
+/// Takes the lock of this name until the end of the transaction.
+#[pg_extern(sql = false)]
+fn take_lock(name: &str) {
+    lock::for_transaction(herald_core::lock::number_of(name));
+}
+
 /// The role that called the shell which is running; null where none is.
 #[pg_extern(sql = false)]
 fn viewer() -> Option<pg_sys::Oid> {

@@ -55,6 +55,29 @@ pub fn keep_from_reading(extension: pg_sys::Oid) {
     }
 }
 
+/// Takes the lock of this number until the end of the (sub)transaction, and waits for it as for a row: with deadlock
+/// detection, `lock_timeout` and cancel.
+///
+/// It is a lock on an object of pg_extension, as above, with a sub-id that PostgreSQL itself never uses: nobody can take
+/// it but through here, as opposed to an advisory lock, which every role can take by its number.
+pub fn for_transaction(number: u64) {
+    /// Keeps the sub-id apart from 0, which is the extension as such.
+    const OURS: u16 = 0x8000;
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: super::identity::database().to_u32(),
+        locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
+        // 47 bits of the number tell the locks apart.
+        locktag_field3: number as u32,
+        locktag_field4: OURS | (number >> 32) as u16,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    // SAFETY: inside a transaction; the tag is well formed and lives over the call. The lock ends with the transaction.
+    unsafe {
+        pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, false);
+    }
+}
+
 /// Locks a table for writing until the end of the transaction. An ERROR comes later if it is not there.
 pub fn for_writing(table: pg_sys::Oid) {
     // SAFETY: inside a transaction.

@@ -23,7 +23,8 @@
 //! After a crash of the worker itself, [`deaths`] says how the next one starts.
 //!
 //! **Beside it.** [`verify`] is the receiver's side of the signature. The [`vault`] is how secrets are stored. [`error`]
-//! is what a user is told when something is refused, and [`suggest`] finds the name that was meant.
+//! is what a user is told when something is refused, and [`suggest`] finds the name that was meant. A [`lock`] has a
+//! number.
 
 #![forbid(unsafe_code)]
 
@@ -43,6 +44,7 @@ pub mod headers;
 pub mod json;
 pub mod lane;
 pub mod limits;
+pub mod lock;
 pub mod matcher;
 pub mod options;
 pub mod outcome;

@@ -35,6 +35,15 @@ pub const MUTANTS: &[Mutant] = &[
         says: "it does not fail",
     },
     Mutant {
+        name: "lock-of-anybody",
+        breaks: "Nobody but pg_herald takes a lock that others wait for.",
+        file: "sql/05_delivery.sql",
+        from: "perform herald._lock('event ' || wanted_source || ' ' || emit.key);",
+        to: "perform pg_advisory_xact_lock(hashtextextended(wanted_source || ' ' || emit.key, 7349));",
+        killed_by: in_database("nothing_here_waits_for_a_lock_that_anybody_can_take"),
+        says: "assertion `left == right` failed",
+    },
+    Mutant {
         name: "platform-by-a-lost-row",
         breaks: "A tenant's subscription never becomes the platform's.",
         file: "sql/04_save_subscription.sql",
