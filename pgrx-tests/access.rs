@@ -166,6 +166,83 @@ mod tests {
     }
 
     #[pg_test]
+    fn stored_values_do_not_go_to_another_host() {
+        role("values_admin");
+        run("select herald.grant_access('values_admin', 'admin')");
+        let subscribe = |more: &str| format!("select herald.subscribe('shop', {more})");
+        run(&subscribe(
+            "url => 'https://example.com/a', headers => '{\"X-Key\": \"k\"}', auth => '{\"type\": \"bearer\", \"token\": \"t\"}'",
+        ));
+        let oauth = |host: &str, secret: &str| {
+            format!(
+                "auth => '{{\"type\": \"oauth2\", \"token_url\": \"https://{host}/token\", \"client_id\": \"i\", \"client_secret\": \"{secret}\"}}'"
+            )
+        };
+        let refusal = |sql: &str| fault(&format!("set local role values_admin; {sql}"));
+        for (sql, what) in [
+            (
+                "update herald.subscription set url = 'https://example.org/a'".to_owned(),
+                "headers",
+            ),
+            (
+                "update herald.subscription set url = 'https://example.com:8443/a'".to_owned(),
+                "headers",
+            ),
+            (
+                subscribe("url => 'https://example.org/', headers => '{\"X-Key\": \"***\"}'"),
+                "headers",
+            ),
+            (
+                subscribe("url => 'https://example.org/', headers => '{\"X-Key\": \"new\"}'"),
+                "auth",
+            ),
+            (
+                subscribe("url => 'https://example.org/', headers => '{}'"),
+                "auth",
+            ),
+            (
+                subscribe(
+                    "url => 'https://example.org/', headers => '{}', auth => '{\"type\": \"bearer\", \"token\": \"***\"}'",
+                ),
+                "auth",
+            ),
+        ] {
+            let refused = refusal(&sql);
+            assert_eq!(
+                refused.message,
+                format!("the stored values of {what} do not go to another host"),
+                "{sql}"
+            );
+            assert_eq!(refused.sqlstate, "22023");
+            assert!(refused.hint.contains(what));
+        }
+        run_as(
+            "values_admin",
+            "update herald.subscription set url = 'https://EXAMPLE.com:443/b'",
+        );
+        run_as(
+            "values_admin",
+            &subscribe(&format!(
+                "url => 'https://example.org/', headers => '{{\"X-Key\": \"new\"}}', {}",
+                oauth("a.example", "s")
+            )),
+        );
+        assert!(
+            refusal(&subscribe(&oauth("b.example", "***")))
+                .message
+                .contains("auth")
+        );
+        run_as("values_admin", &subscribe(&oauth("a.example", "***")));
+        run_as("values_admin", &subscribe(&oauth("b.example", "again")));
+        // Who reads them anyway may.
+        run("update herald.subscription set url = 'https://example.net/'");
+        assert_eq!(
+            all("select value from herald.secret where kind <> 'signing' order by 1"),
+            ["again", "new"]
+        );
+    }
+
+    #[pg_test]
     fn a_check_that_fails_is_a_row_of_the_doctor() {
         run("create or replace function herald._doctor_quota() returns table (\"check\" text, status text, detail text, hint text)
              language plpgsql as $$ begin raise 'no luck'; end $$");

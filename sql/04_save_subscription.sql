@@ -246,6 +246,7 @@ begin
         entry.is_tenants := exists (select from herald.tenant t where t.name = entry.tenant);
     else
         perform herald._check_owner_stays(entry);
+        perform herald._check_values_stay(entry, headers, tls, auth);
     end if;
     if entry.dead_letter_retention not between interval '1 second' and interval '10 years' then
         raise exception using errcode = 'invalid_parameter_value', message = 'dead_letter_retention is out of range',

@@ -1,21 +1,20 @@
 -- Subscriptions as a declared document.
 
-create function herald._opens_to(stored text, about text, value text) returns boolean
-    language c volatile strict
-    as 'MODULE_PATHNAME', 'opens_to_wrapper';
-
--- Whether a subscription has just these values of one kind: *** is whatever it has.
+-- Whether a subscription has values of just these names of one kind.
 -- Called by apply().
-create function herald._has_values(subscription_id bigint, kind text, given jsonb) returns boolean
+create function herald._has_names(subscription_id bigint, kind text, given jsonb) returns boolean
     language sql
     set search_path = pg_catalog, pg_temp
-    return (select count(*) from herald.secret x where x.subscription_id = $1 and x.kind = $2)
-            = (select count(*) from jsonb_object_keys(given))
-        and not exists (
-            select from jsonb_each_text(given) g
-            left join herald.secret x on x.subscription_id = $1 and x.kind = $2 and x.name = g.key
-            where x.value is null
-            or g.value <> '***' and not herald._opens_to(concat(x.key_id, ':', x.value), herald._about_secret(x), g.value));
+    return not exists (
+        select from (select x.name from herald.secret x where x.subscription_id = $1 and x.kind = $2) x
+        full join jsonb_object_keys(given) g (name) on g.name = x.name
+        where x.name is null or g.name is null);
+
+-- Whether any of these is a value, as opposed to ***, which is whatever the subscription has.
+create function herald._gives_values(given jsonb) returns boolean
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return exists (select from jsonb_each_text(given) g where g.value <> '***');
 
 -- Raises an error unless this declares a subscription.
 -- Called by apply().
@@ -50,7 +49,7 @@ $$;
 
 -- Makes one subscription what is declared. Options that are left out get their defaults; the secret stays.
 -- Called by apply(). Writes what subscribe() writes.
-create function herald._apply_one(declared jsonb, out action text, out changes jsonb, out secret text)
+create function herald._apply_one(declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -66,6 +65,8 @@ declare
     wanted herald._subscription;
     before jsonb;
     after jsonb;
+    auth_values jsonb;
+    written jsonb;
 begin
     perform herald._lock('subscription ' || name);
     perform herald._check_strings('headers', headers, '''{"X-Shop": "eu"}''');
@@ -88,23 +89,30 @@ begin
         select jsonb_object_agg(a.key, a.value) into changes
         from jsonb_each(after) a join jsonb_each(before) b using (key)
         where a.value is distinct from b.value;
-        if not herald._has_values(former.id, 'header', headers) then
+        auth_values := (select coalesce(jsonb_object_agg(m.key, m.value), '{}') from jsonb_each(auth) m
+                        where m.key = any (herald._secret_members()));
+        if not herald._has_names(former.id, 'header', headers) then
             changes := coalesce(changes, '{}') || '{"headers": "***"}';
         end if;
-        if not herald._has_values(former.id, 'tls', tls) then
+        if not herald._has_names(former.id, 'tls', tls) then
             changes := coalesce(changes, '{}') || '{"tls": "***"}';
         end if;
         if auth - herald._secret_members() <> coalesce(former.auth, '{}') - herald._secret_members()
-            or not herald._has_values(former.id, 'auth', (select coalesce(jsonb_object_agg(m.key, m.value), '{}') from jsonb_each(auth) m
-                                                         where m.key = any (herald._secret_members())))
+            or not herald._has_names(former.id, 'auth', auth_values)
         then
             changes := coalesce(changes, '{}') || '{"auth": "***"}';
         end if;
         action := case when changes is null then 'unchanged' else 'changed' end;
-        if changes is not null then
+        -- Values are not compared with those that are stored but written again, each time: whoever may call this is not shown
+        -- them, and could guess them by what it says of a change.
+        select jsonb_object_agg(g.option, 'not compared') into not_compared
+        from (values ('headers', headers), ('tls', tls), ('auth', auth_values)) as g (option, members)
+        where herald._gives_values(g.members) and not coalesce(changes ? g.option, false);
+        written := coalesce(changes, '{}') || coalesce(not_compared, '{}');
+        if written <> '{}' then
             perform herald._save_subscription(
-                wanted, case when changes ? 'headers' then headers end, case when changes ? 'tls' then tls end,
-                case when changes ? 'auth' then auth end, null, false);
+                wanted, case when written ? 'headers' then headers end, case when written ? 'tls' then tls end,
+                case when written ? 'auth' then auth end, null, false);
         end if;
     end if;
     if declared ->> 'state' <> (select s.state from herald._subscription s where s.id = wanted.id) then
@@ -151,7 +159,8 @@ begin
             end if;
             select * into done from herald._apply_one(declared);
             results := results || jsonb_build_object('subscription', declared ->> 'name', 'action', done.action,
-                                                     'changes', done.changes, 'secret', done.secret);
+                                                     'changes', done.changes, 'not_compared', done.not_compared,
+                                                     'secret', done.secret);
         end loop;
         if (config -> 'prune')::boolean then
             for done in
@@ -170,7 +179,10 @@ begin
         when sqlstate 'HD000' then null;
     end;
     return query
-    select r ->> 'subscription', r ->> 'action', nullif(r -> 'changes', 'null'),
+    select r ->> 'subscription', r ->> 'action',
+           case when dry_run and jsonb_typeof(r -> 'not_compared') = 'object'
+               then coalesce(nullif(r -> 'changes', 'null'), '{}') || (r -> 'not_compared')
+               else nullif(r -> 'changes', 'null') end,
            case when not dry_run then r ->> 'secret' end
     from unnest(results) r;
 end

@@ -481,6 +481,12 @@ fn viewer() -> Option<pg_sys::Oid> {
     forward::caller()
 }
 
+/// The scheme, host and port of a URL.
+#[pg_extern(sql = false)]
+fn origin_of(url: &str) -> String {
+    herald_core::url_policy::origin_of(url)
+}
+
 /// Whether a JSON text is nested deeper than anything walks it.
 #[pg_extern(sql = false)]
 fn is_too_deep(valid_json: &str) -> bool {

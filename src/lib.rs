@@ -74,9 +74,14 @@ extension_sql_file!(
     requires = ["04_secret"]
 );
 extension_sql_file!(
+    "../sql/04_values.sql",
+    name = "04_values",
+    requires = ["04_subscribe"]
+);
+extension_sql_file!(
     "../sql/04_save_subscription.sql",
     name = "04_save_subscription",
-    requires = ["04_subscribe"]
+    requires = ["04_values"]
 );
 extension_sql_file!(
     "../sql/05_delivery.sql",

@@ -102,13 +102,6 @@ fn public_key_of(stored: &str, about: &str) -> Result<Option<String>, ErrorRepor
         .and_then(|secret| secret.public_key()))
 }
 
-/// Whether this is what was stored.
-#[pg_extern(sql = false)]
-fn opens_to(stored: &str, about: &str, value: &str) -> Result<bool, ErrorReport> {
-    let opened = Vault::default().open(stored, about).map_err(no_key)?;
-    Ok(opened.as_str() == value)
-}
-
 fn seal(keys: &Keys, value: &str, about: &str) -> Result<Vec<String>, ErrorReport> {
     let sealed = keys
         .seal(value, about, random::strong())

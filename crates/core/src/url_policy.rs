@@ -21,6 +21,23 @@ use hosts::HostPattern;
 /// The most bytes of a URL.
 pub const MAX_URL_BYTES: usize = 2048;
 
+/// The scheme, host and port of a URL: who gets what is sent to it. The text itself where it is no URL.
+///
+/// ```
+/// use herald_core::url_policy::origin_of;
+/// assert_eq!(origin_of("HTTPS://Example.com:443/a/{type}"), origin_of("https://example.com/b"));
+/// assert_ne!(origin_of("https://example.com/"), origin_of("https://example.com:8443/"));
+/// assert_ne!(origin_of("https://example.com/"), origin_of("http://example.com:443/"));
+/// assert_ne!(origin_of("https://a.example.com/"), origin_of("https://example.com/"));
+/// assert_eq!(origin_of("nowhere"), "nowhere");
+/// ```
+pub fn origin_of(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(url) if url.has_host() => url.origin().ascii_serialization(),
+        _ => text.to_owned(),
+    }
+}
+
 /// Where webhooks may go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UrlPolicy {

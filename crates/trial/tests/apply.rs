@@ -56,13 +56,15 @@ fn what_a_document_leaves_out_gets_its_default_or_is_ended() {
         "headers": {"X-Shop": "us"}, "state": "sandbox"}], "prune": true}"#;
     let expected = [
         concat!(
-            r#"shop changed {"auth": "***", "state": "sandbox", "headers": "***", "#,
+            r#"shop changed {"auth": "***", "state": "sandbox", "headers": "not compared", "#,
             r#""retry_schedule": ["00:00:05", "00:05:00", "00:30:00", "02:00:00", "05:00:00", "10:00:00", "14:00:00", "20:00:00", "24:00:00"]}"#
         ),
         "other removed ",
     ];
+    let headers =
+        |words| expected.map(|line| line.replace(r#""headers": "not compared", "#, words));
     assert_eq!(applied(&mut db, document, true), expected);
-    assert_eq!(applied(&mut db, document, false), expected);
+    assert_eq!(applied(&mut db, document, false), headers(""));
     assert_eq!(
         db.text("select name || ' ' || state from herald.subscription"),
         "shop sandbox"
@@ -71,6 +73,44 @@ fn what_a_document_leaves_out_gets_its_default_or_is_ended() {
     assert_eq!(
         db.number("select count(*) from herald.secret where kind = 'auth'"),
         0
+    );
+}
+
+#[test]
+fn a_document_is_no_oracle_for_values_that_are_not_shown() {
+    let mut db = Database::new(&CLUSTER, "apply_oracle");
+    applied(&mut db, &format!(r#"{{"subscriptions": [{SHOP}]}}"#), false);
+    db.run("create role apply_oracle_admin login; select herald.grant_access('apply_oracle_admin', 'admin')");
+    let mut admin = db.session_as(&CLUSTER, "apply_oracle_admin");
+    let mut guess = |value: &str, dry_run| {
+        let document = format!(
+            r#"{{"subscriptions": [{}]}}"#,
+            SHOP.replace("canary", value)
+        );
+        let said = applied(&mut admin, &document, dry_run);
+        let audit = "select string_agg(format('%s %s %s %s', action, kind, before, after), chr(10) order by id)
+                     from herald.audit where at > now() - interval '1 minute'";
+        let count = admin.text("select count(*) from herald.audit");
+        (said, admin.text(audit).len(), count)
+    };
+    let told = r#"shop unchanged {"auth": "not compared", "headers": "not compared"}"#;
+    assert_eq!(guess("canary", true).0, [told]);
+    assert_eq!(guess("finch", true).0, [told]);
+    let right = guess("canary", false);
+    let wrong = guess("finch", false);
+    assert_eq!(
+        (&right.0, &wrong.0),
+        (&vec!["shop unchanged ".to_owned()], &right.0)
+    );
+    let again = guess("finch", false);
+    // What the audit says of the one it says of the other.
+    let grown = |one: &(Vec<String>, usize, String), other: &(Vec<String>, usize, String)| {
+        other.2.parse::<i64>().unwrap() - one.2.parse::<i64>().unwrap()
+    };
+    assert_eq!(grown(&right, &wrong), grown(&wrong, &again));
+    assert_eq!(
+        db.text("select value from herald.secret where kind = 'auth'"),
+        "finch"
     );
 }
 

@@ -44,6 +44,15 @@ pub const MUTANTS: &[Mutant] = &[
         says: "assertion `left == right` failed",
     },
     Mutant {
+        name: "values-for-another-host",
+        breaks: "Stored values go to nobody but whom they were given for.",
+        file: "sql/04_save_subscription.sql",
+        from: "perform herald._check_values_stay(entry, headers, tls, auth);",
+        to: "null;",
+        killed_by: in_database("stored_values_do_not_go_to_another_host"),
+        says: "it does not fail",
+    },
+    Mutant {
         name: "platform-by-a-lost-row",
         breaks: "A tenant's subscription never becomes the platform's.",
         file: "sql/04_save_subscription.sql",
