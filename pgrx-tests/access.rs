@@ -243,6 +243,42 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_publication_that_takes_secrets_along_is_named() {
+        let check = "select string_agg(concat_ws(' ', status, detail), '; ') from herald.doctor() d where d.\"check\" = 'publication'";
+        run("create publication harmless for tables in schema public");
+        assert_eq!(one(check), "null");
+        run("create publication takes_all for all tables");
+        assert_eq!(
+            one(check),
+            "warning publication \"takes_all\" publishes the tables of pg_herald"
+        );
+        run("select herald.subscribe('shop', url => 'https://example.com/')");
+        assert_eq!(
+            one(check),
+            "error publication \"takes_all\" publishes the tables of pg_herald, and with them secrets in clear"
+        );
+        run("update herald.secret set key_id = 'k'");
+        assert_eq!(
+            one(check),
+            "warning publication \"takes_all\" publishes the tables of pg_herald"
+        );
+        run("drop publication takes_all; alter publication harmless add table herald.event");
+        assert_eq!(
+            one(check),
+            "warning publication \"harmless\" publishes the tables of pg_herald"
+        );
+    }
+
+    #[pg_test]
+    fn a_publication_of_all_tables_stops_nothing() {
+        let unable = "select string_agg(c.relname, ' ') from pg_class c
+                      where c.relnamespace = 'herald'::regnamespace and c.relkind = 'r' and c.relreplident = 'd'
+                      and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
+                      and c.relname !~ '^(event|_attempt|window)(_[0-9]+)?$'";
+        assert_eq!(one(unable), "null");
+    }
+
+    #[pg_test]
     fn a_check_that_fails_is_a_row_of_the_doctor() {
         run("create or replace function herald._doctor_quota() returns table (\"check\" text, status text, detail text, hint text)
              language plpgsql as $$ begin raise 'no luck'; end $$");

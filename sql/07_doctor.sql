@@ -138,6 +138,20 @@ begin
 end
 $$;
 
+-- Whether secrets leave the server by logical replication: a publication of all tables takes those of an extension along.
+create function herald._doctor_publication() returns table ("check" text, status text, detail text, hint text)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select 'publication', case when p.has_secrets and u.exists then 'error' else 'warning' end,
+           format('publication "%s" publishes the tables of pg_herald', p.pubname)
+           || case when p.has_secrets and u.exists then ', and with them secrets in clear' else '' end,
+           'Publish schemas instead: create publication ... for tables in schema public;'
+           || case when p.has_secrets and u.exists then ' Set herald.secret_key_file, run herald.reencrypt_secrets(), and exchange the secrets that subscribers have seen.' else '' end
+    from herald._publications() p
+    cross join (select exists (select from herald.secret x where x.key_id is null)) u
+$$;
+
 create function herald._doctor_quota() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -275,7 +289,7 @@ create function herald.doctor()
 as $$
 #variable_conflict use_column
 declare
-    checks constant text[] := '{preload,worker,death,version,enabled,settings,origin,obstacle,secret_key,quota,tenant,subscription,trigger,capture,lock,lag,log}';
+    checks constant text[] := '{preload,worker,death,version,enabled,settings,origin,obstacle,secret_key,publication,quota,tenant,subscription,trigger,capture,lock,lag,log}';
     current_check text;
     is_blocked boolean := false;
 begin

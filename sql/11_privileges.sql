@@ -42,6 +42,11 @@ begin
 end
 $$;
 
+-- With a publication of all tables, PostgreSQL refuses to update or delete rows that subscribers could not tell apart.
+alter table herald.secret replica identity full;
+alter table herald.config_change replica identity full;
+alter table herald.audit replica identity full;
+
 revoke all on schema herald, herald_watch from public;
 revoke all on all tables in schema herald from public;
 revoke all on all sequences in schema herald from public;

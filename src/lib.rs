@@ -129,9 +129,14 @@ extension_sql_file!(
     requires = ["06_wait"]
 );
 extension_sql_file!(
+    "../sql/06_publication.sql",
+    name = "06_publication",
+    requires = ["06_apply"]
+);
+extension_sql_file!(
     "../sql/07_insight.sql",
     name = "07_insight",
-    requires = ["06_apply"]
+    requires = ["06_publication"]
 );
 extension_sql_file!(
     "../sql/07_subscription.sql",
