@@ -145,4 +145,36 @@ mod tests {
         run("select herald._keep_house(0)");
         assert_eq!(all("select distinct name from herald.audit"), ["shop.2"]);
     }
+
+    #[pg_test]
+    fn an_answer_for_a_former_url_does_not_count() {
+        run("set local herald.request_origin = 'hooks.example.com'");
+        run("select herald.subscribe('shop', url => 'https://example.com/', handshake => '{}')");
+        let id = "(select id from herald._subscription)";
+        run("update herald.subscription set description = 'the same url' where name = 'shop'");
+        assert_eq!(one("select generation from herald._subscription"), "0");
+        run("update herald.subscription set url = 'https://example.com/new' where name = 'shop'");
+        run("update herald.subscription set handshake = null where name = 'shop'");
+        assert_eq!(one("select generation from herald._subscription"), "2");
+        for generation in [0, 1] {
+            run(&format!(
+                "select herald._note_consent({id}, 7, null, {generation})"
+            ));
+            run(&format!(
+                "select herald._disable({id}, 'the receiver answered 410', {generation})"
+            ));
+        }
+        assert_eq!(
+            one("select concat_ws(' ', state, consented_at is null) from herald._subscription"),
+            "active t"
+        );
+        run(&format!("select herald._note_consent({id}, 7, null, 2)"));
+        run(&format!(
+            "select herald._disable({id}, 'the receiver answered 410', 2)"
+        ));
+        assert_eq!(
+            one("select concat_ws(' ', state, consent_rate) from herald._subscription"),
+            "disabled 7"
+        );
+    }
 }

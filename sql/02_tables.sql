@@ -45,6 +45,8 @@ create table herald._subscription (
     -- Its secret members are in herald.secret, and *** in here.
     auth jsonb,
     handshake jsonb,
+    -- How often url or handshake were changed: what a receiver answered to a former one does not count.
+    generation integer not null default 0,
     -- What the receiver answered to it: since when, how many a minute (null: any number), or why not.
     consented_at timestamptz,
     consent_rate integer,

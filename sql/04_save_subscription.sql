@@ -296,6 +296,7 @@ begin
             profile = entry.profile, shrink = entry.shrink, compression = entry.compression, user_agent = entry.user_agent,
             signing = entry.signing, auth = entry.auth,
             retry_duration = entry.retry_duration, max_backlog = entry.max_backlog, handshake = entry.handshake,
+            generation = s.generation + (s.url <> entry.url or s.handshake is distinct from entry.handshake)::integer,
             -- Who consented is asked again when it is somebody else, or something else is asked.
             consented_at = case when s.url = entry.url and s.handshake is not distinct from entry.handshake then s.consented_at end,
             consent_rate = case when s.url = entry.url and s.handshake is not distinct from entry.handshake then s.consent_rate end,

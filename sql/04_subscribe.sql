@@ -76,6 +76,7 @@ begin
     entry.dead_letter_retention := '30 days';
     entry.header_names := '{}';
     entry.is_tenants := false;
+    entry.generation := 0;
     entry.method := 'POST';
     entry.format := 'structured';
     entry.profile := 'standard';

@@ -59,7 +59,7 @@ begin
                                     last_attempt_at, expires_at)
     with owner as materialized (
         select s.id, s.name,
-               to_jsonb(s) - '{id,created_xid,created_snapshot,created_seq,removed_at,types_unreadable_at}'::text[] as config,
+               to_jsonb(s) - '{id,created_xid,created_snapshot,created_seq,removed_at,types_unreadable_at,generation}'::text[] as config,
                clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
         from herald._subscription s
         left join herald.tenant t on s.is_tenants and t.name = s.tenant
@@ -217,16 +217,18 @@ begin
 end
 $$;
 
--- Disables a subscription. The worker buries what is pending for it, a slice at a time.
+-- Disables a subscription, unless its url or handshake has been changed since the request that the receiver answered:
+-- "generation" is what it was then. The worker buries what is pending for it, a slice at a time.
 -- Called by the worker when a receiver answers 410. Writes: herald._subscription.
-create function herald._disable(subscription_id bigint, reason text) returns void
+create function herald._disable(subscription_id bigint, reason text, generation integer default null) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 begin
     update herald._subscription s
     set state = 'disabled', state_reason = _disable.reason, state_changed_at = clock_timestamp()
-    where s.id = _disable.subscription_id and s.state <> 'disabled';
+    where s.id = _disable.subscription_id and s.state <> 'disabled' and s.removed_at is null
+    and s.generation = coalesce(_disable.generation, s.generation);
 end
 $$;
 

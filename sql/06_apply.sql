@@ -60,7 +60,7 @@ declare
     tls constant jsonb := coalesce(nullif(declared -> 'tls', 'null'), '{}');
     auth constant jsonb := coalesce(nullif(declared -> 'auth', 'null'), '{}');
     -- What is not declared, or not an option.
-    kept constant text[] := '{id,name,types_unreadable_at,state,state_reason,state_changed_at,tenant,header_names,tls_names,auth,created_xid,created_snapshot,created_seq,created_at,changed_at,removed_at,consented_at,consent_rate,consent_error,is_tenants}';
+    kept constant text[] := '{id,name,types_unreadable_at,state,state_reason,state_changed_at,tenant,header_names,tls_names,auth,created_xid,created_snapshot,created_seq,created_at,changed_at,removed_at,consented_at,consent_rate,consent_error,is_tenants,generation}';
     former herald._subscription;
     wanted herald._subscription;
     before jsonb;

@@ -101,15 +101,17 @@ end
 $$;
 
 -- What a receiver answered to the handshake: the deliveries a minute that it wants, null for any number, or why it wants none.
+-- An answer to a request for a former url or handshake, whose "generation" is another, does not count.
 -- Called by the worker, grant_delivery(). Writes: herald._subscription.
-create function herald._note_consent(subscription_id bigint, rate integer, fault text) returns void
+create function herald._note_consent(subscription_id bigint, rate integer, fault text, generation integer default null) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 begin
     update herald._subscription s
     set consented_at = case when fault is null then clock_timestamp() end, consent_rate = rate, consent_error = fault
-    where s.id = subscription_id and (fault is null or s.consented_at is null);
+    where s.id = subscription_id and (fault is null or s.consented_at is null)
+    and s.generation = coalesce(_note_consent.generation, s.generation);
 end
 $$;
 

@@ -6,7 +6,7 @@ select
     case when s.is_tenants and s.state in ('active', 'sandbox')
             and (t.name is null or t.role is not null and r.oid is null) then 'paused'
         else s.state end as state,
-    s.url, s.types, s.tenant,
+    s.url, s.generation, s.types, s.tenant,
     herald._micros(s.timeout) as timeout_micros,
     array(select herald._micros(i)
           from pg_catalog.unnest(s.retry_schedule) with ordinality as r (i, position) order by position) as retry_schedule_micros,

@@ -7,6 +7,7 @@ use crate::pg::transaction::{
 };
 use crate::prepared::Prepared;
 use herald_core::slices::SliceSize;
+use herald_core::subscription::Subscription;
 use pgrx::Spi;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,8 +24,9 @@ const BRIEFLY: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub struct Burials {
-    /// Subscriptions whose receivers said that they are gone, and how, until that is written down.
-    unnoted: VecDeque<(i64, String)>,
+    /// Subscriptions whose receivers said that they are gone, by which generation of the url, and how, until that is
+    /// written down.
+    unnoted: VecDeque<(i64, i32, String)>,
     /// Subscriptions with deliveries to bury, and the reason.
     ended: VecDeque<(i64, String)>,
     /// When the next slice is due, if something may have to be buried.
@@ -68,14 +70,15 @@ impl Burials {
 
 impl Worker {
     /// A receiver wants nothing any more. Nothing else is sent to it from now on.
-    pub(super) fn end_lane(&mut self, id: i64, reason: String) {
-        let Some(entry) = self.lanes.get(id) else {
+    pub(super) fn end_lane(&mut self, gone: &Subscription, reason: String) {
+        let Some(entry) = self.lanes.get(gone.id) else {
             return;
         };
         entry.lane.hold();
         if !entry.is_gone {
             entry.is_gone = true;
-            self.burials.unnoted.push_back((id, reason));
+            let unnoted = (gone.id, gone.generation, reason);
+            self.burials.unnoted.push_back(unnoted);
         }
     }
 
@@ -85,13 +88,14 @@ impl Worker {
             Prepared::write(include_str!("../../sql/queries/disable_subscription.sql"));
         let mut failure = None;
         for _ in 0..self.burials.unnoted.len().min(NOTED_AT_ONCE) {
-            let Some((id, reason)) = self.burials.unnoted.pop_front() else {
+            let Some((id, generation, reason)) = self.burials.unnoted.pop_front() else {
                 break;
             };
             let noted = with_lock_timeout(BRIEFLY, || {
                 transaction_within(PAUSE, || {
                     Spi::connect_mut(|client| {
-                        STATEMENT.run(client, vec![id.into(), reason.as_str().into()]);
+                        let arguments = vec![id.into(), reason.as_str().into(), generation.into()];
+                        STATEMENT.run(client, arguments);
                     });
                 })
             });
@@ -104,7 +108,7 @@ impl Worker {
                     self.burials.expect(Duration::ZERO);
                 }
                 Err(error) => {
-                    self.burials.unnoted.push_back((id, reason));
+                    self.burials.unnoted.push_back((id, generation, reason));
                     failure = Some(error);
                 }
             }

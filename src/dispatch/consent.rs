@@ -7,6 +7,7 @@ use crate::pg::transaction::transaction;
 use crate::prepared::Prepared;
 use herald_core::event::Event;
 use herald_core::outcome::Outcome;
+use herald_core::subscription::Subscription;
 use pgrx::Spi;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -95,13 +96,11 @@ impl Worker {
     }
 
     /// Writes down what a receiver answered.
-    pub(super) fn note_answer(&mut self, id: i64, outcome: &Outcome) {
+    pub(super) fn note_answer(&mut self, asked: &Subscription, outcome: &Outcome) {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/note_consent.sql"));
-        let handshake = self
-            .subscriptions
-            .by_id(id)
-            .and_then(|one| one.config.style.handshake.as_ref());
+        let id = asked.id;
+        let handshake = asked.style.handshake.as_ref();
         let answer = match (handshake, &outcome.consent_headers, &outcome.error) {
             (Some(handshake), Some(headers), _) => handshake.consent(headers),
             (_, _, Some((_, words))) => Err(words.clone()),
@@ -118,7 +117,15 @@ impl Worker {
         };
         let noted = transaction(|| {
             Spi::connect_mut(|client| {
-                STATEMENT.run(client, vec![id.into(), rate.into(), fault.into()]);
+                STATEMENT.run(
+                    client,
+                    vec![
+                        id.into(),
+                        rate.into(),
+                        fault.into(),
+                        asked.generation.into(),
+                    ],
+                );
             });
         });
         if let Err(error) = noted {

@@ -7,6 +7,7 @@ use crate::failpoint;
 use crate::record::{End, Record};
 use herald_core::outcome::Outcome;
 use herald_core::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
+use herald_core::subscription::Subscription;
 use herald_sender::Attempted;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ impl Worker {
             return self.answer_ping(work.token, &outcome);
         }
         if work.origin == Origin::Handshake {
-            return self.note_answer(id, &outcome);
+            return self.note_answer(&work.subscription, &outcome);
         }
         if outcome.is_own_shortage() {
             if work.attempts == 0 && work.is_metered() {
@@ -80,12 +81,17 @@ impl Worker {
                 step: next_step,
             },
             Decision::Bury(reason) => End::Dead(reason),
+            // It spoke for the url that it was called by.
+            Decision::Disable if self.is_outdated(&work.subscription) => End::Pending {
+                at_micros: now,
+                step: work.step,
+            },
             Decision::Disable => {
                 let reason = format!(
                     "the receiver answered {}",
                     outcome.status.unwrap_or_default()
                 );
-                self.end_lane(id, reason);
+                self.end_lane(&work.subscription, reason);
                 End::Dead(DeadReason::Gone)
             }
         };
@@ -94,6 +100,13 @@ impl Worker {
             attempt: Some((started_at_unix_micros, outcome)),
             end,
         });
+    }
+
+    /// Whether the url or the handshake is another by now.
+    fn is_outdated(&self, subscription: &Subscription) -> bool {
+        self.subscriptions
+            .by_id(subscription.id)
+            .is_some_and(|loaded| loaded.config.generation != subscription.generation)
     }
 
     /// Nothing was sent, for want of something of our own: the delivery is pending as before, and no attempt was made.

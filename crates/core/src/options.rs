@@ -64,6 +64,8 @@ pub struct SubscriptionOptions {
     pub request_origin: String,
     /// What the receiver consented to: so many deliveries a minute.
     pub rate: Option<u32>,
+    /// How often the url or the handshake was changed.
+    pub generation: i32,
     /// How long one attempt may take, 100 ms to 5 min.
     pub timeout_micros: i64,
     /// The delays between attempts, each over 0 and up to 30 days.
@@ -113,6 +115,7 @@ impl SubscriptionOptions {
             style: StyleOptions::default(),
             request_origin: String::new(),
             rate: None,
+            generation: 0,
             timeout_micros: DEFAULT_TIMEOUT_MICROS,
             retry_schedule_micros: DEFAULT_SCHEDULE_SECONDS
                 .map(|seconds| seconds as i64 * 1_000_000)
@@ -205,6 +208,7 @@ impl SubscriptionOptions {
             max_age,
             max_backlog,
             rate: self.rate,
+            generation: self.generation,
             state: self.state,
         })
     }

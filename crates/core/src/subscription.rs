@@ -99,6 +99,8 @@ pub struct Subscription {
     pub max_backlog: Option<u64>,
     /// How many deliveries a minute its receiver wants.
     pub rate: Option<u32>,
+    /// How often the url or the handshake was changed: what a receiver answered to a former one does not count.
+    pub generation: i32,
     /// What happens to matching events.
     pub state: State,
 }

@@ -174,6 +174,7 @@ impl Row<'_, '_> {
             tenant: self.get("tenant"),
             request_origin: settings::request_origin(),
             rate: rate.and_then(|rate| rate.try_into().ok()),
+            generation: self.get("generation").unwrap_or_default(),
             timeout_micros: self
                 .get("timeout_micros")
                 .unwrap_or(defaults.timeout_micros),

@@ -84,6 +84,15 @@ pub const MUTANTS: &[Mutant] = &[
         says: "former_name t",
     },
     Mutant {
+        name: "good-bye-of-a-former-url",
+        breaks: "A 410 of a former URL disables nothing.",
+        file: "sql/05_bury.sql",
+        from: "\n    and s.generation = coalesce(_disable.generation, s.generation);",
+        to: ";",
+        killed_by: in_database("an_answer_for_a_former_url_does_not_count"),
+        says: "left: \"disabled",
+    },
+    Mutant {
         name: "deep-letters",
         breaks: "A dead letter can be read.",
         file: "sql/05_bury.sql",
