@@ -188,11 +188,13 @@ mod tests {
         (wait, seqs(&legacy.suspects), seqs(&legacy.poison))
     }
 
+    /// Deaths before, what the threads were at, suspects; then the wait, suspects and poison that follow.
+    type Case<'a> = (u32, &'a [i64], &'a [i64], i64, &'a [i64], &'a [i64]);
+
     #[test]
     fn a_death_has_the_consequences_of_this_table() {
         #[rustfmt::skip]
-        let table: &[(u32, &[i64], &[i64], i64, &[i64], &[i64])] = &[
-            // deaths before, at, suspects: wait, suspects, poison
+        let table: &[Case] = &[
             (0, &[], &[], 0, &[], &[]),
             (0, &[1], &[], 0, &[1], &[]),
             (0, &[1, 2, 3], &[], 0, &[1, 2, 3], &[]),

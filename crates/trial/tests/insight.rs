@@ -17,7 +17,8 @@ fn a_ping_sends_one_signed_request_and_shows_the_answer() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "ping");
     db.subscribe("shop", &receiver.url("/"), "");
-    db.settle();
+    // A ping is refused until the worker has said that it is there.
+    db.until("select herald._worker_pid() is not null", "true");
     let ping =
         "select format('%s %s %s', outcome, status_code, error_class) from herald.ping('shop')";
     db.until(ping, "delivered 200 ");
