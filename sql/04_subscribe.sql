@@ -95,11 +95,11 @@ create function herald.backoff(base interval, multiplier double precision defaul
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if base is null or base <= interval '0' or multiplier is null or multiplier not between 1 and 1000 or cap is null or cap <= interval '0'
+    if base is null or base <= interval '0' or multiplier is null or multiplier not between 1 and 1000000 or cap is null or cap <= interval '0'
         or retries is null or retries not between 1 and 100
     then
-        raise exception using errcode = 'invalid_parameter_value', message = 'this is no backoff',
-            detail = 'base and cap have to be longer than 0, multiplier 1 to 1000, retries 1 to 100.',
+        raise exception using errcode = 'invalid_parameter_value', message = 'invalid backoff',
+            detail = 'base and cap have to be longer than 0, multiplier 1 to 1000000, retries 1 to 100.',
             hint = 'Use herald.backoff(''2 s'', multiplier => 2, cap => ''5 min'', retries => 3).';
     end if;
     return array(
