@@ -220,16 +220,13 @@ $$;
 -- Disables a subscription, unless its url or handshake has been changed since the request that the receiver answered:
 -- "generation" is what it was then. The worker buries what is pending for it, a slice at a time.
 -- Called by the worker when a receiver answers 410. Writes: herald._subscription.
-create function herald._disable(subscription_id bigint, reason text, generation integer default null) returns void
-    language plpgsql
+create function herald._disable(subscription_id bigint, reason text, generation integer) returns void
+    language sql
     set search_path = pg_catalog, pg_temp
 as $$
-begin
     update herald._subscription s
-    set state = 'disabled', state_reason = _disable.reason, state_changed_at = clock_timestamp()
-    where s.id = _disable.subscription_id and s.state <> 'disabled' and s.removed_at is null
-    and s.generation = coalesce(_disable.generation, s.generation);
-end
+    set state = 'disabled', state_reason = $2, state_changed_at = clock_timestamp()
+    where s.id = $1 and s.state <> 'disabled' and s.removed_at is null and s.generation = $3
 $$;
 
 -- Buries what is pending beyond the max_backlog of its subscription, the newest, up to "slice" of each. Returns whether

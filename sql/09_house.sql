@@ -32,6 +32,29 @@ begin
 end
 $$;
 
+-- Copies one event of a slot, and of a damaged one what can be read of it.
+-- Called by _hold_events(). Writes: herald.held_event.
+create function herald._hold_event(slot smallint, seq bigint) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into herald.held_event
+    select e.* from herald.event e where e.slot = $1 and e.seq = $2
+    on conflict do nothing;
+exception when data_exception or program_limit_exceeded or internal_error then
+    begin
+        insert into herald.held_event (seq, xid, origin, time, uid, size, slot, source, type, tenant, priority)
+        select e.seq, e.xid, e.origin, e.time, e.uid, e.size, e.slot, e.source, e.type, e.tenant, e.priority
+        from herald.event e
+        where e.slot = $1 and e.seq = $2
+        on conflict do nothing;
+    exception when data_exception or program_limit_exceeded or internal_error then
+        raise warning 'pg_herald: event number % cannot be read, and is not kept for its deliveries: %', seq, sqlerrm;
+    end;
+end
+$$;
+
 -- Copies events that pending deliveries or dead letters still need out of a slot that is to be emptied. Returns how
 -- many were copied: fewer than "most" means that all are.
 -- Writes: herald.held_event.
@@ -42,11 +65,11 @@ as $$
 declare
     first_seq bigint;
     last_seq bigint;
-    copied bigint;
+    needed bigint[];
 begin
     -- A slot is written for a while at a time, so its numbers are close together.
     execute format('select min(e.seq), max(e.seq) from herald.event_%s e', slot) into first_seq, last_seq;
-    with needed as (
+    needed := array(
         select n.event_seq
         from (
             select p.event_seq from herald.pending p
@@ -56,16 +79,17 @@ begin
             where d.event_seq between first_seq and last_seq and d.event_slot = _hold_events.slot
         ) n
         where not exists (select from herald.held_event h where h.seq = n.event_seq)
-        limit most
-    )
-    insert into herald.held_event
-    select e.*
-    from herald.event e
-    join needed n on n.event_seq = e.seq
-    where e.slot = _hold_events.slot
-    on conflict do nothing;
-    get diagnostics copied = row_count;
-    return copied;
+        limit most);
+    begin
+        insert into herald.held_event
+        select e.*
+        from herald.event e
+        where e.slot = _hold_events.slot and e.seq = any (needed)
+        on conflict do nothing;
+    exception when data_exception or program_limit_exceeded or internal_error then
+        perform herald._hold_event(slot, n) from unnest(needed) n;
+    end;
+    return cardinality(needed);
 end
 $$;
 

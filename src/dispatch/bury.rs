@@ -104,6 +104,8 @@ impl Worker {
                     if let Some(entry) = self.lanes.get(id) {
                         entry.is_gone = false;
                     }
+                    // It goes by what it is now, also where the answer was for a former url and does not count.
+                    self.subscriptions.expire_one(id);
                     self.look_wanted = true;
                     self.burials.expect(Duration::ZERO);
                 }

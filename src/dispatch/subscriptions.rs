@@ -142,6 +142,11 @@ impl Subscriptions {
         self.demanded.everything = true;
     }
 
+    /// Has one of them read again with the next look.
+    pub fn expire_one(&mut self, id: i64) {
+        self.demanded.ids.insert(id);
+    }
+
     /// Has the quotas of tenants read again with the next look.
     pub fn expire_quotas(&mut self) {
         self.demanded.quotas = true;

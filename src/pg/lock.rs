@@ -11,31 +11,16 @@ use pgrx::pg_sys;
 /// way it ends, and leaves only those alone when a transaction is rolled back.
 pub fn try_become_only_worker(extension: pg_sys::Oid) -> bool {
     const WORKER: u16 = 0x6864;
-    let tag = pg_sys::LOCKTAG {
-        locktag_field1: super::identity::database().to_u32(),
-        locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
-        locktag_field3: extension.to_u32(),
-        locktag_field4: WORKER,
-        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-    };
+    let tag = tag(extension.to_u32(), WORKER, pg_sys::USER_LOCKMETHOD);
     // SAFETY: the tag is well formed and lives over the call; a session lock is released when the process ends.
     let result = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, true, true) };
     result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
-/// The lock on reading the log on, until the end of the transaction. It is a lock on the extension's own object as above,
-/// so nobody else can take it.
+/// The lock on reading the log on, also on the extension's own object.
 fn reading(extension: pg_sys::Oid) -> pg_sys::LOCKTAG {
     const READING: u16 = 0x6865;
-    pg_sys::LOCKTAG {
-        locktag_field1: super::identity::database().to_u32(),
-        locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
-        locktag_field3: extension.to_u32(),
-        locktag_field4: READING,
-        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-    }
+    tag(extension.to_u32(), READING, pg_sys::DEFAULT_LOCKMETHOD)
 }
 
 /// Whether the log may be read on in this transaction. It is not waited for.
@@ -48,33 +33,38 @@ pub fn may_read(extension: pg_sys::Oid) -> bool {
 
 /// Waits until the log is not being read, and keeps it so until the end of the transaction.
 pub fn keep_from_reading(extension: pg_sys::Oid) {
-    let tag = reading(extension);
-    // SAFETY: inside a transaction; the tag is well formed and lives over the call.
-    unsafe {
-        pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, false);
-    }
+    take(&reading(extension));
 }
 
-/// Takes the lock of this number until the end of the (sub)transaction, and waits for it as for a row: with deadlock
-/// detection, `lock_timeout` and cancel.
+/// Takes the lock of this number until the end of the (sub)transaction.
 ///
 /// It is a lock on an object of pg_extension, as above, with a sub-id that PostgreSQL itself never uses: nobody can take
 /// it but through here, as opposed to an advisory lock, which every role can take by its number.
 pub fn for_transaction(number: u64) {
     /// Keeps the sub-id apart from 0, which is the extension as such.
     const OURS: u16 = 0x8000;
-    let tag = pg_sys::LOCKTAG {
+    // 47 bits of the number tell the locks apart.
+    let sub_id = OURS | (number >> 32) as u16;
+    take(&tag(number as u32, sub_id, pg_sys::DEFAULT_LOCKMETHOD));
+}
+
+/// Waits for a lock as for a row: with deadlock detection, `lock_timeout` and cancel.
+fn take(tag: &pg_sys::LOCKTAG) {
+    // SAFETY: inside a transaction, with which the lock ends; the tag is well formed and lives over the call.
+    unsafe {
+        pg_sys::LockAcquire(tag, pg_sys::ExclusiveLock as i32, false, false);
+    }
+}
+
+/// A lock on an object of pg_extension in this database.
+fn tag(object: u32, sub_id: u16, method: u32) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
         locktag_field1: super::identity::database().to_u32(),
         locktag_field2: pg_sys::ExtensionRelationId.to_u32(),
-        // 47 bits of the number tell the locks apart.
-        locktag_field3: number as u32,
-        locktag_field4: OURS | (number >> 32) as u16,
+        locktag_field3: object,
+        locktag_field4: sub_id,
         locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
-        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-    };
-    // SAFETY: inside a transaction; the tag is well formed and lives over the call. The lock ends with the transaction.
-    unsafe {
-        pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, false);
+        locktag_lockmethodid: method as u8,
     }
 }
 

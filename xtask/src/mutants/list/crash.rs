@@ -56,8 +56,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "lease-lost-on-error",
         breaks: "The only worker stays the only one when a transaction of its own fails.",
         file: "src/pg/lock.rs",
-        from: "pg_sys::USER_LOCKMETHOD as u8",
-        to: "pg_sys::DEFAULT_LOCKMETHOD as u8",
+        from: "WORKER, pg_sys::USER_LOCKMETHOD)",
+        to: "WORKER, pg_sys::DEFAULT_LOCKMETHOD)",
         killed_by: Test::EndToEnd {
             file: "life",
             name: "two_workers_on_one_database_are_impossible",
