@@ -4,9 +4,10 @@
 //! closed before its records, and one record that cannot be written must not keep the others from being written.
 
 mod careful;
+mod locked;
 mod write;
 
-pub use careful::record_again;
+pub use careful::{record as record_around_locks, record_again};
 #[cfg(any(test, feature = "pg_test"))]
 pub use write::ATTEMPT;
 

@@ -124,7 +124,8 @@ fn prepare_session() {
         ("timezone", "UTC"),
         // Losing what the worker wrote costs duplicates, never events; where it does not, it flushes.
         ("synchronous_commit", "off"),
-        ("lock_timeout", "100ms"),
+        // A step that has to wait for longer is tried again: the others go on meanwhile.
+        ("lock_timeout", "20ms"),
         ("idle_in_transaction_session_timeout", "0"),
         ("statement_timeout", "0"),
         // A plan made for empty slots must serve full ones.
@@ -397,7 +398,12 @@ impl Worker {
             records,
         };
         failpoint::reached("before_record");
-        let recorded = record::record(batch, self.ring, &self.tenants);
+        // While something is locked, it is not waited for each time.
+        let recorded = if self.set_aside.is_empty() {
+            record::record(batch, self.ring, &self.tenants)
+        } else {
+            record::record_around_locks(batch, self.ring, &self.tenants, true)
+        };
         failpoint::reached("after_record");
         self.take_in_recorded(recorded)
     }

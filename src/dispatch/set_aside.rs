@@ -77,6 +77,10 @@ impl SetAside {
         self.response_bytes
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// When some of it is tried again.
     pub fn due_in(&self) -> Option<Duration> {
         (!self.records.is_empty()).then(|| self.due.saturating_duration_since(Instant::now()))

@@ -68,6 +68,12 @@ fn tag(object: u32, sub_id: u16, method: u32) -> pg_sys::LOCKTAG {
     }
 }
 
+/// Locks a table for writing until the end of the transaction, unless somebody's lock is in the way. Returns whether it did.
+pub fn try_for_writing(table: pg_sys::Oid) -> bool {
+    // SAFETY: inside a transaction.
+    unsafe { pg_sys::ConditionalLockRelationOid(table, pg_sys::RowExclusiveLock as i32) }
+}
+
 /// Locks a table for writing until the end of the transaction. An ERROR comes later if it is not there.
 pub fn for_writing(table: pg_sys::Oid) {
     // SAFETY: inside a transaction.

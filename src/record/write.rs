@@ -1,6 +1,6 @@
 //! The statements that record: one transaction for any number of records.
 
-use super::{Closed, End, Record, usage_of};
+use super::{Closed, End, Record, locked, usage_of};
 use crate::dispatch::work::{Claimed, Origin};
 use crate::failpoint;
 use crate::log::append::SLOTS;
@@ -57,7 +57,7 @@ pub fn passing_by_locks(
     with_lock_timeout(BRIEFLY, || {
         transaction_within(within, || {
             Spi::connect_mut(|client| {
-                let locked = find_locked(client, records);
+                let locked = locked::find(client, records, ring);
                 let free: Vec<&Record> = records
                     .iter()
                     .enumerate()
@@ -81,23 +81,27 @@ fn write(client: &mut SpiClient<'_>, records: &[&Record], ring: Ring, usage: &[(
     meter(client, usage);
 }
 
-/// The places of the records whose row in `herald.pending` or `herald._dead_letter` another session has locked. The rows of
-/// the others stay locked until the end of the transaction.
-fn find_locked(client: &mut SpiClient<'_>, records: &[Record]) -> HashSet<usize> {
-    static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/find_locked.sql"));
-    let subscriptions: Vec<i64> = records
-        .iter()
-        .map(|record| record.work.subscription.id)
-        .collect();
-    let seqs: Vec<i64> = records.iter().map(|record| record.work.event.seq).collect();
-    let mut rows = STATEMENT.run(client, vec![subscriptions.into(), seqs.into()]);
-    let mut locked = HashSet::new();
-    while rows.next().is_some() {
-        if let Ok(Some(place)) = rows.get::<i64>(1) {
-            locked.insert(usize::try_from(place - 1).unwrap_or_default());
-        }
-    }
-    locked
+/// The table that the attempts of these records go to, if there are any.
+pub fn attempt_table<'r>(
+    records: impl DoubleEndedIterator<Item = &'r Record>,
+    ring: Ring,
+) -> Option<pg_sys::Oid> {
+    slot_of_attempts(records, ring).map(attempt_slot)
+}
+
+fn attempt_slot(slot: i16) -> pg_sys::Oid {
+    catalog::relation_in_herald(&format!("_attempt_{slot}"))
+        .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"))
+}
+
+/// The slot of the ring at the time of the last of their attempts.
+fn slot_of_attempts<'r>(
+    records: impl DoubleEndedIterator<Item = &'r Record>,
+    ring: Ring,
+) -> Option<i16> {
+    let mut attempted = records.filter_map(|record| record.attempt.as_ref());
+    let (now, _) = attempted.next_back()?;
+    Some(now.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16)
 }
 
 /// `herald._attempt`, as [`insert_attempts`] writes it.
@@ -129,12 +133,10 @@ fn insert_attempts(records: &[&Record], ring: Ring) {
         let (at, outcome) = record.attempt.as_ref()?;
         Some((*record, *at, outcome))
     });
-    let Some((_, now, _)) = attempted.clone().next_back() else {
+    let Some(slot) = slot_of_attempts(records.iter().copied(), ring) else {
         return;
     };
-    let slot = now.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16;
-    let table = catalog::relation_in_herald(&format!("_attempt_{slot}"))
-        .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"));
+    let table = attempt_slot(slot);
     lock::for_writing(table);
     let layout = Layout::of(table, &ATTEMPT);
     let mut heap = Heap::open(&layout);

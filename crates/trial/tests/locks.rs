@@ -196,6 +196,27 @@ fn a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded() {
 }
 
 #[test]
+fn a_table_that_is_being_indexed_holds_up_only_what_goes_into_it() {
+    let mut shop = Shop::new("indexed");
+    shop.fail_once(2);
+    let mut dba = shop.session();
+    dba.run("begin; create index on herald.pending (created_at)");
+    shop.receiver.wait_until(
+        "the second attempts",
+        |receiver| receiver.total() == 4,
+        SOON,
+    );
+    for _ in 0..3 {
+        shop.neighbour_is_served();
+    }
+    assert_eq!(shop.db.text(RECORDED), "0");
+    dba.run("rollback");
+    shop.db.until(RECORDED, "2");
+    shop.db.settle();
+    assert_eq!(shop.receiver.total(), 4, "nothing was sent again");
+}
+
+#[test]
 fn a_stop_waits_for_no_lock_and_records_what_is_not_locked() {
     let cluster = Cluster::builder()
         .fsync(false)

@@ -123,4 +123,16 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "still pending",
     },
+    Mutant {
+        name: "locked-table-holds-all",
+        breaks: "A locked table holds up only what goes into it.",
+        file: "src/record/locked.rs",
+        from: "record.work.origin == Origin::Pending || matches!",
+        to: "true || record.work.origin == Origin::Pending || matches!",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "a_table_that_is_being_indexed_holds_up_only_what_goes_into_it",
+        },
+        says: "in vain for",
+    },
 ];
