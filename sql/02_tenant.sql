@@ -300,7 +300,10 @@ begin
             hint = 'Insert a plan of your own into herald.plan, and give that to tenants.';
     end if;
     perform herald._changed('tenant');
-    perform herald._changed('subscription');
+    perform herald._changed('subscription', s.id)
+    from herald.tenant t
+    join herald._subscription s on s.tenant = t.name and s.removed_at is null
+    where t.plan in (old.name, new.name);
     return coalesce(new, old);
 end
 $$;

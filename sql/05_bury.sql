@@ -85,12 +85,13 @@ begin
                                v.dataschema, v.extensions,
                                herald._data_members(v.data, v.size, $8 = 'everything' and g.reason <> 'too_large')) as event
         from (
-            select v.* from herald.event v where v.slot = g.event_slot and v.seq = g.event_seq
+            -- Asked in here, so that an event that is not wanted is not even looked at.
+            select v.* from herald.event v where $8 <> 'nothing' and v.slot = g.event_slot and v.seq = g.event_seq
             union all
-            select h.* from herald.held_event h where h.seq = g.event_seq
+            select h.* from herald.held_event h where $8 <> 'nothing' and h.seq = g.event_seq
             limit 1
         ) v
-    ) e on $8 <> 'nothing'
+    ) e on true
     -- Most of a backlog was never tried.
     left join lateral (
         select
@@ -247,8 +248,12 @@ begin
     loop
         with deleted as (
             delete from herald.pending p
-            using (select q.event_seq from herald.pending q where q.subscription_id = entry.id
-                   order by q.event_seq offset entry.max_backlog limit slice) over
+            using (select q.event_seq from herald.pending q
+                   where q.subscription_id = entry.id
+                   and q.event_seq = any (array(
+                       select r.event_seq from herald.pending r where r.subscription_id = entry.id
+                       order by r.event_seq offset entry.max_backlog limit slice))
+                   for update skip locked) over
             where p.subscription_id = entry.id and p.event_seq = over.event_seq
             returning p.event_slot, p.event_seq, p.attempts, p.created_at
         )

@@ -88,7 +88,8 @@ begin
         and not pg_visible_in_snapshot(e.xid, s.created_snapshot)
         and (s.tenant is null or e.tenant = s.tenant)
         and herald._matches(s.types, e.type)
-    where s.id = new.subscription_id;
+    where s.id = new.subscription_id
+    on conflict do nothing;
     delete from herald.starting t where t.subscription_id = new.subscription_id;
     return null;
 end

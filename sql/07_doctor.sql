@@ -205,8 +205,8 @@ as $$
     cross join unnest(w.operations) o
     cross join herald._tree(w.table_name) t (relid)
     where not exists (
-        select from pg_trigger g
-        where g.tgrelid = t.relid and g.tgname = format('pg_herald_%s_%s', w.id, o))
+        select from herald._triggers() g
+        where g.table_oid = t.relid and g.watch_id = w.id and g.operation = o)
 $$;
 
 create function herald._doctor_capture() returns table ("check" text, status text, detail text, hint text)
@@ -234,17 +234,20 @@ as $$
     select 'lock', 'warning',
            format('%s has held locks on %s since %s', case when l.pid is null then format('prepared transaction "%s"', x.gid)
                       else format('process %s (%s of role %s)', l.pid, coalesce(nullif(a.application_name, ''), 'no application_name'), a.usename) end,
-                  string_agg(distinct l.relation::regclass::text, ', '),
+                  string_agg(distinct coalesce(l.relation::regclass::text, 'reading the log'), ', '),
                   date_trunc('second', coalesce(min(a.xact_start), min(x.prepared)))),
            case when l.pid is null then format('End it: commit prepared %L; or rollback prepared %1$L;', x.gid)
                else format('Let it end its transaction, or run: select pg_terminate_backend(%s);', l.pid) end
     from pg_locks l
     left join pg_stat_activity a on a.pid = l.pid
     left join pg_prepared_xacts x on l.pid is null and x.transaction::text = split_part(l.virtualtransaction, '/', 2)
-    where l.locktype = 'relation' and l.granted and l.mode not in ('AccessShareLock', 'ShareUpdateExclusiveLock')
+    where l.granted and l.mode not in ('AccessShareLock', 'ShareUpdateExclusiveLock')
     and l.pid is distinct from pg_backend_pid() and l.pid is distinct from herald._worker_pid()
     and l.database = (select d.oid from pg_database d where d.datname = current_database())
-    and l.relation = any ('{herald.pending,herald._dead_letter,herald._subscription,herald.config_change,herald.tenant,herald._usage}'::regclass[])
+    and (l.locktype = 'relation' and l.relation = any ('{herald.pending,herald._dead_letter,herald._subscription,
+             herald.config_change,herald.tenant,herald._usage}'::regclass[])
+        -- Of a subscription with start_from that is being committed, see keep_from_reading().
+        or l.locktype = 'object' and l.classid = 'pg_extension'::regclass and l.objsubid = 26725)
     and coalesce(a.xact_start, x.prepared) < clock_timestamp() - interval '1 second'
     group by l.pid, x.gid, a.application_name, a.usename
     order by min(coalesce(a.xact_start, x.prepared))

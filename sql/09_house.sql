@@ -237,13 +237,15 @@ begin
 
     delete from herald._dead_letter d
     where d.ctid = any (array(
-        select l.ctid from herald._dead_letter l where l.expires_at < clock_timestamp() order by l.expires_at limit most));
+        select l.ctid from herald._dead_letter l where l.expires_at < clock_timestamp() order by l.expires_at limit most
+        for update skip locked));
     get diagnostics deleted = row_count;
     has_more := has_more or deleted = most;
 
     delete from herald.emitted e
     where e.ctid = any (array(
-        select m.ctid from herald.emitted m where m.at < clock_timestamp() - retention order by m.at limit most));
+        select m.ctid from herald.emitted m where m.at < clock_timestamp() - retention order by m.at limit most
+        for update skip locked));
     get diagnostics deleted = row_count;
     has_more := has_more or deleted = most;
 
@@ -260,13 +262,15 @@ begin
         where r.removed_at < clock_timestamp() - retention - 2 * slot_period
         and not exists (select from herald._dead_letter d where d.subscription_id = r.id)
         and not exists (select from herald.pending p where p.subscription_id = r.id)
-        order by r.removed_at limit most));
+        order by r.removed_at limit most
+        for update skip locked));
     get diagnostics deleted = row_count;
     has_more := has_more or deleted = most;
 
     delete from herald.audit a
     where a.ctid = any (array(
-        select o.ctid from herald.audit o where o.at < clock_timestamp() - audit_retention order by o.at limit most));
+        select o.ctid from herald.audit o where o.at < clock_timestamp() - audit_retention order by o.at limit most
+        for update skip locked));
     get diagnostics deleted = row_count;
     has_more := has_more or deleted = most;
 

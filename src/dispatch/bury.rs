@@ -27,8 +27,9 @@ pub struct Burials {
     /// Subscriptions whose receivers said that they are gone, by which generation of the url, and how, until that is
     /// written down.
     unnoted: VecDeque<(i64, i32, String)>,
-    /// Subscriptions with deliveries to bury, and the reason.
+    /// Subscriptions with deliveries to bury, and the reason; the next ones come after this id.
     ended: VecDeque<(i64, String)>,
+    after: i64,
     /// When the next slice is due, if something may have to be buried.
     due: Option<Instant>,
     size: SliceSize,
@@ -40,6 +41,7 @@ impl Default for Burials {
         Self {
             unnoted: VecDeque::new(),
             ended: VecDeque::new(),
+            after: 0,
             // What an earlier worker left.
             due: Some(Instant::now()),
             size: SLICE,
@@ -123,11 +125,17 @@ impl Worker {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/bury_slice.sql"));
         if self.burials.ended.is_empty() {
-            self.burials.ended = find_ended()?;
-            self.burials.buried_in_round = 0;
+            self.burials.ended = find_ended(self.burials.after)?;
         }
         let Some((id, reason)) = self.burials.ended.pop_front() else {
-            self.burials.due = None;
+            let burials = &mut self.burials;
+            // After a round that found everything locked there is a pause; after one that found nothing, the end.
+            let was_empty = std::mem::take(&mut burials.after) == 0;
+            let was_in_vain = std::mem::take(&mut burials.buried_in_round) == 0;
+            burials.due = (!was_empty).then(|| {
+                let pause = if was_in_vain { PAUSE } else { Duration::ZERO };
+                Instant::now() + pause
+            });
             return Ok(());
         };
         let most = self.burials.size.get();
@@ -143,21 +151,20 @@ impl Worker {
         burials.due = Some(Instant::now() + took * BURIAL_GAP);
         let buried = buried?.ok().flatten().unwrap_or(0).unsigned_abs() as usize;
         burials.buried_in_round += buried;
+        burials.after = burials.after.max(id);
         if buried == most {
             burials.size.took(took.as_micros() as i64);
             burials.ended.push_back((id, reason));
-        } else if burials.ended.is_empty() && burials.buried_in_round == 0 {
-            burials.due = Some(Instant::now() + PAUSE);
         }
         Ok(())
     }
 }
 
-fn find_ended() -> Result<VecDeque<(i64, String)>, TransactionError> {
+fn find_ended(after: i64) -> Result<VecDeque<(i64, String)>, TransactionError> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_ended.sql"));
     transaction(|| {
         Spi::connect_mut(|client| {
-            let mut rows = STATEMENT.run(client, vec![]);
+            let mut rows = STATEMENT.run(client, vec![after.into()]);
             let mut ended = VecDeque::new();
             while rows.next().is_some() {
                 if let Ok((Some(id), Some(reason))) = rows.get_two::<i64, String>() {

@@ -196,6 +196,11 @@ impl Worker {
                 break;
             }
             if !claimed.contains(&due.seq) {
+                if loading == Loading::Nothing && !taken.is_empty() {
+                    // Only the first is given up.
+                    next_due = Some(now);
+                    break;
+                }
                 match events.remove(&due.seq) {
                     None if !is_complete => next_due = Some(now),
                     found => taken.push((due, found)),

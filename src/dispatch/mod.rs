@@ -34,6 +34,7 @@ use crate::record::{self, Batch, End, Record, Recorded};
 use crate::settings::Settings;
 use herald_core::slices::SliceSize;
 use herald_core::steps::{Cause, Step, Steps};
+use herald_core::subscription::State;
 use herald_core::tenants::Tenants;
 use herald_core::threads::Threads;
 use herald_sender::Sender;
@@ -333,7 +334,9 @@ impl Worker {
         if self.is_house_due() {
             self.step(Step::House, Self::keep_house);
         }
-        outcomes == OUTCOMES_A_TURN || read || self.ended.len() >= RECORD_SIZE
+        outcomes == OUTCOMES_A_TURN
+            || read
+            || self.ended.len() >= RECORD_SIZE && !self.steps.rests(Step::Record, now_micros())
     }
 
     /// Runs a step, unless it rests after a failure. A failure concerns this step only.
@@ -342,7 +345,7 @@ impl Worker {
         step: Step,
         run: impl FnOnce(&mut Self) -> Result<R, TransactionError>,
     ) -> Option<R> {
-        if self.steps.rests(step, now_micros()) {
+        if self.steps.rests(step, now_micros()) || process::stop_requested() {
             return None;
         }
         life::at(Doing::Step(step));
@@ -432,6 +435,9 @@ impl Worker {
         if let Origin::Window(number) = record.work.origin {
             self.windows.settle(number);
         }
+        if matches!(record.end, End::Pending { .. }) && self.is_ended(record.work.subscription.id) {
+            self.burials.expect(Duration::ZERO);
+        }
         let Some(entry) = self.forget(&record.work) else {
             return;
         };
@@ -447,6 +453,13 @@ impl Worker {
                 entry.claimed_to = None;
             }
         }
+    }
+
+    /// Whether what is pending for this subscription is to be buried.
+    fn is_ended(&self, id: i64) -> bool {
+        self.subscriptions
+            .by_id(id)
+            .is_none_or(|one| one.config.state == State::Disabled)
     }
 
     /// How long there is certainly nothing to do, unless woken. Without a survey after the turn, until there is one.
@@ -485,12 +498,14 @@ impl Worker {
             is_due_in(Duration::ZERO, Step::ForgetChanges);
         }
         if self.settings.enabled
+            && self.memory() < CLAIM_MEMORY
             && let Some(due) = self.lanes.survey().first_due
         {
             let due = due.saturating_sub(now).max(1_000).unsigned_abs();
             is_due_in(Duration::from_micros(due), Step::Claim);
         }
-        if self.settings.enabled && !self.due_unknown.is_empty() {
+        let may_claim = self.settings.enabled && self.memory() < CLAIM_MEMORY;
+        if may_claim && !self.due_unknown.is_empty() {
             is_due_in(Duration::ZERO, Step::Claim);
         }
         for until in [self.until_asking(), self.until_ping()] {

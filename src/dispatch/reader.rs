@@ -20,7 +20,7 @@ use crate::prepared::Prepared;
 use crate::record::{End, Record};
 use crate::settings::UrlPolicies;
 use herald_core::retry::DeadReason;
-use herald_core::slices::Extent;
+use herald_core::slices::{Damage, Extent};
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::State;
 use pgrx::spi::{SpiClient, SpiTupleTable};
@@ -49,6 +49,7 @@ pub struct Reader {
     timeline: i32,
     /// How much of a window is read at once.
     extent: Extent,
+    damage: Damage,
     /// The first number of the slice that is being read.
     reading_number: Option<i64>,
 }
@@ -113,6 +114,7 @@ impl Reader {
                     look_next: false,
                     timeline,
                     extent: Extent::Numbers(SLICE_NUMBERS),
+                    damage: Damage::default(),
                     reading_number: None,
                 };
                 (
@@ -167,8 +169,11 @@ impl Reader {
         };
         if let Some(mut window) = window {
             if !window.is_empty() {
-                self.reading_number = Some(window.next_number());
-                let logged = window.read_slice(client, subscriptions.largest, self.extent);
+                let number = window.next_number();
+                self.reading_number = Some(number);
+                let extent = self.damage.extent_at(number, self.extent);
+                self.extent = extent;
+                let logged = window.read_slice(client, subscriptions.largest, extent);
                 self.reading_number = None;
                 let may_vanish = may_vanish(&window, &logged);
                 slice.matched = match_slice(client, subscriptions, &window, logged);
@@ -178,7 +183,9 @@ impl Reader {
             }
             let is_due =
                 !window.is_open && window.is_read() && self.must_be_remembered(&window, worker.now);
-            if !window.is_open && !slice.matched.is_empty() || is_due {
+            // One that is not read to its end is written down before a later one: the next worker goes on from the last.
+            let is_unfinished = !window.is_read();
+            if !window.is_open && (!slice.matched.is_empty() || is_unfinished) || is_due {
                 window.number = self.next_number;
                 self.open(client, &window);
                 window.is_open = true;
@@ -355,7 +362,10 @@ impl Worker {
                     self.reader.look_next,
                 ) = before;
                 self.look_wanted = true;
-                return self.read_less(error);
+                // Notices of the look may be lost with it.
+                self.due_looked_at = None;
+                self.changes_to_forget = true;
+                return self.read_less(error, now);
             }
         };
         let extent = self.reader.extent;
@@ -404,15 +414,20 @@ impl Worker {
     }
 
     /// After a slice that could not be read: where something in it is damaged, less is tried at once.
-    fn read_less(&mut self, error: TransactionError) -> Result<bool, TransactionError> {
-        let Some(number) = self.reader.reading_number.take() else {
+    fn read_less(&mut self, error: TransactionError, now: i64) -> Result<bool, TransactionError> {
+        let reader = &mut self.reader;
+        let Some(number) = reader.reading_number.take() else {
             return Err(error);
         };
         if !error.is_about_what_was_read() {
             return Err(error);
         }
-        let extent = self.reader.extent.after_failure();
-        self.reader.extent = extent;
+        let extent = reader.extent.after_failure();
+        let kind = error.damage();
+        if !reader.damage.may_go_to(extent, number, kind, now) {
+            return Err(error);
+        }
+        reader.extent = extent;
         match extent {
             Extent::Numbers(_) => {}
             Extent::Bare => pgrx::warning!(

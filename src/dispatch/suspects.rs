@@ -93,12 +93,16 @@ impl Suspects {
         self.aside.push_back(delivery);
     }
 
-    /// A request came back, and the worker lives. Returns the next suspect, if that was one.
-    fn clear(&mut self, token: u64) -> Option<Claimed> {
-        let (_, place) = self.on_trial.take_if(|(on_trial, _)| *on_trial == token)?;
+    /// A request came back, and the worker lives. If it was a suspect's, returns all that wait: the first of them that can
+    /// be sent has its turn.
+    fn clear(&mut self, token: u64) -> VecDeque<Claimed> {
+        let cleared = self.on_trial.take_if(|(on_trial, _)| *on_trial == token);
+        let Some((_, place)) = cleared else {
+            return VecDeque::new();
+        };
         self.suspects.remove(&place);
         self.keep();
-        self.aside.pop_front()
+        std::mem::take(&mut self.aside)
     }
 
     /// These are on record: poison that is a dead letter need not be known any more. One that was moved into the pending
@@ -127,20 +131,19 @@ impl Suspects {
 impl Worker {
     /// A request came back: if it was a suspect's, the next one has its turn.
     pub(super) fn clear_suspect(&mut self, token: u64, now: i64) {
-        let Some(next) = self.suspects.clear(token) else {
-            return;
-        };
-        let id = next.subscription.id;
-        match self.lanes.get(id) {
-            Some(entry) => {
-                entry.lane.push(next, now);
-                self.lanes.make_ready(id);
+        for next in self.suspects.clear(token) {
+            let id = next.subscription.id;
+            match self.lanes.get(id) {
+                Some(entry) => {
+                    entry.lane.push(next, now);
+                    self.lanes.make_ready(id);
+                }
+                None => self.settle(Record {
+                    work: next,
+                    attempt: None,
+                    end: End::Dead(DeadReason::Unsubscribed),
+                }),
             }
-            None => self.settle(Record {
-                work: next,
-                attempt: None,
-                end: End::Dead(DeadReason::Unsubscribed),
-            }),
         }
     }
 }

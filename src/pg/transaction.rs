@@ -2,6 +2,7 @@
 
 use super::process;
 use super::symbols::{STATEMENT_TIMEOUT, disable_timeout, enable_timeout_after};
+use herald_core::slices::DamageKind;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::ffi::CString;
@@ -41,6 +42,15 @@ impl TransactionError {
                 Some("08" | "53" | "57" | "58") => Fault::Server,
                 _ => Fault::Value,
             },
+        }
+    }
+
+    /// What kind of damage it speaks of.
+    pub fn damage(&self) -> DamageKind {
+        match self.sqlstate.as_str() {
+            "XX002" => DamageKind::Index,
+            "58030" => DamageKind::Disk,
+            _ => DamageKind::Row,
         }
     }
 

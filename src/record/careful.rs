@@ -131,8 +131,8 @@ impl Recording<'_> {
         if windows.is_empty() || self.done.error.is_some() {
             return;
         }
-        match write::patiently(&[], &windows, self.ring, self.tenants) {
-            Ok(_) => self.done.closed_windows = windows,
+        match write::close(&windows) {
+            Ok(()) => self.done.closed_windows = windows,
             Err(error) => self.done.error = Some(error),
         }
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The time that a transaction may take, with all locks that it waits for.
-const LONGEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_millis(500);
 /// How long one lock is waited for when there is something else to do meanwhile.
 const BRIEFLY: Duration = Duration::from_millis(10);
 
@@ -68,6 +68,15 @@ pub fn passing_by_locks(
                 write(client, &free, ring, &usage);
                 (locked, usage)
             })
+        })
+    })
+}
+
+/// Records these windows as closed, and waits for a lock briefly.
+pub fn close(windows: &[Closed]) -> Result<(), TransactionError> {
+    with_lock_timeout(BRIEFLY, || {
+        transaction_within(LONGEST, || {
+            Spi::connect_mut(|client| close_windows(client, windows));
         })
     })
 }

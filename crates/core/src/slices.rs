@@ -88,9 +88,109 @@ impl Extent {
     }
 }
 
+/// What a failure to read speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamageKind {
+    /// A row, or what is stored of it elsewhere.
+    Row,
+    /// An index: the rows may be whole, and it can be rebuilt.
+    Index,
+    /// The disk, which may give it the next time.
+    Disk,
+}
+
+/// How long the same number has to fail before its event is given up for a fault of the disk, and before it is passed by.
+const DISK_GRACE_MICROS: i64 = 10_000_000;
+const PASS_GRACE_MICROS: i64 = 30_000_000;
+/// Numbers in a row that are passed by after one of them has failed for so long: as many as a page of rows has.
+const MOST_IN_A_ROW: u32 = 300;
+
+/// Which number cannot be read, and since when.
+#[derive(Debug, Clone, Default)]
+pub struct Damage {
+    failing: Option<(i64, i64)>,
+    passed_by: Option<i64>,
+    in_a_row: u32,
+}
+
+impl Damage {
+    /// The extent for this number: what is given up is given up of the number that failed, and of no other.
+    ///
+    /// ```
+    /// use herald_core::slices::{Damage, DamageKind, Extent};
+    ///
+    /// let mut damage = Damage::default();
+    /// assert!(damage.may_go_to(Extent::Bare, 7, DamageKind::Row, 0));
+    /// assert_eq!(damage.extent_at(7, Extent::Bare), Extent::Bare);
+    /// assert_eq!(damage.extent_at(8, Extent::Bare), Extent::Numbers(1));
+    /// ```
+    pub fn extent_at(&self, number: i64, extent: Extent) -> Extent {
+        let is_failing = self.failing.is_some_and(|(failing, _)| failing == number);
+        match extent {
+            Extent::Bare | Extent::PassedBy if !is_failing => Extent::Numbers(1),
+            extent => extent,
+        }
+    }
+
+    /// Whether that may be tried now for the number that failed. Before an event is passed by, it is tried for a while.
+    pub fn may_go_to(&mut self, extent: Extent, number: i64, kind: DamageKind, now: i64) -> bool {
+        if matches!(extent, Extent::Numbers(_)) {
+            return true;
+        }
+        let since = match self.failing {
+            Some((failing, since)) if failing == number => since,
+            _ => now,
+        };
+        self.failing = Some((number, since));
+        let lasted = now.saturating_sub(since);
+        match (extent, kind) {
+            (_, DamageKind::Index) => false,
+            (Extent::Bare, DamageKind::Disk) => lasted >= DISK_GRACE_MICROS,
+            (Extent::Bare, _) => true,
+            _ => self.may_pass_by(number, lasted),
+        }
+    }
+
+    fn may_pass_by(&mut self, number: i64, lasted: i64) -> bool {
+        let follows = self.passed_by.is_some_and(|last| last + 1 == number);
+        let is_run = follows && self.in_a_row < MOST_IN_A_ROW;
+        if !is_run && lasted < PASS_GRACE_MICROS {
+            return false;
+        }
+        self.in_a_row = if is_run { self.in_a_row + 1 } else { 1 };
+        self.passed_by = Some(number);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    #[test]
+    fn an_event_is_passed_by_after_it_failed_for_a_while_and_what_follows_it_at_once() {
+        let mut damage = Damage::default();
+        let mut pass = |number, at| damage.may_go_to(Extent::PassedBy, number, DamageKind::Row, at);
+        assert!(!pass(7, 0));
+        assert!(!pass(7, 29 * SECOND));
+        assert!(pass(7, 30 * SECOND));
+        assert!((8..7 + i64::from(MOST_IN_A_ROW)).all(|number| pass(number, 30 * SECOND)));
+        assert!(!pass(7 + i64::from(MOST_IN_A_ROW), 30 * SECOND));
+        assert!(!pass(1_000, 30 * SECOND));
+    }
+
+    #[test]
+    fn a_damaged_index_or_a_moment_of_the_disk_costs_no_event() {
+        let mut damage = Damage::default();
+        for extent in [Extent::Bare, Extent::PassedBy] {
+            assert!(!damage.may_go_to(extent, 7, DamageKind::Index, 3_600 * SECOND));
+        }
+        let mut damage = Damage::default();
+        assert!(!damage.may_go_to(Extent::Bare, 7, DamageKind::Disk, 0));
+        assert!(damage.may_go_to(Extent::Bare, 7, DamageKind::Disk, 10 * SECOND));
+    }
 
     /// Reads a log of so many numbers with these damaged. Returns what was read, read barely, and passed by.
     fn read(last: i64, damaged: &[i64], unreadable: &[i64]) -> (Vec<i64>, Vec<i64>, Vec<i64>) {

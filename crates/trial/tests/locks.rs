@@ -3,7 +3,8 @@
 mod common;
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{Database, SOON, receiver_with, worker_of};
 use herald_trial::wait::eventually;
@@ -123,7 +124,7 @@ fn a_delivery_that_is_being_replayed_holds_up_only_its_own_record() {
     replayer.run("begin; select herald.replay('shop', since => now() - interval '1 hour')");
     for _ in 0..10 {
         shop.neighbour_is_served();
-        std::thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(200));
     }
     replayer.run("commit");
     shop.db.until(RECORDED, "1");
@@ -214,6 +215,71 @@ fn a_table_that_is_being_indexed_holds_up_only_what_goes_into_it() {
     shop.db.until(RECORDED, "2");
     shop.db.settle();
     assert_eq!(shop.receiver.total(), 4, "nothing was sent again");
+}
+
+#[test]
+fn sessions_that_hold_rows_in_turn_hold_up_only_these() {
+    let mut shop = Shop::new("in_turn");
+    shop.fail_once(20);
+    let lockers: Vec<_> = (0..20)
+        .map(|n| {
+            let mut locker = shop.session();
+            thread::spawn(move || {
+                locker.run(&format!(
+                    "begin; select from herald.pending
+                     where event_seq = (select event_seq from herald.pending order by event_seq offset {n} limit 1) for update"
+                ));
+                thread::sleep(Duration::from_millis(900 + 100 * n));
+                locker.run("commit");
+            })
+        })
+        .collect();
+    shop.receiver.wait_until(
+        "the second attempts",
+        |receiver| receiver.total() == 40,
+        SOON,
+    );
+    for _ in 0..3 {
+        shop.neighbour_is_served();
+    }
+    lockers
+        .into_iter()
+        .for_each(|locker| locker.join().unwrap());
+    shop.db.until(RECORDED, "20");
+    shop.db.settle();
+    assert_eq!(shop.receiver.total(), 40, "nothing was sent again");
+}
+
+#[test]
+fn doctor_names_who_holds_locks_and_nobody_who_asks_waits_for_them() {
+    let mut shop = Shop::new("named");
+    shop.fail_once(1);
+    let mut locker = shop.session();
+    let pid = locker.text("select pg_backend_pid()");
+    locker.run("begin; select from herald.pending for update");
+    let named = "select string_agg(detail, ' ') from herald.doctor() where \"check\" = 'lock'";
+    eventually(SOON, "doctor names the session", || {
+        shop.db.text(named).contains(&pid).then_some(())
+    });
+    locker.run(
+        "commit; begin; lock table herald._subscription, herald.tenant in access exclusive mode",
+    );
+    let began_at = Instant::now();
+    let said = shop
+        .db
+        .text("select string_agg(detail, ' ') from herald.doctor()");
+    assert!(said.contains(&pid), "{said}");
+    for question in [
+        "select * from herald.status()",
+        "select * from herald.why('x')",
+    ] {
+        let refusal = shop.db.refusal(question);
+        let detail = format!("{refusal} {:?} {:?}", refusal.detail(), refusal.hint());
+        assert!(detail.contains(&pid), "{question}: {detail}");
+    }
+    assert!(began_at.elapsed() < Duration::from_secs(10));
+    locker.run("commit");
+    shop.db.settle();
 }
 
 #[test]

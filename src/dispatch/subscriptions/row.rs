@@ -5,7 +5,7 @@
 
 use super::secrets::Secrets;
 use super::{Loaded, Since};
-use crate::pg::transaction::subtransaction;
+use crate::pg::transaction::{Fault, subtransaction};
 use crate::prepared::Prepared;
 use crate::settings::{self, UrlPolicies};
 use crate::vault::Vault;
@@ -40,6 +40,8 @@ impl Context<'_> {
         };
         match subtransaction(|| self.read_together(client, ids)) {
             Ok(found) => read.extend(found),
+            // A lock, a cancellation or a full disk says nothing about the rows: the look fails, and is tried again.
+            Err(error) if error.fault() != Fault::Value => error.raise(),
             Err(error) if ids.len() == 1 => {
                 let fault = format!("it cannot be read: {}", error.message);
                 read.extend(unreadable(client, *first, fault));
@@ -265,14 +267,21 @@ fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<L
         since = row.since();
         true
     });
-    if let Ok(false) = exists {
-        return None;
+    match exists {
+        Ok(false) => return None,
+        Err(error) if error.fault() != Fault::Value => error.raise(),
+        _ => {}
     }
     // If they cannot be had either, every event is held.
     let types = subtransaction(|| {
         let rows = TYPES.run(client, vec![id.into()]).first();
         Row(&rows).list("types", &mut None)
     });
+    if let Err(error) = &types
+        && error.fault() != Fault::Value
+    {
+        error.raise();
+    }
     options.types = types.ok().flatten().unwrap_or_default();
     let config = options.held();
     Some(Loaded {
