@@ -269,13 +269,11 @@ fn doctor_names_who_holds_locks_and_nobody_who_asks_waits_for_them() {
         .db
         .text("select string_agg(detail, ' ') from herald.doctor()");
     assert!(said.contains(&pid), "{said}");
-    for question in [
-        "select * from herald.status()",
-        "select * from herald.why('x')",
-    ] {
-        let refusal = shop.db.refusal(question);
-        let detail = format!("{refusal} {:?} {:?}", refusal.detail(), refusal.hint());
-        assert!(detail.contains(&pid), "{question}: {detail}");
+    for question in ["herald.status()", "herald.why('x')"] {
+        let said = shop.db.text(&format!(
+            "select string_agg(q::text, ' ') from {question} q"
+        ));
+        assert!(said.contains(&pid), "{question}: {said}");
     }
     assert!(began_at.elapsed() < Duration::from_secs(10));
     locker.run("commit");
