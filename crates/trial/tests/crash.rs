@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use common::{Database, SECRET, SOON};
@@ -211,4 +213,59 @@ fn commit_fault(cluster: &Cluster, fault: Fault) {
         }
     }
     .expect("the fault");
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing() {
+    let cluster = Cluster::builder().start().unwrap();
+    let mut db = Database::new(&cluster, "large");
+    let receiver = common::receiver();
+    db.subscribe("shop", &receiver.url("/"), "types => '{order.*}'");
+    let is_over = AtomicBool::new(false);
+    let mut small = 0;
+    thread::scope(|scope| {
+        // Later windows match while the large one is read.
+        let mut session = db.session(&cluster);
+        let is_over = &is_over;
+        let writer = scope.spawn(move || {
+            let mut count = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                // The crash takes the session along.
+                if session
+                    .batch_execute("select herald.emit('order.small', '{}')")
+                    .is_ok()
+                {
+                    count += 1;
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+            count
+        });
+        db.run(
+            "begin;
+             select count(herald.emit('nobody', '{}')) from generate_series(1, 40000);
+             select count(herald.emit('order.large', '{}')) from generate_series(1, 10);
+             commit",
+        );
+        thread::sleep(Duration::from_millis(150));
+        let worker = common::worker_of(&cluster, "large");
+        is_over.store(true, Ordering::Relaxed);
+        small = writer.join().unwrap();
+        cluster.crash(worker).unwrap();
+    });
+    let mut db = Database::of(&cluster, "large");
+    db.settle_within(SOON * 3);
+    let of = |event_type| distinct_of(&receiver, event_type);
+    assert_eq!((of("order.large"), of("order.small")), (10, small));
+}
+
+/// How many different events of a type a receiver accepted.
+fn distinct_of(receiver: &Receiver, event_type: &str) -> usize {
+    let requests = receiver.requests();
+    let ids: BTreeSet<&str> = requests
+        .iter()
+        .filter(|request| common::text_at(request, "/type") == event_type)
+        .filter_map(|request| request.webhook_id.as_deref())
+        .collect();
+    ids.len()
 }

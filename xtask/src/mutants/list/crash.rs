@@ -64,4 +64,16 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "left: 0",
     },
+    Mutant {
+        name: "unfinished-window-unwritten",
+        breaks: "The rest of a large window is read after a crash, although later windows were opened.",
+        file: "src/dispatch/reader.rs",
+        from: "(!slice.matched.is_empty() || is_unfinished)",
+        to: "!slice.matched.is_empty()",
+        killed_by: Test::EndToEnd {
+            file: "crash",
+            name: "a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing",
+        },
+        says: "left: (0, ",
+    },
 ];
