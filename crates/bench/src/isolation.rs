@@ -161,7 +161,8 @@ pub fn beside_one_that_is_gone(rig: &Rig, size: Size) -> Result<Finding> {
         title,
         prepare_trouble,
         |bench, rounds, lasting| {
-            bench.run("select herald.pause('gone')")?;
+            // The round before left it disabled.
+            bench.run("select herald.resume('gone'); select herald.pause('gone')")?;
             emit(bench, "gone", backlog)?;
             bench.until("select count(*) from herald.pending", backlog)?;
             bench.run("select herald.resume('gone')")?;

@@ -1,7 +1,7 @@
 //! How much long work does at once, so that nothing else waits for long.
 
 /// What a slice may take.
-const LONGEST_MICROS: i64 = 5_000;
+const LONGEST_MICROS: i64 = 2_000;
 
 /// The size of the next slice: smaller after one that took too long, larger while they are quick.
 ///
@@ -10,7 +10,7 @@ const LONGEST_MICROS: i64 = 5_000;
 ///
 /// let mut size = SliceSize::new(10, 1_000);
 /// assert_eq!(size.get(), 10);
-/// size.took(1_000);
+/// size.took(500);
 /// assert_eq!(size.get(), 20);
 /// size.took(80_000);
 /// assert_eq!(size.get(), 10);
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn slices_grow_until_they_take_half_of_what_they_may() {
-        assert_eq!(sizes(20).last(), Some(&160));
+        assert_eq!(sizes(20).last(), Some(&80));
         assert_eq!(sizes(1).last(), Some(&1_000));
     }
 
