@@ -92,7 +92,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "poison-for-ever",
         breaks: "A dead letter that is sent again by hand is a delivery like others.",
-        file: "src/dispatch/mod.rs",
+        file: "src/dispatch/recording.rs",
         from: "        self.suspects.recorded(&recorded.written);\n",
         to: "",
         killed_by: KILLS,

@@ -179,7 +179,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "never-caught-up",
         breaks: "A subscription that has caught up is fed from the log again.",
-        file: "src/dispatch/mod.rs",
+        file: "src/dispatch/recording.rs",
         from: "            entry.expect_due(now);\n",
         to: "",
         killed_by: Test::EndToEnd {
