@@ -57,7 +57,7 @@ impl Rounds {
         let ratio = ratios(&besides.p99, &by_itself.p99);
         vec![
             Figure::new("p99 beside it, against alone", "ratio", ratio).at_most(1.2),
-            Figure::new("p99 beside it, less alone", "ms", more).at_most(2.0),
+            Figure::new("p99 beside it, less alone", "ms", more).at_most(1.0),
             Figure::new("p99 beside it", "ms", besides.p99),
             Figure::new("p99 alone", "ms", by_itself.p99),
             Figure::new("p50 beside it", "ms", besides.p50),
