@@ -171,7 +171,7 @@ mod tests {
         run("select herald.grant_access('values_admin', 'admin')");
         let subscribe = |more: &str| format!("select herald.subscribe('shop', {more})");
         run(&subscribe(
-            "url => 'https://example.com/a', headers => '{\"X-Key\": \"k\"}', auth => '{\"type\": \"bearer\", \"token\": \"t\"}'",
+            "url => 'https://example.com/a', headers => '{\"X-Key\": \"k\"}', secrets => '{\"a\": \"12345678\"}', auth => '{\"type\": \"bearer\", \"token\": \"t\"}'",
         ));
         let oauth = |host: &str, secret: &str| {
             format!(
@@ -193,7 +193,15 @@ mod tests {
                 "headers",
             ),
             (
-                subscribe("url => 'https://example.org/', headers => '{\"X-Key\": \"new\"}'"),
+                subscribe(
+                    "url => 'https://example.org/', headers => '{\"X-Key\": \"new\"}', auth => '{}'",
+                ),
+                "secrets",
+            ),
+            (
+                subscribe(
+                    "url => 'https://example.org/', headers => '{\"X-Key\": \"new\"}', secrets => '{}'",
+                ),
                 "auth",
             ),
             (
@@ -223,7 +231,7 @@ mod tests {
         run_as(
             "values_admin",
             &subscribe(&format!(
-                "url => 'https://example.org/', headers => '{{\"X-Key\": \"new\"}}', {}",
+                "url => 'https://example.org/', headers => '{{\"X-Key\": \"new\"}}', secrets => '{{}}', {}",
                 oauth("a.example", "s")
             )),
         );

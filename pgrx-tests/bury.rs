@@ -59,9 +59,27 @@ mod tests {
     fn a_slice_is_as_large_as_it_may_be() {
         subscription();
         pending("generate_series(1, 3)");
-        let slice = format!("select herald._bury_slice({SUBSCRIPTION}, 'gone', 2)");
-        assert_eq!([one(&slice), one(&slice), one(&slice)], ["2", "1", "0"]);
+        let slice = |after: i32| {
+            format!(
+                "select concat_ws(' ', buried, last_seq) from herald._bury_slice({SUBSCRIPTION}, 'gone', {after}, 2)"
+            )
+        };
+        assert_eq!(
+            [one(&slice(-1)), one(&slice(2)), one(&slice(3))],
+            ["2 2", "1 3", "0 3"]
+        );
         assert_eq!(letters("reason"), ["gone", "gone", "gone"]);
+    }
+
+    #[pg_test]
+    fn a_slice_goes_on_after_the_one_before() {
+        subscription();
+        pending("generate_series(1, 4)");
+        let slice = format!(
+            "select concat_ws(' ', buried, last_seq) from herald._bury_slice({SUBSCRIPTION}, 'gone', 2, 10)"
+        );
+        assert_eq!(one(&slice), "2 4");
+        assert_eq!(letters("event_seq"), ["3", "4"]);
     }
 
     #[pg_test]
@@ -98,8 +116,8 @@ mod tests {
         let nested = |levels| format!("(repeat('[', {levels}) || repeat(']', {levels}))::json");
         log(1, 10, &nested(128));
         log(2, 10, &nested(129));
-        log(3, 1_048_576, "'{}'");
-        log(4, 1_048_577, "'{}'");
+        log(3, 131_072, "'{}'");
+        log(4, 131_073, "'{}'");
         log(
             5,
             10,
@@ -117,7 +135,7 @@ mod tests {
                 "t",
                 "f it is nested more than 128 levels deep",
                 "t",
-                "f its 1048577 bytes are more than 1048576",
+                "f its 131073 bytes are more than 131072",
                 "f it is nested more than 128 levels deep",
                 "f"
             ]

@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(event("source = '/' || current_database()"), "true");
         assert_eq!(
             event(FAULTS),
-            "herald.source has more than 1024 bytes and was left out"
+            "herald.source is no URI-reference of at most 1024 bytes and was left out"
         );
     }
 

@@ -391,6 +391,40 @@ mod tests {
         assert_eq!(one("select current_setting('datestyle')"), "German, DMY");
     }
 
+    /// PostgreSQL 18 has them: what such a column is, is computed when it is read.
+    #[cfg(feature = "pg18")]
+    #[pg_test]
+    fn a_virtual_column_is_left_out_and_nothing_asks_for_it() {
+        run(
+            "create table public.virtual_sums (id int primary key, a int, b int generated always as (a * 2) virtual, c int);
+             select herald.watch('virtual_sums')",
+        );
+        run(
+            "insert into public.virtual_sums values (1, 3, default, 7); update public.virtual_sums set a = 4",
+        );
+        assert_eq!(
+            events("data -> 'record'"),
+            [r#"{"id":1,"a":3,"c":7}"#, r#"{"id":1,"a":4,"c":7}"#]
+        );
+        assert_eq!(events("data -> 'changed'"), ["null", r#"["a"]"#]);
+        for refused in [
+            "condition => 'new.b > 1'",
+            "data => 'new.b'",
+            "include_columns => '{b}'",
+            "on_change_of => '{b}'",
+        ] {
+            let fault = fault(&format!("select herald.watch('virtual_sums', {refused})"));
+            assert!(fault.message.contains("virtual"), "{refused}: {fault:?}");
+        }
+        // A whole row, in an expression, has it as null.
+        forget_events();
+        run(
+            "select herald.watch('virtual_sums', condition => 'new.c = 7');
+             insert into public.virtual_sums values (2, 5, default, 7), (3, 5, default, 8)",
+        );
+        assert_eq!(events("key"), ["2"]);
+    }
+
     #[pg_test]
     fn generated_columns_and_unlogged_tables_are_captured() {
         run(

@@ -44,6 +44,34 @@ mod tests {
     }
 
     #[pg_test]
+    fn what_is_not_over_is_not_even_looked_at() {
+        run(
+            "select set_config('herald.allow_networks', '127.0.0.0/8', true);
+             select herald.subscribe('shop', url => 'https://127.0.0.1/');
+             select herald.emit('order.paid', id => n::text) from generate_series(1, 300) n;
+             select herald.redeliver('shop', n::text) from generate_series(1, 300) n;
+             select herald.discard('shop');
+             insert into herald.audit (role, session_role, application, action, kind, name)
+             select 'r', 'r', '', 'changed', 'plan', n::text from generate_series(1, 300) n",
+        );
+        run("set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan");
+        let looked_at = |index: &str| {
+            let read =
+                format!("select pg_stat_get_xact_tuples_returned('herald.{index}'::regclass)");
+            one(&read).parse::<i64>().unwrap()
+        };
+        let indexes = ["dead_letter_expiry", "emitted_at", "audit_at"];
+        let before = indexes.map(looked_at);
+        keep_house_to_the_end();
+        for (index, before) in indexes.into_iter().zip(before) {
+            assert_eq!(looked_at(index) - before, 0, "entries of {index}");
+        }
+        for table in ["_dead_letter", "emitted"] {
+            assert_eq!(one(&format!("select count(*) from herald.{table}")), "300");
+        }
+    }
+
+    #[pg_test]
     fn each_window_is_looked_at_once_although_nobody_analysed_them() {
         run("insert into herald.window (number, origin, slot, state, from_snapshot, to_snapshot, floor_seq, upper_seq,
                                         next_seq, next_floor_seq)
@@ -91,5 +119,22 @@ mod tests {
         assert_eq!(look(0), "1004 4");
         assert_eq!(look(1004), "1008 4");
         assert_eq!(look(1008), "0 2");
+    }
+
+    #[pg_test]
+    fn a_round_goes_on_where_its_time_ended() {
+        keep_house_to_the_end();
+        run("select herald.subscribe('shop', url => 'https://example.com/')");
+        run("update herald.secret set expires_at = now() - interval '1 day'");
+        let part = |first: i32| {
+            one(&format!(
+                "select next_part || ' ' || (select count(*) from herald.secret)
+                 from herald._keep_house(0, {first}, interval '0')"
+            ))
+        };
+        let parts: Vec<String> = (0..4).map(part).collect();
+        // What a call deletes is seen by the next one.
+        assert_eq!(parts, ["1 1", "2 1", "3 1", "4 1"]);
+        assert_eq!(part(36), "0 0");
     }
 }

@@ -4,8 +4,8 @@
 mod tests {
     use crate::in_postgres::support::{all, one, run};
     use crate::log::read::load_events;
-    use crate::log::row::Logged;
     use herald_core::limits;
+    use herald_dispatch::log::Logged;
     use pgrx::prelude::*;
 
     const MEGABYTE: usize = 1 << 20;

@@ -8,7 +8,7 @@ mod tests {
     use crate::pg::heap::{Heap, Value};
     use crate::pg::layout::{Known, Layout};
     use crate::pg::transaction::subtransaction;
-    use crate::record::ATTEMPT;
+    use crate::store::record::ATTEMPT;
     use pgrx::prelude::*;
     use std::cell::Cell;
 

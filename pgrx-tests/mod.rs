@@ -1,15 +1,20 @@
 //! The suites that run inside PostgreSQL, each test in a transaction of its own that is rolled back.
 
 mod access;
+mod arguments;
 mod bury;
 mod capture_bounds;
 mod capture_context;
+mod capture_copies;
+mod capture_defaults;
 mod capture_expressions;
 mod capture_keys;
+mod capture_parts;
 mod capture_rows;
 mod capture_security;
 mod capture_trees;
 mod capture_types;
+mod emit;
 mod house;
 mod house_slots;
 mod log_append;

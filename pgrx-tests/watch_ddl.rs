@@ -3,12 +3,36 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{
-        event, events, forget_events, one, orders, owner, run, run_as,
+        event, events, forget_events, one, orders, owner, role, run, run_as,
     };
     use pgrx::prelude::*;
 
     const LISTS: &str =
-        "select row(include_columns, exclude_columns, on_change_of) from herald.watch";
+        "select row(include_columns, exclude_columns, on_change_of) from herald._watch";
+
+    #[pg_test]
+    fn the_view_shows_the_text_of_expressions_as_they_are_now_to_whoever_may_read_it() {
+        orders(
+            r#", condition => $$new.status = 'paid'$$, data => $$jsonb_build_object('n', new.total)$$, key => 'new.note'"#,
+        );
+        run("select herald.watch('public.orders', 'plain')");
+        run("alter table public.orders rename column status to state");
+        let shown = "select string_agg(format('%s %s %s %s %s', name, condition, data, key, subject), '; ' order by id) from herald.watch";
+        let texts = "default ((new).state = 'paid'::text) jsonb_build_object('n', (new).total) (new).note ; plain    ";
+        assert_eq!(one(shown), texts);
+        role("watch_reader");
+        run("select herald.grant_access('watch_reader', 'reader')");
+        run("set local role watch_reader");
+        assert_eq!(one(shown), texts);
+        run("reset role");
+        role("watch_stranger");
+        run("grant usage on schema herald to watch_stranger; set local role watch_stranger");
+        assert_eq!(
+            one("select count(*) from herald._expressions_of_watches()"),
+            "0"
+        );
+        run("reset role");
+    }
 
     #[pg_test]
     fn a_renamed_column_stays_in_its_lists() {
@@ -115,7 +139,7 @@ mod tests {
         run("drop schema shop cascade");
         run("drop table public.orders");
         assert_eq!(
-            one("select string_agg(table_name::text, ',') from herald.watch"),
+            one("select string_agg(table_name::text, ',') from herald._watch"),
             "keep"
         );
         assert_eq!(
@@ -149,7 +173,7 @@ mod tests {
         run(
             "create function public.own() returns trigger language plpgsql as $$ begin return null; end $$",
         );
-        let id = one("select id from herald.watch");
+        let id = one("select id from herald._watch");
         run(&format!(
             "create trigger pg_herald_{id}_insert after insert on public.one for each statement execute function public.own()"
         ));
@@ -161,11 +185,11 @@ mod tests {
     #[pg_test]
     fn a_fault_of_the_event_triggers_fails_no_command() {
         orders("");
-        run("alter table herald.watch rename to hidden");
+        run("alter table herald._watch rename to hidden");
         run(
             "create table public.more (id int); alter table public.more add column x int; drop table public.more",
         );
-        run("alter table herald.hidden rename to watch");
+        run("alter table herald.hidden rename to _watch");
         run("insert into public.orders values (1)");
         assert_eq!(event("key"), "1");
     }
@@ -203,7 +227,7 @@ mod tests {
     #[pg_test]
     fn a_trigger_of_a_watch_keeps_working_under_another_name() {
         orders("");
-        let id = one("select id from herald.watch");
+        let id = one("select id from herald._watch");
         run(&format!(
             "alter trigger pg_herald_{id}_insert on public.orders rename to captures"
         ));
@@ -249,10 +273,10 @@ mod tests {
                 one("select current_database()")
             )
         );
-        assert_eq!(one("select exclude_columns from herald.watch"), "{g}");
+        assert_eq!(one("select exclude_columns from herald._watch"), "{g}");
         run("alter table public.kinds drop column kind cascade");
         run("drop table public.kinds");
-        assert_eq!(one("select count(*) from herald.watch"), "0");
+        assert_eq!(one("select count(*) from herald._watch"), "0");
     }
 
     #[pg_test]
@@ -272,6 +296,6 @@ mod tests {
         );
         assert_eq!(event("data ->> 'record'"), r#"{"id":1}"#);
         run_as("alice", "drop table alice.notes");
-        assert_eq!(one("select count(*) from herald.watch"), "0");
+        assert_eq!(one("select count(*) from herald._watch"), "0");
     }
 }

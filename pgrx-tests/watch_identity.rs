@@ -28,7 +28,7 @@ mod tests {
     fn lost_condition() -> String {
         orders(", condition => 'new.total > 100'");
         run("alter table public.orders drop column total cascade");
-        let id = one("select id from herald.watch where table_name = 'public.orders'::regclass");
+        let id = one("select id from herald._watch where table_name = 'public.orders'::regclass");
         format!(
             r#"herald_watch._{id}_condition("new" public.orders, "old" public.orders, operation text)
                returns boolean language plpgsql as $$ begin execute 'alter role mallory superuser'; return true; end $$"#
@@ -101,14 +101,14 @@ mod tests {
     fn after_a_restore_a_function_is_found_by_name_owner_and_arguments() {
         orders(", condition => 'new.id > 1', on_change_of => '{status}'");
         // As a restore leaves it.
-        run(r#"update herald.watch set functions = '{"condition": 1}'"#);
+        run(r#"update herald._watch set functions = '{"condition": 1}'"#);
         run("select herald._announce_change('public.orders')");
         run("insert into public.orders values (1), (2)");
         assert_eq!(events("key"), ["2"]);
         run("alter table public.orders add column more int");
         assert_eq!(
             one(
-                "select (functions ->> 'condition')::oid::regproc::text ~ '^herald_watch._[0-9]+_condition$' from herald.watch"
+                "select (functions ->> 'condition')::oid::regproc::text ~ '^herald_watch._[0-9]+_condition$' from herald._watch"
             ),
             "true"
         );
@@ -119,6 +119,54 @@ mod tests {
             ),
             "heir"
         );
+    }
+
+    const FUNCTION: &str = "select concat_ws(' ', p.proowner::regrole, (w.functions ->> 'condition')::oid = p.oid)
+                            from herald._watch w, pg_proc p where p.pronamespace = 'herald_watch'::regnamespace";
+
+    /// A table of a role's, whose watch comes from a dump with this number for the function of its condition.
+    fn restored(function: &str) {
+        orders(", condition => 'new.id > 1'");
+        run("create role seller; create role heir; alter table public.orders owner to seller");
+        run(&format!(
+            "create temp table dumped as select * from herald._watch;
+             update dumped set functions = jsonb_build_object('condition', {function});
+             alter table herald._watch disable trigger audit;
+             delete from herald._watch;
+             insert into herald._watch select * from dumped;
+             select herald._announce_change('public.orders')"
+        ));
+    }
+
+    #[pg_test]
+    fn a_restored_table_that_gets_another_owner_first_keeps_its_functions() {
+        restored("1");
+        run("alter table public.orders owner to heir");
+        assert_eq!(one(FUNCTION), "heir t");
+        run("insert into public.orders values (1), (2)");
+        assert_eq!(events("key"), ["2"]);
+    }
+
+    #[pg_test]
+    fn a_number_that_another_function_has_by_now_names_no_function_of_a_watch() {
+        restored("1");
+        run(
+            "update herald._watch set functions = jsonb_build_object('condition', 'herald.doctor()'::regprocedure::oid);
+             select herald._announce_change('public.orders')",
+        );
+        run("insert into public.orders values (1), (2)");
+        assert_eq!(events("key"), ["2"]);
+    }
+
+    #[pg_test]
+    fn an_upgraded_table_that_gets_another_owner_after_the_decision_keeps_its_functions() {
+        restored("1");
+        // pg_upgrade takes the rows along as they are.
+        run("update herald._watch set functions = '{\"condition\": 1}'");
+        run("update herald.window set origin = origin + 1");
+        run("select herald.resume_after_restore('skip')");
+        run("alter table public.orders owner to heir");
+        assert_eq!(one(FUNCTION), "heir t");
     }
 
     #[pg_test]

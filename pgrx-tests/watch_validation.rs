@@ -38,7 +38,7 @@ mod tests {
     fn watch_again_changes_exactly_the_given_options() {
         orders(", operations => '{insert,delete}', type => 'order.x', condition => 'new.id > 0 or old.id > 0', subject => 'new.status',
                  exclude_columns => '{total}', on_change_of => '{status}', on_error => 'capture'");
-        let options = "select row(operations, type, include_columns, exclude_columns, on_change_of, on_error, expressions) from herald.watch";
+        let options = "select row(operations, type, include_columns, exclude_columns, on_change_of, on_error, expressions) from herald._watch";
         let before = one(options);
         run("select herald.watch('public.orders')");
         assert_eq!(one(options), before);
@@ -63,12 +63,48 @@ mod tests {
         run("insert into public.orders values (1)");
         run("select herald.watch('public.orders', type => 'again')");
         run("insert into public.orders values (2)");
+        run("select herald.watch('public.orders', type_expression => 'new.status')");
+        run("select herald.watch('public.orders', type => 'it''s')");
         assert_eq!(events("type"), ["row.1", "again"]);
+        assert_eq!(one("select expressions from herald._watch"), "{}");
+        // What a session calls that has just read that there is a type_expression.
+        assert_eq!(
+            one(
+                "select pg_get_function_sqlbody(oid) from pg_proc where pronamespace = 'herald_watch'::regnamespace"
+            ),
+            "RETURN 'it''s'::text"
+        );
+        run("alter table public.orders drop column status");
+        run("select herald.unwatch('public.orders')");
         assert_eq!(
             one("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
             "0"
         );
-        assert_eq!(one("select expressions from herald.watch"), "{}");
+    }
+
+    #[pg_test]
+    fn a_changed_expression_keeps_its_function() {
+        orders(", condition => 'new.status is not null'");
+        let function = "select oid from pg_proc where pronamespace = 'herald_watch'::regnamespace";
+        let before = one(function);
+        run("select herald.watch('public.orders', condition => 'new.id > 1')");
+        assert_eq!(one(function), before);
+        run("alter table public.orders drop column status");
+        run("insert into public.orders values (1), (2)");
+        assert_eq!(event("key"), "2");
+        run("drop table public.orders");
+        assert_eq!(one(function), "null");
+    }
+
+    #[pg_test]
+    fn a_subquery_may_aggregate_and_number_its_own_rows() {
+        orders(
+            ", condition => '(select count(*) from generate_series(1, new.id)) > 1',
+               subject => '(select row_number() over ()::text)',
+               key => '(array(select unnest(array[new.status])))[1]'",
+        );
+        run("insert into public.orders values (1, 'a'), (2, 'b')");
+        assert_eq!(event("subject || key"), "1b");
     }
 
     #[pg_test]
@@ -76,12 +112,12 @@ mod tests {
         orders(", include_columns => '{id,note}'");
         run("select herald.watch('public.orders', exclude_columns => '{id,note}')");
         assert_eq!(
-            one("select row(include_columns, exclude_columns) from herald.watch"),
+            one("select row(include_columns, exclude_columns) from herald._watch"),
             r#"(,"{id,note}")"#
         );
         run("select herald.watch('public.orders', include_columns => '{id}')");
         assert_eq!(
-            one("select row(include_columns, exclude_columns) from herald.watch"),
+            one("select row(include_columns, exclude_columns) from herald._watch"),
             "({id},)"
         );
     }
@@ -106,7 +142,7 @@ mod tests {
 
     /// The faults of calls that must change nothing: SQLSTATE, and what message, detail and hint contain.
     fn refused(table: &str, cases: &[(&str, &str, &str, &str, &str)]) {
-        let state = "select row((select array_agg(w) from herald.watch w), (select count(*) from pg_trigger), (select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace))";
+        let state = "select row((select array_agg(w) from herald._watch w), (select count(*) from pg_trigger), (select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace))";
         let before = one(state);
         for (options, sqlstate, message, detail, hint) in cases {
             let fault = fault(&format!("select herald.watch('{table}'{options})"));
@@ -237,11 +273,213 @@ mod tests {
                     "",
                 ),
                 (
+                    ", condition => 'count(*) > 1'",
+                    "22023",
+                    "the condition contains an aggregate",
+                    "condition => count(*) > 1",
+                    "subquery",
+                ),
+                (
+                    ", type_expression => 'row_number() over ()::text'",
+                    "22023",
+                    "the type_expression contains a window function",
+                    "row_number()",
+                    "subquery",
+                ),
+                (
+                    ", subject => $$upper(unnest('{a,b}'::text[]))$$",
+                    "22023",
+                    "the subject contains a set",
+                    "unnest",
+                    "one value",
+                ),
+                (
+                    ", key => 'coalesce(max(new.status) filter (where new.id > 0), new.note)'",
+                    "22023",
+                    "the key contains an aggregate",
+                    "",
+                    "",
+                ),
+                (
+                    ", tenant => 'case when rank() over (order by new.id) > 0 then new.status end'",
+                    "22023",
+                    "the tenant contains a window function",
+                    "",
+                    "",
+                ),
+                (
+                    ", priority => $$json_object_keys('{\"high\": 1}')$$",
+                    "22023",
+                    "the priority contains a set",
+                    "",
+                    "",
+                ),
+                (
+                    ", data => 'json_agg(new)'",
+                    "22023",
+                    "the data contains an aggregate",
+                    "",
+                    "",
+                ),
+                (
                     ", tenant => 'other.id'",
                     "42P01",
                     "the tenant does not compile",
                     "",
                     "",
+                ),
+            ],
+        );
+    }
+
+    #[pg_test]
+    fn a_word_is_answered_with_how_texts_and_columns_are_written() {
+        orders("");
+        refused(
+            "public.orders",
+            &[
+                (
+                    ", priority => 'high'",
+                    "42703",
+                    "the priority does not compile: column \"high\" does not exist",
+                    "priority => high",
+                    "for the text high write priority => $$'high'$$.",
+                ),
+                (
+                    ", tenant => 'acme-1'",
+                    "42703",
+                    "the tenant does not compile",
+                    "",
+                    "write tenant => $$'acme-1'$$.",
+                ),
+                (
+                    ", type_expression => 'order.paid'",
+                    "42601",
+                    "the type_expression does not compile",
+                    "",
+                    "write type_expression => $$'order.paid'$$.",
+                ),
+                (
+                    ", subject => 'status'",
+                    "42703",
+                    "the subject does not compile",
+                    "",
+                    "for the column status write subject => 'new.status'.",
+                ),
+                (
+                    ", subject => 'new.statu'",
+                    "42703",
+                    "the subject does not compile",
+                    "",
+                    "Perhaps you meant new.status.",
+                ),
+                (
+                    ", condition => 'high'",
+                    "42703",
+                    "the condition does not compile",
+                    "",
+                    "An expression sees new, old and operation",
+                ),
+            ],
+        );
+    }
+
+    #[pg_test]
+    fn a_constant_that_no_row_can_be_captured_with_is_refused_at_once() {
+        orders("");
+        run("create function public.always() returns text immutable language sql return 'urgent'");
+        refused(
+            "public.orders",
+            &[
+                (
+                    ", priority => $$'urgent'$$",
+                    "22023",
+                    "unknown priority \"urgent\"",
+                    "low, normal and high",
+                    "priority => $$'high'$$",
+                ),
+                (
+                    ", priority => 'public.always()'",
+                    "22023",
+                    "unknown priority \"urgent\"",
+                    "",
+                    "",
+                ),
+                (
+                    ", priority => $$''$$",
+                    "22023",
+                    "unknown priority \"\"",
+                    "",
+                    "",
+                ),
+                (
+                    ", tenant => $$'acme '$$",
+                    "22023",
+                    "invalid tenant",
+                    "white space",
+                    "Write 'acme'.",
+                ),
+                (", tenant => $$''$$", "22023", "invalid tenant", "empty", ""),
+                (
+                    ", type_expression => $$'herald.paid'$$",
+                    "42939",
+                    "\"herald.paid\" is reserved",
+                    "",
+                    "",
+                ),
+                (
+                    ", type_expression => $$'order.paid '$$",
+                    "22023",
+                    "invalid type",
+                    "white space",
+                    "Write 'order.paid'.",
+                ),
+            ],
+        );
+        run(
+            "select herald.watch('public.orders', priority => $$'high'$$, tenant => $$'acme'$$, type_expression => $$'order.paid'$$);
+             select herald.watch('public.orders', 'second', priority => 'null', tenant => 'new.note', type_expression => 'new.status');
+             insert into public.orders values (1, 'paid', 5, 'globex')",
+        );
+        let mut made = events("concat_ws(' ', type, tenant, priority)");
+        made.sort();
+        assert_eq!(made, ["order.paid acme high", "paid globex normal"]);
+    }
+
+    #[pg_test]
+    fn what_is_empty_or_has_white_space_around_it_is_refused() {
+        orders("");
+        refused(
+            "public.orders",
+            &[
+                (
+                    ", tenant => ' '",
+                    "22023",
+                    "the tenant is empty",
+                    "\" \"",
+                    "Leave tenant out",
+                ),
+                (
+                    ", condition => ''",
+                    "22023",
+                    "the condition is empty",
+                    "",
+                    "Leave condition out",
+                ),
+                (", ''", "22023", "the name is empty", "", "\"default\""),
+                (
+                    ", 'audit '",
+                    "22023",
+                    "the name begins or ends with white space",
+                    "\"audit \"",
+                    "",
+                ),
+                (
+                    ", type => ' order.paid'",
+                    "22023",
+                    "invalid type",
+                    "white space",
+                    "Write 'order.paid'.",
                 ),
             ],
         );
@@ -279,7 +517,7 @@ mod tests {
         assert_eq!(unknown.message, "public.orders has no watch \"audti\"");
         assert_eq!(unknown.detail, "Its watches are audit, default.");
         assert_eq!(unknown.hint, "Perhaps you meant \"audit\".");
-        assert_eq!(one("select count(*) from herald.watch"), "2");
+        assert_eq!(one("select count(*) from herald._watch"), "2");
         run("select herald.unwatch('public.orders', 'audit')");
         run("insert into public.orders values (1)");
         assert_eq!(events("type").len(), 1);

@@ -96,7 +96,9 @@ create table herald._attempt (
     outcome text not null check (outcome in ('delivered', 'retrying', 'dead')),
     error_class text,
     error text,
-    response text
+    response text,
+    -- What was sent, of attempts that failed, where the subscription wants that. Secrets are *** in it.
+    request json
 )
 partition by list (slot);
 

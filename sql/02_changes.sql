@@ -44,6 +44,20 @@ begin
 end
 $$;
 
+-- Notes which transaction disables a subscription: what became visible before is still for it.
+-- Called by a trigger. Writes: herald._subscription.
+create function herald._note_end() returns trigger
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    new.disabled_xid := case when new.state = 'disabled' then coalesce(old.disabled_xid, pg_current_xact_id()) end;
+    return new;
+end
+$$;
+
+create trigger note_end before update of state on herald._subscription
+    for each row execute function herald._note_end();
 create trigger note_inserted after insert on herald._subscription
     referencing new table as changed for each statement execute function herald._note_changes();
 create trigger note_updated after update on herald._subscription

@@ -14,6 +14,12 @@ create function herald._lock(name text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'take_lock_wrapper';
 
+-- Raises PostgreSQL's error where this transaction may not write, as none on a standby may, before something else fails in
+-- other words: a lock, or an id for the transaction.
+create function herald._refuse_read_only(command text) returns void
+    language c strict
+    as 'MODULE_PATHNAME', 'refuse_read_only_wrapper';
+
 create sequence herald.subscription_id_seq as bigint;
 
 -- The rows behind the view herald.subscription. A row outlives its subscription (removed_at), so that
@@ -24,6 +30,8 @@ create table herald._subscription (
     state text not null default 'active' check (state in ('active', 'paused', 'disabled', 'sandbox')),
     state_reason text,
     state_changed_at timestamptz not null default clock_timestamp(),
+    -- Whether it is a sandbox, also while it is paused: resume() does not make it send.
+    is_sandbox boolean not null default false check (is_sandbox or state <> 'sandbox'),
     url text not null,
     types text[] not null,
     -- Since when they cannot be read.
@@ -32,44 +40,24 @@ create table herald._subscription (
     -- Whether it is that tenant's, with its plan and what goes for tenants; else the tenant is a label that says whose events
     -- it gets. Stored when it is made: whatever becomes of the tenant's row, it is never the platform's.
     is_tenants boolean not null default false check (tenant is not null or not is_tenants or removed_at is not null),
-    header_names text[] not null default '{}',
-    method text not null default 'POST',
-    format text not null default 'structured',
-    template text,
-    content_type text,
-    profile text not null default 'standard',
-    shrink boolean not null default false,
-    compression text not null default 'none',
-    user_agent text,
-    signing jsonb not null default '"standard"',
-    -- Its secret members are in herald.secret, and *** in here.
-    auth jsonb,
-    handshake jsonb,
+    -- What subscribe() takes beside these, as one document: see herald._declared_options(). Of secrets it has the names only.
+    options jsonb not null,
     -- How often url or handshake were changed: what a receiver answered to a former one does not count.
     generation integer not null default 0,
     -- What the receiver answered to it: since when, how many a minute (null: any number), or why not.
     consented_at timestamptz,
     consent_rate integer,
     consent_error text,
-    tls_names text[] not null default '{}',
-    timeout interval not null,
-    retry_schedule interval[] not null,
-    retry_jitter real not null,
-    max_attempts integer,
-    success integer[],
-    retry_on integer[],
-    timeout_delay interval,
-    retry_duration interval,
-    max_concurrency integer not null,
-    max_payload integer not null,
-    max_age interval,
     max_backlog bigint,
     dead_letter_retention interval not null check (dead_letter_retention between interval '1 second' and interval '10 years'),
-    description text,
     -- The subscription gets the events first visible after these: see "Matching" in ARCHITECTURE.md.
     created_xid xid8 not null default pg_current_xact_id(),
     created_snapshot pg_snapshot not null default pg_current_snapshot(),
     created_seq bigint not null,
+    -- The transaction that disabled it, if it is disabled. It gets the events of the windows that do not show it.
+    disabled_xid xid8 check ((disabled_xid is null) = (state <> 'disabled')),
+    -- Of which database. Another one than this came with a dump or a copy, and waits for resume_after_restore().
+    origin bigint not null default herald._origin(),
     created_at timestamptz not null default clock_timestamp(),
     changed_at timestamptz not null default clock_timestamp(),
     removed_at timestamptz
@@ -77,12 +65,14 @@ create table herald._subscription (
 create unique index subscription_name on herald._subscription (name) where removed_at is null;
 create index subscription_of_tenant on herald._subscription (tenant) where tenant is not null;
 create index subscription_removed on herald._subscription (removed_at) where removed_at is not null;
+create index subscription_origin on herald._subscription (origin);
 create index subscription_disabled on herald._subscription (id) where state = 'disabled' and removed_at is null;
 
 -- Never dumped, readable by no role but a superuser.
 create table herald.secret (
     subscription_id bigint not null,
-    kind text not null check (kind in ('signing', 'header', 'tls', 'auth')),
+    -- The option that it is a member of, or signing.
+    kind text not null check (kind in ('signing', 'headers', 'secrets', 'tls', 'auth')),
     name text not null default '',
     value text not null,
     -- Which key sealed the value; null where it is stored as it is.
@@ -107,11 +97,14 @@ create table herald.pending (
     duration_ms real,
     status_code smallint,
     error_class text,
+    -- Until when its receiver asked to be spared then: nothing is sent to it meanwhile, by a worker that starts later either.
+    spare_until timestamptz,
     primary key (subscription_id, event_seq)
 )
 with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 create index pending_due on herald.pending (subscription_id, next_attempt_at, event_seq);
 create index pending_by_event on herald.pending (event_seq);
+create index pending_to_spare on herald.pending (subscription_id, spare_until) where spare_until is not null;
 
 create sequence herald.dead_letter_id_seq as bigint;
 

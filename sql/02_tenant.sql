@@ -214,6 +214,31 @@ begin
 end
 $$;
 
+-- Raises an error unless a tenant is one: the constraints of its table, in words.
+create function herald._check_tenant() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if (new.name ~ '^[A-Za-z0-9._-]{1,31}$') is not true then
+        raise exception using errcode = 'invalid_parameter_value', message = format('invalid name of a tenant "%s"', left(new.name, 100)),
+            detail = 'It is 1 to 31 of A-Z a-z 0-9 . _ -.', hint = 'Give it another name.';
+    elsif not exists (select from herald.plan p where p.name = new.plan) then
+        raise exception using errcode = 'undefined_object', message = format('plan "%s" does not exist', left(new.plan, 100)),
+            hint = coalesce((select herald._perhaps(new.plan, array_agg(p.name)) from herald.plan p), 'See: select * from herald.plan;');
+    elsif (new.over_quota in ('throttled', 'blocked')) is not true then
+        raise exception using errcode = 'invalid_parameter_value', message = format('unknown over_quota "%s"', left(new.over_quota, 100)),
+            hint = 'It is throttled or blocked.';
+    end if;
+    new.created_at := coalesce(new.created_at, clock_timestamp());
+    return new;
+end
+$$;
+
+create trigger check_values before insert or update on herald.tenant
+    for each row execute function herald._check_tenant();
+
 create trigger find_role before insert or update of role on herald.tenant
     for each row execute function herald._find_tenant_role();
 
@@ -273,7 +298,7 @@ begin
         -- Two that grant at once would change the same rows of the catalog.
         perform herald._lock('access');
         if tg_op <> 'INSERT' and exists (select from pg_roles r where r.oid = old.role_oid) then
-            perform herald.revoke_access(old.role_oid);
+            perform herald._revoke(old.role_oid);
         end if;
         if tg_op <> 'DELETE' and exists (select from pg_roles r where r.oid = new.role_oid) then
             perform herald._grant(new.role_oid, a.kind, a.name, a.privileges) from herald._access() a where a.is_for_tenants;
@@ -288,6 +313,37 @@ $$;
 create trigger follow after insert or update or delete on herald.tenant
     for each row execute function herald._follow_tenant();
 
+-- Raises an error unless a plan is one: the constraints of its table, in words.
+-- Called by insert and update of herald.plan.
+create function herald._check_plan(entry herald.plan) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wrong record;
+begin
+    select v.* into wrong
+    from (values
+        ('name', entry.name, entry.name ~ '^[A-Za-z0-9._-]{1,63}$', '1 to 63 of A-Z a-z 0-9 . _ -'),
+        ('endpoints', entry.endpoints::text, coalesce(entry.endpoints >= 0, true), '0 or more'),
+        ('events_per_month', entry.events_per_month::text, coalesce(entry.events_per_month >= 0, true), '0 or more'),
+        ('max_attempts', entry.max_attempts::text, coalesce(entry.max_attempts > 0, true), '1 or more'),
+        ('max_connections', entry.max_connections::text, coalesce(entry.max_connections > 0, true), '1 or more'),
+        ('dead_letter_retention', entry.dead_letter_retention::text,
+         coalesce(entry.dead_letter_retention between interval '1 second' and interval '10 years', true), '1 second to 10 years'),
+        ('replay_window', entry.replay_window::text,
+         coalesce(entry.replay_window between interval '0' and interval '10 years', true), '0 to 10 years')
+    ) as v (name, value, is_right, allowed)
+    where v.is_right is not true
+    limit 1;
+    if found then
+        raise exception using errcode = 'invalid_parameter_value', message = format('%s of a plan is out of range', wrong.name),
+            detail = format('It is %s; allowed is %s.', coalesce(left(wrong.value, 100), 'null'), wrong.allowed),
+            hint = case when wrong.name = 'name' then 'Give it another name.' else format('Leave %s out for no limit.', wrong.name) end;
+    end if;
+end
+$$;
+
 create function herald._follow_plan() returns trigger
     language plpgsql
     security definer
@@ -298,6 +354,9 @@ begin
         raise exception using errcode = 'feature_not_supported', message = format('plan "%s" cannot be changed', old.name),
             detail = 'It comes with pg_herald, and a dump does not have it.',
             hint = 'Insert a plan of your own into herald.plan, and give that to tenants.';
+    end if;
+    if tg_op <> 'DELETE' then
+        perform herald._check_plan(new);
     end if;
     perform herald._changed('tenant');
     perform herald._changed('subscription', s.id)
@@ -371,7 +430,7 @@ as $$
 begin
     delete from herald.tenant t where t.name = drop_tenant.tenant;
     if not found then
-        raise exception using errcode = 'undefined_object', message = format('tenant "%s" does not exist', tenant),
+        raise exception using errcode = 'undefined_object', message = format('tenant "%s" does not exist', left(tenant, 100)),
             hint = coalesce((select herald._perhaps(tenant, array_agg(t.name)) from herald.tenant t),
                             'See: select * from herald.tenant;');
     end if;
@@ -385,9 +444,14 @@ create function herald.drop_plan(plan text) returns void
     set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if exists (select from herald.tenant t where t.plan = drop_plan.plan) then
+        raise exception using errcode = 'foreign_key_violation', message = format('plan "%s" is in use', plan),
+            detail = format('Tenant "%s" has it.', (select min(t.name) from herald.tenant t where t.plan = drop_plan.plan)),
+            hint = 'Give its tenants another: update herald.tenant set plan = ... ;';
+    end if;
     delete from herald.plan p where p.name = drop_plan.plan;
     if not found then
-        raise exception using errcode = 'undefined_object', message = format('plan "%s" does not exist', plan),
+        raise exception using errcode = 'undefined_object', message = format('plan "%s" does not exist', left(plan, 100)),
             hint = coalesce((select herald._perhaps(plan, array_agg(p.name)) from herald.plan p),
                             'See: select * from herald.plan;');
     end if;

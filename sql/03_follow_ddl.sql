@@ -1,98 +1,9 @@
 -- Keeps watches in step with the tables' definitions: triggers on new partitions, renamed columns, dropped tables.
 -- What capture needs to be right does not rest on this: it resolves columns by their number when it loads a watch.
 
--- The tables that a watch has triggers on: its table and all below it, where a trigger can be.
-create function herald._tree(table_name regclass) returns setof oid
-    language sql stable
-    set search_path = pg_catalog, pg_temp
-begin atomic
-    with recursive tree (relid) as (
-        select table_name::oid
-        union
-        select i.inhrelid from pg_catalog.pg_inherits i join tree t on i.inhparent = t.relid
-    )
-    select t.relid
-    from tree t
-    join pg_catalog.pg_class c on c.oid = t.relid
-    where c.relkind in ('r', 'p') and c.relpersistence <> 't';
-end;
-
--- A foreign table in the tree below a table, if there is one: PostgreSQL refuses rows for it where transition tables
--- are wanted.
-create function herald._foreign_part(table_name regclass) returns regclass
-    language sql stable
-    set search_path = pg_catalog, pg_temp
-begin atomic
-    with recursive tree (relid) as (
-        select table_name::oid
-        union
-        select i.inhrelid from pg_catalog.pg_inherits i join tree t on i.inhparent = t.relid
-    )
-    select c.oid::regclass
-    from tree t
-    join pg_catalog.pg_class c on c.oid = t.relid
-    where c.relkind = 'f'
-    limit 1;
-end;
-
--- The triggers of watches, by what they call and with which argument: their names may be changed, and others may have
--- such names.
-create function herald._triggers() returns table (table_oid oid, name text, watch_id bigint, operation text)
-    language sql stable
-    set search_path = pg_catalog, pg_temp
-begin atomic
-    select t.tgrelid, t.tgname::text, case when a.id ~ '^[0-9]{1,18}$' then a.id::bigint end,
-        case t.tgtype & 60 when 4 then 'insert' when 8 then 'delete' when 16 then 'update' when 32 then 'truncate' end
-    from pg_catalog.pg_depend d
-    join pg_catalog.pg_trigger t on t.oid = d.objid
-    cross join lateral (select split_part(encode(t.tgargs, 'escape'), '\000', 1) as id) a
-    where d.refclassid = 'pg_catalog.pg_proc'::regclass and d.refobjid = 'herald._capture()'::regprocedure
-    and d.classid = 'pg_catalog.pg_trigger'::regclass;
-end;
-
--- Creates the triggers of a watch where they are missing, and drops those that it does not want any more. Nothing is
--- locked where nothing is to do.
--- Called by watch(), unwatch(), _follow(). Writes: pg_trigger.
-create function herald._sync_triggers(entry herald.watch) returns void
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-as $$
-declare
-    command text;
-begin
-    for command in
-        with present as (
-            select p.table_oid, p.name, p.operation from herald._triggers() p where p.watch_id = entry.id
-        ),
-        wanted as (
-            select t.relid as table_oid, o as operation
-            from herald._tree(entry.table_name) t (relid)
-            cross join unnest(entry.operations) o
-        )
-        select format('drop trigger %I on %s', p.name, p.table_oid::regclass)
-        from present p
-        where not exists (select from wanted w where (w.table_oid, w.operation) = (p.table_oid, p.operation))
-        union all
-        select format('create trigger %I after %s on %s %s for each statement execute function herald._capture(%L)',
-                      format('pg_herald_%s_%s', entry.id, w.operation), w.operation, w.table_oid::regclass,
-                      case w.operation
-                          when 'insert' then 'referencing new table as new'
-                          when 'update' then 'referencing old table as old new table as new'
-                          when 'delete' then 'referencing old table as old'
-                          else ''
-                      end,
-                      entry.id)
-        from wanted w
-        where not exists (select from present p where (p.table_oid, p.operation) = (w.table_oid, w.operation))
-    loop
-        execute command;
-    end loop;
-end
-$$;
-
 -- The names that columns of a watch's list have now: renames are followed, dropped columns left out.
 -- Called by load_watch.sql, _follow(), watch(). Reads: pg_attribute.
-create function herald._current_columns(entry herald.watch, columns text[]) returns text[]
+create function herald._current_columns(entry herald._watch, columns text[]) returns text[]
     language sql stable
     set search_path = pg_catalog, pg_temp
     return case when columns is not null then array(
@@ -106,12 +17,12 @@ create function herald._current_columns(entry herald.watch, columns text[]) retu
     end;
 
 -- Remembers which columns the lists of a watch name.
--- Called by watch(), _follow(). Writes: herald.watch.
+-- Called by watch(), _follow(). Writes: herald._watch.
 create function herald._note_columns(watch_id bigint) returns void
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    update herald.watch w set
+    update herald._watch w set
         column_table = w.table_name::oid,
         column_numbers = coalesce((
             select jsonb_object_agg(a.attname, a.attnum)
@@ -122,9 +33,54 @@ as $$
     where w.id = watch_id
 $$;
 
+-- Writes down which functions a watch has: after a restore or an upgrade they have other oids.
+-- Called by _follow(), resume_after_restore(). Writes: herald._watch.
+create function herald._note_functions(watch_id bigint) returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    update herald._watch w
+    set functions = found.functions
+    from (
+        select k.id, coalesce(jsonb_object_agg(e, p.oid) filter (where p.oid is not null), '{}') as functions
+        from herald._watch k
+        left join herald._expressions_with_function(k) e on true
+        left join pg_proc p on p.oid = herald._expression_function(k, e)
+        where k.id = watch_id
+        group by k.id
+    ) found
+    where w.id = found.id and w.functions <> found.functions
+$$;
+
+-- Finds the functions of a watch that a dump brings. pg_dump puts functions and their owners before all data, so they are
+-- found while the table is still theirs: once it has another owner, nothing tells any more that they belong to it.
+create function herald._find_functions() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry herald._watch := new;
+    names constant text[] := array(select herald._expressions_with_function(entry));
+begin
+    -- The oids are those of another cluster, and the triggers are still to come.
+    new.column_table := null;
+    entry.functions := '{}';
+    new.functions := coalesce((
+        select jsonb_object_agg(e, p.oid)
+        from unnest(names) e
+        join pg_proc p on p.oid = herald._expression_function(entry, e)), '{}');
+    return new;
+end
+$$;
+
+create trigger find_functions before insert on herald._watch
+    for each row when (new.column_table is not null)
+    execute function herald._find_functions();
+
 -- Brings one watch in step with the tables as they are now.
--- Called by _follow_ddl(). Writes: herald.watch, pg_trigger, pg_proc.
-create function herald._follow(entry herald.watch) returns void
+-- Called by _follow_ddl(). Writes: herald._watch, pg_trigger, pg_proc.
+create function herald._follow(entry herald._watch) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -133,17 +89,15 @@ declare
     now_excluded constant text[] := herald._current_columns(entry, entry.exclude_columns);
     now_deciding constant text[] := herald._current_columns(entry, entry.on_change_of);
     foreign_part constant regclass := herald._foreign_part(entry.table_name);
+    -- While a dump is restored, the table comes before its triggers, and those of the dump must find their place free.
+    is_being_restored constant boolean := entry.column_table is null and exists (select from herald._missing_triggers(entry));
     function_name regprocedure;
     owner oid;
 begin
-    -- While a dump is restored, the table comes before its triggers, and those of the dump must find their place free.
-    if not exists (select from herald._triggers() t where t.table_oid = entry.table_name and t.watch_id = entry.id) then
-        return;
-    end if;
     if (now_included, now_excluded, now_deciding) is distinct from (entry.include_columns, entry.exclude_columns, entry.on_change_of)
-        or entry.column_table is distinct from entry.table_name::oid
+        or entry.column_table is distinct from entry.table_name::oid and not is_being_restored
     then
-        update herald.watch w
+        update herald._watch w
         set include_columns = now_included, exclude_columns = now_excluded, on_change_of = now_deciding
         where w.id = entry.id;
         perform herald._note_columns(entry.id);
@@ -157,31 +111,23 @@ begin
     select c.relowner into owner from pg_class c where c.oid = entry.table_name;
     for function_name in
         select p.oid
-        from unnest(entry.expressions) e
+        from herald._expressions_with_function(entry) e
         join pg_proc p on p.oid = herald._expression_function(entry, e)
         where p.proowner <> owner
     loop
         execute format('alter function %s owner to %s', function_name, owner::regrole);
     end loop;
-    -- After a restore the functions have other oids.
-    update herald.watch w
-    set functions = found.functions
-    from (
-        select coalesce(jsonb_object_agg(e, p.oid), '{}') as functions
-        from unnest(entry.expressions) e
-        join pg_proc p on p.oid = herald._expression_function(entry, e)
-    ) found
-    where w.id = entry.id and w.functions <> found.functions;
+    perform herald._note_functions(entry.id);
     -- pg_dump does not take this dependency along.
-    perform herald._drop_with_table(p.oid, entry.table_name)
-    from unnest(entry.expressions) e
-    join pg_proc p on p.oid = herald._expression_function(entry, e)
-    where not exists (
-        select from pg_depend d
-        where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.refclassid = 'pg_class'::regclass
-        and d.refobjid = entry.table_name and d.refobjsubid = 0 and d.deptype = 'a');
+    perform herald._drop_with_table(f, entry.table_name)
+    from herald._expressions_with_function(entry) e
+    cross join herald._expression_function(entry, e) f
+    where not herald._goes_with_table(f, entry.table_name);
+    if is_being_restored then
+        return;
+    end if;
     perform herald._sync_triggers(entry);
-    if foreign_part is not null then
+    if foreign_part is not null and exists (select from herald._wanted_triggers(entry) t where t.operation <> 'truncate' and not t.is_for_each_row) then
         raise warning using
             message = format('writes to %s will fail when they reach the foreign table %s', entry.table_name, foreign_part),
             detail = format('Watch "%s" captures %s, and PostgreSQL has no transition tables for foreign tables.', entry.name, entry.table_name),
@@ -191,7 +137,7 @@ end
 $$;
 
 -- Follows DDL on watched tables and on those above and below them. It never fails the command.
--- Called by the event trigger. Writes: herald.watch, pg_trigger, pg_proc.
+-- Called by the event trigger. Writes: herald._watch, pg_trigger, pg_proc.
 create function herald._follow_ddl() returns event_trigger
     language plpgsql
     security definer
@@ -199,9 +145,11 @@ create function herald._follow_ddl() returns event_trigger
     set quote_all_identifiers = off
 as $$
 declare
-    entry herald.watch;
+    entry herald._watch;
+    context text;
 begin
-    if not exists (select from herald.watch) then
+    get diagnostics context = pg_context;
+    if not exists (select from herald._watch) or context like '%herald.\_sync\_triggers(%' then
         return;
     end if;
     for entry in
@@ -209,12 +157,22 @@ begin
             select c.objid from pg_event_trigger_ddl_commands() c where c.classid = 'pg_class'::regclass
             union
             select i.inhparent from pg_inherits i join up on i.inhrelid = up.relid
+        ),
+        above (id, relid) as (
+            select w.id, i.inhparent from herald._watch w join pg_inherits i on i.inhrelid = w.table_name
+            union
+            select a.id, i.inhparent from pg_inherits i join above a on i.inhrelid = a.relid
         )
         select w.*
-        from herald.watch w
+        from herald._watch w
         where w.table_name in (select up.relid from up)
         -- A table that was taken out of the tree still has the triggers.
         or w.id in (select t.watch_id from herald._triggers() t where t.table_oid in (select up.relid from up))
+        -- One that is part of another now needs them for each row.
+        or w.id in (select a.id from above a where a.relid in (select up.relid from up))
+        -- And one that is no part any more has them for each row.
+        or not w.replicated and w.table_name not in (select i.inhrelid from pg_inherits i)
+        and w.id in (select t.watch_id from herald._triggers() t where t.is_for_each_row)
     loop
         begin
             perform herald._follow(entry);
@@ -232,7 +190,7 @@ end
 $$;
 
 -- Forgets the watches of dropped tables, and says which watches lost an expression. It never fails the command.
--- Called by the event trigger. Writes: herald.watch.
+-- Called by the event trigger. Writes: herald._watch.
 create function herald._follow_drop() returns event_trigger
     language plpgsql
     security definer
@@ -243,16 +201,16 @@ declare
     lost record;
 begin
     -- DROP EXTENSION pg_herald ends here too.
-    if to_regclass('herald.watch') is null or not exists (select from herald.watch) then
+    if to_regclass('herald._watch') is null or not exists (select from herald._watch) then
         return;
     end if;
-    delete from herald.watch w
+    delete from herald._watch w
     using pg_event_trigger_dropped_objects() o
     where o.classid = 'pg_class'::regclass and o.objsubid = 0 and w.table_name = o.objid;
     for lost in
         select w.name, w.table_name, f.key as expression
         from pg_event_trigger_dropped_objects() o
-        cross join herald.watch w
+        cross join herald._watch w
         cross join jsonb_each_text(w.functions) f
         where o.classid = 'pg_proc'::regclass and o.schema_name = 'herald_watch' and o.objid = f.value::oid and not o.original
     loop
@@ -264,7 +222,7 @@ begin
 exception when others then
     raise warning using
         message = format('pg_herald could not follow this command: %s', sqlerrm),
-        hint = 'If a watched table was dropped, run: delete from herald.watch w where not exists (select from pg_class c where c.oid = w.table_name);';
+        hint = 'If a watched table was dropped, run: delete from herald._watch w where not exists (select from pg_class c where c.oid = w.table_name);';
 end
 $$;
 
@@ -278,3 +236,28 @@ create event trigger pg_herald_follow_drop on sql_drop
     execute function herald._follow_drop();
 alter event trigger pg_herald_follow_drop enable always;
 comment on event trigger pg_herald_follow_drop is 'Forgets the watches of dropped tables.';
+
+-- Refuses to rename the schemas of the extension: sessions, the worker and watches find everything by their names.
+-- Called by the event trigger.
+create function herald._keep_schemas() returns event_trigger
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    missing constant text := (select n from unnest(array['herald', 'herald_watch']) n where to_regnamespace(n) is null limit 1);
+begin
+    if missing is not null then
+        raise exception using
+            errcode = 'feature_not_supported',
+            message = format('cannot rename schema %s', missing),
+            detail = 'The extension pg_herald finds its tables and functions by the name of this schema.',
+            hint = 'Give another schema another name, or first run: drop extension pg_herald;';
+    end if;
+end
+$$;
+
+create event trigger pg_herald_keep_schemas on ddl_command_end
+    when tag in ('ALTER SCHEMA')
+    execute function herald._keep_schemas();
+alter event trigger pg_herald_keep_schemas enable always;
+comment on event trigger pg_herald_keep_schemas is 'Refuses to rename the schemas of pg_herald.';

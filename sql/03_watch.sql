@@ -6,7 +6,7 @@ create schema herald_watch;
 
 create sequence herald.watch_id_seq as bigint;
 
-create table herald.watch (
+create table herald._watch (
     id bigint not null primary key default nextval('herald.watch_id_seq'),
     table_name regclass not null,
     name text not null check (name <> ''),
@@ -15,6 +15,8 @@ create table herald.watch (
     include_columns text[],
     exclude_columns text[],
     on_change_of text[],
+    -- Whether what a subscription of logical replication writes is captured.
+    replicated boolean not null default false,
     on_error text not null default 'abort' check (on_error in ('abort', 'capture')),
     -- Which of the expressions there are; each is a function herald_watch._<id>_<expression>.
     expressions text[] not null default '{}',
@@ -23,6 +25,8 @@ create table herald.watch (
     -- The table and the numbers that the columns named above have in it, so that a rename is followed.
     column_table oid,
     column_numbers jsonb not null default '{}',
+    -- The schema and the name that the table had when watch() was called last.
+    known_as text,
     created_at timestamptz not null default clock_timestamp(),
     changed_at timestamptz not null default clock_timestamp(),
     constraint watch_of_table unique (table_name, name)
@@ -33,114 +37,23 @@ create function herald._caller() returns regrole
     language c stable
     as 'MODULE_PATHNAME', 'caller_wrapper';
 
--- Runs "statement", which creates the function of one expression, as the table's owner. "prefix" is the number of
--- characters before the expression in the statement, for the position of a fault.
--- Called by _create_expression. Writes: pg_proc.
-create function herald._compile(statement text, prefix integer, expression text, label text, table_name regclass)
-    returns void
-    language c strict
-    as 'MODULE_PATHNAME', 'compile_wrapper';
-
--- Raises an error where the text of an expression, or the name of a watch, is too long.
--- Called by watch(), _create_expression.
-create function herald._check_expression(label text, expression text) returns void
-    language c strict
-    as 'MODULE_PATHNAME', 'check_expression_wrapper';
-
--- Lets a function go with its table, silently, at DROP TABLE.
--- Called by _create_expression. Writes: pg_depend.
-create function herald._drop_with_table(function regprocedure, table_name regclass) returns void
-    language c strict
-    as 'MODULE_PATHNAME', 'drop_with_table_wrapper';
-
 -- Makes all sessions load the watches of a table again once this transaction has committed.
 -- Called by watch().
 create function herald._announce_change(table_name regclass) returns void
     language c strict
     as 'MODULE_PATHNAME', 'announce_change_wrapper';
 
--- The function of one expression of a watch; null where it was dropped. It is the one that watch() made. Where that is
--- gone, as after a restore, it is the one with its name and exact arguments that belongs to the table's owner.
--- Called by load_watch_details.sql, _drop_expression, _follow.
-create function herald._expression_function(entry herald.watch, expression_name text) returns regprocedure
+-- The columns that are generated when they are read: triggers get null for them. There are none before PostgreSQL 18.
+-- Called by _check_columns, _create_expression, _warn_of_gaps. Reads: pg_attribute.
+create function herald._virtual_columns(table_name regclass) returns text[]
     language sql stable
     set search_path = pg_catalog, pg_temp
-begin atomic
-    select p.oid::regprocedure
-    from pg_catalog.pg_class c
-    join pg_catalog.pg_proc p
-        on p.pronamespace = 'herald_watch'::regnamespace
-        and p.proname = format('_%s_%s', (entry).id, expression_name)
-        and p.proargtypes = format('%s %s %s', c.reltype, c.reltype, 'text'::regtype::oid)::oidvector
-    cross join lateral (select ((entry).functions ->> expression_name)::oid as made) f
-    where c.oid = (entry).table_name
-    and (p.oid = f.made
-         or p.proowner = c.relowner and not exists (select from pg_catalog.pg_proc k where k.oid = f.made));
-end;
+    return array(
+        select a.attname::text from pg_attribute a
+        where a.attrelid = table_name and a.attgenerated = 'v' and not a.attisdropped
+        order by a.attnum);
 
--- Drops the function of one expression of a watch, if it is still there, and forgets it.
--- Called by watch(), unwatch(). Writes: herald.watch, pg_proc.
-create function herald._drop_expression(entry herald.watch, expression_name text) returns void
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-as $$
-declare
-    function_name constant regprocedure := herald._expression_function(entry, expression_name);
-begin
-    if function_name is not null then
-        execute format('drop function %s', function_name);
-    end if;
-    update herald.watch w set functions = w.functions - expression_name where w.id = entry.id;
-end
-$$;
-
--- Creates the function of one expression of a watch. An expression may run its owner's code already while it is
--- compiled, so it is the owner who creates it, in a schema that is there for nothing else.
--- Called by watch(). Writes: herald.watch, pg_proc, pg_depend, pg_namespace.
-create function herald._create_expression(entry herald.watch, expression_name text, expression text) returns void
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-as $$
-declare
-    table_name constant regclass := entry.table_name;
-    owner constant regrole := (select c.relowner from pg_class c where c.oid = table_name);
-    workshop constant text := format('herald_watch_%s', gen_random_uuid());
-    function_name constant text := format('_%s_%s', entry.id, expression_name);
-    prefix constant text := format(
-        E'create function %I.%I("new" %s, "old" %s, operation text) returns %s language sql\nreturn %s\n',
-        workshop, function_name, table_name, table_name,
-        case expression_name when 'condition' then 'boolean' when 'data' then 'json' else 'text' end,
-        case expression_name when 'data' then 'pg_catalog.to_json(' else '(' end);
-    made regprocedure;
-    in_the_way regprocedure;
-begin
-    perform herald._check_expression(expression_name, expression);
-    perform herald._drop_expression(entry, expression_name);
-    execute format('create schema %I', workshop);
-    execute format('grant usage, create on schema %I to %s', workshop, owner);
-    perform herald._compile(prefix || expression || E'\n)', length(prefix), expression, expression_name, table_name);
-    select p.oid into strict made
-    from pg_proc p
-    where p.pronamespace = workshop::regnamespace and p.proname = function_name and p.proowner = owner;
-    for in_the_way in
-        select p.oid
-        from pg_proc p
-        join pg_proc m on m.oid = made and m.proname = p.proname and m.proargtypes = p.proargtypes
-        where p.pronamespace = 'herald_watch'::regnamespace
-    loop
-        execute format('drop function %s', in_the_way);
-    end loop;
-    execute format('alter function %s set schema herald_watch', made);
-    -- It fails if the expression made anything else.
-    execute format('drop schema %I', workshop);
-    perform herald._drop_with_table(made, table_name);
-    update herald.watch w
-    set functions = w.functions || jsonb_build_object(expression_name, made::oid)
-    where w.id = entry.id;
-end
-$$;
-
--- The columns of a watch's list have to exist in its table.
+-- The columns of a watch's list have to exist in its table, and to be known when its triggers fire.
 -- Called by watch(). Reads: pg_attribute.
 create function herald._check_columns(table_name regclass, option_name text, columns text[]) returns void
     language plpgsql stable
@@ -160,6 +73,10 @@ begin
         raise exception using errcode = 'program_limit_exceeded', message = format('%s has too many columns', option_name),
             detail = format('It has %s, and a table has at most 1600.', cardinality(columns)), hint = 'Name each column once.';
     end if;
+    if array_ndims(columns) > 1 then
+        raise exception using errcode = 'invalid_parameter_value', message = format('%s has more than one dimension', option_name),
+            hint = format('Write %s => ''{...}'' without braces within.', option_name);
+    end if;
     if columns = '{}' or array_position(columns, null) is not null then
         raise exception using
             errcode = 'invalid_parameter_value',
@@ -175,6 +92,14 @@ begin
             detail = format('%s has the columns %s.', table_name, array_to_string(existing, ', ')),
             hint = coalesce(herald._perhaps(missing, existing),
                             format('Leave it out of %s.', option_name));
+    end if;
+    select c into missing from unnest(columns) c where c = any (herald._virtual_columns(table_name)) limit 1;
+    if found and option_name <> 'exclude_columns' then
+        raise exception using
+            errcode = 'feature_not_supported',
+            message = format('column "%s" of %s is generated virtually', missing, option_name),
+            detail = 'PostgreSQL does not compute virtual columns for triggers.',
+            hint = format('Leave it out of %s, or make it a stored column.', option_name);
     end if;
 end
 $$;
@@ -270,6 +195,10 @@ begin
             hint = coalesce(herald._perhaps(unknown, known),
                             'Leave operations out to capture inserts, updates and deletes.');
     end if;
+    if array_ndims(operations) > 1 then
+        raise exception using errcode = 'invalid_parameter_value', message = 'operations has more than one dimension',
+            hint = 'Write operations => ''{insert,update}''.';
+    end if;
     if cardinality(operations) > cardinality(known) then
         raise exception using errcode = 'invalid_parameter_value', message = 'operations names one twice',
             detail = 'Operations are insert, update, delete and truncate.', hint = 'Name each operation once.';
@@ -293,11 +222,38 @@ begin
 end
 $$;
 
+-- Says what a watch does not capture.
+-- Called by watch(). Reads: pg_subscription_rel.
+create function herald._warn_of_gaps(entry herald._watch) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    subscription constant name := herald._replicated_by(entry.table_name);
+    left_out constant text[] := array(
+        select c from unnest(herald._virtual_columns(entry.table_name)) c
+        where entry.include_columns is null and c <> all (coalesce(entry.exclude_columns, '{}')));
+begin
+    if left_out <> '{}' then
+        raise warning using
+            message = format('records of %s do not show its virtual columns', entry.table_name),
+            detail = format('PostgreSQL does not compute them for triggers: %s.', array_to_string(left_out, ', ')),
+            hint = 'Make them stored columns where receivers need them, or name them in exclude_columns.';
+    end if;
+    if subscription is not null and not entry.replicated then
+        raise warning using
+            message = format('what subscription "%s" writes to %s is not captured', subscription, entry.table_name),
+            detail = 'Logical replication fires no ordinary triggers. If the publisher captures the table as well, both send its changes.',
+            hint = format('To capture it here, run: select * from herald.watch(%L, %L, replicated => true);', entry.table_name, entry.name);
+    end if;
+end
+$$;
+
 -- herald.watch() and herald.unwatch() are made from _watch and _unwatch at the end of this file: C functions of the same
 -- signature, which call them with the extension's rights and remember who called.
 
 -- Starts to capture a table's changes, or changes how: with the name of an existing watch exactly the given options.
--- Writes: herald.watch, pg_trigger, pg_proc.
+-- Writes: herald._watch, pg_trigger, pg_proc.
 create function herald._watch(
     table_name regclass,
     name text default null,
@@ -313,7 +269,8 @@ create function herald._watch(
     include_columns text[] default null,
     exclude_columns text[] default null,
     on_change_of text[] default null,
-    on_error text default null
+    on_error text default null,
+    replicated boolean default null
 )
     returns table (watch text, watched regclass, created boolean)
     language plpgsql
@@ -325,8 +282,9 @@ declare
         'type_expression', _watch.type_expression, 'condition', _watch.condition, 'data', _watch.data,
         'subject', _watch.subject, 'key', _watch.key, 'tenant', _watch.tenant, 'priority', _watch.priority));
     wanted_name constant text := coalesce(_watch.name, 'default');
-    existing herald.watch;
-    entry herald.watch;
+    name_of_table text;
+    existing herald._watch;
+    entry herald._watch;
     expression record;
 begin
     perform herald._check_owner(_watch.table_name);
@@ -338,12 +296,15 @@ begin
             herald._check_columns(_watch.table_name, 'exclude_columns', _watch.exclude_columns),
             herald._check_columns(_watch.table_name, 'on_change_of', _watch.on_change_of);
 
-    insert into herald.watch (table_name, name, operations)
-    values (_watch.table_name, wanted_name, array['insert', 'update', 'delete'])
+    select format('%I.%I', n.nspname, c.relname) into name_of_table
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = _watch.table_name;
+    insert into herald._watch (table_name, name, operations, known_as)
+    values (_watch.table_name, wanted_name, array['insert', 'update', 'delete'], name_of_table)
     on conflict on constraint watch_of_table do nothing;
     created := found;
-    select w.* into existing from herald.watch w where w.table_name = _watch.table_name and w.name = wanted_name for update;
-    update herald.watch w set
+    select w.* into existing from herald._watch w where w.table_name = _watch.table_name and w.name = wanted_name for update;
+    update herald._watch w set
         operations = coalesce(_watch.operations, w.operations),
         type = case when _watch.type_expression is null then coalesce(_watch.type, w.type) end,
         include_columns = case when _watch.exclude_columns is null
@@ -352,6 +313,8 @@ begin
             then coalesce(_watch.exclude_columns, herald._current_columns(existing, w.exclude_columns)) end,
         on_change_of = coalesce(_watch.on_change_of, herald._current_columns(existing, w.on_change_of)),
         on_error = coalesce(_watch.on_error, w.on_error),
+        replicated = coalesce(_watch.replicated, w.replicated),
+        known_as = name_of_table,
         expressions = array(
             select e from unnest(w.expressions) e
             where not (e = 'type_expression' and _watch.type is not null)
@@ -376,11 +339,17 @@ begin
     for expression in select o.key as name, o.value as body from jsonb_each_text(given) o loop
         perform herald._create_expression(entry, expression.name, expression.body);
     end loop;
-    if _watch.type is not null then
-        perform herald._drop_expression(entry, 'type_expression');
+    -- A session that has just read that there is a type_expression gives this type as well.
+    if _watch.type is not null and entry.functions ? 'type_expression' then
+        perform herald._create_expression(entry, 'type_expression', quote_literal(_watch.type));
+    end if;
+    perform herald._drop_stray_triggers(_watch.table_name);
+    if entry.replicated <> existing.replicated then
+        perform herald._drop_triggers(entry.id);
     end if;
     perform herald._sync_triggers(entry);
     perform herald._announce_change(_watch.table_name);
+    perform herald._warn_of_gaps(entry);
     watch := wanted_name;
     watched := table_name;
     return next;
@@ -388,7 +357,7 @@ end
 $$;
 
 -- Stops capturing a table: one of its watches, or all.
--- Writes: herald.watch, pg_trigger, pg_proc.
+-- Writes: herald._watch, pg_trigger, pg_proc.
 create function herald._unwatch(table_name regclass, name text default null)
     returns table (watch text, watched regclass)
     language plpgsql
@@ -396,9 +365,8 @@ create function herald._unwatch(table_name regclass, name text default null)
 as $$
 #variable_conflict use_column
 declare
-    names constant text[] := array(select w.name from herald.watch w where w.table_name = _unwatch.table_name order by 1);
-    entry herald.watch;
-    expression text;
+    names constant text[] := array(select w.name from herald._watch w where w.table_name = _unwatch.table_name order by 1);
+    entry herald._watch;
 begin
     perform herald._check_owner(_unwatch.table_name);
     if _unwatch.name is not null and _unwatch.name <> all (names) then
@@ -411,20 +379,21 @@ begin
                             'Leave the name out to end all watches of the table.');
     end if;
     for entry in
-        delete from herald.watch w
-        where w.table_name = _unwatch.table_name and (_unwatch.name is null or w.name = _unwatch.name)
-        returning *
+        with ended as (
+            delete from herald._watch w
+            where w.table_name = _unwatch.table_name and (_unwatch.name is null or w.name = _unwatch.name)
+            returning w.*
+        )
+        select e.* from ended e order by e.name
     loop
-        foreach expression in array entry.expressions loop
-            perform herald._drop_expression(entry, expression);
-        end loop;
-        -- Of one that wants nothing all triggers go, on tables that were taken out of the tree as well.
-        entry.operations := '{}';
-        perform herald._sync_triggers(entry);
+        -- This waits for whoever writes, and calls the functions.
+        perform herald._drop_triggers(entry.id);
+        perform herald._drop_expression(entry, e) from herald._expressions_with_function(entry) e;
         watch := entry.name;
         watched := entry.table_name;
         return next;
     end loop;
+    perform herald._drop_stray_triggers(_unwatch.table_name);
 end
 $$;
 

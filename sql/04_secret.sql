@@ -12,6 +12,11 @@ create function herald._reseal_secret(stored text, about text) returns text[]
     language c volatile strict
     as 'MODULE_PATHNAME', 'reseal_secret_wrapper';
 
+-- Whether a stored secret is this one.
+create function herald._is_secret(stored text, about text, secret text) returns boolean
+    language c volatile strict
+    as 'MODULE_PATHNAME', 'is_secret_wrapper';
+
 -- What a secret is for, which is sealed with it: the worker builds the same text.
 create function herald._about_secret(secret herald.secret) returns text
     language sql immutable

@@ -6,37 +6,25 @@ create function herald._origin_of(url text) returns text
     as 'MODULE_PATHNAME', 'origin_of_wrapper';
 
 -- Raises an error if values that are stored would go to somebody else than they were given for: whoever may change where
--- requests go could have them sent to itself, and read what it is not shown. "headers", "tls" and "auth" null leave them as
--- they are. Superusers read herald.secret anyway.
-create function herald._check_values_stay(entry herald._subscription, headers jsonb, tls jsonb, auth jsonb) returns void
+-- requests go could have them sent to itself, and read what it is not shown. "former" and "wanted" are the
+-- documents before and after. Superusers read herald.secret anyway.
+create function herald._check_values_stay(former jsonb, wanted jsonb) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    former herald._subscription;
-    moves_url boolean;
-    moves_token boolean;
+    moves_url constant boolean := herald._origin_of(former ->> 'url') <> herald._origin_of(wanted ->> 'url');
+    moves_token constant boolean := herald._origin_of(former -> 'auth' ->> 'token_url')
+        is distinct from herald._origin_of(wanted -> 'auth' ->> 'token_url');
     kept text;
 begin
-    if (select r.rolsuper from pg_roles r where r.oid = herald._caller()) then
-        return;
-    end if;
-    select s.* into former from herald._subscription s where s.id = entry.id;
-    moves_url := herald._origin_of(former.url) <> herald._origin_of(entry.url);
-    moves_token := herald._origin_of(former.auth ->> 'token_url')
-        is distinct from herald._origin_of(coalesce(auth, former.auth) ->> 'token_url');
-    if not (moves_url or moves_token) then
+    if not (moves_url or moves_token) or (select r.rolsuper from pg_roles r where r.oid = herald._caller()) then
         return;
     end if;
     select o.name into kept
-    from (values
-        (1, 'headers', former.header_names <> '{}' and moves_url
-            and (headers is null or exists (select from jsonb_each_text(headers) h where h.value = '***'))),
-        (2, 'tls', former.tls_names <> '{}' and moves_url
-            and (tls is null or exists (select from jsonb_each_text(tls) t where t.value = '***'))),
-        (3, 'auth', exists (select from jsonb_each_text(coalesce(auth, former.auth)) a where a.value = '***'))
-    ) as o (position, name, is_kept)
-    where o.is_kept
+    from herald._declared_options() o
+    where o.has_secrets and (moves_url or o.name = 'auth')
+    and exists (select from jsonb_each_text(wanted -> o.name) m where m.value = '***')
     order by o.position
     limit 1;
     if found then

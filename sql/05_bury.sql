@@ -19,7 +19,7 @@ create function herald._data_members(data json, size integer, keeps_data boolean
     return case
         when data is null then null
         when not keeps_data then ',"dataomitted":"its ' || size || ' bytes are not kept in a dead letter"'
-        when size > 1048576 then ',"dataomitted":"its ' || size || ' bytes are more than 1048576"'
+        when size > 131072 then ',"dataomitted":"its ' || size || ' bytes are more than 131072"'
         when herald._is_too_deep(data::text) then ',"dataomitted":"it is nested more than 128 levels deep"'
         else ',"data":' || data::text
     end;
@@ -43,7 +43,14 @@ create function herald._event_json(id text, source text, type text, subject text
         case when pg_catalog.pg_column_size(extensions) <= 65536 then ',"extensions":' || extensions::text end,
         data_members, '}'));
 
--- Writes dead letters, a column each. "keeping" says what of their events: everything, attributes, or nothing.
+-- Notes that the worker is at this dead letter, and returns how often it died of it: 0 in all other processes.
+-- Called by _write_dead_letters(), for each letter before its event is looked at.
+create function herald._begin_letter(event_slot smallint, event_seq bigint, subscription_id bigint) returns integer
+    language c volatile strict
+    as 'MODULE_PATHNAME', 'begin_letter_wrapper';
+
+-- Writes dead letters, a column each. "keeping" says what of their events: everything, attributes, or nothing. One
+-- that the worker died of keeps less: no data, and after another death nothing.
 -- Called by _bury(). Writes: herald._dead_letter.
 create function herald._write_dead_letters(subscription_ids bigint[], event_slots smallint[], event_seqs bigint[],
                                            reasons text[], attempts integer[], created_at timestamptz[], note text,
@@ -59,7 +66,7 @@ begin
                                     last_attempt_at, expires_at)
     with owner as materialized (
         select s.id, s.name,
-               to_jsonb(s) - '{id,created_xid,created_snapshot,created_seq,removed_at,types_unreadable_at,generation}'::text[] as config,
+               herald._with_options_spread(to_jsonb(s)) - '{id,created_xid,created_snapshot,created_seq,disabled_xid,removed_at,types_unreadable_at,generation,origin}'::text[] as config,
                clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
         from herald._subscription s
         left join herald.tenant t on s.is_tenants and t.name = s.tenant
@@ -83,12 +90,16 @@ begin
             left(coalesce(v.id, v.uid::text), 4096) as event_id, left(v.type, 4096) as type,
             herald._event_json(coalesce(v.id, v.uid::text), v.source, v.type, v.subject, v.time, v.key, v.tenant,
                                v.dataschema, v.extensions,
-                               herald._data_members(v.data, v.size, $8 = 'everything' and g.reason <> 'too_large')) as event
-        from (
+                               herald._data_members(v.data, v.size,
+                                                     $8 = 'everything' and b.deaths = 0 and g.reason <> 'too_large')) as event
+        from (select herald._begin_letter(g.event_slot, g.event_seq, g.subscription_id) as deaths) b
+        cross join lateral (
             -- Asked in here, so that an event that is not wanted is not even looked at.
-            select v.* from herald.event v where $8 <> 'nothing' and v.slot = g.event_slot and v.seq = g.event_seq
+            select v.* from herald.event v
+            where $8 <> 'nothing' and b.deaths < 2 and v.slot = g.event_slot and v.seq = g.event_seq
             union all
-            select h.* from herald.held_event h where $8 <> 'nothing' and h.seq = g.event_seq
+            select h.* from herald.held_event h
+            where $8 <> 'nothing' and b.deaths < 2 and h.seq = g.event_seq
             limit 1
         ) v
     ) e on true
@@ -99,6 +110,9 @@ begin
             jsonb_agg(jsonb_build_object(
                 'attempt', t.attempt, 'at', t.at, 'status_code', t.status_code, 'error_class', t.error_class,
                 'error', t.error, 'duration_ms', t.duration_ms, 'response', left(t.response, 1000))
+                -- Of the last one only, as they are long.
+                || case when t.request is not null and t.attempt = g.attempts then jsonb_build_object('request', t.request)
+                    else '{}' end
                 order by t.at) as attempt_log
         from herald._attempt t
         where t.event_seq = g.event_seq and t.subscription_id = g.subscription_id
@@ -186,9 +200,12 @@ begin
 end
 $$;
 
--- Buries up to so many pending deliveries of a subscription, but for those that somebody has locked. Returns how many.
+-- Buries up to so many pending deliveries of a subscription, but for those that somebody has locked. Returns how many, and the
+-- number to go on after: what was deleted stays in the index while an old snapshot may see it, and the next slice must not walk
+-- over all that again.
 -- Called by the worker, between deliveries. Writes: herald.pending, herald._dead_letter.
-create function herald._bury_slice(subscription_id bigint, reason text, most integer) returns bigint
+create function herald._bury_slice(subscription_id bigint, reason text, after_seq bigint, most integer,
+                                   out buried bigint, out last_seq bigint)
     language plpgsql
     set search_path = pg_catalog, pg_temp
     set jit = off
@@ -198,7 +215,7 @@ declare
 begin
     with picked as materialized (
         select p.event_seq from herald.pending p
-        where p.subscription_id = $1
+        where p.subscription_id = $1 and p.event_seq > after_seq
         order by p.event_seq
         limit most
         for update skip locked
@@ -209,12 +226,13 @@ begin
         returning p.event_slot, p.event_seq, p.attempts, p.created_at
     )
     select count(*)::integer as how_many, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs,
-           array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at
+           array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at, max(d.event_seq) as last_seq
     into gone
     from deleted d;
     perform herald._bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs, array_fill($2, array[gone.how_many]),
                          gone.attempts, gone.created_at);
-    return gone.how_many;
+    buried := gone.how_many;
+    last_seq := coalesce(gone.last_seq, after_seq);
 end
 $$;
 

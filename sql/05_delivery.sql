@@ -12,11 +12,15 @@ create function herald._check_attributes(source text, event_type text, id text, 
     language c
     as 'MODULE_PATHNAME', 'check_attributes_wrapper';
 
+create function herald._default_source() returns text
+    language c stable
+    as 'MODULE_PATHNAME', 'default_source_wrapper';
+
 -- The CloudEvents source of this database's events.
 create function herald._source() returns text
     language sql stable
     set search_path = pg_catalog, pg_temp
-    return coalesce(nullif(current_setting('herald.source', true), ''), '/' || current_database());
+    return coalesce(nullif(current_setting('herald.source', true), ''), herald._default_source());
 
 -- Writes one event in the caller's transaction and returns its id.
 -- An id that the caller gives is kept until its retention ends: the same id again returns it and writes nothing.
@@ -49,6 +53,7 @@ declare
     known herald.emitted;
     appended record;
 begin
+    emit.priority := coalesce(emit.priority, 'normal');
     if emit.type is null then
         raise exception using errcode = 'null_value_not_allowed', message = 'the event has no type',
             hint = 'Run: select herald.emit(''order.paid'', ''{"id": 1}'');';
@@ -65,26 +70,28 @@ begin
             detail = format('Its data has %s bytes, the limit is 262144.', size),
             hint = 'Put a reference into the event, and the data where the receiver can fetch it.';
     end if;
-    if emit.priority is null or emit.priority not in ('low', 'normal', 'high') then
+    if emit.priority not in ('low', 'normal', 'high') then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown priority "%s"', emit.priority),
             hint = 'It is low, normal or high.';
     end if;
-    if not isfinite(emit.occurred_at) then
-        raise exception using errcode = 'invalid_parameter_value', message = 'occurred_at is infinite',
-            hint = 'Leave it out for now.';
+    if emit.occurred_at not between '0001-01-01 00:00:00 UTC' and '9999-12-31 23:59:59.999999 UTC' then
+        raise exception using errcode = 'invalid_parameter_value', message = 'occurred_at is out of range',
+            detail = format('It is %s; RFC 3339 has the years 1 to 9999.', emit.occurred_at), hint = 'Leave it out for now.';
     end if;
     if emit.ordered then
         if emit.key is null then
             raise exception using errcode = 'invalid_parameter_value', message = 'an ordered event needs a key',
                 hint = 'Give key => ..., the same for the events that have to stay in order.';
         end if;
+        perform herald._refuse_read_only('herald.emit()');
         -- Whoever emits for this key next waits for this transaction to end, so numbers grow in commit order.
         perform herald._lock('event ' || wanted_source || ' ' || emit.key);
     end if;
     if emit.id is not null then
+        -- The same whatever the session has set, and without data not what it is with the data null.
         hash := sha256(convert_to(jsonb_build_array(
-            emit.type, emit.data, emit.subject, emit.key, emit.occurred_at, emit.priority, emit.tenant, emit.extensions,
-            emit.dataschema)::text, 'UTF8'));
+            emit.type, emit.data::text, emit.subject, emit.key, extract(epoch from emit.occurred_at), emit.priority, emit.tenant,
+            emit.extensions::text, emit.dataschema)::text, 'UTF8'));
         insert into herald.emitted (source, id, seq, slot, uid, content_hash)
         values (wanted_source, emit.id, 0, 0, '00000000-0000-0000-0000-000000000000', hash)
         on conflict do nothing;

@@ -1,20 +1,26 @@
 -- Subscriptions as a declared document.
 
--- Whether a subscription has values of just these names of one kind.
+-- Whether a subscription has values of just the members of this option that are secrets.
 -- Called by apply().
-create function herald._has_names(subscription_id bigint, kind text, given jsonb) returns boolean
+create function herald._has_values_of(subscription_id bigint, option text, members jsonb) returns boolean
     language sql
     set search_path = pg_catalog, pg_temp
     return not exists (
-        select from (select x.name from herald.secret x where x.subscription_id = $1 and x.kind = $2) x
-        full join jsonb_object_keys(given) g (name) on g.name = x.name
+        select
+        from (
+            select x.name from herald.secret x
+            where x.subscription_id = $1 and x.kind = option
+        ) x
+        full join (select m.name from jsonb_object_keys(members) m (name) where herald._is_secret_member(option, m.name)) g
+            on g.name = x.name
         where x.name is null or g.name is null);
 
 -- Whether any of these is a value, as opposed to ***, which is whatever the subscription has.
-create function herald._gives_values(given jsonb) returns boolean
+create function herald._gives_values(option text, members jsonb) returns boolean
     language sql immutable
     set search_path = pg_catalog, pg_temp
-    return exists (select from jsonb_each_text(given) g where g.value <> '***');
+    return exists (
+        select from jsonb_each_text(members) m where m.value <> '***' and herald._is_secret_member(option, m.key));
 
 -- Raises an error unless this declares a subscription.
 -- Called by apply().
@@ -22,32 +28,17 @@ create function herald._check_declaration(declared jsonb) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
-declare
-    known constant text[] := array(
-        select o.name from unnest((select p.proargnames from pg_proc p where p.oid = 'herald._subscribe'::regproc)) o (name)
-        where o.name not in ('start_from', 'created')) || '{state}';
-    unknown text;
 begin
-    if jsonb_typeof(declared) is distinct from 'object' or declared ->> 'name' is null then
-        raise exception using errcode = 'invalid_parameter_value', message = 'a subscription is declared without a name',
-            hint = 'Write {"subscriptions": [{"name": "billing", "url": "https://..."}]}.';
-    end if;
-    select k into unknown from jsonb_object_keys(declared) k where k <> all (known) order by k limit 1;
-    if found then
-        raise exception using errcode = 'invalid_parameter_value',
-            message = format('subscription "%s" is declared with an unknown option "%s"', declared ->> 'name', unknown),
-            detail = 'The options are those of subscribe(), and state.',
-            hint = coalesce(herald._perhaps(unknown, known), 'Leave it out.');
-    end if;
+    perform herald._check_sizes('{}', declared, null);
     if declared ->> 'state' not in ('active', 'paused', 'sandbox') then
         raise exception using errcode = 'invalid_parameter_value',
-            message = format('subscription "%s" cannot be declared "%s"', declared ->> 'name', declared ->> 'state'),
+            message = format('state cannot be declared "%s"', declared ->> 'state'),
             hint = 'Its state is active, paused or sandbox.';
     end if;
 end
 $$;
 
--- Makes one subscription what is declared. Options that are left out get their defaults; the secret stays.
+-- Makes one subscription what is declared. Options that are left out get their defaults, but the secret stays.
 -- Called by apply(). Writes what subscribe() writes.
 create function herald._apply_one(declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text)
     language plpgsql
@@ -55,71 +46,78 @@ create function herald._apply_one(declared jsonb, out action text, out changes j
 as $$
 #variable_conflict use_column
 declare
-    name constant text := declared ->> 'name';
-    headers constant jsonb := coalesce(nullif(declared -> 'headers', 'null'), '{}');
-    tls constant jsonb := coalesce(nullif(declared -> 'tls', 'null'), '{}');
-    auth constant jsonb := coalesce(nullif(declared -> 'auth', 'null'), '{}');
-    -- What is not declared, or not an option.
-    kept constant text[] := '{id,name,types_unreadable_at,state,state_reason,state_changed_at,tenant,header_names,tls_names,auth,created_xid,created_snapshot,created_seq,created_at,changed_at,removed_at,consented_at,consent_rate,consent_error,is_tenants,generation}';
-    former herald._subscription;
-    wanted herald._subscription;
-    before jsonb;
-    after jsonb;
-    auth_values jsonb;
+    entry herald._subscription;
+    given jsonb := herald._given(herald._typed_options(declared - '{name,secret,state}'::text[]));
+    former jsonb;
+    wanted jsonb;
     written jsonb;
 begin
-    perform herald._lock('subscription ' || name);
-    perform herald._check_strings('headers', headers, '''{"X-Shop": "eu"}''');
-    perform herald._check_strings('tls', tls, '''{"ca": "..."}''');
-    perform herald._check_strings('auth', auth, '''{"type": "bearer", "token": "..."}''');
-    select s.* into former from herald._subscription s where s.name = declared ->> 'name' and s.removed_at is null for update;
+    perform herald._lock('subscription ' || (declared ->> 'name'));
+    select s.* into entry from herald._subscription s where s.name = declared ->> 'name' and s.removed_at is null for update;
     if not found then
         action := 'created';
-        wanted := jsonb_populate_record(herald._default_subscription(name), jsonb_strip_nulls(declared - '{headers,tls,auth,secret,state}'::text[]));
-        wanted.tenant := coalesce(wanted.tenant, herald._tenant_of_name(name));
-        perform herald._save_subscription(wanted, headers, tls, auth, declared ->> 'secret', true);
+        entry.id := nextval('herald.subscription_id_seq');
+        entry.name := declared ->> 'name';
+        given := jsonb_build_object('tenant', herald._tenant_of_name(entry.name)) || given;
+        perform herald._save_subscription(entry, given, declared ->> 'secret', true);
         secret := coalesce(declared ->> 'secret', herald._generate_secret());
-        insert into herald.secret (subscription_id, kind, value) values (wanted.id, 'signing', secret);
+        insert into herald.secret (subscription_id, kind, value) values (entry.id, 'signing', secret);
     else
-        wanted := jsonb_populate_record(
-            jsonb_populate_record(former, to_jsonb(herald._default_subscription(name)) - kept),
-            jsonb_strip_nulls(declared - '{headers,tls,auth,secret,state}'::text[]));
-        before := to_jsonb(former) - '{changed_at,auth}'::text[];
-        after := to_jsonb(wanted) - '{changed_at,auth}'::text[];
-        select jsonb_object_agg(a.key, a.value) into changes
-        from jsonb_each(after) a join jsonb_each(before) b using (key)
-        where a.value is distinct from b.value;
-        auth_values := (select coalesce(jsonb_object_agg(m.key, m.value), '{}') from jsonb_each(auth) m
-                        where m.key = any (herald._secret_members()));
-        if not herald._has_names(former.id, 'header', headers) then
-            changes := coalesce(changes, '{}') || '{"headers": "***"}';
-        end if;
-        if not herald._has_names(former.id, 'tls', tls) then
-            changes := coalesce(changes, '{}') || '{"tls": "***"}';
-        end if;
-        if auth - herald._secret_members() <> coalesce(former.auth, '{}') - herald._secret_members()
-            or not herald._has_names(former.id, 'auth', auth_values)
-        then
-            changes := coalesce(changes, '{}') || '{"auth": "***"}';
-        end if;
+        given := herald._default_options() - 'tenant' || given;
+        former := herald._options_of(entry);
+        wanted := herald._masked_options(herald._merge_options(former::text, given::text));
+        select jsonb_object_agg(o.name, case when o.has_secrets then '"***"' else coalesce(wanted -> o.name, 'null') end) into changes
+        from herald._declared_options() o
+        where o.is_option
+        and (wanted -> o.name is distinct from former -> o.name
+            or o.has_secrets and not herald._has_values_of(entry.id, o.name, wanted -> o.name));
         action := case when changes is null then 'unchanged' else 'changed' end;
         -- Values are not compared with those that are stored but written again, each time: whoever may call this is not shown
         -- them, and could guess them by what it says of a change.
-        select jsonb_object_agg(g.option, 'not compared') into not_compared
-        from (values ('headers', headers), ('tls', tls), ('auth', auth_values)) as g (option, members)
-        where herald._gives_values(g.members) and not coalesce(changes ? g.option, false);
+        select jsonb_object_agg(o.name, 'not compared') into not_compared
+        from herald._declared_options() o
+        where o.has_secrets and not coalesce(changes ? o.name, false) and herald._gives_values(o.name, nullif(given -> o.name, 'null'));
+        if declared ->> 'secret' is not null then
+            not_compared := coalesce(not_compared, '{}') || '{"secret": "not compared"}';
+        end if;
         written := coalesce(changes, '{}') || coalesce(not_compared, '{}');
         if written <> '{}' then
             perform herald._save_subscription(
-                wanted, case when written ? 'headers' then headers end, case when written ? 'tls' then tls end,
-                case when written ? 'auth' then auth end, null, false);
+                entry, (select coalesce(jsonb_object_agg(g.key, g.value), '{}') from jsonb_each(given) g where written ? g.key),
+                declared ->> 'secret', false);
+        end if;
+        if declared ->> 'secret' is not null then
+            perform herald._replace_secret(entry.id, declared ->> 'secret', interval '24 hours');
+            perform herald._end_surplus_secrets(entry.id);
         end if;
     end if;
-    if declared ->> 'state' <> (select s.state from herald._subscription s where s.id = wanted.id) then
-        perform herald._set_state(wanted, declared ->> 'state', format('declared by %s', herald._caller()));
+    if declared ->> 'state' <> (select s.state from herald._subscription s where s.id = entry.id) then
+        perform herald._set_state(entry, declared ->> 'state', format('declared by %s', herald._caller()));
         changes := coalesce(changes, '{}') || jsonb_build_object('state', declared -> 'state');
         action := case when action = 'created' then action else 'changed' end;
     end if;
+end
+$$;
+
+-- The same, with errors that name the subscription.
+-- Called by apply(). Writes what subscribe() writes.
+create function herald._apply_named(declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text)
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    words text;
+    fault_detail text;
+    fault_hint text;
+begin
+    perform herald._check_declaration(declared);
+    select a.* into action, changes, not_compared, secret from herald._apply_one(declared) a;
+exception when others then
+    get stacked diagnostics words = message_text, fault_detail = pg_exception_detail, fault_hint = pg_exception_hint;
+    raise exception using errcode = sqlstate,
+        message = case when strpos(words, format('subscription "%s"', declared ->> 'name')) > 0 then words
+            else format('subscription "%s": %s', declared ->> 'name', words) end,
+        detail = fault_detail, hint = fault_hint;
 end
 $$;
 
@@ -134,11 +132,13 @@ create function herald.apply(config jsonb, dry_run boolean default false)
 as $$
 #variable_conflict use_column
 declare
+    is_dry_run constant boolean := coalesce(dry_run, false);
     declared jsonb;
     results jsonb[] := '{}';
     done record;
     unknown text;
 begin
+    perform herald._refuse_read_only('herald.apply()');
     if jsonb_typeof(config) is distinct from 'object' or jsonb_typeof(config -> 'subscriptions') is distinct from 'array' then
         raise exception using errcode = 'invalid_parameter_value', message = 'the document declares no subscriptions',
             hint = 'Write {"subscriptions": [{"name": "billing", "url": "https://..."}]}.';
@@ -152,12 +152,15 @@ begin
     end if;
     begin
         for declared in select d.value from jsonb_array_elements(config -> 'subscriptions') d loop
-            perform herald._check_declaration(declared);
+            if jsonb_typeof(declared) is distinct from 'object' or declared ->> 'name' is null then
+                raise exception using errcode = 'invalid_parameter_value', message = 'a subscription is declared without a name',
+                    hint = 'Write {"subscriptions": [{"name": "billing", "url": "https://..."}]}.';
+            end if;
             if declared ->> 'name' = any (array(select r ->> 'subscription' from unnest(results) r)) then
                 raise exception using errcode = 'invalid_parameter_value',
                     message = format('subscription "%s" is declared twice', declared ->> 'name'), hint = 'Declare it once.';
             end if;
-            select * into done from herald._apply_one(declared);
+            select * into done from herald._apply_named(declared);
             results := results || jsonb_build_object('subscription', declared ->> 'name', 'action', done.action,
                                                      'changes', done.changes, 'not_compared', done.not_compared,
                                                      'secret', done.secret);
@@ -172,7 +175,7 @@ begin
                 results := results || jsonb_build_object('subscription', done.name, 'action', 'removed');
             end loop;
         end if;
-        if dry_run then
+        if is_dry_run then
             raise exception using errcode = 'HD000', message = 'nothing is done';
         end if;
     exception
@@ -180,10 +183,10 @@ begin
     end;
     return query
     select r ->> 'subscription', r ->> 'action',
-           case when dry_run and jsonb_typeof(r -> 'not_compared') = 'object'
+           case when is_dry_run and jsonb_typeof(r -> 'not_compared') = 'object'
                then coalesce(nullif(r -> 'changes', 'null'), '{}') || (r -> 'not_compared')
                else nullif(r -> 'changes', 'null') end,
-           case when not dry_run then r ->> 'secret' end
+           case when not is_dry_run then r ->> 'secret' end
     from unnest(results) r;
 end
 $$;

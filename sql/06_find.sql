@@ -1,25 +1,23 @@
 -- Finding what somebody names: a subscription, an event, and whether the one is for the other.
 
 -- Whether an event goes to a subscription that did not get it yet, as far as type, tenant and creation say.
--- Called by wait(), resume_after_restore(). The worker asks its own matcher, which says the same.
+-- Called by wait(), resume_after_restore().
 create function herald._is_for(subscription herald._subscription, event herald.event) returns boolean
     language sql stable
     set search_path = pg_catalog, pg_temp
 as $$
     select s.removed_at is null and s.state <> 'disabled'
-        and (s.tenant is null or s.tenant = e.tenant)
-        and herald._matches(s.types, e.type)
-        and case when e.xid = s.created_xid then e.seq > s.created_seq
-            else not pg_visible_in_snapshot(e.xid, s.created_snapshot) end
+        and herald._was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)
+        and herald._matches(s.types, s.tenant, e.type, e.tenant)
     from (select (subscription).*) s, (select (event).*) e
 $$;
 
--- The full name of a subscription: a tenant may leave out its own name and the slash.
+-- The full name of a subscription: a tenant may leave out its own name and the slash. Digits alone are an id, and no name.
 create function herald._full_name(name text, tenants text[]) returns text
     language sql immutable
     set search_path = pg_catalog, pg_temp
-    return case when cardinality(tenants) = 1 and not starts_with(name, tenants[1] || '/') then tenants[1] || '/' || name
-                else name end;
+    return case when cardinality(tenants) = 1 and not starts_with(name, tenants[1] || '/') and name !~ '^[0-9]+$'
+                then tenants[1] || '/' || name else name end;
 
 -- The subscription of this name or id; an error names the nearest one. Of a tenant's role: among its own.
 create function herald._find_subscription(subscription text) returns herald._subscription
@@ -69,8 +67,19 @@ as $$
     limit 1
 $$;
 
--- The event of this id or uid, wherever it is kept; an error lists the sources of an ambiguous id. Of a tenant's role:
--- among its own.
+-- The event with this number, in the log or held for a delivery.
+create function herald._event_numbered(seq bigint) returns setof herald.event
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select e.* from herald.event e where e.seq = $1
+    union all
+    select h.* from herald.held_event h where h.seq = $1
+    limit 1
+$$;
+
+-- The event of this id, uid or delivery_id, wherever it is kept; an error lists the sources of an ambiguous id. Of a tenant's
+-- role: among its own.
 create function herald._find_event(event_id text) returns herald.event
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
@@ -105,7 +114,7 @@ begin
     if how_many > 1 then
         raise exception using
             errcode = 'ambiguous_alias',
-            message = format('event id "%s" is ambiguous', event_id),
+            message = format('event id "%s" is ambiguous', left(event_id, 100)),
             detail = format('It was emitted by the sources %s.', sources),
             hint = format('Use a uid: select source, uid from herald.emitted where id = %L;', event_id);
     end if;
@@ -116,11 +125,21 @@ begin
     if found then
         return found_one;
     end if;
+    if event_id ~ '^[0-9]{1,18}/[0-9]{1,18}$' then
+        select e.* into found_one
+        from herald._subscription s
+        cross join lateral herald._event_numbered(split_part(event_id, '/', 2)::bigint) e
+        where s.id = split_part(event_id, '/', 1)::bigint
+        and (own is null or s.is_tenants and s.tenant = any (own) and e.tenant = any (own));
+        if found then
+            return found_one;
+        end if;
+    end if;
     raise exception using
         errcode = 'undefined_object',
         message = format('event "%s" does not exist', left(event_id, 100)),
         detail = case when how_many = 1 then 'It was emitted, and its retention has ended.'
-            else 'No event in the log has this id or uid.' end,
+            else 'No event in the log has this id, uid or delivery_id.' end,
         hint = case when own is not null then 'See: select event_id, type from herald.delivery order by created_at desc limit 10;'
             else coalesce(
                 (select herald._perhaps(event_id, array_agg(e.id))

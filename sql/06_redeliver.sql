@@ -44,7 +44,7 @@ declare
     entry constant herald._subscription := herald._find_subscription($1);
     event constant herald.event := herald._find_event($2);
 begin
-    if event.tenant is distinct from entry.tenant and entry.tenant is not null then
+    if herald._why_not(entry.types, entry.tenant, event.type, event.tenant) like 'tenant: %' then
         raise exception using
             errcode = 'insufficient_privilege',
             message = format('event "%s" is not one of the subscription''s tenant', $2),
@@ -63,9 +63,9 @@ begin
 end
 $$;
 
--- Sends dead letters again. Returns how many.
+-- Sends dead letters again, of one subscription, or without one of all that are the caller's. Returns how many.
 create function herald._redeliver_dead_letters(
-    subscription text, since timestamptz default '-infinity', until timestamptz default 'infinity', reason text default null
+    subscription text, since timestamptz default null, until timestamptz default null, reason text default null
 )
     returns bigint
     language plpgsql
@@ -73,9 +73,10 @@ create function herald._redeliver_dead_letters(
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    entry constant herald._subscription := herald._find_subscription(subscription);
-    slots smallint[];
-    seqs bigint[];
+    own constant text[] := herald._tenants_of(herald._caller());
+    only_id bigint;
+    letters record;
+    how_many bigint := 0;
 begin
     if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded', 'poison',
                       'quota')
@@ -83,15 +84,22 @@ begin
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown reason "%s"', reason),
             hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded, poison or quota.';
     end if;
-    select array_agg(d.event_slot), array_agg(d.event_seq) into slots, seqs
-    from herald._dead_letter d
-    where d.subscription_id = entry.id
-    and d.failed_at >= _redeliver_dead_letters.since and d.failed_at <= _redeliver_dead_letters.until
-    and (_redeliver_dead_letters.reason is null or d.reason = _redeliver_dead_letters.reason);
-    if seqs is null then
-        return 0;
+    if subscription is not null then
+        only_id := (herald._find_subscription(subscription)).id;
     end if;
-    return herald._redeliver(entry.id, slots, seqs);
+    for letters in
+        select s.id, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs
+        from herald._subscription s
+        join herald._dead_letter d on d.subscription_id = s.id
+        where s.removed_at is null and (only_id is null or s.id = only_id)
+        and (own is null or s.is_tenants and s.tenant = any (own))
+        and d.failed_at between coalesce(_redeliver_dead_letters.since, '-infinity') and coalesce(_redeliver_dead_letters.until, 'infinity')
+        and (_redeliver_dead_letters.reason is null or d.reason = _redeliver_dead_letters.reason)
+        group by s.id
+    loop
+        how_many := how_many + herald._redeliver(letters.id, letters.slots, letters.seqs);
+    end loop;
+    return how_many;
 end
 $$;
 
@@ -130,6 +138,11 @@ declare
     entry herald._subscription;
     how_many bigint;
 begin
+    if older_than is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'older_than is null',
+            hint = 'Run: select herald.purge_dead_letters(older_than => ''30 days'');';
+    end if;
+    perform herald._check_span('older_than', older_than, '0', '100 years', 'Use older_than => ''0'' to delete all.');
     if subscription is not null then
         entry := herald._find_subscription(subscription);
     end if;

@@ -28,11 +28,9 @@ as $$
     from herald._subscription s
     join herald.event e
         on e.uid >= herald._uid_at($2)
-        and (s.tenant is null or e.tenant = s.tenant)
-        and herald._matches(s.types, e.type)
         and (e.origin <> herald._origin()
-            or e.xid = s.created_xid and e.seq <= s.created_seq
-            or e.xid <> s.created_xid and pg_visible_in_snapshot(e.xid, s.created_snapshot))
+            or not herald._was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq))
+        and herald._matches(s.types, s.tenant, e.type, e.tenant)
     where s.id = $1;
     select herald._changed('pending', $1);
 $$;
@@ -85,9 +83,8 @@ begin
         on e.seq > new.floor_seq
         and e.origin = herald._origin()
         and e.xid <> s.created_xid
-        and not pg_visible_in_snapshot(e.xid, s.created_snapshot)
-        and (s.tenant is null or e.tenant = s.tenant)
-        and herald._matches(s.types, e.type)
+        and herald._was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)
+        and herald._matches(s.types, s.tenant, e.type, e.tenant)
     where s.id = new.subscription_id
     on conflict do nothing;
     delete from herald.starting t where t.subscription_id = new.subscription_id;
@@ -143,7 +140,7 @@ begin
             hint = 'Give a time, for example now() - interval ''1 hour''.';
     end if;
     perform herald._check_replay(entry.tenant, since);
-    if "only" is null or "only" not in ('all', 'failed', 'missing') then
+    if "only" not in ('all', 'failed', 'missing') then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown only "%s"', "only"),
             hint = 'It is all, failed or missing.';
     end if;
@@ -155,10 +152,8 @@ begin
     select array_agg(e.slot order by e.seq), array_agg(e.seq order by e.seq) into slots, seqs
     from herald.event e
     where e.uid >= herald._uid_at(since) and e.uid < herald._uid_at(coalesce(until, 'infinity'))
-    and herald._matches(entry.types, e.type)
-    and (types is null or herald._matches(types, e.type))
-    and (entry.tenant is null or e.tenant = entry.tenant)
-    and (receiver.tenant is null or e.tenant = receiver.tenant)
+    and herald._matches(entry.types, entry.tenant, e.type, e.tenant)
+    and herald._matches(coalesce(types, entry.types), receiver.tenant, e.type, e.tenant)
     and case "only"
         when 'failed' then exists (
             select from herald._dead_letter d where d.event_seq = e.seq and d.subscription_id = entry.id)

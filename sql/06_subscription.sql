@@ -1,5 +1,23 @@
 -- A subscription's life after subscribe(): held, resumed, ended, signed with another secret.
 
+-- The subscription of this name or id, locked, as it is then: the worker may disable it, and others change it, at any moment.
+-- Called by what changes its state.
+create function herald._take_subscription(subscription text) returns herald._subscription
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry herald._subscription := herald._find_subscription(subscription);
+begin
+    select s.* into entry from herald._subscription s where s.id = entry.id and s.removed_at is null for update;
+    if not found then
+        -- It was ended meanwhile: say so.
+        entry := herald._find_subscription(subscription);
+    end if;
+    return entry;
+end
+$$;
+
 -- Changes a subscription's state.
 -- Called by pause(), resume(). Writes: herald._subscription.
 create function herald._set_state(entry herald._subscription, state text, reason text) returns void
@@ -8,8 +26,30 @@ create function herald._set_state(entry herald._subscription, state text, reason
 as $$
     update herald._subscription s
     set state = _set_state.state, state_reason = _set_state.reason, state_changed_at = clock_timestamp(),
+        is_sandbox = case _set_state.state when 'active' then false when 'sandbox' then true else s.is_sandbox end,
         changed_at = clock_timestamp()
     where s.id = (entry).id;
+$$;
+
+-- Has a subscription's deliveries made again, in the state active or sandbox, and its dead letters since a time. Returns how
+-- many of these.
+-- Called by resume(), by UPDATE of herald.subscription. Writes: herald._subscription, herald.pending, herald._dead_letter.
+create function herald._set_going(entry herald._subscription, state text, redeliver_dead_since timestamptz) returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform herald._set_state(entry, state, case state when 'sandbox' then format('resumed as a sandbox by %s', herald._caller()) end);
+    if entry.state = 'disabled' then
+        raise notice using
+            message = format('subscription "%s" missed what happened since %s', entry.name, entry.state_changed_at),
+            hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');', entry.name, entry.state_changed_at);
+    end if;
+    if redeliver_dead_since is null then
+        return 0;
+    end if;
+    return herald._redeliver_dead_letters(entry.name, redeliver_dead_since);
+end
 $$;
 
 -- Holds a subscription's deliveries until resume(): events are matched and kept.
@@ -21,7 +61,7 @@ create function herald._pause(subscription text)
 as $$
 #variable_conflict use_column
 declare
-    entry constant herald._subscription := herald._find_subscription($1);
+    entry constant herald._subscription := herald._take_subscription($1);
 begin
     if entry.state = 'disabled' then
         raise exception using errcode = 'object_not_in_prerequisite_state',
@@ -33,7 +73,8 @@ begin
 end
 $$;
 
--- Sends a paused or disabled subscription's deliveries again, and with redeliver_dead_since its dead letters since then.
+-- Sends a paused or disabled subscription's deliveries again, and with redeliver_dead_since its dead letters since then. A
+-- sandbox stays one.
 create function herald._resume(subscription text, redeliver_dead_since timestamptz default null)
     returns table (name text, state text, backlog bigint, redelivered bigint)
     language plpgsql
@@ -42,18 +83,16 @@ create function herald._resume(subscription text, redeliver_dead_since timestamp
 as $$
 #variable_conflict use_column
 declare
-    entry constant herald._subscription := herald._find_subscription($1);
-    how_many bigint := 0;
+    entry constant herald._subscription := herald._take_subscription($1);
+    wanted_state constant text := case when entry.is_sandbox then 'sandbox' else 'active' end;
+    how_many bigint;
 begin
-    perform herald._set_state(entry, 'active', null);
-    if redeliver_dead_since is not null then
-        how_many := herald._redeliver_dead_letters(entry.name, redeliver_dead_since);
-    elsif entry.state = 'disabled' then
-        raise notice using
-            message = format('subscription "%s" missed what happened since %s', entry.name, entry.state_changed_at),
-            hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');', entry.name, entry.state_changed_at);
+    how_many := herald._set_going(entry, wanted_state, $2);
+    if wanted_state = 'sandbox' then
+        raise notice using message = format('subscription "%s" is a sandbox: nothing is sent', entry.name),
+            hint = format('To send, run: update herald.subscription set state = ''active'' where name = %L;', entry.name);
     end if;
-    return query select entry.name, 'active',
+    return query select entry.name, wanted_state,
                         (select count(*) from herald.pending p where p.subscription_id = entry.id), how_many;
 end
 $$;
@@ -67,7 +106,7 @@ create function herald._unsubscribe(subscription text)
 as $$
 #variable_conflict use_column
 declare
-    entry constant herald._subscription := herald._find_subscription($1);
+    entry constant herald._subscription := herald._take_subscription($1);
 begin
     update herald._subscription s
     set removed_at = clock_timestamp(), state = 'disabled', state_reason = format('unsubscribed by %s', herald._caller()),
@@ -100,6 +139,32 @@ begin
 end
 $$;
 
+-- Whether requests with this signature carry one only, of the newest secret.
+create function herald._signs_once(signing text) returns boolean
+    language c strict
+    as 'MODULE_PATHNAME', 'signs_once_wrapper';
+
+-- Says that a grace period does not help where requests carry one signature. It says so whether or not the new secret is
+-- another, as nobody may see that.
+-- Called by subscribe(), rotate_secret().
+create function herald._note_lone_signature(entry herald._subscription) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if herald._signs_once((herald._options_of(entry) -> 'signing')::text)
+        and exists (select from herald.secret x where x.subscription_id = entry.id and x.kind = 'signing')
+    then
+        raise notice using
+            message = format('requests to subscription "%s" are signed with the new secret alone from now on', entry.name),
+            detail = 'Its signing has room for one signature, so a grace period does not help: a receiver that knows only '
+                     'the former secret refuses them.',
+            hint = format('Next time let the receiver accept both secrets first, and then run: '
+                          'select herald.rotate_secret(%L, secret => ''...'');', entry.name);
+    end if;
+end
+$$;
+
 -- What a receiver answered to the handshake: the deliveries a minute that it wants, null for any number, or why it wants none.
 -- An answer to a request for a former url or handshake, whose "generation" is another, does not count.
 -- Called by the worker, grant_delivery(). Writes: herald._subscription.
@@ -126,7 +191,7 @@ as $$
 declare
     entry constant herald._subscription := herald._find_subscription($1);
 begin
-    if entry.handshake is null then
+    if not entry.options ? 'handshake' then
         raise exception using errcode = 'object_not_in_prerequisite_state',
             message = format('subscription "%s" has no handshake', entry.name), detail = 'Nobody has to consent to its deliveries.',
             hint = format('Run: select * from herald.subscribe(%L, handshake => ''{}'');', entry.name);
@@ -148,11 +213,11 @@ create function herald.generate_secret(kind text default 'v1') returns text
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if kind is null or kind not in ('v1', 'v1a') then
+    if kind not in ('v1', 'v1a') then
         raise exception using errcode = 'invalid_parameter_value', message = format('there is no kind of secret %L', kind),
             hint = 'Use v1 (whsec_..., symmetric) or v1a (whsk_..., ed25519).';
     end if;
-    return herald._generate_secret(kind);
+    return herald._generate_secret(coalesce(kind, 'v1'));
 end
 $$;
 
@@ -189,17 +254,15 @@ as $$
 declare
     entry constant herald._subscription := herald._find_subscription(subscription);
     new_secret constant text := coalesce(secret, herald._generate_secret());
+    wanted_grace constant interval := coalesce(grace, '24 hours');
 begin
-    if grace is null or grace not between interval '0' and interval '1 year' then
-        raise exception using errcode = 'invalid_parameter_value', message = 'grace is out of range',
-            detail = format('It is %s; allowed is 0 to 1 year.', coalesce(grace::text, 'null')),
-            hint = 'Use grace => ''0'' to stop signing with the old secret at once.';
-    end if;
-    perform herald._check_secret(new_secret, entry.signing::text);
-    if grace > interval '0' then
+    perform herald._check_span('grace', grace, '0', '1 year', 'Use grace => ''0'' to stop signing with the old secret at once.');
+    perform herald._check_secret(new_secret, (herald._options_of(entry) -> 'signing')::text);
+    if wanted_grace > interval '0' then
         perform herald._check_room_for_secret(entry);
+        perform herald._note_lone_signature(entry);
     end if;
-    perform herald._replace_secret(entry.id, new_secret, grace);
+    perform herald._replace_secret(entry.id, new_secret, wanted_grace);
     return new_secret;
 end
 $$;

@@ -1,14 +1,15 @@
 -- Trying a subscription out: one test request, or what would be sent; and what its receiver does with it.
 
-create function herald._ping(subscription_id bigint, timeout_micros bigint,
+create function herald._ping(subscription_id bigint, timeout_micros bigint, event_slot smallint, event_seq bigint,
                              out outcome text, out status_code integer, out error_class text, out error text,
                              out duration_ms double precision, out response text)
     returns setof record
     language c
     as 'MODULE_PATHNAME', 'ping_wrapper';
 
--- Sends one test request of the type herald.ping through the worker, and shows what came back. Nothing is recorded.
-create function herald._ping(subscription text, timeout interval default '30 s')
+-- Sends one test request through the worker, and shows what came back: of the type herald.ping, or of an event of the log,
+-- with a webhook-id of its own. Nothing is recorded.
+create function herald._ping(subscription text, timeout interval default '30 s', event_id text default null)
     returns table (outcome text, status_code integer, error_class text, error text, duration_ms double precision, response text)
     language plpgsql
     security definer
@@ -17,8 +18,18 @@ as $$
 #variable_conflict use_column
 declare
     entry constant herald._subscription := herald._find_subscription($1);
+    event herald.event;
 begin
-    return query select p.* from herald._ping(entry.id, herald._micros(coalesce($2, '30 s'))) p;
+    perform herald._check_span('timeout', $2, '0', '1 day', 'Leave it out for 30 s.');
+    if $3 is not null then
+        event := herald._find_event($3);
+    end if;
+    return query
+    select p.outcome, p.status_code, p.error_class,
+           case when p.error like 'nothing can be sent: %' and herald._tenants_of(herald._caller()) is not null
+               then 'nothing can be sent: ask who runs the database' else p.error end,
+           p.duration_ms, p.response
+    from herald._ping(entry.id, herald._micros(coalesce($2, '30 s')), event.slot, event.seq) p;
 end
 $$;
 
@@ -76,6 +87,8 @@ begin
             detail = format('It has %s bytes; allowed are %s.', pg_column_size(headers), herald._max_headers_bytes()),
             hint = 'Refuse such a request before you verify it.';
     end if;
-    return herald._verify(scheme, secret, headers::text, body, tolerance, method, url);
+    perform herald._check_span('tolerance', tolerance, '0', '100 years', 'Leave it out for 300 s.');
+    return herald._verify(scheme, secret, headers::text, body, coalesce(tolerance, '300 s'), coalesce(method, 'POST'),
+                          coalesce(url, ''));
 end
 $$;

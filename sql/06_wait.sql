@@ -21,8 +21,27 @@ as $$
            coalesce((select f.floor_seq from first_open f), (select l.next_floor_seq from last_closed l))
 $$;
 
--- Waits until an event, or every event committed so far, is delivered or dead everywhere. Returns whether it is.
--- Meant for tests and deployments.
+-- Whether a pending delivery of an event, or of any, may end until a time: its subscription is not held, and neither its next
+-- attempt nor its receiver's wish to be spared is later.
+-- Called by wait(). Reads: herald.pending.
+create function herald._may_end(event_seq bigint, until timestamptz) returns boolean
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from herald._subscription s
+        -- What waits for one that is disabled is buried.
+        where s.state <> 'paused'
+        and exists (
+            select from herald.pending p
+            where p.subscription_id = s.id and (p.next_attempt_at <= until or s.state = 'disabled')
+            and ($1 is null or p.event_seq = $1))
+        and (s.state = 'disabled'
+            or not exists (select from herald.pending r where r.subscription_id = s.id and r.spare_until > until)))
+$$;
+
+-- Waits until an event, or every event committed so far, is delivered or dead everywhere. Returns whether it is, as soon as it
+-- is or nothing that is left can end in time. Meant for tests and deployments.
 create function herald.wait(event_id text default null, timeout interval default '30 s')
     returns boolean
     language plpgsql
@@ -30,12 +49,22 @@ create function herald.wait(event_id text default null, timeout interval default
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    until constant timestamptz := clock_timestamp() + timeout;
+    until timestamptz;
     start constant pg_snapshot := pg_current_snapshot();
     event herald.event;
     at_cursor record;
-    is_done boolean;
+    is_read boolean;
+    is_pending boolean;
+    may_end boolean;
 begin
+    if pg_is_in_recovery() then
+        raise exception using errcode = 'read_only_sql_transaction',
+            message = 'cannot execute herald.wait() during recovery',
+            detail = 'This server is a standby, on which nothing is delivered.',
+            hint = 'Call it on the primary.';
+    end if;
+    perform herald._check_span('timeout', timeout, '0', '1 day', 'Leave it out for 30 s.');
+    until := clock_timestamp() + coalesce(timeout, '30 s');
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception using errcode = 'invalid_transaction_state',
             message = 'wait() cannot see progress in this transaction',
@@ -52,22 +81,25 @@ begin
     end if;
     loop
         select c.* into at_cursor from herald._cursor() c;
-        if event_id is not null then
-            is_done := (pg_visible_in_snapshot(event.xid, at_cursor.snapshot) or event.origin <> herald._origin()
-                        or not exists (select from herald._subscription s where herald._is_for(s, event)))
-                and not exists (select from herald.pending p where p.event_seq = event.seq);
-        else
-            is_done := not exists (select from herald.pending)
-                and not exists (
-                    select from herald.event e
-                    where e.seq > at_cursor.seq and e.origin = herald._origin()
-                    and pg_visible_in_snapshot(e.xid, start) and not pg_visible_in_snapshot(e.xid, at_cursor.snapshot)
-                    and exists (select from herald._subscription s where herald._is_for(s, e)));
-        end if;
-        if is_done then
+        -- One statement: nothing that is left moves on between two looks.
+        select w.is_read, w.is_pending, w.is_pending and herald._may_end(event.seq, until) into is_read, is_pending, may_end from (
+            select
+                case when event_id is not null then
+                    pg_visible_in_snapshot(event.xid, at_cursor.snapshot) or event.origin <> herald._origin()
+                    or not exists (select from herald._subscription s where herald._is_for(s, event))
+                else
+                    not exists (
+                        select from herald.event e
+                        where e.seq > at_cursor.seq and e.origin = herald._origin()
+                        and pg_visible_in_snapshot(e.xid, start) and not pg_visible_in_snapshot(e.xid, at_cursor.snapshot)
+                        and exists (select from herald._subscription s where herald._is_for(s, e)))
+                end as is_read,
+                exists (select from herald.pending p where event_id is null or p.event_seq = event.seq) as is_pending
+        ) w;
+        if is_read and not is_pending then
             return true;
         end if;
-        if clock_timestamp() >= until then
+        if clock_timestamp() >= until or is_read and not may_end then
             return false;
         end if;
         perform pg_sleep(0.005);

@@ -42,11 +42,7 @@ as $$
         case when w.pid is not null or pg_is_in_recovery() then null
             when herald._found_no_worker_slot() then format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'))
             else 'Run: select herald.start_worker();' end
-    from (
-        select coalesce(herald._worker_pid(), (
-            select a.pid from pg_stat_activity a
-            where a.backend_type = 'pg_herald worker' and a.datname = current_database() limit 1)) as pid
-    ) w
+    from (select (select r.pid from herald._running_worker() r) as pid) w
 $$;
 
 create function herald._doctor_version() returns table ("check" text, status text, detail text, hint text)
@@ -76,27 +72,14 @@ as $$
     where s.name = 'herald.enabled'
 $$;
 
--- Which setting of this session no worker could read.
-create function herald._settings_fault() returns text
-    language c stable
-    as 'MODULE_PATHNAME', 'settings_fault_wrapper';
-
-create function herald._doctor_settings() returns table ("check" text, status text, detail text, hint text)
-    language sql
-    set search_path = pg_catalog, pg_temp
-as $$
-    select 'settings', 'error', f.fault, 'Correct it and reload: the worker keeps its former settings, and does not start with these.'
-    from (select herald._settings_fault() as fault) f
-    where f.fault is not null
-$$;
-
 create function herald._doctor_origin() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
     select 'origin', case when h.reason is null then 'ok' else 'error' end,
            coalesce(h.reason, 'this database is where its log was written'),
-           case when h.reason is not null then 'Decide, then run: select * from herald.resume_after_restore(''deliver'') or (''skip'');' end
+           case when h.reason like 'herald.instance%' then 'Set herald.instance to the cluster_name of this cluster, or reset it.'
+               when h.reason is not null then 'Decide, then run: select * from herald.resume_after_restore(''deliver'') or (''skip'');' end
     from (select herald._hold_reason() as reason) h
 $$;
 
@@ -199,14 +182,49 @@ as $$
     from pg_trigger t
     where t.tgfoid = 'herald._capture()'::regprocedure and t.tgenabled not in ('O', 'A')
     union all
-    select 'trigger', 'error', format('watch "%s" on %s has no trigger for %s on %s', w.name, w.table_name, o, t.relid::regclass),
+    select 'trigger', 'error', format('watch "%s" on %s has no trigger for %s on %s', w.name, w.table_name, t.operation, t.table_oid::regclass)
+           || case when t.is_for_each_row then ' that fires for each row' else '' end,
            format('Run: select * from herald.watch(%L, %L);', w.table_name, w.name)
-    from herald.watch w
-    cross join unnest(w.operations) o
-    cross join herald._tree(w.table_name) t (relid)
-    where not exists (
-        select from herald._triggers() g
-        where g.table_oid = t.relid and g.watch_id = w.id and g.operation = o)
+    from herald._watch w
+    cross join lateral herald._missing_triggers(w) t
+    union all
+    select 'trigger', 'warning', format('trigger %s on %s belongs to no watch of this table, so it captures nothing', s.name, s.table_oid::regclass),
+           format('If %s is to be captured, run: select * from herald.watch(%1$L); if not: drop trigger %I on %1$s;', s.table_oid::regclass, s.name)
+    from herald._stray_triggers() s
+$$;
+
+-- Watches whose table has another name than when watch() was called: events have another type than subscribers know, and a
+-- table that was put into its place is not captured.
+create function herald._doctor_renamed() returns table ("check" text, status text, detail text, hint text)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select 'renamed', 'warning',
+           format('watch "%s" was made for %s, which is now called %s', w.name, w.known_as, n.now_known_as)
+           || case when to_regclass(w.known_as) is not null then format('; another table is %s now, and is not captured by it', w.known_as) else '' end
+           || case when w.type is null then '; its events have types of the new name' else '' end,
+           case when to_regclass(w.known_as) is not null then format('To capture that table, run: select * from herald.watch(%L, %L); ', w.known_as, w.name) else '' end
+           || format('To go on with %s, run: select * from herald.watch(%1$L, %L);', n.now_known_as, w.name)
+    from herald._watch w
+    cross join lateral (
+        select format('%I.%I', s.nspname, c.relname) as now_known_as
+        from pg_class c join pg_namespace s on s.oid = c.relnamespace
+        where c.oid = w.table_name) n
+    where n.now_known_as <> w.known_as
+    order by w.id
+$$;
+
+-- Watches of tables that logical replication writes to.
+create function herald._doctor_replicated() returns table ("check" text, status text, detail text, hint text)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select 'replicated', 'warning',
+           format('watch "%s" on %s does not capture what subscription "%s" writes', w.name, w.table_name, herald._replicated_by(w.table_name)),
+           format('If the publisher does not send these events: select * from herald.watch(%L, %L, replicated => true);', w.table_name, w.name)
+    from herald._watch w
+    where not w.replicated and herald._replicated_by(w.table_name) is not null
+    order by w.id
 $$;
 
 create function herald._doctor_capture() returns table ("check" text, status text, detail text, hint text)
@@ -283,7 +301,7 @@ $$;
 
 -- Looks for everything that is known to go wrong. A check that fails is a row like others, and none waits for a lock for long:
 -- one that is not had in 100 ms is named with whoever holds it, and the checks after it wait a millisecond.
-create function herald.doctor()
+create function herald._doctor()
     returns table ("check" text, status text, detail text, hint text)
     language plpgsql
     security definer
@@ -292,7 +310,7 @@ create function herald.doctor()
 as $$
 #variable_conflict use_column
 declare
-    checks constant text[] := '{preload,worker,death,version,enabled,settings,origin,obstacle,secret_key,publication,quota,tenant,subscription,trigger,capture,lock,lag,log}';
+    checks constant text[] := '{preload,worker,death,failure,version,enabled,settings,origin,obstacle,secret_key,publication,quota,tenant,subscription,failing,dead_letters,types,trigger,renamed,replicated,capture,lock,lag,log,ring}';
     current_check text;
     is_blocked boolean := false;
 begin
@@ -317,3 +335,8 @@ exception when others then
     return query values ('doctor', 'error', sqlerrm, 'Ask again.');
 end
 $$;
+
+create function herald.doctor() returns table ("check" text, status text, detail text, hint text)
+    language c
+    set lock_timeout = '100ms'
+    as 'MODULE_PATHNAME', 'answer_soon_wrapper';

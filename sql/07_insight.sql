@@ -1,18 +1,23 @@
 -- Insight: what happened, and what waits.
 
--- Subscriptions as their users see them.
-create view herald._all_subscription as
-select
-    s.id, s.name, s.state, s.state_reason, s.url, s.types, s.tenant,
-    (select jsonb_object_agg(h, '***') from pg_catalog.unnest(s.header_names) h where h is not null) as headers,
-    s.method, s.format, s.template, s.content_type, s.profile, s.shrink, s.compression, s.user_agent, s.signing, s.auth,
-    s.handshake, s.consented_at, s.consent_rate, s.consent_error,
-    (select jsonb_object_agg(t, '***') from pg_catalog.unnest(s.tls_names) t where t is not null) as tls,
-    s.timeout, s.retry_schedule, s.retry_jitter, s.max_attempts, s.success, s.retry_on, s.timeout_delay,
-    s.retry_duration, s.max_concurrency, s.max_payload, s.max_age, s.max_backlog,
-    s.dead_letter_retention, s.description, s.created_at, s.changed_at, s.state_changed_at
-from herald._subscription s
-where s.removed_at is null;
+-- Subscriptions as their users see them, with a column for each option.
+do $do$
+begin
+    execute format($format$
+        create view herald._all_subscription as
+        select
+            s.id, s.name, s.state, s.state_reason, %s, s.consented_at, s.consent_rate, s.consent_error, s.created_at, s.changed_at,
+            s.state_changed_at
+        from herald._subscription s
+        cross join lateral pg_catalog.jsonb_populate_record(null::herald._options, herald._readable_options(s.options::text)) o
+        where s.removed_at is null
+        $format$, (
+            select string_agg(format('%s.%I', case when d.name = any (herald._column_options()) then 's' else 'o' end, d.name), ', '
+                              order by d.position)
+            from herald._declared_options() d
+            where d.is_option));
+end
+$do$;
 
 -- The views below are asked before anybody has analysed a slot, and of slots with millions of rows. So they join whole
 -- rings, which the planner may do by hash or by index, and look nothing up for each row: it takes a look-up that could go
@@ -22,7 +27,7 @@ where s.removed_at is null;
 create view herald._all_attempt as
 select
     coalesce(e.id, e.uid::text, h.id, h.uid::text) as event_id, coalesce(e.type, h.type) as type, s.name as subscription,
-    a.attempt, a.at, a.status_code, a.outcome, a.error_class, a.error, a.duration_ms, a.response, a.event_seq,
+    a.attempt, a.at, a.status_code, a.outcome, a.error_class, a.error, a.duration_ms, a.response, a.request, a.event_seq,
     a.subscription_id
 from herald._attempt a
 join herald._subscription s on s.id = a.subscription_id
@@ -83,7 +88,7 @@ select
     coalesce(h.failed, 0) as failed_1h,
     case when h.attempts > 0 then pg_catalog.round(h.delivered::numeric / h.attempts, 4) end as success_rate_1h,
     h.p50_ms, h.p95_ms, h.p99_ms, h.last_success_at, h.last_error_at, h.last_error,
-    b.backlog, b.oldest_at as oldest_pending_at, pg_catalog.clock_timestamp() - b.oldest_at as lag,
+    b.backlog, b.oldest_at as oldest_pending_at, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp() - b.oldest_at) as lag,
     (select count(*) from herald._dead_letter d where d.subscription_id = s.id) as dead_letters
 from herald._subscription s
 -- The hour is read once for all. Its beginning must not change while it is read, or no index is of use.
@@ -93,9 +98,9 @@ left join (
         count(*) as attempts,
         count(*) filter (where a.outcome = 'delivered') as delivered,
         count(*) filter (where a.outcome <> 'delivered') as failed,
-        pg_catalog.percentile_cont(0.5) within group (order by a.duration_ms) as p50_ms,
-        pg_catalog.percentile_cont(0.95) within group (order by a.duration_ms) as p95_ms,
-        pg_catalog.percentile_cont(0.99) within group (order by a.duration_ms) as p99_ms,
+        pg_catalog.round((pg_catalog.percentile_cont(0.5) within group (order by a.duration_ms))::numeric, 3)::float8 as p50_ms,
+        pg_catalog.round((pg_catalog.percentile_cont(0.95) within group (order by a.duration_ms))::numeric, 3)::float8 as p95_ms,
+        pg_catalog.round((pg_catalog.percentile_cont(0.99) within group (order by a.duration_ms))::numeric, 3)::float8 as p99_ms,
         max(a.at) filter (where a.outcome = 'delivered') as last_success_at,
         max(a.at) filter (where a.outcome <> 'delivered') as last_error_at,
         (pg_catalog.array_agg(a.error order by a.at desc) filter (where a.outcome <> 'delivered'))[1] as last_error
@@ -154,6 +159,41 @@ begin
     end loop;
 end
 $$;
+
+-- The expressions of watches, as they are now: what they use may have got another name. To whoever may read the view.
+create function herald.__expressions_of_watches()
+    returns table (watch_id bigint, type_expression text, condition text, data text, subject text, key text, tenant text, priority text)
+    language plpgsql stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if herald.__sees_all('watch') then
+        return query
+        select w.id, x.texts ->> 'type_expression', x.texts ->> 'condition',
+               regexp_replace(x.texts ->> 'data', '^to_json\((.*)\)$', '\1'),
+               x.texts ->> 'subject', x.texts ->> 'key', x.texts ->> 'tenant', x.texts ->> 'priority'
+        from herald._watch w
+        cross join lateral (
+            select jsonb_object_agg(e, substr(pg_get_function_sqlbody(herald._expression_function(w, e)), length('RETURN ') + 1)) as texts
+            from unnest(w.expressions) e
+        ) x;
+    end if;
+end
+$$;
+
+create function herald._expressions_of_watches()
+    returns table (watch_id bigint, type_expression text, condition text, data text, subject text, key text, tenant text, priority text)
+    language c stable parallel restricted rows 100
+    as 'MODULE_PATHNAME', 'with_rights_wrapper';
+
+create view herald.watch as
+select
+    w.id, w.table_name, w.name, w.operations, w.type, x.type_expression, x.condition, x.data, x.subject, x.key, x.tenant,
+    x.priority, w.include_columns, w.exclude_columns, w.on_change_of, w.on_error, w.replicated, w.created_at, w.changed_at
+from herald._watch w
+left join herald._expressions_of_watches() x on x.watch_id = w.id;
 
 -- What the planner knows of a table's values shows in its estimates. Of words that are somebody's it knows nothing.
 do $$

@@ -4,10 +4,12 @@ create function herald._write_subscription() returns trigger
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
+    set intervalstyle = postgres
 as $$
 declare
     entry herald._subscription;
-    changed text;
+    changes jsonb;
+    fixed text[];
 begin
     if tg_op = 'INSERT' then
         raise exception using
@@ -19,60 +21,41 @@ begin
         perform herald._unsubscribe(old.name);
         return old;
     end if;
-    select n.key into changed
+    select jsonb_object_agg(n.key, n.value) into changes
     from jsonb_each(to_jsonb(new)) n
     join jsonb_each(to_jsonb(old)) o using (key)
-    where n.value is distinct from o.value
-    and n.key in ('id', 'state_reason', 'created_at', 'changed_at', 'state_changed_at', 'consented_at', 'consent_rate', 'consent_error')
-    limit 1;
-    if found then
-        raise exception using errcode = 'feature_not_supported', message = format('%s cannot be changed', changed),
-            hint = 'Change name, url, types, tenant, headers, tls, options or state.';
+    where n.value is distinct from o.value;
+    select array_agg(k order by k) into fixed
+    from jsonb_object_keys(changes) k
+    where k in ('id', 'state_reason', 'created_at', 'changed_at', 'state_changed_at', 'consented_at', 'consent_rate', 'consent_error');
+    if fixed is not null then
+        raise exception using errcode = 'feature_not_supported',
+            message = format('column "%s" of herald.subscription cannot be changed', fixed[1]),
+            detail = format('The UPDATE changes %s. id, state_reason, consent_* and *_at columns are written by pg_herald.',
+                            array_to_string(fixed, ', ')),
+            hint = format('Leave %s out of SET.', array_to_string(fixed, ', '));
     end if;
-    select s.* into entry from herald._subscription s where s.id = old.id for update;
-    entry.url := new.url;
-    entry.types := new.types;
-    entry.tenant := new.tenant;
-    entry.method := new.method;
-    entry.format := new.format;
-    entry.template := new.template;
-    entry.content_type := new.content_type;
-    entry.profile := new.profile;
-    entry.shrink := new.shrink;
-    entry.compression := new.compression;
-    entry.user_agent := new.user_agent;
-    entry.signing := new.signing;
-    entry.handshake := new.handshake;
-    entry.timeout := new.timeout;
-    entry.retry_schedule := new.retry_schedule;
-    entry.retry_jitter := new.retry_jitter;
-    entry.max_attempts := new.max_attempts;
-    entry.success := new.success;
-    entry.retry_on := new.retry_on;
-    entry.timeout_delay := new.timeout_delay;
-    entry.retry_duration := new.retry_duration;
-    entry.max_backlog := new.max_backlog;
-    entry.max_concurrency := new.max_concurrency;
-    entry.max_payload := new.max_payload;
-    entry.max_age := new.max_age;
-    entry.dead_letter_retention := new.dead_letter_retention;
-    entry.description := new.description;
-    if new.name is distinct from old.name then
+    -- Another session may have changed other columns since this statement began: only those that it sets are written.
+    select s.* into entry from herald._subscription s where s.id = old.id and s.removed_at is null for update;
+    if not found then
+        return null;
+    end if;
+    if new.name is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'name of a subscription is null',
+            hint = 'Give name a value, or leave it as it is.';
+    elsif new.name <> old.name then
         perform herald._check_name_of_tenant(new.name, new.tenant);
         if exists (select from herald._subscription s where s.name = new.name and s.removed_at is null) then
             raise exception using errcode = 'unique_violation', message = format('subscription "%s" exists', new.name),
                 hint = 'Choose another name.';
         end if;
-        update herald._subscription s set name = new.name where s.id = old.id;
         entry.name := new.name;
     end if;
-    perform herald._save_subscription(
-        entry, case when new.headers is distinct from old.headers then coalesce(new.headers, '{}') end,
-        case when new.tls is distinct from old.tls then coalesce(new.tls, '{}') end,
-        case when new.auth is distinct from old.auth then coalesce(new.auth, '{}') end, null, false);
+    perform herald._save_subscription(entry, coalesce(changes, '{}') - '{name,state}'::text[], null, false);
+    update herald._subscription s set name = entry.name where s.id = entry.id and s.name <> entry.name;
     if new.state is distinct from old.state then
         if new.state = 'active' then
-            perform herald._resume(entry.name);
+            perform herald._set_going(entry, 'active', null);
         elsif new.state = 'paused' then
             perform herald._pause(entry.name);
         elsif new.state = 'sandbox' then

@@ -1,42 +1,5 @@
 -- Questions about one event, and about each subscription.
 
--- Who has locked what a question looks at, for people. Tenants are not told of others' sessions.
--- Called by status(), why() and doctor(), which wait for a lock for 100 ms and no longer.
-create function herald._blocked_by() returns text
-    language plpgsql
-    set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not has_function_privilege(herald._caller()::oid, 'herald.doctor()', 'execute') then
-        return 'a lock is in the way: ask who runs the database';
-    end if;
-    return coalesce((select string_agg(b.words, '; ') from herald._blockers() b), 'a lock was in the way for a moment');
-end
-$$;
-
--- Sessions and prepared transactions that have a table for themselves, those of pg_herald first: how they are called, what
--- they hold since when, and their processes.
-create function herald._blockers() returns table (words text, pid integer)
-    language sql
-    set search_path = pg_catalog, pg_temp
-as $$
-    select format('%s has locked %s since %s',
-                  case when l.pid is null then format('prepared transaction "%s"', x.gid)
-                      else format('process %s (%s of role %s)', l.pid, coalesce(nullif(a.application_name, ''), 'no application_name'), a.usename) end,
-                  string_agg(distinct l.relation::regclass::text, ', '),
-                  date_trunc('second', coalesce(min(a.xact_start), min(x.prepared)))),
-           l.pid
-    from pg_locks l
-    left join pg_class c on c.oid = l.relation
-    left join pg_stat_activity a on a.pid = l.pid
-    left join pg_prepared_xacts x on l.pid is null and x.transaction::text = split_part(l.virtualtransaction, '/', 2)
-    where l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_backend_pid()
-    and l.database = (select d.oid from pg_database d where d.datname = current_database())
-    group by l.pid, x.gid, a.application_name, a.usename
-    order by bool_or(c.relnamespace = 'herald'::regnamespace) desc, 1
-    limit 3
-$$;
-
 -- One line for each subscription.
 create function herald._status()
     returns table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, last_error text)
@@ -51,7 +14,7 @@ declare
 begin
     own := herald._tenants_of(herald._caller());
     return query
-    select t.subscription, t.state, t.backlog, date_trunc('milliseconds', t.lag), t.success_rate_1h, t.last_error
+    select t.subscription, t.state, t.backlog, t.lag, t.success_rate_1h, t.last_error
     from herald._all_subscription_stats t
     where own is null or t.subscription in (
         select s.name from herald._subscription s where s.is_tenants and s.tenant = any (own) and s.removed_at is null)
@@ -65,10 +28,6 @@ $$;
 create function herald._obstacles() returns table (subscription_id bigint, obstacle text)
     language c volatile
     as 'MODULE_PATHNAME', 'obstacles_wrapper';
-
-create function herald._why_not(types text[], tenant text, event_type text, event_tenant text) returns text
-    language c
-    as 'MODULE_PATHNAME', 'why_not_wrapper';
 
 -- Why an event went to a subscription or did not: a row for each subscription.
 create function herald._why(event_id text)
@@ -95,11 +54,12 @@ begin
     select
         s.name, m.rule is null, coalesce(m.rule, format('types: "%s" is matched by %s', event.type,
             case when herald._are_types(s.types)
-                then (select string_agg(format('"%s"', t), ', ') from unnest(s.types) t where herald._matches(array[t], event.type))
+                then (select string_agg(format('"%s"', t), ', ') from unnest(s.types) t where herald._matches(array[t], null, event.type, null))
                 else 'its types, which cannot be read: every event is held for it' end)),
         d.state, d.attempts, d.next_attempt_at,
         case
-            when d.state is null or d.state in ('delivered', 'dead') then null
+            when d.state is null or d.state = 'delivered' then null
+            when d.state = 'dead' then format('it is a dead letter: %s%s', d.reason, d.failure)
             when herald._worker_pid() is null then 'the worker does not run: see herald.doctor()'
             when not current_setting('herald.enabled')::boolean then 'herald.enabled is off'
             when s.state not in ('active', 'sandbox') then format('the subscription is %s: %s', s.state, s.state_reason)
@@ -107,24 +67,27 @@ begin
             when o.obstacle is not null and own is not null then 'nothing can be sent: ask who runs the database'
             when o.obstacle is not null then format('nothing can be sent: %s', o.obstacle)
             when q.tenant is not null then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
-            when d.next_attempt_at > clock_timestamp() then format('it failed (%s) and waits for its next attempt', d.error_class)
+            when d.next_attempt_at > clock_timestamp() and d.attempts > 0
+                then format('it failed%s and waits for its next attempt', d.failure)
         end
     from herald._subscription s
     cross join lateral (
         select coalesce(
             herald._why_not(s.types, s.tenant, event.type, event.tenant),
             case
-                when event.xid = s.created_xid and event.seq <= s.created_seq
-                    or event.xid <> s.created_xid and pg_visible_in_snapshot(event.xid, s.created_snapshot)
+                when not herald._was_there(s.created_xid, s.created_snapshot, s.created_seq, event.xid, event.seq)
                 then format('created_at: the subscription was created later, at %s', s.created_at)
             end) as rule
     ) m
     left join lateral (
-        select v.state, v.attempts, v.next_attempt_at, v.error_class
+        select v.state, v.attempts, v.next_attempt_at, l.reason,
+               case when v.error_class is not null then format(' (%s)', concat_ws(' ', v.error_class, v.status_code)) end as failure
         from delivered v
+        left join herald._dead_letter l
+            on v.state = 'dead' and l.subscription_id = v.subscription_id and l.event_seq = v.event_seq
         where v.subscription_id = s.id
         union all
-        select 'sending', 0, null, null
+        select 'sending', 0, null, null, null
         where m.rule is null and not pg_visible_in_snapshot(event.xid, at_cursor.snapshot)
         limit 1
     ) d on true

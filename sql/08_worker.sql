@@ -4,7 +4,22 @@ create function herald._want_worker(wanted boolean) returns boolean
     language c volatile
     as 'MODULE_PATHNAME', 'want_worker_wrapper';
 
--- Starts the worker of this database, if it does not run.
+-- What start_worker() and restart_worker() do on a standby: the launcher, which begins with the promotion, is to start a
+-- worker that somebody has stopped.
+create function herald._wait_for_promotion() returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform herald._want_worker(true);
+    raise notice using
+        message = 'the worker starts when this standby is promoted',
+        detail = 'A standby cannot record what it sends, so it has no worker.';
+    return 'standby';
+end
+$$;
+
+-- Starts the worker of this database, if it does not run. On a standby it does not start one, and says so.
 create function herald.start_worker() returns text
     language plpgsql
     security definer
@@ -13,6 +28,9 @@ as $$
 declare
     until constant timestamptz := clock_timestamp() + '5 s';
 begin
+    if pg_is_in_recovery() then
+        return herald._wait_for_promotion();
+    end if;
     if not herald._is_preloaded() then
         raise warning using
             message = 'the worker runs until the server restarts, and looks for work only every herald.poll_interval',
@@ -21,7 +39,7 @@ begin
     end if;
     -- A server that has just started may not have got to the launcher yet.
     loop
-        exit when herald._want_worker(true) or pg_is_in_recovery();
+        exit when herald._want_worker(true);
         if clock_timestamp() > until then
             raise exception using errcode = 'insufficient_resources', message = 'the worker cannot be started',
                 detail = 'No background worker slot is free.',
@@ -34,7 +52,8 @@ end
 $$;
 
 -- The last death of this database's worker, unless that was long ago: how many there were in a row, what it was at, how
--- many deliveries were under way, and one of them. No row without a death.
+-- many deliveries were under way, and one of them: its subscription is null where the event alone does it. No row without a
+-- death.
 create function herald._last_death()
     returns table (deaths integer, died_at timestamptz, starts_at timestamptz, step text, deliveries integer,
                    event_slot smallint, event_seq bigint, subscription_id bigint)
@@ -51,9 +70,9 @@ as $$
            format('the worker died %s times in a row, the last time at %s in the step "%s"', d.deaths, d.died_at::timestamptz(0), d.step)
            || case when d.deliveries > 0 then format(' with %s deliveries', d.deliveries) else '' end
            || case when d.event_seq is null then ''
-                  else format(', %sevent %s to subscription %s', case when d.deliveries > 1 then 'among them ' end,
-                              coalesce(e.uid::text, format('%s of slot %s', d.event_seq, d.event_slot)),
-                              coalesce(format('"%s"', s.name), d.subscription_id::text)) end
+                  else format(', %sevent %s', case when d.deliveries > 1 then 'among them ' end,
+                              coalesce(e.uid::text, format('%s of slot %s', d.event_seq, d.event_slot)))
+                      || coalesce(' to subscription ' || coalesce('"' || s.name || '"', d.subscription_id::text), '') end
            || case when w.is_waiting then format('; it starts again at %s', d.starts_at::timestamptz(0)) else '' end,
            case when w.is_waiting then 'Run: select herald.start_worker(); to start it now. '
                else 'Its deliveries are sent one at a time, and what kills the worker again becomes a dead letter. ' end
@@ -71,8 +90,10 @@ create function herald.stop_worker(timeout interval default '10 s') returns text
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    until constant timestamptz := clock_timestamp() + timeout;
+    until timestamptz;
 begin
+    perform herald._check_span('timeout', timeout, '0', '1 day', 'Leave it out for 10 s.');
+    until := clock_timestamp() + coalesce(timeout, '10 s');
     perform herald._want_worker(false);
     if not herald._is_preloaded() then
         perform pg_terminate_backend(a.pid) from pg_stat_activity a
@@ -102,6 +123,9 @@ create function herald.restart_worker() returns text
     set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if pg_is_in_recovery() then
+        return herald._wait_for_promotion();
+    end if;
     perform herald.stop_worker();
     if not herald._is_preloaded() then
         return herald.start_worker();
@@ -112,14 +136,30 @@ begin
 end
 $$;
 
--- Why the worker must not send: this database is a copy, or its transaction ids went backwards. Null when it may.
--- Called by the worker at its start, doctor(), resume_after_restore(). Reads: herald.window, herald.event.
-create function herald._hold_reason() returns text
-    language sql stable
+-- Whether rows of another database are here. A restore brings them table by table, and the subscriptions maybe first.
+-- The worker asks at each change of a subscription: by the index, and with plans that are kept, which SQL functions do not do.
+create function herald._is_copy() returns boolean
+    language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
-    select case
-        when exists (select from herald.window w where w.origin <> herald._origin())
+declare
+    own constant bigint := herald._origin();
+begin
+    return exists (select from herald.window w where w.origin <> own)
+        or exists (select from herald._subscription s where s.origin < own)
+        or exists (select from herald._subscription s where s.origin > own);
+end
+$$;
+
+-- Why the worker must not send: this database is a copy, or its transaction ids went backwards. Null when it may.
+-- Called by the worker at its start, doctor(), resume_after_restore(). Reads: herald.window, herald._subscription.
+create function herald._hold_reason() returns text
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when herald._is_copy()
             then 'this is a copy of another database: a restore, an upgrade or a template'
         when (select pg_snapshot_xmax(w.to_snapshot) from herald.window w
               where w.state = 'open' and w.origin = herald._origin() order by w.number desc limit 1)
@@ -133,7 +173,8 @@ as $$
                   where w.state = 'open' and w.origin = herald._origin() and w.timeline > 0 order by w.number desc limit 1)
                  <> herald._timeline()
             then 'the cluster was promoted or recovered to a new timeline'
-    end
+    end;
+end
 $$;
 
 create function herald._timeline() returns integer
@@ -185,7 +226,7 @@ declare
     old_cursor record;
     reason constant text := herald._hold_reason();
     running_worker integer;
-    is_copy constant boolean := exists (select from herald.window w where w.origin <> herald._origin());
+    is_copy constant boolean := herald._is_copy();
 begin
     if mode is null or mode not in ('deliver', 'skip') then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown mode "%s"', mode),
@@ -219,6 +260,8 @@ begin
         where s.removed_at is null
         and greatest(s.created_xid, pg_snapshot_xmax(s.created_snapshot)) > pg_snapshot_xmax(pg_current_snapshot());
     end if;
+    update herald._subscription s set disabled_xid = '3' where s.disabled_xid is not null;
+    update herald._subscription s set origin = herald._origin() where s.origin <> herald._origin();
     -- What the last reader of each origin had closed. A row of another origin cannot be seen half: a restore has only
     -- what was committed.
     for old_cursor in
@@ -261,6 +304,8 @@ begin
         pending := (select count(*) from herald.pending);
     end if;
     truncate herald.window;
+    perform herald._note_functions(w.id) from herald._watch w;
+    perform herald._note_columns(w.id) from herald._watch w;
     if is_copy then
         -- What happened here before the decision is nobody else's: it is read from where this database began, also
         -- what a worker has passed by that knew none of these subscriptions.
@@ -276,4 +321,107 @@ begin
     perform herald._want_worker_at_commit();
     return next;
 end
+$$;
+
+-- How the worker fares, as it wrote it last: one row at most. Of a setting there is the hash.
+create table herald._worker (
+    only_row boolean primary key default true check (only_row),
+    pid integer not null,
+    failing jsonb not null,
+    last_error text,
+    last_error_at timestamptz,
+    settings jsonb
+);
+
+-- The process of this database's worker. The view pg_stat_activity would look into pg_authid, which may be locked.
+create function herald._running_worker() returns table (pid integer, activity text, started_at timestamptz)
+    language sql volatile
+    set search_path = pg_catalog, pg_temp
+as $$
+    select a.pid, a.query, a.backend_start from pg_stat_get_activity(null) a
+    where a.backend_type = 'pg_herald worker'
+    and a.datid = (select d.oid from pg_database d where d.datname = current_database())
+    order by a.pid is distinct from herald._worker_pid()
+    limit 1
+$$;
+
+-- What herald.worker shows, to whoever may read it.
+create function herald.__show_worker()
+    returns table (pid integer, state text, activity text, started_at timestamptz, backlog bigint, oldest_age interval,
+                   dead_letters bigint, inactive_subscriptions bigint, last_error text, last_error_at timestamptz)
+    language plpgsql stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if not herald.__sees_all('worker') then
+        return;
+    end if;
+    return query
+    select r.pid,
+           case when r.pid is null and pg_is_in_recovery() then 'standby'
+               when r.pid is null then 'stopped'
+               when r.activity like 'paused: %' or r.activity = 'herald.enabled is off' then 'paused'
+               else 'running' end,
+           r.activity, r.started_at, p.backlog, clock_timestamp() - p.oldest,
+           (select count(*) from herald._dead_letter),
+           (select count(*) from herald._subscription s where s.removed_at is null and s.state <> 'active'),
+           w.last_error, w.last_error_at
+    from (select count(*) as backlog, min(q.created_at) as oldest from herald.pending q) p
+    left join herald._running_worker() r on true
+    left join herald._worker w on true;
+end
+$$;
+
+create function herald._show_worker()
+    returns table (pid integer, state text, activity text, started_at timestamptz, backlog bigint, oldest_age interval,
+                   dead_letters bigint, inactive_subscriptions bigint, last_error text, last_error_at timestamptz)
+    language c stable parallel restricted rows 1
+    as 'MODULE_PATHNAME', 'with_rights_wrapper';
+
+create view herald.worker as select * from herald._show_worker();
+
+-- What the worker cannot do at present.
+-- Called by doctor(). Reads: herald._worker.
+create function herald._doctor_failure() returns table ("check" text, status text, detail text, hint text)
+    language sql volatile
+    set search_path = pg_catalog, pg_temp
+as $$
+    select 'failure', 'error',
+           format('the worker cannot %s since %s, after %s attempts: %s', f.step,
+                  (timestamptz 'epoch' + f.since_micros * interval '1 microsecond')::timestamptz(0), f.times, f.error),
+           'It tries again by itself. See the server''s log for the cause.'
+    from herald._worker w
+    join herald._running_worker() r on r.pid = w.pid
+    cross join jsonb_to_recordset(w.failing) as f (step text, since_micros bigint, times integer, error text)
+$$;
+
+-- Settings that the worker does not go by as they are set, and those that could not be read at all.
+-- Called by doctor(). Reads: herald._worker.
+create function herald._doctor_settings() returns table ("check" text, status text, detail text, hint text)
+    language sql volatile
+    set search_path = pg_catalog, pg_temp
+as $$
+    with other as (
+        select string_agg(s.name, ', ' order by s.name) as names
+        from herald._worker w
+        join herald._running_worker() r on r.pid = w.pid
+        cross join jsonb_each_text(w.settings) as x (name, hash)
+        join pg_settings s on s.name = x.name
+        -- What this session or its role has for itself is nothing to the worker.
+        where s.source not in ('session', 'client', 'user', 'database user') and md5(s.reset_val) <> x.hash
+    )
+    select 'settings', case when o.names is null then 'ok' else 'warning' end,
+           case when o.names is null then 'the worker goes by what is set'
+               else format('the worker does not go by %s as set', o.names) end,
+           case when o.names is not null
+               then 'It takes over what is set within herald.poll_interval. If not, run: select herald.restart_worker();' end
+    from other o
+    where exists (select from herald._running_worker())
+    union all
+    select 'settings', 'error', format('%s, line %s: %s is not taken over: %s', f.sourcefile, f.sourceline, f.name, f.error),
+           'Correct it, and run: select pg_reload_conf();'
+    from pg_file_settings f
+    where f.name like 'herald.%' and f.error is not null
 $$;

@@ -11,15 +11,17 @@ as $$
         ('reader', 'view', 'subscription_stats', 'select', true),
         ('reader', 'view', 'delivery', 'select', true),
         ('reader', 'view', 'usage', 'select', true),
+        ('reader', 'view', 'worker', 'select', false),
         ('reader', 'table', 'plan', 'select', false),
         ('reader', 'table', 'tenant', 'select', false),
-        ('reader', 'table', 'watch', 'select', false),
+        ('reader', 'view', 'watch', 'select', false),
         ('reader', 'function', 'status', 'execute', true),
         ('reader', 'function', 'why', 'execute', true),
         ('reader', 'function', 'wait', 'execute', false),
         ('reader', 'function', 'verify', 'execute', false),
         ('reader', 'function', 'generate_secret', 'execute', false),
         ('reader', 'function', 'backoff', 'execute', false),
+        ('reader', 'function', 'statuses', 'execute', false),
         ('reader', 'function', 'public_key', 'execute', true),
         ('reader', 'function', 'doctor', 'execute', false),
         ('emitter', 'function', 'emit', 'execute', false),
@@ -33,6 +35,7 @@ as $$
         ('operator', 'function', 'grant_delivery', 'execute', false),
         ('operator', 'function', 'pause', 'execute', true),
         ('operator', 'function', 'resume', 'execute', true),
+        ('operator', 'function', 'retry', 'execute', true),
         ('operator', 'function', 'redeliver', 'execute', true),
         ('operator', 'function', 'redeliver_dead_letters', 'execute', true),
         ('operator', 'function', 'replay', 'execute', true),
@@ -99,6 +102,31 @@ begin
 end
 $$;
 
+-- Raises an error unless there is this role, and it is no tenant's: what that has comes and goes with the tenant.
+-- Called by grant_access(), revoke_access().
+create function herald._check_grantee(role regrole) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tenant text;
+begin
+    if role is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'role is null',
+            hint = 'Run: select herald.grant_access(''app'', ''reader'');';
+    elsif not exists (select from pg_roles r where r.oid = _check_grantee.role) then
+        raise exception using errcode = 'undefined_object', message = format('role %s does not exist', role),
+            hint = 'Give the name of a role.';
+    end if;
+    select t.name into tenant from herald.tenant t where t.role_oid = _check_grantee.role;
+    if found then
+        raise exception using errcode = 'invalid_parameter_value', message = format('role %s is a tenant''s', role),
+            detail = 'It has what is the tenant''s own, as long as it is the tenant''s, and nothing else.',
+            hint = format('Grant to another role, or run: update herald.tenant set role = null where name = %L;', tenant);
+    end if;
+end
+$$;
+
 -- Grants a role what a level has, on top of what it has already.
 create function herald.grant_access(role regrole, level text) returns void
     language plpgsql
@@ -106,20 +134,28 @@ create function herald.grant_access(role regrole, level text) returns void
     set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform herald._check_grantee(role);
     if herald._levels_of(level) is null then
-        raise exception using errcode = 'invalid_parameter_value', message = format('there is no level "%s"', level),
+        raise exception using errcode = 'invalid_parameter_value', message = format('there is no level "%s"', left(level, 100)),
             detail = 'The levels are reader, emitter, operator and admin.',
             hint = coalesce(herald._perhaps(level, '{reader,emitter,operator,admin}'),
                             format('Run: select herald.grant_access(%L, ''reader'');', role));
     end if;
-    if exists (select from herald.tenant t where t.role_oid = grant_access.role) then
-        raise exception using errcode = 'invalid_parameter_value', message = format('role %s is a tenant''s', role),
-            detail = 'It has what is the tenant''s own, and would see what is everybody''s.',
-            hint = 'Grant it to another role.';
-    end if;
     perform herald._grant(role, a.kind, a.name, a.privileges)
     from herald._access() a
     where a.level = any (herald._levels_of(grant_access.level));
+end
+$$;
+
+-- Called by revoke_access(), by update and delete of herald.tenant.
+create function herald._revoke(role regrole) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('revoke all on all functions in schema herald from %s', role);
+    execute format('revoke all on all tables in schema herald from %s', role);
+    execute format('revoke all on schema herald from %s', role);
 end
 $$;
 
@@ -130,9 +166,8 @@ create function herald.revoke_access(role regrole) returns void
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('revoke all on all functions in schema herald from %s', role);
-    execute format('revoke all on all tables in schema herald from %s', role);
-    execute format('revoke all on schema herald from %s', role);
+    perform herald._check_grantee(role);
+    perform herald._revoke(role);
 end
 $$;
 
@@ -144,14 +179,15 @@ declare
     inner_function record;
 begin
     for inner_function in
-        select p.oid, a.name
+        select p.oid, a.name, to_regproc(format('herald._%s_blocked', a.name)) is not null as answers_soon
         from pg_proc p
         join herald._access() a on p.proname = '_' || a.name and a.kind = 'function' and a.is_for_tenants
         where p.pronamespace = 'herald'::regnamespace and p.prosecdef
     loop
-        execute format('create function herald.%I(%s) returns %s language c as %L, %L', inner_function.name,
+        execute format('create function herald.%I(%s) returns %s language c %s as %L, %L', inner_function.name,
                        pg_get_function_arguments(inner_function.oid), pg_get_function_result(inner_function.oid),
-                       'MODULE_PATHNAME', 'with_rights_wrapper');
+                       case when inner_function.answers_soon then 'set lock_timeout = ''100ms''' end,
+                       'MODULE_PATHNAME', case when inner_function.answers_soon then 'answer_soon_wrapper' else 'with_rights_wrapper' end);
     end loop;
 end
 $$;

@@ -26,7 +26,7 @@ create function herald._shown(kind text, value jsonb) returns jsonb
     return case kind
         when 'secret' then jsonb_build_object('kind', value -> 'kind', 'name', value -> 'name', 'value', '***',
                                               'expires_at', value -> 'expires_at')
-        else value - '{created_xid,created_snapshot,created_seq,changed_at,column_table,column_numbers,functions}'::text[]
+        else herald._with_options_spread(value) - '{created_xid,created_snapshot,created_seq,disabled_xid,changed_at,origin,column_table,column_numbers,functions}'::text[]
     end;
 
 -- A value as it is kept: one of more than 4,000 bytes is cut to its first 1,000 characters.
@@ -67,6 +67,10 @@ begin
     if tg_op = 'DELETE' and before ->> 'removed_at' is not null then
         return null;
     end if;
+    -- When a secret ends was written down when it was decided.
+    if tg_op = 'DELETE' and kind = 'secret' and before ->> 'expires_at' is not null then
+        return null;
+    end if;
     insert into herald.audit (role, session_role, application, action, kind, name, before, after)
     values (
         herald._caller()::text, session_user, current_setting('application_name'),
@@ -91,7 +95,7 @@ create trigger audit after insert or update or delete on herald._subscription
     for each row execute function herald._audit('subscription');
 create trigger audit after insert or update or delete on herald.secret
     for each row execute function herald._audit('secret');
-create trigger audit after insert or update or delete on herald.watch
+create trigger audit after insert or update or delete on herald._watch
     for each row execute function herald._audit('watch');
 create trigger audit after insert or update or delete on herald.tenant
     for each row execute function herald._audit('tenant');

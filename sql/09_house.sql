@@ -213,13 +213,38 @@ begin
 end
 $$;
 
--- One round of housekeeping. Returns the period of the slots, and whether there is more to do at once.
--- Writes: everything that has a retention.
-create function herald._keep_house(release_after bigint, out period_micros bigint, out has_more boolean, out released_to bigint)
+-- Empties a slot of the events, or else of the attempts, if all of it is old enough; of a slot of events up to "most" that are
+-- still needed are kept elsewhere before. Returns whether it did something, so that there may be more to do.
+-- Called by _keep_house(). Writes: herald.held_event, the slot.
+create function herald._empty_slot(slot smallint, retention interval, most integer) returns boolean
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_relation_size(format('herald.event_%s', slot)::regclass) > 0
+        and herald._is_event_slot_over(slot, retention)
+        and (herald._hold_events(slot, most) >= most or herald._empty_event_slot(slot, retention))
+    then
+        return true;
+    end if;
+    return pg_relation_size(format('herald._attempt_%s', slot)::regclass) > 0
+        and herald._is_attempt_slot_over(slot, retention)
+        and herald._empty_attempt_slot(slot, retention);
+end
+$$;
+
+-- A round of housekeeping, or as many of its parts as fit into a time, from "first_part" on. Returns the period of the slots,
+-- whether there is more to do at once, up to which held event it looked for some to release, if it did, and the part to go on
+-- with: 0 at the end of the round.
+-- Called by the worker. Writes: everything that has a retention.
+create function herald._keep_house(release_after bigint, first_part integer default 0, within interval default null,
+                                   out period_micros bigint, out has_more boolean, out released_to bigint, out next_part integer)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- Of a variable an index can be asked. Of clock_timestamp(), which may change, every row would be.
+    began_at constant timestamptz := clock_timestamp();
     retention constant interval := current_setting('herald.retention')::interval;
     -- The last event of a slot is as old as the retention 30 periods after the slot's first: with 32 slots there are
     -- two periods for emptying it until it is written again.
@@ -228,76 +253,73 @@ declare
     audit_retention constant interval := '400 days';
     current_slot constant integer :=
         floor(extract(epoch from clock_timestamp()) * 1000000 / herald._micros(slot_period))::bigint % 32;
-    slot integer;
-    deleted bigint;
+    -- Parts before those of the slots, of which each has one but the slot that is being written.
+    before_slots constant integer := 6;
+    last_part constant integer := before_slots + 30;
+    slot smallint;
+    deleted bigint := 0;
 begin
     has_more := false;
     period_micros := herald._micros(slot_period);
-    update herald.ring r set period = slot_period, changed_at = clock_timestamp() where r.period <> slot_period;
-
-    delete from herald._dead_letter d
-    where d.ctid = any (array(
-        select l.ctid from herald._dead_letter l where l.expires_at < clock_timestamp() order by l.expires_at limit most
-        for update skip locked));
-    get diagnostics deleted = row_count;
-    has_more := has_more or deleted = most;
-
-    delete from herald.emitted e
-    where e.ctid = any (array(
-        select m.ctid from herald.emitted m where m.at < clock_timestamp() - retention order by m.at limit most
-        for update skip locked));
-    get diagnostics deleted = row_count;
-    has_more := has_more or deleted = most;
-
-    select r.last_seq, r.deleted into released_to, deleted from herald._release_events(release_after, most) r;
-    has_more := has_more or (deleted > 0 and released_to > 0);
-
-    delete from herald.secret x where x.expires_at < clock_timestamp();
-
-    -- A subscription that was ended is kept for the names of its attempts and dead letters. Attempts are kept for a slot
-    -- longer than the retention, at most.
-    delete from herald._subscription s
-    where s.id = any (array(
-        select r.id from herald._subscription r
-        where r.removed_at < clock_timestamp() - retention - 2 * slot_period
-        and not exists (select from herald._dead_letter d where d.subscription_id = r.id)
-        and not exists (select from herald.pending p where p.subscription_id = r.id)
-        order by r.removed_at limit most
-        for update skip locked));
-    get diagnostics deleted = row_count;
-    has_more := has_more or deleted = most;
-
-    delete from herald.audit a
-    where a.ctid = any (array(
-        select o.ctid from herald.audit o where o.at < clock_timestamp() - audit_retention order by o.at limit most
-        for update skip locked));
-    get diagnostics deleted = row_count;
-    has_more := has_more or deleted = most;
-
-    perform herald._note_role_names();
-
-    -- One slot at a time, but for the one that is being written.
-    for step in 1..31 loop
-        slot := (current_slot + step) % 32;
-        if pg_relation_size(format('herald.event_%s', slot)::regclass) > 0 then
-            if herald._is_event_slot_over(slot::smallint, retention) then
-                if herald._hold_events(slot::smallint, most) >= most or herald._empty_event_slot(slot::smallint, retention) then
-                    has_more := true;
-                    return;
-                end if;
+    for part in first_part..last_part loop
+        case part
+        when 0 then
+            update herald.ring r set period = slot_period, changed_at = clock_timestamp() where r.period <> slot_period;
+            delete from herald._dead_letter d
+            where d.ctid = any (array(
+                select l.ctid from herald._dead_letter l where l.expires_at < began_at order by l.expires_at limit most
+                for update skip locked));
+            get diagnostics deleted = row_count;
+            has_more := has_more or deleted = most;
+        when 1 then
+            delete from herald.emitted e
+            where e.ctid = any (array(
+                select m.ctid from herald.emitted m where m.at < began_at - retention order by m.at limit most
+                for update skip locked));
+            get diagnostics deleted = row_count;
+            has_more := has_more or deleted = most;
+        when 2 then
+            select r.last_seq, r.deleted into released_to, deleted from herald._release_events(release_after, most) r;
+            has_more := has_more or (deleted > 0 and released_to > 0);
+        when 3 then
+            delete from herald.secret x where x.expires_at < began_at;
+            -- A subscription that was ended is kept for the names of its attempts and dead letters. Attempts are kept for a
+            -- slot longer than the retention, at most.
+            delete from herald._subscription s
+            where s.id = any (array(
+                select r.id from herald._subscription r
+                where r.removed_at < began_at - retention - 2 * slot_period
+                and not exists (select from herald._dead_letter d where d.subscription_id = r.id)
+                and not exists (select from herald.pending p where p.subscription_id = r.id)
+                order by r.removed_at limit most
+                for update skip locked));
+            get diagnostics deleted = row_count;
+            has_more := has_more or deleted = most;
+        when 4 then
+            delete from herald.audit a
+            where a.ctid = any (array(
+                select o.ctid from herald.audit o where o.at < began_at - audit_retention order by o.at limit most
+                for update skip locked));
+            get diagnostics deleted = row_count;
+            has_more := has_more or deleted = most;
+            perform herald._note_role_names();
+        when 5 then
+            for slot in 0..3 loop
+                perform herald._empty_window_slot(slot::smallint);
+            end loop;
+        else
+            slot := (current_slot + part - before_slots + 1) % 32;
+            if herald._empty_slot(slot, retention, most) then
+                -- One slot at a time.
+                has_more := true;
+                exit;
             end if;
-        end if;
-        if pg_relation_size(format('herald._attempt_%s', slot)::regclass) > 0 then
-            if herald._is_attempt_slot_over(slot::smallint, retention) then
-                if herald._empty_attempt_slot(slot::smallint, retention) then
-                    has_more := true;
-                    return;
-                end if;
-            end if;
+        end case;
+        if clock_timestamp() - began_at > within and part < last_part then
+            next_part := part + 1;
+            return;
         end if;
     end loop;
-    for slot in 0..3 loop
-        perform herald._empty_window_slot(slot::smallint);
-    end loop;
+    next_part := 0;
 end
 $$;

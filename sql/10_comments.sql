@@ -14,22 +14,24 @@ begin
             ('unsubscribe', 'Ends a subscription. Its open deliveries become dead letters; its history stays under its name.'),
             ('grant_delivery', 'Takes it that the receiver of a subscription has consented to so many deliveries a minute, which it said elsewhere.'),
             ('pause', 'Holds a subscription''s deliveries until resume(): events are matched and kept.'),
-            ('resume', 'Sends a paused or disabled subscription''s deliveries again, and on request its dead letters since a time.'),
+            ('resume', 'Sends a paused or disabled subscription''s deliveries again, and on request its dead letters since a time. A sandbox stays one.'),
             ('rotate_secret', 'Puts a new signing secret in front and shows it once. Until grace is over requests carry signatures of the old ones too.'),
             ('grant_access', 'Grants a role what a level has: reader, emitter, operator or admin.'),
             ('revoke_access', 'Takes back whatever a role was granted in the schema herald.'),
             ('drop_tenant', 'Ends a tenant that has no subscriptions any more.'),
             ('drop_plan', 'Deletes a plan that no tenant has.'),
             ('reencrypt_secrets', 'Seals every secret with the first key of herald.secret_key_file, whatever sealed it before. Returns how many it sealed.'),
-            ('ping', 'Sends one test request through the worker and shows what came back. Nothing is recorded.'),
+            ('ping', 'Sends one test request through the worker, of its own or of an event, and shows what came back. Nothing is recorded.'),
             ('preview', 'Shows exactly what would be sent for an event to a subscription. Nothing is sent.'),
             ('backoff', 'A retry schedule that grows: base, base x multiplier and so on, none longer than cap. For retry_schedule.'),
+            ('statuses', 'Statuses as a list, for success and retry_on: each is a number, or a class such as 5xx.'),
             ('generate_secret', 'A fresh secret for subscribe() or rotate_secret(): v1 is symmetric (whsec_), v1a a private key (whsk_, ed25519).'),
             ('public_key', 'What a receiver verifies v1a signatures of a subscription with (whpk_); null where its newest secret is symmetric.'),
             ('verify', 'Says whether a request that was received is signed with a secret, and of now.'),
             ('why', 'Says for each subscription whether an event matched, by which rule, where its delivery stands and what blocks it.'),
-            ('wait', 'Waits until an event, or every event committed so far, is delivered or dead everywhere.'),
+            ('wait', 'Waits until an event, or every event committed so far, is delivered or dead everywhere. False as soon as nothing that is left can end in time.'),
             ('redeliver', 'Sends one event to one subscription again, whatever became of it, with the same webhook-id.'),
+            ('retry', 'Makes what waits for a retry due now, as far as its receivers allow. Returns how many.'),
             ('redeliver_dead_letters', 'Sends dead letters of a subscription again. Returns how many.'),
             ('replay', 'Sends a range of the log to a subscription again: all, failed or missing. Returns how many; dry_run only counts.'),
             ('discard', 'Drops a backlog that nobody wants: what is pending becomes dead letters, on record. Returns how many.'),
@@ -87,9 +89,28 @@ comment on table herald.config_change is 'Tells the worker that subscriptions or
 comment on table herald.pending is 'Deliveries that could not be finished at first go, and when they are tried next.';
 comment on table herald._dead_letter is 'What herald.dead_letter shows.';
 comment on view herald.dead_letter is 'Deliveries that were given up, with their event, subscription and attempts, until their retention ends.';
-comment on table herald.watch is 'Which tables are captured, and how. Changed by herald.watch() and herald.unwatch().';
+comment on table herald._watch is 'What herald.watch shows.';
+comment on view herald.watch is 'Which tables are captured, and how, with the text of each expression. Changed by herald.watch() and herald.unwatch().';
 comment on table herald.audit is 'Who changed which subscription, secret or watch, and how; written in the transaction of the change. Secrets are not shown.';
 comment on view herald.subscription is 'Who gets which events. UPDATE changes one, herald.unsubscribe() ends one, herald.subscribe() makes one.';
+do $$
+declare
+    option record;
+begin
+    -- What the reference says, without its links.
+    for option in
+        select o.name, upper(left(o.about, 1)) || substr(o.about, 2) || '.' as about
+        from (
+            select d.name, regexp_replace(d.about, '\[([^]]*)\]\([^)]*\)', '\1', 'g') as about
+            from herald._declared_options() d
+            where d.is_option
+        ) o
+    loop
+        execute format('comment on column herald.subscription.%I is %L', option.name, option.about);
+    end loop;
+end
+$$;
+comment on type herald._options is 'The options of a subscription, with their types.';
 comment on view herald.attempt is 'Every HTTP request that was made, with its outcome.';
 comment on view herald.delivery is 'One row for each event and subscription: where its delivery stands.';
 comment on table herald.plan is 'What tenants may do; null is without limit. Insert plans of your own.';
@@ -108,4 +129,12 @@ comment on column herald.tenant.role is 'The role that manages the tenant''s sub
 comment on column herald.tenant.role_oid is 'Which role that is; null where it was missing when a dump was restored.';
 comment on column herald.tenant.role_cluster is 'The cluster in which role_oid is that role.';
 comment on column herald.tenant.over_quota is 'What becomes of deliveries beyond events_per_month: throttled holds them, blocked gives them up (reason quota).';
+comment on view herald.worker is 'The worker of this database: its process, what it does, what waits for it, and what it last failed at.';
+comment on column herald.worker.state is 'running, paused (herald.enabled is off, or this is a copy), stopped, or standby.';
+comment on column herald.worker.activity is 'What it does, as pg_stat_activity shows it.';
+comment on column herald.worker.backlog is 'Deliveries in herald.pending.';
+comment on column herald.worker.oldest_age is 'The age of the oldest of them.';
+comment on column herald.worker.last_error is 'What it could not do last, also where it can by now.';
+comment on table herald._type is 'The event types that the worker has seen.';
+comment on table herald._worker is 'What the worker wrote of itself.';
 comment on view herald.subscription_stats is 'Each subscription in numbers of the last hour.';

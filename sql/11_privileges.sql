@@ -33,7 +33,7 @@ begin
         from pg_class c
         where c.relnamespace = 'herald'::regnamespace
         and c.relkind in ('r', 'S')
-        and c.relname not in ('secret', 'ring', 'config_change', 'starting', 'plan')
+        and c.relname not in ('secret', 'ring', 'config_change', 'starting', 'plan', '_worker', '_type')
     loop
         perform pg_extension_config_dump(relation, '');
     end loop;
@@ -52,14 +52,15 @@ revoke all on all tables in schema herald from public;
 revoke all on all sequences in schema herald from public;
 revoke all on all functions in schema herald from public;
 
--- Views call these with the rights of whoever asks. They tell a tenant's role what is its own, and others nothing.
+-- Views call these with the rights of whoever asks. They tell a tenant's role what is its own, a reader what it may see, and others nothing.
 grant execute on function
     herald._sees_all, herald._own_usage, herald._own_subscription, herald._own_attempt, herald._own_delivery,
-    herald._own_dead_letter, herald._own_subscription_stats
+    herald._own_dead_letter, herald._own_subscription_stats, herald._expressions_of_watches, herald._show_worker,
+    herald._readable_options
 to public;
 
 grant usage on schema herald to pg_monitor;
-grant select on herald.subscription_stats to pg_monitor;
+grant select on herald.subscription_stats, herald.worker to pg_monitor;
 grant execute on function herald.status(), herald.doctor() to pg_monitor;
 
 select herald._want_worker_at_commit();

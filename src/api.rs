@@ -2,22 +2,13 @@
 
 use crate::capture;
 use crate::launcher;
-use crate::life;
 use crate::log::append::{self, Common, NewEvent};
-use crate::log::row::postgres_time;
 use crate::pg::shmem::{self, Demand};
-use crate::pg::{catalog, ending, forward, identity, lock, process, user};
-use crate::settings;
-use herald_core::attributes::{Attributes, is_reserved};
-use herald_core::auth::SECRET_MEMBERS;
-use herald_core::error::Error;
-use herald_core::globs::{Glob, TypeGlobs};
-use herald_core::options::{MAX_OPTIONS_BYTES, MAX_PEM_BYTES, SubscriptionOptions};
-use herald_core::scheme::{KeyForm, Scheme};
-use herald_core::signature::{Secret, Signing};
-use herald_core::style::StyleOptions;
+use crate::pg::{catalog, ending, forward, identity, lock, process, transaction, user};
+use herald_core::attributes::{Attributes, is_reserved, source_of_database};
+use herald_core::globs::Glob;
+use herald_core::signature::Secret;
 use herald_core::suggest;
-use herald_sender::TlsProfile;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -55,7 +46,7 @@ fn generate_secret(kind: &str) -> Result<String, ErrorReport> {
 
 /// Raises an error unless the text is a fixed event type.
 #[pg_extern(sql = false)]
-fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
+pub(crate) fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
     Attributes {
         source: "/",
         r#type: event_type,
@@ -89,128 +80,6 @@ pub(crate) fn reserved_type(event_type: &str) -> ErrorReport {
     .set_hint("Choose another prefix.")
 }
 
-/// Raises an error unless a subscription with these options is valid under the settings of this session.
-#[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments)]
-fn check_subscription(
-    name: &str,
-    url: &str,
-    types: Vec<Option<String>>,
-    header_names: Vec<Option<String>>,
-    header_values: Vec<Option<String>>,
-    secret: Option<&str>,
-    timeout_micros: i64,
-    retry_schedule_micros: Vec<Option<i64>>,
-    retry_jitter: f64,
-    max_attempts: Option<i32>,
-    success: Option<Vec<Option<i32>>>,
-    retry_on: Option<Vec<Option<i32>>>,
-    timeout_delay_micros: Option<i64>,
-    max_concurrency: i32,
-    max_payload: i32,
-    max_age_micros: Option<i64>,
-    retry_duration_micros: Option<i64>,
-    max_backlog: Option<i64>,
-    style: &str,
-    is_tenants: bool,
-) -> Result<(), ErrorReport> {
-    let policies = settings::url_policies().map_err(|message| {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            message,
-            "subscribe",
-        )
-    })?;
-    let statuses = |option, list: Option<Vec<Option<i32>>>| {
-        list.map(|list| without_nulls(option, list)).transpose()
-    };
-    let header_names = without_nulls("headers", header_names)?;
-    let header_values = without_nulls("headers", header_values)?;
-    SubscriptionOptions {
-        types: without_nulls("types", types)?,
-        headers: header_names.into_iter().zip(header_values).collect(),
-        secrets: secret.map(str::to_owned).into_iter().collect(),
-        timeout_micros,
-        retry_schedule_micros: without_nulls("retry_schedule", retry_schedule_micros)?,
-        retry_jitter,
-        max_attempts,
-        success: statuses("success", success)?,
-        retry_on: statuses("retry_on", retry_on)?,
-        timeout_delay_micros,
-        max_concurrency,
-        max_payload,
-        max_age_micros,
-        retry_duration_micros,
-        max_backlog,
-        style: StyleOptions::parse(style).map_err(invalid)?,
-        request_origin: settings::request_origin(),
-        ..SubscriptionOptions::new(name, url)
-    }
-    .validate(policies.of(is_tenants))
-    .map_err(invalid)
-}
-
-fn without_nulls<T>(option: &str, list: Vec<Option<T>>) -> Result<Vec<T>, ErrorReport> {
-    let all: Option<Vec<T>> = list.into_iter().collect();
-    all.ok_or_else(|| {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("a member of {option} is null"),
-            "subscribe",
-        )
-        .set_hint("Leave the member out.")
-    })
-}
-
-/// The most bytes of all options of a subscription together.
-#[pg_extern(sql = false)]
-fn max_options_bytes() -> i32 {
-    MAX_OPTIONS_BYTES
-}
-
-/// Raises an error unless a TLS session can be configured with these, in PEM.
-#[pg_extern(sql = false)]
-fn check_certificates(
-    ca: Option<String>,
-    certificate: Option<String>,
-    key: Option<String>,
-) -> Result<(), ErrorReport> {
-    let refused = |detail: &str, hint: &str| {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            "invalid tls",
-            "tls",
-        )
-        .set_detail(detail)
-        .set_hint(hint)
-    };
-    let longest = [&ca, &certificate, &key].map(|pem| pem.as_ref().map_or(0, String::len));
-    if let Some(bytes) = longest.into_iter().find(|bytes| *bytes > MAX_PEM_BYTES) {
-        return Err(refused(
-            &format!("A member has {bytes} bytes; allowed are {MAX_PEM_BYTES}."),
-            "Give only the certificates that are needed.",
-        ));
-    }
-    if [&ca, &certificate, &key].contains(&&Some(String::new())) {
-        return Err(refused(
-            "A member is empty.",
-            "Leave out what you do not want.",
-        ));
-    }
-    let profile = TlsProfile::new(ca, certificate, key).ok_or_else(|| {
-        refused(
-            "A client certificate needs its private key, and a key its certificate.",
-            "Give both, certificate and key, in PEM.",
-        )
-    })?;
-    profile.check().map_err(|fault| {
-        refused(
-            &fault,
-            "Give each member in PEM, whole: ca and certificate as -----BEGIN CERTIFICATE-----, key as -----BEGIN PRIVATE KEY-----.",
-        )
-    })
-}
-
 /// Appends one event; see `emit` in sql/05_delivery.sql, which checks the idempotent id.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -227,6 +96,7 @@ fn append_event(
     extensions: Option<String>,
     dataschema: Option<String>,
 ) -> TableIterator<'static, (name!(slot, i16), name!(seq, i64), name!(uid, pgrx::Uuid))> {
+    transaction::refuse_read_only("herald.emit()");
     let appended = append::append_one(
         &Common {
             source: source.to_owned(),
@@ -251,6 +121,12 @@ fn append_event(
         appended.seq,
         pgrx::Uuid::from_bytes(*appended.uid.as_bytes()),
     ))
+}
+
+/// The source of this database's events where `herald.source` is not set.
+#[pg_extern(sql = false)]
+fn default_source() -> String {
+    source_of_database(&catalog::database_name())
 }
 
 /// Raises an error unless the attributes make a valid CloudEvent, and the context of the session is within its limits.
@@ -282,6 +158,12 @@ fn check_attributes(
         None => Ok(None),
         Some(json) => herald_core::extensions::check_extensions(json).map_err(invalid),
     }
+}
+
+/// Raises PostgreSQL's error in a transaction that may not write, as none on a standby may.
+#[pg_extern(sql = false)]
+fn refuse_read_only(command: &str) {
+    transaction::refuse_read_only(command);
 }
 
 /// Asks for the worker of this database. Returns whether it runs, or will in a moment.
@@ -322,61 +204,29 @@ fn found_no_worker_slot() -> bool {
     })
 }
 
-type Death = (
-    i32,
-    TimestampWithTimeZone,
-    Option<TimestampWithTimeZone>,
-    String,
-    i32,
-    Option<i16>,
-    Option<i64>,
-    Option<i64>,
-);
-
-/// What is known of the last death of this database's worker.
-#[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
-fn last_death() -> TableIterator<
-    'static,
-    (
-        name!(deaths, i32),
-        name!(died_at, TimestampWithTimeZone),
-        name!(starts_at, Option<TimestampWithTimeZone>),
-        name!(step, String),
-        name!(deliveries, i32),
-        name!(event_slot, Option<i16>),
-        name!(event_seq, Option<i64>),
-        name!(subscription_id, Option<i64>),
-    ),
-> {
-    let row = |death: life::Death| -> Death {
-        (
-            i32::try_from(death.deaths).unwrap_or(i32::MAX),
-            postgres_time(death.died_at),
-            death.starts_at.map(postgres_time),
-            death.step.to_owned(),
-            i32::try_from(death.deliveries).unwrap_or(i32::MAX),
-            death.place.map(|place| place.slot),
-            death.place.map(|place| place.seq),
-            death.place.map(|place| place.subscription),
-        )
-    };
-    let now = chrono::Utc::now().timestamp_micros();
-    TableIterator::new(life::last_death(identity::database(), now).map(row))
-}
-
 /// Wakes the worker when this transaction commits: there is something new in its tables.
 #[pg_extern(sql = false)]
 fn wake_at_commit() {
     crate::wake::at_commit();
 }
 
-/// Keeps the worker from reading the log on until this transaction ends.
+/// Keeps the worker from reading the log on until this transaction ends, which must be soon.
 #[pg_extern(sql = false)]
 fn keep_from_reading() {
-    if let Some(extension) = catalog::extension() {
-        lock::keep_from_reading(extension);
-    }
+    let Some(extension) = catalog::extension() else {
+        return;
+    };
+    lock::keep_from_reading(extension);
+    pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::PrePrepare, || {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            "cannot prepare a transaction in which a subscription with start_from was created",
+            "pg_herald",
+        )
+        .set_detail("The log is not read until such a transaction ends.")
+        .set_hint("Commit it without PREPARE TRANSACTION.")
+        .report(PgLogLevel::ERROR);
+    });
 }
 
 /// Asks for the worker when this transaction commits: CREATE EXTENSION.
@@ -395,78 +245,6 @@ fn want_worker_afterwards() {
     ending::at_transaction_end(|| {
         want_worker(true);
     });
-}
-
-/// Whether an event type is matched by one of the globs of a subscription. Types that cannot be read match every event,
-/// as they do for the worker.
-#[pg_extern(sql = false)]
-fn matches(types: Vec<Option<String>>, event_type: &str) -> bool {
-    readable_types(types)
-        .unwrap_or_else(TypeGlobs::everything)
-        .matches(event_type)
-}
-
-/// Whether these can be the types of a subscription.
-#[pg_extern(sql = false)]
-fn are_types(types: Vec<Option<String>>) -> bool {
-    readable_types(types).is_some()
-}
-
-fn readable_types(types: Vec<Option<String>>) -> Option<TypeGlobs> {
-    let types: Vec<String> = types.into_iter().collect::<Option<_>>()?;
-    TypeGlobs::parse(&types).ok()
-}
-
-/// Which rule keeps an event from a subscription; null when none does.
-#[pg_extern(sql = false)]
-fn why_not(
-    types: Vec<Option<String>>,
-    tenant: Option<String>,
-    event_type: &str,
-    event_tenant: Option<&str>,
-) -> Option<String> {
-    let types: Option<Vec<String>> = types.into_iter().collect();
-    let options = SubscriptionOptions {
-        types: types.unwrap_or_default(),
-        tenant,
-        ..SubscriptionOptions::new("any", "https://example.com/")
-    };
-    herald_core::matcher::why_not(&options.held(), event_type, event_tenant)
-}
-
-/// Raises an error unless the text is a secret for this signature.
-#[pg_extern(sql = false)]
-fn check_secret(secret: &str, signing: &str) -> Result<(), ErrorReport> {
-    scheme(signing)
-        .and_then(|scheme| Signing::new(scheme, &[secret.to_owned()]))
-        .map(drop)
-        .map_err(invalid)
-}
-
-/// What secrets have to be for this signature. One that is stored and cannot be read can still be exchanged.
-#[pg_extern(sql = false)]
-fn secret_form(signing: &str) -> &'static str {
-    match scheme(signing).map(|scheme| scheme.map(|scheme| scheme.key)) {
-        Ok(None) => "standard",
-        Ok(Some(KeyForm::Whsec)) => "whsec",
-        Ok(Some(KeyForm::Text)) => "text",
-        Err(_) => "unknown",
-    }
-}
-
-/// The scheme of the option `signing`; none for Standard Webhooks.
-fn scheme(signing: &str) -> Result<Option<Scheme>, Error> {
-    let style = StyleOptions {
-        signing: serde_json::from_str(signing).ok(),
-        ..StyleOptions::default()
-    };
-    style.scheme()
-}
-
-/// The members of `auth` that are never shown.
-#[pg_extern(sql = false)]
-fn secret_members() -> Vec<&'static str> {
-    SECRET_MEMBERS.to_vec()
 }
 
 /// Takes the lock of this name until the end of the transaction.

@@ -1,6 +1,8 @@
 //! Compiling the expressions of watches: their text becomes a function of the table's owner.
 
+use crate::api;
 use crate::pg::{catalog, dependency, expression, forward, relcache, user};
+use herald_core::attributes::{check_tenant, is_priority};
 use herald_core::{limits, suggest};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -36,10 +38,11 @@ fn compile(
     let _owner = user::Acting::as_owner_restricted(catalog::owner_of(table_name));
     let fault = |error| {
         let error = name_missing_column(error, prefix as usize, expression, table_name);
-        describe(error, prefix as usize, expression, label)
+        describe(error, prefix as usize, expression, label, table_name)
     };
     // The parentheses around the expression are ours: one that closes them does not parse without them.
-    expression::parse(expression).map_err(|error| describe(error, 0, expression, label))?;
+    expression::parse(expression)
+        .map_err(|error| describe(error, 0, expression, label, table_name))?;
     if expression::count_statements(statement).map_err(fault)? != 1 {
         return Err(ErrorReport::new(
             PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
@@ -54,10 +57,81 @@ fn compile(
     expression::run_statement(statement).map_err(fault)
 }
 
-/// Raises an error where the text of an expression, or the name of a watch, is too long.
+/// Raises an error where the body of an expression's function is not one value of one row.
+#[pg_extern(sql = false)]
+fn check_function(function: pg_sys::Oid, label: &str, expression: &str) -> Result<(), ErrorReport> {
+    let Some(surplus) = expression::more_than_one_row(function) else {
+        return Ok(());
+    };
+    Err(ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("the {label} contains {surplus}"),
+        "compile",
+    )
+    .set_detail(format!(
+        "{label} => {expression}\nAn expression is evaluated for each row by itself, and gives one value."
+    ))
+    .set_hint(
+        "Give operators and functions of one value over new, old and operation, or a subquery that gives one value, \
+         for example (select count(*) from public.item i where i.order_id = new.id).",
+    ))
+}
+
+/// Raises an error where an expression is a constant that no row can be captured with, or that nothing is equal to.
+///
+/// Without it the first write to the table would fail, or a tenant's subscription would wait for ever.
+#[pg_extern(sql = false)]
+fn check_constant(
+    function: pg_sys::Oid,
+    expression: &str,
+    label: &str,
+    table_name: pg_sys::Oid,
+) -> Result<(), ErrorReport> {
+    if !["type_expression", "tenant", "priority"].contains(&label) {
+        return Ok(());
+    }
+    let _owner = user::Acting::as_owner_restricted(catalog::owner_of(table_name));
+    let row_type = catalog::Table::open(table_name).row_type;
+    let constant = expression::constant(function, row_type)
+        .map_err(|error| describe(error, 0, expression, label, table_name))?;
+    match (label, constant.flatten()) {
+        ("type_expression", Some(event_type)) => api::check_event_type(&event_type),
+        ("tenant", Some(tenant)) => check_tenant(&tenant).map_err(api::invalid),
+        ("priority", Some(priority)) if !is_priority(&priority) => Err(ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("unknown priority \"{priority}\""),
+            "compile",
+        )
+        .set_detail("Priorities are low, normal and high.")
+        .set_hint("Write for example priority => $$'high'$$.")),
+        _ => Ok(()),
+    }
+}
+
+/// Raises an error where the text of an expression, or the name of a watch, is empty or too long.
 #[pg_extern(sql = false)]
 fn check_expression(label: &str, expression: &str) -> Result<(), ErrorReport> {
-    let (limit, hint) = if label == "name" {
+    let is_name = label == "name";
+    if expression.trim().is_empty() || is_name && expression.trim() != expression {
+        let hint = if is_name {
+            "Give a name without white space around it, or leave it out for the watch \"default\"."
+                .into()
+        } else {
+            format!("Leave {label} out, or give an SQL expression over new, old and operation.")
+        };
+        return Err(ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            if expression.trim().is_empty() {
+                format!("the {label} is empty")
+            } else {
+                format!("the {label} begins or ends with white space")
+            },
+            "compile",
+        )
+        .set_detail(format!("The {label} is {expression:?}."))
+        .set_hint(hint));
+    }
+    let (limit, hint) = if is_name {
         (limits::WATCH_NAME.bytes, "Choose a shorter name.")
     } else {
         let hint = "Put a long expression into a function of your own, and call that.";
@@ -130,11 +204,34 @@ fn name_missing_column(
     }
 }
 
+/// What to write for an expression that is one word, which is more often meant as a text or a column than as SQL.
+fn meant_by_word(label: &str, expression: &str, table_name: pg_sys::Oid) -> Option<String> {
+    let word = expression.trim();
+    let columns = catalog::column_names(table_name);
+    // One that has to be quoted is not what the word says.
+    if word == word.to_lowercase() && columns.iter().any(|column| column == word) {
+        return Some(format!(
+            "{label} is an SQL expression: for the column {word} write {label} => 'new.{word}'."
+        ));
+    }
+    let is_word = word
+        .chars()
+        .all(|character| character.is_alphanumeric() || "_-./:".contains(character));
+    let first = word.split('.').next().unwrap_or_default().to_lowercase();
+    let is_text = is_word
+        && !["condition", "data"].contains(&label)
+        && !["new", "old", "operation"].contains(&first.as_str());
+    is_text.then(|| {
+        format!("{label} is an SQL expression: for the text {word} write {label} => $$'{word}'$$.")
+    })
+}
+
 fn describe(
     error: expression::CompileError,
     prefix: usize,
     expression: &str,
     label: &str,
+    table_name: pg_sys::Oid,
 ) -> ErrorReport {
     let characters = expression.chars().count();
     let position = error
@@ -161,10 +258,12 @@ fn describe(
         detail.push_str(&own);
     }
     let own = error.hint.map_or_else(String::new, |hint| hint + " ");
-    let hint = format!(
-        "{own}An expression sees new, old and operation, and runs as the table's owner with only pg_catalog in its \
-         search path: write public.my_function(new.id) for a function of your own."
-    );
+    let hint = meant_by_word(label, expression, table_name).unwrap_or_else(|| {
+        format!(
+            "{own}An expression sees new, old and operation, and runs as the table's owner with only pg_catalog in its \
+             search path: write public.my_function(new.id) for a function of your own."
+        )
+    });
     ErrorReport::new(
         error.sqlstate,
         format!("the {label} does not compile: {}", error.message),

@@ -51,14 +51,11 @@ impl Starts {
 }
 
 fn say_delay(database: pg_sys::Oid, death: &Death, wait: i64) {
-    let place = death.place.map_or(String::new(), |place| {
-        format!(
-            ", among them event {} in slot {} to subscription {}",
-            place.seq, place.slot, place.subscription
-        )
-    });
+    let place = death
+        .place
+        .map_or(String::new(), |place| format!(", at {place}"));
     pgrx::log!(
-        "pg_herald: the worker of database {} died {} times in a row, the last time in the step \"{}\" ({} deliveries{place}); it \
+        "pg_herald: the worker of database {} died {} times in a row, the last time in the step \"{}\" with {} deliveries under way{place}; it \
          starts again in {} s, or by herald.start_worker()",
         database.to_u32(),
         death.deaths,
@@ -81,7 +78,10 @@ pub fn run() {
     let mut known: HashSet<u32> = HashSet::new();
     let mut starts: HashMap<u32, Starts> = HashMap::new();
     while !process::stop_requested() {
-        process::reload_configuration_if_asked();
+        if process::reload_configuration_if_asked() {
+            // A worker that could not start with the former settings need not wait any more.
+            starts.clear();
+        }
         let next = look_for_new(registry, &mut known)
             .and_then(|()| start_missing(registry, &mut starts))
             .unwrap_or_else(|error| {

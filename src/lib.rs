@@ -4,33 +4,37 @@
 //!
 //! 1. [`capture`]: a statement on a watched table becomes events, in the user's transaction;
 //! 2. [`log`]: the event log is appended to, and read by windows between two snapshots;
-//! 3. [`dispatch`]: the worker's loop: read, match, send, record;
-//! 4. [`record`]: attempts, pending deliveries, dead letters and closed windows, in one transaction.
+//! 3. [`worker`]: the process in which `herald-dispatch` decides what is read, matched, sent and recorded next;
+//! 4. [`store`]: what it reads and writes, above all [`store::record`]: attempts, pending deliveries, dead letters and
+//!    closed windows, in one transaction.
 //!
 //! Beside them: [`launcher`] keeps a worker for each database, [`life`] notes what a worker is at, [`wake`] wakes it at commit, [`settings`] are the
 //! configuration parameters, [`vault`] the key that secrets are sealed with, [`api`] and [`compile`] the SQL functions that are written in Rust, [`failpoint`] is for
-//! trials. [`pg`] is the fence around everything unsafe. What is pure lives in `herald-core`, what sends in `herald-sender`.
+//! trials. [`pg`] is the fence around everything unsafe. What is pure lives in `herald-core` and
+//! `herald-dispatch`, what sends in `herald-sender`.
 #![deny(unsafe_code)]
 
 mod api;
 mod capture;
 mod compile;
 mod ddl;
-mod dispatch;
 mod failpoint;
 mod launcher;
 mod life;
 mod log;
+mod matching;
+mod options;
 #[allow(unsafe_code)]
 mod pg;
 mod ping;
 mod prepared;
 mod preview;
-mod record;
 mod settings;
+mod store;
 mod vault;
 mod verify;
 mod wake;
+mod worker;
 
 use pgrx::prelude::*;
 
@@ -59,9 +63,19 @@ extension_sql_file!(
     requires = ["02_tenant", capture::capture]
 );
 extension_sql_file!(
+    "../sql/03_expressions.sql",
+    name = "03_expressions",
+    requires = ["03_watch"]
+);
+extension_sql_file!(
+    "../sql/03_triggers.sql",
+    name = "03_triggers",
+    requires = ["03_expressions"]
+);
+extension_sql_file!(
     "../sql/03_follow_ddl.sql",
     name = "03_follow_ddl",
-    requires = ["03_watch"]
+    requires = ["03_triggers"]
 );
 extension_sql_file!(
     "../sql/04_secret.sql",
@@ -69,9 +83,14 @@ extension_sql_file!(
     requires = ["03_follow_ddl"]
 );
 extension_sql_file!(
+    "../sql/04_options.sql",
+    name = "04_options",
+    requires = ["04_secret"]
+);
+extension_sql_file!(
     "../sql/04_subscribe.sql",
     name = "04_subscribe",
-    requires = ["04_secret"]
+    requires = ["04_options"]
 );
 extension_sql_file!(
     "../sql/04_values.sql",
@@ -104,9 +123,14 @@ extension_sql_file!(
     requires = ["06_find"]
 );
 extension_sql_file!(
+    "../sql/06_retry.sql",
+    name = "06_retry",
+    requires = ["06_redeliver"]
+);
+extension_sql_file!(
     "../sql/06_replay.sql",
     name = "06_replay",
-    requires = ["06_redeliver"]
+    requires = ["06_retry"]
 );
 extension_sql_file!(
     "../sql/06_subscription.sql",
@@ -144,19 +168,25 @@ extension_sql_file!(
     requires = ["07_insight"]
 );
 extension_sql_file!(
-    "../sql/07_why.sql",
-    name = "07_why",
+    "../sql/07_lock.sql",
+    name = "07_lock",
     requires = ["07_subscription"]
 );
+extension_sql_file!("../sql/07_why.sql", name = "07_why", requires = ["07_lock"]);
 extension_sql_file!(
     "../sql/07_doctor.sql",
     name = "07_doctor",
     requires = ["07_why"]
 );
 extension_sql_file!(
+    "../sql/07_doctor_flow.sql",
+    name = "07_doctor_flow",
+    requires = ["07_doctor"]
+);
+extension_sql_file!(
     "../sql/08_worker.sql",
     name = "08_worker",
-    requires = ["07_doctor"]
+    requires = ["07_doctor_flow"]
 );
 extension_sql_file!(
     "../sql/09_house.sql",
@@ -192,6 +222,10 @@ pub extern "C-unwind" fn _PG_init() {
         return;
     }
     settings::define();
+    pg::entry::register(pg::entry::Processes {
+        launcher: launcher::run,
+        worker: worker::run,
+    });
     if pg::identity::is_preloading() {
         pg::shmem::request();
         pg::mailbox::request();

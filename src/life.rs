@@ -2,12 +2,14 @@
 //!
 //! One file for each database, `pg_stat_tmp/pg_herald_<oid>`, mapped by its worker; shared memory is reset by a crash.
 //! It is where PostgreSQL keeps what no base backup has. Notes are single stores: a request costs a few. What follows
-//! from a death is decided by [`herald_core::deaths`]. Without the file (no room, no folder) nothing is noted.
+//! from a death is decided by [`herald_dispatch::deaths`]. Without the file (no room, no folder) nothing is noted.
+
+mod sql;
 
 use crate::pg::{mapped, quit};
-use herald_core::deaths::{self, Legacy, MAX_POISON, MAX_SUSPECTS, Place};
-use herald_core::steps::Step;
-use herald_core::threads::Threads;
+use herald_dispatch::deaths::{self, Legacy, MAX_POISON, MAX_SUSPECTS, Place};
+use herald_dispatch::steps::Step;
+use herald_dispatch::threads::Threads;
 use pgrx::pg_sys;
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 const DIRECTORY: &str = "pg_stat_tmp";
 /// Another one replaces a file of before.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// How many send threads there are, at most: twice the largest `herald.sender_threads`.
 const MAX_THREADS: usize = 2 * 1024;
 
@@ -38,7 +40,9 @@ const AT_DIED_PLACE: usize = 11;
 const NOTES: usize = 16;
 /// Whether the thread is at something, and the place.
 const NOTE: usize = 1 + PLACE;
-const SUSPECTS: usize = NOTES + MAX_THREADS * NOTE;
+/// The main thread's note comes after those of the send threads.
+const MAIN: usize = MAX_THREADS;
+const SUSPECTS: usize = NOTES + (MAX_THREADS + 1) * NOTE;
 const PLACE: usize = 3;
 const POISON: usize = SUSPECTS + MAX_SUSPECTS * PLACE;
 const WORDS: usize = POISON + MAX_POISON * PLACE;
@@ -91,11 +95,17 @@ impl Doing {
 /// The life of this process.
 static OWN: OnceLock<&'static [AtomicU64]> = OnceLock::new();
 
-/// The main thread is at this from here on.
+/// The main thread is at this from here on, and at no event.
 pub fn at(doing: Doing) {
     if let Some(words) = OWN.get() {
         words[AT_STEP].store(doing.number(), Relaxed);
     }
+    ended(MAIN);
+}
+
+/// The main thread is at this event, or delivery, until the next one or the next step.
+pub fn at_event(place: Place) {
+    begun(MAIN, place);
 }
 
 /// The worker is still alive.
@@ -103,6 +113,18 @@ pub fn seen(now_micros: i64) {
     if let Some(words) = OWN.get() {
         words[AT_SEEN].store(now_micros as u64, Relaxed);
     }
+}
+
+/// How often a worker died of this again. Callable in any process; only the worker has something to tell.
+pub fn convictions(place: Place) -> usize {
+    let Some(words) = OWN.get() else {
+        return 0;
+    };
+    let count = usize::try_from(words[AT_POISON].load(Relaxed)).unwrap_or(0);
+    (0..count.min(MAX_POISON))
+        .map(|number| load_place(&words[POISON + number * PLACE..]))
+        .filter(|convicted| [place, place.event()].contains(convicted))
+        .count()
 }
 
 /// A send thread begins with this delivery. Callable from any thread.
@@ -121,7 +143,7 @@ pub fn ended(thread: usize) {
 }
 
 fn note_of(thread: usize) -> Option<&'static [AtomicU64]> {
-    let words = OWN.get().filter(|_| thread < MAX_THREADS)?;
+    let words = OWN.get().filter(|_| thread <= MAIN)?;
     Some(&words[NOTES + thread * NOTE..][..NOTE])
 }
 
@@ -136,15 +158,15 @@ pub fn begin(database: pg_sys::Oid, now: i64) -> io::Result<Legacy> {
         .unwrap_or_default();
     if let Some(before) = before.filter(|before| before.life.is_own_death) {
         words[AT_DIED].store(before.life.seen_at as u64, Relaxed);
-        words[AT_DIED_STEP].store(before.step, Relaxed);
+        words[AT_DIED_STEP].store(before.doing.number(), Relaxed);
         words[AT_DIED_DELIVERIES].store(before.life.at.len() as u64, Relaxed);
-        let named = legacy.poison.last().or(before.life.at.first()).copied();
+        let named = culprit_of(&before.life, &legacy);
         write_place(&words[AT_DIED_PLACE..], named.unwrap_or(NOWHERE));
     }
     words[AT_VERSION].store(VERSION, Relaxed);
     words[AT_DEATHS].store(u64::from(legacy.deaths), Relaxed);
     words[AT_STEP].store(Doing::Starting.number(), Relaxed);
-    for thread in 0..MAX_THREADS {
+    for thread in 0..=MAIN {
         words[NOTES + thread * NOTE].store(0, Relaxed);
     }
     write_places(words, AT_SUSPECTS, SUSPECTS, &legacy.suspects);
@@ -202,12 +224,12 @@ pub fn last_death(database: pg_sys::Oid, now: i64) -> Option<Death> {
     let on_file = read(database)?;
     let legacy = deaths::legacy(&on_file.life, now);
     if on_file.life.is_own_death {
-        let place = legacy.poison.last().or(on_file.life.at.first()).copied();
+        let place = culprit_of(&on_file.life, &legacy);
         return Some(Death {
             deaths: legacy.deaths,
             died_at: on_file.life.seen_at,
             starts_at: Some(legacy.starts_at),
-            step: step_in_words(on_file.step, on_file.life.at.len()),
+            step: on_file.doing.words(),
             deliveries: on_file.life.at.len(),
             place,
         });
@@ -219,12 +241,11 @@ pub fn last_death(database: pg_sys::Oid, now: i64) -> Option<Death> {
     })
 }
 
-fn step_in_words(step: u64, deliveries: usize) -> &'static str {
-    if deliveries > 0 {
-        Doing::Sending.words()
-    } else {
-        Doing::of(step).words()
-    }
+/// The delivery to name: what is convicted, or one that was under way.
+fn culprit_of(life: &deaths::Life, legacy: &Legacy) -> Option<Place> {
+    let convicted = legacy.poison.get(life.poison.len()..);
+    let convicted = convicted.and_then(|convicted| convicted.last().copied());
+    convicted.or(life.main).or(life.at.first().copied())
 }
 
 const NOWHERE: Place = Place {
@@ -236,7 +257,8 @@ const NOWHERE: Place = Place {
 /// A file as read.
 struct OnFile {
     life: deaths::Life,
-    step: u64,
+    /// What it was about to do.
+    doing: Doing,
     before: Death,
 }
 
@@ -247,12 +269,12 @@ fn read(database: pg_sys::Oid) -> Option<OnFile> {
     }
     let launcher_told_at = read_words(launcher_file()).and_then(|words| words.first().copied());
     let started_at = words[AT_STARTED] as i64;
-    let at = (0..MAX_THREADS)
-        .map(|thread| &words[NOTES + thread * NOTE..])
-        .filter(|note| note[0] != 0)
-        .map(|note| place_of(&note[1..]))
+    let noted = |thread: usize| {
+        let note = &words[NOTES + thread * NOTE..];
+        let place = (note[0] != 0).then(|| place_of(&note[1..]));
         // A test request and a handshake have no place in the log.
-        .filter(|place| place.seq != 0);
+        place.filter(|place| place.seq != 0)
+    };
     let life = deaths::Life {
         is_own_death: deaths::is_own(
             words[AT_STATE] == ALIVE,
@@ -262,7 +284,8 @@ fn read(database: pg_sys::Oid) -> Option<OnFile> {
         started_at,
         seen_at: words[AT_SEEN] as i64,
         deaths: u32::try_from(words[AT_DEATHS]).unwrap_or(u32::MAX),
-        at: at.collect(),
+        main: noted(MAIN),
+        at: (0..MAX_THREADS).filter_map(noted).collect(),
         suspects: places_of(&words, AT_SUSPECTS, SUSPECTS, MAX_SUSPECTS),
         poison: places_of(&words, AT_POISON, POISON, MAX_POISON),
     };
@@ -271,13 +294,19 @@ fn read(database: pg_sys::Oid) -> Option<OnFile> {
         deaths: life.deaths,
         died_at: words[AT_DIED] as i64,
         starts_at: None,
-        step: step_in_words(words[AT_DIED_STEP], deliveries),
+        step: Doing::of(words[AT_DIED_STEP]).words(),
         deliveries,
         place: Some(place_of(&words[AT_DIED_PLACE..])).filter(|place| *place != NOWHERE),
     };
+    let doing = if life.main.is_none() && !life.at.is_empty() {
+        // Of what the threads did, as far as can be told.
+        Doing::Sending
+    } else {
+        Doing::of(words[AT_STEP])
+    };
     Some(OnFile {
         life,
-        step: words[AT_STEP],
+        doing,
         before,
     })
 }
@@ -294,6 +323,11 @@ fn place_of(words: &[u64]) -> Place {
         seq: words[1] as i64,
         subscription: words[2] as i64,
     }
+}
+
+fn load_place(words: &[AtomicU64]) -> Place {
+    let [slot, seq, subscription] = [0, 1, 2].map(|at: usize| words[at].load(Relaxed));
+    place_of(&[slot, seq, subscription])
 }
 
 fn places_of(words: &[u64], at_count: usize, from: usize, most: usize) -> Vec<Place> {

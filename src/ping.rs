@@ -1,14 +1,10 @@
 //! The mailbox of `ping()`: a session asks for one test request, the worker sends it and puts the answer back.
 
-use crate::dispatch::work::{Claimed, Origin};
-use crate::pg::mailbox::{self, Answer};
+use crate::pg::mailbox::{self, About, Answer};
 use crate::pg::{identity, shmem};
-use herald_core::event::Event;
-use herald_core::json::push_string;
 use herald_core::outcome::Outcome;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Asks the worker and waits for the answer.
@@ -17,6 +13,8 @@ use std::time::{Duration, Instant};
 fn ping(
     subscription_id: i64,
     timeout_micros: i64,
+    event_slot: Option<i16>,
+    event_seq: Option<i64>,
 ) -> Result<
     TableIterator<
         'static,
@@ -45,7 +43,11 @@ fn ping(
             fault("the worker does not run").set_hint("See: select * from herald.doctor();")
         );
     };
-    let Some(request) = mailbox::ask(database, subscription_id) else {
+    let about = About {
+        subscription: subscription_id,
+        event: event_slot.zip(event_seq),
+    };
+    let Some(request) = mailbox::ask(database, about) else {
         return Err(fault("too many pings are under way")
             .set_detail("A subscription has at most 4 at once, a role 8, and a database 32.")
             .set_hint("Wait until one of them has its answer, and try again."));
@@ -91,31 +93,6 @@ fn row(answer: Answer) -> Row {
     )
 }
 
-/// The test request for a subscription, as the worker sends it.
-pub fn claimed(
-    like: &crate::dispatch::subscriptions::Loaded,
-    token: u64,
-    now_micros: i64,
-) -> Claimed {
-    let uid = crate::log::append::new_uid().to_string();
-    let mut data = String::from("{\"subscription\":");
-    push_string(&mut data, &like.config.name);
-    data.push('}');
-    Claimed {
-        token,
-        event: Arc::new(Event {
-            data: Some(data),
-            ..Event::new(&uid, "/pg_herald", "herald.ping", now_micros)
-        }),
-        subscription: Arc::clone(&like.config),
-        agent: like.agent.clone(),
-        origin: Origin::Ping,
-        attempts: 0,
-        step: 0,
-        created_at_micros: now_micros,
-    }
-}
-
 /// What a session is told of an outcome.
 pub fn answer(outcome: &Outcome) -> Answer {
     let (error_class, error) = match &outcome.error {
@@ -125,7 +102,7 @@ pub fn answer(outcome: &Outcome) -> Answer {
     Answer {
         is_success: outcome.is_success(),
         status: outcome.status.unwrap_or(0),
-        duration_ms: outcome.duration.as_secs_f64() * 1_000.0,
+        duration_ms: (outcome.duration.as_micros() as f64) / 1_000.0,
         error_class,
         error,
         response: outcome.response.clone(),

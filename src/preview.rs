@@ -1,10 +1,11 @@
 //! What the worker would do, for those who ask: `preview()` is the request for an event and a subscription, built exactly
 //! as the worker builds it, and not sent; an obstacle is why it sends nothing to a subscription that is active.
 
-use crate::dispatch::subscriptions::Subscriptions;
 use crate::log::read;
-use crate::settings::{self, Settings};
+use crate::settings;
+use crate::store::subscriptions;
 use herald_core::request;
+use herald_dispatch::reader::READ_AT_ONCE;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -29,7 +30,7 @@ fn preview(
 > {
     let policies = settings::url_policies().map_err(|message| fault(message, None))?;
     let (loaded, events) = Spi::connect_mut(|client| {
-        let loaded = Subscriptions::load_one(client, subscription_id, &policies);
+        let loaded = subscriptions::show_one(client, subscription_id, &policies);
         let largest = loaded
             .as_ref()
             .map_or(0, |loaded| loaded.config.max_payload);
@@ -39,7 +40,8 @@ fn preview(
     });
     let loaded =
         loaded.ok_or_else(|| fault("the subscription does not exist any more".into(), None))?;
-    if let (false, Some(obstacle)) = (loaded.is_readable, &loaded.obstacle) {
+    // What a receiver has to consent to can be shown before it does.
+    if let (false, Some(obstacle)) = (loaded.lacks_consent, &loaded.obstacle) {
         let name = &loaded.config.name;
         let message = format!("nothing can be sent to subscription \"{name}\": {obstacle}");
         return Err(fault(message, None));
@@ -47,6 +49,8 @@ fn preview(
     let logged = events
         .first()
         .ok_or_else(|| fault("the event is not there any more".into(), None))?;
+    // A signature of what is not shown whole would be of no use but to whoever guesses.
+    let show_secrets = show_secrets && loaded.config.secrets.is_empty();
     let now = chrono::Utc::now().timestamp();
     let request = request::build(&logged.event, &loaded.config, now)
         .map_err(|error| fault(error.message(), error.hint()))?;
@@ -66,25 +70,25 @@ fn preview(
     )))
 }
 
-/// The subscriptions that nothing can be sent to as they are, and why. None are found while a setting cannot be read: see
-/// [`settings_fault`].
+/// The subscriptions that nothing can be sent to as they are, and why.
 #[pg_extern(sql = false)]
 fn obstacles() -> TableIterator<'static, (name!(subscription_id, i64), name!(obstacle, String))> {
     let Ok(policies) = settings::url_policies() else {
         return TableIterator::empty();
     };
-    let subscriptions = Spi::connect_mut(|client| Subscriptions::load(client, &policies));
-    let found: Vec<_> = subscriptions
-        .iter()
-        .filter_map(|one| Some((one.config.id, one.obstacle.clone()?)))
+    let loaded = Spi::connect_mut(|client| {
+        let ids = subscriptions::find_all(client);
+        let mut loaded = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(READ_AT_ONCE) {
+            loaded.extend(subscriptions::load(client, ids, &policies));
+        }
+        loaded
+    });
+    let found: Vec<_> = loaded
+        .into_iter()
+        .filter_map(|one| Some((one.config.id, one.obstacle?)))
         .collect();
     TableIterator::new(found)
-}
-
-/// Which setting of this session no worker could read; null where there is none.
-#[pg_extern(sql = false)]
-fn settings_fault() -> Option<String> {
-    Settings::read().err()
 }
 
 fn fault(message: String, hint: Option<String>) -> ErrorReport {

@@ -1,14 +1,16 @@
 //! The settings: PostgreSQL's configuration parameters `herald.*`, read into plain values once a round.
 
-use crate::pg::identity;
+use crate::pg::{guc, identity};
 use herald_core::limits::{self, Limit};
 use herald_core::proxy::Proxy;
 use herald_core::url_policy::UrlPolicy;
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod checks;
 
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static CAPTURE: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -25,17 +27,38 @@ static SECRET_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CStrin
 static SOURCE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static PROXY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static POLL_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(5_000);
-static DISPATCH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"window"));
+static DISPATCH: GucSetting<Dispatch> = GucSetting::<Dispatch>::new(Dispatch::Window);
 static INSTANCE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
-static ON_TIMELINE_CHANGE: GucSetting<Option<CString>> =
-    GucSetting::<Option<CString>>::new(Some(c"continue"));
+static ON_TIMELINE_CHANGE: GucSetting<OnTimelineChange> =
+    GucSetting::<OnTimelineChange>::new(OnTimelineChange::Continue);
 static TRACEPARENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static TRACESTATE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static REQUEST_ORIGIN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
+/// `herald.dispatch`: how events reach the lanes.
+#[allow(unreachable_pub)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum Dispatch {
+    #[name = c"window"]
+    Window,
+    /// Everything through `herald.pending`.
+    #[name = c"queue"]
+    Queue,
+}
+
+/// `herald.on_timeline_change`: what the worker does after a promotion.
+#[allow(unreachable_pub)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum OnTimelineChange {
+    #[name = c"continue"]
+    Continue,
+    #[name = c"pause"]
+    Pause,
+}
+
 /// What the worker goes by, taken over at its start and at each reload of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub enabled: bool,
     pub poll_interval: Duration,
@@ -44,7 +67,7 @@ pub struct Settings {
 }
 
 /// What the sender is started with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sending {
     pub threads: usize,
     pub url_policies: UrlPolicies,
@@ -59,7 +82,7 @@ impl Settings {
         Ok(Self {
             enabled: ENABLED.get(),
             poll_interval: Duration::from_millis(POLL_INTERVAL.get() as u64),
-            always_pending: choice("herald.dispatch", &DISPATCH, ["window", "queue"])? == "queue",
+            always_pending: DISPATCH.get() == Dispatch::Queue,
             sending: Sending {
                 threads: SENDER_THREADS.get() as usize,
                 url_policies: url_policies()?,
@@ -72,7 +95,7 @@ impl Settings {
 }
 
 /// Which addresses may be delivered to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlPolicies {
     pub platform: UrlPolicy,
     pub tenants: UrlPolicy,
@@ -115,13 +138,8 @@ fn proxy() -> Result<Option<Proxy>, String> {
 }
 
 fn source_address() -> Result<Option<IpAddr>, String> {
-    text(&SOURCE_ADDRESS)
-        .map(|address| {
-            address
-                .parse()
-                .map_err(|_| format!("herald.source_address is '{address}', it has to be an IP address of this machine"))
-        })
-        .transpose()
+    let address = text(&SOURCE_ADDRESS).unwrap_or_default();
+    checks::source_address(&address).map_err(|error| error.message())
 }
 
 /// The file with the keys that secrets are sealed with.
@@ -160,23 +178,6 @@ fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-fn choice(
-    name: &str,
-    setting: &GucSetting<Option<CString>>,
-    allowed: [&'static str; 2],
-) -> Result<&'static str, String> {
-    let value = text(setting).unwrap_or_else(|| allowed[0].to_owned());
-    allowed
-        .into_iter()
-        .find(|one| *one == value)
-        .ok_or_else(|| {
-            format!(
-                "{name} is '{value}', it has to be '{}' or '{}'",
-                allowed[0], allowed[1]
-            )
-        })
-}
-
 /// Defines the parameters; called once when the library is loaded.
 pub fn define() {
     let flags = GucFlags::default();
@@ -211,32 +212,28 @@ pub fn define() {
         GucContext::Suset,
         flags,
     );
-    string(
+    guc::define::<checks::AllowNetworks>(
         c"herald.allow_networks",
         c"Networks that may be delivered to although they are not public, as CIDR, separated by commas.",
         &ALLOW_NETWORKS,
-        GucContext::Suset,
         flags,
     );
-    string(
+    guc::define::<checks::TenantNetworks>(
         c"herald.tenant_networks",
         c"Networks that subscriptions of tenants may be delivered to beside public addresses, separated by commas.",
         &TENANT_NETWORKS,
-        GucContext::Suset,
         flags,
     );
-    string(
+    guc::define::<checks::AllowHosts>(
         c"herald.allow_hosts",
         c"Hosts that may be delivered to wherever they lead to, as names or *.domain, separated by commas.",
         &ALLOW_HOSTS,
-        GucContext::Suset,
         flags,
     );
-    string(
+    guc::define::<checks::AllowPorts>(
         c"herald.allow_ports",
         c"Ports that may be delivered to beside 443 (and 80 with herald.allow_http), separated by commas.",
         &ALLOW_PORTS,
-        GucContext::Suset,
         flags,
     );
     string(
@@ -253,23 +250,22 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );
-    string(
+    guc::define::<checks::SourceAddress>(
         c"herald.source_address",
         c"Local IP address that requests come from; empty: the system chooses.",
         &SOURCE_ADDRESS,
-        GucContext::Suset,
         flags,
     );
-    string(
+    guc::define::<checks::ProxyUrl>(
         c"herald.proxy",
         c"Proxy that requests go through, as http://[user:password@]host:port; empty: none.",
         &PROXY,
-        GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );
-    string(
+    GucRegistry::define_enum_guc(
         c"herald.dispatch",
         c"How events reach the lanes: window, or queue (everything through herald.pending).",
+        c"",
         &DISPATCH,
         GucContext::Suset,
         flags,
@@ -281,9 +277,10 @@ pub fn define() {
         GucContext::Suset,
         flags,
     );
-    string(
+    GucRegistry::define_enum_guc(
         c"herald.on_timeline_change",
         c"What the worker does after a promotion: continue or pause.",
+        c"",
         &ON_TIMELINE_CHANGE,
         GucContext::Suset,
         flags,

@@ -1,6 +1,6 @@
 //! The key file: read when a secret is sealed or opened, and not kept.
 //!
-//! A session seals what is stored (sql/04_secret.sql); only the worker, `preview()`, `public_key()` and `apply()` open it, in here.
+//! A session seals what is stored (sql/04_secret.sql); only the worker, `preview()`, `public_key()` and who exchanges a secret open it, in here.
 //! No SQL function returns what was sealed.
 
 use crate::pg::random;
@@ -91,6 +91,14 @@ fn reseal_secret(stored: &str, about: &str) -> Result<Vec<String>, ErrorReport> 
         .ok_or_else(|| no_key("herald.secret_key_file is not set".into()))?;
     let opened = Vault::default().open(stored, about).map_err(no_key)?;
     seal(&keys, &opened, about)
+}
+
+/// Whether a stored secret is this one. What cannot be opened is another.
+#[pg_extern(sql = false)]
+fn is_secret(stored: &str, about: &str, secret: &str) -> bool {
+    Vault::default()
+        .open(stored, about)
+        .is_ok_and(|opened| *opened == secret)
 }
 
 /// The public key of a stored signing secret, if it is a private one.

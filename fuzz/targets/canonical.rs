@@ -1,15 +1,20 @@
-//! What ECMAScript would write is written once and for all: it says the same, and writing it again changes nothing.
+//! What the language of a receiver would write is written once and for all: it says the same, and writing it again
+//! changes nothing.
 #![no_main]
 
-use herald_core::ecmascript::{LargeNumbers, canonical};
+use herald_core::canonical::{Canonical, Form, LargeNumbers};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|json: &str| {
-    let Ok(body) = canonical(json, LargeNumbers::Strings) else {
-        return;
-    };
-    assert_eq!(canonical(&body, LargeNumbers::Refuse).as_deref(), Ok(body.as_str()));
-    if let Ok(exact) = canonical(json, LargeNumbers::Refuse) {
-        assert_eq!(exact, body);
+    for form in [Form::EcmaScript, Form::Python] {
+        let [refusing, forgiving] = [LargeNumbers::Refuse, LargeNumbers::Strings]
+            .map(|large_numbers| Canonical { form, large_numbers });
+        let Ok(body) = forgiving.of(json) else {
+            return;
+        };
+        assert_eq!(refusing.of(&body).as_deref(), Ok(body.as_str()));
+        if let Ok(exact) = refusing.of(json) {
+            assert_eq!(exact, body);
+        }
     }
 });

@@ -1,10 +1,12 @@
 //! No header that is accepted breaks out of its line, or replaces one that belongs to the request.
 #![no_main]
 
+use std::collections::BTreeMap;
+
 use herald_core::headers::Headers;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|pairs: Vec<(String, String)>| {
+fuzz_target!(|pairs: BTreeMap<String, String>| {
     let Ok(headers) = Headers::parse(&pairs) else {
         return;
     };

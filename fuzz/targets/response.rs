@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use herald_core::outcome::Outcome;
 use herald_core::request::HttpRequest;
+use herald_core::secrets::NamedSecrets;
 use herald_core::url_policy::UrlPolicy;
 use herald_sender::{AgentKey, Prepare, Sender, Settings};
 use libfuzzer_sys::fuzz_target;
@@ -27,6 +28,8 @@ impl Prepare for Work {
             body: b"{}".to_vec(),
             timeout: Duration::from_secs(5),
             oauth2: None,
+            secrets: NamedSecrets::default(),
+            keeps: true,
             signature_at: None,
         })
     }

@@ -1,9 +1,9 @@
--- $1 subscription ids, $2 seqs. The places, from 1 on, of the deliveries whose row another session has locked. The rows
--- of the others are locked now, until this transaction ends.
+-- $1 subscription ids, $2 seqs, $3 the tenants whose accounts they are for, or null. The places, from 1 on, of the deliveries
+-- of which another session has locked a row. The rows of the others are locked now, until this transaction ends.
 with wanted as materialized (
-    select d.subscription_id, d.event_seq, d.place
-    from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]))
-        with ordinality as d (subscription_id, event_seq, place)
+    select d.subscription_id, d.event_seq, d.tenant, d.place
+    from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::text[]))
+        with ordinality as d (subscription_id, event_seq, tenant, place)
 ), free_pending as materialized (
     select p.subscription_id, p.event_seq
     from wanted w
@@ -14,6 +14,16 @@ with wanted as materialized (
     from wanted w
     join herald._dead_letter l on l.subscription_id = w.subscription_id and l.event_seq = w.event_seq
     for update of l skip locked
+), account as materialized (
+    select u.tenant, u.month
+    from herald._usage u
+    where u.tenant = any ($3)
+    and u.month = pg_catalog.date_trunc('month', pg_catalog.clock_timestamp() at time zone 'UTC')::date
+), free_account as materialized (
+    select a.tenant
+    from account a
+    join herald._usage u on u.tenant = a.tenant and u.month = a.month
+    for update of u skip locked
 )
 select w.place
 from wanted w
@@ -29,3 +39,5 @@ or exists (
 and not exists (
     select from free_dead f
     where f.subscription_id = w.subscription_id and f.event_seq = w.event_seq)
+or w.tenant in (select a.tenant from account a)
+and w.tenant not in (select f.tenant from free_account f)

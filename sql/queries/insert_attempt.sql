@@ -1,5 +1,5 @@
 -- One attempt, by way of the executor: see insert_event.sql. The columns and parameters are those of ATTEMPT in write.rs.
 insert into herald._attempt (
     event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, status_code, outcome, error_class, error,
-    response)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    response, request)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)

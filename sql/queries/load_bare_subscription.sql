@@ -1,7 +1,8 @@
 -- $1 id. What is known of a subscription of which not everything can be read.
 select
     s.name, s.state, s.tenant, t.name is not null as is_tenants,
-    s.created_xid::text as created_xid, s.created_snapshot::text as created_snapshot, s.created_seq
+    s.created_xid::text as created_xid, s.created_snapshot::text as created_snapshot, s.created_seq,
+    s.disabled_xid::text as disabled_xid
 from herald._subscription s
 left join herald.tenant t on t.name = s.tenant
 where s.id = $1

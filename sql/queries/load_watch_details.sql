@@ -12,5 +12,5 @@ select
             on p.oid = herald._expression_function(w, e.name)
             and p.proowner = (select c.relowner from pg_catalog.pg_class c where c.oid = w.table_name)
     ) as functions
-from herald.watch w
+from herald._watch w
 where w.id = $1

@@ -9,7 +9,7 @@ use crate::pg::expression::Evaluator;
 use crate::pg::rows::Row;
 use crate::pg::transaction::{self, TransactionError};
 use crate::pg::trigger::Operation;
-use herald_core::attributes::is_reserved;
+use herald_core::attributes::{is_priority, is_reserved};
 use herald_core::json::minify;
 use herald_core::limits::{self, Limit};
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
@@ -236,7 +236,7 @@ fn checked_type(value: Option<String>) -> Option<String> {
 }
 
 fn checked_priority(priority: String) -> String {
-    if !matches!(priority.as_str(), "low" | "normal" | "high") {
+    if !is_priority(&priority) {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("a watch's priority gave \"{priority}\""),

@@ -21,6 +21,7 @@ use crate::pg::user::{self, Acting};
 use crate::settings;
 use bounds::Captured;
 use expressions::Evaluators;
+use herald_core::attributes::is_source;
 use herald_core::limits;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
@@ -52,18 +53,23 @@ fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
     if !settings::capture_is_on() {
         return Ok(());
     }
-    let watch = Watch::of_trigger(trigger)?;
+    let Some(watch) = Watch::of_trigger(trigger)? else {
+        return Ok(());
+    };
     let operation = trigger::operation(trigger);
-    let (old, new) = trigger::transition_rows(trigger);
+    let (old, new) = trigger::rows(trigger);
     let is_empty = |rows: &Option<Rows<'_>>| rows.as_ref().is_none_or(|rows| rows.len() == 0);
     if operation != Operation::Truncate && is_empty(&old) && is_empty(&new) {
         return Ok(());
     }
     let fired = trigger::relation(trigger);
+    let Some(format) = watch.format(fired) else {
+        return Ok(());
+    };
     if operation == Operation::Truncate {
         truncate::capture(&watch, fired);
     } else {
-        Statement::new(&watch, fired, operation).capture(old, new);
+        Statement::new(&watch, format, operation).capture(old, new);
     }
     Ok(())
 }
@@ -72,11 +78,11 @@ fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
 fn common(watch: &Watch, role: pg_sys::Oid, faults: &mut Vec<String>) -> Common {
     let context = context(role, faults);
     let source = settings::source().filter(|source| {
-        let is_allowed = limits::SOURCE.allows(source);
+        let is_allowed = is_source(source);
         if !is_allowed {
             let bytes = limits::SOURCE.bytes;
             faults.push(format!(
-                "herald.source has more than {bytes} bytes and was left out"
+                "herald.source is no URI-reference of at most {bytes} bytes and was left out"
             ));
         }
         is_allowed
@@ -92,7 +98,7 @@ type Pair<'r> = (Option<Row<'r>>, Option<Row<'r>>);
 /// Rows by the values of their primary key.
 type ByKey<'f> = HashMap<Vec<Option<String>>, Row<'f>>;
 
-/// One statement being captured.
+/// One statement being captured, or one row of it where the trigger fires for each.
 struct Statement<'w> {
     watch: &'w Watch,
     operation: Operation,
@@ -107,7 +113,7 @@ struct Statement<'w> {
 }
 
 impl<'w> Statement<'w> {
-    fn new(watch: &'w Watch, fired: pg_sys::Oid, operation: Operation) -> Self {
+    fn new(watch: &'w Watch, format: Rc<Format>, operation: Operation) -> Self {
         let mut faults = Vec::new();
         Self {
             watch,
@@ -115,7 +121,7 @@ impl<'w> Statement<'w> {
             // The role that is at work is the user here, and the table's owner from then on.
             common: common(watch, user::current_user(), &mut faults),
             faults,
-            format: watch.format(fired),
+            format,
             evaluators: None,
             memory: Memory::of_statement(c"pg_herald row"),
             batch: Vec::new(),

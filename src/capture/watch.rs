@@ -6,6 +6,7 @@ use crate::pg::expression::Planned;
 use crate::pg::rows::Shape;
 use crate::pg::trigger::Operation;
 use crate::pg::{catalog, pages, query, relcache, user::Acting};
+use herald_core::attributes::source_of_database;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::cell::{OnceCell, RefCell};
@@ -26,7 +27,7 @@ pub struct Watch {
     event_types: [String; 4],
     details: Details,
     planned: OnceCell<Vec<(Expression, Planned)>>,
-    formats: RefCell<HashMap<pg_sys::Oid, Rc<Format>>>,
+    formats: RefCell<HashMap<pg_sys::Oid, Option<Rc<Format>>>>,
 }
 
 /// What most watches do not have.
@@ -75,8 +76,9 @@ thread_local! {
 }
 
 impl Watch {
-    /// The watch whose trigger fired: the trigger's argument is its id.
-    pub fn of_trigger(trigger: &PgTrigger<'_>) -> Result<Rc<Watch>, ErrorReport> {
+    /// The watch whose trigger fired: the trigger's argument is its id. `None` where there is no such watch: a table that
+    /// was copied from another database brings its triggers along.
+    pub fn of_trigger(trigger: &PgTrigger<'_>) -> Result<Option<Rc<Watch>>, ErrorReport> {
         let arguments = trigger.extra_args().unwrap_or_default();
         let id = arguments.first().and_then(|id| id.parse::<i64>().ok());
         let Some(id) = id else {
@@ -91,9 +93,11 @@ impl Watch {
         if let Some((generation, watch)) = cached
             && generation == relcache::generation()
         {
-            return Ok(watch);
+            return Ok(Some(watch));
         }
-        let watch = Rc::new(Self::load(id)?);
+        let Some(watch) = Self::load(id).map(Rc::new) else {
+            return Ok(None);
+        };
         relcache::follow(watch.watched);
         // Loading may itself have made PostgreSQL hear of changes; what counts is what holds now.
         let generation = relcache::generation();
@@ -102,11 +106,11 @@ impl Watch {
             watches.insert(id, (generation, Rc::clone(&watch)))
         });
         drop(replaced);
-        Ok(watch)
+        Ok(Some(watch))
     }
 
     /// As it is defined now: its trigger fires for transactions that began before it, too.
-    fn load(id: i64) -> Result<Watch, ErrorReport> {
+    fn load(id: i64) -> Option<Watch> {
         let _owner = Acting::as_extension_owner(catalog::extension_owner());
         Spi::connect(|client| {
             let text = include_str!("../../sql/queries/load_watch.sql");
@@ -120,10 +124,6 @@ impl Watch {
             };
             let details = has_details.then(details).flatten();
             Some(Self::of_row(id, &row, details.unwrap_or_default()))
-        })
-        .ok_or_else(|| {
-            internal(format!("watch {id} is not there any more"))
-                .set_hint("Drop the trigger, or call herald.watch() for the table again.")
         })
     }
 
@@ -142,7 +142,7 @@ impl Watch {
             watched,
             event_types: Operation::ALL.map(event_type),
             captures_faults: row.get(4).unwrap_or(false),
-            default_source: format!("/{}", catalog::database_name()),
+            default_source: source_of_database(&catalog::database_name()),
             table,
             details,
             planned: OnceCell::new(),
@@ -150,14 +150,16 @@ impl Watch {
         }
     }
 
-    /// How the rows of the table whose trigger fired are read.
-    pub fn format(&self, fired: pg_sys::Oid) -> Rc<Format> {
+    /// How the rows of the table whose trigger fired are read. `None` for a table outside of the watch's tree, such as a
+    /// copy that brought the trigger along.
+    pub fn format(&self, fired: pg_sys::Oid) -> Option<Rc<Format>> {
         if let Some(format) = self.formats.borrow().get(&fired) {
-            return Rc::clone(format);
+            return format.clone();
         }
         relcache::follow(fired);
-        let format = Rc::new(Format::new(self, fired));
-        self.formats.borrow_mut().insert(fired, Rc::clone(&format));
+        let is_inside = fired == self.watched || tables_above(fired).contains(&self.watched);
+        let format = is_inside.then(|| Rc::new(Format::new(self, fired)));
+        self.formats.borrow_mut().insert(fired, format.clone());
         format
     }
 
@@ -267,10 +269,18 @@ impl Format {
     }
 }
 
-fn internal(message: String) -> ErrorReport {
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-        format!("pg_herald: {message}"),
-        "capture",
-    )
+/// The tables of which this one is a partition or a child, on all levels. A change of any of them is heard of.
+fn tables_above(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let _owner = Acting::as_extension_owner(catalog::extension_owner());
+    let above = Spi::connect(|client| {
+        let text = include_str!("../../sql/queries/load_above.sql");
+        let rows = query::latest(client, text, &[table.into()]);
+        rows.rows().next()?.get::<Vec<Option<pg_sys::Oid>>>(1)
+    });
+    let above = above.unwrap_or_default();
+    above
+        .into_iter()
+        .flatten()
+        .inspect(|relation| relcache::follow(*relation))
+        .collect()
 }

@@ -9,17 +9,13 @@ use crate::pg::memory::Memory;
 use crate::pg::{catalog, identity, lock, query, random, relcache, transaction, user::Acting};
 use crate::wake;
 use herald_core::uid::Uids;
+use herald_dispatch::log::{PERIOD_VALID, SLOTS};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, Spi, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// How many slots the ring of events has.
-pub const SLOTS: i64 = 32;
-/// For how long a session goes by the period of the ring that it read.
-pub const PERIOD_VALID: Duration = Duration::from_secs(30);
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What the events of one statement have in common.
 #[derive(Debug, Clone)]

@@ -1,19 +1,13 @@
 //! A row of the log as the worker's event.
 
+use crate::life;
 use crate::pg::pages::Row;
+use crate::pg::time::unix_micros;
 use herald_core::event::Event;
 use herald_core::limits::{self, Limit};
+use herald_dispatch::deaths::Place;
+use herald_dispatch::log::Logged;
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
-
-/// Microseconds between 1970-01-01 and 2000-01-01, from which PostgreSQL counts.
-const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
-
-/// An event and the transaction that wrote it.
-#[derive(Debug)]
-pub struct Logged {
-    pub event: Event,
-    pub xid: u64,
-}
 
 /// The columns of `read_window.sql` that are of any length, and how much of each is read.
 const TEXTS: [(usize, Limit); 10] = [
@@ -51,6 +45,7 @@ fn is_read(data: usize, largest: i32) -> bool {
 /// An attribute beyond its limit, as capture and emit write none, is cut and marked, and the event is for nobody: it counts
 /// as one whose data is too large for all.
 pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
+    let (slot, seq) = place_of(row)?;
     let uid = row.get::<Uuid>(4)?;
     let uid = uuid::Uuid::from_bytes(*uid.as_bytes()).to_string();
     let mut is_within_limits = true;
@@ -63,8 +58,8 @@ pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
         Some(limit.marked(&row.beginning(column, limit.bytes)?))
     };
     let mut event = Event {
-        slot: row.get(1)?,
-        seq: row.get(2)?,
+        slot,
+        seq,
         id: text(5).unwrap_or_else(|| uid.clone()),
         uid,
         source: text(6)?,
@@ -99,12 +94,13 @@ pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
 
 /// A row of `read_bare.sql`: an event of which only this can be read.
 pub fn bare(row: &Row<'_>) -> Option<Logged> {
+    let (slot, seq) = place_of(row)?;
     let uid = row.get::<Uuid>(4)?;
     let uid = uuid::Uuid::from_bytes(*uid.as_bytes()).to_string();
     let time_micros = unix_micros(row.get::<TimestampWithTimeZone>(6)?);
     let event = Event {
-        slot: row.get(1)?,
-        seq: row.get(2)?,
+        slot,
+        seq,
         tenant: row.text(7),
         ..Event::new(&uid, "", &row.text(5)?, time_micros)
     };
@@ -114,13 +110,9 @@ pub fn bare(row: &Row<'_>) -> Option<Logged> {
     })
 }
 
-/// Microseconds since 1970 of a PostgreSQL time.
-pub fn unix_micros(time: TimestampWithTimeZone) -> i64 {
-    i64::from(time).saturating_add(POSTGRES_EPOCH)
-}
-
-/// The PostgreSQL time of microseconds since 1970.
-pub fn postgres_time(unix_micros: i64) -> TimestampWithTimeZone {
-    TimestampWithTimeZone::try_from(unix_micros.saturating_sub(POSTGRES_EPOCH))
-        .unwrap_or_else(|_| TimestampWithTimeZone::positive_infinity())
+/// The slot and the number of a row, which the worker is at from here on.
+fn place_of(row: &Row<'_>) -> Option<(i16, i64)> {
+    let (slot, seq) = (row.get(1)?, row.get(2)?);
+    life::at_event(Place::of_event(slot, seq));
+    Some((slot, seq))
 }

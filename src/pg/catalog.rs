@@ -117,15 +117,14 @@ fn key_columns(relation: &PgRelation) -> Vec<String> {
     Vec::new()
 }
 
-/// The name of the database that this process is connected to.
-pub fn database_name() -> String {
+/// The name of the database that this process is connected to, in whatever encoding it was written.
+pub fn database_name() -> Vec<u8> {
     // SAFETY: inside a transaction; the name is null or NUL-terminated, and copied at once.
     unsafe {
         let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
         if name.is_null() {
-            return String::new();
+            return Vec::new();
         }
-        let text = std::ffi::CStr::from_ptr(name);
-        text.to_string_lossy().into_owned()
+        std::ffi::CStr::from_ptr(name).to_bytes().to_vec()
     }
 }

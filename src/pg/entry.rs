@@ -1,17 +1,38 @@
-//! The entry points that PostgreSQL finds by name. Each calls into its room and does nothing else.
+//! The entry points that PostgreSQL finds by name in the library. What they begin is told by `_PG_init`, which runs in every
+//! process before: nothing in here knows the rooms above it.
 
 use pgrx::prelude::*;
+use std::sync::OnceLock;
 
-/// The launcher, one for the cluster.
+/// What a process of ours does.
+#[derive(Debug)]
+pub struct Processes {
+    /// The launcher, one for the cluster.
+    pub launcher: fn(),
+    /// The worker of one database.
+    pub worker: fn(pg_sys::Oid),
+}
+
+static PROCESSES: OnceLock<Processes> = OnceLock::new();
+
+/// Tells what they do, once.
+pub fn register(processes: Processes) {
+    PROCESSES.get_or_init(|| processes);
+}
+
+fn processes() -> &'static Processes {
+    PROCESSES.get().expect("_PG_init registers them")
+}
+
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn pg_herald_launcher_main(_argument: pg_sys::Datum) {
-    crate::launcher::run();
+    (processes().launcher)();
 }
 
-/// The worker of one database, whose oid is the argument.
+/// The argument is the oid of the database.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn pg_herald_worker_main(argument: pg_sys::Datum) {
-    crate::dispatch::run(pg_sys::Oid::from(argument.value() as u32));
+    (processes().worker)(pg_sys::Oid::from(argument.value() as u32));
 }

@@ -62,6 +62,40 @@ pub fn run_statement(text: &str) -> Result<(), CompileError> {
     })
 }
 
+/// What makes the body of an expression's function something else than one value of one row, if anything does. What is in
+/// a subquery is the subquery's own.
+pub fn more_than_one_row(function: pg_sys::Oid) -> Option<&'static str> {
+    // SAFETY: inside a transaction in which the function exists, with the body of a RETURN, which PostgreSQL keeps as a
+    // Query. The row of the catalog is given back; what is read from it lives in the current memory context.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
+        let row = pg_sys::SearchSysCache1(cache, function.into());
+        assert!(!row.is_null(), "the function was created by the caller");
+        let (column, mut is_null) = (pg_sys::Anum_pg_proc_prosqlbody as i16, false);
+        let body = pg_sys::SysCacheGetAttr(cache, row, column, &mut is_null);
+        let text = String::from_datum(body, is_null);
+        pg_sys::ReleaseSysCache(row);
+        let text = to_c(&text.expect("a RETURN is kept parsed")).expect("a text has no NUL");
+        let node = pg_sys::stringToNode(text.as_ptr()).cast::<pg_sys::Query>();
+        assert_eq!((*node).type_, pg_sys::NodeTag::T_Query, "a RETURN");
+        if (*node).hasAggs {
+            Some("an aggregate")
+        } else if (*node).hasWindowFuncs {
+            Some("a window function")
+        } else {
+            (*node).hasTargetSRFs.then_some("a set")
+        }
+    }
+}
+
+/// The value of a function of one expression that is a constant, null too; nothing where it depends on the row.
+pub fn constant(
+    function: pg_sys::Oid,
+    row_type: pg_sys::Oid,
+) -> Result<Option<Option<String>>, CompileError> {
+    catching(|| Planned::new(function, row_type).constant())
+}
+
 fn to_c(text: &str) -> Result<CString, CompileError> {
     CString::new(text).map_err(|_| CompileError {
         sqlstate: pgrx::PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -178,6 +212,21 @@ impl Planned {
             _memory: memory,
             plan,
             row_type,
+        }
+    }
+
+    /// Its value, where planning it left nothing to be computed. The function has to return text.
+    fn constant(&self) -> Option<Option<String>> {
+        // SAFETY: the plan is a node; one of this kind is a Const, whose value lives as long.
+        unsafe {
+            if (*self.plan).type_ != pg_sys::NodeTag::T_Const {
+                return None;
+            }
+            let constant = self.plan.cast::<pg_sys::Const>();
+            Some(String::from_datum(
+                (*constant).constvalue,
+                (*constant).constisnull,
+            ))
         }
     }
 

@@ -4,6 +4,7 @@
 //! who calls somebody's function would ask for whatever that function asks for. Here the rights change one step later,
 //! in C, where the caller's role is still in force.
 
+use super::transaction::subtransaction;
 use super::{catalog, user};
 use pgrx::pg_sys::AsPgCStr;
 use pgrx::prelude::*;
@@ -35,25 +36,83 @@ pub extern "C-unwind" fn pg_finfo_with_rights_wrapper() -> &'static pg_sys::Pg_f
 pub unsafe extern "C-unwind" fn with_rights_wrapper(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> pg_sys::Datum {
+    // SAFETY: `fcinfo` is valid during the call.
+    unsafe { call_as_owner(fcinfo) }
+}
+
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_finfo_answer_soon_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    static V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &V1
+}
+
+/// The body of a herald.NAME that answers whatever is locked, declared with a `lock_timeout`: as [`with_rights_wrapper`],
+/// but where a catalog is locked that has to be read before herald._NAME begins, it calls herald._NAME_blocked, with the
+/// rights of the caller: another role's would have to be looked up.
+///
+/// # Safety
+/// PostgreSQL calls it, as a function of the version-1 convention.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn answer_soon_wrapper(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: `fcinfo` is valid during the call.
+    unsafe {
+        let function = (*(*fcinfo).flinfo).fn_oid;
+        let looked_up = subtransaction(|| {
+            let owner = catalog::extension_owner();
+            let _owner = user::Acting::as_extension_owner(owner);
+            // The settings of the function ask this before it can catch anything.
+            pg_sys::superuser_arg(owner);
+            sibling(function, "");
+        });
+        match looked_up {
+            Ok(()) => call_as_owner(fcinfo),
+            Err(error) if error.sqlstate == LOCK_NOT_AVAILABLE => {
+                call(sibling(function, "_blocked"), fcinfo)
+            }
+            Err(error) => {
+                error.raise();
+                unreachable!("an ERROR does not return")
+            }
+        }
+    }
+}
+
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// # Safety
+/// `fcinfo` is that of a call of herald.NAME.
+unsafe fn call_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     struct Called;
     impl Drop for Called {
         fn drop(&mut self) {
             CALLERS.with_borrow_mut(Vec::pop);
         }
     }
-    // SAFETY: `fcinfo` is valid during the call. The copy has the same arguments and result information and a function
-    // of the same signature; it is allocated by PostgreSQL, in the memory of the call.
+    // SAFETY: as the caller guarantees.
     unsafe {
-        let flinfo = (*fcinfo).flinfo;
         CALLERS.with_borrow_mut(|callers| callers.push(user::current_user()));
         let _called = Called;
         let _owner = user::Acting::as_extension_owner(catalog::extension_owner());
         // As the owner: whoever asks a view may have no privilege on the schema that it reads.
-        let target = internal_function((*flinfo).fn_oid);
+        call(sibling((*(*fcinfo).flinfo).fn_oid, ""), fcinfo)
+    }
+}
 
+/// Calls another function as the one that is being called.
+///
+/// # Safety
+/// `fcinfo` is that of a call, and `target` has the same signature.
+unsafe fn call(target: pg_sys::Oid, fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: `fcinfo` is valid during the call. The copy has the same arguments and result information and a function
+    // of the same signature; it is allocated by PostgreSQL, in the memory of the call.
+    unsafe {
         let info = pg_sys::palloc0(size_of::<pg_sys::FmgrInfo>()).cast::<pg_sys::FmgrInfo>();
         pg_sys::fmgr_info_cxt(target, info, pg_sys::CurrentMemoryContext);
-        (*info).fn_expr = (*flinfo).fn_expr;
+        (*info).fn_expr = (*(*fcinfo).flinfo).fn_expr;
         let size = size_of::<pg_sys::FunctionCallInfoBaseData>()
             + (*fcinfo).nargs as usize * size_of::<pg_sys::NullableDatum>();
         let call = pg_sys::palloc0(size).cast::<u8>();
@@ -70,8 +129,8 @@ pub unsafe extern "C-unwind" fn with_rights_wrapper(
     }
 }
 
-/// The function of the same schema and arguments whose name starts with an underscore.
-fn internal_function(public: pg_sys::Oid) -> pg_sys::Oid {
+/// The function of the same schema and arguments whose name is that of `public` between an underscore and `ending`.
+fn sibling(public: pg_sys::Oid, ending: &str) -> pg_sys::Oid {
     // SAFETY: `public` is being called, so it is there with its name and its schema; what PostgreSQL allocates lives in
     // the memory of the call. An ERROR if there is no such function.
     unsafe {
@@ -80,7 +139,7 @@ fn internal_function(public: pg_sys::Oid) -> pg_sys::Oid {
         let (mut types, mut count) = (std::ptr::null_mut(), 0);
         pg_sys::get_func_signature(public, &mut types, &mut count);
         let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        for part in [schema, format!("_{name}").as_pg_cstr()] {
+        for part in [schema, format!("_{name}{ending}").as_pg_cstr()] {
             names = pg_sys::lappend(names, pg_sys::makeString(part).cast());
         }
         pg_sys::LookupFuncName(names, count, types, false)

@@ -10,11 +10,24 @@ use pgrx::pg_sys;
 /// method of advisory locks all the same, because PostgreSQL releases only those at the end of a process whatever
 /// way it ends, and leaves only those alone when a transaction is rolled back.
 pub fn try_become_only_worker(extension: pg_sys::Oid) -> bool {
-    const WORKER: u16 = 0x6864;
-    let tag = tag(extension.to_u32(), WORKER, pg_sys::USER_LOCKMETHOD);
+    let tag = only_worker(extension);
     // SAFETY: the tag is well formed and lives over the call; a session lock is released when the process ends.
     let result = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, true, true) };
     result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// Lets another process become the only worker before this one has ended.
+pub fn release_only_worker(extension: pg_sys::Oid) {
+    let tag = only_worker(extension);
+    // SAFETY: the tag is well formed and lives over the call; this session holds the lock.
+    unsafe {
+        pg_sys::LockRelease(&tag, pg_sys::ExclusiveLock as i32, true);
+    }
+}
+
+fn only_worker(extension: pg_sys::Oid) -> pg_sys::LOCKTAG {
+    const WORKER: u16 = 0x6864;
+    tag(extension.to_u32(), WORKER, pg_sys::USER_LOCKMETHOD)
 }
 
 /// The lock on reading the log on, also on the extension's own object.

@@ -33,7 +33,7 @@ struct Mail {
     role: u32,
     state: State,
     database: u32,
-    subscription: i64,
+    about: About,
     is_success: bool,
     status: u16,
     duration_ms: f64,
@@ -64,7 +64,10 @@ const FREE: Mail = Mail {
     role: 0,
     state: State::Asked,
     database: 0,
-    subscription: 0,
+    about: About {
+        subscription: 0,
+        event: None,
+    },
     is_success: false,
     status: 0,
     duration_ms: 0.0,
@@ -76,6 +79,14 @@ const EMPTY: Text = Text {
     length: 0,
     bytes: [0; TEXT],
 };
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    pub subscription: i64,
+    /// The slot and the number of an event.
+    pub event: Option<(i16, i64)>,
+}
 
 /// What the worker answers.
 #[derive(Debug)]
@@ -105,7 +116,7 @@ pub fn request() {
 }
 
 /// Leaves a question for the worker of `database`. `None` when every box is taken that this session may have.
-pub fn ask(database: pg_sys::Oid, subscription: i64) -> Option<Question> {
+pub fn ask(database: pg_sys::Oid, about: About) -> Option<Question> {
     let mut board = BOARD.exclusive();
     let number = board.next_number;
     // SAFETY: plain reads of process-wide variables. The outer role is who called, whatever function this is called by.
@@ -115,7 +126,8 @@ pub fn ask(database: pg_sys::Oid, subscription: i64) -> Option<Question> {
         let alike = board.boxes.iter().filter(|mail| is_alike(mail));
         alike.filter(|mail| !mail.is_free()).count()
     };
-    let is_of_this = |mail: &Mail| mail.database == database && mail.subscription == subscription;
+    let is_of_this =
+        |mail: &Mail| mail.database == database && mail.about.subscription == about.subscription;
     if taken(&is_of_this) >= BOXES_OF_A_SUBSCRIPTION
         || taken(&|mail| mail.role == role) >= BOXES_OF_A_ROLE
         || taken(&|mail| mail.database == database) >= BOXES_OF_A_DATABASE
@@ -128,15 +140,15 @@ pub fn ask(database: pg_sys::Oid, subscription: i64) -> Option<Question> {
         asker,
         role,
         database,
-        subscription,
+        about,
         ..FREE
     };
     board.next_number += 1;
     Some(Question(number))
 }
 
-/// The questions for the worker of `database` that it has not taken yet: (number, subscription).
-pub fn take(database: pg_sys::Oid) -> Vec<(u64, i64)> {
+/// The questions for the worker of `database` that it has not taken yet, with their numbers.
+pub fn take(database: pg_sys::Oid) -> Vec<(u64, About)> {
     let is_new = |mail: &Mail| {
         mail.number != 0 && mail.state == State::Asked && mail.database == database.to_u32()
     };
@@ -148,7 +160,7 @@ pub fn take(database: pg_sys::Oid) -> Vec<(u64, i64)> {
     asked
         .map(|mail| {
             mail.state = State::Taken;
-            (mail.number, mail.subscription)
+            (mail.number, mail.about)
         })
         .collect()
 }

@@ -54,6 +54,11 @@ unsafe extern "C-unwind" fn stop_and_cancel(signal: i32) {
     unsafe { SignalHandlerForShutdownRequest(signal) }
 }
 
+/// Whether a stop was requested, and nothing more is to be begun before it.
+pub fn is_interrupted() -> bool {
+    CANCELS_STATEMENT.load(Ordering::Relaxed) && stop_requested()
+}
+
 /// Lets the statements that still have to run while the process stops run to their end.
 pub fn stop_cancelling_statements() {
     CANCELS_STATEMENT.store(false, Ordering::Relaxed);

@@ -46,7 +46,7 @@ impl Column {
 ///
 /// It holds nothing of a transaction, so it may be kept until the definition of one of the two tables changes.
 pub struct Shape {
-    /// Without dropped columns.
+    /// Without dropped columns, and those that PostgreSQL does not compute for triggers.
     pub columns: Vec<Column>,
     descriptor: pg_sys::TupleDesc,
     members: Option<Vec<Member>>,
@@ -81,19 +81,19 @@ impl Shape {
         // descriptors are copied, and all that is made here lives in `memory`, as long as the value.
         unsafe {
             let relation = PgRelation::with_lock(watched, pg_sys::AccessShareLock as i32);
-            let columns: Vec<Column> = relation
-                .tuple_desc()
-                .iter()
-                .filter(|attribute| !attribute.attisdropped)
-                .map(Column::of)
-                .collect();
+            let descriptor = relation.tuple_desc();
+            let attributes = descriptor.iter().filter(|one| !one.attisdropped);
+            let (computed, stored): (Vec<_>, Vec<_>) = attributes.partition(|one| is_virtual(one));
+            let columns: Vec<Column> = stored.into_iter().map(Column::of).collect();
+            let kept = kept.or((!computed.is_empty()).then_some(&|_: &str| true));
             let (descriptor, conversion, projection) = memory.run(|| {
-                let descriptor = pg_sys::CreateTupleDescCopy((*relation.as_ptr()).rd_att);
+                // With the defaults that rows older than a column have of it.
+                let descriptor = pg_sys::CreateTupleDescCopyConstr((*relation.as_ptr()).rd_att);
                 let conversion = if watched == fired {
                     std::ptr::null_mut()
                 } else {
                     let part = PgRelation::with_lock(fired, pg_sys::AccessShareLock as i32);
-                    let part = pg_sys::CreateTupleDescCopy((*part.as_ptr()).rd_att);
+                    let part = pg_sys::CreateTupleDescCopyConstr((*part.as_ptr()).rd_att);
                     pg_sys::convert_tuples_by_name(part, descriptor)
                 };
                 let projection = kept.map(|kept| Projection::of(descriptor, &columns, kept));
@@ -120,6 +120,11 @@ impl Shape {
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
+}
+
+/// Whether the column is generated when it is read (from PostgreSQL 18 on): in the rows that triggers get it is null.
+fn is_virtual(attribute: &pg_sys::FormData_pg_attribute) -> bool {
+    attribute.attgenerated as u8 == b'v'
 }
 
 impl Member {
@@ -167,12 +172,22 @@ impl Projection {
     }
 }
 
-/// The rows of one transition table, from the first to the last.
+/// The rows of one transition table, from the first to the last, or one row alone.
 pub struct Rows<'a> {
+    source: Source,
+    trigger: PhantomData<&'a ()>,
+}
+
+enum Source {
+    Table(Table),
+    /// The row until it is read.
+    One(Option<pg_sys::HeapTuple>),
+}
+
+struct Table {
     store: *mut pg_sys::Tuplestorestate,
     slot: *mut pg_sys::TupleTableSlot,
     memory: pg_sys::MemoryContext,
-    trigger: PhantomData<&'a ()>,
 }
 
 impl Rows<'_> {
@@ -190,39 +205,51 @@ impl Rows<'_> {
             pg_sys::tuplestore_rescan(store);
             let slot = pg_sys::MakeSingleTupleTableSlot(descriptor, &pg_sys::TTSOpsMinimalTuple);
             Some(Self {
-                store,
-                slot,
-                memory: pg_sys::CurrentMemoryContext,
+                source: Source::Table(Table {
+                    store,
+                    slot,
+                    memory: pg_sys::CurrentMemoryContext,
+                }),
                 trigger: PhantomData,
             })
         }
     }
 
-    /// How many rows there are in all.
+    /// # Safety
+    /// `tuple` is null or a row in the format of the relation whose trigger fired; it outlives the value.
+    pub(super) unsafe fn one(tuple: pg_sys::HeapTuple) -> Option<Self> {
+        (!tuple.is_null()).then_some(Self {
+            source: Source::One(Some(tuple)),
+            trigger: PhantomData,
+        })
+    }
+
+    /// How many rows there are in all; of one alone, whether it is still to be read.
     pub fn len(&self) -> i64 {
-        // SAFETY: the tuplestore lives as long as this value.
-        unsafe { pg_sys::tuplestore_tuple_count(self.store) }
+        match &self.source {
+            // SAFETY: the tuplestore lives as long as this value.
+            Source::Table(table) => unsafe { pg_sys::tuplestore_tuple_count(table.store) },
+            Source::One(tuple) => tuple.is_some().into(),
+        }
     }
 
     /// The next row, in the format of `shape`. It lives until the memory context of the call is reset.
     pub fn next<'s>(&mut self, shape: &'s Shape) -> Option<Row<'s>> {
-        // SAFETY: store and slot live as long as this value; the slot has the format of the tuplestore. The tuple is
-        // copied into the current memory context (deformed datums point into that copy). A tuple that is read back
-        // from disk is allocated where the slot was and freed by the slot at the next call: it must not be allocated in
-        // memory that is emptied before.
+        let mut tuple = match &mut self.source {
+            Source::Table(table) => table.next()?,
+            Source::One(tuple) => tuple.take()?,
+        };
+        // SAFETY: the tuple has the format that the shape's conversion takes, and outlives the row, whose datums point into
+        // it; what is made of it is in the current memory context.
         unsafe {
-            let row_memory = pg_sys::CurrentMemoryContext;
-            pg_sys::CurrentMemoryContext = self.memory;
-            let found = pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot);
-            pg_sys::CurrentMemoryContext = row_memory;
-            if !found {
-                return None;
-            }
-            let mut tuple = pg_sys::ExecCopySlotHeapTuple(self.slot);
             if !shape.conversion.is_null() {
                 tuple = pg_sys::execute_attr_map_tuple(tuple, shape.conversion);
             }
             let natts = (*shape.descriptor).natts as usize;
+            let stored = u32::from((*(*tuple).t_data).t_infomask2) & pg_sys::HEAP_NATTS_MASK;
+            if (stored as usize) < natts {
+                tuple = pg_sys::heap_expand_tuple(tuple, shape.descriptor);
+            }
             let mut values = vec![pg_sys::Datum::from(0usize); natts];
             let mut nulls = vec![true; natts];
             pg_sys::heap_deform_tuple(
@@ -242,7 +269,23 @@ impl Rows<'_> {
     }
 }
 
-impl Drop for Rows<'_> {
+impl Table {
+    /// A copy of the next row in the current memory context.
+    fn next(&mut self) -> Option<pg_sys::HeapTuple> {
+        // SAFETY: store and slot live as long as this value; the slot has the format of the tuplestore. A tuple that is read
+        // back from disk is allocated where the slot was and freed by the slot at the next call: it must not be allocated
+        // in memory that is emptied before.
+        unsafe {
+            let row_memory = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = self.memory;
+            let found = pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot);
+            pg_sys::CurrentMemoryContext = row_memory;
+            found.then(|| pg_sys::ExecCopySlotHeapTuple(self.slot))
+        }
+    }
+}
+
+impl Drop for Table {
     fn drop(&mut self) {
         // After an ERROR the slot goes with its memory context; touching it then would be too late.
         if !std::thread::panicking() {

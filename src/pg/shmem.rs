@@ -24,6 +24,8 @@ pub struct Registry {
     launcher_latch: AtomicU64,
     /// A database may have come that the launcher does not know.
     is_database_new: AtomicBool,
+    /// Somebody makes an entry: two at once could make two for one database.
+    is_making: AtomicBool,
     entries: [Entry; DATABASES],
 }
 
@@ -62,6 +64,7 @@ impl Registry {
         Self {
             launcher_latch: AtomicU64::new(0),
             is_database_new: AtomicBool::new(false),
+            is_making: AtomicBool::new(false),
             entries: std::array::from_fn(|_| Entry::default()),
         }
     }
@@ -105,31 +108,41 @@ impl Registry {
                     set_latch(entry.latch.load(SeqCst));
                     return true;
                 }
-                None => match self.make(database, demand) {
-                    Made::First => return true,
-                    Made::Full => return false,
-                    Made::Again => {}
-                },
+                None if !self.make(database, demand) => return false,
+                None => {}
             }
         }
     }
 
-    /// Makes an entry for `database`, unless somebody else makes one meanwhile: then it is to be looked for again.
-    fn make(&self, database: pg_sys::Oid, demand: Demand) -> Made {
-        let place = place_of(database, 0, demand);
-        for (at, entry) in self.entries.iter().enumerate() {
-            match entry.place.compare_exchange(0, place, SeqCst, SeqCst) {
-                Err(other) if database_of(other) == database => return Made::Again,
-                Err(_) => {}
-                // An entry before this one may have become free, and been taken for the same database: the first counts.
-                Ok(_) if self.entries[..at].iter().any(|e| e.database() == database) => {
-                    entry.release(database);
-                    return Made::Again;
-                }
-                Ok(_) => return Made::First,
-            }
+    /// Asks for another worker of `database`, in the place of one that ends by itself; not where somebody wants none.
+    pub fn ask_for_successor(&self, database: pg_sys::Oid) {
+        if let Some(entry) = self.find(database) {
+            entry.change(database, |place| match has_demand(place, Demand::Stopped) {
+                true => place,
+                false => place_of(database, changes_of(place).wrapping_add(1), Demand::Asked),
+            });
         }
-        Made::Full
+    }
+
+    /// Makes an entry for `database`, unless it has one. Returns false when all are taken by other databases.
+    fn make(&self, database: pg_sys::Oid, demand: Demand) -> bool {
+        let place = place_of(database, 0, demand);
+        let take = |entry: &Entry| {
+            let taken = entry.place.compare_exchange(0, place, SeqCst, SeqCst);
+            taken.is_ok()
+        };
+        self.while_alone(|| self.find(database).is_some() || self.entries.iter().any(take))
+    }
+
+    /// Does what only one process may do at a time: a spin lock, held for a look at all entries. Nobody stops while
+    /// holding it, as nothing in there can fail or be interrupted, and a crash resets the shared memory.
+    fn while_alone<T>(&self, act: impl FnOnce() -> T) -> T {
+        while self.is_making.swap(true, SeqCst) {
+            std::thread::yield_now();
+        }
+        let result = act();
+        self.is_making.store(false, SeqCst);
+        result
     }
 
     /// The entry of `database`, if there is one.
@@ -168,17 +181,6 @@ impl Registry {
     pub fn take_new_database(&self) -> bool {
         self.is_database_new.swap(false, SeqCst)
     }
-}
-
-/// What came of making an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
-    /// It is the only one.
-    First,
-    /// Somebody else has made one.
-    Again,
-    /// All are taken by other databases.
-    Full,
 }
 
 const DEMAND_BITS: u32 = 2;

@@ -2,7 +2,7 @@
 
 use super::process;
 use super::symbols::{STATEMENT_TIMEOUT, disable_timeout, enable_timeout_after};
-use herald_core::slices::DamageKind;
+use herald_dispatch::slices::DamageKind;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::ffi::CString;
@@ -57,6 +57,11 @@ impl TransactionError {
     /// Whether it may be the fault of a row that was read: a value, damage, or a part of a file that the disk does not give.
     pub fn is_about_what_was_read(&self) -> bool {
         self.fault() == Fault::Value || self.sqlstate == "58030"
+    }
+
+    /// Whether it took longer than it may, or was cancelled.
+    pub fn is_a_timeout(&self) -> bool {
+        self.sqlstate == "57014"
     }
 
     /// Whether the extension is no longer there.
@@ -140,6 +145,14 @@ pub fn snapshot_transaction<P, R>(
 pub fn assign_id() -> u64 {
     // SAFETY: inside a transaction of a session that may write; otherwise it raises an ERROR.
     unsafe { pg_sys::GetTopFullTransactionId().value }
+}
+
+/// An ERROR in a transaction that may not write, as none on a standby may: the executor, which says so otherwise, is left
+/// out by whatever writes here.
+pub fn refuse_read_only(command: &str) {
+    let command = std::ffi::CString::new(command).expect("a name has no NUL");
+    // SAFETY: inside a transaction; the string lives over the call.
+    unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) }
 }
 
 /// The id that the next transaction will get.

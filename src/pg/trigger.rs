@@ -1,7 +1,7 @@
-//! What a statement trigger is told: the operation, the table, and the rows before and after.
+//! What a trigger is told: the operation, the table, and the rows before and after.
 
 use super::rows::Rows;
-use pgrx::{PgTrigger, pg_sys};
+use pgrx::{PgTrigger, PgTriggerLevel, pg_sys};
 
 /// What the statement did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,9 +46,18 @@ pub fn operation(trigger: &PgTrigger<'_>) -> Operation {
     }
 }
 
-/// The rows before and after the statement, where the trigger declares them.
-pub fn transition_rows<'a>(trigger: &PgTrigger<'a>) -> (Option<Rows<'a>>, Option<Rows<'a>>) {
+/// The rows before and after the statement, where the trigger declares them; or the one row that it fires for.
+pub fn rows<'a>(trigger: &PgTrigger<'a>) -> (Option<Rows<'a>>, Option<Rows<'a>>) {
     let data = trigger.trigger_data();
+    if matches!(trigger.level(), PgTriggerLevel::Row) {
+        // SAFETY: PostgreSQL passes tuples that live as long as the call of the trigger, in the row format of tg_relation.
+        let (first, second) =
+            unsafe { (Rows::one(data.tg_trigtuple), Rows::one(data.tg_newtuple)) };
+        return match operation(trigger) {
+            Operation::Insert => (None, first),
+            _ => (first, second),
+        };
+    }
     // SAFETY: PostgreSQL passes tuplestores that live as long as the call of the trigger, in the row format of
     // tg_relation, and null where the trigger declares no such transition table.
     unsafe {

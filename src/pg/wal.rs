@@ -2,21 +2,17 @@
 
 use pgrx::{IntoDatum, pg_sys};
 
-/// A place in the write-ahead log, behind everything that was written when it was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written(pg_sys::XLogRecPtr);
-
-/// The end of the log now. Every commit that a snapshot of before shows is in front of it.
-pub fn written() -> Written {
+/// The end of the log now: a place behind everything that is written. Every commit that a snapshot of before shows is in
+/// front of it.
+pub fn written() -> u64 {
     // SAFETY: reads shared memory under its own lock; outside recovery, where alone the worker runs.
-    Written(unsafe { pg_sys::GetXLogInsertRecPtr() })
+    unsafe { pg_sys::GetXLogInsertRecPtr() }
 }
 
-impl Written {
-    /// Whether all of it is on disk. A log that ends exactly with a page may seem not to be, until more is written.
-    pub fn is_flushed(self) -> bool {
-        flushed() >= self.0
-    }
+/// Whether everything up to this place is on disk. A log that ends exactly with a page may seem not to be, until more is
+/// written.
+pub fn is_flushed(written: u64) -> bool {
+    flushed() >= written
 }
 
 /// Whether the commit of this transaction, which some snapshot shows, is on disk: that of a session that waited for it

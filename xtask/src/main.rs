@@ -1,4 +1,5 @@
-//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `hostile`, `bench`, `mutants`, `fuzz`.
+//! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `hostile`, `simulate`, `bench`,
+//! `mutants`, `fuzz`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
 //! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
@@ -7,6 +8,8 @@
 
 mod bench;
 mod demo;
+#[cfg(test)]
+mod fences;
 mod fuzz;
 mod hostile;
 mod mutants;
@@ -15,6 +18,7 @@ mod sandbox;
 mod servers;
 mod setup;
 mod shell;
+mod simulate;
 mod suite;
 mod test;
 mod torture;
@@ -49,10 +53,17 @@ The commands of pg_herald. Each prepares what it needs.
       committed with what a receiver of its own got, after each. It fails when anything was lost or invented.
       --dev leaves out the optimisation: built soon, slower to run.
 
-  cargo xtask hostile [--minutes N] [--seed N]
-      Lets a role, tenants, an operator and sick receivers attack at random beside a healthy subscription, for ten
-      minutes without --minutes. It fails when a process died or anything was lost, and says how much later the
-      healthy subscription was served.
+  cargo xtask hostile [--minutes N] [--seed N] [--dev]
+      Lets roles, tenants, an operator and sick receivers attack at random beside a healthy subscription, for ten
+      minutes without --minutes: in a crowd for half of it, and in turn. It fails when a process died, when anything
+      was lost, when somebody got what is not theirs, or when the healthy subscription was served more than twice as
+      late beside attacks in turn as alone (p99, less what a relay that has nothing to do with pg_herald was slower).
+      --dev leaves out the optimisation and that last judgement.
+
+  cargo xtask simulate [--seconds N | --schedules N] [--seed N] [--trace]
+      Plays schedules of crashes, troubles and users at work against the worker's decisions, in virtual time: 10,000
+      without an option, from a random seed on. The first one that fails is told, with what it does not need left out.
+      --seed N alone plays that one, and --trace tells its story line by line.
 
   cargo xtask bench [--quick] [--only A,B] [--json FILE] [--plots DIR]
       Measures what is delivered, how soon, and what that costs, beside what it is compared with. --quick is a look
@@ -92,7 +103,8 @@ fn run() -> Result<bool> {
         Some("test") => test::run(&options.majors, options.only, options.full),
         Some("demo") => demo::run(&options.handed_on).map(|()| true),
         Some("torture") => torture::run(&options.handed_on, !options.dev).map(|()| true),
-        Some("hostile") => hostile::run(options.hostile).map(|()| true),
+        Some("hostile") => hostile::run(options.hostile, !options.dev).map(|()| true),
+        Some("simulate") => simulate::run(&options.handed_on),
         Some("bench") => bench::run(&options.handed_on).map(|()| true),
         Some("mutants") if options.list => {
             mutants::print_all();
@@ -116,7 +128,7 @@ struct Options {
     only: Option<Suite>,
     full: bool,
     dev: bool,
-    /// Handed on to the demo, the torture or the benchmarks, which know what they mean.
+    /// Handed on to the demo, the torture, the simulation or the benchmarks, which know what they mean.
     handed_on: Vec<String>,
     /// The mutants to try, or the targets to fuzz; none for all.
     chosen: Vec<String>,
@@ -149,6 +161,7 @@ impl Options {
             let is_bench = options.command.as_deref() == Some("bench");
             let is_mutants = options.command.as_deref() == Some("mutants");
             let is_hostile = options.command.as_deref() == Some("hostile");
+            let is_simulate = options.command.as_deref() == Some("simulate");
             let is_fuzz = options.command.as_deref() == Some("fuzz");
             match argument {
                 Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
@@ -167,6 +180,9 @@ impl Options {
                 }
                 Long("seconds") if is_fuzz => options.seconds = arguments.value()?.parse()?,
                 Long("pg") if is_fuzz => return Err("fuzzing takes no PostgreSQL".into()),
+                Long("pg") if is_simulate => {
+                    return Err("the simulation takes no PostgreSQL".into());
+                }
                 Long("list") if is_mutants => options.list = true,
                 Short('h') | Long("help") => options.command = Some("help".to_owned()),
                 Long("pg") => options.majors = parse_majors(&arguments.value()?.string()?)?,
@@ -181,8 +197,13 @@ impl Options {
                         options.handed_on.push(arguments.value()?.string()?);
                     }
                 }
-                Long("dev") if is_torture => options.dev = true,
+                Long("dev") if is_torture || is_hostile => options.dev = true,
                 Long(name @ ("rounds" | "seed" | "victims" | "rate" | "resume")) if is_torture => {
+                    options.handed_on.push(format!("--{name}"));
+                    options.handed_on.push(arguments.value()?.string()?);
+                }
+                Long("trace") if is_simulate => options.handed_on.push("--trace".to_owned()),
+                Long(name @ ("seconds" | "schedules" | "seed")) if is_simulate => {
                     options.handed_on.push(format!("--{name}"));
                     options.handed_on.push(arguments.value()?.string()?);
                 }
@@ -235,8 +256,13 @@ mod tests {
         let hostile = parse("hostile --minutes 60 --seed=7").unwrap().hostile;
         assert_eq!((hostile.minutes, hostile.seed), (60, Some(7)));
         assert_eq!(parse("hostile").unwrap().hostile.minutes, 10);
+        assert!(parse("hostile --dev").unwrap().dev);
         let options = parse("mutants --only a --only=b").unwrap();
         assert_eq!((options.chosen.len(), options.list), (2, false));
+        assert_eq!(
+            parse("simulate --seed=7 --trace").unwrap().handed_on,
+            ["--seed", "7", "--trace"]
+        );
         assert!(parse("mutants --list").unwrap().list);
         assert!(parse("test --only e2e --full").unwrap().full);
         assert_eq!(
@@ -262,6 +288,8 @@ mod tests {
             "torture --minutes 5",
             "hostile --pg 16",
             "bench --dev",
+            "simulate --rounds 1",
+            "torture --trace",
             "--quick",
         ] {
             assert!(parse(line).is_err(), "{line}");

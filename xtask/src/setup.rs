@@ -48,22 +48,35 @@ pub fn run(majors: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// What reads our requests in the end-to-end tests and is not ours: Python with ed25519, Node with its npm packages.
+/// Programs of the end-to-end tests that are not ours: what reads our requests, and drivers, for Python and for Node.
+const PYTHON_MODULES: &str = "import cryptography, psycopg, psycopg2, sqlalchemy";
+const PYTHON_PACKAGES: [&str; 5] = [
+    "python3",
+    "python3-cryptography",
+    "python3-psycopg",
+    "python3-psycopg2",
+    "python3-sqlalchemy",
+];
+const NPM_PACKAGES: [&str; 3] = ["cloudevents", "pg", "standardwebhooks"];
+
 pub fn install_verifiers() -> Result<()> {
-    if output(&mut command("python3", &["-c", "import cryptography"])).is_err() {
-        apt_install(&["python3", "python3-cryptography"])?;
+    // The tests take the first Python that has the modules, too.
+    let has_modules = |python| output(&mut command(python, &["-c", PYTHON_MODULES])).is_ok();
+    if !["python3", "/usr/bin/python3"].into_iter().any(has_modules) {
+        apt_install(&PYTHON_PACKAGES)?;
     }
     if !is_on_path("npm") || !is_on_path("node") {
         apt_install(&["nodejs", "npm"])?;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/trial/verify");
-    if ["cloudevents", "standardwebhooks"]
-        .iter()
-        .all(|name| folder.join("node_modules").join(name).exists())
-    {
+    let is_installed = |name: &&str| folder.join("node_modules").join(name).exists();
+    if NPM_PACKAGES.iter().all(is_installed) {
         return Ok(());
     }
-    say("Installing the npm packages cloudevents and standardwebhooks");
+    say(&format!(
+        "Installing the npm packages {}",
+        NPM_PACKAGES.join(", ")
+    ));
     let mut install = command(
         "npm",
         &[

@@ -45,7 +45,7 @@ impl Bare {
     pub fn start(url: &str) -> Result<Self> {
         let policy = UrlPolicy::parse(true, "127.0.0.0/8", "").map_err(setup)?;
         let options = SubscriptionOptions {
-            secrets: vec![SECRET.to_owned()],
+            signing_secrets: vec![SECRET.to_owned()],
             ..SubscriptionOptions::new("bare", url)
         };
         let subscription = options.compile(&policy).map_err(setup)?;

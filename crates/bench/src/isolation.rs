@@ -12,6 +12,7 @@ use crate::arrivals::Arrivals;
 use crate::drain::prepare;
 use crate::finding::{Figure, ratios};
 use crate::latency::{self, Load};
+use crate::memory::processor_time;
 use crate::rig::{Bench, Rig, sink};
 use crate::size::Size;
 
@@ -23,6 +24,8 @@ const LOAD: Load = Load {
 
 /// Subscriptions are changed this often.
 const CHANGED_EVERY: Duration = Duration::from_millis(150);
+const CHANGE: &str =
+    "update herald.subscription set description = clock_timestamp()::text where name = 'idle.7'";
 
 /// Milliseconds of each round: to the receipt, and of the statement with its commit.
 #[derive(Default)]
@@ -95,6 +98,19 @@ fn compare(
     prepare_trouble: impl FnOnce(&mut Bench<'_>) -> Result<()>,
     in_trouble: impl Fn(&mut Bench<'_>, &mut Rounds, Duration) -> Result<()>,
 ) -> Result<Finding> {
+    let more = |_: &mut Bench<'_>| Ok(Vec::new());
+    compare_and(rig, size, title, prepare_trouble, in_trouble, more)
+}
+
+/// The same with more figures, taken of the bench with the trouble at the end.
+fn compare_and(
+    rig: &Rig,
+    size: Size,
+    title: String,
+    prepare_trouble: impl FnOnce(&mut Bench<'_>) -> Result<()>,
+    in_trouble: impl Fn(&mut Bench<'_>, &mut Rounds, Duration) -> Result<()>,
+    more: impl FnOnce(&mut Bench<'_>) -> Result<Vec<Figure>>,
+) -> Result<Finding> {
     let lasting = Duration::from_secs(size.of(4, 20));
     let first = Arrivals::new(0);
     let first_sink = sink(&first)?;
@@ -106,7 +122,9 @@ fn compare(
         by_itself.add(&mut alone, lasting)?;
         in_trouble(&mut beside, &mut besides, lasting)?;
     }
-    Ok(Finding::new(title, Rounds::figures(besides, by_itself)))
+    let mut figures = Rounds::figures(besides, by_itself);
+    figures.extend(more(&mut beside)?);
+    Ok(Finding::new(title, figures))
 }
 
 /// Events of a type that the subscription for it does not get to see at once.
@@ -217,7 +235,7 @@ pub fn beside_changes(rig: &Rig, size: Size) -> Result<Finding> {
             "select herald.subscribe('idle.' || n, url => 'http://127.0.0.1:9/', types => '{{idle}}') from generate_series(1, {many}) n"
         ))
     };
-    compare(
+    compare_and(
         rig,
         size,
         title,
@@ -227,14 +245,12 @@ pub fn beside_changes(rig: &Rig, size: Size) -> Result<Finding> {
             let is_over = AtomicBool::new(false);
             thread::scope(|scope| {
                 let changes = scope.spawn(|| -> Result<()> {
-                while !is_over.load(Ordering::Relaxed) {
-                    changer.batch_execute(
-                        "update herald.subscription set description = clock_timestamp()::text where name = 'idle.7'",
-                    )?;
-                    thread::sleep(CHANGED_EVERY);
-                }
-                Ok(())
-            });
+                    while !is_over.load(Ordering::Relaxed) {
+                        changer.batch_execute(CHANGE)?;
+                        thread::sleep(CHANGED_EVERY);
+                    }
+                    Ok(())
+                });
                 let played = rounds.add(bench, lasting);
                 is_over.store(true, Ordering::Relaxed);
                 changes.join().unwrap_or_else(|_| {
@@ -243,5 +259,27 @@ pub fn beside_changes(rig: &Rig, size: Size) -> Result<Finding> {
                 played
             })
         },
+        |bench| Ok(vec![processor_time_of_a_change(bench)?]),
     )
+}
+
+/// What a change costs the worker's main thread while it has nothing else to do, less what it does anyway.
+fn processor_time_of_a_change(bench: &mut Bench<'_>) -> Result<Figure> {
+    const CHANGES: usize = 20;
+    let worker = bench.worker()?;
+    let mut during = |statement: &str| -> Result<f64> {
+        let before = processor_time(worker)?;
+        for _ in 0..CHANGES {
+            bench.run(statement)?;
+            thread::sleep(CHANGED_EVERY / 3);
+        }
+        Ok((processor_time(worker)? - before) * 1_000.0 / CHANGES as f64)
+    };
+    let mut millis = Vec::new();
+    for _ in 0..5 {
+        let without = during("select 7")?;
+        millis.push(during(CHANGE)? - without);
+    }
+    let what = "processor time of the worker's main thread for a change";
+    Ok(Figure::new(what, "ms", millis).at_most(5.0))
 }

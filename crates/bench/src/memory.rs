@@ -30,8 +30,8 @@ fn status(file: &str, label: &str) -> Result<f64> {
         .ok_or_else(|| Error::Setup(format!("{file} has no {label}")))
 }
 
-/// Seconds of processor time.
-fn processor_time(pid: i32) -> Result<f64> {
+/// Seconds of processor time of a process's main thread.
+pub fn processor_time(pid: i32) -> Result<f64> {
     let file = format!("/proc/{pid}/schedstat");
     let text = fs::read_to_string(&file).map_err(|source| Error::Io {
         what: format!("reading {file}"),

@@ -4,8 +4,17 @@
 //! again: matching and formatting rely on it. It must not change what the caller gave; where a value would have to be
 //! repaired, it is refused with the repaired form as the hint.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
 use crate::error::Error;
 use crate::limits::{self, Limit};
+
+/// All but the unreserved characters of RFC 3986.
+const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The attributes that a caller of `emit` gives as text.
 ///
@@ -47,17 +56,17 @@ impl Attributes<'_> {
     pub fn validate(&self) -> Result<(), Error> {
         check_text(limits::SOURCE, self.source)?;
         check_uri_reference("source", self.source)?;
-        check_text(limits::TYPE, self.r#type)?;
+        check_label(limits::TYPE, self.r#type)?;
         for (limit, value) in [
             (limits::ID, self.id),
             (limits::SUBJECT, self.subject),
             (limits::KEY, self.key),
-            (limits::TENANT, self.tenant),
         ] {
             if let Some(value) = value {
                 check_text(limit, value)?;
             }
         }
+        self.tenant.map_or(Ok(()), check_tenant)?;
         match self.dataschema {
             None => Ok(()),
             Some(uri) => {
@@ -77,6 +86,29 @@ impl Attributes<'_> {
     }
 }
 
+/// The source of a database's events where no other is set: a path with its name, percent-encoded.
+///
+/// ```
+/// use herald_core::attributes::source_of_database;
+///
+/// assert_eq!(source_of_database("shop_1".as_bytes()), "/shop_1");
+/// assert_eq!(source_of_database("Übung 100%/a".as_bytes()), "/%C3%9Cbung%20100%25%2Fa");
+/// ```
+pub fn source_of_database(name: &[u8]) -> String {
+    format!("/{}", percent_encode(name, IN_PATHS))
+}
+
+/// Whether a text may be a source: what a setting says is not sent otherwise.
+///
+/// ```
+/// use herald_core::attributes::is_source;
+///
+/// assert!(is_source("urn:shop") && !is_source("my shop"));
+/// ```
+pub fn is_source(text: &str) -> bool {
+    check_text(limits::SOURCE, text).is_ok() && check_uri_reference("source", text).is_ok()
+}
+
 /// Whether the type is one of pg_herald's own operational events, which nobody else makes.
 ///
 /// ```
@@ -86,6 +118,17 @@ impl Attributes<'_> {
 /// ```
 pub fn is_reserved(event_type: &str) -> bool {
     event_type.starts_with("herald.")
+}
+
+/// Whether a text is one of the three priorities.
+///
+/// ```
+/// use herald_core::attributes::is_priority;
+///
+/// assert!(is_priority("high") && !is_priority("urgent"));
+/// ```
+pub fn is_priority(text: &str) -> bool {
+    matches!(text, "low" | "normal" | "high")
 }
 
 /// The text with the characters replaced that no CloudEvents string may contain; `None` where it has none of them.
@@ -99,6 +142,36 @@ pub fn is_reserved(event_type: &str) -> bool {
 pub fn replace_forbidden(text: &str) -> Option<String> {
     text.contains(is_forbidden)
         .then(|| text.replace(is_forbidden, "\u{fffd}"))
+}
+
+/// Checks a tenant, of an event or of a subscription: the two are compared as they are written.
+///
+/// ```
+/// use herald_core::attributes::check_tenant;
+///
+/// assert_eq!(check_tenant("acme corp"), Ok(()));
+/// assert_eq!(check_tenant("acme ").unwrap_err().hint().unwrap(), "Write 'acme'.");
+/// ```
+pub fn check_tenant(tenant: &str) -> Result<(), Error> {
+    check_label(limits::TENANT, tenant)
+}
+
+/// A text that is compared with what somebody else writes: a blank at its ends would be seen by nobody, and match nothing.
+fn check_label(limit: Limit, value: &str) -> Result<(), Error> {
+    check_text(limit, value)?;
+    let trimmed = value.trim();
+    if trimmed == value {
+        return Ok(());
+    }
+    let hint = match trimmed {
+        "" => format!("Give a {} that can be seen.", limit.name),
+        trimmed => format!("Write '{trimmed}'."),
+    };
+    Err(attribute(
+        limit.name,
+        "It begins or ends with white space.",
+        &hint,
+    ))
 }
 
 fn check_text(limit: Limit, value: &str) -> Result<(), Error> {
@@ -303,6 +376,36 @@ mod tests {
                 && !check("")
                 && !check("https://example.com/a b")
         );
+    }
+
+    #[test]
+    fn types_and_tenants_have_no_white_space_at_their_ends() {
+        for (odd, hint) in [
+            ("acme ", "Write 'acme'."),
+            ("\u{a0}acme", "Write 'acme'."),
+            (" ", "can be seen"),
+        ] {
+            for attributes in [
+                Attributes {
+                    r#type: odd,
+                    ..valid()
+                },
+                Attributes {
+                    tenant: Some(odd),
+                    ..valid()
+                },
+            ] {
+                let error = attributes.validate().unwrap_err();
+                assert!(error.hint().unwrap().contains(hint), "{odd:?}: {error:?}");
+            }
+        }
+        let inside = Attributes {
+            r#type: "order paid",
+            tenant: Some("acme corp"),
+            subject: Some(" 1 "),
+            ..valid()
+        };
+        assert_eq!(inside.validate(), Ok(()));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::headers;
 use crate::request::HttpRequest;
+use crate::secrets::NamedSecrets;
 use crate::suggest;
 use crate::target::Target;
 use crate::url_policy::UrlPolicy;
@@ -43,6 +44,9 @@ const TYPES: [(&str, &[&str], &[&str]); 4] = [
 
 /// The most bytes of each member.
 pub const MAX_MEMBER_BYTES: usize = 8192;
+/// The most bytes of what goes into the header: a line with the longest name is within
+/// [`MAX_LINE_BYTES`](crate::request::MAX_LINE_BYTES).
+const MAX_TEXT_BYTES: usize = 11_264;
 
 /// The members that are secrets.
 pub const SECRET_MEMBERS: [&str; 4] = ["token", "password", "key", "client_secret"];
@@ -120,6 +124,15 @@ impl Auth {
                         "Use visible ASCII characters.".into(),
                     )
                 })?;
+            if text.len() > MAX_TEXT_BYTES {
+                return Err(refused(
+                    format!(
+                        "With it the header would have {} bytes; allowed are {MAX_TEXT_BYTES}.",
+                        text.len()
+                    ),
+                    format!("Use a shorter {member}."),
+                ));
+            }
             value.set_sensitive(true);
             Ok(Auth::Header(name, value))
         };
@@ -145,13 +158,17 @@ impl Auth {
                 )
             }
             "api_key" => header(headers::parse_name(need("header")?)?, "key", need("key")?),
-            _ => Ok(Auth::OAuth2(Arc::new(ClientCredentials {
-                token_url: token_url(need("token_url")?, policy)?,
-                client_id: need("client_id")?.clone(),
-                client_secret: Zeroizing::new(need("client_secret")?.clone()),
-                scope: get("scope").cloned(),
-                audience: get("audience").cloned(),
-            }))),
+            _ => {
+                let credentials = ClientCredentials {
+                    token_url: token_url(need("token_url")?, policy)?,
+                    client_id: need("client_id")?.clone(),
+                    client_secret: Zeroizing::new(need("client_secret")?.clone()),
+                    scope: get("scope").cloned(),
+                    audience: get("audience").cloned(),
+                };
+                header(AUTHORIZATION, "client_secret", &credentials.basic())?;
+                Ok(Auth::OAuth2(Arc::new(credentials)))
+            }
         }
     }
 
@@ -209,15 +226,7 @@ impl ClientCredentials {
                 form.append_pair(name, value);
             }
         }
-        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = Zeroizing::new(format!(
-            "{}:{}",
-            encoded(&self.client_id),
-            encoded(&self.client_secret)
-        ));
-        let mut basic =
-            HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
-                .expect("base64 makes a valid header");
+        let mut basic = HeaderValue::try_from(self.basic()).expect("base64 makes a valid header");
         basic.set_sensitive(true);
         HttpRequest {
             method: Method::POST,
@@ -234,8 +243,21 @@ impl ClientCredentials {
             body: form.finish().into_bytes(),
             timeout,
             oauth2: None,
+            secrets: NamedSecrets::default(),
+            keeps: false,
             signature_at: None,
         }
+    }
+
+    /// How it shows who it is (RFC 6749, section 2.3.1).
+    fn basic(&self) -> String {
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = Zeroizing::new(format!(
+            "{}:{}",
+            encoded(&self.client_id),
+            encoded(&self.client_secret)
+        ));
+        format!("Basic {}", STANDARD.encode(pair.as_bytes()))
     }
 }
 
@@ -298,6 +320,7 @@ impl Token {
         let mut header = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
             .ok()
             .filter(|value| value.to_str().is_ok() && !answer.access_token.is_empty())
+            .filter(|value| value.len() <= MAX_TEXT_BYTES)
             .ok_or("the token endpoint gave a token that a header cannot carry")?;
         header.set_sensitive(true);
         // Some write the number as a string.
@@ -392,6 +415,22 @@ mod tests {
                 ))
             );
         }
+    }
+
+    #[test]
+    fn together_they_fit_into_one_line_of_the_head() {
+        let long = "x".repeat(5000);
+        let encoded = "ä".repeat(2000);
+        for members in [
+            vec![("type", "basic"), ("username", &long), ("password", &long)],
+            [&OAUTH2[..], &[("client_secret", &encoded)]].concat(),
+        ] {
+            let detail = parse(&members).unwrap_err().detail().unwrap();
+            assert!(detail.ends_with("allowed are 11264."), "{detail}");
+        }
+        let token = |bytes| format!(r#"{{"access_token":"{}"}}"#, "x".repeat(bytes));
+        assert!(Token::read(200, token(8192).as_bytes()).is_ok());
+        assert!(Token::read(200, token(12_000).as_bytes()).is_err());
     }
 
     #[test]

@@ -46,6 +46,19 @@ pub enum Error {
         fault: String,
         hint: String,
     },
+    /// A document has a name that is no option's.
+    UnknownOption {
+        name: String,
+        nearest: Option<&'static str>,
+    },
+    /// An option that every subscription has was given as null.
+    NullOption { option: &'static str },
+    /// An option such as `headers` is not an object of strings.
+    NotStrings { option: &'static str },
+    /// A member of a list is null.
+    NullMember { option: &'static str },
+    /// A list has lists in it.
+    Dimensions { option: &'static str },
     /// `retry_schedule` is empty, too long, or has a member outside its limits.
     RetrySchedule { fault: String, hint: &'static str },
     /// `types` is empty.
@@ -127,6 +140,11 @@ impl Error {
             Error::SubscriptionName { name } => format!("invalid subscription name {name:?}"),
             Error::OutOfRange { option, .. } => format!("{option} is out of range"),
             Error::Option { option, .. } => format!("invalid {option}"),
+            Error::UnknownOption { name, .. } => format!("unknown option {name:?}"),
+            Error::NullOption { option } => format!("{option} of a subscription is null"),
+            Error::NotStrings { option } => format!("{option} is not an object of strings"),
+            Error::NullMember { option } => format!("a member of {option} is null"),
+            Error::Dimensions { option } => format!("{option} has more than one dimension"),
             Error::RetrySchedule { .. } => "invalid retry_schedule".into(),
             Error::NoTypes => "types must not be empty".into(),
             Error::TypeGlob { glob, .. } => format!("invalid member of types: {glob:?}"),
@@ -180,7 +198,16 @@ impl Error {
             Error::TooLarge { size, limit } => {
                 Some(format!("It has {size} bytes and max_payload is {limit}."))
             }
-            Error::SubscriptionName { .. } | Error::NoTypes | Error::Unsendable { .. } => None,
+            Error::UnknownOption { .. } => {
+                Some("The options are those of subscribe(), and state.".into())
+            }
+            Error::SubscriptionName { .. }
+            | Error::NoTypes
+            | Error::NullOption { .. }
+            | Error::NotStrings { .. }
+            | Error::NullMember { .. }
+            | Error::Dimensions { .. }
+            | Error::Unsendable { .. } => None,
         }
     }
 
@@ -201,7 +228,26 @@ impl Error {
             | Error::RetrySchedule { hint, .. }
             | Error::TypeGlob { hint, .. } => Some((*hint).into()),
             Error::SubscriptionName { .. } => {
-                Some("Use 1 to 63 of the characters A-Z, a-z, 0-9 and . _ / -".into())
+                Some("Use 1 to 63 of the characters A-Z, a-z, 0-9 and . _ / -, not digits alone.".into())
+            }
+            Error::UnknownOption { nearest, .. } => Some(match nearest {
+                Some(nearest) => format!("Perhaps you meant {nearest:?}."),
+                None => "Leave it out.".into(),
+            }),
+            Error::NullOption { option } => {
+                Some(format!("Give {option} a value, or leave it as it is."))
+            }
+            Error::NotStrings { option } => {
+                let example = match *option {
+                    "auth" => r#"'{"type": "bearer", "token": "..."}'"#,
+                    "tls" => "jsonb_build_object('ca', '-----BEGIN CERTIFICATE-----...')",
+                    _ => r#"'{"X-Shop": "eu"}'"#,
+                };
+                Some(format!("Write {option} => {example}."))
+            }
+            Error::NullMember { .. } => Some("Leave the member out.".into()),
+            Error::Dimensions { option } => {
+                Some(format!("Write {option} => '{{...}}' without braces within."))
             }
             Error::NoTypes => Some("Use types => '{*}' to receive every event.".into()),
             Error::BlockedAddress {

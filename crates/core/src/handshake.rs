@@ -178,6 +178,8 @@ pub fn request(subscription: &Subscription, handshake: &Handshake) -> HttpReques
         body: Vec::new(),
         timeout: subscription.timeout.min(LONGEST),
         oauth2,
+        secrets: subscription.secrets.clone(),
+        keeps: false,
         signature_at: None,
     }
 }
@@ -207,7 +209,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::style::StyleOptions;
     use crate::subscription::SubscriptionOptions;
 
     fn asked(option: Value) -> Result<Handshake, Error> {
@@ -217,10 +218,11 @@ mod tests {
     #[test]
     fn a_receiver_is_asked_by_options_with_who_asks_and_how_to_answer_later() {
         let options = SubscriptionOptions {
-            style: StyleOptions::parse(r#"{"handshake":{"rate":120,"callback":"https://db.example.com/grant?token=x"},"auth":{"type":"bearer","token":"t"}}"#).unwrap(),
             request_origin: "db.example.com".into(),
             ..SubscriptionOptions::new("shop", "https://example.com/hook?a=b")
         };
+        let document = r#"{"handshake":{"rate":120,"callback":"https://db.example.com/grant?token=x"},"auth":{"type":"bearer","token":"t"}}"#;
+        let options = options.with_document(document).unwrap();
         let subscription = options.compile(&UrlPolicy::default()).unwrap();
         let request = request(
             &subscription,

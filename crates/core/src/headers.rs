@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::options::Members;
 use crate::placeholders::Pattern;
 
 /// The most headers of a subscription.
@@ -97,12 +98,12 @@ impl Headers {
     /// ```
     /// use herald_core::headers::Headers;
     ///
-    /// let headers = Headers::parse(&[("Authorization".into(), "Bearer 123".into())]).unwrap();
+    /// let headers = Headers::parse(&[("Authorization".into(), "Bearer 123".into())].into()).unwrap();
     /// assert!(headers.contains(&http::header::AUTHORIZATION));
-    /// let error = Headers::parse(&[("Webhook-Id".into(), "1".into())]).unwrap_err();
+    /// let error = Headers::parse(&[("Webhook-Id".into(), "1".into())].into()).unwrap_err();
     /// assert_eq!(error.detail().unwrap(), "Names beginning with webhook- carry the signature.");
     /// ```
-    pub fn parse(pairs: &[(String, String)]) -> Result<Headers, Error> {
+    pub fn parse(pairs: &Members) -> Result<Headers, Error> {
         let mut headers = Headers::default();
         let mut bytes = 0;
         for (name, value) in pairs {
@@ -116,6 +117,9 @@ impl Headers {
             }
             bytes += name.len() + value.len();
             let pattern = Pattern::parse(value);
+            pattern
+                .check()
+                .map_err(|(fault, hint)| refused(name, &fault, &hint))?;
             if pattern.has_placeholders() {
                 headers.patterns.push((headers.entries.len(), pattern));
             }
@@ -150,7 +154,7 @@ impl Headers {
     /// ```
     /// use herald_core::headers::Headers;
     ///
-    /// let headers = Headers::parse(&[("x-key".into(), "1".into())]).unwrap();
+    /// let headers = Headers::parse(&[("x-key".into(), "1".into())].into()).unwrap();
     /// assert!(headers.iter().all(|(_, value)| value.is_sensitive()));
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
@@ -162,7 +166,7 @@ impl Headers {
     /// ```
     /// use herald_core::{event::Event, headers::Headers};
     ///
-    /// let headers = Headers::parse(&[("x-type".into(), "a {type}".into())]).unwrap();
+    /// let headers = Headers::parse(&[("x-type".into(), "a {type}".into())].into()).unwrap();
     /// let filled = headers.for_event(&Event::new("1", "/", "order.paid", 0)).unwrap();
     /// assert_eq!(filled[0].1, "a order.paid");
     /// ```
@@ -254,7 +258,7 @@ mod tests {
     use super::*;
 
     fn parse(name: &str, value: &str) -> Result<Headers, Error> {
-        Headers::parse(&[(name.into(), value.into())])
+        Headers::parse(&[(name.into(), value.into())].into())
     }
 
     #[test]
@@ -310,7 +314,7 @@ mod tests {
     #[test]
     fn a_name_given_twice_is_refused() {
         let pairs = [("X-Test".into(), "1".into()), ("x-test".into(), "2".into())];
-        assert!(Headers::parse(&pairs).is_err());
+        assert!(Headers::parse(&pairs.into()).is_err());
     }
 
     #[test]
@@ -318,7 +322,7 @@ mod tests {
         let pairs = |count: usize, size: usize| {
             (0..count)
                 .map(|n| (format!("x-{n:06}"), "v".repeat(size - 8)))
-                .collect::<Vec<_>>()
+                .collect::<Members>()
         };
         assert!(Headers::parse(&pairs(32, 256)).is_ok());
         assert!(Headers::parse(&pairs(33, 16)).is_err());

@@ -1,26 +1,22 @@
 //! The pure part of pg_herald: what an event is, who gets it, what is sent, and what happens afterwards.
 //!
-//! The pipeline is capture -> log -> dispatch -> record. This crate holds its decisions and none of its effects:
-//! it sees neither PostgreSQL nor sockets, takes the time and random numbers as arguments, and never blocks.
+//! The pipeline is capture -> log -> dispatch -> record. This crate holds its decisions and none of its effects; what
+//! concerns the worker's turn is in `herald-dispatch`. It sees neither PostgreSQL nor sockets, takes the time and random numbers as arguments, and never blocks.
 //!
 //! **Capture.** [`attributes`] and [`extensions`] check what `emit` is given, within [`limits`], and [`json`] minifies data. The result is
 //! an [`event`] with a [`uid`], which the log stores and dispatch reads back.
 //!
 //! **Matching.** [`options`] are a subscription's settings as plain data; compiled, they are a [`subscription`]. The
 //! [`matcher`] is made from all of them and finds those that get an event, by tenant and by the [`globs`] for its type.
-//!
-//! **Queueing.** A window of the log is the difference of two [`snapshot`]s; what matched in it waits in its
-//! subscription's [`lane`], as long as its plan lets it ([`tenants`]). The [`steps`] of the worker's turn fail one by one,
-//! and long work goes in [`slices`].
+//! Which events are new is the difference of two [`snapshot`]s.
 //!
 //! **Sending.** [`request`] builds exactly what is sent, as the subscription's [`style`] says: the body by
-//! [`format`](mod@format), in the form that [`ecmascript`] gives it where the receiver needs that, the [`signature`] over
+//! [`format`](mod@format), in the form that [`canonical`] gives it where the receiver needs that, the [`signature`] over
 //! it after a [`scheme`], the credentials of [`auth`], and the subscription's own [`target`] and [`headers`] with their
-//! [`placeholders`]. [`handshake`] asks a receiver first. [`url_policy`] says which urls may be stored and which addresses
+//! [`placeholders`] and named [`secrets`]. [`handshake`] asks a receiver first. An [`agent`] key says whose connections it may use. [`url_policy`] says which urls may be stored and which addresses
 //! may be dialled, [`proxy`] how a proxy is asked to dial them. What walks data asks [`depth`] first.
 //!
 //! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides what becomes of the delivery.
-//! After a crash of the worker itself, [`deaths`] says how the next one starts.
 //!
 //! **Beside it.** [`verify`] is the receiver's side of the signature. The [`vault`] is how secrets are stored. [`error`]
 //! is what a user is told when something is refused, and [`suggest`] finds the name that was meant. A [`lock`] has a
@@ -28,21 +24,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod attributes;
 pub mod auth;
-pub mod deaths;
+pub mod canonical;
 pub mod depth;
-pub mod ecmascript;
 pub mod error;
 pub mod event;
 pub mod extensions;
-pub mod floors;
 pub mod format;
 pub mod globs;
 pub mod handshake;
 pub mod headers;
 pub mod json;
-pub mod lane;
 pub mod limits;
 pub mod lock;
 pub mod matcher;
@@ -53,16 +47,13 @@ pub mod proxy;
 pub mod request;
 pub mod retry;
 pub mod scheme;
+pub mod secrets;
 pub mod signature;
-pub mod slices;
 pub mod snapshot;
-pub mod steps;
 pub mod style;
 pub mod subscription;
 pub mod suggest;
 pub mod target;
-pub mod tenants;
-pub mod threads;
 pub mod uid;
 pub mod url_policy;
 pub mod vault;

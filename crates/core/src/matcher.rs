@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::globs::{Glob, is_operational};
-use crate::subscription::{State, Subscription};
+use crate::globs::{Glob, TypeGlobs, is_operational};
+use crate::subscription::Subscription;
 
 /// A subscription's place in the slice that the matcher was compiled from.
 pub type SubscriptionIndex = usize;
@@ -44,13 +44,8 @@ impl Matcher {
         matcher
     }
 
-    /// Adds a subscription under a place of its own.
-    ///
-    /// Disabled ones match nothing; paused ones do, because their deliveries are held.
+    /// Adds a subscription under a place of its own, whatever its state: since when one is disabled is not known here.
     pub fn insert(&mut self, index: SubscriptionIndex, subscription: &Subscription) {
-        if subscription.state == State::Disabled {
-            return;
-        }
         let type_index = match &subscription.tenant {
             None => &mut self.for_everybody,
             Some(tenant) => self.by_tenant.entry(tenant.clone()).or_default(),
@@ -121,60 +116,77 @@ impl Matcher {
     }
 }
 
-/// Why an event does not go to a subscription, in words, or `None` if it does.
+/// Which events a subscription wants, by itself: what the [`Matcher`] decides about all of them at once.
 ///
 /// ```
-/// use herald_core::matcher::why_not;
-/// use herald_core::subscription::SubscriptionOptions;
-/// use herald_core::url_policy::UrlPolicy;
+/// use herald_core::matcher::{Refusal, Wanted};
 ///
-/// let options = SubscriptionOptions::new("shop", "https://example.com/");
-/// let options = SubscriptionOptions { types: vec!["order.*".into()], ..options };
-/// let subscription = options.compile(&UrlPolicy::default()).unwrap();
-/// assert_eq!(why_not(&subscription, "order.paid", None), None);
+/// let wanted = Wanted::new(&["order.*".into()], Some("acme".into()));
+/// assert_eq!(wanted.refusal("order.paid", Some("acme")), None);
+/// assert_eq!(wanted.refusal("order.paid", None), Some(Refusal::Tenant));
+/// assert_eq!(wanted.refusal("invoice.paid", Some("acme")), Some(Refusal::Types));
 /// assert_eq!(
-///     why_not(&subscription, "invoice.paid", None).unwrap(),
+///     wanted.words(Refusal::Types, "invoice.paid", Some("acme")),
 ///     r#"types: "invoice.paid" is matched by none of "order.*""#
 /// );
 /// ```
-pub fn why_not(
-    subscription: &Subscription,
-    event_type: &str,
-    tenant: Option<&str>,
-) -> Option<String> {
-    if subscription.state == State::Disabled {
-        return Some("state: the subscription is disabled".into());
-    }
-    match (subscription.tenant.as_deref(), tenant) {
-        (Some(own), None) => {
-            return Some(format!(
-                "tenant: the subscription is for {own:?} and the event has none"
-            ));
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    types: TypeGlobs,
+    tenant: Option<String>,
+}
+
+/// Which rule keeps an event from a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is another tenant's, or no tenant's.
+    Tenant,
+    Types,
+}
+
+impl Wanted {
+    /// Types that cannot be read match every event, as they do in a subscription that is
+    /// [held](crate::options::SubscriptionOptions::held).
+    pub fn new(types: &[String], tenant: Option<String>) -> Wanted {
+        Wanted {
+            types: TypeGlobs::parse(types).unwrap_or_else(|_| TypeGlobs::everything()),
+            tenant,
         }
-        (Some(own), Some(other)) if own != other => {
-            return Some(format!(
-                "tenant: the subscription is for {own:?} and the event is of {other:?}"
-            ));
+    }
+
+    /// What keeps an event of this type and tenant from it.
+    pub fn refusal(&self, event_type: &str, tenant: Option<&str>) -> Option<Refusal> {
+        let own = self.tenant.as_deref();
+        if own.is_some() && own != tenant {
+            return Some(Refusal::Tenant);
         }
-        _ => {}
+        (!self.types.matches(event_type)).then_some(Refusal::Types)
     }
-    if subscription.types.matches(event_type) {
-        return None;
+
+    /// The refusal in words.
+    pub fn words(&self, refusal: Refusal, event_type: &str, tenant: Option<&str>) -> String {
+        let own = self.tenant.as_deref().unwrap_or_default();
+        match (refusal, tenant) {
+            (Refusal::Tenant, None) => {
+                format!("tenant: the subscription is for {own:?} and the event has none")
+            }
+            (Refusal::Tenant, Some(other)) => {
+                format!("tenant: the subscription is for {own:?} and the event is of {other:?}")
+            }
+            (Refusal::Types, _) if is_operational(event_type) => {
+                "types: operational events are matched only by globs that begin with herald."
+                    .to_owned()
+            }
+            (Refusal::Types, _) => {
+                let globs = self
+                    .types
+                    .iter()
+                    .map(|glob| format!("{:?}", glob.to_string()));
+                let globs = globs.collect::<Vec<_>>().join(", ");
+                format!("types: {event_type:?} is matched by none of {globs}")
+            }
+        }
     }
-    if is_operational(event_type) {
-        return Some(
-            "types: operational events are matched only by globs that begin with herald.".into(),
-        );
-    }
-    let globs = subscription
-        .types
-        .iter()
-        .map(|glob| format!("{:?}", glob.to_string()))
-        .collect::<Vec<_>>();
-    Some(format!(
-        "types: {event_type:?} is matched by none of {}",
-        globs.join(", ")
-    ))
 }
 
 /// The globs of some subscriptions, each filed under the one key that proposes it for the fewest types.

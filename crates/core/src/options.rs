@@ -1,313 +1,212 @@
-//! A subscription's options: plain data from SQL, their defaults and their limits.
+//! A subscription's options, each declared once: name, type, default, limits, and what it is for.
 //!
-//! `subscribe` validates them and the worker compiles them into a [`Subscription`]. Both go through
-//! [`SubscriptionOptions::compile`], so that nothing can be stored that the worker would refuse.
+//! From the declaration come the arguments of `subscribe`, the columns of `herald.subscription`, what `apply` knows, and the
+//! table in the reference. They are stored as one document. `subscribe` validates it and the worker compiles it into a
+//! [`Subscription`]. Both go through [`SubscriptionOptions::compile`], so that nothing can be stored that the worker would
+//! refuse.
 //! `Debug` must never show a secret, a header's value or the url.
 
-use std::fmt;
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use serde_json::Value;
 
+use crate::auth::SECRET_MEMBERS;
 use crate::error::Error;
-use crate::globs::TypeGlobs;
-use crate::headers::Headers;
-use crate::retry::{DEFAULT_JITTER, DEFAULT_SCHEDULE_SECONDS, LONGEST, RetryPolicy, interval_text};
-use crate::signature::Signing;
-use crate::style::StyleOptions;
-use crate::subscription::{State, Subscription};
-use crate::target::Target;
-use crate::url_policy::UrlPolicy;
+use crate::subscription::State;
+use declared::options;
+use limits::{DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, TIMEOUT};
 
-/// The default of `timeout`, in microseconds (Standard Webhooks 1.0.0 recommends 15 to 30 s).
-pub const DEFAULT_TIMEOUT_MICROS: i64 = 30_000_000;
-/// The default of `max_concurrency`.
-pub const DEFAULT_MAX_CONCURRENCY: i32 = 10;
-/// The default of `max_payload`, in bytes of body.
-pub const DEFAULT_MAX_PAYLOAD: i32 = 262_144;
+mod compile;
+mod declared;
+mod interval;
+mod limits;
+mod value;
 
-/// The most bytes of a tenant's name.
-pub const MAX_TENANT_BYTES: usize = 255;
+pub use compile::{check_tls, document};
+pub use declared::{Declared, HIDDEN, defaults, merged, readable, reference, signature};
+pub use interval::interval_micros;
+pub(crate) use limits::choice;
+pub use value::{Members, OptionValue, Span};
+
 /// The most bytes of all options of a subscription together, before any is looked at.
 pub const MAX_OPTIONS_BYTES: i32 = 1_048_576;
-/// The most bytes of each member of the option `tls`, in PEM.
-pub const MAX_PEM_BYTES: usize = 262_144;
 
-/// A subscription's options as plain data, unchecked.
-///
-/// ```
-/// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
-///
-/// let options = SubscriptionOptions { timeout_micros: 10, ..SubscriptionOptions::new("shop", "https://example.com/") };
-/// let error = options.validate(&UrlPolicy::default()).unwrap_err();
-/// assert_eq!(error.message(), "timeout is out of range");
-/// assert_eq!(error.detail().unwrap(), "The value is 10 us; allowed is 100 ms to 5 min.");
-/// ```
-#[derive(Clone, PartialEq)]
-pub struct SubscriptionOptions {
-    /// The immutable id.
-    pub id: i64,
-    /// The name, 1 to 63 of `A-Za-z0-9._/-`.
-    pub name: String,
-    /// Where the events go.
-    pub url: String,
-    /// The globs of the wanted types.
-    pub types: Vec<String>,
-    /// Whose events it gets; `None` for everybody's.
-    pub tenant: Option<String>,
-    /// Names and values of its own headers.
-    pub headers: Vec<(String, String)>,
-    /// The secrets, the current one first. Without any it can be stored but not sent to.
-    pub secrets: Vec<String>,
-    /// How requests look and are signed.
-    pub style: StyleOptions,
-    /// The setting `herald.request_origin`.
-    pub request_origin: String,
-    /// What the receiver consented to: so many deliveries a minute.
-    pub rate: Option<u32>,
-    /// How often the url or the handshake was changed.
-    pub generation: i32,
-    /// How long one attempt may take, 100 ms to 5 min.
-    pub timeout_micros: i64,
-    /// The delays between attempts, each over 0 and up to 30 days.
-    pub retry_schedule_micros: Vec<i64>,
-    /// How far delays are moved at random, 0 to 1.
-    pub retry_jitter: f64,
-    /// A cap on all attempts, 1 to 1000.
-    pub max_attempts: Option<i32>,
-    /// The statuses that are successes, 200 to 599; 2xx if not given.
-    pub success: Option<Vec<i32>>,
-    /// The statuses after which it is tried again, 200 to 599; all that are no success if not given.
-    pub retry_on: Option<Vec<i32>>,
-    /// The delay after a timeout, over 0 and up to 30 days.
-    pub timeout_delay_micros: Option<i64>,
-    /// How long it is tried at all, over 0.
-    pub retry_duration_micros: Option<i64>,
-    /// How many requests may be under way at once, 1 to 1000.
-    pub max_concurrency: i32,
-    /// The most bytes of a body, 1 to 16 MB.
-    pub max_payload: i32,
-    /// How long a delivery may wait before it expires.
-    pub max_age_micros: Option<i64>,
-    /// How many deliveries may be pending, 1 to 100 million; those on top are buried.
-    pub max_backlog: Option<i64>,
-    /// What happens to matching events.
-    pub state: State,
+options! {
+    /// A subscription's options as plain data, unchecked, with what else makes a [`Subscription`] of them.
+    ///
+    /// ```
+    /// use herald_core::{options::Span, subscription::SubscriptionOptions, url_policy::UrlPolicy};
+    ///
+    /// let options = SubscriptionOptions { timeout: Span(10), ..SubscriptionOptions::new("shop", "https://example.com/") };
+    /// let error = options.validate(&UrlPolicy::default()).unwrap_err();
+    /// assert_eq!(error.message(), "timeout is out of range");
+    /// assert_eq!(error.detail().unwrap(), "The value is 10 us; allowed is 100 ms to 5 min.");
+    /// ```
+    #[derive(Clone, PartialEq)]
+    pub struct SubscriptionOptions {
+        /// The immutable id.
+        pub id: i64 = 0,
+        /// The name, 1 to 63 of `A-Za-z0-9._/-`.
+        pub name: String = String::new(),
+        /// The secrets that sign, the current one first. Without any it can be stored but not sent to.
+        pub signing_secrets: Vec<String> = Vec::new(),
+        /// The setting `herald.request_origin`.
+        pub request_origin: String = String::new(),
+        /// What the receiver consented to: so many deliveries a minute.
+        pub rate: Option<u32> = None,
+        /// How often the url or the handshake was changed.
+        pub generation: i32 = 0,
+        /// What happens to matching events.
+        pub state: State = State::Active,
+    }
+
+    /// where requests go; needed for a new subscription. `https`, on port 443, to public addresses, unless
+    /// [settings](#settings) allow more. Path and query may have [placeholders](#placeholders)
+    url: String = "\"\"" as " ", "2,048 bytes";
+    /// which event types: `*` stands for any characters, dots too, and case matters. `*` does not match types that begin with
+    /// `herald.`
+    types: Vec<String> = "[\"*\"]", "1 to 1,000 members of at most 1,024 bytes, 65,536 bytes in all";
+    /// gets only this [tenant's](#tenants) events; without one, all
+    tenant: Option<String> = "null" as "none, or the one that the name begins with", "255 bytes, no white space at its ends";
+    /// an object of strings, added to each request. Their values are kept as secrets, and may have
+    /// [placeholders](#placeholders). Reserved are `webhook-*`, `ce-*`, `cloudevents-*`, `proxy-*`, `content-type` and others
+    /// that belong to the request
+    headers: Option<Members> = "null", "32, of 8,192 bytes in all", secret |_| true;
+    /// the method of requests
+    method: String = "\"POST\"", "`POST`, `PUT`, `PATCH`";
+    /// what the body is
+    format: String = "\"structured\"", "see [formats](#formats)";
+    /// the [template](#templates) of the format `template`; not for [tenants](#tenants)
+    template: Option<String> = "null", "65,536 bytes";
+    /// for `structured`, `batched`, `raw` and `template`
+    content_type: Option<String> = "null" as "that of the [format](#formats); `application/json` with a [preset](signatures.md) of `signing`",
+        "a media type of at most 256 bytes";
+    /// how much is told: the attributes without data; with it; with `actor`, `role`, `sequence` and `recordedtime` as well. For
+    /// the formats that have attributes or an envelope
+    profile: String = "\"standard\"", "`minimal`, `standard`, `detailed`";
+    /// an event whose body is larger than `max_payload` goes in the next smaller profile instead of into the dead letters
+    shrink: bool = "false", "";
+    /// the signature covers the compressed bytes
+    compression: String = "\"none\"", "`none`, `gzip`";
+    /// what requests say they are sent by
+    user_agent: Option<String> = "null" as "`pg_herald/` and the version", "256 visible ASCII characters";
+    /// how requests are signed: see [Signatures](signatures.md). From a secret that does not fit, it can be changed only
+    /// together with `secret`
+    signing: Value = "\"standard\"" as "`\"standard\"`",
+        "a preset, or an object of parts of at most 256 bytes each; `content` has `{body}` once";
+    /// [credentials](#credentials) beside the signature
+    auth: Option<Members> = "null", "an object of strings of at most 8,192 bytes each",
+        secret |member| SECRET_MEMBERS.contains(&member);
+    /// an object of strings that `url` and the values of `headers` name as `{secret.NAME}`, and a template as `secrets.NAME`:
+    /// see [secrets](#secrets)
+    secrets: Option<Members> = "null", "32, each of 8 to 2,048 visible ASCII characters", secret |_| true;
+    /// the receiver has to [consent](#handshake) first
+    handshake: Option<Value> = "null",
+        "an object: `rate` (1 to 10,000,000 a minute), `callback` (a URL of at most 2,048 bytes)";
+    /// an object with `ca` (authorities to trust beside the server's), `certificate` (with its chain) and `key` (what to show
+    /// to a receiver that asks). Kept as secrets, replaced as a whole
+    tls: Option<Members> = "null", "PEM, each member at most 262,144 bytes", secret |_| true;
+    /// of one attempt, from the look-up to the last byte
+    timeout: Span = "\"30 s\"", TIMEOUT.allowed;
+    /// the delays between attempts; [backoff](#backoff) makes one that grows
+    retry_schedule: Vec<Span> = "[\"5 s\",\"5 min\",\"30 min\",\"2 h\",\"5 h\",\"10 h\",\"14 h\",\"20 h\",\"24 h\"]",
+        "1 to 100 members, each over 0 and up to 30 days; the first one may be 0";
+    /// how far each delay is moved at random, as a part of it
+    retry_jitter: f64 = "0.1", "0 to 1";
+    /// a cap on all attempts of a delivery; 1 means to try once
+    max_attempts: Option<i32> = "null", "1 to 1,000";
+    /// the statuses that are successes
+    success: Option<Vec<i32>> = "null" as "2xx", "1 to 400 statuses of 200 to 599";
+    /// the statuses after which it is tried again; after others it becomes a dead letter (`permanent_status`). Where there was
+    /// no answer it is tried again always
+    retry_on: Option<Vec<i32>> = "null" as "all that are no success", "1 to 400 statuses of 200 to 599";
+    /// what a 410 ends, where neither `success` nor `retry_on` names it: `disable` the subscription, as Standard Webhooks
+    /// says, or make the delivery a `dead` letter (`permanent_status`)
+    gone: String = "\"disable\"", "`disable`, `dead`";
+    /// the delay after an attempt that timed out, in the place of the schedule's
+    timeout_delay: Option<Span> = "null", "over 0, up to 30 days";
+    /// no retry comes later than so long after the delivery began; then it is `exhausted`
+    retry_duration: Option<Span> = "null", "over 0, up to 10 years";
+    /// requests under way at once
+    max_concurrency: i32 = "10", MAX_CONCURRENCY.allowed;
+    /// bytes of body; larger ones become dead letters (`too_large`)
+    max_payload: i32 = "262144", MAX_PAYLOAD.allowed;
+    /// a pending delivery that is older becomes a dead letter (`expired`) when it would be sent
+    max_age: Option<Span> = "null", MAX_AGE.allowed;
+    /// so many deliveries may be pending; of those beyond, which is looked at once a second, the newest become dead letters
+    /// (`discarded`)
+    max_backlog: Option<i64> = "null", MAX_BACKLOG.allowed;
+    /// how long dead letters are kept
+    dead_letter_retention: Span = "\"30 days\"", DEAD_LETTER_RETENTION.allowed;
+    /// `failed` keeps the method, URL, headers and body of requests that fail in `herald.attempt.request`, and that of the last
+    /// one in the dead letter: at most 8,192 bytes, with `***` for secrets
+    keep_request: String = "\"none\"", "`none`, `failed`";
+    /// what it is for, in words for people
+    description: Option<String> = "null", "1,000 characters";
 }
 
-impl SubscriptionOptions {
-    /// Options with the defaults for all but the name and the url. There is no secret yet.
-    ///
-    /// ```
-    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
-    ///
-    /// let options = SubscriptionOptions::new("shop", "https://example.com/");
-    /// assert_eq!(options.validate(&UrlPolicy::default()), Ok(()));
-    /// ```
-    pub fn new(name: &str, url: &str) -> SubscriptionOptions {
-        SubscriptionOptions {
-            id: 0,
-            name: name.into(),
-            url: url.into(),
-            types: vec!["*".into()],
-            tenant: None,
-            headers: Vec::new(),
-            secrets: Vec::new(),
-            style: StyleOptions::default(),
-            request_origin: String::new(),
-            rate: None,
-            generation: 0,
-            timeout_micros: DEFAULT_TIMEOUT_MICROS,
-            retry_schedule_micros: DEFAULT_SCHEDULE_SECONDS
-                .map(|seconds| seconds as i64 * 1_000_000)
-                .to_vec(),
-            retry_jitter: DEFAULT_JITTER,
-            max_attempts: None,
-            success: None,
-            retry_on: None,
-            timeout_delay_micros: None,
-            retry_duration_micros: None,
-            max_concurrency: DEFAULT_MAX_CONCURRENCY,
-            max_payload: DEFAULT_MAX_PAYLOAD,
-            max_age_micros: None,
-            max_backlog: None,
-            state: State::Active,
-        }
-    }
-
-    /// Checks all options as [`compile`](Self::compile) does.
-    pub fn validate(&self, policy: &UrlPolicy) -> Result<(), Error> {
-        self.compile(policy).map(drop)
-    }
-
-    /// As much as matching needs of a subscription that does not compile: what matches it is held until it does. Of the
-    /// options only these count. Types that cannot be read match every event, so that none is missed.
-    ///
-    /// ```
-    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
-    ///
-    /// let options = SubscriptionOptions { types: vec![], timeout_micros: -1, ..SubscriptionOptions::new("", "") };
-    /// assert!(options.compile(&UrlPolicy::default()).is_err());
-    /// assert!(options.held().types.matches("order.paid"));
-    /// ```
-    pub fn held(&self) -> Subscription {
-        let defaults = SubscriptionOptions::new("held", "https://held.invalid/");
-        let compiled = defaults.compile(&UrlPolicy::default());
-        Subscription {
-            id: self.id,
-            name: self.name.clone(),
-            tenant: self.tenant.clone(),
-            types: TypeGlobs::parse(&self.types).unwrap_or_else(|_| TypeGlobs::everything()),
-            state: self.state,
-            ..compiled.expect("the defaults are valid")
-        }
-    }
-
-    /// Checks all options and parses them once, for many events.
-    ///
-    /// ```
-    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
-    ///
-    /// let options = SubscriptionOptions::new("shop", "https://Example.com");
-    /// let subscription = options.compile(&UrlPolicy::default()).unwrap();
-    /// assert_eq!(subscription.target.origin(), "https://example.com/");
-    /// ```
-    pub fn compile(&self, policy: &UrlPolicy) -> Result<Subscription, Error> {
-        check_name(&self.name)?;
-        check_tenant(self.tenant.as_deref())?;
-        let max_age = match self.max_age_micros {
-            Some(micros) => Some(Duration::from_micros(MAX_AGE.check(micros)?)),
-            None => None,
-        };
-        let max_backlog = match self.max_backlog {
-            Some(most) => Some(MAX_BACKLOG.check(most)?),
-            None => None,
-        };
-        let target = Target::parse(&self.url, policy)?;
-        let headers = Headers::parse(&self.headers)?;
-        let (style, scheme) = self.style.compile(&headers, policy, &self.request_origin)?;
-        Ok(Subscription {
-            id: self.id,
-            name: self.name.clone(),
-            target,
-            types: TypeGlobs::parse(&self.types)?,
-            tenant: self.tenant.clone(),
-            headers,
-            style,
-            signing: Signing::new(scheme, &self.secrets)?,
-            timeout: Duration::from_micros(TIMEOUT.check(self.timeout_micros)?),
-            retry: RetryPolicy::new(
-                &self.retry_schedule_micros,
-                self.retry_jitter,
-                self.max_attempts,
-            )?
-            .with_statuses(self.success.as_deref(), self.retry_on.as_deref())?
-            .with_timeout_delay(self.timeout_delay_micros)?
-            .with_duration(self.retry_duration_micros)?,
-            max_concurrency: MAX_CONCURRENCY.check(self.max_concurrency.into())? as usize,
-            max_payload: MAX_PAYLOAD.check(self.max_payload.into())? as usize,
-            max_age,
-            max_backlog,
-            rate: self.rate,
-            generation: self.generation,
-            state: self.state,
-        })
+/// What `subscribe` takes beside the options.
+const fn argument(
+    name: &'static str,
+    sql_type: &'static str,
+    default_words: &'static str,
+    limits: &'static str,
+    about: &'static str,
+) -> Declared {
+    Declared {
+        name,
+        sql_type,
+        is_optional: true,
+        default: "null",
+        default_words,
+        limits,
+        about,
+        secret: None,
     }
 }
 
-impl fmt::Debug for SubscriptionOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SubscriptionOptions")
-            .field("id", &self.id)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
+const NAME: Declared = argument(
+    "name",
+    "text",
+    " ",
+    "1 to 63 of `A-Z a-z 0-9 . _ / -`, not digits alone, which are an id",
+    "",
+);
+
+const NO_OPTIONS: [Declared; 3] = [
+    argument(
+        "secret",
+        "text",
+        "a new one",
+        "`whsec_` and the base64 of 24 to 64 bytes, `whsk_` and an ed25519 key, or for other [signatures](signatures.md) 8 to 256 visible ASCII characters",
+        "for an existing subscription: as `rotate_secret` with a grace of 24 hours",
+    ),
+    argument(
+        "start_from",
+        "timestamptz",
+        "now",
+        "",
+        "new subscriptions only: sends first what the log holds since then",
+    ),
+    argument(
+        "preset",
+        "text",
+        " ",
+        "the name of a preset",
+        "the same as `signing` with that name as a JSON string: `preset => 'github'`",
+    ),
+];
+
+/// The arguments of `subscribe`, in their order.
+pub fn arguments() -> impl Iterator<Item = &'static Declared> {
+    let (first, others) = OPTIONS.split_at(2);
+    std::iter::once(&NAME)
+        .chain(first)
+        .chain(&NO_OPTIONS)
+        .chain(others)
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
-    if (1..=63).contains(&name.len()) && name.bytes().all(is_allowed) {
-        Ok(())
-    } else {
-        Err(Error::SubscriptionName { name: name.into() })
-    }
-}
-
-fn check_tenant(tenant: Option<&str>) -> Result<(), Error> {
-    match tenant {
-        Some(tenant) if tenant.len() > MAX_TENANT_BYTES => Err(Error::Option {
-            option: "tenant",
-            fault: format!(
-                "It has {} bytes; allowed are {MAX_TENANT_BYTES}.",
-                tenant.len()
-            ),
-            hint: "Use a shorter name, as in emit(tenant => ...).".into(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// The values that an option may have, and what to say about others.
-struct Limit {
-    option: &'static str,
-    range: RangeInclusive<i64>,
-    show: fn(i64) -> String,
-    allowed: &'static str,
-    hint: &'static str,
-}
-
-const TIMEOUT: Limit = Limit {
-    option: "timeout",
-    range: 100_000..=300_000_000,
-    show: interval_text,
-    allowed: "100 ms to 5 min",
-    hint: "Use timeout => '30 s'.",
-};
-
-const MAX_CONCURRENCY: Limit = Limit {
-    option: "max_concurrency",
-    range: 1..=1000,
-    show: |value| value.to_string(),
-    allowed: "1 to 1000",
-    hint: "Use max_concurrency => 10.",
-};
-
-const MAX_PAYLOAD: Limit = Limit {
-    option: "max_payload",
-    range: 1..=16 << 20,
-    show: |value| value.to_string(),
-    allowed: "1 to 16777216 bytes",
-    hint: "Use max_payload => 262144.",
-};
-
-const MAX_AGE: Limit = Limit {
-    option: "max_age",
-    range: 1..=LONGEST.as_micros() as i64,
-    show: interval_text,
-    allowed: "more than 0, up to 10 years",
-    hint: "Leave max_age out to let deliveries wait; update herald.subscription set max_age = null takes it back.",
-};
-
-const MAX_BACKLOG: Limit = Limit {
-    option: "max_backlog",
-    range: 1..=100_000_000,
-    show: |value| value.to_string(),
-    allowed: "1 to 100000000",
-    hint: "Use max_backlog => 100000, or leave it out.",
-};
-
-impl Limit {
-    fn check(&self, value: i64) -> Result<u64, Error> {
-        if self.range.contains(&value) {
-            Ok(value.unsigned_abs())
-        } else {
-            Err(Error::OutOfRange {
-                option: self.option,
-                value: (self.show)(value),
-                allowed: self.allowed,
-                hint: self.hint,
-            })
-        }
-    }
+fn read_default<T: OptionValue>(option: &'static str, json: &str) -> T {
+    let value = serde_json::from_str(json).expect("a declared default is JSON");
+    T::read(option, &value).expect("a declared default is a value")
 }
 
 #[cfg(test)]

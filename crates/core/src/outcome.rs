@@ -75,6 +75,8 @@ pub struct Outcome {
     pub retry_after: Option<String>,
     /// The beginning of the response's body, made safe by [`sanitise`].
     pub response: String,
+    /// The request, where it is [kept](crate::request::HttpRequest::kept).
+    pub request: Option<Box<str>>,
     /// All headers of the answer to an OPTIONS request, which may be a [consent](crate::handshake).
     pub consent_headers: Option<Box<HeaderMap>>,
 }
@@ -102,6 +104,7 @@ impl Outcome {
             error: fault_of(status, (200..=299).contains(&status)),
             retry_after,
             response,
+            request: None,
             consent_headers: None,
         }
     }
@@ -140,6 +143,7 @@ impl Outcome {
             error: Some((class, words.into())),
             retry_after: None,
             response: String::new(),
+            request: None,
             consent_headers: None,
         }
     }
@@ -152,6 +156,7 @@ impl Outcome {
             error: None,
             retry_after: None,
             response: format!("sandbox: a request of {bytes} bytes was made and not sent"),
+            request: None,
             consent_headers: None,
         }
     }

@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::suggest;
 
 /// All but the unreserved characters of RFC 3986.
 const IN_URLS: &AsciiSet = &NON_ALPHANUMERIC
@@ -19,8 +20,23 @@ const IN_URLS: &AsciiSet = &NON_ALPHANUMERIC
 /// What the HTTP binding of CloudEvents 1.0 encodes in a header (section 3.1.3.2).
 const IN_HEADERS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%').add(0x7f);
 
+/// The attributes that an event may have without being given extensions.
+const KNOWN: [&str; 11] = [
+    "id",
+    "type",
+    "source",
+    "subject",
+    "tenant",
+    "key",
+    "partitionkey",
+    "actor",
+    "role",
+    "traceparent",
+    "tracestate",
+];
+
 /// The most bytes that an event adds to a header's value.
-pub const MAX_FILLED_BYTES: usize = 16_384;
+pub const MAX_FILLED_BYTES: usize = 12_288;
 
 /// A text, split at its placeholders.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,6 +89,37 @@ impl Pattern {
 
     pub fn has_placeholders(&self) -> bool {
         self.names().next().is_some()
+    }
+
+    /// Refuses a placeholder that no event fills in: one that is nearly an attribute, and braces around what looks like a
+    /// name but cannot be one. The error is the fault and a hint.
+    ///
+    /// ```
+    /// use herald_core::placeholders::Pattern;
+    ///
+    /// for text in ["/{tenant}/{region}", "{}", "{1, 2}", r#"{"a": 1}"#] {
+    ///     assert_eq!(Pattern::parse(text).check(), Ok(()));
+    /// }
+    /// let (fault, hint) = Pattern::parse("/{tennant}").check().unwrap_err();
+    /// assert_eq!(fault, "An event has no {tennant}.");
+    /// assert_eq!(hint, "Perhaps you meant {tenant}.");
+    /// assert!(Pattern::parse("/{event_id}").check().is_err());
+    /// ```
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let texts = self.pieces().filter_map(Result::err);
+        let near = self.names().filter(|name| !KNOWN.contains(name));
+        let unknown = texts.flat_map(unusable_names).chain(near);
+        for name in unknown {
+            let is_usable = self.names().any(|used| used == name);
+            let nearest = suggest::nearest(name, KNOWN);
+            let hint = match nearest {
+                Some(nearest) => format!("Perhaps you meant {{{nearest}}}."),
+                None if is_usable => continue,
+                None => "An attribute has a name of 1 to 20 lower-case letters and digits.".into(),
+            };
+            return Err((format!("An event has no {{{name}}}."), hint));
+        }
+        Ok(())
     }
 
     /// The names of its placeholders.
@@ -176,6 +223,18 @@ fn name_at(text: &str) -> Option<&str> {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     is_name.then_some(name)
+}
+
+/// What stands in braces and looks like a name, but cannot be one.
+fn unusable_names(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    text.split('{')
+        .skip(1)
+        .filter_map(|from| Some(from.split_once('}')?.0))
+        .filter(move |name| {
+            name.starts_with(|first: char| first.is_ascii_alphabetic())
+                && name.bytes().all(is_of_a_name)
+        })
 }
 
 /// What an event has under this name. It never comes empty: a path or a header with a hole in it means something else.

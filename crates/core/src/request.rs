@@ -16,10 +16,11 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::auth::{Auth, ClientCredentials};
-use crate::ecmascript::{self, LargeNumbers};
+use crate::canonical::Canonical;
 use crate::error::Error;
 use crate::event::Event;
 use crate::format::{Format, Profile, binary_headers};
+use crate::secrets::NamedSecrets;
 use crate::signature::{Signing, sign_in_body, sign_with_scheme, signature_header};
 use crate::style::Style;
 use crate::subscription::Subscription;
@@ -30,6 +31,9 @@ pub const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// The signatures over id, timestamp and body.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// The most bytes of one line of the head: what the sender writes in one piece. Receivers take 8 to 16 KiB of all lines.
+pub const MAX_LINE_BYTES: usize = 12_288;
 
 /// One HTTP request, complete but for what the connection adds (`host` and `content-length`).
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +49,10 @@ pub struct HttpRequest {
     pub timeout: Duration,
     /// What has to be exchanged for a token, which is sent in `authorization`.
     pub oauth2: Option<Arc<ClientCredentials>>,
+    /// What its receiver's answer is shown without.
+    pub secrets: NamedSecrets,
+    /// Whether it is kept for people where it fails.
+    pub keeps: bool,
     /// Where in the body, unpacked, its last member's value begins, if that is a signature.
     pub signature_at: Option<usize>,
 }
@@ -84,7 +92,7 @@ impl HttpRequest {
 /// use herald_core::url_policy::UrlPolicy;
 ///
 /// let options = SubscriptionOptions {
-///     secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()],
+///     signing_secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()],
 ///     ..SubscriptionOptions::new("shop", "https://example.com/hook")
 /// };
 /// let subscription = options.compile(&UrlPolicy::default()).unwrap();
@@ -108,6 +116,7 @@ pub fn build(
     let (mut body, profile) = write_body(event, subscription)?;
     let mut headers = Vec::with_capacity(8 + subscription.headers.len());
     if let Some(content_type) = style.format.content_type(event, profile) {
+        let content_type = style.content_type.clone().unwrap_or(content_type);
         headers.push((CONTENT_TYPE, content_type));
     }
     if !subscription.headers.contains(&USER_AGENT) {
@@ -134,8 +143,8 @@ pub fn build(
             headers.push((WEBHOOK_SIGNATURE, signature));
         }
         Signing::Scheme(scheme, keys) => {
-            if let Some(large_numbers) = scheme.canonical {
-                body = canonical_body(body, large_numbers)?;
+            if let Some(canonical) = scheme.canonical {
+                body = canonical_body(body, canonical)?;
             }
             if let Some(member) = &scheme.body_member {
                 (body, signature_at) = sign_in_body(scheme, member, keys, body)?;
@@ -157,6 +166,7 @@ pub fn build(
         Some(Auth::Header(name, value)) => headers.push((name.clone(), value.clone())),
         Some(Auth::OAuth2(credentials)) => oauth2 = Some(Arc::clone(credentials)),
     }
+    check_lines(&headers)?;
     Ok(HttpRequest {
         method: style.method.clone(),
         url: subscription.target.for_event(event)?,
@@ -164,6 +174,8 @@ pub fn build(
         body,
         timeout: subscription.timeout,
         oauth2,
+        secrets: subscription.secrets.clone(),
+        keeps: subscription.keeps_failed,
         signature_at,
     })
 }
@@ -199,13 +211,30 @@ fn encode(style: &Style, body: Vec<u8>, headers: &mut Vec<(HeaderName, HeaderVal
         .expect("writing into memory cannot fail")
 }
 
-fn canonical_body(body: Vec<u8>, large_numbers: LargeNumbers) -> Result<Vec<u8>, Error> {
+fn canonical_body(body: Vec<u8>, canonical: Canonical) -> Result<Vec<u8>, Error> {
     let text = std::str::from_utf8(&body).unwrap_or_default();
-    ecmascript::canonical(text, large_numbers)
+    canonical
+        .of(text)
         .map(String::into_bytes)
         .map_err(|fault| Error::Unsendable {
             fault: fault.to_string(),
         })
+}
+
+/// An attribute grows up to threefold where it is percent-encoded, and a subscription's header may have several.
+fn check_lines(headers: &[(HeaderName, HeaderValue)]) -> Result<(), Error> {
+    let long = headers.iter().find_map(|(name, value)| {
+        let bytes = name.as_str().len() + value.len() + ": \r\n".len();
+        (bytes > MAX_LINE_BYTES).then_some((name, bytes))
+    });
+    match long {
+        None => Ok(()),
+        Some((name, bytes)) => Err(Error::Unsendable {
+            fault: format!(
+                "its header {name} would have {bytes} bytes, and {MAX_LINE_BYTES} are allowed"
+            ),
+        }),
+    }
 }
 
 fn check_size(size: usize, subscription: &Subscription) -> Result<(), Error> {
@@ -235,6 +264,9 @@ impl fmt::Debug for HttpRequest {
             .finish()
     }
 }
+
+mod kept;
+pub use kept::MAX_KEPT_BYTES;
 
 #[cfg(test)]
 mod tests;

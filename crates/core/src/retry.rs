@@ -36,6 +36,8 @@ pub struct RetryPolicy {
     pub success: Option<Vec<u16>>,
     /// The statuses after which it is tried again, others being of no use; `None` for all that are no success.
     pub retry_on: Option<Vec<u16>>,
+    /// Whether a 410 ends the delivery and not the subscription.
+    pub survives_gone: bool,
     /// The delay after a timeout, in the place of the schedule's.
     pub timeout_delay: Option<Duration>,
     /// How long it is tried at all, from the match on; `None` leaves it to the schedule.
@@ -50,6 +52,7 @@ impl Default for RetryPolicy {
             max_attempts: None,
             success: None,
             retry_on: None,
+            survives_gone: false,
             timeout_delay: None,
             duration: None,
         }
@@ -385,7 +388,8 @@ pub fn decide(
     }
     let is_wanted_again = |status| policy.retry_on.is_some() && !policy.is_permanent(status);
     match outcome.status {
-        Some(410) if !is_wanted_again(410) => return Decision::Disable,
+        Some(410) if !is_wanted_again(410) && !policy.survives_gone => return Decision::Disable,
+        Some(410) if !is_wanted_again(410) => return Decision::Bury(DeadReason::PermanentStatus),
         Some(status) if policy.is_permanent(status) => {
             return Decision::Bury(DeadReason::PermanentStatus);
         }

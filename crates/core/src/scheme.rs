@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat};
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use crate::ecmascript::LargeNumbers;
+use crate::canonical::{Canonical, Form, LargeNumbers};
 use crate::error::Error;
 use crate::headers;
 use crate::placeholders::Pattern;
@@ -150,8 +150,8 @@ pub struct Scheme {
     pub type_header: Option<HeaderName>,
     /// The member of the body that repeats the signature, made over the body without it.
     pub body_member: Option<String>,
-    /// The body is what `JSON.stringify(JSON.parse(body))` makes of it.
-    pub canonical: Option<LargeNumbers>,
+    /// The body is what its receiver makes of it.
+    pub canonical: Option<Canonical>,
 }
 
 impl Scheme {
@@ -295,10 +295,19 @@ impl Parts {
                     "Use signing => '{\"header\": \"x-signature\"}', or a preset.",
                 )
             })?,
-            lead: self.pattern("lead", "", &["timestamp"])?,
+            lead: self.placeholders(
+                "lead",
+                self.in_header("lead")?.unwrap_or_default(),
+                &["timestamp"],
+            )?,
             prefix: self.in_header("prefix")?.unwrap_or_default().to_owned(),
             separator: self.in_header("separator")?.map(str::to_owned),
-            content: self.pattern("content", "{body}", &["id", "timestamp", "body"])?,
+            // It stands in no header, so it may have any character.
+            content: self.placeholders(
+                "content",
+                self.text("content").unwrap_or("{body}"),
+                &["id", "timestamp", "body"],
+            )?,
             timestamp_header: self.header("timestamp_header")?,
             timestamp_format: self.choice(
                 "timestamp_format",
@@ -319,16 +328,19 @@ impl Parts {
                     ));
                 }
                 None => None,
-                Some(_) => {
-                    self.choice("canonical", &[("ecmascript", ())])?;
-                    Some(self.choice(
+                Some(_) => Some(Canonical {
+                    form: self.choice(
+                        "canonical",
+                        &[("ecmascript", Form::EcmaScript), ("python", Form::Python)],
+                    )?,
+                    large_numbers: self.choice(
                         "large_numbers",
                         &[
                             ("refuse", LargeNumbers::Refuse),
                             ("strings", LargeNumbers::Strings),
                         ],
-                    )?)
-                }
+                    )?,
+                }),
             },
         };
         check(&scheme)?;
@@ -371,8 +383,8 @@ impl Parts {
         }
     }
 
-    fn pattern(&self, name: &str, default: &str, allowed: &[&str]) -> Result<Pattern, Error> {
-        let pattern = Pattern::parse(self.in_header(name)?.unwrap_or(default));
+    fn placeholders(&self, name: &str, text: &str, allowed: &[&str]) -> Result<Pattern, Error> {
+        let pattern = Pattern::parse(text);
         match pattern.names().find(|used| !allowed.contains(used)) {
             None => Ok(pattern.clone()),
             Some(unknown) => Err(refused(

@@ -116,13 +116,13 @@ enum Known {
 }
 
 impl Verifier {
-    /// Reads `whsec_...`, `whpk_...`, or `whsk_...`, whose public key it takes.
+    /// Reads `whsec_...`, also without that beginning, `whpk_...`, or `whsk_...`, whose public key it takes.
     pub fn parse(text: &str) -> Result<Verifier, Error> {
         if let Some(encoded) = text.strip_prefix(secret::PUBLIC) {
             let key = secret::decode(secret::PUBLIC, encoded)?;
             return Ok(Verifier(Known::V1a(key.to_vec())));
         }
-        let secret = Secret::parse(text)?;
+        let secret = Secret::parse_bare(text)?;
         Ok(Verifier(match secret.kind {
             secret::Kind::Symmetric => Known::V1(keyed(&secret.bytes)),
             secret::Kind::Private => Known::V1a(secret.key_pair().public_key().as_ref().to_vec()),

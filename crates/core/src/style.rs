@@ -1,68 +1,33 @@
 //! The style: how the requests of a subscription look, beside where they go and which headers they carry.
 //!
-//! [`StyleOptions`] are its options as SQL stores them, as one document; [`Style`] is what is left to do for each event.
+//! [`Style`] is what is left to do for each event of what the options say.
 //! Whatever does not fit together is refused here, at subscribe.
-
-use std::collections::BTreeMap;
-use std::fmt;
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::auth::Auth;
 use crate::error::Error;
-use crate::format::{Format, Profile, Template};
+use crate::format::{self, Format, Profile, Template};
 use crate::handshake::Handshake;
 use crate::headers::Headers;
+use crate::options::{SubscriptionOptions, choice};
 use crate::scheme::Scheme;
+use crate::secrets::NamedSecrets;
 use crate::url_policy::UrlPolicy;
 
 /// What requests say they are sent by, where a subscription says nothing else.
 pub const DEFAULT_USER_AGENT: &str = concat!("pg_herald/", env!("CARGO_PKG_VERSION"));
 const MAX_USER_AGENT: usize = 256;
 
-/// How requests look, unchecked. What is left out is as ever.
-#[derive(Clone, PartialEq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StyleOptions {
-    /// `POST`, `PUT` or `PATCH`
-    pub method: Option<String>,
-    /// `structured`, `binary`, `batched`, `envelope`, `data`, `raw` or `template`
-    pub format: Option<String>,
-    /// The template in minijinja, for the format `template`.
-    pub template: Option<String>,
-    /// The media type of the body, for the formats `raw` and `template`.
-    pub content_type: Option<String>,
-    /// `minimal`, `standard` or `detailed`
-    pub profile: Option<String>,
-    /// Whether an event that is too large is sent in a smaller profile.
-    pub shrink: bool,
-    /// `none` or `gzip`
-    pub compression: Option<String>,
-    pub user_agent: Option<String>,
-    /// `"standard"`, the name of a preset, or the parts of a scheme: see [`Scheme::parse`].
-    pub signing: Option<Value>,
-    /// The members of [`Auth::parse`].
-    pub auth: Option<BTreeMap<String, String>>,
-    /// What [`Handshake::parse`] reads.
-    pub handshake: Option<Value>,
-}
-
-impl fmt::Debug for StyleOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StyleOptions")
-            .field("format", &self.format)
-            .finish_non_exhaustive()
-    }
-}
-
 /// How requests look, ready to be made.
 #[derive(Debug, Clone)]
 pub struct Style {
     pub method: Method,
     pub format: Format,
+    /// The media type of the body, where it is not that of the format.
+    pub content_type: Option<HeaderValue>,
     pub profile: Profile,
     pub shrink: bool,
     pub gzip: bool,
@@ -72,153 +37,77 @@ pub struct Style {
     pub handshake: Option<Handshake>,
 }
 
-impl StyleOptions {
-    /// Reads the document that is stored.
-    pub fn parse(json: &str) -> Result<StyleOptions, Error> {
-        serde_json::from_str(json).map_err(|error| Error::Option {
-            option: "subscription",
-            fault: format!("Its options cannot be read: {error}."),
-            hint: "Set them again with herald.subscribe().".into(),
-        })
-    }
-
-    /// Checks the options, with the headers beside them, and makes them ready. The scheme is the one of the signature, if
-    /// it is not Standard Webhooks.
+impl Style {
+    /// Checks the options about requests, with the headers beside them, and makes them ready. The scheme is the one of the
+    /// signature, if it is not Standard Webhooks.
     pub fn compile(
-        &self,
+        options: &SubscriptionOptions,
         headers: &Headers,
+        secrets: &NamedSecrets,
         policy: &UrlPolicy,
-        request_origin: &str,
     ) -> Result<(Style, Option<Scheme>), Error> {
-        let format = self.format()?;
+        let content_type = options
+            .content_type
+            .as_deref()
+            .map(content_type)
+            .transpose()?;
+        let format = format(options, content_type.as_ref(), secrets)?;
         let profile = choice(
             "profile",
-            self.profile.as_deref(),
+            &options.profile,
             &[
                 ("standard", Profile::Standard),
                 ("minimal", Profile::Minimal),
                 ("detailed", Profile::Detailed),
             ],
         )?;
-        if !format.has_profiles() && (profile != Profile::Standard || self.shrink) {
+        if !format.has_profiles() && (profile != Profile::Standard || options.shrink) {
             return Err(refused(
-                if self.shrink { "shrink" } else { "profile" },
+                if options.shrink { "shrink" } else { "profile" },
                 "The format has nothing to leave out: it is what the data or the template makes.",
                 "Use the format structured, binary, batched or envelope, or leave the option out.",
             ));
         }
-        let scheme = self.scheme()?;
+        let scheme = scheme(&options.signing)?;
         let gzip = choice(
             "compression",
-            self.compression.as_deref(),
+            &options.compression,
             &[("none", false), ("gzip", true)],
         )?;
         if let Some(scheme) = &scheme {
             check_scheme(scheme, &format, gzip)?;
         }
-        let auth = self
+        let auth = options
             .auth
             .as_ref()
             .map(|members| Auth::parse(members, policy));
         let style = Style {
             method: choice(
                 "method",
-                self.method.as_deref(),
+                &options.method,
                 &[
                     ("POST", Method::POST),
                     ("PUT", Method::PUT),
                     ("PATCH", Method::PATCH),
                 ],
             )?,
+            content_type: content_type.or_else(|| parsed_by_preset(&options.signing, &format)),
             format,
             profile,
-            shrink: self.shrink,
+            shrink: options.shrink,
             gzip,
-            user_agent: self.user_agent()?,
+            user_agent: user_agent(options.user_agent.as_deref())?,
             auth: auth.transpose()?,
-            handshake: self
+            handshake: options
                 .handshake
                 .as_ref()
-                .map(|option| Handshake::parse(option, request_origin, policy))
+                .map(|option| Handshake::parse(option, &options.request_origin, policy))
                 .transpose()?,
         };
-        style.check_headers(headers, scheme.as_ref(), self.user_agent.is_some())?;
+        style.check_headers(headers, scheme.as_ref(), options.user_agent.is_some())?;
         Ok((style, scheme))
     }
 
-    /// The scheme of the signature; none for Standard Webhooks.
-    pub fn scheme(&self) -> Result<Option<Scheme>, Error> {
-        match &self.signing {
-            None => Ok(None),
-            Some(Value::String(name)) if name == "standard" => Ok(None),
-            Some(signing) => Scheme::parse(signing).map(Some),
-        }
-    }
-
-    fn format(&self) -> Result<Format, Error> {
-        let content_type = self.content_type.as_deref().map(content_type).transpose()?;
-        let name = self.format.as_deref().unwrap_or("structured");
-        if self.template.is_some() != (name == "template") {
-            return Err(refused(
-                "template",
-                &format!("The format is {name:?}."),
-                "Use format => 'template' and template => '...' together.",
-            ));
-        }
-        if content_type.is_some() && !matches!(name, "raw" | "template") {
-            return Err(refused(
-                "content_type",
-                &format!("It follows from the format, which is {name:?}."),
-                "Leave it out, or use the format raw or template.",
-            ));
-        }
-        match (name, &self.template) {
-            ("template", Some(source)) => Template::new(source, content_type).map(Format::Template),
-            ("raw", _) => Ok(Format::Raw { content_type }),
-            _ => choice(
-                "format",
-                Some(name),
-                &[
-                    ("structured", Format::Structured),
-                    ("binary", Format::Binary),
-                    ("batched", Format::Batched),
-                    ("envelope", Format::Envelope),
-                    ("data", Format::Data),
-                ],
-            )
-            .map_err(|error| match error {
-                Error::Option { option, fault, .. } => Error::Option {
-                    option,
-                    fault,
-                    hint: "Use one of structured, binary, batched, envelope, data, raw, template."
-                        .into(),
-                },
-                other => other,
-            }),
-        }
-    }
-
-    fn user_agent(&self) -> Result<HeaderValue, Error> {
-        let Some(text) = self.user_agent.as_deref() else {
-            return Ok(HeaderValue::from_static(DEFAULT_USER_AGENT));
-        };
-        let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        HeaderValue::from_str(text)
-            .ok()
-            .filter(|_| {
-                is_visible && text.trim() == text && (1..=MAX_USER_AGENT).contains(&text.len())
-            })
-            .ok_or_else(|| {
-                refused(
-                    "user_agent",
-                    "It has to be 1 to 256 visible ASCII characters.",
-                    "Use user_agent => 'shop/1.0', or leave it out.",
-                )
-            })
-    }
-}
-
-impl Style {
     /// Refuses a header that two of the options would write.
     fn check_headers(
         &self,
@@ -252,6 +141,89 @@ impl Style {
         }
         Ok(())
     }
+}
+
+/// The scheme of the signature; none for Standard Webhooks.
+pub fn scheme(signing: &Value) -> Result<Option<Scheme>, Error> {
+    match signing {
+        Value::String(name) if name == "standard" => Ok(None),
+        signing => Scheme::parse(signing).map(Some),
+    }
+}
+
+/// What the receivers of a preset parse: none of them knows the media types of CloudEvents.
+fn parsed_by_preset(signing: &Value, format: &Format) -> Option<HeaderValue> {
+    let is_preset = match signing {
+        Value::String(name) => name != "standard",
+        parts => parts.get("preset").is_some(),
+    };
+    let is_cloud_event = matches!(format, Format::Structured | Format::Batched);
+    (is_preset && is_cloud_event).then(|| HeaderValue::from_static(format::JSON))
+}
+
+fn format(
+    options: &SubscriptionOptions,
+    content_type: Option<&HeaderValue>,
+    secrets: &NamedSecrets,
+) -> Result<Format, Error> {
+    let name = options.format.as_str();
+    if options.template.is_some() != (name == "template") {
+        return Err(refused(
+            "template",
+            &format!("The format is {name:?}."),
+            "Use format => 'template' and template => '...' together.",
+        ));
+    }
+    if content_type.is_some() && !matches!(name, "structured" | "batched" | "raw" | "template") {
+        return Err(refused(
+            "content_type",
+            &format!("It follows from the format, which is {name:?}."),
+            "Leave it out, or use the format structured, batched, raw or template.",
+        ));
+    }
+    match (name, &options.template) {
+        ("template", Some(source)) => {
+            Template::with_secrets(source, content_type.cloned(), secrets).map(Format::Template)
+        }
+        _ => choice(
+            "format",
+            name,
+            &[
+                ("structured", Format::Structured),
+                ("binary", Format::Binary),
+                ("batched", Format::Batched),
+                ("envelope", Format::Envelope),
+                ("data", Format::Data),
+                ("raw", Format::Raw),
+            ],
+        )
+        .map_err(|error| match error {
+            Error::Option { option, fault, .. } => Error::Option {
+                option,
+                fault,
+                hint: "Use one of structured, binary, batched, envelope, data, raw, template."
+                    .into(),
+            },
+            other => other,
+        }),
+    }
+}
+
+fn user_agent(text: Option<&str>) -> Result<HeaderValue, Error> {
+    let Some(text) = text else {
+        return Ok(HeaderValue::from_static(DEFAULT_USER_AGENT));
+    };
+    let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    HeaderValue::from_str(text)
+        .ok()
+        .filter(|_| is_visible && text.trim() == text && (1..=MAX_USER_AGENT).contains(&text.len()))
+        .ok_or_else(|| {
+            refused(
+                "user_agent",
+                "It has to be 1 to 256 visible ASCII characters.",
+                "Use user_agent => 'shop/1.0', or leave it out.",
+            )
+        })
 }
 
 /// What a scheme needs of the body.
@@ -306,31 +278,6 @@ fn content_type(text: &str) -> Result<HeaderValue, Error> {
         })
 }
 
-fn choice<T: Clone>(
-    option: &'static str,
-    wanted: Option<&str>,
-    choices: &[(&str, T)],
-) -> Result<T, Error> {
-    let found = match wanted {
-        None => choices.first(),
-        Some(wanted) => choices.iter().find(|(name, _)| *name == wanted),
-    };
-    let names = || {
-        choices
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    found.map(|(_, value)| value.clone()).ok_or_else(|| {
-        refused(
-            option,
-            &format!("It is {:?}.", wanted.unwrap_or_default()),
-            &format!("Use one of {}.", names()),
-        )
-    })
-}
-
 fn refused(option: &'static str, fault: &str, hint: &str) -> Error {
     Error::Option {
         option,
@@ -344,12 +291,18 @@ mod tests {
     use super::*;
 
     fn compile(json: &str, headers: &[(&str, &str)]) -> Result<(Style, Option<Scheme>), Error> {
-        let headers: Vec<_> = headers
+        let options =
+            SubscriptionOptions::new("shop", "https://example.com/").with_document(json)?;
+        let headers = headers
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect();
-        let headers = Headers::parse(&headers)?;
-        StyleOptions::parse(json)?.compile(&headers, &UrlPolicy::default(), "")
+        Style::compile(
+            &options,
+            &Headers::parse(&headers)?,
+            &NamedSecrets::default(),
+            &UrlPolicy::default(),
+        )
     }
 
     #[test]
@@ -362,8 +315,7 @@ mod tests {
         );
         assert_eq!(style.user_agent, DEFAULT_USER_AGENT);
         assert_eq!((scheme, style.auth.is_none()), (None, true));
-        let null =
-            r#"{"method":null,"format":null,"signing":"standard","shrink":false,"auth":null}"#;
+        let null = r#"{"template":null,"signing":"standard","shrink":false,"auth":null}"#;
         assert!(compile(null, &[]).is_ok());
     }
 
@@ -375,7 +327,10 @@ mod tests {
             (r#"{"format":"template"}"#, "template"),
             (r#"{"template":"{}"}"#, "template"),
             (r#"{"format":"template","template":"{{"}"#, "template"),
-            (r#"{"content_type":"text/plain"}"#, "content_type"),
+            (
+                r#"{"format":"data","content_type":"text/plain"}"#,
+                "content_type",
+            ),
             (r#"{"format":"raw","content_type":"text"}"#, "content_type"),
             (
                 r#"{"format":"raw","content_type":"text/plain\r\nx: y"}"#,
@@ -396,11 +351,38 @@ mod tests {
             ),
             (r#"{"signing":{"header":"authorization"}}"#, "signing"),
             (r#"{"auth":{"type":"digest"}}"#, "auth"),
-            (r#"{"colour":"red"}"#, "subscription"),
         ] {
             let error = compile(json, &[]).unwrap_err();
             assert_eq!(error.message(), format!("invalid {option}"), "{json}");
             assert!(error.hint().is_some() && error.detail().is_some(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_preset_brings_the_media_type_that_its_receivers_parse() {
+        for (json, expected) in [
+            ("{}", None),
+            (r#"{"signing":"standard"}"#, None),
+            (r#"{"signing":{"header":"x-a"}}"#, None),
+            (r#"{"signing":"leafengines"}"#, Some("application/json")),
+            (
+                r#"{"signing":{"preset":"github"},"format":"batched"}"#,
+                Some("application/json"),
+            ),
+            (r#"{"signing":"frame","format":"data"}"#, None),
+            (
+                r#"{"signing":"frame","content_type":"application/cloudevents+json"}"#,
+                Some("application/cloudevents+json"),
+            ),
+            (r#"{"content_type":"text/plain"}"#, Some("text/plain")),
+        ] {
+            let (style, _) = compile(json, &[]).unwrap();
+            let content_type = style.content_type.as_ref();
+            assert_eq!(
+                content_type.map(|value| value.to_str().unwrap()),
+                expected,
+                "{json}"
+            );
         }
     }
 

@@ -10,6 +10,7 @@ use crate::globs::TypeGlobs;
 use crate::headers::Headers;
 pub use crate::options::SubscriptionOptions;
 use crate::retry::RetryPolicy;
+use crate::secrets::NamedSecrets;
 use crate::signature::Signing;
 use crate::style::Style;
 use crate::target::Target;
@@ -83,8 +84,12 @@ pub struct Subscription {
     pub headers: Headers,
     /// How requests look.
     pub style: Style,
+    /// What its url, headers and template have of secrets.
+    pub secrets: NamedSecrets,
     /// How they are signed, and with which secrets; without any where the secret was lost.
     pub signing: Signing,
+    /// Whether requests that fail are kept.
+    pub keeps_failed: bool,
     /// How long one attempt may take.
     pub timeout: Duration,
     /// What happens after a failed attempt.

@@ -37,6 +37,9 @@ impl Target {
     /// ```
     pub fn parse(text: &str, policy: &UrlPolicy) -> Result<Target, Error> {
         let pattern = Pattern::parse(text);
+        pattern
+            .check()
+            .map_err(|(fault, hint)| refused(&fault, &hint))?;
         if !pattern.has_placeholders() {
             let url = policy.check_url(text)?;
             return Ok(Target {

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 
 use crate::error::Error;
 use crate::scheme::{Encoding, Scheme, TimestampFormat};
-use crate::signature::{HmacKey, Verifier, is_signable};
+use crate::signature::{HmacKey, Verifier};
 
 /// How far the time of a request may be from now (Standard Webhooks 1.0.0, "Verifying").
 pub const TOLERANCE_SECONDS: u64 = 300;
@@ -119,7 +119,7 @@ fn standard(
     now: i64,
     tolerance: u64,
 ) -> Option<bool> {
-    let id = (received.header)("webhook-id").filter(|id| is_signable(id))?;
+    let id = (received.header)("webhook-id").filter(|id| is_clear(id))?;
     let timestamp = (received.header)("webhook-timestamp")?;
     let seconds = TimestampFormat::UnixSeconds.read(timestamp)?;
     if seconds.abs_diff(now) > tolerance {
@@ -141,7 +141,7 @@ fn by_scheme(
     tolerance: u64,
 ) -> Option<bool> {
     let header = |name: &http::HeaderName| (received.header)(name.as_str());
-    let (led, signatures) = split_lead(scheme, header(&scheme.header)?)?;
+    let (led, signatures) = split_header(scheme, header(&scheme.header)?)?;
     let timestamp = match &scheme.timestamp_header {
         Some(name) => header(name),
         None => led,
@@ -157,16 +157,11 @@ fn by_scheme(
         Some(name) => header(name).unwrap_or_default(),
         None => "",
     };
-    // One with a full stop could end elsewhere in what is signed.
-    if scheme.signs("id") && !is_signable(id) {
+    if scheme.signs("id") && !is_clear(id) {
         return None;
     }
     let message = scheme.signed_content(id, timestamp, received.body);
-    let all = match &scheme.separator {
-        Some(separator) => few(signatures.split(separator.as_str()))?,
-        None => vec![signatures],
-    };
-    let valid = all.into_iter().map(|one| {
+    let valid = signatures.into_iter().map(|one| {
         let mac = one
             .strip_prefix(scheme.prefix.as_str())
             .and_then(|text| decode(scheme.encoding, text));
@@ -175,10 +170,41 @@ fn by_scheme(
     Some(valid.fold(false, |any, is_valid| any | is_valid))
 }
 
+/// Whether an id can end at one place only in `id.timestamp.body`: of two readings, both would be signed. Ids with a full
+/// stop are taken, as the official libraries do, but for those that have a time behind it.
+fn is_clear(id: &str) -> bool {
+    let is_time = |part: &str| part.len() == 10 && part.bytes().all(|byte| byte.is_ascii_digit());
+    !id.is_empty() && !id.split('.').skip(1).any(is_time)
+}
+
 /// All of them, if a sender could have that many secrets.
 fn few<'a>(signatures: impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
     let few: Vec<&str> = signatures.take(MAX_SIGNATURES + 1).collect();
     (few.len() <= MAX_SIGNATURES).then_some(few)
+}
+
+/// The time in the header with the signatures, if it is there, and what may be signatures.
+///
+/// Where the time is an item among them, they may come in any order: `v1=...,t=...`.
+fn split_header<'a>(scheme: &Scheme, value: &'a str) -> Option<(Option<&'a str>, Vec<&'a str>)> {
+    let Some(separator) = scheme.separator.as_deref() else {
+        let (led, signature) = split_lead(scheme, value)?;
+        return Some((led, vec![signature]));
+    };
+    let lead: Vec<_> = scheme.lead.pieces().collect();
+    if let [Err(before), Ok(_), Err(behind)] = lead[..]
+        && let Some(behind) = behind.strip_suffix(separator)
+    {
+        let time_in = |item: &'a str| item.strip_prefix(before)?.strip_suffix(behind);
+        let (times, signatures): (Vec<_>, Vec<_>) = value
+            .split(separator)
+            .take(MAX_SIGNATURES + 2)
+            .partition(|item| time_in(item).is_some());
+        let [time] = times[..] else { return None };
+        return Some((time_in(time), few(signatures.into_iter())?));
+    }
+    let (led, signatures) = split_lead(scheme, value)?;
+    Some((led, few(signatures.split(separator))?))
 }
 
 /// Splits what stands before the signatures from them, and finds the time in it.

@@ -16,8 +16,8 @@ use crate::connector::Dialer;
 use crate::failure::Failure;
 use crate::pool::{MAX_IDLE_AGE, Pool};
 use crate::resolver::PolicedResolver;
-use crate::settings::AgentKey;
 use crate::tls::Trust;
+use herald_core::agent::AgentKey;
 
 /// Beyond so many, the idle one that was used longest ago is dropped.
 const MAX_AGENTS: usize = 1024;

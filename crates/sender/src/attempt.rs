@@ -17,14 +17,15 @@ use std::time::{Duration, Instant};
 use herald_core::auth::{ClientCredentials, Token};
 use herald_core::outcome::{ErrorClass, Outcome, sanitise};
 use herald_core::request::HttpRequest;
+use herald_core::secrets::NamedSecrets;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use ureq::{Agent, Body, Timeout};
 
 use crate::agents::Agents;
 use crate::failure::Failure;
-use crate::settings::AgentKey;
 use crate::tokens::Tokens;
+use herald_core::agent::AgentKey;
 
 const MAX_RESOLVE_TIME: Duration = Duration::from_secs(3);
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -56,14 +57,14 @@ pub(crate) fn send(
             Some(credentials) => with_token(tokens, key, credentials, request, started, exchange),
         }
     });
-    match exchanged {
+    let outcome = match exchanged {
         Ok(response) => {
             // Consent is given in headers.
             let is_asked = request.method == Method::OPTIONS;
             let headers = is_asked.then(|| Box::new(response.headers().clone()));
             Outcome {
                 consent_headers: headers,
-                ..answered(response, started, response_cap)
+                ..answered(response, started, response_cap, &request.secrets)
             }
         }
         // How long a look-up took would tell a tenant what it is not told in words.
@@ -72,6 +73,10 @@ pub(crate) fn send(
             Outcome::failed(failure.class, failure.words, VAGUE_FOR)
         }
         Err(failure) => Outcome::failed(failure.class, failure.words, started.elapsed()),
+    };
+    Outcome {
+        request: request.keeps.then(|| request.kept().into()),
+        ..outcome
     }
 }
 
@@ -167,7 +172,12 @@ fn exchange_once(
         .map_err(|error| Failure::from_ureq(error, request.timeout))
 }
 
-fn answered(response: Response<Body>, started: Instant, response_cap: usize) -> Outcome {
+fn answered(
+    response: Response<Body>,
+    started: Instant,
+    response_cap: usize,
+    secrets: &NamedSecrets,
+) -> Outcome {
     let (head, body) = response.into_parts();
     let retry_after = head
         .headers
@@ -175,7 +185,13 @@ fn answered(response: Response<Body>, started: Instant, response_cap: usize) -> 
         .and_then(|value| value.to_str().ok())
         .filter(|value| value.len() <= MAX_RETRY_AFTER)
         .map(str::to_owned);
-    let excerpt = read_excerpt(body, response_cap);
+    // A secret that the cap would cut could not be found.
+    let mut excerpt = read_excerpt(body, response_cap + secrets.longest());
+    if !secrets.is_empty() {
+        excerpt = secrets
+            .hide(&String::from_utf8_lossy(&excerpt))
+            .into_bytes();
+    }
     let text = sanitise(&excerpt, response_cap);
     Outcome::answered(head.status.as_u16(), started.elapsed(), retry_after, text)
 }

@@ -20,9 +20,9 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector};
 use crate::failure::{Failure, io_words};
 use crate::pool::{Pool, Purpose};
 use crate::resolver::{bare_host, port_of};
-use crate::settings::AgentKey;
 use crate::socket::Socket;
 use crate::transport::{Channel, Line, Wire};
+use herald_core::agent::AgentKey;
 
 /// An address gets at least this long, even when many share the time.
 const MIN_SHARE: Duration = Duration::from_millis(50);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`sender`]: the interface: start, send, outcomes, close, shut down
-//! - [`settings`]: what the pool is started with, and [`AgentKey`], which separates connections
+//! - [`settings`]: what the pool is started with
 //! - `thread`: the loop of a send thread; a panic becomes an outcome
 //! - `attempt`: one request, from prepared to outcome: deadlines, the response, the retry on a stale connection
 //! - `agents`: one ureq agent for each (tenant, TLS profile), so that nobody uses another's connections
@@ -31,6 +31,7 @@ mod connector;
 mod dns;
 mod error;
 mod failure;
+mod head;
 mod pool;
 mod resolver;
 pub mod sender;
@@ -45,7 +46,8 @@ mod wake;
 
 pub use dns::Lookup;
 pub use error::Error;
+pub use herald_core::agent::{AgentKey, TlsProfile};
 pub use sender::{Attempted, Leftover, Outcomes, Prepare, Sender};
-pub use settings::{AgentKey, Settings};
-pub use tls::TlsProfile;
+pub use settings::Settings;
+pub use tls::check_tls;
 pub use wake::Waker;

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
-use crate::settings::AgentKey;
 use crate::transport::Line;
+use herald_core::agent::AgentKey;
 
 /// An idle connection is closed after this; usual load balancers wait longer, so they seldom close it first.
 pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(15);

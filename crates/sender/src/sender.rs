@@ -15,11 +15,12 @@ use crate::agents::Agents;
 use crate::dns::Dns;
 use crate::error::Error;
 use crate::resolver::PolicedResolver;
-use crate::settings::{AgentKey, Settings};
+use crate::settings::Settings;
 use crate::thread::{Shared, send_until_closed};
 use crate::tls::Trust;
 use crate::tokens::Tokens;
 use crate::wake::{Wake, Waker};
+use herald_core::agent::AgentKey;
 
 /// Half of Rust's default; nothing here recurses.
 const SEND_STACK: usize = 1024 * 1024;

@@ -10,7 +10,6 @@ use herald_core::proxy::Proxy;
 use herald_core::url_policy::UrlPolicy;
 
 use crate::dns::{self, Lookup};
-use crate::tls::TlsProfile;
 
 /// Fixed for the life of a [`Sender`](crate::Sender); a change needs a new one.
 #[derive(Clone)]
@@ -87,18 +86,4 @@ impl fmt::Debug for Settings {
             .field("lookup", &self.lookup.as_ref().map(|_| "custom"))
             .finish()
     }
-}
-
-/// Requests share connections when, and only when, their keys are equal.
-///
-/// The tenant is part of it so that no tenant's request can arrive over a connection that another tenant opened, and
-/// the TLS profile so that no request is sent with another's client certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct AgentKey {
-    /// The subscription's tenant.
-    pub tenant: Option<Arc<str>>,
-    /// Whether what goes for tenants goes for it: they may reach less, and are told less.
-    pub is_tenants: bool,
-    /// Its own certificates; `None` for the server-wide settings.
-    pub tls: Option<Arc<TlsProfile>>,
 }

@@ -3,7 +3,6 @@
 //! TLS 1.2 and 1.3 with ring. The system's store and the CA file are read once, at start; all tenants share the one
 //! configuration made of them. A server's certificate is always verified, there is no switch against it.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,67 +11,32 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use herald_core::agent::TlsProfile;
+
 use crate::error::Error;
 use crate::failure::Failure;
 
-/// A subscription's own certificates, in PEM. Equal profiles share connections.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct TlsProfile {
-    /// Certificate authorities that are trusted beside the server-wide ones.
-    pub ca_certificates: String,
-    /// The client certificate with its chain, and its private key.
-    pub client_certificate: Option<(String, String)>,
-}
-
-impl TlsProfile {
-    /// The members as they are given. `None` if there is a certificate without a key, or a key without a certificate.
-    pub fn new(
-        ca_certificates: Option<String>,
-        certificate: Option<String>,
-        key: Option<String>,
-    ) -> Option<Self> {
-        let client_certificate = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            _ => return None,
-        };
-        Some(Self {
-            ca_certificates: ca_certificates.unwrap_or_default(),
-            client_certificate,
-        })
-    }
-
-    /// Whether a session can be configured with it; the error is in words.
-    pub fn check(&self) -> Result<(), String> {
-        let wants = [
-            (!self.ca_certificates.is_empty()).then_some((&self.ca_certificates, "CA certificate")),
-            self.client_certificate
-                .as_ref()
-                .map(|(chain, _)| (chain, "client certificate")),
-        ];
-        for (pem, what) in wants.into_iter().flatten() {
-            if certificates(pem.as_bytes(), what)
-                .map_err(|failure| failure.words)?
-                .is_empty()
-            {
-                return Err(format!("The {what} has no certificate in PEM."));
-            }
+/// Whether a session can be configured with the profile; the error is in words.
+pub fn check_tls(profile: &TlsProfile) -> Result<(), String> {
+    let ca = &profile.ca_certificates;
+    let wants = [
+        (!ca.is_empty()).then_some((ca, "CA certificate")),
+        profile
+            .client_certificate
+            .as_ref()
+            .map(|(chain, _)| (chain, "client certificate")),
+    ];
+    for (pem, what) in wants.into_iter().flatten() {
+        if certificates(pem.as_bytes(), what)
+            .map_err(|failure| failure.words)?
+            .is_empty()
+        {
+            return Err(format!("The {what} has no certificate in PEM."));
         }
-        config_of(RootCertStore::empty(), self)
-            .map(drop)
-            .map_err(|failure| failure.words)
     }
-}
-
-/// The private key stays out of every log.
-impl fmt::Debug for TlsProfile {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("TlsProfile")
-            .field("has_ca_certificates", &!self.ca_certificates.is_empty())
-            .field("has_client_certificate", &self.client_certificate.is_some())
-            .finish()
-    }
+    config_of(RootCertStore::empty(), profile)
+        .map(drop)
+        .map_err(|failure| failure.words)
 }
 
 /// What the server trusts, and the configuration made of it.

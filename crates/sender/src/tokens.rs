@@ -8,7 +8,7 @@ use herald_core::auth::{ClientCredentials, Token};
 use http::HeaderValue;
 
 use crate::failure::Failure;
-use crate::settings::AgentKey;
+use herald_core::agent::AgentKey;
 
 /// Beyond so many, those that ended are forgotten, or all.
 const MAX_HELD: usize = 1024;

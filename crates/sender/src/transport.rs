@@ -5,6 +5,9 @@
 //! - It knows whether a connection had served before and whether a byte of this answer has come, which is exactly
 //!   what decides if a failed request may be sent again at once ([`Failure::is_stale`]).
 //! - All agents share one TLS configuration and one `pool`.
+//! - An answer that comes before the request was read to its end counts: a receiver that refuses a large body says so and
+//!   closes the connection.
+//! - Of an answer's head only what counts reaches the parser: see `head`.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,13 +18,16 @@ use rustls::{ClientConnection, StreamOwned};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
 use crate::failure::Failure;
+use crate::head::Intake;
 use crate::pool::{Pool, Purpose};
 use crate::socket::Socket;
 
-/// Room for the response header; its own cap (16 KiB, `agents`) is below, so that it is the one that is hit.
+/// Room for what is kept of a response's head (`head`).
 const INPUT_SIZE: usize = 20 * 1024;
+/// So much of a head is read at once.
+const PIECE: usize = 4 * 1024;
 const OUTPUT_SIZE: usize = 16 * 1024;
-/// Output beyond this is sent at once; below it, there is room for any header line of up to 12 KiB.
+/// Output beyond this is sent at once; below it, there is room for any line of the head (`request::MAX_LINE_BYTES`).
 const SEND_AT: usize = 4 * 1024;
 
 /// What the bytes go through.
@@ -49,6 +55,9 @@ pub(crate) struct Wire {
     is_reused: bool,
     /// A byte of the answer has come.
     is_answered: bool,
+    /// Why the peer took no more of the request. What is left of it is not sent, and the answer may have come.
+    refusal: Option<io::Error>,
+    intake: Intake,
     /// The answer was read to its end and the peer lets the connection live.
     is_reusable: bool,
 }
@@ -61,6 +70,8 @@ impl Wire {
             purpose,
             is_reused,
             is_answered: false,
+            refusal: None,
+            intake: Intake::default(),
             is_reusable: false,
         }
     }
@@ -76,7 +87,56 @@ impl Wire {
         if self.is_answered {
             return error.into();
         }
-        Failure::before_answer(&error, self.is_reused).into()
+        let first = self.refusal.as_ref().unwrap_or(&error);
+        Failure::before_answer(first, self.is_reused).into()
+    }
+
+    fn send_held(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let is_refused = self.refusal.is_some();
+        let line = self.line();
+        let held = std::mem::take(&mut line.buffers.held);
+        if held == 0 || is_refused {
+            return Ok(());
+        }
+        match line.send(held, timeout) {
+            Err(error) if is_refusal(&error) => self.refusal = Some(error),
+            Err(error) => return Err(self.explain(error, timeout)),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes of the answer that the parser may have. None come after its end.
+    fn receive(&mut self, timeout: NextTimeout) -> Result<usize, ureq::Error> {
+        let may_write = self.refusal.is_none();
+        let Self { line, intake, .. } = self;
+        let line = line.as_mut().expect("only drop takes the line away");
+        line.channel.socket().allow(*timeout.after);
+        loop {
+            let room = line.buffers.input.input_append_buf();
+            let given = intake.give(room);
+            if given > 0 {
+                line.buffers.input.input_appended(given);
+                return Ok(given);
+            }
+            let mut piece = [0; PIECE];
+            let is_body = intake.is_head_over();
+            let target = if is_body { room } else { &mut piece };
+            let received = match line.channel.read(target, may_write) {
+                Ok(received) => received,
+                Err(error) => return Err(self.explain(error, timeout)),
+            };
+            if is_body {
+                line.buffers.input.input_appended(received);
+                return Ok(received);
+            }
+            match received {
+                0 if self.is_answered => intake.end(),
+                0 => return Err(self.explain(io::ErrorKind::UnexpectedEof.into(), timeout)),
+                count => intake.push(&piece[..count])?,
+            }
+            self.is_answered = true;
+        }
     }
 }
 
@@ -86,25 +146,17 @@ impl Transport for Wire {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let line = self.line();
-        line.buffers.held += amount;
-        if line.buffers.held < SEND_AT {
+        let buffers = &mut self.line().buffers;
+        buffers.held += amount;
+        if buffers.held < SEND_AT {
             return Ok(());
         }
-        line.send_held(timeout)
-            .map_err(|error| self.explain(error, timeout))
+        self.send_held(timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let line = self.line();
-        let received = line
-            .send_held(timeout)
-            .and_then(|()| line.receive(timeout))
-            .map_err(|error| self.explain(error, timeout))?;
-        if received == 0 && !self.is_answered {
-            return Err(self.explain(io::ErrorKind::UnexpectedEof.into(), timeout));
-        }
-        self.is_answered = true;
+        self.send_held(timeout)?;
+        let received = self.receive(timeout)?;
         Ok(received > 0)
     }
 
@@ -112,8 +164,8 @@ impl Transport for Wire {
     /// nothing, so the wire is dropped right after, and the line goes into ours, which looks at the socket before
     /// the next use.
     fn is_open(&mut self) -> bool {
-        self.is_reusable = true;
-        true
+        self.is_reusable = self.refusal.is_none() && self.intake.is_empty();
+        self.is_reusable
     }
 
     fn is_tls(&self) -> bool {
@@ -156,21 +208,18 @@ impl Line {
         self.channel.is_quiet()
     }
 
-    fn send_held(&mut self, timeout: NextTimeout) -> io::Result<()> {
-        let held = std::mem::take(&mut self.buffers.held);
-        if held == 0 {
-            return Ok(());
-        }
+    fn send(&mut self, held: usize, timeout: NextTimeout) -> io::Result<()> {
         self.channel.socket().allow(*timeout.after);
         self.channel.write_all(&self.buffers.output[..held])
     }
+}
 
-    fn receive(&mut self, timeout: NextTimeout) -> io::Result<usize> {
-        self.channel.socket().allow(*timeout.after);
-        let received = self.channel.read(self.buffers.input.input_append_buf())?;
-        self.buffers.input.input_appended(received);
-        Ok(received)
-    }
+/// Whether the peer takes no more, but may have answered.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 impl Channel {
@@ -192,10 +241,12 @@ impl Channel {
         is_nothing_decrypted && self.socket().is_quiet()
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// rustls writes what is left to write before it reads, which must not be where the peer takes no more.
+    fn read(&mut self, buffer: &mut [u8], may_write: bool) -> io::Result<usize> {
         match self {
             Self::Clear(socket) => socket.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
+            Self::Tls(stream) if may_write => stream.read(buffer),
+            Self::Tls(stream) => read_only(stream, buffer),
         }
     }
 
@@ -204,6 +255,23 @@ impl Channel {
             Self::Clear(socket) => socket.write_all(bytes),
             Self::Tls(stream) => stream.write_all(bytes),
         }
+    }
+}
+
+fn read_only(
+    stream: &mut StreamOwned<ClientConnection, Socket>,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match stream.conn.reader().read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        stream.conn.read_tls(&mut stream.sock)?;
+        stream
+            .conn
+            .process_new_packets()
+            .map_err(io::Error::other)?;
     }
 }
 

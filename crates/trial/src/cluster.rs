@@ -255,7 +255,8 @@ impl Cluster {
         self.server.run_on_files(program, options)
     }
 
-    fn client_environment(&self, database: &str) -> Vec<(&'static str, String)> {
+    /// The variables by which libpq, and what goes by the same, finds a database of this cluster.
+    pub fn client_environment(&self, database: &str) -> Vec<(&'static str, String)> {
         vec![
             ("PGHOST", self.socket_dir().display().to_string()),
             ("PGPORT", self.port.to_string()),

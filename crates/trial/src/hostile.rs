@@ -1,36 +1,125 @@
 //! Attacks at random beside a healthy subscription: what one role, tenant, operator or receiver does costs only itself.
 //!
 //! [`play`] starts a server, measures a healthy subscription alone, and then beside everybody else, each on a thread of
-//! its own: a role that may do nothing but insert into a watched table, tenants, an operator who leaves transactions
-//! open, and receivers that are sick. The same seed plays the same attacks; the machine decides about their moments.
+//! its own: a role that may do nothing but insert into a watched table, tenants, a role of the level admin, an operator
+//! who leaves transactions open, and receivers that are sick. The same seed plays the same attacks; the machine decides
+//! about their moments.
 //!
-//! An attack is a list of statements ([`Attack`]); whether they are refused is nobody's business here. What must hold
-//! at the end stands in the [`Report`]: no process died, and nothing was lost.
+//! In the first half they are a crowd, all at once, as fast as the server takes it: nobody dies, nothing is lost. Such a
+//! crowd takes the processors from every program of the machine, so in the second half they take turns, and how late the
+//! healthy subscription is served there is what others cost it.
+//!
+//! An attack is a list of statements ([`Attack`]). Some of them must be refused, and some must not; all other answers are
+//! searched for what belongs to others (`evidence.rs`). What must hold at the end stands in the [`Report`]: no process
+//! died, nothing was lost, and nobody got what is not theirs.
 
+mod admin;
 mod arena;
 mod attack;
+mod evidence;
 mod healthy;
+mod load;
 mod operator;
+mod owner;
 mod receivers;
+mod relay;
+mod statement;
+mod steps;
+mod suspects;
 mod tenant;
+mod values;
 mod watcher;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::arena::{Arena, Role};
-use self::attack::Span;
+use self::attack::Played;
 pub use self::attack::{Attack, Tries};
-use self::healthy::Healthy;
+use self::evidence::Evidence;
+use self::healthy::{Healthy, Measured};
+use self::load::Load;
+pub use self::steps::Lasted;
+pub use self::suspects::Stall;
 use crate::error::Result;
 use crate::statistics::at_rank;
 
 /// The healthy subscription is measured alone for this part of the time.
 const ALONE: u32 = 6;
+/// No statement lasts longer, as all are cancelled after five seconds: one that does heeds no cancel.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(20);
+/// Where they take turns: the longest time that nobody plays.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+/// How often it is looked whether the machine has time for another attack.
+const COURTESY: Duration = Duration::from_millis(20);
+
+/// How the attacks follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Everybody at once.
+    Crowd,
+    /// One after the other, with a pause behind each.
+    Turns,
+}
+
+/// What all that play share.
+struct Stage<'a> {
+    arena: &'a Arena,
+    evidence: &'a Evidence,
+    pace: Pace,
+    turn: Mutex<()>,
+    is_over: AtomicBool,
+    is_busy: AtomicBool,
+}
+
+impl<'a> Stage<'a> {
+    fn new(arena: &'a Arena, evidence: &'a Evidence, pace: Pace) -> Self {
+        Self {
+            arena,
+            evidence,
+            pace,
+            turn: Mutex::new(()),
+            is_over: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs an attack: by itself, where they take turns, and then nobody plays for twice as long as it took.
+    fn in_turn(&self, attack: impl FnOnce()) {
+        let turn = match self.pace {
+            Pace::Crowd => None,
+            Pace::Turns => self.turn.lock().ok(),
+        };
+        if self.is_over() {
+            return;
+        }
+        let began_at = Instant::now();
+        attack();
+        if turn.is_some() {
+            thread::sleep((2 * began_at.elapsed()).min(LONGEST_REST));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Waits while the machine is busy, so long at most.
+    fn wait_for_a_processor(&self, longest: Duration) {
+        let began_at = Instant::now();
+        while self.is_busy.load(Ordering::Relaxed)
+            && !self.is_over()
+            && began_at.elapsed() < longest
+        {
+            thread::sleep(COURTESY);
+        }
+    }
+}
 
 /// What became of it.
 #[derive(Debug, Default)]
@@ -42,32 +131,76 @@ pub struct Report {
     pub lost: Vec<i64>,
     /// Events of anybody that neither reached the witness, who gets all, nor became a dead letter.
     pub unaccounted: i64,
+    /// The steps of the worker's turn that took long beside attacks in turn.
+    pub steps: BTreeMap<&'static str, Lasted>,
     /// Lines of the log that speak of the end of a process.
     pub deaths: Vec<String>,
+    /// Who got what is not theirs, which statements failed or were let through that must not, and sessions that were ended.
+    pub findings: Vec<String>,
+    /// Attacks all of whose statements were refused although nobody said that they must be: they test nothing.
+    pub toothless: Vec<String>,
     /// The worker that was started first runs at the end.
     pub is_same_worker: bool,
-    /// When each commit was heard of, and the time to its receipt, in microseconds, the quickest first.
-    pub alone: Vec<(i64, i64)>,
-    pub beside: Vec<(i64, i64)>,
+    /// How late the healthy subscription and the relay were served: alone, in a crowd, and beside attacks in turn.
+    pub alone: Served,
+    pub crowd: Served,
+    pub turns: Served,
     /// The attacks that were under way more often while the slowest hundredth was than otherwise: how many times as
     /// often, the most suspicious first.
     pub suspects: Vec<(f64, String)>,
+    /// The times at which the slowest hundredth waited, the longest first, and what was under way when each began.
+    pub stalls: Vec<Stall>,
     /// What the worker said in the server's log, each line once.
     pub said: BTreeMap<String, usize>,
 }
 
+/// How late the healthy subscription was served in one stretch, and others that have nothing to do with pg_herald: the
+/// slowest hundredth of each, in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Served {
+    /// From each commit to its receipt.
+    pub healthy: i64,
+    /// The commit of a row that nobody watches.
+    pub plain: i64,
+    /// From that commit to the receipt of a sender that nobody attacks.
+    pub relay: i64,
+    /// Of the time of all processors, in percent: what was used, and what the worker used of that.
+    pub busy_percent: u64,
+    pub worker_percent: u64,
+}
+
+impl Served {
+    fn new(measured: &Measured, load: Load) -> Self {
+        Self {
+            healthy: at_rank(&measured.latencies, 99).1,
+            plain: at_rank(&measured.plain, 99),
+            relay: at_rank(&measured.relay, 99),
+            busy_percent: load.busy_percent(),
+            worker_percent: load.worker_percent(),
+        }
+    }
+}
+
+impl fmt::Display for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "p99 {} us; a commit that nobody watches {} us, a relay by NOTIFY {} us; processors {} % busy, {} % by the worker",
+            self.healthy, self.plain, self.relay, self.busy_percent, self.worker_percent,
+        )
+    }
+}
+
 impl Report {
-    /// How much longer the slowest hundredth took beside the attacks than alone.
+    /// How much longer the slowest hundredth took beside attacks in turn than alone.
     pub fn ratio(&self) -> f64 {
-        self.p99_beside() as f64 / self.p99_alone().max(1) as f64
+        self.turns.healthy as f64 / self.alone.healthy.max(1) as f64
     }
 
-    pub fn p99_alone(&self) -> i64 {
-        at_rank(&self.alone, 99).1
-    }
-
-    pub fn p99_beside(&self) -> i64 {
-        at_rank(&self.beside, 99).1
+    /// The same without what the relay, which has nothing to do with pg_herald, took longer on the same machine.
+    pub fn corrected_ratio(&self) -> f64 {
+        let slower = self.turns.relay - self.alone.relay;
+        (self.turns.healthy - slower.max(0)) as f64 / self.alone.healthy.max(1) as f64
     }
 }
 
@@ -79,95 +212,149 @@ impl fmt::Display for Report {
         for (line, times) in &self.said {
             writeln!(f, "{times:>6} times in the log: {line}")?;
         }
+        for (step, lasted) in &self.steps {
+            writeln!(f, "the worker was {step:<30} {lasted}")?;
+        }
+        for finding in &self.findings {
+            writeln!(f, "finding: {finding}")?;
+        }
+        for name in &self.toothless {
+            writeln!(f, "always refused: {name}")?;
+        }
         for (times, name) in self.suspects.iter().take(12) {
             writeln!(f, "beside the slowest {times:.1} times as often: {name}")?;
         }
+        for stall in self.stalls.iter().take(5) {
+            writeln!(f, "{stall}")?;
+        }
+        for (when, served) in [
+            ("alone", self.alone),
+            ("in a crowd", self.crowd),
+            ("beside attacks in turn", self.turns),
+        ] {
+            writeln!(f, "{when}: {served}")?;
+        }
         write!(
             f,
-            "{} committed, {} lost, {} unaccounted, {} deaths, p99 {} us alone and {} us beside ({:.2})",
+            "{} committed, {} lost, {} unaccounted, {} deaths, beside attacks in turn {:.2} times as late, corrected {:.2}",
             self.committed,
             self.lost.len(),
             self.unaccounted,
             self.deaths.len(),
-            self.p99_alone(),
-            self.p99_beside(),
             self.ratio(),
+            self.corrected_ratio(),
         )
     }
 }
 
+/// Who plays what. Several of a kind play beside each other.
+const ACTORS: [(Role, &[Attack]); 11] = [
+    (Role::Writer, writer::ATTACKS),
+    (Role::Tenant("ann"), tenant::ATTACKS),
+    (Role::Tenant("bob"), tenant::ATTACKS),
+    (Role::Tenant("eve"), tenant::WITH_NOTHING),
+    (Role::Tenant("ann"), tenant::PINGS),
+    (Role::Tenant("ann"), tenant::PINGS),
+    (Role::Tenant("bob"), tenant::PINGS),
+    (Role::Tenant("bob"), tenant::PINGS),
+    (Role::Admin, admin::ATTACKS),
+    (Role::Admin, owner::ATTACKS),
+    (Role::Operator, operator::ATTACKS),
+];
+
 /// Plays for so long.
 pub fn play(seed: u64, lasting: Duration) -> Result<Report> {
-    let arena = Arena::open()?;
+    let evidence = Arc::new(Evidence::default());
+    let arena = Arena::open(&evidence)?;
     let worker = arena.worker()?;
-    let mut healthy = Healthy::start(&arena);
-    let alone = healthy.measure(lasting / ALONE);
-    let is_over = AtomicBool::new(false);
-    let (beside, attacks, spans) = thread::scope(|scope| {
-        let (arena, is_over) = (&arena, &is_over);
-        let actors: [(Role, &'static [Attack]); 4] = [
-            (Role::Writer, writer::ATTACKS),
-            (Role::Tenant("ann"), tenant::ATTACKS),
-            (Role::Tenant("bob"), tenant::ATTACKS),
-            (Role::Operator, operator::ATTACKS),
-        ];
-        let playing = actors
-            .into_iter()
-            .enumerate()
-            .map(|(number, (role, attacks))| {
-                let seed = seed.wrapping_add(number as u64);
-                scope.spawn(move || attack::play(arena, role, attacks, seed, is_over))
-            });
-        let playing: Vec<_> = playing.collect();
-        let moods = scope.spawn(move || receivers::play(arena, seed.wrapping_add(99), is_over));
-        let watching = scope.spawn(move || watcher::play(arena, is_over));
-        let beside = healthy.measure(lasting);
-        is_over.store(true, Ordering::Relaxed);
-        let mut attacks = moods.join().expect("no panic");
-        let mut spans = watching.join().expect("no panic");
-        for actor in playing {
-            let (played, its_spans) = actor.join().expect("no panic");
-            for (name, tries) in played {
-                *attacks.entry(name).or_default() += tries;
-            }
-            spans.extend(its_spans);
-        }
-        (beside, attacks, spans)
-    });
+    let mut healthy = Healthy::start(&arena)?;
+    let stage = Stage::new(&arena, &evidence, Pace::Crowd);
+    let (alone, idle) = measure_alone(worker, &mut healthy, lasting / ALONE);
+    let (crowd, crowd_load, in_crowd) = attack(&stage, worker, &mut healthy, seed, lasting / 2);
+    let stage = Stage::new(&arena, &evidence, Pace::Turns);
+    let seed = seed.wrapping_add(1_000);
+    let (turns, turns_load, mut played) = attack(&stage, worker, &mut healthy, seed, lasting / 2);
+    for (name, tries) in in_crowd.tries {
+        *played.tries.entry(name).or_default() += tries;
+    }
     arena.heal()?;
     let lost = healthy.wait_for_all();
+    evidence.look_at_end(&arena)?;
+    let mut findings = evidence.found();
+    let endless = played
+        .tries
+        .iter()
+        .filter(|(_, tries)| tries.longest > LONGEST_STATEMENT);
+    findings
+        .extend(endless.map(|(name, tries)| {
+            format!("{name}: a statement took {} s", tries.longest.as_secs())
+        }));
+    let toothless = played
+        .tries
+        .iter()
+        .filter(|(_, tries)| tries.is_toothless());
     Ok(Report {
-        attacks,
         committed: healthy.committed(),
         lost,
         unaccounted: arena.unaccounted()?,
         deaths: arena.deaths(),
         said: arena.said(),
+        findings,
+        toothless: toothless.map(|(name, _)| name.clone()).collect(),
         is_same_worker: arena.worker().is_ok_and(|now| now == worker),
-        suspects: suspects(&beside, &spans),
-        alone,
-        beside,
+        suspects: suspects::suspects(&turns.latencies, &played.spans),
+        stalls: suspects::stalls(&turns.latencies, &played.spans),
+        attacks: played.tries,
+        steps: played.steps,
+        alone: Served::new(&alone, idle),
+        crowd: Served::new(&crowd, crowd_load),
+        turns: Served::new(&turns, turns_load),
     })
 }
 
-/// Of the attacks, which were under way when the slowest hundredth waited.
-fn suspects(latencies: &[(i64, i64)], spans: &[Span]) -> Vec<(f64, String)> {
-    let slowest = &latencies[latencies.len() - latencies.len().div_ceil(100)..];
-    let names: BTreeSet<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-    let share = |name: &str, of: &[(i64, i64)]| {
-        let is_beside = |(at, took): &&(i64, i64)| {
-            let mut its = spans.iter().filter(|span| span.name == name);
-            its.any(|span| span.began_at <= at + took && *at <= span.ended_at)
+/// Nobody plays.
+fn measure_alone(worker: i32, healthy: &mut Healthy<'_>, lasting: Duration) -> (Measured, Load) {
+    let first = Load::now(worker);
+    let measured = healthy.measure(lasting);
+    (measured, Load::now(worker).since(first))
+}
+
+/// Everybody plays while the healthy subscription is measured.
+fn attack(
+    stage: &Stage<'_>,
+    worker: i32,
+    healthy: &mut Healthy<'_>,
+    seed: u64,
+    lasting: Duration,
+) -> (Measured, Load, Played) {
+    thread::scope(|scope| {
+        let playing: Vec<_> = (0..)
+            .zip(ACTORS)
+            .map(|(number, (role, attacks))| {
+                let seed = seed.wrapping_add(number);
+                scope.spawn(move || attack::play(stage, role, attacks, seed))
+            })
+            .collect();
+        let moods = scope.spawn(move || receivers::play(stage, seed.wrapping_add(99)));
+        let watching = scope.spawn(move || watcher::play(stage));
+        let load = scope.spawn(move || load::play(stage, worker));
+        let stepping = scope.spawn(move || steps::play(stage, worker));
+        let beside = healthy.measure(lasting);
+        stage.is_over.store(true, Ordering::Relaxed);
+        let (steps, spans) = stepping.join().expect("no panic");
+        let mut all = Played {
+            tries: moods.join().expect("no panic"),
+            spans,
+            steps,
         };
-        of.iter().filter(is_beside).count() as f64 / of.len().max(1) as f64
-    };
-    let mut suspects: Vec<(f64, String)> = names
-        .into_iter()
-        .map(|name| {
-            let times = share(name, slowest) / share(name, latencies).max(1e-3);
-            (times, name.to_owned())
-        })
-        .collect();
-    suspects.sort_by(|one, other| other.0.total_cmp(&one.0));
-    suspects
+        all.spans.extend(watching.join().expect("no panic"));
+        for actor in playing {
+            let played = actor.join().expect("no panic");
+            for (name, tries) in played.tries {
+                *all.tries.entry(name).or_default() += tries;
+            }
+            all.spans.extend(played.spans);
+        }
+        (beside, load.join().expect("no panic"), all)
+    })
 }

@@ -9,6 +9,5 @@ mod truth;
 
 pub use self::client::Running;
 pub use self::pgbench::{Pgbench, Report};
-pub(crate) use self::program::Dice;
-pub use self::program::{Ending, Fate, Step};
+pub use self::program::{Dice, Ending, Fate, Step};
 pub use self::truth::{Change, ChangeSql, Tally, Workload, committed_changes, insert_change};

@@ -4,8 +4,10 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::{Database, SECRET};
-use herald_trial::Cluster;
+use common::{Database, SECRET, SOON, receiver};
+use herald_trial::wait::eventually;
+use herald_trial::{Cluster, Receiver};
+use postgres::NoTls;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
@@ -247,4 +249,146 @@ fn a_role_that_may_read_some_columns_reads_them() {
         session.text("select name || ' ' || state from herald.subscription"),
         "platform active"
     );
+}
+
+#[test]
+fn a_publication_that_takes_tables_of_pg_herald_along_is_warned_of() {
+    let mut db = Database::new(&CLUSTER, "published");
+    let (told, heard) = std::sync::mpsc::channel();
+    let client = CLUSTER
+        .config("published")
+        .notice_callback(move |notice| {
+            let detail = notice.detail().unwrap_or_default();
+            let _ = told.send(format!(
+                "{} {}: {detail}",
+                notice.severity(),
+                notice.message()
+            ));
+        })
+        .connect(NoTls);
+    let mut dba = Database::with("published", client.expect("a session"));
+    let all = r#"WARNING publication "p" publishes the tables of pg_herald: Subscribers get the secrets of webhooks, in clear unless herald.secret_key_file is set, and a subscriber that has pg_herald gets conflicts."#;
+    let some = r#"WARNING publication "p" publishes the tables of pg_herald: A subscriber that has pg_herald gets conflicts."#;
+    for (command, warnings) in [
+        ("create publication p for all tables", vec![all]),
+        ("alter publication p set (publish = 'insert')", vec![all]),
+        ("drop publication p", vec![]),
+        ("create publication p for tables in schema public", vec![]),
+        ("alter publication p add tables in schema herald", vec![all]),
+        ("alter publication p drop tables in schema herald", vec![]),
+        ("alter publication p add table herald.event", vec![some]),
+        (
+            "drop publication p; create publication p for tables in schema herald",
+            vec![all],
+        ),
+    ] {
+        dba.run(command);
+        // That the server does not replicate by rows now is not the point.
+        let said = heard.try_iter().filter(|said| !said.contains("wal_level"));
+        assert_eq!(said.collect::<Vec<_>>(), warnings, "{command}");
+    }
+    // A fault of ours fails no command.
+    db.run("alter function herald._publications() rename to gone");
+    dba.run("alter publication p set (publish = 'insert')");
+    let warnings: Vec<_> = heard.try_iter().collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("could not look at this publication"),
+        "{warnings:?}"
+    );
+}
+
+/// What a subscription's requests carry that its admins are not shown.
+const HIDDEN: &str = "canary";
+
+#[track_caller]
+fn assert_told_nothing(receiver: &Receiver, case: &str) {
+    for request in receiver.requests() {
+        let carried = format!("{:?} {}", request.headers, request.text());
+        assert!(!carried.contains(HIDDEN), "{case}: {carried}");
+    }
+}
+
+#[test]
+fn a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint() {
+    let own = receiver();
+    let other = receiver();
+    let mut db = with_levels("moved");
+    let oauth = |token_url: &str, secret: &str| {
+        format!(
+            r#"{{"type": "oauth2", "token_url": "{token_url}", "client_id": "i", "client_secret": "{secret}"}}"#
+        )
+    };
+    let bearer = |token: &str| format!(r#"{{"type": "bearer", "token": "{token}"}}"#);
+    for (name, auth) in [
+        ("shop", bearer(HIDDEN)),
+        ("oauth", oauth(&own.url("/token"), HIDDEN)),
+    ] {
+        let headers = format!(r#"headers => '{{"X-Key": "{HIDDEN}"}}', auth => '{auth}'"#);
+        db.subscribe(name, &own.url("/"), &headers);
+    }
+    let mut admin = db.session_as(&CLUSTER, "moved_admin");
+    let ping = |admin: &mut Database, name: &str| {
+        admin.text(&format!(
+            "select concat_ws(' ', outcome, error) from herald.ping('{name}', timeout => '20 s')"
+        ))
+    };
+    // Until the worker has heard of them.
+    eventually(SOON, "a ping", || {
+        (ping(&mut admin, "shop") == "delivered").then_some(())
+    });
+    let refused = |admin: &mut Database, sql: &str| {
+        assert_eq!(admin.refusal(sql).code().code(), "22023", "{sql}");
+        assert_eq!(ping(admin, "shop"), "delivered", "{sql}");
+        // No receiver here gives tokens.
+        assert!(!ping(admin, "oauth").starts_with("delivered"), "{sql}");
+    };
+    let moved = [
+        own.url("/").replace("http:", "https:"),
+        own.url("/").replace("127.0.0.1", "localhost"),
+        other.url("/"),
+    ];
+    for url in moved {
+        let update = format!("update herald.subscription set url = '{url}'");
+        refused(&mut admin, &update);
+        // With other headers alone, the token would go along.
+        let headers = r#"headers => '{"X-Key": "own"}'"#;
+        refused(
+            &mut admin,
+            &format!("select herald.subscribe('shop', url => '{url}', {headers})"),
+        );
+    }
+    let auth = oauth(&other.url("/token"), "***");
+    refused(
+        &mut admin,
+        &format!("update herald.subscription set auth = '{auth}' where name = 'oauth'"),
+    );
+    assert_eq!(other.total(), 0);
+    assert!(own.total() > 0);
+
+    let values = format!(
+        r#"headers => '{{"X-Key": "own"}}', auth => '{}'"#,
+        bearer("own")
+    );
+    admin.run(&format!(
+        "select herald.subscribe('shop', url => '{}', {values})",
+        other.url("/")
+    ));
+    let auth = oauth(&other.url("/token"), "own");
+    admin.run(&format!(
+        "select herald.subscribe('oauth', auth => '{auth}')"
+    ));
+    eventually(SOON, "the new values", || {
+        ping(&mut admin, "shop");
+        ping(&mut admin, "oauth");
+        let paths: Vec<_> = other
+            .requests()
+            .iter()
+            .map(|request| request.path.clone())
+            .collect();
+        ["/", "/token"]
+            .iter()
+            .all(|path| paths.iter().any(|got| got == path))
+            .then_some(())
+    });
+    assert_told_nothing(&other, "given anew");
 }

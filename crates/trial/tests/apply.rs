@@ -115,6 +115,75 @@ fn a_document_is_no_oracle_for_values_that_are_not_shown() {
 }
 
 #[test]
+fn classes_of_statuses_are_taken_as_they_are() {
+    let mut db = Database::new(&CLUSTER, "apply_statuses");
+    let document = r#"{"subscriptions": [{"name": "shop", "url": "http://127.0.0.1:1/", "retry_on": ["5xx", 408, "429"], "success": "2xx"}]}"#;
+    assert_eq!(applied(&mut db, document, false), ["shop created "]);
+    assert_eq!(applied(&mut db, document, false), ["shop unchanged "]);
+    db.run("select herald.subscribe('same', url => 'http://127.0.0.1:1/', success => herald.statuses('2xx'),
+                                    retry_on => herald.statuses('429', '5xx', '408', '503'))");
+    assert_eq!(
+        db.text("select format('%s %s %s %s', count(distinct (success, retry_on)), min(cardinality(retry_on)),
+                               (min(retry_on))[1:3], min(cardinality(success))) from herald.subscription"),
+        "1 102 {408,429,500} 100"
+    );
+    for call in [
+        "'6xx'",
+        "'5x'",
+        "'404 '",
+        "null",
+        "'600'",
+        "'5xx', '99'",
+        "variadic '{}'",
+    ] {
+        let refused = db.refusal(&format!("select herald.statuses({call})"));
+        assert_eq!(refused.code().code(), "22023", "{call}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_document_is_put_in_front_and_nobody_is_told_whether_it_was_there() {
+    let mut db = Database::new(&CLUSTER, "apply_secret");
+    let with = |secret: &str| {
+        let billing = r#"{"name": "billing", "url": "http://127.0.0.1:1/""#;
+        format!(r#"{{"subscriptions": [{billing}, "secret": "{secret}"}}]}}"#)
+    };
+    let secret = |n: u8| format!("whsec_{}", String::from(char::from(b'A' + n)).repeat(32));
+    let stored = "select string_agg(right(value, 1) || case when expires_at is null then '' else '-' end, ' '
+                  order by expires_at desc nulls first) from herald.secret";
+    let audit = "select string_agg(format('%s %s', action, after - 'expires_at'), ' ' order by id) from herald.audit
+                 where id > $1";
+    let mut declare = |number: u8| {
+        let last: i64 = db.number("select coalesce(max(id), 0) from herald.audit");
+        let said = applied(&mut db, &with(&secret(number)), false);
+        let written: Option<String> = db.row(audit, &[&last]).get(0);
+        (said, db.text(stored), written)
+    };
+    declare(0);
+    let (said, rows, same) = declare(0);
+    assert_eq!(
+        (said, rows),
+        (vec!["billing unchanged ".into()], "A".into())
+    );
+    let (said, rows, other) = declare(1);
+    assert_eq!(
+        (said, rows),
+        (vec!["billing unchanged ".into()], "B A-".into())
+    );
+    assert_eq!(same, other);
+    assert_eq!(declare(0).1, "A B-");
+    // Ten sign at most, and no document fails for that.
+    let last = (1..13).fold(String::new(), |_, n| declare(n).1);
+    assert_eq!(last, "M L- K- J- I- H- G- F- E- D-");
+    assert_eq!(
+        applied(&mut db, &with(&secret(0)), true),
+        [r#"billing unchanged {"secret": "not compared"}"#]
+    );
+    let refused = db.refusal(&format!("select herald.apply('{}')", with("short")));
+    assert_eq!(refused.code().code(), "22023");
+}
+
+#[test]
 fn a_document_with_a_slip_does_nothing_and_names_it() {
     let mut db = Database::new(&CLUSTER, "apply_faults");
     for (document, message) in [
@@ -129,7 +198,7 @@ fn a_document_with_a_slip_does_nothing_and_names_it() {
         ),
         (
             r#"{"subscriptions": [{"name": "good", "url": "http://127.0.0.1:1/"}, {"name": "bad", "ulr": "http://127.0.0.1:1/"}]}"#,
-            "subscription \"bad\" is declared with an unknown option \"ulr\"",
+            "subscription \"bad\": unknown option \"ulr\"",
         ),
         (
             r#"{"subscriptions": [{"name": "good", "url": "http://127.0.0.1:1/"}, {"name": "good", "url": "http://127.0.0.1:1/"}]}"#,
@@ -137,11 +206,23 @@ fn a_document_with_a_slip_does_nothing_and_names_it() {
         ),
         (
             r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "method": "GET"}]}"#,
-            "invalid method",
+            "subscription \"bad\": invalid method",
         ),
         (
             r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "state": "disabled"}]}"#,
-            "subscription \"bad\" cannot be declared \"disabled\"",
+            "subscription \"bad\": state cannot be declared \"disabled\"",
+        ),
+        (
+            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "timeout": "5 parsecs"}]}"#,
+            "subscription \"bad\": invalid timeout: invalid input syntax for type interval: \"5 parsecs\"",
+        ),
+        (
+            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "max_payload": "many"}]}"#,
+            "subscription \"bad\": invalid max_payload: invalid input syntax for type integer: \"many\"",
+        ),
+        (
+            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "retry_on": ["6xx"]}]}"#,
+            "subscription \"bad\": invalid retry_on: statuses has \"6xx\", which is no status",
         ),
     ] {
         let error = db.refusal(&format!("select herald.apply($${document}$$)"));
@@ -168,7 +249,15 @@ fn a_sandbox_is_matched_signed_and_recorded_and_sends_nothing() {
         db.text("select format('%s %s %s', outcome, coalesce(status_code::text, '-'), response like 'sandbox: a request of % bytes was made and not sent') from herald.attempt"),
         "delivered - t"
     );
-    db.run("select herald.resume('shop')");
+    // Somebody else may resume all that is paused: it stays a sandbox.
+    for call in ["resume('shop')", "pause('shop')", "resume('shop')"] {
+        db.run(&format!("select herald.{call}"));
+    }
+    assert_eq!(db.text("select state from herald.subscription"), "sandbox");
+    db.emit("order.paid");
+    db.settle();
+    assert_eq!(receiver.total(), 0);
+    db.run("update herald.subscription set state = 'active'");
     db.emit("order.paid");
     receiver.wait_for(1, SOON);
     assert_eq!(receiver.total(), 1);

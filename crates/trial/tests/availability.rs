@@ -169,6 +169,8 @@ fn a_clone_that_herald_instance_does_not_name_sends_nothing() {
     );
     let decided = db.refusal("select herald.resume_after_restore('deliver')");
     assert!(common::hint(&decided).contains("herald.instance"));
+    let hint = "select hint from herald.doctor() where \"check\" = 'origin'";
+    assert!(db.text(hint).contains("herald.instance"));
     assert!(!receiver.holds_within(Duration::from_millis(500), |receiver| receiver.total() > 0));
     cluster.set("herald.instance", "clone").unwrap();
     receiver.wait_for(1, SOON);

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::sync::LazyLock;
 
-use common::{Database, receiver, types};
+use common::{Database, SOON, receiver, types};
 use herald_trial::{Cluster, StopMode};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
@@ -31,14 +31,14 @@ fn an_event_too_deep_for_a_dead_letter_is_buried_without_its_content() {
     );
 }
 
-/// Five events of which the third is large and incompressible, so that its data is stored out of line.
-fn emit_with_a_large_one(db: &mut Database) {
+/// Five events of which the third is large and incompressible here, so that this is stored out of line.
+fn emit_with_a_large_one(db: &mut Database, attribute: &str) {
     db.run("begin");
     db.run("select herald.emit('before.' || n, '{}') from generate_series(1, 2) n");
-    db.run(
-        "select herald.emit('damaged', (select jsonb_build_object('words', string_agg(md5(n::text || random()), ''))
-                                        from generate_series(1, 1000) n))",
-    );
+    db.run(&format!(
+        "select herald.emit('damaged', {attribute} => (
+             select jsonb_build_object('words', string_agg(md5(n::text || random()), '')) from generate_series(1, 200) n))"
+    ));
     db.run("select herald.emit('after.' || n, '{}') from generate_series(1, 2) n");
     db.run("commit");
 }
@@ -68,7 +68,7 @@ fn a_damaged_event_is_buried_and_its_neighbours_are_delivered() {
     let receiver = receiver();
     db.subscribe("shop", &receiver.url("/"), "");
     cluster.set("herald.enabled", "off").unwrap();
-    emit_with_a_large_one(&mut db);
+    emit_with_a_large_one(&mut db, "data");
     let mut db = damage(&cluster, db);
     cluster.set("herald.enabled", "on").unwrap();
     db.settle();
@@ -91,7 +91,7 @@ fn a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered() 
     let receiver = receiver();
     db.subscribe("shop", &receiver.url("/"), "");
     db.run("select herald.pause('shop')");
-    emit_with_a_large_one(&mut db);
+    emit_with_a_large_one(&mut db, "data");
     db.until("select count(*) from herald.pending", "5");
     let mut db = damage(&cluster, db);
     db.run("select herald.resume('shop')");
@@ -102,4 +102,67 @@ fn a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered() 
         ["after.1", "after.2", "before.1", "before.2"]
     );
     assert_eq!(receiver.total(), 4, "each once");
+}
+
+#[test]
+fn a_damaged_event_of_which_nothing_else_can_be_read_leaves_an_empty_dead_letter() {
+    let cluster = Cluster::builder().start().unwrap();
+    let mut db = Database::new(&cluster, "empty");
+    let receiver = receiver();
+    db.subscribe("shop", &receiver.url("/"), "");
+    cluster.set("herald.enabled", "off").unwrap();
+    // Not even its attributes make a dead letter.
+    emit_with_a_large_one(&mut db, "extensions");
+    let mut db = damage(&cluster, db);
+    cluster.set("herald.enabled", "on").unwrap();
+    db.settle();
+    db.until_dead("poison");
+    assert_eq!(
+        db.text("select format('%s %s %s', event_id, type, event) from herald.dead_letter"),
+        "? ? {}"
+    );
+    assert_eq!(
+        types(&receiver),
+        ["after.1", "after.2", "before.1", "before.2"]
+    );
+    assert_eq!(receiver.total(), 4, "each once");
+}
+
+#[test]
+fn an_event_with_an_endless_subject_costs_no_other_a_second_request() {
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.poll_interval", "1s")
+        .start()
+        .unwrap();
+    let mut db = Database::new(&cluster, "endless");
+    let receiver = receiver();
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("first");
+    db.settle();
+    // As no emit() and no capture writes it.
+    db.run(
+        "insert into herald.event (origin, time, uid, size, slot, source, type, subject, data)
+         select origin, now(), gen_random_uuid(), 2, slot, source, 'endless', repeat('s', 300000000), '{}'
+         from herald.event where type = 'first'",
+    );
+    for n in 0..10 {
+        db.emit(&format!("later.{n}"));
+    }
+    receiver.wait_for(11, SOON);
+    db.settle();
+    db.until_dead("too_large");
+    let delivered = "select count(*) from herald.attempt where outcome = 'delivered'";
+    assert_eq!(db.number(delivered), 11);
+    assert_eq!(
+        db.number("select length(event ->> 'subject') from herald.dead_letter"),
+        4096
+    );
+    drop(db);
+    cluster.restart(StopMode::Fast).unwrap();
+    let mut db = Database::of(&cluster, "endless");
+    db.emit("last");
+    db.settle();
+    assert_eq!(receiver.total(), 12, "each once");
+    assert_eq!(db.number(delivered), 12);
 }

@@ -35,6 +35,18 @@ fn timed(db: &mut Database, sql: &str) {
 }
 
 #[test]
+fn the_source_is_a_uri_whatever_a_database_is_called() {
+    let mut db = Database::new(&CLUSTER, "Übung 100%/a");
+    db.watched_table();
+    db.run("insert into note values (1, 'x')");
+    db.emit("order.paid");
+    assert_eq!(
+        db.text("select string_agg(source, ' ' order by seq) from herald.event"),
+        "/%C3%9Cbung%20100%25%2Fa /%C3%9Cbung%20100%25%2Fa"
+    );
+}
+
+#[test]
 fn a_busy_database_can_be_dropped_renamed_moved_and_copied() {
     let names = ["rename", "template", "drop", "extension", "tablespace"];
     let _receivers: Vec<Receiver> = names

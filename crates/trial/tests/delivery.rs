@@ -203,6 +203,54 @@ fn an_exhausted_delivery_becomes_a_dead_letter_with_all_that_is_known() {
 }
 
 #[test]
+fn what_was_sent_is_kept_of_attempts_that_failed_where_that_is_wanted() {
+    let receiver = receiver_with(Mode::flaky(1, 2));
+    let mut db = Database::new(&CLUSTER, "kept");
+    let options =
+        r#"retry_schedule => '{20 ms}', headers => '{"X-Key": "canary", "X-Type": "{type}"}'"#;
+    db.subscribe(
+        "shop",
+        &receiver.url("/{type}"),
+        &format!("keep_request => 'failed', {options}"),
+    );
+    db.run("select herald.emit('order.paid', '{\"total\": 7}')");
+    db.settle();
+    let sent = &receiver.requests()[0];
+    let kept = db.text("select request from herald.attempt where outcome = 'retrying'");
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["method"], "POST");
+    assert_eq!(kept["url"], receiver.url("/order.paid"));
+    assert_eq!(kept["body"], *String::from_utf8_lossy(&sent.body));
+    assert_eq!(
+        kept["headers"]["webhook-id"],
+        sent.webhook_id.clone().unwrap()
+    );
+    assert_eq!(kept["headers"]["x-key"], "***");
+    assert_eq!(kept["headers"]["webhook-signature"], "***");
+    // Of what was delivered, and where nobody asked for it, nothing is.
+    assert_eq!(db.number("select count(request) from herald.attempt"), 1);
+    receiver.set_mode(Mode::status(500));
+    db.run("select herald.emit('order.lost')");
+    db.until_dead("exhausted");
+    assert_eq!(
+        db.text("select jsonb_path_query_array(attempt_log, '$[*].request.url')::text from herald.dead_letter"),
+        format!("[\"{}\"]", receiver.url("/order.lost"))
+    );
+    assert_eq!(
+        db.text("select string_agg(a ->> 'attempt', ',') from herald.dead_letter d, jsonb_array_elements(d.attempt_log) a where a ? 'request'"),
+        "2"
+    );
+    db.run(
+        "select herald.subscribe('shop', keep_request => 'none'); select herald.emit('order.last')",
+    );
+    db.until("select count(*) from herald.dead_letter", "2");
+    assert_eq!(
+        db.number("select count(request) from herald.attempt where type = 'order.last'"),
+        0
+    );
+}
+
+#[test]
 fn max_attempts_caps_the_schedule() {
     let receiver = receiver_with(Mode::status(500));
     let mut db = Database::new(&CLUSTER, "max_attempts");

@@ -226,4 +226,12 @@ fn a_setting_that_is_not_valid_stops_the_sending_and_is_said() {
         |log| log.contains("invalid value for herald.proxy"),
     );
     assert!(!cluster.log().contains("canary"));
+    db.until("select state from herald.worker", "stopped");
+    db.until(
+        "select detail like '%herald.proxy is not taken over%' from herald.doctor() where \"check\" = 'settings' and status = 'error'",
+        "true",
+    );
+    // Once it is mended, a worker starts at once, however often one could not before.
+    cluster.set("herald.proxy", "").expect("a setting");
+    db.until("select state from herald.worker", "running");
 }

@@ -292,3 +292,32 @@ fn a_schema_that_somebody_else_made_is_refused() {
     db.batch_execute("drop extension pg_herald").unwrap();
     create_extension(&mut db).unwrap();
 }
+
+#[test]
+fn without_preload_a_worker_ends_with_its_extension() {
+    let cluster = Cluster::builder()
+        .preload(false)
+        .fsync(false)
+        .setting("herald.poll_interval", "200ms")
+        .start()
+        .expect("a cluster starts");
+    let receiver = receiver();
+    let mut db = Database::with(
+        "again",
+        cluster.create_database("again").expect("a database"),
+    );
+    let workers = "select count(*) from pg_stat_activity where backend_type = 'pg_herald worker'";
+    for open_for in [0, 0, 1] {
+        // The worker is there before the extension is committed.
+        db.run(&format!(
+            "create extension pg_herald; select herald.start_worker(); select pg_sleep({open_for})"
+        ));
+        db.until(workers, "1");
+        db.subscribe("shop", &receiver.url("/"), "");
+        db.emit("order.paid");
+        db.settle();
+        db.run("drop extension pg_herald cascade");
+    }
+    db.until(workers, "0");
+    assert_eq!(receiver.distinct_ids().len(), 3);
+}

@@ -254,7 +254,7 @@ fn each_faulty_option_is_refused_at_subscribe_and_at_update() {
         ("format", "xml", "invalid format"),
         ("format", "template", "invalid template"),
         ("template", "{{ a }}", "invalid template"),
-        ("content_type", "text/plain", "invalid content_type"),
+        ("content_type", "text", "invalid content_type"),
         ("profile", "tiny", "invalid profile"),
         ("compression", "zip", "invalid compression"),
         ("user_agent", "a\nb", "invalid user_agent"),

@@ -42,7 +42,7 @@ fn the_backlog_of_a_receiver_that_is_gone_is_buried_while_its_neighbour_is_serve
     }
     neighbour.wait_for(10, SOON);
     eventually_holds(
-        at_size(SOON, Duration::from_secs(120)),
+        at_size(3 * SOON, Duration::from_secs(120)),
         "everything is buried",
         || db.number(BURIED),
         |buried| *buried == i64::from(backlog),
@@ -68,6 +68,74 @@ fn a_resume_sends_what_is_not_buried_yet() {
     let buried = db.number(BURIED);
     assert!(buried < i64::from(backlog), "{buried} were buried");
     assert_eq!(gone.accepted() as i64 + buried, i64::from(backlog));
+}
+
+#[test]
+fn a_410_ends_its_delivery_only_where_the_subscription_wants_that() {
+    let mut db = Database::new(&CLUSTER, "survives");
+    let receiver = receiver_with(Mode::status(410));
+    db.subscribe(
+        "shop",
+        &receiver.url("/"),
+        "gone => 'dead', retry_on => '{500}'",
+    );
+    db.emit("order");
+    db.settle();
+    assert_eq!(
+        db.text("select concat_ws(' ', d.reason, d.attempts, s.state, s.gone) from herald.dead_letter d, herald.subscription s"),
+        "permanent_status 1 active dead"
+    );
+    receiver.set_mode(Mode::ok());
+    db.emit("order");
+    receiver.wait_for(1, SOON);
+}
+
+#[test]
+fn what_a_former_url_answers_ends_nothing_at_the_new_one() {
+    let mut db = Database::new(&CLUSTER, "former_url");
+    let former = receiver_with(Mode::Delayed(
+        Duration::from_secs(1),
+        Box::new(Mode::status(410)),
+    ));
+    let new = receiver();
+    db.subscribe("shop", &former.url("/"), "retry_schedule => '{100 ms}'");
+    db.emit("order");
+    former.wait_until("the request", |former| former.total() == 1, SOON);
+    db.run(&format!(
+        "update herald.subscription set url = '{}'",
+        new.url("/")
+    ));
+    new.wait_for(1, SOON);
+    db.emit("order");
+    new.wait_for(2, SOON);
+    db.settle();
+    assert_eq!(former.total(), 1);
+    assert_eq!(
+        db.text("select concat_ws(' ', state, (select count(*) from herald.dead_letter)) from herald.subscription"),
+        "active 0"
+    );
+}
+
+#[test]
+fn a_backlog_is_walked_over_once_although_an_old_snapshot_still_sees_it() {
+    let backlog = 2_000;
+    let (mut db, _gone, _neighbour) = with_backlog("old_snapshot", backlog);
+    // What is deleted now stays in the index.
+    let mut old = db.session(&CLUSTER);
+    old.run("begin isolation level repeatable read; select from herald.pending");
+    db.until(BURIED, &backlog.to_string());
+    db.until(
+        "select n_tup_del from pg_stat_user_tables where relname = 'pending'",
+        &backlog.to_string(),
+    );
+    let entries =
+        db.number("select sum(idx_tup_read) from pg_stat_user_indexes where relname = 'pending'");
+    // Each is found, locked and deleted; a walk for each slice would meet most of them a hundred times.
+    assert!(
+        entries < 20 * i64::from(backlog),
+        "{entries} entries of indexes were read"
+    );
+    old.run("commit");
 }
 
 /// The first number of dead letters that can be seen.

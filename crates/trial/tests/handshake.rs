@@ -109,6 +109,39 @@ fn without_consent_deliveries_are_held_until_it_is_given_by_another_way() {
 }
 
 #[test]
+fn consent_to_a_former_url_is_no_consent_to_the_new_one() {
+    let former = receiver_with(Mode::Delayed(
+        Duration::from_secs(1),
+        Box::new(Mode::answer_with(|_| {
+            Answer::new(204).header("WebHook-Allowed-Origin", "*")
+        })),
+    ));
+    let new = asked(&[("Allow", "POST")]);
+    let mut db = Database::new(&CLUSTER, "former_consent");
+    db.subscribe("shop", &former.url("/"), "handshake => '{}'");
+    former.wait_until("the question", |former| former.total() == 1, SOON);
+    db.run(&format!(
+        "update herald.subscription set url = '{}'",
+        new.url("/")
+    ));
+    db.emit("order.paid");
+    // The answer of the former one is there by now.
+    db.until(
+        "select consent_error from herald.subscription",
+        "its answer has no WebHook-Allowed-Origin",
+    );
+    assert_eq!(methods(&former), ["OPTIONS"]);
+    assert!(
+        methods(&new).iter().all(|method| method == "OPTIONS"),
+        "{new:?}"
+    );
+    assert_eq!(
+        db.text("select consented_at is null from herald.subscription"),
+        "true"
+    );
+}
+
+#[test]
 fn the_rate_that_a_receiver_wants_is_kept() {
     let receiver = asked(&[
         ("WebHook-Allowed-Origin", "*"),
@@ -192,6 +225,36 @@ fn a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked() {
     db.subscribe("shop", &consenting.url("/"), options);
     db.run("select herald.emit('order.paid', tenant => 'good')");
     consenting.wait_until("a delivery", |one| methods(one).len() == 2, SOON);
+}
+
+#[test]
+fn a_question_beside_a_delivery_leaves_no_thread_taken() {
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.request_origin", "db.example.com")
+        .setting("herald.sender_threads", "4")
+        .start()
+        .expect("a cluster");
+    let refusing = asked(&[("Allow", "POST")]);
+    let slow = receiver_with(Mode::delayed(Duration::from_millis(800)));
+    let mut db = Database::new(&cluster, "threads");
+    // Both requests are under way at the same time.
+    let options = "types => '{slow}'";
+    db.subscribe("slow", &slow.url("/"), options);
+    db.emit("slow");
+    slow.wait_until("a delivery", |slow| slow.total() == 1, SOON);
+    let options = "types => '{never}', handshake => '{}'";
+    db.subscribe("asked", &refusing.url("/"), options);
+    refusing.wait_until("a question", |refusing| refusing.total() == 1, SOON);
+    db.settle();
+    // Of receivers that were not heard of, two requests may be young, and four are as old as they like.
+    let hanging = receiver_with(Mode::hang_before_answer());
+    for n in 0..8 {
+        let options = "types => '{hangs}', timeout => '1 min'";
+        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+    }
+    db.emit("hangs");
+    hanging.wait_until("six requests", |hanging| hanging.total() == 6, SOON);
 }
 
 #[test]

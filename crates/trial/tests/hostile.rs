@@ -9,8 +9,12 @@ use herald_trial::{at_size, figure};
 /// Set by `cargo xtask hostile`.
 const MINUTES: &str = "HERALD_HOSTILE_MINUTES";
 const SEED: &str = "HERALD_HOSTILE_SEED";
-/// On a machine where ten other tests run. The ratio is a figure, and the benchmarks judge it.
+/// Set by `cargo xtask hostile`, which has the machine to itself.
+const JUDGE: &str = "HERALD_HOSTILE_JUDGE";
+/// On a machine where ten other tests run, where the ratio is a figure only.
 const LONGEST_P99: Duration = Duration::from_secs(10);
+/// How much later the slowest hundredth is served beside attacks in turn, without what the machine takes from everybody.
+const LARGEST_RATIO: f64 = 2.0;
 
 #[test]
 fn whatever_others_do_no_process_dies_nothing_is_lost_and_the_healthy_are_served() {
@@ -28,8 +32,19 @@ fn whatever_others_do_no_process_dies_nothing_is_lost_and_the_healthy_are_served
     assert!(report.committed > 1_000, "{report}");
     assert_eq!(report.lost, Vec::<i64>::new(), "seed {seed}");
     assert_eq!(report.unaccounted, 0, "seed {seed}");
-    let beside = Duration::from_micros(report.p99_beside().unsigned_abs());
-    assert!(beside < LONGEST_P99, "seed {seed}: {beside:?}");
+    assert_eq!(report.findings, Vec::<String>::new(), "seed {seed}");
+    assert_eq!(report.toothless, Vec::<String>::new(), "seed {seed}");
+    for served in [report.crowd, report.turns] {
+        let p99 = Duration::from_micros(served.healthy.unsigned_abs());
+        assert!(p99 < LONGEST_P99, "seed {seed}: {p99:?}");
+    }
+    if env::var_os(JUDGE).is_some() {
+        let ratio = report.corrected_ratio();
+        assert!(
+            ratio <= LARGEST_RATIO,
+            "seed {seed}: p99 is {ratio:.2} times that without attacks, corrected by the control"
+        );
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -46,7 +61,30 @@ fn say(report: &Report) {
             .map(|tries| tries.played)
             .sum::<u64>(),
     );
-    figure("p99 alone, ms", report.p99_alone() as f64 / 1_000.0);
-    figure("p99 beside, ms", report.p99_beside() as f64 / 1_000.0);
-    figure("p99 beside / alone", format!("{:.2}", report.ratio()));
+    for (when, served) in [
+        ("alone", report.alone),
+        ("in a crowd", report.crowd),
+        ("beside attacks in turn", report.turns),
+    ] {
+        figure(&format!("p99 {when}, ms"), served.healthy as f64 / 1_000.0);
+        figure(
+            &format!("p99 of the relay {when}, ms"),
+            served.relay as f64 / 1_000.0,
+        );
+        figure(
+            &format!("processors busy {when}, %"),
+            format!(
+                "{}, {} by the worker",
+                served.busy_percent, served.worker_percent
+            ),
+        );
+    }
+    figure(
+        "p99 beside attacks in turn / alone",
+        format!("{:.2}", report.ratio()),
+    );
+    figure(
+        "the same, corrected by the relay",
+        format!("{:.2}", report.corrected_ratio()),
+    );
 }

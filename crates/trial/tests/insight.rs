@@ -102,7 +102,7 @@ fn why_says_for_each_subscription_what_became_of_the_event() {
     let blocked = db.text(&format!(
         "select blocked_by from herald.why('{uid}') where subscription = 'failing'"
     ));
-    assert!(blocked.contains("failed (status)"), "{blocked}");
+    assert!(blocked.contains("failed (status 500)"), "{blocked}");
     assert_eq!(
         hint(&db.refusal("select * from herald.why('order-x')")),
         "See: select uid, type, time from herald.event order by seq desc limit 10;"
@@ -126,6 +126,55 @@ fn wait_ends_when_the_event_is_delivered_or_dead() {
     assert_eq!(db.number("select count(*) from herald.dead_letter"), 1);
     let own = "do $$ begin perform herald.wait(herald.emit('of.this.transaction')); end $$";
     assert_eq!(hint(&db.refusal(own)), "Commit first.");
+}
+
+#[test]
+fn wait_answers_at_once_when_nothing_that_is_left_can_end_in_time() {
+    let receiver = receiver_with(Mode::status(500));
+    let mut db = Database::new(&CLUSTER, "wait_in_vain");
+    db.subscribe("shop", &receiver.url("/"), "retry_schedule => '{1 hour}'");
+    db.subscribe("paused", &receiver.url("/"), "types => '{held.*}'");
+    db.run("select herald.pause('paused')");
+    let in_vain = |db: &mut Database, id: &str| {
+        let began_at = Instant::now();
+        let wait = format!("select herald.wait({id}, timeout => '1 min')");
+        assert_eq!(db.text(&wait), "false", "{id}");
+        assert!(began_at.elapsed() < SOON, "{id}");
+    };
+    db.run(
+        "select herald.emit('order.paid', id => 'fails'), herald.emit('held.back', id => 'held')",
+    );
+    in_vain(&mut db, "'fails'");
+    in_vain(&mut db, "'held'");
+    in_vain(&mut db, "null");
+    // A receiver that asked to be spared for longer gets nothing of what is due.
+    receiver.set_mode(Mode::retry_after(503, "600"));
+    db.run("select herald.redeliver('shop', 'fails')");
+    db.until(
+        "select count(*) from herald.pending where spare_until > now()",
+        "1",
+    );
+    db.run("select herald.emit('order.paid', id => 'waits')");
+    in_vain(&mut db, "'waits'");
+    // What a delivery is called is as good as its event's id.
+    let delivery = db.text("select delivery_id from herald.delivery where event_id = 'fails'");
+    in_vain(&mut db, &format!("'{delivery}'"));
+    assert_eq!(
+        db.text(&format!(
+            "select count(*) from herald.preview('shop', '{delivery}')"
+        )),
+        "1"
+    );
+    assert_eq!(
+        db.text(&format!(
+            "select delivery_id from herald.redeliver('shop', '{delivery}')"
+        )),
+        delivery
+    );
+    assert_eq!(
+        db.refusal("select herald.why('999/1')").code().code(),
+        "42704"
+    );
 }
 
 #[test]

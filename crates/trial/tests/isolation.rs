@@ -274,3 +274,23 @@ fn who_only_waits_for_a_thread_does_not_go_through_pending() {
     db.settle();
     assert_eq!(most_pending, 0);
 }
+
+#[test]
+fn a_lane_that_waits_for_a_thread_gets_one_when_a_request_is_a_second_old() {
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("herald.sender_threads", "4")
+        // Nothing else wakes the worker.
+        .setting("herald.poll_interval", "60s")
+        .start()
+        .expect("a cluster");
+    let hanging = receiver_with(Mode::hang_before_answer());
+    let mut db = Database::new(&cluster, "aged");
+    for n in 0..8 {
+        let options = "types => '{hangs}', timeout => '5 min'";
+        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+    }
+    db.emit("hangs");
+    // Two that are young, and four that are as old as they like.
+    hanging.wait_until("six requests", |hanging| hanging.total() == 6, SOON);
+}

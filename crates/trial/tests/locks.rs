@@ -6,78 +6,30 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::shop::{RECORDED, RETRY_SOON, Shop};
 use common::{Database, SOON, receiver_with, worker_of};
 use herald_trial::wait::eventually;
-use herald_trial::{Cluster, Mode, Receiver, StopMode};
+use herald_trial::{Cluster, Mode};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster::builder()
         .fsync(false)
         .setting("herald.sender_threads", "8")
+        .setting("herald.tenant_networks", "127.0.0.0/8")
         .setting("max_prepared_transactions", "10")
         .setting("max_connections", "100")
         .start()
         .expect("a cluster starts")
 });
 
-const RETRY_SOON: &str = "retry_schedule => '{300 ms}', retry_jitter => 0, types => '{held}'";
-
-/// A database with a subscription `shop` for events of type `held`, each of which fails once, and a healthy neighbour for
-/// all others.
-struct Shop {
-    db: Database,
-    receiver: Receiver,
-    neighbour: Receiver,
-    events: usize,
+/// See [`Shop`].
+fn shop(database: &str) -> Shop<'static> {
+    Shop::new(&CLUSTER, database)
 }
-
-impl Shop {
-    fn new(name: &str) -> Self {
-        let mut db = Database::new(&CLUSTER, name);
-        let receiver = receiver_with(Mode::flaky(1, 2));
-        let neighbour = common::receiver();
-        db.subscribe("shop", &receiver.url("/"), RETRY_SOON);
-        db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
-        Self {
-            db,
-            receiver,
-            neighbour,
-            events: 0,
-        }
-    }
-
-    /// An event of the neighbour's is delivered, and that is recorded.
-    #[track_caller]
-    fn neighbour_is_served(&mut self) {
-        self.events += 1;
-        self.db.emit("other");
-        self.db.until(
-            "select count(*) from herald.attempt where subscription = 'neighbour' and outcome = 'delivered'",
-            &self.events.to_string(),
-        );
-        assert_eq!(self.neighbour.accepted(), self.events);
-    }
-
-    /// So many events wait for their second attempt.
-    fn fail_once(&mut self, count: usize) {
-        self.db.run(&format!(
-            "select herald.emit('held') from generate_series(1, {count})"
-        ));
-        self.db
-            .until("select count(*) from herald.pending", &count.to_string());
-    }
-
-    fn session(&self) -> Database {
-        self.db.session(&CLUSTER)
-    }
-}
-
-const RECORDED: &str =
-    "select count(*) from herald.attempt where subscription = 'shop' and outcome = 'delivered'";
 
 #[test]
 fn a_locked_delivery_holds_up_only_its_own_record() {
-    let mut shop = Shop::new("one_row");
+    let mut shop = shop("one_row");
     shop.fail_once(3);
     let mut locker = shop.session();
     locker.run(
@@ -98,7 +50,7 @@ fn a_locked_delivery_holds_up_only_its_own_record() {
 
 #[test]
 fn a_delivery_that_a_prepared_transaction_holds_is_recorded_when_that_ends() {
-    let mut shop = Shop::new("prepared");
+    let mut shop = shop("prepared");
     shop.fail_once(1);
     let mut locker = shop.session();
     locker.run("begin; select from herald.pending for update; prepare transaction 'held'");
@@ -113,7 +65,7 @@ fn a_delivery_that_a_prepared_transaction_holds_is_recorded_when_that_ends() {
 
 #[test]
 fn a_delivery_that_is_being_replayed_holds_up_only_its_own_record() {
-    let mut shop = Shop::new("replayed");
+    let mut shop = shop("replayed");
     // The first answer takes a second; meanwhile a replay writes the row that the worker wants to write.
     let slow = Mode::Delayed(Duration::from_secs(1), Box::new(Mode::flaky(1, 2)));
     shop.receiver.set_mode(slow);
@@ -129,6 +81,92 @@ fn a_delivery_that_is_being_replayed_holds_up_only_its_own_record() {
     replayer.run("commit");
     shop.db.until(RECORDED, "1");
     shop.db.settle();
+}
+
+#[test]
+fn an_index_that_a_dba_puts_in_the_place_of_a_known_one_does_no_harm() {
+    let mut shop = shop("renamed");
+    shop.db.run(
+        "alter index herald.pending_pkey rename to pending_key;
+         create index pending_pkey on herald.pending (error_class, event_seq)",
+    );
+    let worker = worker_of(&CLUSTER, &shop.db.name);
+    let slow = Mode::Delayed(Duration::from_secs(1), Box::new(Mode::flaky(1, 2)));
+    shop.receiver.set_mode(slow);
+    shop.db.emit("held");
+    shop.receiver
+        .wait_until("the first attempt", |receiver| receiver.total() == 1, SOON);
+    let mut writer = shop.session();
+    writer.run(
+        "begin; insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, error_class)
+         select s.id, e.slot, e.seq, now(), 'timeout' from herald._subscription s, herald.event e where s.name = 'shop'",
+    );
+    for _ in 0..10 {
+        shop.neighbour_is_served();
+        thread::sleep(Duration::from_millis(200));
+    }
+    writer.run("commit");
+    shop.db.until(RECORDED, "1");
+    assert_eq!(worker_of(&CLUSTER, &shop.db.name), worker);
+}
+
+#[test]
+fn hundreds_of_deliveries_that_are_being_replayed_are_waited_for_once_and_not_one_by_one() {
+    let mut shop = shop("replayed_by_the_hundred");
+    shop.receiver.set_mode(Mode::hang_before_answer());
+    shop.db.run(
+        "update herald.subscription set timeout = '1 s' where name = 'shop';
+         select herald.emit('held') from generate_series(1, 400)",
+    );
+    shop.receiver
+        .wait_until("a request", |receiver| receiver.total() >= 1, SOON);
+    let mut replayer = shop.session();
+    replayer.run("begin; select herald.replay('shop', since => now() - interval '1 hour')");
+    // After a second the lane is moved into the pending deliveries, where the replay has the rows.
+    shop.db.until(
+        "select count(*) from herald.doctor() where \"check\" = 'lock' and detail ~ 'herald.pending'",
+        "1",
+    );
+    shop.worker_rarely_waits();
+    for _ in 0..3 {
+        shop.neighbour_is_served();
+    }
+    shop.receiver.set_mode(Mode::ok());
+    replayer.run("rollback");
+    shop.db.until(RECORDED, "400");
+    shop.db.settle();
+}
+
+#[test]
+fn a_locked_account_holds_up_only_its_own_tenant() {
+    let mut db = Database::new(&CLUSTER, "account");
+    db.run(
+        "insert into herald.plan (name, events_per_month) values ('small', 1000);
+         insert into herald.tenant (name, plan) values ('ten', 'small')",
+    );
+    let mut shop = Shop::of(
+        &CLUSTER,
+        db,
+        "ten/shop",
+        "tenant => 'ten', types => '{held}'",
+    );
+    shop.receiver.set_mode(Mode::ok());
+    let emit = "select herald.emit('held', tenant => 'ten') from generate_series(1, 100)";
+    shop.db.run(emit);
+    shop.db.until(RECORDED, "100");
+    let mut locker = shop.session();
+    locker.run("begin; select from herald._usage for update");
+    shop.db.run(emit);
+    shop.receiver.wait_for(200, SOON);
+    shop.worker_rarely_waits();
+    for _ in 0..3 {
+        shop.neighbour_is_served();
+    }
+    assert_eq!(shop.db.text(RECORDED), "100");
+    locker.run("commit");
+    shop.db.until(RECORDED, "200");
+    shop.db.settle();
+    assert_eq!(shop.receiver.total(), 200, "nothing was sent again");
 }
 
 #[test]
@@ -159,15 +197,14 @@ fn what_was_set_aside_survives_a_crash() {
 
 #[test]
 fn a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked() {
-    let mut shop = Shop::new("gone");
+    let mut shop = shop("gone");
     shop.receiver.set_mode(Mode::status(410));
     let mut locker = shop.session();
     locker.run("begin; select from herald._subscription where name = 'shop' for update");
     shop.db.emit("held");
     shop.db.until_dead("gone");
-    // Subscriptions are loaded again, and this one is still active in the table.
-    shop.db
-        .run("update herald.subscription set description = 'new' where name = 'neighbour'");
+    // All subscriptions are loaded again, and this one is still active in the table.
+    shop.db.run("select herald._changed('subscription')");
     shop.neighbour_is_served();
     shop.db.emit("held");
     shop.neighbour_is_served();
@@ -184,7 +221,7 @@ fn a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked() {
 
 #[test]
 fn a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded() {
-    let mut shop = Shop::new("unread");
+    let mut shop = shop("unread");
     shop.fail_once(2);
     let mut locker = shop.session();
     locker.run("begin; lock table herald.window in exclusive mode");
@@ -198,7 +235,7 @@ fn a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded() {
 
 #[test]
 fn a_table_that_is_being_indexed_holds_up_only_what_goes_into_it() {
-    let mut shop = Shop::new("indexed");
+    let mut shop = shop("indexed");
     shop.fail_once(2);
     let mut dba = shop.session();
     dba.run("begin; create index on herald.pending (created_at)");
@@ -219,7 +256,7 @@ fn a_table_that_is_being_indexed_holds_up_only_what_goes_into_it() {
 
 #[test]
 fn sessions_that_hold_rows_in_turn_hold_up_only_these() {
-    let mut shop = Shop::new("in_turn");
+    let mut shop = shop("in_turn");
     shop.fail_once(20);
     let lockers: Vec<_> = (0..20)
         .map(|n| {
@@ -252,7 +289,7 @@ fn sessions_that_hold_rows_in_turn_hold_up_only_these() {
 
 #[test]
 fn doctor_names_who_holds_locks_and_nobody_who_asks_waits_for_them() {
-    let mut shop = Shop::new("named");
+    let mut shop = shop("named");
     shop.fail_once(1);
     let mut locker = shop.session();
     let pid = locker.text("select pg_backend_pid()");
@@ -280,45 +317,69 @@ fn doctor_names_who_holds_locks_and_nobody_who_asks_waits_for_them() {
     shop.db.settle();
 }
 
+/// Every question that says what is in the way, asked by a session that asks for the first time.
+#[track_caller]
+fn assert_named(asker: &mut Database, event: &str, pid: &str, locked: &str) {
+    // So that waiting for ever is a failure.
+    asker.run("set statement_timeout = '15 s'");
+    let why = format!("herald.why('{event}')");
+    for question in ["herald.doctor()", "herald.status()", &why] {
+        let said = asker.texts(&format!("select q::text from {question} q"));
+        assert!(
+            said.iter()
+                .any(|row| row.contains(&format!("process {pid}"))),
+            "{locked} is locked, {question}: {said:?}"
+        );
+    }
+}
+
 #[test]
-fn a_stop_waits_for_no_lock_and_records_what_is_not_locked() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("max_prepared_transactions", "10")
-        .start()
-        .unwrap();
-    let mut db = Database::new(&cluster, "stopped");
-    let receiver = receiver_with(Mode::flaky(1, 2));
-    db.subscribe("shop", &receiver.url("/"), RETRY_SOON);
-    db.run("select herald.emit('held') from generate_series(1, 3)");
-    db.until("select count(*) from herald.pending", "3");
-    receiver.set_mode(Mode::delayed(Duration::from_millis(1_500)));
-    // A lock that outlives the stop of all sessions.
-    db.run(
-        "begin; select from herald.pending where event_seq = (select min(event_seq) from herald.pending) for update; \
-         prepare transaction 'held'",
+fn doctor_status_and_why_name_the_session_whatever_it_has_locked() {
+    // What is locked is shared by all databases of a cluster.
+    let cluster = common::cluster();
+    let mut shop = Shop::new(&cluster, "catalogs");
+    shop.db
+        .run("create role on_call login; select herald.grant_access('on_call', 'operator')");
+    let event = shop.db.emit("other");
+    shop.db.settle();
+    let mut locker = shop.session();
+    let pid = locker.text("select pg_backend_pid()");
+    for locked in [
+        "herald.pending",
+        "herald.tenant",
+        "herald.subscription",
+        "pg_authid",
+        "pg_class",
+    ] {
+        // Whoever comes later cannot connect.
+        let askers = [shop.session(), shop.db.session_as(&cluster, "on_call")];
+        locker.run(&format!(
+            "begin; lock table {locked} in access exclusive mode"
+        ));
+        for mut asker in askers {
+            assert_named(&mut asker, &event, &pid, locked);
+        }
+        locker.run("commit");
+    }
+    shop.db.settle();
+}
+
+#[test]
+fn doctor_status_and_why_name_the_session_that_a_lock_waits_for() {
+    let mut shop = shop("queued");
+    let event = shop.db.emit("other");
+    shop.db.settle();
+    let mut reader = shop.session();
+    let pid = reader.text("select pg_backend_pid()");
+    reader.run("begin; select from herald.pending");
+    let mut dba = shop.session();
+    let waiting = thread::spawn(move || dba.run("begin; lock table herald.pending; commit"));
+    shop.db.until(
+        "select count(*) from pg_locks where relation = 'herald.pending'::regclass and not granted and mode = 'AccessExclusiveLock'",
+        "1",
     );
-    receiver.wait_until(
-        "the second attempts",
-        |receiver| receiver.total() >= 5,
-        SOON,
-    );
-    let worker = worker_of(&cluster, "stopped");
-    drop(db);
-    let took = cluster.stop(StopMode::Fast).unwrap();
-    cluster.start().unwrap();
-    let mut db = Database::of(&cluster, "stopped");
-    let log = cluster.log();
-    assert!(!log.contains("cannot record"), "{log}");
-    assert!(
-        took < Duration::from_secs(6),
-        "{took:?} for worker {worker}"
-    );
-    db.until(RECORDED, "2");
-    db.run("rollback prepared 'held'");
-    db.until(
-        "select count(distinct event_id) from herald.attempt where outcome = 'delivered'",
-        "3",
-    );
-    db.settle();
+    assert_named(&mut shop.session(), &event, &pid, "herald.pending");
+    reader.run("commit");
+    waiting.join().unwrap();
+    shop.db.settle();
 }

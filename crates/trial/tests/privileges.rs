@@ -22,7 +22,7 @@ fn nothing_is_granted_to_public() {
         "select string_agg(name, ', ') from ({MEMBERS}) m join pg_proc p on p.oid = m.objid and m.classid = 'pg_proc'::regclass
          where has_function_privilege('public', p.oid, 'execute')
          -- What views call, whoever may read them. It takes the schema to call it otherwise.
-         and p.proname !~ '^_(sees_all|own_(usage|subscription|attempt|delivery|dead_letter|subscription_stats))$'"
+         and p.proname !~ '^_(sees_all|show_worker|expressions_of_watches|readable_options|own_(usage|subscription|attempt|delivery|dead_letter|subscription_stats))$'"
     );
     assert_eq!(db.text(&functions), "-");
     let relations = format!(
@@ -106,6 +106,14 @@ fn every_object_that_a_user_meets_has_a_comment() {
          and m.name !~ '(herald\\._|^index|^toast|herald_watch\\.)'"
     );
     assert_eq!(db.text(&without), "-");
+    assert_eq!(
+        db.text(
+            "select string_agg(o.name, ', ') from herald._declared_options() o
+             join pg_attribute a on a.attrelid = 'herald.subscription'::regclass and a.attname = o.name
+             where o.is_option and (col_description(a.attrelid, a.attnum) ~ '^[A-Z`].*[^]][.]$') is not true"
+        ),
+        "-"
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod common;
 
 use std::sync::LazyLock;
+use std::thread;
+use std::time::Instant;
 
 use common::{Database, SOON, receiver, receiver_with, types};
 use herald_trial::{Cluster, Mode, Receiver};
@@ -95,6 +97,26 @@ fn dead_letters_are_redelivered_by_reason_and_time() {
     assert_eq!(receiver.accepted(), 1);
     assert_eq!(db.number("select herald.purge_dead_letters('1 hour')"), 0);
     assert_eq!(db.number("select herald.purge_dead_letters('0')"), 1);
+}
+
+#[test]
+fn dead_letters_of_all_subscriptions_are_redelivered_together() {
+    let receiver = receiver_with(Mode::status(500));
+    let mut db = Database::new(&CLUSTER, "redeliver_all");
+    for name in ["crm", "shop"] {
+        db.subscribe(name, &receiver.url("/"), "max_attempts => 1");
+    }
+    db.emit("order.paid");
+    db.until_dead("exhausted exhausted");
+    receiver.set_mode(Mode::ok());
+    let all = |since: &str| format!("select herald.redeliver_dead_letters(null, since => {since})");
+    assert_eq!(db.number(&all("now() + interval '1 hour'")), 0);
+    assert_eq!(db.number(&all("now() - interval '1 hour'")), 2);
+    db.settle();
+    assert_eq!(
+        db.number("select count(*) from herald.delivery where state = 'delivered'"),
+        2
+    );
 }
 
 #[test]
@@ -197,6 +219,45 @@ fn discard_until_drops_the_older_part_of_a_backlog() {
     db.settle();
     assert_eq!(types(&receiver), ["newer"]);
     db.until_dead("discarded");
+}
+
+#[test]
+fn a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was() {
+    let backlog = 60_000;
+    let mut db = Database::new(&CLUSTER, "cancelled");
+    db.run("select herald.stop_worker()");
+    db.subscribe("shop", "https://example.com/", "");
+    db.run(&format!(
+        "insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+         select s.id, 3, n, now() from herald._subscription s, generate_series(1, {backlog}) n"
+    ));
+    let state = "select concat_ws(' ', (select count(*) from herald.pending), (select count(*) from herald.dead_letter),
+                                  (select state from herald.subscription))";
+    let before = db.text(state);
+    assert_eq!(before, format!("{backlog} 0 active"));
+    for command in ["herald.discard('shop')", "herald.unsubscribe('shop')"] {
+        let begun = db.number("select last_value from herald.dead_letter_id_seq");
+        let mut session = db.session(&CLUSTER);
+        let pid = session.text("select pg_backend_pid()");
+        let running = thread::spawn(move || session.simple_query(&format!("select {command}")));
+        // What it has written by now only a sequence shows.
+        let written = format!("select last_value > {begun} + 10000 from herald.dead_letter_id_seq");
+        db.until(&written, "true");
+        let cancelled_at = Instant::now();
+        db.run(&format!("select pg_cancel_backend({pid})"));
+        let cancelled = running.join().unwrap().expect_err("it is cancelled");
+        assert_eq!(cancelled.code().unwrap().code(), "57014", "{command}");
+        assert!(
+            cancelled_at.elapsed() < SOON,
+            "{:?}",
+            cancelled_at.elapsed()
+        );
+        assert_eq!(db.text(state), before, "{command}");
+    }
+    assert_eq!(
+        db.text("select herald.discard('shop')"),
+        backlog.to_string()
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::{Database, SOON, hint, receiver, receiver_with};
 use herald_trial::{Cluster, Mode};
+use postgres::NoTls;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
@@ -29,7 +30,19 @@ fn a_410_disables_the_subscription_and_buries_what_is_open() {
     db.settle();
     assert_eq!(db.number("select count(*) from herald.delivery"), 5);
     receiver.set_mode(Mode::ok());
-    db.run("select herald.resume('shop', redeliver_dead_since => '-infinity')");
+    let (told, heard) = std::sync::mpsc::channel();
+    let client = CLUSTER
+        .config("gone")
+        .notice_callback(move |notice| told.send(notice.message().to_owned()).unwrap_or(()))
+        .connect(NoTls);
+    Database::with("gone", client.expect("a session"))
+        .run("select herald.resume('shop', redeliver_dead_since => '-infinity')");
+    let missed: Vec<String> = heard.try_iter().collect();
+    assert!(
+        missed.len() == 1
+            && missed[0].starts_with("subscription \"shop\" missed what happened since"),
+        "{missed:?}"
+    );
     db.settle();
     assert_eq!(receiver.accepted(), 5);
     db.emit("order.again");
@@ -58,6 +71,25 @@ fn retry_after_delays_the_whole_lane() {
         let waited = (requests[1].at_micros - requests[0].at_micros) / 1_000;
         assert!((1_900..6_000).contains(&waited), "{waited} ms");
     }
+}
+
+#[test]
+fn retry_after_counts_for_the_next_worker_too() {
+    let receiver = receiver_with(Mode::retry_after(429, "4"));
+    let mut db = Database::new(&CLUSTER, "retry_after_restart");
+    db.subscribe("shop", &receiver.url("/"), "");
+    db.emit("first");
+    db.until(
+        "select count(*) from herald.pending where spare_until > now()",
+        "1",
+    );
+    receiver.set_mode(Mode::ok());
+    db.run("select herald.restart_worker()");
+    db.emit("second");
+    receiver.wait_for(2, SOON);
+    let requests = receiver.requests();
+    let waited = (requests[1].at_micros - requests[0].at_micros) / 1_000;
+    assert!((3_900..15_000).contains(&waited), "{waited} ms");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use common::{Database, SECRET, SOON, receiver};
+use common::{Database, SECRET, SOON, receiver, receiver_with};
+use herald_trial::receiver::{Answer, Mode};
 use herald_trial::{Cluster, StopMode};
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -102,7 +103,8 @@ fn a_secret_is_in_no_file_no_dump_and_no_log() {
             receiver.accepted(),
             db.number("select count(*) from herald.secret where key_id is not null")
         ),
-        (1, 3)
+        // One secret is no second one when it is put in front again.
+        (1, 2)
     );
     for view in ["pg_stat_activity", "pg_stat_statements"] {
         let shown = db.text(&format!("select string_agg(a::text, ' ') from {view} a"));
@@ -122,6 +124,79 @@ fn a_secret_is_in_no_file_no_dump_and_no_log() {
     files_with_canaries(sealed.cluster.data_dir(), &mut found);
     assert_eq!(found, Vec::<PathBuf>::new());
     assert!(!has_canary(sealed.cluster.log().as_bytes()));
+}
+
+#[test]
+fn what_a_subscription_names_as_secrets_is_sent_and_never_shown() {
+    let sealed = Sealed::new();
+    let mut db = Database::new(&sealed.cluster, "named");
+    // A receiver that is as indiscreet as it can be.
+    let receiver = receiver_with(Mode::answer_with(|request| Answer {
+        status: 400,
+        headers: Vec::new(),
+        body: format!(
+            "{} {:?}",
+            request.path,
+            String::from_utf8_lossy(&request.body)
+        )
+        .into_bytes(),
+    }));
+    let url = receiver.url("/services/{secret.path}");
+    db.execute(
+        "select herald.subscribe('shop', url => $1, secrets => jsonb_build_object('path', $2::text, 'key', $3::text),
+             headers => '{\"X-Key\": \"Key {secret.key}\"}', max_attempts => 1, format => 'template',
+             template => '{\"routing_key\": {{ secrets.key }}}')",
+        &[&url, &CANARY, &HEADER],
+    )
+    .expect("a subscription");
+    db.emit("order.paid");
+    db.settle();
+    let sent = &receiver.requests()[0];
+    assert_eq!(sent.path, format!("/services/{CANARY}"));
+    assert_eq!(sent.header("x-key"), Some(&*format!("Key {HEADER}")));
+    assert_eq!(
+        String::from_utf8_lossy(&sent.body),
+        format!(r#"{{"routing_key": "{HEADER}"}}"#)
+    );
+    assert_eq!(
+        db.text("select response from herald.attempt"),
+        r#"/services/*** "{\"routing_key\": \"***\"}""#
+    );
+    let previewed = db.text(
+        "select to_jsonb(p) - 'method' from herald.event e, herald.preview('shop', e.uid::text) p",
+    );
+    for part in [
+        "/services/***\"",
+        r#"{\"routing_key\": \"***\"}"#,
+        r#""x-key": "***""#,
+        r#""webhook-signature": "***""#,
+    ] {
+        assert!(previewed.contains(part), "{previewed}");
+    }
+    assert!(
+        db.text("select url from herald.delivery")
+            .ends_with("/services/{secret.path}")
+    );
+    let tables = db.texts(
+        "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'herald' and c.relkind in ('r', 'p', 'v')",
+    );
+    for table in tables {
+        let rows = db.text(&format!("select string_agg(t::text, ' ') from {table} t"));
+        assert!(!has_canary(rows.as_bytes()), "{table}: {rows}");
+    }
+    let error = db.refusal("update herald.subscription set url = url || '{secret.other}'");
+    assert!(
+        error
+            .detail()
+            .is_some_and(|detail| detail.contains("no secret \"other\"")),
+        "{error}"
+    );
+    db.run("update herald.subscription set url = 'https://example.org/{secret.path}', secrets = '{\"path\": \"12345678\"}', template = null, format = 'data', headers = null");
+    assert_eq!(
+        db.text("select concat_ws(' ', kind, name, key_id is not null) from herald.secret where kind <> 'signing'"),
+        "secrets path t"
+    );
 }
 
 #[test]

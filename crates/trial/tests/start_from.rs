@@ -53,6 +53,30 @@ fn a_subscription_that_starts_from_the_log_holds_nobody_up_until_it_commits() {
 }
 
 #[test]
+fn a_transaction_with_a_new_subscription_that_starts_from_the_log_cannot_be_prepared() {
+    let (shop, neighbour) = (receiver(), receiver());
+    let cluster = Cluster::builder()
+        .fsync(false)
+        .setting("max_prepared_transactions", "5")
+        .start()
+        .expect("a cluster");
+    let mut db = Database::new(&cluster, "prepared");
+    db.subscribe("neighbour", &neighbour.url("/"), "");
+    let mut starter = db.session(&cluster);
+    starter.run("begin");
+    starter.run(&subscribe_from("shop", &shop.url("/")));
+    let refusal = starter.refusal("prepare transaction 'shop'");
+    assert_eq!(refusal.code().code(), "0A000");
+    db.emit("order.paid");
+    neighbour.wait_for(1, SOON);
+    // The next transaction of the session may be.
+    starter.run("begin; select herald.emit('order.next'); prepare transaction 'other'");
+    starter.run("commit prepared 'other'");
+    neighbour.wait_for(2, SOON);
+    assert_eq!(shop.total(), 0);
+}
+
+#[test]
 fn each_event_comes_once_however_many_are_written_while_subscriptions_start() {
     let mut db = Database::new(&CLUSTER, "busy");
     let subscriptions = at_size(5, 50);

@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SECRET, SOON, receiver, receiver_with, types};
+use common::{Database, SECRET, SOON, hint, receiver, receiver_with, types};
 use herald_trial::receiver::{Receiver, Request};
 use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, Mode};
@@ -303,6 +303,61 @@ fn unsubscribe_buries_what_is_open_and_keeps_the_history() {
     assert_eq!(types(&receiver), ["delivered", "of.the.new.one"]);
 }
 
+/// Has one session do `second` while another has done `first` and not committed it.
+fn one_after_the_other(db: &mut Database, first: &str, second: &'static str) {
+    let mut other = db.session(&CLUSTER);
+    db.run(&format!("begin; {first}"));
+    let pid = other.text("select pg_backend_pid()");
+    let waiting = std::thread::spawn(move || other.run(second));
+    let waits = format!("select count(*) from pg_locks where pid = {pid} and not granted");
+    db.session(&CLUSTER).until(&waits, "1");
+    db.run("commit");
+    waiting.join().unwrap();
+}
+
+#[test]
+fn a_state_is_changed_from_what_it_is_by_then() {
+    let mut db = Database::new(&CLUSTER, "states_at_once");
+    db.subscribe("shop", "http://127.0.0.1:1/", "");
+    one_after_the_other(
+        &mut db,
+        "update herald.subscription set state = 'sandbox'",
+        "select herald.resume('shop')",
+    );
+    assert_eq!(db.text("select state from herald.subscription"), "sandbox");
+}
+
+#[test]
+fn two_sessions_that_set_different_columns_at_once_both_keep_what_they_set() {
+    let mut db = Database::new(&CLUSTER, "two_sessions");
+    db.subscribe("shop", "http://127.0.0.1:1/", "");
+    one_after_the_other(
+        &mut db,
+        "update herald.subscription set timeout = '7 s', state = 'paused'",
+        r#"update herald.subscription set description = 'mine', headers = '{"X-Shop": "eu"}'"#,
+    );
+    assert_eq!(
+        db.text("select format('%s %s %s %s', timeout, state, description, headers) from herald.subscription"),
+        r#"00:00:07 paused mine {"X-Shop": "***"}"#
+    );
+}
+
+#[test]
+fn an_update_of_what_cannot_change_names_all_of_it() {
+    let mut db = Database::new(&CLUSTER, "fixed_columns");
+    db.subscribe("shop", "http://127.0.0.1:1/", "");
+    let refused =
+        db.refusal("update herald.subscription set id = 7, created_at = now(), timeout = '1 s'");
+    assert_eq!(refused.code().code(), "0A000");
+    assert_eq!(
+        (refused.message(), hint(&refused)),
+        (
+            "column \"created_at\" of herald.subscription cannot be changed",
+            "Leave created_at, id out of SET."
+        )
+    );
+}
+
 /// What each of these secrets says of a request.
 fn verified_by(request: &Request, secrets: &[&str]) -> Vec<bool> {
     let headers: HeaderMap = request
@@ -369,7 +424,7 @@ fn what_matches_a_subscription_that_cannot_be_read_is_held_until_it_can() {
     db.subscribe("shop", &receiver.url("/"), "");
     // As an older version, or a hand, may have left it.
     db.run(
-        r#"update herald._subscription set signing = '"nothing"'; select herald._changed('subscription')"#,
+        r#"update herald._subscription set options = options || '{"signing": "nothing"}'; select herald._changed('subscription')"#,
     );
     db.emit("order.paid");
     db.until("select count(*) from herald.pending", "1");

@@ -252,9 +252,11 @@ fn a_failure_of_housekeeping_delays_no_delivery() {
     let mut other = db.session(&CLUSTER);
     other.run("begin; lock table herald.emitted in access exclusive mode");
     db.run("select herald.restart_worker()");
-    let waits =
-        "select count(*) from pg_locks where relation = 'herald.emitted'::regclass and not granted";
-    db.until(waits, "1");
+    eventually(SOON, "housekeeping has met the lock", || {
+        let worker = CLUSTER.worker_pid("no_house").unwrap()?;
+        let said = format!("[{worker}] pg_herald worker  LOG:  pg_herald: cannot clean up");
+        CLUSTER.log().contains(&said).then_some(())
+    });
     for n in 0..12 {
         db.run(&format!("insert into note values ({n})"));
         receiver.wait_for(n + 1, SOON);

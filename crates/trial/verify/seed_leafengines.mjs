@@ -21,8 +21,10 @@ export function verify(secret, headers, body) {
   process.env.WEBHOOK_SECRET = secret;
   let answer;
   const res = { status: (code) => ({ send: () => (answer = code) }) };
+  // express.json() leaves bodies of other media types alone.
+  const isParsed = /^application\/json\s*(;|$)/i.test(headers['content-type'] ?? '');
   try {
-    receive({ headers, body: JSON.parse(body) }, res);
+    receive({ headers, body: isParsed ? JSON.parse(body) : {} }, res);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     answer = 400;

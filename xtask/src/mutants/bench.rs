@@ -67,6 +67,7 @@ impl Bench {
                 Test::Integration { package, name } => {
                     self.run_logged(&cargo_test(package, &["--test", "it"], name), &log)?
                 }
+                Test::Simulation => self.run_logged(&schedules(test.name()), &log)?,
                 Test::EndToEnd { file, name } => {
                     self.run_logged(&cargo_test("herald-trial", &["--test", file], name), &log)?
                 }
@@ -172,6 +173,12 @@ fn cargo_test<'a>(package: &'a str, target: &[&'a str], name: &'a str) -> Vec<&'
         &[name, "--", "--exact"],
     ]
     .concat()
+}
+
+fn schedules(name: &str) -> Vec<&str> {
+    let optimised = ["test", "--profile", "simulation"];
+    let chosen = ["--package", "herald-simulation", "--test", "promises", name];
+    [&optimised[..], &chosen, &["--", "--exact", "--ignored"]].concat()
 }
 
 /// The files that git knows or would know, in any state, from the root.

@@ -7,14 +7,18 @@ mod containment;
 mod crash;
 mod deaths;
 mod delivery;
+mod dispatch;
 mod errors;
 mod house;
 mod identity;
 mod limits;
 mod log;
 mod matching;
+mod schedules;
+mod set_aside;
 mod shares;
 mod tenant;
+mod watches;
 
 use super::mutant::Mutant;
 
@@ -25,16 +29,20 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         bounds::MUTANTS,
         log::MUTANTS,
         delivery::MUTANTS,
+        dispatch::MUTANTS,
+        schedules::MUTANTS,
         containment::MUTANTS,
         crash::MUTANTS,
         matching::MUTANTS,
         tenant::MUTANTS,
         errors::MUTANTS,
         deaths::MUTANTS,
+        set_aside::MUTANTS,
         shares::MUTANTS,
         capture::MUTANTS,
         limits::MUTANTS,
         identity::MUTANTS,
+        watches::MUTANTS,
         house::MUTANTS,
         access::MUTANTS,
     ]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::Result;
 
+const SCHEDULES: &str = "a_thousand_schedules_keep_every_promise";
+
 /// A promise broken on purpose.
 #[derive(Debug)]
 pub struct Mutant {
@@ -35,6 +37,8 @@ pub enum Test {
     },
     /// `#[pg_test]`.
     InDatabase { name: &'static str },
+    /// The thousand schedules of `crates/simulation/tests/promises.rs`.
+    Simulation,
     /// Of a file in `crates/trial/tests`.
     EndToEnd {
         file: &'static str,
@@ -64,6 +68,7 @@ impl Test {
             | Self::Integration { name, .. }
             | Self::InDatabase { name }
             | Self::EndToEnd { name, .. } => name,
+            Self::Simulation => SCHEDULES,
         }
     }
 }
@@ -75,6 +80,7 @@ impl fmt::Display for Test {
                 write!(f, "{package} {name}")
             }
             Self::InDatabase { name } => write!(f, "pg_test {name}"),
+            Self::Simulation => write!(f, "simulation {SCHEDULES}"),
             Self::EndToEnd { file, name } => write!(f, "{file} {name}"),
         }
     }

@@ -17,7 +17,7 @@ pub use cloudevents::{
 };
 pub use template::Template;
 
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// How an event is written into a request.
@@ -35,7 +35,7 @@ pub enum Format {
     /// The data alone.
     Data,
     /// The data alone; a JSON string as its text.
-    Raw { content_type: Option<HeaderValue> },
+    Raw,
     /// What a template makes of the event.
     Template(Template),
 }
@@ -81,12 +81,12 @@ impl Format {
                 .clone()
                 .unwrap_or_else(|| "null".into())
                 .into_bytes(),
-            Format::Raw { .. } => raw(event).into_bytes(),
+            Format::Raw => raw(event).into_bytes(),
             Format::Template(template) => template.render(event, limit)?.into_bytes(),
         })
     }
 
-    /// The media type of the body; none where there is no body.
+    /// The media type of the body, where the subscription says no other; none where there is no body.
     pub fn content_type(&self, event: &Event, profile: Profile) -> Option<HeaderValue> {
         let fixed = HeaderValue::from_static;
         match self {
@@ -94,9 +94,7 @@ impl Format {
             Format::Batched => Some(fixed(BATCHED_CONTENT_TYPE)),
             Format::Binary => (profile.has_data() && event.data.is_some()).then(|| fixed(JSON)),
             Format::Envelope | Format::Data => Some(fixed(JSON)),
-            Format::Raw { content_type } => {
-                Some(content_type.clone().unwrap_or_else(|| fixed(TEXT)))
-            }
+            Format::Raw => Some(fixed(TEXT)),
             Format::Template(template) => Some(template.content_type().clone()),
         }
     }
@@ -112,7 +110,7 @@ impl Format {
     /// Whether the body is JSON, whatever the event.
     pub fn is_json(&self) -> bool {
         match self {
-            Format::Raw { .. } | Format::Binary => false,
+            Format::Raw | Format::Binary => false,
             Format::Template(template) => template.is_json(),
             _ => true,
         }
@@ -168,11 +166,7 @@ mod tests {
     #[test]
     fn data_goes_alone_and_unchanged() {
         let data = r#"{"b":1.50,"a":"\u00e9"}"#;
-        for format in [
-            Format::Data,
-            Format::Binary,
-            Format::Raw { content_type: None },
-        ] {
+        for format in [Format::Data, Format::Binary, Format::Raw] {
             assert_eq!(body(&format, Some(data), Profile::Standard), data);
         }
         assert_eq!(body(&Format::Data, None, Profile::Standard), "null");
@@ -181,9 +175,8 @@ mod tests {
 
     #[test]
     fn a_string_goes_raw_as_its_text() {
-        let raw = Format::Raw { content_type: None };
         assert_eq!(
-            body(&raw, Some(r#""a \"b\"\nc""#), Profile::Standard),
+            body(&Format::Raw, Some(r#""a \"b\"\nc""#), Profile::Standard),
             "a \"b\"\nc"
         );
     }

@@ -9,12 +9,17 @@ use std::io;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::secrets::NamedSecrets;
+use crate::suggest;
 
 mod bounds;
+mod data;
+mod filters;
+mod json;
 mod output;
 mod values;
 
@@ -50,6 +55,15 @@ impl Template {
     /// assert_eq!(error.detail().unwrap(), "Line 1: unknown filter: filter upcase is unknown.");
     /// ```
     pub fn new(source: &str, content_type: Option<HeaderValue>) -> Result<Template, Error> {
+        Template::with_secrets(source, content_type, &NamedSecrets::default())
+    }
+
+    /// Parses a template that may name these as `secrets.NAME`, and tries it.
+    pub fn with_secrets(
+        source: &str,
+        content_type: Option<HeaderValue>,
+        secrets: &NamedSecrets,
+    ) -> Result<Template, Error> {
         bounds::check(source)
             .map_err(|fault| refused(fault, "Use a shorter template, in smaller parts."))?;
         let content_type =
@@ -68,7 +82,9 @@ impl Template {
         // the other shows what is no event's.
         environment.remove_global("namespace");
         environment.remove_global("debug");
+        environment.add_global("secrets", Value::from_pairs(secrets.iter()));
         output::guard(&mut environment);
+        filters::add(&mut environment);
         environment
             .add_template_owned(name, source.to_owned())
             .map_err(|error| refused(words(&error), "See the syntax of Jinja2 templates."))?;
@@ -77,6 +93,7 @@ impl Template {
             name,
             content_type,
         };
+        template.check_names(secrets)?;
         template.try_out()?;
         Ok(template)
     }
@@ -126,10 +143,47 @@ impl Template {
         Ok(text)
     }
 
+    /// Refuses a variable that no event has, and a secret that there is not: it would be written as nothing, for ever.
+    fn check_names(&self, secrets: &NamedSecrets) -> Result<(), Error> {
+        let template = self.environment.get_template(self.name);
+        let nested = template
+            .as_ref()
+            .map(|template| template.undeclared_variables(true));
+        for name in nested.iter().flatten() {
+            let secret = name.strip_prefix("secrets.");
+            let secret = secret.map(|path| path.split('.').next().unwrap_or_default());
+            if let Some(secret) = secret.filter(|name| !secrets.has(name)) {
+                let (fault, hint) = secrets.unknown(secret);
+                return Err(refused(fault, &hint));
+            }
+        }
+        let names = template.map(|template| template.undeclared_variables(false));
+        let known = values(&example())?;
+        let known: Vec<Value> = known.try_iter().into_iter().flatten().collect();
+        let known = known.iter().filter_map(Value::as_str);
+        let functions = self.environment.globals().map(|(name, _)| name);
+        let known: Vec<&str> = known.chain(functions).collect();
+        let mut unknown = names.unwrap_or_default();
+        unknown.retain(|name| !known.contains(&name.as_str()));
+        let Some(name) = unknown.into_iter().min() else {
+            return Ok(());
+        };
+        Err(refused(
+            format!("Neither an event nor a template has {name:?}."),
+            &match suggest::nearest(&name, known.iter().copied()) {
+                Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
+                None => "What is in the data of an event begins with data, as in data.record.id."
+                    .to_owned(),
+            },
+        ))
+    }
+
     /// With an example, so that a slip is told to whoever makes it, and not to the dead letters.
     fn try_out(&self) -> Result<(), Error> {
         match self.render(&example(), usize::MAX - 1) {
             Ok(_) => Ok(()),
+            // The example has not what the events have: `data.total * 2` is no slip.
+            Err(Error::Unsendable { fault }) if fault.contains(" undefined") => Ok(()),
             Err(Error::Unsendable { fault }) if fault.starts_with("its template made no JSON") => {
                 Err(refused(
                     format!("With an example, {fault}."),
@@ -253,20 +307,57 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_they_are() {
-        let data = r#"{"a":9.50,"b":12345678901234.123456789,"c":123456789012345678901234567890,"d":-7,"e":1e30}"#;
+    fn data_is_written_as_it_was_captured() {
+        let data = r#"{"z":9.50,"b":12345678901234.123456789,"c":123456789012345678901234567890,"a":{"y": 1e30,"x":-7}}"#;
+        for (source, expected) in [
+            ("{{ data }}", data),
+            ("{{ data | tojson }}", data),
+            (
+                r#"{{ {"b": data.z, "a": data.b, "c": data.a} }}"#,
+                r#"{"b":9.50,"a":12345678901234.123456789,"c":{"y": 1e30,"x":-7}}"#,
+            ),
+            (
+                "[{{ data.z }},{{ data.b }},{{ data.c }},{{ data.a.y }}]",
+                "[9.50,12345678901234.123456789,123456789012345678901234567890,1e30]",
+            ),
+            ("{{ data.z | string }}", r#""9.50""#),
+            (
+                "{{ data.a | tojson(indent=1) }}",
+                "{\n \"y\": 1e30,\n \"x\": -7\n}",
+            ),
+            ("{{ data | list }}", r#"["z","b","c","a"]"#),
+            ("{{ changes }}", "{}"),
+        ] {
+            assert_eq!(render(source, data).unwrap(), expected, "{source}");
+        }
+        let text = HeaderValue::from_static("text/plain");
+        let template = Template::new("{{ data.z }} {{ data.a }}", Some(text)).unwrap();
+        let event = Event {
+            data: Some(data.into()),
+            ..example()
+        };
         assert_eq!(
-            render("{{ data }}", data).unwrap(),
-            r#"{"a":9.5,"b":"12345678901234.123456789","c":"123456789012345678901234567890","d":-7,"e":1e+30}"#
+            template.render(&event, 1000).unwrap(),
+            r#"9.50 {"y": 1e30,"x":-7}"#
         );
-        assert_eq!(
-            render(
-                "[{{ data.b }},{{ data.c }},{{ (data.a or 0) + (data.d or 0) }}]",
-                data
-            )
-            .unwrap(),
-            "[12345678901234.123456789,123456789012345678901234567890,2.5]"
-        );
+    }
+
+    #[test]
+    fn numbers_are_computed_with_and_compared() {
+        let data = r#"{"total":42.50,"count":3,"same":42.5,"name":"b"}"#;
+        for (source, expected) in [
+            ("{{ data.total > 40 and data.total < 42.6 }}", "true"),
+            ("{{ data.total == data.same }}", "true"),
+            ("{{ data.total == 42.5 }}", "true"),
+            ("{{ data.total * 2 + data.count }}", "88.0"),
+            ("{{ data.count == 3 }}", "true"),
+            (r#"{{ data.name > "a" }}"#, "true"),
+            // Written in two ways, it is written in the shortest.
+            ("{{ data.total }}", "42.5"),
+            ("{{ data }}", data),
+        ] {
+            assert_eq!(render(source, data).unwrap(), expected, "{source}");
+        }
     }
 
     #[test]
@@ -302,7 +393,11 @@ mod tests {
             ),
             (
                 "{{ nobody() }}",
-                "Line 1: unknown function: nobody is unknown.",
+                "Neither an event nor a template has \"nobody\".",
+            ),
+            (
+                "{{ subjekt }}",
+                "Neither an event nor a template has \"subjekt\".",
             ),
             (
                 &format!("{{{{ {}1 }}}}", "-".repeat(20_848)),

@@ -1,9 +1,16 @@
 //! The limits of each option, and what the options become.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
+use serde_json::Map;
 
 use super::*;
+use crate::limits::TENANT;
+use crate::retry::RetryPolicy;
 use crate::signature::Secret;
+use crate::target::Target;
+use crate::url_policy::UrlPolicy;
 
 fn options() -> SubscriptionOptions {
     SubscriptionOptions::new("shop", "https://example.com/hook")
@@ -21,6 +28,7 @@ fn each_limit_includes_its_ends_and_nothing_beyond() {
         (&MAX_PAYLOAD, 1, 16_777_216),
         (&MAX_AGE, 1, 315_576_000_000_000),
         (&MAX_BACKLOG, 1, 100_000_000),
+        (&DEAD_LETTER_RETENTION, 1_000_000, 315_576_000_000_000),
     ];
     for (limit, least, most) in limits {
         for (value, expected) in [
@@ -58,19 +66,19 @@ fn every_option_is_checked() {
             ..options()
         },
         SubscriptionOptions {
-            headers: vec![("host".into(), "x".into())],
+            headers: Some([("host".into(), "x".into())].into()),
             ..options()
         },
         SubscriptionOptions {
-            secrets: vec!["whsec_".into()],
+            signing_secrets: vec!["whsec_".into()],
             ..options()
         },
         SubscriptionOptions {
-            timeout_micros: 0,
+            timeout: Span(0),
             ..options()
         },
         SubscriptionOptions {
-            retry_schedule_micros: vec![],
+            retry_schedule: vec![],
             ..options()
         },
         SubscriptionOptions {
@@ -90,7 +98,7 @@ fn every_option_is_checked() {
             ..options()
         },
         SubscriptionOptions {
-            max_age_micros: Some(0),
+            max_age: Some(Span(0)),
             ..options()
         },
         SubscriptionOptions {
@@ -98,7 +106,7 @@ fn every_option_is_checked() {
             ..options()
         },
         SubscriptionOptions {
-            retry_duration_micros: Some(315_576_000_000_001),
+            retry_duration: Some(Span(315_576_000_000_001)),
             ..options()
         },
         SubscriptionOptions {
@@ -110,7 +118,27 @@ fn every_option_is_checked() {
             ..options()
         },
         SubscriptionOptions {
-            tenant: Some("x".repeat(MAX_TENANT_BYTES + 1)),
+            tenant: Some("x".repeat(TENANT.bytes + 1)),
+            ..options()
+        },
+        SubscriptionOptions {
+            tenant: Some(String::new()),
+            ..options()
+        },
+        SubscriptionOptions {
+            tenant: Some("acme ".into()),
+            ..options()
+        },
+        SubscriptionOptions {
+            gone: "ignore".into(),
+            ..options()
+        },
+        SubscriptionOptions {
+            dead_letter_retention: Span(0),
+            ..options()
+        },
+        SubscriptionOptions {
+            description: Some("ü".repeat(1_001)),
             ..options()
         },
     ];
@@ -119,10 +147,10 @@ fn every_option_is_checked() {
     }
     assert!(is_valid(options()));
     assert!(is_valid(SubscriptionOptions {
-        retry_duration_micros: Some(315_576_000_000_000),
+        retry_duration: Some(Span(315_576_000_000_000)),
         success: Some(vec![200; 400]),
         retry_on: Some(vec![500; 400]),
-        tenant: Some("x".repeat(MAX_TENANT_BYTES)),
+        tenant: Some("x".repeat(TENANT.bytes)),
         ..options()
     }));
 }
@@ -135,7 +163,7 @@ fn what_cannot_be_compiled_is_still_matched() {
         types: vec!["order.*".into()],
         url: "nowhere".into(),
         state: State::Sandbox,
-        retry_schedule_micros: vec![],
+        retry_schedule: vec![],
         ..options()
     };
     let held = broken.held();
@@ -146,7 +174,7 @@ fn what_cannot_be_compiled_is_still_matched() {
     for types in [
         vec![],
         vec![String::new()],
-        vec!["order.*".into(), "a b".into()],
+        vec!["order.*".into(), "a\nb".into()],
     ] {
         let held = SubscriptionOptions { types, ..options() }.held();
         assert!(held.types.matches("invoice.paid"));
@@ -166,7 +194,7 @@ fn names_need_no_quoting() {
         );
     }
     let too_long = "a".repeat(64);
-    for name in ["", "a b", "a'b", "ä", "a\n", too_long.as_str()] {
+    for name in ["", "a b", "a'b", "ä", "a\n", "21", too_long.as_str()] {
         assert!(
             !is_valid(SubscriptionOptions {
                 name: name.into(),
@@ -187,11 +215,144 @@ fn the_defaults_are_those_of_the_documentation() {
     assert!(subscription.signing.is_without_secret());
 }
 
+/// The signature of `subscribe` and the table of its arguments are made of the declarations. `HERALD_WRITE=1` writes them.
+#[test]
+fn the_reference_says_what_is_declared() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sql-reference.md");
+    let mut page = std::fs::read_to_string(path).unwrap();
+    for (begin, declared) in [
+        ("<!-- signature of subscribe -->\n", signature()),
+        ("<!-- arguments of subscribe -->\n", reference()),
+    ] {
+        let (before, rest) = page.split_once(begin).unwrap();
+        let (stands, after) = rest.split_once("<!-- end -->\n").unwrap();
+        if std::env::var_os("HERALD_WRITE").is_none() {
+            assert_eq!(stands, declared, "HERALD_WRITE=1 writes it");
+        }
+        page = format!("{before}{begin}{declared}<!-- end -->\n{after}");
+    }
+    std::fs::write(path, page).unwrap();
+}
+
+#[test]
+fn a_document_is_read_as_it_was_declared_and_nothing_else_is() {
+    let read = |json: &str| options().with_document(json);
+    let options = read(
+        r#"{"types": ["a.*"], "timeout": "00:00:05", "retry_schedule": ["00:00:01", "1 day"], "success": [200],
+            "max_age": null, "auth": {"type": "bearer", "token": "t"}, "shrink": true, "retry_jitter": 0.25}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        (options.types, options.timeout),
+        (vec!["a.*".to_owned()], Span(5_000_000))
+    );
+    assert_eq!(
+        options.retry_schedule,
+        [Span(1_000_000), Span(86_400_000_000)]
+    );
+    assert_eq!((options.success, options.max_age), (Some(vec![200]), None));
+    assert_eq!((options.shrink, options.retry_jitter), (true, 0.25));
+    assert_eq!(options.auth.unwrap()["token"], "t");
+    for (json, message) in [
+        ("[]", "invalid subscription"),
+        (r#"{"timeuot": "1 s"}"#, "unknown option \"timeuot\""),
+        (r#"{"timeout": 5}"#, "invalid timeout"),
+        (r#"{"timeout": null}"#, "invalid timeout"),
+        (
+            r#"{"max_concurrency": 3000000000}"#,
+            "invalid max_concurrency",
+        ),
+        (r#"{"shrink": "yes"}"#, "invalid shrink"),
+        (
+            r#"{"retry_schedule": ["1 s", null]}"#,
+            "a member of retry_schedule is null",
+        ),
+        (
+            r#"{"retry_schedule": [["1 s"]]}"#,
+            "retry_schedule has more than one dimension",
+        ),
+        (
+            r#"{"headers": {"a": 1}}"#,
+            "headers is not an object of strings",
+        ),
+        (r#"{"headers": []}"#, "headers is not an object of strings"),
+    ] {
+        assert_eq!(read(json).unwrap_err().message(), message, "{json}");
+    }
+    assert_eq!(
+        read(r#"{"timeuot": "1 s"}"#).unwrap_err().hint().unwrap(),
+        "Perhaps you meant \"timeout\"."
+    );
+}
+
+#[test]
+fn what_is_given_is_put_into_the_document_and_what_is_given_as_null_is_taken_out() {
+    let document = |json: &str| -> Map<String, Value> { serde_json::from_str(json).unwrap() };
+    let put = |former: &str, given: &str| merged(document(former), document(given));
+    let former = r#"{"timeout": "00:00:30", "max_age": "1 day", "headers": {"a": "***"}}"#;
+    for given in [
+        r#"{"headers": {}, "max_age": null}"#,
+        r#"{"headers": null, "max_age": null}"#,
+    ] {
+        assert_eq!(
+            put(former, given).unwrap(),
+            document(r#"{"timeout": "00:00:30"}"#)
+        );
+    }
+    assert_eq!(
+        put(former, r#"{"timeout": null}"#).unwrap_err().message(),
+        "timeout of a subscription is null"
+    );
+    assert!(put(former, r#"{"colour": "red"}"#).is_err());
+    // Whoever asks for no events at all is told.
+    assert_eq!(
+        put("{}", r#"{"types": []}"#).unwrap(),
+        document(r#"{"types": []}"#)
+    );
+}
+
+#[test]
+fn every_declared_default_is_the_one_that_is_obeyed() {
+    let mut defaults = defaults();
+    for option in OPTIONS {
+        let has_none = defaults[option.name].is_null();
+        assert_eq!(
+            has_none,
+            option.is_optional || option.name == "url",
+            "{}",
+            option.name
+        );
+    }
+    defaults.remove("url");
+    let read = options().with_document(&Value::Object(defaults).to_string());
+    assert!(read.unwrap() == options());
+}
+
+#[test]
+fn secrets_are_known_by_their_names() {
+    let is_secret = |option: &str, member: &str| {
+        let declared = OPTIONS.iter().find(|declared| declared.name == option);
+        declared
+            .unwrap()
+            .secret
+            .is_some_and(|is_secret| is_secret(member))
+    };
+    for (option, member) in [
+        ("headers", "x"),
+        ("tls", "ca"),
+        ("auth", "token"),
+        ("auth", "client_secret"),
+    ] {
+        assert!(is_secret(option, member), "{option}.{member}");
+    }
+    assert!(!is_secret("auth", "type") && !is_secret("signing", "key"));
+}
+
 #[test]
 fn debug_shows_neither_the_secret_nor_the_url() {
     let secret = Secret::from_bytes(&[7; 24]).unwrap().to_text();
     let options = SubscriptionOptions {
-        secrets: vec![secret.clone()],
+        signing_secrets: vec![secret.clone()],
         ..options()
     };
     let shown = format!(
@@ -209,8 +370,8 @@ proptest! {
     #[test]
     fn the_dialled_host_is_the_checked_one(text in "https://[a-zA-Z0-9.:@%?#/\\[\\]_~!$&'()*+,;=^`{|}ä-]{1,30}") {
         let policy = UrlPolicy::parse(false, "0.0.0.0/0", "").unwrap();
-        if let Ok(url) = policy.check_url(&text) {
-            let target = Target::parse(&text, &policy).unwrap();
+        // A placeholder that no event fills in is refused besides.
+        if let (Ok(url), Ok(target)) = (policy.check_url(&text), Target::parse(&text, &policy)) {
             let uri = target.origin();
             prop_assert_eq!(uri.host(), url.host_str());
             prop_assert_eq!(uri.port_u16(), url.port());

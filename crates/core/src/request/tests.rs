@@ -6,7 +6,6 @@ use super::*;
 use crate::format::structured;
 use crate::outcome::Outcome;
 use crate::retry::{self, DeadReason, Decision, RetryPolicy};
-use crate::style::StyleOptions;
 use crate::subscription::SubscriptionOptions;
 use crate::url_policy::UrlPolicy;
 
@@ -15,7 +14,7 @@ const OLD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 fn options() -> SubscriptionOptions {
     SubscriptionOptions {
-        secrets: vec![SECRET.into()],
+        signing_secrets: vec![SECRET.into()],
         ..SubscriptionOptions::new("shop", "https://example.com/hook/token?key=token")
     }
 }
@@ -72,7 +71,7 @@ fn the_request_is_exactly_this() {
 fn the_reference_library_accepts_the_body_as_it_is_sent_with_either_secret() {
     let secrets = vec![SECRET.into(), OLD_SECRET.into()];
     let subscription = compile(SubscriptionOptions {
-        secrets,
+        signing_secrets: secrets,
         ..options()
     });
     let now_unix = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
@@ -91,14 +90,14 @@ fn the_reference_library_accepts_the_body_as_it_is_sent_with_either_secret() {
 
 #[test]
 fn own_headers_follow_and_may_name_another_user_agent() {
-    let own = vec![
+    let own = [
         ("Authorization".into(), "Bearer 1".into()),
         ("User-Agent".into(), "shop".into()),
     ];
     let request = build(
         &event(),
         &compile(SubscriptionOptions {
-            headers: own,
+            headers: Some(own.into()),
             ..options()
         }),
         0,
@@ -159,7 +158,7 @@ fn nothing_is_built_unsigned() {
     let error = build(
         &event(),
         &compile(SubscriptionOptions {
-            secrets: vec![],
+            signing_secrets: vec![],
             ..options()
         }),
         0,
@@ -183,11 +182,11 @@ fn nothing_is_built_unsigned() {
 
 #[test]
 fn debug_shows_no_secret_no_data_and_no_path() {
-    let own = vec![("Authorization".into(), "hunter2".into())];
+    let own = [("Authorization".into(), "hunter2".into())];
     let request = build(
         &event(),
         &compile(SubscriptionOptions {
-            headers: own,
+            headers: Some(own.into()),
             ..options()
         }),
         0,
@@ -212,9 +211,8 @@ fn styled(
         .map(|(name, value)| ((*name).into(), (*value).into()));
     let options = SubscriptionOptions {
         url: url.into(),
-        headers: own.collect(),
-        style: StyleOptions::parse(style)?,
-        ..options()
+        headers: Some(own.collect()),
+        ..options().with_document(style)?
     };
     build(
         event,
@@ -305,9 +303,8 @@ fn what_is_too_large_is_told_in_a_smaller_profile_where_that_is_wanted() {
     };
     let sent = |style: &str, event: &Event, max_payload| {
         let options = SubscriptionOptions {
-            style: StyleOptions::parse(style).unwrap(),
             max_payload,
-            ..options()
+            ..options().with_document(style).unwrap()
         };
         build(event, &compile(options), 0).map(|request| String::from_utf8(request.body).unwrap())
     };
@@ -512,4 +509,66 @@ fn credentials_are_sent_beside_the_signature_and_hidden_like_it() {
     let oauth2 = r#"{"auth":{"type":"oauth2","token_url":"https://id.example.com/t","client_id":"a","client_secret":"b"}}"#;
     let request = styled(oauth2, URL, &[], &event()).unwrap();
     assert!(request.oauth2.is_some() && value(&request, "authorization").is_none());
+}
+
+#[test]
+fn an_attribute_that_makes_a_header_too_long_to_be_sent_is_poison_at_once() {
+    let binary = compile(SubscriptionOptions {
+        format: "binary".into(),
+        ..options()
+    });
+    let with = |bytes: usize| Event {
+        extensions: Some(format!(r#"{{"note":"{}"}}"#, "ä".repeat(bytes / 6))),
+        ..event()
+    };
+    assert!(build(&with(12_000), &binary, 0).is_ok());
+    let error = build(&with(MAX_LINE_BYTES), &binary, 0).unwrap_err();
+    assert!(
+        error.message().contains("its header ce-note would have 12"),
+        "{error}"
+    );
+    let outcome = Outcome::from(error);
+    let decision = retry::decide(&outcome, &RetryPolicy::default(), 1, 0, 0, 0.5);
+    assert_eq!(decision, Decision::Bury(DeadReason::Poison));
+}
+
+#[test]
+fn named_secrets_are_put_into_url_headers_and_template_and_nowhere_else() {
+    let document = r#"{"url": "https://example.com/services/{secret.path}?t={tenant}", "headers": {"x-key": "Key {secret.key}"},
+        "format": "template", "template": "{\"routing_key\": {{ secrets.key }}, \"type\": {{ type }}}",
+        "secrets": {"path": "T00/B00/xyz", "key": "0123456789abcdef"}}"#;
+    let subscription = compile(options().with_document(document).unwrap());
+    let event = Event {
+        tenant: Some("{secret.key}".into()),
+        ..event()
+    };
+    let request = build(&event, &subscription, 0).unwrap();
+    assert_eq!(
+        request.url.to_string(),
+        "https://example.com/services/T00/B00/xyz?t=%7Bsecret.key%7D"
+    );
+    assert_eq!(value(&request, "x-key"), Some("Key 0123456789abcdef"));
+    let body = String::from_utf8(request.body.clone()).unwrap();
+    assert!(
+        body.starts_with(r#"{"routing_key": "0123456789abcdef", "type": "#),
+        "{body}"
+    );
+    assert!(!format!("{subscription:?} {request:?}").contains("0123456789abcdef"));
+    for unknown in [
+        r#"{"url": "https://example.com/{secret.other}"}"#,
+        r#"{"headers": {"x-key": "{secret.other}"}}"#,
+        r#"{"format": "template", "template": "{{ secrets.other }}"}"#,
+        r#"{"format": "template", "template": "{% if secrets.other.x %}1{% endif %}1"}"#,
+    ] {
+        let named = options()
+            .with_document(r#"{"secrets": {"others": "0123456789abcdef"}}"#)
+            .and_then(|options| options.with_document(unknown));
+        let error = named.unwrap().compile(&UrlPolicy::default()).unwrap_err();
+        assert_eq!(
+            error.detail().unwrap(),
+            "The subscription has no secret \"other\".",
+            "{unknown}"
+        );
+        assert_eq!(error.hint().unwrap(), "Perhaps you meant \"others\".");
+    }
 }

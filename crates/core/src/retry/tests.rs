@@ -361,12 +361,24 @@ fn the_schedules_of_real_systems_are_kept_to_the_second() {
 }
 
 #[test]
-fn a_410_disables_unless_it_is_named() {
+fn a_410_disables_unless_it_is_named_or_ends_its_delivery_only() {
     let gone = [answered(410, None)];
-    let by_name = |success: Option<&[i32]>, retry_on: Option<&[i32]>| {
+    let played = |success: Option<&[i32]>, retry_on: Option<&[i32]>, survives_gone| {
         let policy = policy(&[1], None).with_statuses(success, retry_on);
-        play(&policy.unwrap(), &gone)
+        let policy = RetryPolicy {
+            survives_gone,
+            ..policy.unwrap()
+        };
+        play(&policy, &gone)
     };
+    let by_name = |success, retry_on| played(success, retry_on, false);
+    let dead = (vec![], Decision::Bury(DeadReason::PermanentStatus));
+    assert_eq!(played(None, None, true), dead);
+    assert_eq!(played(None, Some(&[500]), true), dead);
+    assert_eq!(
+        played(None, Some(&[410]), true),
+        by_name(None, Some(&[410]))
+    );
     assert_eq!(by_name(None, None), (vec![], Decision::Disable));
     assert_eq!(by_name(None, Some(&[500])), (vec![], Decision::Disable));
     assert_eq!(

@@ -60,8 +60,8 @@ fn what_cannot_be_signed_or_checked_is_refused_with_a_hint() {
             "It uses the header \"x-a\" for two things.",
         ),
         (
-            json!({"header": "x-a", "canonical": "python"}),
-            "Its canonical is \"python\".",
+            json!({"header": "x-a", "canonical": "ruby"}),
+            "Its canonical is \"ruby\".",
         ),
         (
             json!({"header": "x-a", "body_member": ""}),

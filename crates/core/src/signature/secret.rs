@@ -64,6 +64,15 @@ impl Secret {
         }
     }
 
+    /// Reads what [`parse`](Self::parse) reads, and a symmetric secret without its beginning, as the official libraries do.
+    pub(super) fn parse_bare(text: &str) -> Result<Secret, Error> {
+        // Base64 has no underscore.
+        if text.contains('_') || text.len() > MAX_TEXT_BYTES {
+            return Secret::parse(text);
+        }
+        Secret::from_bytes(&decode(SYMMETRIC, text)?)
+    }
+
     /// A secret of 24 to 64 bytes; they should come from a cryptographic random number generator.
     ///
     /// ```

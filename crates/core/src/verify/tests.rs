@@ -134,6 +134,51 @@ fn an_id_that_could_end_elsewhere_is_not_believed() {
 }
 
 #[test]
+fn an_id_with_a_full_stop_is_believed_as_the_official_libraries_do() {
+    let signer = standardwebhooks::Webhook::new(SECRET).unwrap();
+    for id in ["evt.1", "order.paid.17", "."] {
+        let signature = signer.sign(id, NOW, BODY).unwrap();
+        let headers = Headers::from_iter([
+            ("webhook-id".into(), id.to_owned()),
+            ("webhook-timestamp".into(), NOW.to_string()),
+            ("webhook-signature".into(), signature),
+        ]);
+        assert!(
+            accepts(&json!("standard"), SECRET, &headers, BODY, NOW),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_is_believed_without_its_beginning() {
+    let headers = signed(&json!("standard"), &[SECRET], BODY);
+    let bare = SECRET.strip_prefix("whsec_").unwrap();
+    assert!(accepts(&json!("standard"), bare, &headers, BODY, NOW));
+}
+
+#[test]
+fn time_and_signatures_of_stripe_come_in_any_order() {
+    let headers = signed(&json!("stripe"), &[SECRET], BODY);
+    let header = headers.get("stripe-signature").unwrap();
+    let (time, signature) = header.split_once(',').unwrap();
+    for (value, is_valid) in [
+        (format!("{signature},{time}"), true),
+        (format!("v0=00,{time},{signature},v1=00"), true),
+        (signature.to_owned(), false),
+        (format!("{time},{signature},t=1"), false),
+        (format!("{time},{time},{signature}"), false),
+    ] {
+        let headers = Headers::from_iter([("stripe-signature".into(), value.clone())]);
+        assert_eq!(
+            accepts(&json!("stripe"), SECRET, &headers, BODY, NOW),
+            is_valid,
+            "{value}"
+        );
+    }
+}
+
+#[test]
 fn an_empty_body_and_one_that_is_no_text_are_signed_as_well() {
     for scheme in schemes() {
         for body in [&b""[..], b"\xff\x00\xfe"] {

@@ -1,5 +1,6 @@
 //! Endpoints that hang, trickle, lie or flood. Each attempt ends in its time, and costs neither memory nor a thread.
 
+use std::io::Read;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -183,13 +184,57 @@ fn endless_headers_are_cut_off() {
 }
 
 #[test]
+fn a_status_counts_whatever_comes_with_it() {
+    let many = "x-trace: 1\r\n".repeat(150);
+    let long = format!("x-padding: {}\r\n", "x".repeat(20_000));
+    for headers in [
+        many,
+        long,
+        "x-folded: one\r\n\ttwo\r\n".to_owned(),
+        "what is this\r\n".to_owned(),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 2\r\n\r\nok");
+        let outcome = attempt_in_time(move |connection| {
+            while connection.read_request().is_some() {
+                connection.write(head.as_bytes());
+            }
+        });
+        assert_eq!(
+            (outcome.status, outcome.response.as_str()),
+            (Some(200), "ok"),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_request_counts() {
+    for status in ["200 OK", "410 Gone", "413 Content Too Large"] {
+        let answer =
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 4\r\n\r\nsaid");
+        let endpoint = Endpoint::serving(move |connection| {
+            let _ = connection.stream.read(&mut [0; 1024]);
+            connection.write(answer.as_bytes());
+        });
+        let mut request = request(&endpoint.url());
+        request.body = vec![b'x'; 20 << 20];
+        let outcome = Pool::start(settings()).attempt(request);
+        assert_eq!(
+            (outcome.status, outcome.response.as_str()),
+            (status[..3].parse().ok(), "said"),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
 fn one_endless_header_line_is_cut_off() {
     let outcome = attempt_in_time(|connection| {
         connection.read_request();
         connection.write(b"HTTP/1.1 200 OK\r\nx-padding: ");
         while connection.write(&[b'x'; 1024]).is_some() {}
     });
-    assert_eq!(words(&outcome), "response: header larger than 16 KiB");
+    assert_eq!(words(&outcome), "response: header larger than 64 KiB");
 }
 
 #[test]

@@ -196,6 +196,8 @@ pub fn request(url: &str) -> HttpRequest {
         body: br#"{"n":1}"#.to_vec(),
         timeout: Duration::from_secs(10),
         oauth2: None,
+        secrets: herald_core::secrets::NamedSecrets::default(),
+        keeps: false,
         signature_at: None,
     }
 }

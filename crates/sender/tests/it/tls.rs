@@ -1,13 +1,13 @@
 //! Real handshakes: who is trusted, and what a DBA reads when somebody is not.
 
-use std::io::Write;
-use std::net::IpAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use herald_core::outcome::{ErrorClass, Outcome};
-use herald_sender::{AgentKey, Settings, TlsProfile};
+use herald_sender::{AgentKey, Settings, TlsProfile, check_tls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
@@ -72,6 +72,18 @@ impl Authority {
 
 /// An https endpoint with this identity; with `clients`, it wants a client certificate that they issued.
 pub(crate) fn serve_tls(identity: &Identity, clients: Option<&Authority>) -> Endpoint {
+    serve_tls_with(identity, clients, |stream| {
+        while read_request(stream).is_some() && stream.write_all(OK).is_ok() {}
+    })
+}
+
+type ServerStream = StreamOwned<ServerConnection, TcpStream>;
+
+fn serve_tls_with(
+    identity: &Identity,
+    clients: Option<&Authority>,
+    serve: impl Fn(&mut ServerStream) + Send + Sync + 'static,
+) -> Endpoint {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -96,8 +108,7 @@ pub(crate) fn serve_tls(identity: &Identity, clients: Option<&Authority>) -> End
     Endpoint::serving(move |connection| {
         let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
         let stream = connection.stream.try_clone().expect("the socket");
-        let mut stream = StreamOwned::new(session, stream);
-        while read_request(&mut stream).is_some() && stream.write_all(OK).is_ok() {}
+        serve(&mut StreamOwned::new(session, stream));
     })
 }
 
@@ -144,6 +155,26 @@ fn a_large_body_goes_through_tls() {
     request.body = vec![b'y'; 300_000];
     let outcome = Pool::start(settings_trusting(&authority)).attempt(request);
     assert!(outcome.is_success(), "{outcome:?}");
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_request_counts() {
+    let authority = Authority::new();
+    let endpoint = serve_tls_with(&authority.issue(HOST, |_| {}), None, |stream| {
+        // What Nagle holds back is lost when the connection is closed.
+        stream.sock.set_nodelay(true).expect("a socket");
+        let _ = stream.read(&mut [0; 1024]);
+        let _ =
+            stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 5\r\n\r\nlarge");
+    });
+    let mut request = request(&url(&endpoint));
+    request.body = vec![b'y'; 20 << 20];
+    let outcome = Pool::start(settings_trusting(&authority)).attempt(request);
+    assert_eq!(
+        (outcome.status, outcome.response.as_str()),
+        (Some(413), "large"),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -267,7 +298,7 @@ fn a_client_certificate_of_another_authority_or_with_another_s_key_never_gets_th
             client_certificate: Some((certificate.clone(), key.clone())),
             ..TlsProfile::default()
         };
-        let is_usable = profile.check().is_ok();
+        let is_usable = check_tls(&profile).is_ok();
         let mut work = Work::from(request(&url(&endpoint)));
         work.key.tls = Some(Arc::new(profile));
         let outcome = pool.attempt(work);

@@ -1,11 +1,16 @@
 //! The server, its roles and subscriptions, and what is looked at in the end.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
 
 use super::attack::Scene;
+use super::evidence::{self, Evidence};
+use super::receivers;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::receiver::{Keep, Mode, Receiver};
@@ -19,9 +24,13 @@ const DRAIN: Duration = Duration::from_secs(120);
 /// Of sick receivers, with a subscription each.
 pub(super) const SICK: usize = 4;
 
+/// Subscriptions that match nothing, so that a change of one shows what it costs to read all.
+const IDLE: u32 = 300;
+
 const TABLES: &str = "
     create table shop (id bigint primary key);
     select herald.watch('shop');
+    create table plain (id bigint primary key);
     create table board (id bigserial primary key, words text, data jsonb, document json);
     select herald.watch('board', subject => 'new.words', key => 'new.words', on_error => 'capture');
     create role writer login;
@@ -29,9 +38,14 @@ const TABLES: &str = "
     grant usage on sequence board_id_seq to writer;
     create role ann login;
     create role bob login;
+    create role eve login;
     insert into herald.tenant (name, role, plan)
-    values ('ann', 'ann', 'enterprise'), ('bob', 'bob', 'enterprise');
-    grant execute on function herald.emit to ann, bob;
+    values ('ann', 'ann', 'enterprise'), ('bob', 'bob', 'enterprise'), ('eve', 'eve', 'enterprise');
+    grant execute on function herald.emit to ann, bob, eve;
+    create role carol login;
+    grant create on database hostile to carol;
+    select herald.grant_access('carol', 'admin');
+    create schema carol authorization carol;
 ";
 
 /// What the log says when a process has ended as none should.
@@ -44,10 +58,12 @@ const DEATHS: [&str; 5] = [
 ];
 
 /// Who attacks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Writer,
     Tenant(&'static str),
+    /// Of the level admin, with tables of its own and CREATE on the database.
+    Admin,
     Operator,
 }
 
@@ -56,14 +72,16 @@ impl Role {
         match self {
             Self::Writer => "writer",
             Self::Tenant(_) => "tenant",
+            Self::Admin => "admin",
             Self::Operator => "operator",
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Writer => "writer",
             Self::Tenant(name) => name,
+            Self::Admin => "carol",
             Self::Operator => "postgres",
         }
     }
@@ -75,26 +93,36 @@ pub(super) struct Arena {
     pub(super) healthy: Receiver,
     witness: Receiver,
     pub(super) sick: Vec<Receiver>,
-    pub(super) scene: Scene,
+    /// The receiver that stored values are for, and one that must never get them.
+    trusted: Receiver,
+    spy: Receiver,
 }
 
 impl Arena {
-    pub(super) fn open() -> Result<Self> {
+    pub(super) fn open(evidence: &Arc<Evidence>) -> Result<Self> {
         let cluster = Cluster::builder()
             .fsync(false)
             .setting("herald.tenant_networks", "127.0.0.0/8")
             .setting("herald.request_origin", "db.example.com")
             .setting("deadlock_timeout", "100ms")
             .start()?;
-        let receiver = || Receiver::builder().keep(Keep::Counts).start();
-        let sick: Vec<Receiver> = (0..SICK).map(|_| receiver()).collect::<Result<_>>()?;
+        let receiver = || Receiver::builder().keep(Keep::Counts);
+        let spying = || {
+            let evidence = Arc::clone(evidence);
+            receiver().observe(move |request| evidence.look_at_request(request))
+        };
         let arena = Self {
             healthy: Receiver::start()?,
-            witness: receiver()?,
-            scene: Scene {
-                sick: sick[0].url("/"),
-            },
-            sick,
+            witness: receiver().start()?,
+            sick: thread::scope(|scope| {
+                let sick = scope.spawn(|| {
+                    receivers::step_back();
+                    (0..SICK).map(|_| spying().start()).collect::<Result<_>>()
+                });
+                sick.join().expect("no panic")
+            })?,
+            trusted: receiver().start()?,
+            spy: spying().start()?,
             cluster,
         };
         let mut client = arena.cluster.create_database_with_herald(DATABASE)?;
@@ -120,7 +148,68 @@ impl Arena {
         let template =
             r#"format => 'template', template => '{"type": {{ type }}, "data": {{ data }}}'"#;
         subscribe("template", &arena.witness.url("/template"), template)?;
+        arena.lay_out_what_is_not_theirs(&mut client)?;
         Ok(arena)
+    }
+
+    /// Secrets, names and data that some of the actors must never see.
+    fn lay_out_what_is_not_theirs(&self, client: &mut Client) -> Result<()> {
+        let evidence::Values {
+            header,
+            bearer,
+            client_secret,
+            guessed,
+        } = evidence::VALUES;
+        let url = self.trusted.url("/");
+        let token_url = self.trusted.url("/token");
+        let headers = format!(r#"headers => '{{"X-Key": "{header}"}}', types => '{{kept}}'"#);
+        let auth = format!(r#"auth => '{{"type": "bearer", "token": "{bearer}"}}'"#);
+        let oauth = format!(
+            r#"auth => '{{"type": "oauth2", "token_url": "{token_url}", "client_id": "herald", "client_secret": "{client_secret}"}}'"#
+        );
+        let guess = format!(r#"headers => '{{"X-Key": "{guessed}"}}', types => '{{kept}}'"#);
+        let mut subscribe = |name: &str, options: &str| {
+            client.batch_execute(&format!(
+                "select herald.subscribe('{name}', url => '{url}', {options})"
+            ))
+        };
+        subscribe("trusted", &format!("{headers}, {auth}"))?;
+        subscribe("trusted.oauth", &format!("{headers}, {oauth}"))?;
+        subscribe("trusted.guessed", &guess)?;
+        for (tenant, canary) in [("ann", evidence::ANNS), ("bob", evidence::BOBS)] {
+            subscribe(&format!("{tenant}/{canary}"), &headers)?;
+        }
+        subscribe(evidence::PLATFORMS, "types => '{kept}'")?;
+        client.batch_execute(evidence::TRAP)?;
+        client.batch_execute(&format!(
+            "select herald.subscribe('idle.' || n, url => '{url}', types => '{{never}}') from generate_series(1, {IDLE}) n"
+        ))?;
+        for (tenant, canary) in [
+            ("'ann'", evidence::ANNS),
+            ("'bob'", evidence::BOBS),
+            ("null", evidence::PLATFORMS),
+        ] {
+            client.batch_execute(&format!(
+                r#"select herald.emit('kept', '{{"of": "{canary}"}}', id => '{canary}', subject => '{canary}', tenant => {tenant})"#
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// The place as an actor knows it.
+    pub(super) fn scene(&self, role: Role) -> Scene {
+        let (own, others) = match role {
+            Role::Tenant("ann") => ("ann/", "bob/"),
+            Role::Tenant("bob") => ("bob/", "ann/"),
+            Role::Tenant(_) => ("eve/", "ann/"),
+            Role::Writer | Role::Admin | Role::Operator => ("", "ann/"),
+        };
+        Scene {
+            sick: self.sick[0].url("/"),
+            spy: self.spy.url("/"),
+            own,
+            others,
+        }
     }
 
     pub(super) fn session(&self, role: Role) -> Result<Client> {
@@ -194,6 +283,20 @@ impl Arena {
             }
         }
         said
+    }
+
+    /// The file in which the worker notes what it is at.
+    pub(super) fn life(&self) -> Result<PathBuf> {
+        let row = self.superuser()?.query_one(
+            "select oid::text from pg_database where datname = current_database()",
+            &[],
+        )?;
+        let name = format!("pg_stat_tmp/pg_herald_{}", row.get::<_, String>(0));
+        Ok(self.cluster.data_dir().join(name))
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.cluster.log()
     }
 
     pub(super) fn deaths(&self) -> Vec<String> {

@@ -1,18 +1,25 @@
-//! An attack, and who plays them.
+//! An attack, and the actor that plays it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::arena::{Arena, Role};
+use postgres::Client;
+
+use super::Stage;
+use super::arena::Role;
+use super::statement::Expected;
+use super::steps::Lasted;
 use crate::clock::now_micros;
 use crate::workload::Dice;
 
-/// Between two attacks of one actor, at most.
+/// Between two attacks of one actor, at most, while the machine has time for them.
 const LONGEST_PAUSE_MILLIS: u64 = 200;
+/// How long an actor waits for a machine that is busy. An attacker who takes all processors slows every program down, and
+/// says nothing about the worker.
+const LONGEST_COURTESY: Duration = Duration::from_millis(500);
 
 /// Statements that somebody tries, in a session of theirs, one after the other whatever the server says of each.
 #[derive(Debug)]
@@ -22,18 +29,25 @@ pub struct Attack {
 }
 
 /// What attacks know of the place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scene {
     /// The address of a sick receiver.
     pub(super) sick: String,
+    /// The address of the receiver that looks for stored secrets in what it gets.
+    pub(super) spy: String,
+    /// Names of the actor's own subscriptions begin with this, and those of another tenant with that.
+    pub(super) own: &'static str,
+    pub(super) others: &'static str,
 }
 
 /// How often an attack was tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tries {
     pub played: u64,
-    /// Statements that the server refused.
+    pub statements: u64,
+    /// Statements that the server refused, and those of them that it has to refuse.
     pub refused: u64,
+    pub expected: u64,
     /// The longest that a statement took.
     pub longest: Duration,
 }
@@ -44,11 +58,22 @@ pub(super) struct Span {
     pub(super) name: String,
     pub(super) began_at: i64,
     pub(super) ended_at: i64,
+    /// Of that, for how long the worker's main thread was on a processor and waited for one, where that is known.
+    pub(super) processor: Option<(i64, i64)>,
+}
+
+impl Tries {
+    /// Whether this attack never got anywhere, although nobody says that it must not: then it tests nothing.
+    pub(super) fn is_toothless(&self) -> bool {
+        self.played >= 10 && self.expected < self.refused && self.refused == self.statements
+    }
 }
 
 impl AddAssign for Tries {
     fn add_assign(&mut self, other: Self) {
         self.played += other.played;
+        self.statements += other.statements;
+        self.expected += other.expected;
         self.refused += other.refused;
         self.longest = self.longest.max(other.longest);
     }
@@ -56,61 +81,88 @@ impl AddAssign for Tries {
 
 impl fmt::Display for Tries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            played,
-            refused,
-            longest,
-        } = self;
         write!(
             f,
-            "{played:>6} played, {refused:>6} statements refused, longest {} ms",
-            longest.as_millis()
+            "{:>6} played, {:>6} of {:>6} statements refused, longest {} ms",
+            self.played,
+            self.refused,
+            self.statements,
+            self.longest.as_millis()
         )
     }
 }
 
+/// What an actor did, or all of them, and what the worker was at meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    pub(super) tries: BTreeMap<String, Tries>,
+    pub(super) spans: Vec<Span>,
+    pub(super) steps: BTreeMap<&'static str, Lasted>,
+}
+
 /// Plays these attacks in an order that the seed gives, until it is over.
-pub(super) fn play(
-    arena: &Arena,
-    role: Role,
-    attacks: &'static [Attack],
-    seed: u64,
-    is_over: &AtomicBool,
-) -> (BTreeMap<String, Tries>, Vec<Span>) {
+pub(super) fn play(stage: &Stage<'_>, role: Role, attacks: &'static [Attack], seed: u64) -> Played {
     let mut dice = Dice::new(seed);
-    let mut played: BTreeMap<String, Tries> = BTreeMap::new();
-    let mut spans = Vec::new();
+    let mut played = Played::default();
     let mut session = None;
-    while !is_over.load(Ordering::Relaxed) {
+    let scene = stage.arena.scene(role);
+    while !stage.is_over() {
         let attack = &attacks[dice.below(attacks.len() as u64) as usize];
         let name = format!("{} {}", role.kind(), attack.name);
-        let tries = played.entry(name.clone()).or_default();
-        tries.played += 1;
-        let attacked_at = now_micros();
-        for statement in (attack.statements)(&arena.scene, &mut dice) {
-            if session.is_none() {
-                session = arena.session(role).ok();
+        let tries = played.tries.entry(name.clone()).or_default();
+        let statements = (attack.statements)(&scene, &mut dice);
+        stage.in_turn(|| {
+            tries.played += 1;
+            let began_at = now_micros();
+            for statement in statements {
+                if session.is_none() {
+                    session = stage.arena.session(role).ok();
+                }
+                if let Some(client) = session.as_mut() {
+                    try_statement(stage, role, &name, client, &statement, tries);
+                    session = session.take().filter(|client| !client.is_closed());
+                }
             }
-            let Some(client) = session.as_mut() else {
-                continue;
-            };
-            let began_at = Instant::now();
-            tries.refused += u64::from(client.batch_execute(&statement).is_err());
-            tries.longest = tries.longest.max(began_at.elapsed());
-            if client.is_closed() {
-                session = None;
+            // Whatever an attack left open.
+            if let Some(client) = session.as_mut() {
+                let _ = client.batch_execute("rollback; reset all; set statement_timeout = '5s'");
             }
-        }
-        // Whatever an attack left open.
-        if let Some(client) = session.as_mut() {
-            let _ = client.batch_execute("rollback; reset all; set statement_timeout = '5s'");
-        }
-        spans.push(Span {
-            name,
-            began_at: attacked_at,
-            ended_at: now_micros(),
+            played.spans.push(Span {
+                name: name.clone(),
+                began_at,
+                ended_at: now_micros(),
+                processor: None,
+            });
         });
         thread::sleep(Duration::from_millis(dice.below(LONGEST_PAUSE_MILLIS)));
+        stage.wait_for_a_processor(LONGEST_COURTESY);
     }
-    (played, spans)
+    played
+}
+
+fn try_statement(
+    stage: &Stage<'_>,
+    role: Role,
+    name: &str,
+    client: &mut Client,
+    statement: &str,
+    tries: &mut Tries,
+) {
+    let began_at = Instant::now();
+    let answer = client.simple_query(statement);
+    tries.longest = tries.longest.max(began_at.elapsed());
+    tries.statements += 1;
+    let expected = Expected::of(statement);
+    match &answer {
+        Ok(rows) => stage.evidence.look_at_rows(role, name, rows),
+        Err(error) => {
+            tries.refused += 1;
+            stage.evidence.look_at_error(role, name, error);
+        }
+    }
+    tries.expected += u64::from(expected == Expected::Refusal && answer.is_err());
+    if let Some(fault) = expected.fault(answer.as_ref().err()) {
+        let begin: String = statement.chars().take(200).collect();
+        stage.evidence.add(format!("{name}: {fault}: {begin}"));
+    }
 }

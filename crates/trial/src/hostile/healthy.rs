@@ -1,4 +1,8 @@
 //! The healthy subscription: a row at a time, at a steady pace, and the time from each commit to its receipt.
+//!
+//! Before each of them a row goes into a table that nobody watches, and is relayed by a sender of the suite's own. What
+//! these take longer beside the attacks is what the machine and PostgreSQL take from everybody, and no doing of the
+//! worker's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,39 +12,60 @@ use std::time::{Duration, Instant};
 use postgres::Client;
 
 use super::arena::Arena;
+use super::relay::Relay;
 use crate::clock::now_micros;
-use crate::receiver::{Receiver, Request};
+use crate::error::Result;
+use crate::receiver::{Keep, Receiver, Request};
 
 /// Between two commits: 100 a second.
 const PACE: Duration = Duration::from_millis(10);
 /// A commit that nobody was told the end of is counted if its event is there.
 const IDS: &str = "select id from shop";
 
+/// What was measured in one stretch, the quickest first.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    /// When each commit was heard of, and how long its receipt took, in microseconds.
+    pub(super) latencies: Vec<(i64, i64)>,
+    /// How long each commit of a row that nobody watches took, in microseconds.
+    pub(super) plain: Vec<i64>,
+    /// How long from that commit to the receipt of the relay's request, in microseconds.
+    pub(super) relay: Vec<i64>,
+}
+
 pub(super) struct Healthy<'a> {
     arena: &'a Arena,
     client: Option<Client>,
     /// When each commit was heard of.
     committed: HashMap<i64, i64>,
+    /// When each commit of a row that nobody watches began and ended.
+    plain: HashMap<i64, (i64, i64)>,
+    relayed: Receiver,
+    _relay: Relay,
     next: i64,
 }
 
 impl<'a> Healthy<'a> {
-    pub(super) fn start(arena: &'a Arena) -> Self {
+    pub(super) fn start(arena: &'a Arena) -> Result<Self> {
+        let relayed = Receiver::builder().keep(Keep::Heads).start()?;
         let mut healthy = Self {
             arena,
             client: None,
             committed: HashMap::new(),
+            plain: HashMap::new(),
+            _relay: Relay::start(arena.superuser()?, relayed.port())?,
+            relayed,
             next: 0,
         };
         // The receiver is known to answer before anything is measured.
         healthy.measure(Duration::from_secs(2));
-        healthy
+        Ok(healthy)
     }
 
-    /// Commits for so long, and returns when each commit was heard of and how long its receipt took, in microseconds,
-    /// the quickest first.
-    pub(super) fn measure(&mut self, lasting: Duration) -> Vec<(i64, i64)> {
+    /// Commits for so long.
+    pub(super) fn measure(&mut self, lasting: Duration) -> Measured {
         let (first, began_at) = (self.next, Instant::now());
+        self.plain.clear();
         let mut due = began_at;
         while began_at.elapsed() < lasting {
             thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -59,7 +84,26 @@ impl<'a> Healthy<'a> {
         let measured = self.committed.iter().filter(|(id, _)| **id >= first);
         let mut latencies: Vec<(i64, i64)> = measured.filter_map(took).collect();
         latencies.sort_unstable_by_key(|(_, took)| *took);
-        latencies
+        let mut plain: Vec<i64> = self.plain.values().map(|(from, to)| to - from).collect();
+        plain.sort_unstable();
+        Measured {
+            latencies,
+            plain,
+            relay: self.relayed_within(),
+        }
+    }
+
+    /// How long the relay took for each row of the current stretch.
+    fn relayed_within(&self) -> Vec<i64> {
+        let requests = self.relayed.requests();
+        let took = |request: &Arc<Request>| {
+            let id: i64 = request.webhook_id.as_ref()?.parse().ok()?;
+            let (_, committed_at) = self.plain.get(&id)?;
+            Some((request.at_micros - committed_at).max(0))
+        };
+        let mut relay: Vec<i64> = requests.iter().filter_map(took).collect();
+        relay.sort_unstable();
+        relay
     }
 
     /// A commit that fails is tried again with the next number, in a new session.
@@ -69,13 +113,22 @@ impl<'a> Healthy<'a> {
         if self.client.is_none() {
             self.client = self.arena.superuser().ok();
         }
-        if let Some(client) = &mut self.client {
-            match client.batch_execute(&format!("insert into shop values ({id})")) {
-                Ok(()) => {
-                    self.committed.insert(id, now_micros());
-                }
-                Err(_) => self.client = None,
+        let Some(client) = &mut self.client else {
+            return;
+        };
+        let mut time = |sql: String| {
+            let began_at = now_micros();
+            client.batch_execute(&sql)?;
+            Ok::<_, postgres::Error>((began_at, now_micros()))
+        };
+        let plain = format!("insert into plain values ({id}); notify plain, '{id}'");
+        let shop = format!("insert into shop values ({id})");
+        match time(plain).and_then(|plain| Ok((plain, time(shop)?))) {
+            Ok((plain, (_, committed_at))) => {
+                self.plain.insert(id, plain);
+                self.committed.insert(id, committed_at);
             }
+            Err(_) => self.client = None,
         }
     }
 

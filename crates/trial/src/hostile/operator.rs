@@ -2,6 +2,8 @@
 
 use super::arena::SICK;
 use super::attack::Attack;
+use super::statement::{fails, succeeds};
+use super::values::{self, one_of};
 use crate::workload::Dice;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -28,7 +30,13 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "redelivers and waits",
-        statements: |_, dice| idle("select herald.redeliver_dead_letters()", dice),
+        statements: |_, dice| {
+            let number = dice.below(SICK as u64);
+            idle(
+                &format!("select herald.redeliver_dead_letters('sick.{number}')"),
+                dice,
+            )
+        },
     },
     Attack {
         name: "prepares a transaction with locks",
@@ -108,18 +116,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "subscribes with templates without end",
         statements: |scene, dice| {
             let url = &scene.sick;
-            let template = [
-                "'{{ ' || repeat('-', 20848) || '1 }}'",
-                "'{{ ' || repeat('-', 65000) || '1 }}'",
-                "'{{ 1' || repeat('~1', 32000) || ' }}'",
-                "'{{ ' || repeat('(', 20000) || '1' || repeat(')', 20000) || ' }}'",
-                "repeat('{% if 1 %}', 6000)",
-                "'{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}'",
-            ];
-            let template = template[dice.below(template.len() as u64) as usize];
-            vec![format!(
+            let template = values::template(dice);
+            vec![fails(&format!(
                 "select herald.subscribe('endless', url => '{url}', types => '{{never}}', format => 'template', template => {template})"
-            )]
+            ))]
         },
     },
     Attack {
@@ -135,18 +135,15 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "adds an index to the log",
         statements: |_, dice| {
             let index = [
-                "((data ->> 'order'))",
-                "(type) where tenant is not null",
-                "using gin (data)",
+                "herald.event using btree ((data ->> 'order'))",
+                "herald.event using btree (type) where tenant is not null",
+                "herald.event using gin ((data::jsonb))",
+                "herald._attempt using btree (outcome) where attempt > 1",
             ];
-            let index = index[dice.below(index.len() as u64) as usize];
-            let method = if index.starts_with("using") {
-                index.to_owned()
-            } else {
-                format!("using btree {index}")
-            };
+            let index = one_of(&index, dice);
             vec![
-                format!("create index hostile_index on herald.event {method}"),
+                patience(),
+                format!("create index hostile_index on {index}"),
                 "select pg_sleep(0.5)".to_owned(),
                 "drop index herald.hostile_index".to_owned(),
             ]
@@ -156,6 +153,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "adds a trigger to the log",
         statements: |_, _| {
             [
+                &patience(),
                 "create or replace function pg_temp.nothing() returns trigger language plpgsql
                  as $$ begin return new; end $$",
                 "create trigger hostile before insert on herald.event for each row execute function pg_temp.nothing()",
@@ -164,6 +162,43 @@ pub(super) const ATTACKS: &[Attack] = &[
             ]
             .map(str::to_owned)
             .to_vec()
+        },
+    },
+    Attack {
+        name: "adds a constraint to a slot of the log",
+        statements: |_, dice| {
+            let slot = dice.below(32);
+            vec![
+                patience(),
+                format!(
+                    "alter table herald.event_{slot} add constraint hostile check (length(type) > 0) not valid"
+                ),
+                "select pg_sleep(0.5)".to_owned(),
+                format!("alter table herald.event_{slot} drop constraint hostile"),
+            ]
+        },
+    },
+    Attack {
+        name: "publishes all tables",
+        statements: |_, _| {
+            [
+                "create publication hostile for all tables",
+                "select pg_sleep(0.5)",
+                "drop publication hostile",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        },
+    },
+    Attack {
+        name: "copies another database",
+        statements: |_, _| {
+            vec![
+                // One that could not be dropped in time.
+                "drop database if exists hostile_copy".to_owned(),
+                succeeds("create database hostile_copy template template1"),
+                succeeds("drop database hostile_copy"),
+            ]
         },
     },
     Attack {
@@ -192,6 +227,12 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
 ];
+
+/// As docs/operations.md says for changes of the log's tables: while one waits for its lock, PostgreSQL has everybody
+/// who comes later wait behind it, and nothing is read.
+fn patience() -> String {
+    "set lock_timeout = '100ms'".to_owned()
+}
 
 /// A transaction that does this, and then nothing for a while.
 fn idle(statement: &str, dice: &mut Dice) -> Vec<String> {

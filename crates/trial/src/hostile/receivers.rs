@@ -1,11 +1,13 @@
 //! Receivers whose mood changes: they hang, refuse, say good-bye, answer slowly, in nonsense or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use super::arena::Arena;
+use nix::unistd::gettid;
+
+use super::Stage;
 use super::attack::Tries;
 use crate::receiver::Mode;
 use crate::workload::Dice;
@@ -39,13 +41,24 @@ const MOODS: &[Mood] = &[
     ("trickle", || Mode::Trickle(Duration::from_millis(50))),
 ];
 
+/// Leaves the processors to the server wherever both want them, with all threads that this one starts. In truth a receiver
+/// burns the processors of another machine.
+pub(super) fn step_back() {
+    let mut renice = Command::new("renice");
+    renice.args(["-n", "19", "-p", &gettid().to_string()]);
+    // Where that is not possible, the machine is busier.
+    let _ = renice.output();
+}
+
 /// Changes moods in an order that the seed gives, until it is over.
-pub(super) fn play(arena: &Arena, seed: u64, is_over: &AtomicBool) -> BTreeMap<String, Tries> {
+pub(super) fn play(stage: &Stage<'_>, seed: u64) -> BTreeMap<String, Tries> {
+    step_back();
+    let sick = &stage.arena.sick;
     let mut dice = Dice::new(seed);
     let mut played: BTreeMap<String, Tries> = BTreeMap::new();
-    while !is_over.load(Ordering::Relaxed) {
+    while !stage.is_over() {
         let (name, mode) = MOODS[dice.below(MOODS.len() as u64) as usize];
-        let receiver = &arena.sick[dice.below(arena.sick.len() as u64) as usize];
+        let receiver = &sick[dice.below(sick.len() as u64) as usize];
         receiver.set_mode(mode());
         if dice.below(8) == 0 {
             receiver.down();
@@ -54,7 +67,7 @@ pub(super) fn play(arena: &Arena, seed: u64, is_over: &AtomicBool) -> BTreeMap<S
             let _ = receiver.up();
         }
         played.entry(format!("receiver {name}")).or_default().played += 1;
-        let pause = dice.below(LONGEST_MOOD_MILLIS / arena.sick.len() as u64);
+        let pause = dice.below(LONGEST_MOOD_MILLIS / sick.len() as u64);
         thread::sleep(Duration::from_millis(pause));
     }
     played

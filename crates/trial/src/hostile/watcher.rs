@@ -1,10 +1,9 @@
 //! What the worker waits for, and for whom: it tells which attack a slow delivery is due to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::arena::Arena;
+use super::Stage;
 use super::attack::Span;
 use crate::clock::now_micros;
 
@@ -18,12 +17,12 @@ const WAITS: &str = "
     where a.backend_type = 'pg_herald worker' and a.wait_event_type <> 'Extension'";
 
 /// Looks until it is over.
-pub(super) fn play(arena: &Arena, is_over: &AtomicBool) -> Vec<Span> {
+pub(super) fn play(stage: &Stage<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut session = None;
-    while !is_over.load(Ordering::Relaxed) {
+    while !stage.is_over() {
         if session.is_none() {
-            session = arena.superuser().ok();
+            session = stage.arena.superuser().ok();
         }
         let seen = session.as_mut().map(|client| client.query(WAITS, &[]));
         match seen {
@@ -33,6 +32,7 @@ pub(super) fn play(arena: &Arena, is_over: &AtomicBool) -> Vec<Span> {
                     name: format!("the worker waits for {}", row.get::<_, String>(0)),
                     began_at: at,
                     ended_at: at,
+                    processor: None,
                 }));
             }
             Some(Err(_)) => session = None,

@@ -1,6 +1,7 @@
 //! A role that has INSERT on a watched table, and nothing else.
 
 use super::attack::{Attack, Scene};
+use super::statement::fails;
 use crate::workload::Dice;
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -123,6 +124,14 @@ pub(super) const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        name: "a row with all names quoted",
+        statements: |_, _| {
+            let mut statements = vec!["set quote_all_identifiers = on".to_owned()];
+            statements.extend(insert("words", "'quoted'"));
+            statements
+        },
+    },
+    Attack {
         name: "what is not allowed",
         statements: |_, _| {
             [
@@ -132,11 +141,13 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "select * from herald.secret",
                 "select herald._want_worker(false)",
                 "select herald.stop_worker()",
+                "select herald.verify('standard', 's', '{}', '')",
                 "truncate board",
                 "set herald.capture = off",
                 "create table herald.mine (id int)",
+                "create schema herald_watch_mine",
             ]
-            .map(str::to_owned)
+            .map(fails)
             .to_vec()
         },
     },

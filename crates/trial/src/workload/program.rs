@@ -36,7 +36,7 @@ pub(super) struct Program {
 
 /// SplitMix64: enough for a workload, and the same on every machine.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Program {
     pub(super) fn roll(dice: &mut Dice) -> Self {
@@ -136,11 +136,12 @@ fn execute(statements: &[String]) -> String {
 }
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    /// A number from 0 on and below this one.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

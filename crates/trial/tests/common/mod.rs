@@ -1,7 +1,9 @@
 //! What the end-to-end tests share: a database of its own for each test, and short ways to ask it.
 #![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
 
+pub mod document;
 pub mod process;
+pub mod shop;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! What the kernel says of a process.
+//! Processes: what the kernel says of one, and which program to start.
 
 use std::fs;
+use std::process::Command;
 
 /// What a process holds that it could fail to give back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,4 +34,17 @@ fn sockets(pid: i32) -> usize {
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
         .filter(|target| target.to_string_lossy().starts_with("socket:"))
         .count()
+}
+
+/// The first Python on the PATH, unless only the system's has these modules.
+pub fn python_with(modules: &str) -> &'static str {
+    let has_them = Command::new("python3")
+        .args(["-c", &format!("import {modules}")])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if has_them {
+        "python3"
+    } else {
+        "/usr/bin/python3"
+    }
 }

@@ -124,6 +124,30 @@ fn a_worker_that_ran_before_the_restore_loses_nothing_of_what_came_before_the_de
     assert_eq!(requests_by_path(&source.receiver), BTreeMap::from(expected));
 }
 
+/// A restore brings table after table, each in a transaction of its own.
+#[test]
+fn a_worker_knows_a_copy_by_its_subscriptions_alone() {
+    let source = Source::prepare();
+    let data = source.dump("by_table", &["--data-only"]);
+    let text = std::fs::read_to_string(&data).expect("the dump");
+    let from = text
+        .find("COPY herald._subscription ")
+        .expect("the subscriptions");
+    let end = from + text[from..].find("\n\\.\n").expect("their end") + 4;
+    let first = source.dumps.path().join("first");
+    std::fs::write(&first, &text[from..end]).expect("it is written");
+    let mut db = Database::new(&TARGET, "by_table");
+    db.run("create table note (id int primary key, words text)");
+    let running = "select query from pg_stat_activity where backend_type = 'pg_herald worker' and datname = 'by_table'";
+    db.until(running, "waiting for events");
+    load(&TARGET, "by_table", &first);
+    source.receiver.forget();
+    give_new_secrets(&mut db);
+    db.emit("before.the.decision");
+    db.until(&format!("select ({running}) like 'paused: %'"), "true");
+    assert_eq!(source.receiver.total(), 0);
+}
+
 #[test]
 fn what_a_worker_recorded_between_the_restore_and_the_decision_is_not_sent_again() {
     let source = Source::prepare();

@@ -1,48 +1,25 @@
-//! docs/signatures.md: its vectors, and its code, which is what stands behind a comment that says how to run it.
+//! docs/signatures.md: its vectors, and its code.
 
 use std::collections::BTreeMap;
 
 use crate::Scheme;
 use crate::alter::Signed;
+use crate::common::document;
 
 pub const TEXT: &str = include_str!("../../../../docs/signatures.md");
 
-/// A fenced block with a comment before it, such as `<!-- run: github.mjs -->`.
-pub struct Block {
-    pub name: &'static str,
-    pub text: String,
-}
-
-/// The blocks of a kind: `run` or `vector`.
-pub fn blocks(kind: &str) -> Vec<Block> {
-    let mut lines = TEXT.lines();
-    let mut found = Vec::new();
-    while let Some(line) = lines.next() {
-        let marker = line
-            .strip_prefix("<!-- ")
-            .and_then(|line| line.strip_suffix(" -->"));
-        let name = marker.and_then(|text| text.strip_prefix(kind)?.strip_prefix(": "));
-        if let Some(name) = name {
-            let fence = lines.next().unwrap_or_default();
-            assert!(fence.starts_with("```"), "a block follows {line}");
-            let text = lines.by_ref().take_while(|line| *line != "```");
-            let text = text.collect::<Vec<_>>().join("\n");
-            found.push(Block { name, text });
-        }
-    }
-    found
+pub fn blocks(kind: &str) -> Vec<document::Block> {
+    document::blocks(TEXT, kind)
 }
 
 #[track_caller]
 pub fn block(kind: &str, name: &str) -> String {
-    let found = blocks(kind).into_iter().find(|block| block.name == name);
-    found.expect("a block of this name").text
+    document::block(TEXT, kind, name)
 }
 
 /// How many fenced blocks are in a language.
 pub fn count_fences(language: &str) -> usize {
-    let fence = format!("```{language}");
-    TEXT.lines().filter(|line| *line == fence).count()
+    document::count_fences(TEXT, language)
 }
 
 /// The lines before the first empty one as names and values, and what comes after it.

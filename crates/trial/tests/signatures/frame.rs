@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::common::document::with_origin;
 use crate::common::{Database, SOON};
 use crate::snippets::{Questions, Snippets, seed};
 use crate::{CLUSTER, Scheme, document, only_signed, server_accepts, subscribe};
@@ -11,18 +12,12 @@ use herald_trial::Receiver;
 /// The statement of the document, with another receiver. Returns the secret.
 fn run_example(db: &mut Database, name: &str, receiver: &Receiver) -> String {
     let example = document::block("run", &format!("{name}.sql"));
-    let url = receiver.url("/");
-    let from = example
+    let example = with_origin(&example, receiver.url("/").trim_end_matches('/'));
+    let call = example
         .strip_prefix("select ")
         .expect("a query")
         .trim_end_matches(';');
-    let at = from.find("https://").expect("a url");
-    let end = at + from[at..].find('\'').expect("its end");
-    db.text(&format!(
-        "select secret from {}{url}{}",
-        &from[..at],
-        &from[end..]
-    ))
+    db.text(&format!("select secret from {call}"))
 }
 
 #[test]
@@ -106,6 +101,48 @@ fn in_the_canonical_form_the_signature_in_the_body_verifies_after_parsing_too() 
             false,
         );
         db.run(&format!("select herald.unsubscribe('{name}')"));
+    }
+    questions.ask();
+}
+
+#[test]
+fn for_python_the_signature_in_the_body_verifies_after_parsing() {
+    let mut db = Database::new(&CLUSTER, "python_frame");
+    let signing = r#"{"preset": "frame", "canonical": "python"}"#;
+    let mut questions = Questions::default();
+    for (name, format) in [("data", "data"), ("whole", "structured")] {
+        let options = format!("signing => '{signing}', format => '{format}'");
+        let (receiver, secret) = subscribe(&mut db, name, &options);
+        db.run(r#"select herald.emit('frame_sampled', '{"b": -74.0060, "10": 1e20, "9": "Łódź 😀", "a": {"2": 0.10, "1": 1e-9, "é": 12345678901234567890}}')"#);
+        let sent = only_signed(&receiver, &secret);
+        questions.add(format, &seed("parsed_frame.py"), &sent, &json!({}), true);
+        let forged = String::from_utf8_lossy(&sent.body).replace("-74.006", "-74.007");
+        questions.add(
+            "forged",
+            &seed("parsed_frame.py"),
+            &sent.with_body(forged.as_bytes()),
+            &json!({}),
+            false,
+        );
+        db.run(&format!("select herald.unsubscribe('{name}')"));
+    }
+    questions.ask();
+}
+
+#[test]
+fn the_documented_code_reads_a_body_of_nothing_but_the_signature() {
+    let mut db = Database::new(&CLUSTER, "empty_frame");
+    let options = "signing => '\"frame\"', format => 'data'";
+    let (receiver, secret) = subscribe(&mut db, "frames", options);
+    db.run("select herald.emit('a.b', '{}')");
+    let sent = only_signed(&receiver, &secret);
+    let snippets = Snippets::write();
+    let mut questions = Questions::default();
+    for file in snippets.of("frame_body") {
+        questions.add("no data", &file, &sent, &json!({}), true);
+        let forged = String::from_utf8_lossy(&sent.body).replace('{', "{\"a\":1,");
+        let forged = sent.with_body(forged.as_bytes());
+        questions.add("forged", &file, &forged, &json!({}), false);
     }
     questions.ask();
 }

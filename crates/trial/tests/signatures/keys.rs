@@ -54,6 +54,40 @@ fn during_a_rotation_either_secret_verifies_where_there_is_room_for_both() {
 }
 
 #[test]
+fn where_there_is_room_for_one_signature_a_rotation_says_that_the_former_secret_ends_at_once() {
+    let mut db = Database::new(&CLUSTER, "rotation_notice");
+    let (told, heard) = std::sync::mpsc::channel();
+    let client = CLUSTER
+        .config("rotation_notice")
+        .notice_callback(move |notice| {
+            let hint = notice.hint().unwrap_or_default();
+            let _ = told.send(format!("{}; {hint}", notice.message()));
+        })
+        .connect(postgres::NoTls);
+    let mut session = Database::with("rotation_notice", client.expect("a session"));
+    let said = "requests to subscription \"github\" are signed with the new secret alone from now on; \
+                Next time let the receiver accept both secrets first, and then run: \
+                select herald.rotate_secret('github', secret => '...');";
+    for (name, expected) in [
+        ("github", vec![said, said]),
+        ("stripe", vec![]),
+        ("standard", vec![]),
+    ] {
+        let option = Scheme::named(name).option();
+        let (_receiver, secret) = subscribe(&mut db, name, &option);
+        session.run(&format!(
+            "select herald.rotate_secret('{name}');
+             select herald.subscribe('{name}', secret => '{secret}');
+             select herald.rotate_secret('{name}', grace => '0');
+             delete from herald.secret;
+             select herald.rotate_secret('{name}')"
+        ));
+        // A session hears its notices before its results.
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), expected, "{name}");
+    }
+}
+
+#[test]
 fn a_public_key_verifies_and_a_symmetric_secret_can_sign_beside_it() {
     let mut db = Database::new(&CLUSTER, "key_pair");
     let snippets = Snippets::write();

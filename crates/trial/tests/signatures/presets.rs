@@ -5,8 +5,9 @@ use postgres::Client;
 use serde_json::{Value, json};
 
 use crate::alter::{Signed, forgeries, unnoticed};
+use crate::common::document::with_origin;
 use crate::common::{Database, SOON};
-use crate::snippets::{Questions, Snippets};
+use crate::snippets::{Questions, Snippets, seed};
 use crate::{
     CLUSTER, SCHEMES, Scheme, document, only_signed, server_accepts, signed, signing_option,
     subscribe,
@@ -28,6 +29,42 @@ fn subscribe_with(db: &mut Database, scheme: &Scheme, options: &str) -> (Receive
     } else {
         (receiver, secret)
     }
+}
+
+#[test]
+fn packed_bytes_are_verified_by_the_document_s_functions_and_not_by_a_library_that_takes_text() {
+    let mut db = Database::new(&CLUSTER, "packed");
+    let snippets = Snippets::write();
+    let mut questions = Questions::default();
+    for (compression, library_accepts) in [("none", true), ("gzip", false)] {
+        let options = format!("compression => '{compression}'");
+        let (receiver, secret) = subscribe(&mut db, compression, &options);
+        db.run(EMIT);
+        let sent = only_signed(&receiver, &secret);
+        for file in snippets.of("standard") {
+            questions.add(compression, &file, &sent, &json!({}), true);
+        }
+        let library = seed("library.mjs");
+        questions.add(compression, &library, &sent, &json!({}), library_accepts);
+        db.run(&format!("select herald.unsubscribe('{compression}')"));
+    }
+    questions.ask();
+}
+
+#[test]
+fn shopify_gets_the_headers_that_the_document_adds() {
+    let mut db = Database::new(&CLUSTER, "shopify_headers");
+    let receiver = Receiver::start().expect("a receiver starts");
+    let example = document::block("run", "shopify.sql");
+    db.run(&with_origin(
+        &example,
+        receiver.url("/").trim_end_matches('/'),
+    ));
+    db.run(EMIT);
+    let sent = only_signed(&receiver, "");
+    assert_eq!(sent.headers["x-shopify-shop-domain"], "shop.example.com");
+    assert_eq!(sent.headers["x-shopify-api-version"], "2025-01");
+    assert_eq!(sent.headers["x-shopify-topic"], "order.paid");
 }
 
 #[test]
@@ -180,10 +217,13 @@ fn the_documented_parts_are_those_of_the_presets() {
 
     let secret = document::input().secret;
     for (name, parts) in document::presets() {
-        for (subscription, signing) in [("by-name", name), ("by-parts", parts)] {
+        let json = ", content_type => 'application/json'";
+        for (subscription, signing, content_type) in
+            [("by-name", name, ""), ("by-parts", parts, json)]
+        {
             let signing = signing_option(signing);
             db.run(&format!(
-                "select herald.subscribe('{subscription}', url => 'http://127.0.0.1/', types => '{{nothing}}', secret => '{secret}', {signing});
+                "select herald.subscribe('{subscription}', url => 'http://127.0.0.1/', types => '{{nothing}}', secret => '{secret}', {signing}{content_type});
                  select herald.rotate_secret('{subscription}', secret => 'whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB')"
             ));
         }

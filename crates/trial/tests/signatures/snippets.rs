@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::alter::Signed;
+use crate::common::process::python_with;
 use crate::document;
 
 /// The code of the document, as files.
@@ -79,7 +80,7 @@ impl Questions {
         let mut asked = 0;
         for (program, driver, cases) in [
             ("node", "snippets.mjs", node),
-            (python_with_ed25519(), "snippets.py", python),
+            (python_with("cryptography"), "snippets.py", python),
         ] {
             asked += cases.len();
             let answers = answers(program, driver, &cases);
@@ -93,19 +94,6 @@ impl Questions {
         let shown: Vec<_> = wrong.iter().take(20).collect();
         assert!(wrong.is_empty(), "{} of {asked}: {shown:#?}", wrong.len());
         asked
-    }
-}
-
-/// The first Python on the PATH, unless only the system's has the package.
-fn python_with_ed25519() -> &'static str {
-    let has_it = Command::new("python3")
-        .args(["-c", "import cryptography"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if has_it {
-        "python3"
-    } else {
-        "/usr/bin/python3"
     }
 }
 

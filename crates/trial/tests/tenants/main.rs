@@ -141,14 +141,22 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
     assert_eq!(
         of_views,
         [
+            "_expressions_of_watches",
             "_own_attempt",
             "_own_dead_letter",
             "_own_delivery",
             "_own_subscription",
             "_own_subscription_stats",
             "_own_usage",
-            "_sees_all"
+            "_readable_options",
+            "_sees_all",
+            "_show_worker"
         ]
+    );
+    assert_eq!(
+        one.session
+            .number("select count(*) from herald._expressions_of_watches()"),
+        0
     );
     for function in of_views.iter().filter(|name| name.starts_with("_own_")) {
         let rows = one.session.texts(&format!(
@@ -163,6 +171,11 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
     assert_eq!(
         one.session.text("select herald._sees_all('delivery')"),
         "false"
+    );
+    assert_eq!(
+        one.session
+            .number("select count(*) from herald._show_worker()"),
+        0
     );
     let (own_name, own_event) = (format!("{}/shop", one.name), one.delivered.clone());
     for function in &functions {

@@ -11,7 +11,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "if levels > MAX_LEVELS + 1 {",
         killed_by: Test::Unit {
             package: "herald-core",
-            name: "format::template::values::tests::data_is_read_to_the_last_level_that_is_allowed",
+            name: "format::template::data::tests::data_is_read_to_the_last_level_that_is_allowed",
         },
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
@@ -30,7 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "depth-of-a-canonical-body",
         breaks: "A body has 128 levels at most where its receiver signs what it parsed.",
-        file: "crates/core/src/ecmascript.rs",
+        file: "crates/core/src/canonical.rs",
         from: "self.depth == MAX_LEVELS",
         to: "self.depth == 2 * MAX_LEVELS",
         killed_by: Test::Unit {
@@ -62,6 +62,18 @@ pub const MUTANTS: &[Mutant] = &[
             name: "format::template::bounds::tests::what_stands_in_strings_comments_and_raw_blocks_is_no_operator",
         },
         says: "panicked",
+    },
+    Mutant {
+        name: "gigabytes-of-a-filter",
+        breaks: "No filter of ours makes a text of gigabytes.",
+        file: "crates/core/src/format/template/filters.rs",
+        from: "    output::check(state, value)?;\n",
+        to: "    let _ = output::check(state, value);\n",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "format::template::output::tests::what_would_take_gigabytes_is_never_written",
+        },
+        says: "InvalidOperation",
     },
     Mutant {
         name: "gigabytes-of-a-template",
@@ -162,7 +174,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unread-types-missed",
         breaks: "What a subscription missed because its types could not be read is held for it.",
-        file: "crates/core/src/options.rs",
+        file: "crates/core/src/options/compile.rs",
         from: ".unwrap_or_else(|_| TypeGlobs::everything())",
         to: ".unwrap_or_else(|_| TypeGlobs::parse(&[\"none\".into()]).expect(\"a glob\"))",
         killed_by: Test::Unit {
@@ -172,21 +184,57 @@ pub const MUTANTS: &[Mutant] = &[
         says: "assertion failed",
     },
     Mutant {
-        name: "null-among-options",
-        breaks: "No list of a subscription has a null.",
-        file: "src/api.rs",
-        from: "let all: Option<Vec<T>> = list.into_iter().collect();",
-        to: "let all: Option<Vec<T>> = Some(list.into_iter().flatten().collect());",
+        name: "unreadable-options-shown",
+        breaks: "A row whose options cannot be read keeps no other from being seen.",
+        file: "crates/core/src/options/declared.rs",
+        from: "if super::is_readable(&name, &value) {",
+        to: "if !name.is_empty() {",
         killed_by: Test::EndToEnd {
             file: "bounds",
-            name: "an_option_beyond_its_bounds_is_refused_by_subscribe_update_and_apply",
+            name: "a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended",
         },
-        says: "array['a', null]",
+        says: "interval",
+    },
+    Mutant {
+        name: "unknown-option-ignored",
+        breaks: "A subscription with an option that this version does not know is held.",
+        file: "crates/core/src/options/declared.rs",
+        from: "unknown => return Err(declared::unknown(unknown)),",
+        to: "_ => {}",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "options::tests::a_document_is_read_as_it_was_declared_and_nothing_else_is",
+        },
+        says: "unwrap_err",
+    },
+    Mutant {
+        name: "secret-in-a-document",
+        breaks: "What is stored and shown of a subscription has *** in the place of secrets.",
+        file: "sql/04_save_subscription.sql",
+        from: "masked := herald._masked_options(wanted) - ",
+        to: "masked := wanted - ",
+        killed_by: Test::EndToEnd {
+            file: "privileges",
+            name: "a_role_with_every_function_still_reads_no_secret",
+        },
+        says: "canary",
+    },
+    Mutant {
+        name: "null-among-options",
+        breaks: "No list of a subscription has a null.",
+        file: "crates/core/src/options/value.rs",
+        from: "Value::Null => Err(Error::NullMember { option }),",
+        to: "Value::Null => T::read(option, &Value::String(String::new())),",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "options::tests::a_document_is_read_as_it_was_declared_and_nothing_else_is",
+        },
+        says: "a member of retry_schedule is null",
     },
     Mutant {
         name: "one-row-for-all",
         breaks: "A row that PostgreSQL cannot read costs no other subscription anything.",
-        file: "src/dispatch/subscriptions/row.rs",
+        file: "src/store/subscriptions/row.rs",
         from: "            Err(_) => {\n                let (left, right)",
         to: "            Err(error) if ids.len() > 1 => pgrx::error!(\"{error}\"),\n            Err(_) => {\n                let (left, right)",
         killed_by: Test::EndToEnd {
@@ -206,18 +254,6 @@ pub const MUTANTS: &[Mutant] = &[
             name: "a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended",
         },
         says: "\"invoice.paid\"",
-    },
-    Mutant {
-        name: "doctor-of-good-settings",
-        breaks: "doctor() answers also where a setting cannot be read.",
-        file: "src/preview.rs",
-        from: "        return TableIterator::empty();\n",
-        to: "        pgrx::error!(\"a setting cannot be read\");\n",
-        killed_by: Test::EndToEnd {
-            file: "bounds",
-            name: "doctor_and_why_answer_whatever_a_setting_says",
-        },
-        says: "a setting cannot be read",
     },
     Mutant {
         name: "audit-of-everything",
@@ -278,5 +314,17 @@ pub const MUTANTS: &[Mutant] = &[
             name: "request::tests::a_signature_in_the_body_is_hidden_whatever_its_member_is_called",
         },
         says: "left",
+    },
+    Mutant {
+        name: "preview-of-any-depth",
+        breaks: "preview() of data that is too deep to be read is an error, and its session goes on.",
+        file: "crates/core/src/depth.rs",
+        from: "if levels > MAX_LEVELS {",
+        to: "if levels > 1_000 * MAX_LEVELS {",
+        killed_by: Test::EndToEnd {
+            file: "depth",
+            name: "a_preview_of_data_that_is_too_deep_to_be_read_is_an_error_and_others_show_it",
+        },
+        says: "herald.preview('template'",
     },
 ];

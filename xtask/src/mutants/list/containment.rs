@@ -6,7 +6,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lock-stops-recording",
         breaks: "A locked row holds up its own record and no other.",
-        file: "src/record.rs",
+        file: "src/store/record.rs",
         from: "Err(error) if error.fault() == Fault::Server => Recorded {",
         to: "Err(error) if error.fault() != Fault::Value => Recorded {",
         killed_by: Test::EndToEnd {
@@ -18,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "closed-without-set-aside",
         breaks: "A window stays open while a record of it is set aside.",
-        file: "src/record/careful.rs",
+        file: "src/store/record/careful.rs",
         from: "windows.retain(|(number, _)| !missing.contains(number));",
         to: "drop(missing);",
         killed_by: Test::EndToEnd {
@@ -30,7 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gone-but-sent-to",
         breaks: "Nothing is sent to a receiver after its 410, also while that cannot be written down.",
-        file: "src/dispatch/lanes.rs",
+        file: "crates/dispatch/src/lanes.rs",
         from: "entry.is_gone || loaded.is_held()",
         to: "loaded.is_held()",
         killed_by: Test::EndToEnd {
@@ -42,9 +42,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "steps-fail-together",
         breaks: "A log that cannot be read keeps no outcome from being recorded.",
-        file: "src/dispatch/mod.rs",
-        from: "if self.is_record_due() {",
-        to: "if self.is_record_due() && !self.steps.rests(Step::Read, now) {",
+        file: "crates/dispatch/src/mind/turn.rs",
+        from: "Step::Record => self.ledger.is_due(now),",
+        to: "Step::Record => self.ledger.is_due(now) && !self.steps.rests(Step::Read, now),",
         killed_by: Test::EndToEnd {
             file: "locks",
             name: "a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded",
@@ -54,8 +54,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "buried-at-once",
         breaks: "The backlog of a receiver that is gone is buried in slices.",
-        file: "src/dispatch/bury.rs",
-        from: "SliceSize::new(10, 1_000)",
+        file: "crates/dispatch/src/burials.rs",
+        from: "SliceSize::new(8, 1_000)",
         to: "SliceSize::new(1_000_000, 1_000_000)",
         killed_by: Test::EndToEnd {
             file: "gone",
@@ -66,7 +66,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "everything-read-again",
         breaks: "A change of one subscription costs the same however many there are.",
-        file: "src/dispatch/changes.rs",
+        file: "src/store/changes.rs",
         from: "(_, Some(id)) => drop(changes.wanted.ids.insert(id)),",
         to: "(_, Some(_)) => changes.wanted.everything = true,",
         killed_by: Test::EndToEnd {
@@ -79,8 +79,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "gap-at-the-start",
         breaks: "A subscription that starts from the log gets what was committed while it was made.",
         file: "sql/06_replay.sql",
-        from: "and not pg_visible_in_snapshot(e.xid, s.created_snapshot)",
-        to: "and false",
+        from: "and herald._was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)\n        and herald._matches",
+        to: "and false and herald._matches",
         killed_by: Test::EndToEnd {
             file: "start_from",
             name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
@@ -114,9 +114,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "damage-stops-claiming",
         breaks: "A damaged event that is pending keeps no other from being claimed.",
-        file: "src/dispatch/claim.rs",
-        from: "self.claim_some(id, now, 1, Loading::Nothing)?;",
-        to: "self.claim_some(id, now, 1, Loading::Events)?;",
+        file: "crates/dispatch/src/claim.rs",
+        from: "self.claim_some(id, now, 1, false)?;",
+        to: "self.claim_some(id, now, 1, true)?;",
         killed_by: Test::EndToEnd {
             file: "damage",
             name: "a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered",
@@ -126,13 +126,156 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "locked-table-holds-all",
         breaks: "A locked table holds up only what goes into it.",
-        file: "src/record/locked.rs",
-        from: "record.work.origin == Origin::Pending || matches!",
-        to: "true || record.work.origin == Origin::Pending || matches!",
+        file: "src/store/record/locked.rs",
+        from: "record.delivery.origin == Origin::Pending || record.is_pending()",
+        to: "true || record.delivery.origin == Origin::Pending || record.is_pending()",
         killed_by: Test::EndToEnd {
             file: "locks",
             name: "a_table_that_is_being_indexed_holds_up_only_what_goes_into_it",
         },
         says: "in vain for",
+    },
+    Mutant {
+        name: "uncommitted-one-by-one",
+        breaks: "Rows that another session has inserted and not committed are passed by without waiting for them.",
+        file: "src/store/record/locked.rs",
+        from: "        find_uncommitted(records, &mut locked);\n",
+        to: "",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "hundreds_of_deliveries_that_are_being_replayed_are_waited_for_once_and_not_one_by_one",
+        },
+        says: "of 100 moments",
+    },
+    Mutant {
+        name: "account-holds-all",
+        breaks: "The records of a tenant whose account is locked are not tried one by one.",
+        file: "sql/queries/find_locked.sql",
+        from: "or w.tenant in (select a.tenant from account a)",
+        to: "or false",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "a_locked_account_holds_up_only_its_own_tenant",
+        },
+        says: "of 100 moments",
+    },
+    Mutant {
+        name: "letter-needs-attributes",
+        breaks: "A dead letter is written although nothing of its event can be read.",
+        file: "sql/05_bury.sql",
+        from: "$6, $7, 'nothing');",
+        to: "$6, $7, 'attributes');",
+        killed_by: Test::EndToEnd {
+            file: "damage",
+            name: "a_damaged_event_of_which_nothing_else_can_be_read_leaves_an_empty_dead_letter",
+        },
+        says: "still pending",
+    },
+    Mutant {
+        name: "letter-with-endless-subject",
+        breaks: "A dead letter keeps no more of an attribute than people read.",
+        file: "sql/05_bury.sql",
+        from: "pg_catalog.to_json(pg_catalog.left(subject, 4096))",
+        to: "pg_catalog.to_json(subject)",
+        killed_by: Test::EndToEnd {
+            file: "damage",
+            name: "an_event_with_an_endless_subject_costs_no_other_a_second_request",
+        },
+        says: "still pending",
+    },
+    Mutant {
+        name: "seldom-tried-again",
+        breaks: "A step that waits for another session's lock goes on soon after it is released.",
+        file: "crates/dispatch/src/steps.rs",
+        from: "LONGEST_PAUSE_FOR_OTHERS: Duration = Duration::from_millis(200)",
+        to: "LONGEST_PAUSE_FOR_OTHERS: Duration = Duration::from_secs(1)",
+        killed_by: Test::Unit {
+            package: "herald-dispatch",
+            name: "steps::tests::a_step_that_waits_for_another_session_is_tried_five_times_a_second",
+        },
+        says: "left == right",
+    },
+    Mutant {
+        name: "walked-over-again",
+        breaks: "A slice of what is buried begins where the one before ended.",
+        file: "crates/dispatch/src/burials.rs",
+        from: "ended.after_seq = buried.up_to.unwrap_or(ended.after_seq);",
+        to: "let _ = buried.up_to;",
+        killed_by: Test::EndToEnd {
+            file: "gone",
+            name: "a_backlog_is_walked_over_once_although_an_old_snapshot_still_sees_it",
+        },
+        says: "entries of indexes were read",
+    },
+    Mutant {
+        name: "buried-from-the-start",
+        breaks: "A slice takes nothing from before where it is to begin.",
+        file: "sql/05_bury.sql",
+        from: "where p.subscription_id = $1 and p.event_seq > after_seq\n        order by p.event_seq\n        limit most",
+        to: "where p.subscription_id = $1\n        order by p.event_seq\n        limit most",
+        killed_by: Test::InDatabase {
+            name: "a_slice_goes_on_after_the_one_before",
+        },
+        says: "left: \"4 4\"",
+    },
+    Mutant {
+        name: "blocked-before-it-begins",
+        breaks: "A catalog that is locked keeps no question waiting before it begins.",
+        file: "src/pg/forward.rs",
+        from: "Err(error) if error.sqlstate == LOCK_NOT_AVAILABLE => {",
+        to: "Err(error) if error.sqlstate.is_empty() => {",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "doctor_status_and_why_name_the_session_whatever_it_has_locked",
+        },
+        says: "canceling statement due to lock timeout",
+    },
+    Mutant {
+        name: "blockers-by-a-view",
+        breaks: "Who has locked pg_authid is found without a look into it.",
+        file: "sql/07_lock.sql",
+        from: "left join lateral pg_stat_get_activity(l.pid) a on l.pid is not null",
+        to: "left join pg_stat_activity a on a.pid = l.pid",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "doctor_status_and_why_name_the_session_whatever_it_has_locked",
+        },
+        says: "pg_authid is locked",
+    },
+    Mutant {
+        name: "blockers-that-wait",
+        breaks: "The session that a lock waits for is named.",
+        file: "sql/07_lock.sql",
+        from: "from held w\n        where w.mode = 'AccessExclusiveLock'",
+        to: "from held w\n        where l.mode = 'AccessExclusiveLock'",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "doctor_status_and_why_name_the_session_that_a_lock_waits_for",
+        },
+        says: "herald.pending is locked",
+    },
+    Mutant {
+        name: "discard-without-cancel",
+        breaks: "Who discards a backlog may change their mind.",
+        file: "sql/05_bury.sql",
+        from: "'everything');\n        return;\n    exception when data_exception",
+        to: "'everything');\n        return;\n    exception when query_canceled or data_exception",
+        killed_by: Test::EndToEnd {
+            file: "repair",
+            name: "a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was",
+        },
+        says: "it is cancelled",
+    },
+    Mutant {
+        name: "any-index-of-the-name",
+        breaks: "An index that somebody put in the place of a known one is not read.",
+        file: "src/pg/dirty.rs",
+        from: "        is_as_expected.then_some(Self { table, index })",
+        to: "        let _ = is_as_expected;\n        Some(Self { table, index })",
+        killed_by: Test::EndToEnd {
+            file: "locks",
+            name: "an_index_that_a_dba_puts_in_the_place_of_a_known_one_does_no_harm",
+        },
+        says: "select (select v::text",
     },
 ];

@@ -6,7 +6,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "window-closed-early",
         breaks: "A window is closed with or after the records of its deliveries, never before.",
-        file: "src/dispatch/windows.rs",
+        file: "crates/dispatch/src/windows.rs",
         from: "progress.is_read
                     && progress.outstanding <= settled.get(number).copied().unwrap_or(0)",
         to: "progress.is_read",
@@ -19,8 +19,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no-flush",
         breaks: "Nothing is sent before what it tells of is flushed.",
-        file: "src/dispatch/reader.rs",
-        from: "                    flush_at_commit();\n",
+        file: "crates/dispatch/src/reader.rs",
+        from: "                view.flush_at_commit();\n",
         to: "",
         killed_by: Test::EndToEnd {
             file: "crash",
@@ -31,7 +31,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no-anti-join",
         breaks: "What was recorded before a crash is not sent again.",
-        file: "src/dispatch/reader.rs",
+        file: "crates/dispatch/src/reader.rs",
         from: "let done = if window.is_recovered {",
         to: "let done = if false {",
         killed_by: Test::EndToEnd {
@@ -67,9 +67,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unfinished-window-unwritten",
         breaks: "The rest of a large window is read after a crash, although later windows were opened.",
-        file: "src/dispatch/reader.rs",
-        from: "(!slice.matched.is_empty() || is_unfinished)",
-        to: "!slice.matched.is_empty()",
+        file: "crates/dispatch/src/reader.rs",
+        from: "            || !window.is_read()\n",
+        to: "",
         killed_by: Test::EndToEnd {
             file: "crash",
             name: "a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing",

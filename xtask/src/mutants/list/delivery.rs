@@ -4,6 +4,114 @@ use crate::mutants::mutant::{Mutant, Test};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "early-answer",
+        breaks: "An answer counts that comes before the request was read to its end.",
+        file: "crates/sender/src/transport.rs",
+        from: "Err(error) if is_refusal(&error) => self.refusal = Some(error),",
+        to: "Err(error) if is_refusal(&error) && self.is_answered => self.refusal = Some(error),",
+        killed_by: Test::Integration {
+            package: "herald-sender",
+            name: "hostile_endpoints::an_answer_before_the_end_of_the_request_counts",
+        },
+        says: "assertion `left == right` failed",
+    },
+    Mutant {
+        name: "early-answer-of-tls",
+        breaks: "An answer counts that comes before the request was read to its end, with TLS too.",
+        file: "crates/sender/src/transport.rs",
+        from: "Self::Tls(stream) if may_write => stream.read(buffer),",
+        to: "Self::Tls(stream) if may_write || stream.conn.wants_write() => stream.read(buffer),",
+        killed_by: Test::Integration {
+            package: "herald-sender",
+            name: "tls::an_answer_before_the_end_of_the_request_counts",
+        },
+        says: "assertion `left == right` failed",
+    },
+    Mutant {
+        name: "headers-that-nobody-reads",
+        breaks: "The status of an answer counts whatever headers come with it.",
+        file: "crates/sender/src/head.rs",
+        from: "if !is_framing && !is_one_of(&READ) {",
+        to: "if line.is_empty() {",
+        killed_by: Test::Integration {
+            package: "herald-sender",
+            name: "hostile_endpoints::a_status_counts_whatever_comes_with_it",
+        },
+        says: "assertion `left == right` failed",
+    },
+    Mutant {
+        name: "line-without-end",
+        breaks: "A header that is too long to be sent is nobody's fault but the event's.",
+        file: "crates/core/src/request.rs",
+        from: "(bytes > MAX_LINE_BYTES).then_some((name, bytes))",
+        to: "(bytes > 2 * MAX_LINE_BYTES).then_some((name, bytes))",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "request::tests::an_attribute_that_makes_a_header_too_long_to_be_sent_is_poison_at_once",
+        },
+        says: "called `Result::unwrap_err()` on an `Ok` value",
+    },
+    Mutant {
+        name: "retry-after-forgotten",
+        breaks: "A Retry-After counts for the next worker too.",
+        file: "crates/dispatch/src/lanes.rs",
+        from: "        entry.lane.spare(loaded.spare_until);\n",
+        to: "",
+        killed_by: Test::EndToEnd {
+            file: "responses",
+            name: "retry_after_counts_for_the_next_worker_too",
+        },
+        says: " ms",
+    },
+    Mutant {
+        name: "lost-update",
+        breaks: "Sessions that set different columns of a subscription at once both keep what they set.",
+        file: "sql/07_subscription.sql",
+        from: "entry, coalesce(changes, '{}') - ",
+        to: "entry, to_jsonb(new) - '{id,state_reason,created_at,changed_at,state_changed_at,consented_at,consent_rate,consent_error}'::text[] - ",
+        killed_by: Test::EndToEnd {
+            file: "subscriptions",
+            name: "two_sessions_that_set_different_columns_at_once_both_keep_what_they_set",
+        },
+        says: "left: \"00:00:30",
+    },
+    Mutant {
+        name: "sandbox-that-is-resumed",
+        breaks: "No resume makes a sandbox send.",
+        file: "sql/06_subscription.sql",
+        from: "case when entry.is_sandbox then 'sandbox' else 'active' end",
+        to: "'active'",
+        killed_by: Test::EndToEnd {
+            file: "apply",
+            name: "a_sandbox_is_matched_signed_and_recorded_and_sends_nothing",
+        },
+        says: "left: \"active\"",
+    },
+    Mutant {
+        name: "oracle-of-secrets",
+        breaks: "Nothing tells whether a declared secret is the one that is stored.",
+        file: "sql/09_audit.sql",
+        from: "if tg_op = 'DELETE' and kind = 'secret' and before ->> 'expires_at' is not null then",
+        to: "if false then",
+        killed_by: Test::EndToEnd {
+            file: "apply",
+            name: "a_secret_in_a_document_is_put_in_front_and_nobody_is_told_whether_it_was_there",
+        },
+        says: "assertion `left == right` failed",
+    },
+    Mutant {
+        name: "wait-in-vain",
+        breaks: "wait() answers at once when nothing that is left can end in time.",
+        file: "sql/06_wait.sql",
+        from: "or is_read and not may_end then",
+        to: "then",
+        killed_by: Test::EndToEnd {
+            file: "insight",
+            name: "wait_answers_at_once_when_nothing_that_is_left_can_end_in_time",
+        },
+        says: "'fails'",
+    },
+    Mutant {
         name: "dots-in-a-path",
         breaks: "No event climbs out of the path of its url.",
         file: "crates/core/src/placeholders.rs",
@@ -30,7 +138,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "inexact-numbers",
         breaks: "No number is changed in silence to be signed.",
-        file: "crates/core/src/ecmascript/number.rs",
+        file: "crates/core/src/canonical/number.rs",
         from: ".filter(|shortest| *shortest == value)",
         to: ".filter(|_| true)",
         killed_by: Test::Unit {
@@ -38,6 +146,90 @@ pub const MUTANTS: &[Mutant] = &[
             name: "request::tests::numbers_go_as_ecmascript_writes_them_or_not_at_all",
         },
         says: "called `Result::unwrap_err()` on an `Ok` value",
+    },
+    Mutant {
+        name: "digits-of-a-template",
+        breaks: "A template writes a number with the digits that it was captured with.",
+        file: "crates/core/src/format/template/data.rs",
+        from: "self.digits.keep(double, begin..self.at());",
+        to: "let _ = begin;",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "format::template::tests::data_is_written_as_it_was_captured",
+        },
+        says: "9.5",
+    },
+    Mutant {
+        name: "two-ways-of-a-number",
+        breaks: "A template never writes a number with the digits of another.",
+        file: "crates/core/src/format/template/data.rs",
+        from: "            *kept = None;\n",
+        to: "",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "format::template::tests::numbers_are_computed_with_and_compared",
+        },
+        says: "{{ data.total }}",
+    },
+    Mutant {
+        name: "unknown-variables",
+        breaks: "A variable that no event has is refused.",
+        file: "crates/core/src/format/template.rs",
+        from: "template.check_names(secrets)?;",
+        to: "",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "format::template::tests::a_template_that_cannot_work_is_refused_at_once",
+        },
+        says: "nobody is unknown",
+    },
+    Mutant {
+        name: "media-type-of-a-preset",
+        breaks: "A preset brings the media type that its receivers parse.",
+        file: "crates/core/src/style.rs",
+        from: "content_type.or_else(|| parsed_by_preset(&options.signing, &format))",
+        to: "content_type",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "style::tests::a_preset_brings_the_media_type_that_its_receivers_parse",
+        },
+        says: "leafengines",
+    },
+    Mutant {
+        name: "unescaped-for-python",
+        breaks: "A body for Python is ASCII.",
+        file: "crates/core/src/canonical.rs",
+        from: "if matches!(character, ' '..='~') {",
+        to: "if character >= ' ' {",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "canonical::tests::for_python_a_body_is_what_python_writes",
+        },
+        says: "d83d",
+    },
+    Mutant {
+        name: "clear-ids",
+        breaks: "An id ends at one place only in what is signed.",
+        file: "crates/core/src/verify.rs",
+        from: "!id.is_empty() && !id.split('.').skip(1).any(is_time)",
+        to: "!id.is_empty() && !id.split('.').skip(9).any(is_time)",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "verify::tests::an_id_that_could_end_elsewhere_is_not_believed",
+        },
+        says: "standard",
+    },
+    Mutant {
+        name: "two-times-of-stripe",
+        breaks: "A signature is of one time.",
+        file: "crates/core/src/verify.rs",
+        from: "let [time] = times[..] else { return None };",
+        to: "let [time, ..] = times[..] else { return None };",
+        killed_by: Test::Unit {
+            package: "herald-core",
+            name: "verify::tests::time_and_signatures_of_stripe_come_in_any_order",
+        },
+        says: "t=1",
     },
     Mutant {
         name: "values-without-quotes",
@@ -66,7 +258,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "faster-than-granted",
         breaks: "A receiver gets no more a minute than it consented to.",
-        file: "crates/core/src/lane.rs",
+        file: "crates/dispatch/src/lane.rs",
         from: "self.delayed_until = self.delayed_until.max(until);
         }
         Some(delivery)",
@@ -74,7 +266,7 @@ pub const MUTANTS: &[Mutant] = &[
         }
         Some(delivery)",
         killed_by: Test::Unit {
-            package: "herald-core",
+            package: "herald-dispatch",
             name: "lane::tests::a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is",
         },
         says: " of 1",
@@ -83,9 +275,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "template-of-a-tenant",
         breaks: "A tenant runs no program in the server.",
         file: "sql/04_save_subscription.sql",
-        from: "if herald._tenants_of(herald._caller()) is not null
-        and entry.template",
-        to: "if false and entry.template",
+        from: "        and herald._tenants_of(herald._caller()) is not null\n",
+        to: "        and false\n",
         killed_by: Test::EndToEnd {
             file: "tenants",
             name: "a_tenant_has_no_template_but_may_keep_the_platform_s",
@@ -95,9 +286,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sandbox-that-sends",
         breaks: "A sandbox sends nothing.",
-        file: "src/dispatch/work.rs",
-        from: "self.subscription.state == State::Sandbox",
-        to: "self.subscription.state == State::Disabled",
+        file: "crates/dispatch/src/work.rs",
+        from: "subscription.state == State::Sandbox",
+        to: "subscription.state == State::Disabled",
         killed_by: Test::EndToEnd {
             file: "apply",
             name: "a_sandbox_is_matched_signed_and_recorded_and_sends_nothing",
@@ -167,7 +358,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "spilled-for-want-of-a-thread",
         breaks: "Who only waits for a thread does not go through pending.",
-        file: "crates/core/src/lane.rs",
+        file: "crates/dispatch/src/lane.rs",
         from: "let is_stuck = is_unanswered && self.is_slow(now);",
         to: "let is_stuck = is_unanswered || self.is_slow(now);",
         killed_by: Test::EndToEnd {
@@ -179,8 +370,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "never-caught-up",
         breaks: "A subscription that has caught up is fed from the log again.",
-        file: "src/dispatch/recording.rs",
-        from: "            entry.expect_due(now);\n",
+        file: "crates/dispatch/src/recording.rs",
+        from: "            entry.expect_due(now.micros);\n",
         to: "",
         killed_by: Test::EndToEnd {
             file: "subscriptions",

@@ -42,7 +42,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "somebody-else-s-function",
         breaks: "A watch calls no function that does not belong to its table's owner.",
-        file: "sql/03_watch.sql",
+        file: "sql/03_expressions.sql",
         from: "or p.proowner = c.relowner and not exists",
         to: "or not exists",
         killed_by: Test::InDatabase {
@@ -51,9 +51,42 @@ pub const MUTANTS: &[Mutant] = &[
         says: "it does not fail",
     },
     Mutant {
+        name: "restored-oids",
+        breaks: "A restored watch finds its functions before its table gets another owner.",
+        file: "sql/03_follow_ddl.sql",
+        from: "for each row when (new.column_table is not null)",
+        to: "for each row when (false)",
+        killed_by: Test::InDatabase {
+            name: "a_restored_table_that_gets_another_owner_first_keeps_its_functions",
+        },
+        says: "left: \"seller",
+    },
+    Mutant {
+        name: "upgraded-oids",
+        breaks: "An upgraded watch finds its functions when somebody decides.",
+        file: "sql/08_worker.sql",
+        from: "    perform herald._note_functions(w.id) from herald._watch w;\n",
+        to: "",
+        killed_by: Test::InDatabase {
+            name: "an_upgraded_table_that_gets_another_owner_after_the_decision_keeps_its_functions",
+        },
+        says: "left: \"seller",
+    },
+    Mutant {
+        name: "oid-of-another",
+        breaks: "A function with the number that a watch's own had elsewhere is not in its way.",
+        file: "sql/03_expressions.sql",
+        from: "where k.oid = f.made and k.pronamespace = p.pronamespace and k.proname = p.proname",
+        to: "where k.oid = f.made",
+        killed_by: Test::InDatabase {
+            name: "a_number_that_another_function_has_by_now_names_no_function_of_a_watch",
+        },
+        says: "was dropped",
+    },
+    Mutant {
         name: "open-schema",
         breaks: "Nobody ever may create in herald_watch.",
-        file: "sql/03_watch.sql",
+        file: "sql/03_expressions.sql",
         from: "execute format('grant usage, create on schema %I to %s', workshop, owner);",
         to: "execute format('grant usage, create on schema %I, herald_watch to %s', workshop, owner);",
         killed_by: Test::InDatabase {
@@ -64,9 +97,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "trigger-by-name",
         breaks: "A watch knows its triggers under any name.",
-        file: "sql/03_follow_ddl.sql",
-        from: "from herald._triggers() p where p.watch_id = entry.id",
-        to: "from herald._triggers() p where p.watch_id = entry.id and p.name like 'pg_herald_%'",
+        file: "sql/03_triggers.sql",
+        from: "from herald._triggers() p where p.watch_id = (entry).id",
+        to: "from herald._triggers() p where p.watch_id = (entry).id and p.name like 'pg_herald_%'",
         killed_by: Test::InDatabase {
             name: "a_trigger_of_a_watch_keeps_working_under_another_name",
         },
@@ -89,7 +122,7 @@ exception when division_by_zero then
         killed_by: Test::InDatabase {
             name: "a_fault_of_the_event_triggers_fails_no_command",
         },
-        says: "herald.watch",
+        says: "herald._watch",
     },
     Mutant {
         name: "foreign-table-missed",
@@ -134,5 +167,40 @@ exception when division_by_zero then
             name: "quoting_all_identifiers_changes_no_value",
         },
         says: "public.kinds public.kinds",
+    },
+    Mutant {
+        name: "squatted-by-privilege",
+        breaks: "CREATE EXTENSION takes no schema in which somebody else may create.",
+        file: "sql/01_log.sql",
+        from: " or squatted.creators is not null then",
+        to: " then",
+        killed_by: Test::EndToEnd {
+            file: "extension",
+            name: "a_schema_that_somebody_else_made_is_refused",
+        },
+        says: "called `Result::unwrap_err()` on an `Ok` value",
+    },
+    Mutant {
+        name: "squatted-functions-schema",
+        breaks: "CREATE EXTENSION takes no herald_watch of somebody else's.",
+        file: "sql/01_log.sql",
+        from: "where n.nspname in ('herald', 'herald_watch')",
+        to: "where n.nspname = 'herald'",
+        killed_by: Test::EndToEnd {
+            file: "extension",
+            name: "a_schema_that_somebody_else_made_is_refused",
+        },
+        says: "called `Result::unwrap_err()` on an `Ok` value",
+    },
+    Mutant {
+        name: "type-of-our-own",
+        breaks: "No watch is given a type of pg_herald's own.",
+        file: "src/api.rs",
+        from: "if is_reserved(event_type) {",
+        to: "if false {",
+        killed_by: Test::InDatabase {
+            name: "a_type_of_pg_herald_s_own_is_refused",
+        },
+        says: "it does not fail",
     },
 ];

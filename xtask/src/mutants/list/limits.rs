@@ -137,4 +137,49 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "set not null",
     },
+    Mutant {
+        name: "id-of-any-length",
+        breaks: "An id is bounded, as every later question about it compares it.",
+        file: "crates/core/src/attributes.rs",
+        from: "            (limits::ID, self.id),\n",
+        to: "",
+        killed_by: Test::InDatabase {
+            name: "emit_refuses_what_is_longer_than_its_limit",
+        },
+        says: "it does not fail",
+    },
+    Mutant {
+        name: "index-on-an-expression",
+        breaks: "An index on an expression gets its entries from the executor.",
+        file: "src/pg/layout.rs",
+        from: "&& pg_sys::RelationGetIndexExpressions(relation).is_null()",
+        to: "",
+        killed_by: Test::InDatabase {
+            name: "the_executor_is_asked_where_there_is_more",
+        },
+        says: "create index on herald.event ((data",
+    },
+    Mutant {
+        name: "partial-index",
+        breaks: "A partial index has no entry that does not fit its predicate.",
+        file: "src/pg/layout.rs",
+        from: "&& pg_sys::RelationGetIndexPredicate(relation).is_null()",
+        to: "",
+        killed_by: Test::InDatabase {
+            name: "the_executor_is_asked_where_there_is_more",
+        },
+        says: "where tenant is null",
+    },
+    Mutant {
+        name: "actor-in-the-log",
+        breaks: "An actor of megabytes writes no more log than its limit.",
+        file: "src/capture/context.rs",
+        from: "match limit.cut(&value) {",
+        to: "match limit.cut(&value).filter(|_| false) {",
+        killed_by: Test::EndToEnd {
+            file: "depth",
+            name: "an_actor_of_megabytes_writes_no_more_log_than_its_limit",
+        },
+        says: " bytes",
+    },
 ];

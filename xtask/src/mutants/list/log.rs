@@ -20,7 +20,7 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
     Mutant {
         name: "naive-cursor",
         breaks: "An event is read although higher numbers were read before its transaction ended.",
-        file: "crates/core/src/floors.rs",
+        file: "crates/dispatch/src/floors.rs",
         from: "        listed.chain(unlisted).fold(self.newest(), Floor::min)
     }
 
@@ -39,11 +39,11 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
     Mutant {
         name: "unlisted-transactions",
         breaks: "A transaction that runs although no snapshot lists it keeps its floor.",
-        file: "crates/core/src/floors.rs",
+        file: "crates/dispatch/src/floors.rs",
         from: "_ => self.by_first_id.push_back((next_id, floor)),",
         to: "_ => self.by_first_id.push_back((to.xmax(), floor)),",
         killed_by: Test::Unit {
-            package: "herald-core",
+            package: "herald-dispatch",
             name: "floors::tests::a_transaction_keeps_its_floor_when_it_becomes_listed",
         },
         says: "right: Floor { seq: 3",

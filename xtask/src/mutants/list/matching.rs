@@ -6,9 +6,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "subscriptions-late",
         breaks: "A window is matched with the subscriptions of its own snapshot.",
-        file: "src/dispatch/reader.rs",
-        from: "Changes::since(client, &subscriptions.snapshot)",
-        to: "Changes::since(client, &look.snapshot)",
+        file: "crates/dispatch/src/reader.rs",
+        from: "Some(view.changes(&subscriptions.snapshot)?)",
+        to: "Some(view.changes(&look.snapshot)?)",
         killed_by: Test::EndToEnd {
             file: "subscriptions",
             name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
@@ -18,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "creation-ignored",
         breaks: "A subscription gets nothing that was visible before it was created.",
-        file: "src/dispatch/subscriptions.rs",
+        file: "crates/dispatch/src/subscriptions.rs",
         from: ".filter(move |one| one.since.was_there_for(logged, window))",
         to: ".filter(move |_| true)",
         killed_by: Test::EndToEnd {

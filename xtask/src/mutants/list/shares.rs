@@ -21,6 +21,11 @@ const PINGS: Test = Test::EndToEnd {
     name: "pings_of_a_hanging_endpoint_leave_threads_to_deliveries",
 };
 
+const PLACES: Test = Test::EndToEnd {
+    file: "pings",
+    name: "a_database_and_the_cluster_have_places_for_so_many_pings_and_no_more",
+};
+
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no-share-of-look-ups",
@@ -29,7 +34,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "if self.running.get(share).copied().unwrap_or(0) >= most {",
         to: "if self.running.get(share).copied().unwrap_or(0) >= usize::MAX.min(most + 99) {",
         killed_by: unit("dns::tests::names_that_hang_keep_nobody_else_from_an_answer"),
-        says: "good.example",
+        says: "soon()).is_ok()",
     },
     Mutant {
         name: "no-half-for-proven-names",
@@ -79,8 +84,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "questions-without-connection",
         breaks: "Handshakes count for the connections of a tenant's plan.",
-        file: "src/dispatch/consent.rs",
-        from: "                || !self.tenants.has_connection(tenant.as_deref(), id)\n",
+        file: "crates/dispatch/src/consent.rs",
+        from: "                || !gate.tenants.has_connection(tenant.as_deref(), id)\n",
         to: "",
         killed_by: handshake("questions_count_for_the_connections_of_a_plan"),
         says: "Receiver",
@@ -88,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "questions-without-share",
         breaks: "Receivers that do not answer the handshake leave threads to deliveries.",
-        file: "src/dispatch/consent.rs",
+        file: "crates/dispatch/src/consent.rs",
         from: "    let all = (threads / SHARE).max(1);\n",
         to: "    let all = threads.max(SHARE);\n",
         killed_by: handshake(
@@ -99,12 +104,51 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "questions-of-one-tenant",
         breaks: "A tenant whose receivers do not answer keeps no other from being asked.",
-        file: "src/dispatch/consent.rs",
+        file: "crates/dispatch/src/consent.rs",
         from: "                || *of_this >= most_of_a_tenant\n",
         to: "                || *of_this > most_of_a_tenant\n",
         killed_by: handshake(
             "a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked",
         ),
         says: "in vain for a delivery",
+    },
+    Mutant {
+        name: "pings-of-a-database",
+        breaks: "The pings of one database leave places for others.",
+        file: "src/pg/mailbox.rs",
+        from: ">= BOXES_OF_A_DATABASE",
+        to: "> BOXES_OF_A_DATABASE",
+        killed_by: PLACES,
+        says: "was not refused",
+    },
+    Mutant {
+        name: "pings-of-all",
+        breaks: "The cluster has places for 64 pings.",
+        file: "src/pg/mailbox.rs",
+        from: "const BOXES: usize = 64;",
+        to: "const BOXES: usize = 65;",
+        killed_by: PLACES,
+        says: "was not refused",
+    },
+    Mutant {
+        name: "questions-with-a-token-of-others",
+        breaks: "A question gives back the thread that it took, and no other.",
+        file: "crates/dispatch/src/consent.rs",
+        from: "let token = tokens.give();",
+        to: "let token = tokens.give() - 1;",
+        killed_by: handshake("a_question_beside_a_delivery_leaves_no_thread_taken"),
+        says: "in vain for six requests",
+    },
+    Mutant {
+        name: "aged-unnoticed",
+        breaks: "A lane that waits for a thread gets one as soon as a request is a second old.",
+        file: "crates/dispatch/src/lanes.rs",
+        from: "!self.ready.is_empty() || !self.parked.is_empty()",
+        to: "false",
+        killed_by: Test::EndToEnd {
+            file: "isolation",
+            name: "a_lane_that_waits_for_a_thread_gets_one_when_a_request_is_a_second_old",
+        },
+        says: "in vain for six requests",
     },
 ];

@@ -67,7 +67,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "tenants-as-the-platform",
         breaks: "What goes for tenants goes for their requests.",
-        file: "src/dispatch/subscriptions/row.rs",
+        file: "src/store/subscriptions/row.rs",
         from: "                is_tenants,\n",
         to: "                is_tenants: false,\n",
         killed_by: Test::EndToEnd {
@@ -91,7 +91,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "quota-without-what-is-under-way",
         breaks: "No quota is passed by what is under way.",
-        file: "crates/core/src/tenants.rs",
+        file: "crates/dispatch/src/tenants.rs",
         from: "let events = self.quota.events + self.unrecorded;",
         to: "let events = self.quota.events;",
         killed_by: Test::EndToEnd {
@@ -115,7 +115,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "retries-after-the-log",
         breaks: "A retry does not wait for the end of the log.",
-        file: "src/dispatch/lanes.rs",
+        file: "crates/dispatch/src/lanes.rs",
         from: "} else if self.claimed.len() < BESIDE_THE_LOG / 2 {",
         to: "} else if false {",
         killed_by: Test::EndToEnd {

@@ -5,7 +5,12 @@
 //! not: what they take in memory is not bounded, and so tenants have no templates.
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter, filters};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, State, Value, escape_formatter, filters,
+};
+
+use super::data::Digits;
+use super::json::{Layout, to_json};
 
 /// The bytes that a step of fuel pays for, as minijinja counts.
 const BYTES_A_STEP: u64 = 64;
@@ -18,11 +23,23 @@ const SMALL_BYTES: u64 = 4;
 pub(super) fn guard(environment: &mut Environment<'static>) {
     environment.set_formatter(|output, state, value| {
         check(state, value)?;
-        escape_formatter(output, state, value)
+        match state.auto_escape() {
+            AutoEscape::Json if !value.is_safe() => {
+                output.write_str(&json(state, value, Layout::Compact)?)?;
+                Ok(())
+            }
+            _ => match Digits::of(state, value) {
+                Some(digits) => output.write_str(&digits).map_err(Error::from),
+                None => escape_formatter(output, state, value),
+            },
+        }
     });
     environment.add_filter("string", |state: &State, value: &Value| {
         check(state, value)?;
-        filters::string(state, value)
+        match Digits::of(state, value) {
+            Some(digits) => Ok(Value::from(digits)),
+            None => filters::string(state, value),
+        }
     });
     environment.add_filter("pprint", |state: &State, value: &Value| {
         check(state, value)?;
@@ -32,23 +49,53 @@ pub(super) fn guard(environment: &mut Environment<'static>) {
         "tojson",
         |state: &State, value: &Value, indent: Option<Value>, options: Kwargs| {
             check(state, value)?;
-            let wanted = match &indent {
-                Some(indent) => Some(indent.clone()),
+            let indent = match indent {
+                Some(indent) => Some(indent),
                 None => options.get("indent")?,
             };
-            let blanks = wanted.and_then(|blanks| usize::try_from(blanks).ok());
-            if blanks.is_some_and(|blanks| blanks > MAX_INDENT) {
-                return Err(too_large(format!(
-                    "tojson indents by {MAX_INDENT} blanks at most"
-                )));
-            }
-            filters::tojson(value, indent, options)
+            options.assert_all_used()?;
+            let json = json(state, value, layout(indent)?)?;
+            Ok::<_, Error>(Value::from_safe_string(safe_in_html(&json)))
         },
     );
 }
 
+fn json(state: &State, value: &Value, layout: Layout) -> Result<String, Error> {
+    to_json(&|number| Digits::of(state, number), value, &layout)
+}
+
+/// The layout that the argument of `tojson` asks for.
+fn layout(indent: Option<Value>) -> Result<Layout, Error> {
+    let Some(indent) = indent else {
+        return Ok(Layout::Spaced);
+    };
+    match bool::try_from(indent.clone()) {
+        Ok(true) => Ok(Layout::Lines(2)),
+        Ok(false) => Ok(Layout::Spaced),
+        Err(_) => match usize::try_from(indent)? {
+            blanks @ 0..=MAX_INDENT => Ok(Layout::Lines(blanks)),
+            _ => Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("tojson indents by {MAX_INDENT} blanks at most"),
+            )),
+        },
+    }
+}
+
+/// JSON that means the same in a page: these characters stand in its strings only.
+fn safe_in_html(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '<' | '>' | '&' | '\'' => safe.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => safe.push(character),
+        }
+    }
+    safe
+}
+
 /// Refuses a value that the fuel that is left does not pay for. It is minijinja that takes the fuel, once it is written.
-fn check(state: &State, value: &Value) -> Result<(), Error> {
+pub(super) fn check(state: &State, value: &Value) -> Result<(), Error> {
     let (_, fuel) = state.fuel_levels().unwrap_or_default();
     let mut left = fuel.saturating_mul(BYTES_A_STEP);
     if fits(value, &mut left) {
@@ -92,10 +139,6 @@ fn fits(value: &Value, left: &mut u64) -> bool {
     }
 }
 
-fn too_large(words: String) -> Error {
-    Error::new(ErrorKind::InvalidOperation, words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +146,7 @@ mod tests {
     fn rendered(source: &str) -> Result<String, Error> {
         let mut environment = Environment::new();
         guard(&mut environment);
+        super::super::filters::add(&mut environment);
         environment.set_fuel(Some(200_000));
         environment.render_named_str("t.json", source, ())
     }
@@ -125,6 +169,9 @@ mod tests {
             r#"{{ (["x" * 100000] * 100000) | tojson }}"#,
             r#"{{ (["x" * 100000] * 100000) | string }}"#,
             r#"{{ (["x" * 100000] * 100000) | pprint }}"#,
+            r#"{{ (["x" * 100000] * 100000) | b64encode }}"#,
+            r#"{{ (["x" * 100000] * 100000) | sha256 }}"#,
+            r#"{{ ("x" * 20000000) | sha256 }}"#,
             "{{ [1] | tojson(indent=1000000000) }}",
             "{{ [1] | tojson(1000000000) }}",
         ] {

@@ -1,0 +1,71 @@
+//! Whose connections a request may use. It goes with a subscription from where it is loaded to where it is sent.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Requests share connections when, and only when, their keys are equal.
+///
+/// The tenant is part of it so that no tenant's request can arrive over a connection that another tenant opened, and
+/// the TLS profile so that no request is sent with another's client certificate.
+///
+/// ```
+/// use herald_core::agent::AgentKey;
+///
+/// let acme = AgentKey { tenant: Some("acme".into()), is_tenants: true, tls: None };
+/// assert_ne!(acme, AgentKey::default());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct AgentKey {
+    /// The subscription's tenant.
+    pub tenant: Option<Arc<str>>,
+    /// Whether what goes for tenants goes for it: they may reach less, and are told less.
+    pub is_tenants: bool,
+    /// Its own certificates; `None` for the server-wide settings.
+    pub tls: Option<Arc<TlsProfile>>,
+}
+
+/// A subscription's own certificates, in PEM. Equal profiles share connections.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct TlsProfile {
+    /// Certificate authorities that are trusted beside the server-wide ones.
+    pub ca_certificates: String,
+    /// The client certificate with its chain, and its private key.
+    pub client_certificate: Option<(String, String)>,
+}
+
+impl TlsProfile {
+    /// The members as they are given. `None` if there is a certificate without a key, or a key without a certificate.
+    ///
+    /// ```
+    /// use herald_core::agent::TlsProfile;
+    ///
+    /// assert!(TlsProfile::new(Some("-----BEGIN CERTIFICATE-----".into()), None, None).is_some());
+    /// assert!(TlsProfile::new(None, Some("-----BEGIN CERTIFICATE-----".into()), None).is_none());
+    /// ```
+    pub fn new(
+        ca_certificates: Option<String>,
+        certificate: Option<String>,
+        key: Option<String>,
+    ) -> Option<Self> {
+        let client_certificate = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return None,
+        };
+        Some(Self {
+            ca_certificates: ca_certificates.unwrap_or_default(),
+            client_certificate,
+        })
+    }
+}
+
+/// The private key stays out of every log.
+impl fmt::Debug for TlsProfile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TlsProfile")
+            .field("has_ca_certificates", &!self.ca_certificates.is_empty())
+            .field("has_client_certificate", &self.client_certificate.is_some())
+            .finish()
+    }
+}

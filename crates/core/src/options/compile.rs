@@ -1,0 +1,238 @@
+//! From a stored document to a [`Subscription`], with all checks.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::limits::{
+    DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, TIMEOUT, choice,
+};
+use super::{HIDDEN, Members, Span, SubscriptionOptions};
+use crate::attributes::check_tenant;
+use crate::error::Error;
+use crate::globs::TypeGlobs;
+use crate::headers::Headers;
+use crate::retry::RetryPolicy;
+use crate::secrets::NamedSecrets;
+use crate::signature::Signing;
+use crate::style::Style;
+use crate::subscription::Subscription;
+use crate::suggest::nearest;
+use crate::target::Target;
+use crate::url_policy::UrlPolicy;
+
+/// The most characters of a description.
+const MAX_DESCRIPTION: usize = 1_000;
+/// The most bytes of each member of the option `tls`, in PEM.
+const MAX_PEM_BYTES: usize = 262_144;
+
+impl SubscriptionOptions {
+    /// Options with the defaults for all but the name and the url. There is no secret yet.
+    ///
+    /// ```
+    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
+    ///
+    /// let options = SubscriptionOptions::new("shop", "https://example.com/");
+    /// assert_eq!(options.validate(&UrlPolicy::default()), Ok(()));
+    /// ```
+    pub fn new(name: &str, url: &str) -> SubscriptionOptions {
+        SubscriptionOptions {
+            name: name.into(),
+            url: url.into(),
+            ..SubscriptionOptions::with_defaults()
+        }
+    }
+
+    /// Takes what a stored document says. Other options stay as they are.
+    ///
+    /// ```
+    /// use herald_core::options::{Span, SubscriptionOptions};
+    ///
+    /// let options = SubscriptionOptions::new("shop", "https://example.com/").with_document(r#"{"timeout": "00:00:05"}"#);
+    /// assert_eq!(options.unwrap().timeout, Span(5_000_000));
+    /// ```
+    pub fn with_document(mut self, json: &str) -> Result<SubscriptionOptions, Error> {
+        for (name, value) in &document(json)? {
+            self.set(name, value)?;
+        }
+        Ok(self)
+    }
+
+    /// The same, but with `***` for the secrets that its url, headers and template name.
+    pub fn without_named_secrets(mut self) -> SubscriptionOptions {
+        for value in self.secrets.iter_mut().flat_map(Members::values_mut) {
+            HIDDEN.clone_into(value);
+        }
+        self
+    }
+
+    /// Checks all options as [`compile`](Self::compile) does.
+    pub fn validate(&self, policy: &UrlPolicy) -> Result<(), Error> {
+        self.compile(policy).map(drop)
+    }
+
+    /// As much as matching needs of a subscription that does not compile: what matches it is held until it does. Of the
+    /// options only these count. Types that cannot be read match every event, so that none is missed.
+    ///
+    /// ```
+    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
+    ///
+    /// let options = SubscriptionOptions { types: vec![], max_payload: -1, ..SubscriptionOptions::new("", "") };
+    /// assert!(options.compile(&UrlPolicy::default()).is_err());
+    /// assert!(options.held().types.matches("order.paid"));
+    /// ```
+    pub fn held(&self) -> Subscription {
+        let defaults = SubscriptionOptions::new("held", "https://held.invalid/");
+        let compiled = defaults.compile(&UrlPolicy::default());
+        Subscription {
+            id: self.id,
+            name: self.name.clone(),
+            tenant: self.tenant.clone(),
+            types: TypeGlobs::parse(&self.types).unwrap_or_else(|_| TypeGlobs::everything()),
+            state: self.state,
+            ..compiled.expect("the defaults are valid")
+        }
+    }
+
+    /// Checks all options and parses them once, for many events.
+    ///
+    /// ```
+    /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
+    ///
+    /// let options = SubscriptionOptions::new("shop", "https://Example.com");
+    /// let subscription = options.compile(&UrlPolicy::default()).unwrap();
+    /// assert_eq!(subscription.target.origin(), "https://example.com/");
+    /// ```
+    pub fn compile(&self, policy: &UrlPolicy) -> Result<Subscription, Error> {
+        check_name(&self.name)?;
+        self.tenant.as_deref().map_or(Ok(()), check_tenant)?;
+        self.check_description()?;
+        DEAD_LETTER_RETENTION.check(self.dead_letter_retention.0)?;
+        let secrets = NamedSecrets::new(self.secrets.clone().unwrap_or_default())?;
+        let target = Target::parse(&secrets.fill_url(&self.url)?, policy)?;
+        let headers = self.headers.iter().flatten().map(|(name, value)| {
+            let filled = secrets.fill_header(name, value)?;
+            Ok((name.clone(), filled))
+        });
+        let headers = Headers::parse(&headers.collect::<Result<_, Error>>()?)?;
+        let (style, scheme) = Style::compile(self, &headers, &secrets, policy)?;
+        let micros = |span: Option<Span>| span.map(|span| span.0);
+        let schedule: Vec<i64> = self.retry_schedule.iter().map(|delay| delay.0).collect();
+        let retry = RetryPolicy::new(&schedule, self.retry_jitter, self.max_attempts)?
+            .with_statuses(self.success.as_deref(), self.retry_on.as_deref())?
+            .with_timeout_delay(micros(self.timeout_delay))?
+            .with_duration(micros(self.retry_duration))?;
+        Ok(Subscription {
+            id: self.id,
+            name: self.name.clone(),
+            target,
+            types: TypeGlobs::parse(&self.types)?,
+            tenant: self.tenant.clone(),
+            headers,
+            style,
+            secrets,
+            signing: Signing::new(scheme, &self.signing_secrets)?,
+            keeps_failed: choice(
+                "keep_request",
+                &self.keep_request,
+                &[("none", false), ("failed", true)],
+            )?,
+            timeout: Duration::from_micros(TIMEOUT.check(self.timeout.0)?),
+            retry: RetryPolicy {
+                survives_gone: choice("gone", &self.gone, &[("disable", false), ("dead", true)])?,
+                ..retry
+            },
+            max_concurrency: MAX_CONCURRENCY.check(self.max_concurrency.into())? as usize,
+            max_payload: MAX_PAYLOAD.check(self.max_payload.into())? as usize,
+            max_age: MAX_AGE
+                .check_optional(micros(self.max_age))?
+                .map(Duration::from_micros),
+            max_backlog: MAX_BACKLOG.check_optional(self.max_backlog)?,
+            rate: self.rate,
+            generation: self.generation,
+            state: self.state,
+        })
+    }
+
+    fn check_description(&self) -> Result<(), Error> {
+        let characters = self
+            .description
+            .as_deref()
+            .map_or(0, |text| text.chars().count());
+        if characters > MAX_DESCRIPTION {
+            return Err(Error::Option {
+                option: "description",
+                fault: format!("It has {characters} characters; allowed are {MAX_DESCRIPTION}."),
+                hint: "Keep what is longer elsewhere, and its address in here.".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SubscriptionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionOptions")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads a document of options.
+pub fn document(json: &str) -> Result<Map<String, Value>, Error> {
+    serde_json::from_str(json).map_err(|error| Error::Option {
+        option: "subscription",
+        fault: format!("Its options cannot be read: {error}."),
+        hint: "Set them again with herald.subscribe().".into(),
+    })
+}
+
+/// Checks the names and the sizes of the members of `tls`. Whether they are PEM, only TLS knows.
+pub fn check_tls(members: &Members) -> Result<(), Error> {
+    const NAMES: [&str; 3] = ["ca", "certificate", "key"];
+    let refused = |fault: String, hint: String| Error::Option {
+        option: "tls",
+        fault,
+        hint,
+    };
+    for (name, pem) in members {
+        if !NAMES.contains(&name.as_str()) {
+            return Err(refused(
+                format!(
+                    "It has no member {name:?}; its members are ca, certificate and key, each in PEM."
+                ),
+                match nearest(name, NAMES) {
+                    Some(nearest) => format!("Perhaps you meant {nearest:?}."),
+                    None => "Leave it out.".into(),
+                },
+            ));
+        }
+        if pem.is_empty() {
+            let hint = "Leave out what you do not want.";
+            return Err(refused("A member is empty.".into(), hint.into()));
+        }
+        if pem.len() > MAX_PEM_BYTES {
+            return Err(refused(
+                format!(
+                    "A member has {} bytes; allowed are {MAX_PEM_BYTES}.",
+                    pem.len()
+                ),
+                "Give only the certificates that are needed.".into(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    // Digits alone are an id.
+    let is_id = name.bytes().all(|byte| byte.is_ascii_digit());
+    if (1..=63).contains(&name.len()) && name.bytes().all(is_allowed) && !is_id {
+        Ok(())
+    } else {
+        Err(Error::SubscriptionName { name: name.into() })
+    }
+}

@@ -1,0 +1,435 @@
+//! Taking deliveries that are due out of `herald.pending` into their lanes.
+//!
+//! There is one worker for each database, so a claim is only remembered, not written: after a crash everything is
+//! still there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald_core::event::Event;
+use herald_core::retry::DeadReason;
+
+use crate::effects::{Effect, Effects};
+use crate::failure::Failure;
+use crate::lane::first_due;
+use crate::lanes::{CLAIM_SIZE, Entry, Lanes};
+use crate::ledger::Ledger;
+use crate::record::{End, Record};
+use crate::store::{Claim, Claims, Due, Point, Store};
+use crate::subscriptions::{Loaded, Subscriptions};
+use crate::suspects::Suspects;
+use crate::time::{Moment, Now};
+use crate::tokens::Tokens;
+use crate::work::{Delivery, Origin};
+
+/// In front of every due time and number.
+const BEFORE_ALL: (i64, i64) = (0, 0);
+
+/// Lanes that are filled in one turn, at most: those that have been due for the longest.
+const LANES_A_TURN: usize = 16;
+/// Lanes for which the table is asked at once, at most.
+const LANES_ASKED_AT_ONCE: usize = 500;
+
+/// What has to be asked of the table: what others changed in it.
+#[derive(Debug, Default)]
+pub struct Unknown {
+    /// Lanes for which the table was not asked yet what is due.
+    lanes: Vec<i64>,
+    looked_at: Option<Moment>,
+}
+
+impl Unknown {
+    /// Anything may have changed.
+    pub fn forget_all(&mut self) {
+        self.looked_at = None;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+}
+
+/// What claiming takes.
+#[derive(Debug)]
+pub struct Claiming<'a, S> {
+    pub lanes: &'a mut Lanes,
+    pub ledger: &'a mut Ledger,
+    pub suspects: &'a Suspects,
+    pub subscriptions: &'a Subscriptions,
+    pub tokens: &'a mut Tokens,
+    pub store: &'a mut S,
+    pub effects: &'a mut Effects,
+    /// Everything goes through `herald.pending`.
+    pub always_pending: bool,
+}
+
+impl<S: Store> Claiming<'_, S> {
+    /// Fills lanes with what is due. The table is asked each `poll_interval` what others changed there.
+    pub fn claim_due(
+        &mut self,
+        unknown: &mut Unknown,
+        poll_interval: Duration,
+        now: Now,
+    ) -> Result<(), Failure> {
+        let is_look_due = unknown
+            .looked_at
+            .is_none_or(|at| now.since(at) >= poll_interval);
+        if is_look_due && unknown.lanes.is_empty() {
+            unknown.lanes = self.lanes.ids();
+            unknown.looked_at = Some(now.moment);
+        }
+        let first_due = self.lanes.survey().first_due;
+        if !unknown.lanes.is_empty() {
+            self.look_for_due(unknown)?;
+        } else if first_due.is_none_or(|due| due > now.micros) {
+            return Ok(());
+        }
+        self.fill_lanes(now)
+    }
+
+    fn fill_lanes(&mut self, now: Now) -> Result<(), Failure> {
+        let (mut due, mut later) = (Vec::new(), None);
+        for (id, entry) in self.lanes.iter() {
+            match entry.due(now.micros) {
+                Some(at) if at <= now.micros => due.push((at, id)),
+                at => later = earliest(later, at),
+            }
+        }
+        if due.len() > LANES_A_TURN {
+            later = Some(now.micros);
+        }
+        for id in first_due(due, LANES_A_TURN) {
+            self.claim_for(id, now)?;
+            let at = self.lanes.get(id).and_then(|entry| entry.due(now.micros));
+            later = earliest(later, at);
+        }
+        // Where nothing is left, the lanes need not be looked at again before the next survey.
+        self.lanes.expect_first_due(later);
+        Ok(())
+    }
+
+    /// Asks the table when the first pending delivery of some lanes is due.
+    fn look_for_due(&mut self, unknown: &mut Unknown) -> Result<(), Failure> {
+        let rest = unknown.lanes.len().saturating_sub(LANES_ASKED_AT_ONCE);
+        let asked = &unknown.lanes[rest..];
+        let found = self.store.find_due(asked)?;
+        for id in asked {
+            if let Some(entry) = self.lanes.get(*id) {
+                entry.claimed_to = None;
+            }
+        }
+        for (id, at) in found {
+            if let Some(entry) = self.lanes.get(id) {
+                entry.expect_due(at);
+            }
+        }
+        unknown.lanes.truncate(rest);
+        Ok(())
+    }
+
+    /// Fills one lane. Where an event cannot be read, the others are claimed in halves, and at last its delivery without it.
+    fn claim_for(&mut self, id: i64, now: Now) -> Result<(), Failure> {
+        let most = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
+        let failure = match self.claim_some(id, now, most, true) {
+            Ok(()) => {
+                if let Some(entry) = self.lanes.get(id) {
+                    entry.claim_size = (most * 2).min(CLAIM_SIZE);
+                }
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        if failure.damage.is_none() {
+            return Err(failure);
+        }
+        if most > 1 {
+            if let Some(entry) = self.lanes.get(id) {
+                entry.claim_size = most / 2;
+            }
+            return Ok(());
+        }
+        self.claim_some(id, now, 1, false)?;
+        self.effects.push(Effect::Warn(format!(
+            "an event that is pending for subscription {id} cannot be read, and its delivery is buried: {failure}"
+        )));
+        Ok(())
+    }
+
+    /// Claims some deliveries. Without their events, the first of them is given up.
+    fn claim_some(
+        &mut self,
+        id: i64,
+        now: Now,
+        most: usize,
+        with_events: bool,
+    ) -> Result<(), Failure> {
+        let subscriptions = self.subscriptions;
+        let Some(subscription) = subscriptions.by_id(id) else {
+            return Ok(());
+        };
+        let Some(entry) = self.lanes.get(id) else {
+            return Ok(());
+        };
+        let wanted = entry.room().min(most);
+        let (limit, after) = match entry.claimed_to {
+            Some(to) => (wanted, to),
+            None => (wanted + entry.claimed.len(), BEFORE_ALL),
+        };
+        let given_up: Vec<i64> = self.suspects.given_up().collect();
+        let claims = self.store.claim(&Claim {
+            subscription: id,
+            limit,
+            after,
+            now_micros: now.micros,
+            with_events,
+            claimed: &entry.claimed,
+            given_up: &given_up,
+            largest: subscriptions.largest,
+        })?;
+        let reached_end = claims.rows.len() < limit;
+        let found = Found::of(claims, entry, now.micros, after, with_events, &given_up);
+        take_over(&found, reached_end, entry, now.micros, self.always_pending);
+        if !found.taken.is_empty() {
+            self.store.reached(Point::AfterClaim);
+        }
+        for (due, event) in found.taken {
+            self.claim(due, event, subscription, now);
+        }
+        self.lanes.make_ready(id);
+        Ok(())
+    }
+
+    fn claim(&mut self, due: Due, event: Option<Event>, loaded: &Loaded, now: Now) {
+        let lost = event.is_none();
+        let event = event.unwrap_or_else(|| Event {
+            seq: due.seq,
+            slot: due.slot,
+            ..Event::new("", "", "", now.micros)
+        });
+        let delivery = Delivery {
+            token: self.tokens.give(),
+            event: Arc::new(event),
+            subscription: Arc::clone(&loaded.config),
+            agent: loaded.agent.clone(),
+            origin: Origin::Pending,
+            attempts: due.attempts,
+            step: due.step,
+            created_at_micros: due.created_at,
+        };
+        let max_age = loaded.config.max_age.map(|age| age.as_micros() as i64);
+        let is_expired = max_age.is_some_and(|age| due.created_at.saturating_add(age) < now.micros);
+        self.ledger.take_up(&delivery);
+        let Some(entry) = self.lanes.get(loaded.config.id) else {
+            return;
+        };
+        entry.claimed.insert(due.seq);
+        let reason = match (lost, is_expired) {
+            (false, false) => return entry.lane.push(delivery, now.micros),
+            (true, _) => DeadReason::Poison,
+            (false, true) => DeadReason::Expired,
+        };
+        let record = Record::unattempted(delivery, End::Dead(reason));
+        self.ledger.settle(record, self.lanes, now);
+    }
+}
+
+/// What a claim found.
+#[derive(Debug)]
+struct Found {
+    /// What is claimed, with its event unless that is lost.
+    taken: Vec<(Due, Option<Event>)>,
+    /// When the first that was not claimed is due, as far as it was looked at.
+    next_due: Option<i64>,
+    /// Up to where everything is claimed.
+    claimed_to: (i64, i64),
+    /// It was looked at everything from the beginning.
+    is_from_start: bool,
+}
+
+impl Found {
+    fn of(
+        claims: Claims,
+        entry: &Entry,
+        now_micros: i64,
+        after: (i64, i64),
+        with_events: bool,
+        given_up: &[i64],
+    ) -> Self {
+        let mut events: BTreeMap<i64, Event> = claims
+            .events
+            .into_iter()
+            .map(|logged| (logged.event.seq, logged.event))
+            .collect();
+        let mut found = Self {
+            taken: Vec::new(),
+            next_due: None,
+            claimed_to: after,
+            is_from_start: after == BEFORE_ALL,
+        };
+        for due in claims.rows {
+            if due.next_attempt_at > now_micros {
+                found.next_due = found.next_due.or(Some(due.next_attempt_at));
+                break;
+            }
+            if !entry.claimed.contains(&due.seq) {
+                if !with_events && !found.taken.is_empty() {
+                    // Only the first is given up.
+                    found.next_due = Some(now_micros);
+                    break;
+                }
+                match events.remove(&due.seq) {
+                    // There was no room for it.
+                    None if !claims.is_complete && !given_up.contains(&due.seq) => {
+                        found.next_due = Some(now_micros);
+                    }
+                    event => found.taken.push((due, event)),
+                }
+            }
+            if found.next_due.is_none() {
+                found.claimed_to = (due.next_attempt_at, due.seq);
+            }
+        }
+        found
+    }
+}
+
+/// What the lane knows of its pending deliveries from here on.
+fn take_over(
+    found: &Found,
+    reached_end: bool,
+    entry: &mut Entry,
+    now_micros: i64,
+    always_pending: bool,
+) {
+    let next_due = match found.next_due {
+        None if !reached_end => Some(now_micros),
+        next_due => next_due,
+    };
+    let is_nothing_due = next_due.is_none_or(|due| due > now_micros);
+    let is_nothing_left = found.taken.is_empty() && entry.claimed.is_empty() && is_nothing_due;
+    entry.claimed_to = Some(found.claimed_to);
+    entry.next_due = next_due;
+    if is_nothing_left && !found.is_from_start {
+        // To be sure, everything is looked at once more.
+        entry.claimed_to = None;
+        entry.next_due = Some(now_micros);
+    } else if is_nothing_left && entry.unrecorded == 0 && !always_pending {
+        entry.lane.unspill();
+    }
+}
+
+fn earliest(first: Option<i64>, second: Option<i64>) -> Option<i64> {
+    first.into_iter().chain(second).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Logged;
+    use crate::testing::loaded;
+
+    fn due(seq: i64, next_attempt_at: i64) -> Due {
+        Due {
+            slot: 0,
+            seq,
+            next_attempt_at,
+            attempts: 0,
+            step: 0,
+            created_at: 0,
+        }
+    }
+
+    fn claims(rows: &[Due], events: &[i64], is_complete: bool) -> Claims {
+        let logged = |seq: &i64| Logged {
+            event: Event {
+                seq: *seq,
+                ..Event::new("", "", "", 0)
+            },
+            xid: 3,
+        };
+        Claims {
+            rows: rows.to_vec(),
+            events: events.iter().map(logged).collect(),
+            is_complete,
+        }
+    }
+
+    fn lanes() -> Lanes {
+        let mut lanes = Lanes::default();
+        lanes.configure(&loaded(1), &Default::default());
+        lanes
+    }
+
+    fn taken(found: &Found) -> Vec<(i64, bool)> {
+        let taken = found.taken.iter();
+        taken
+            .map(|(due, event)| (due.seq, event.is_some()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_claimed_already_is_passed_by_and_what_is_not_due_waits() {
+        let mut lanes = lanes();
+        let entry = lanes.get(1).unwrap();
+        entry.claimed.insert(1);
+        let claims = claims(&[due(1, 5), due(2, 6), due(3, 11)], &[2], true);
+        let found = Found::of(claims, entry, 10, BEFORE_ALL, true, &[]);
+        assert_eq!(taken(&found), [(2, true)]);
+        assert_eq!((found.next_due, found.claimed_to), (Some(11), (6, 2)));
+    }
+
+    #[test]
+    fn an_event_for_which_there_was_no_room_is_claimed_next_and_one_that_is_lost_is_buried() {
+        let mut lanes = lanes();
+        let entry = lanes.get(1).unwrap();
+        let rows = [due(1, 1), due(2, 2), due(3, 3)];
+        let found = Found::of(
+            claims(&rows, &[1], false),
+            entry,
+            10,
+            BEFORE_ALL,
+            true,
+            &[2],
+        );
+        assert_eq!(taken(&found), [(1, true), (2, false)]);
+        assert_eq!((found.next_due, found.claimed_to), (Some(10), (2, 2)));
+        let found = Found::of(
+            claims(&rows, &[1, 3], true),
+            entry,
+            10,
+            BEFORE_ALL,
+            true,
+            &[],
+        );
+        assert_eq!(taken(&found), [(1, true), (2, false), (3, true)]);
+    }
+
+    #[test]
+    fn only_the_first_is_given_up_at_once() {
+        let mut lanes = lanes();
+        let entry = lanes.get(1).unwrap();
+        let rows = [due(1, 1), due(2, 2)];
+        let found = Found::of(claims(&rows, &[], true), entry, 10, BEFORE_ALL, false, &[]);
+        assert_eq!(taken(&found), [(1, false)]);
+        assert_eq!(found.next_due, Some(10));
+    }
+
+    #[test]
+    fn a_lane_is_fed_by_the_reader_again_when_nothing_is_left_from_the_beginning_on() {
+        let unspilled = |after, unrecorded, always_pending| {
+            let mut lanes = lanes();
+            let entry = lanes.get(1).unwrap();
+            drop(entry.lane.spill());
+            entry.unrecorded = unrecorded;
+            let found = Found::of(claims(&[], &[], true), entry, 10, after, true, &[]);
+            take_over(&found, true, entry, 10, always_pending);
+            (!entry.lane.is_spilled(), entry.next_due)
+        };
+        assert_eq!(unspilled(BEFORE_ALL, 0, false), (true, None));
+        assert_eq!(unspilled(BEFORE_ALL, 1, false), (false, None));
+        assert_eq!(unspilled(BEFORE_ALL, 0, true), (false, None));
+        // To be sure, everything is looked at once more.
+        assert_eq!(unspilled((5, 5), 0, false), (false, Some(10)));
+    }
+}

@@ -1,0 +1,72 @@
+//! What has to be free for a request to begin: a thread, and a connection of its tenant. Each request begins once and
+//! finishes once, whether it is a delivery, a test request or a question.
+
+use std::collections::VecDeque;
+
+use crate::lanes::Lanes;
+use crate::suspects::Suspects;
+use crate::tenants::Tenants;
+use crate::threads::Threads;
+use crate::time::Now;
+use crate::work::{Delivery, Work};
+
+/// Threads, plans of tenants, and what is under suspicion.
+#[derive(Debug)]
+pub struct Gate {
+    pub threads: Threads,
+    pub tenants: Tenants,
+    pub suspects: Suspects,
+}
+
+/// How a request begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beginning {
+    /// Its receiver answered a moment ago.
+    pub is_proven: bool,
+    /// It counts for its tenant's month.
+    pub is_new: bool,
+    /// A worker died while it was sent: no other such delivery is sent beside it.
+    pub is_suspect: bool,
+}
+
+impl Gate {
+    pub fn new(threads: usize, suspects: Suspects) -> Self {
+        Self {
+            threads: Threads::new(threads),
+            tenants: Tenants::default(),
+            suspects,
+        }
+    }
+
+    /// Whether a request of this lane may begin beside the lanes. If its tenant has no connection left, the lane is
+    /// remembered for when it has.
+    pub fn has_room_for(&mut self, lane: i64, is_proven: bool, tenant: Option<&str>) -> bool {
+        self.threads.has_room_for(lane, is_proven) && self.tenants.has_connection(tenant, lane)
+    }
+
+    /// A request of this lane begins.
+    pub fn begin(
+        &mut self,
+        (token, lane): (u64, i64),
+        tenant: Option<&str>,
+        beginning: Beginning,
+        now: Now,
+    ) {
+        self.threads
+            .start(token, lane, beginning.is_proven, now.micros);
+        self.tenants.begin(tenant, beginning.is_new);
+        if beginning.is_suspect {
+            self.suspects.try_one(token);
+        }
+    }
+
+    /// A request came back, whatever became of it: lanes that waited for a connection may go on. Returns the suspects that
+    /// waited for it.
+    pub fn finish(&mut self, work: &Work, lanes: &mut Lanes) -> VecDeque<Delivery> {
+        self.threads.finish(work.token(), work.subscription().id);
+        for waiting in self.tenants.end(work.agent().tenant.as_deref()) {
+            lanes.make_ready(waiting);
+        }
+        self.suspects.came_back(work.token())
+    }
+}

@@ -1,0 +1,199 @@
+//! Housekeeping, a bounded amount at a time, between deliveries.
+
+use std::time::Duration;
+
+use crate::burials::{BURIAL_GAP, SLICE};
+use crate::failure::Failure;
+use crate::log::Ring;
+use crate::record::Record;
+use crate::slices::SliceSize;
+use crate::store::{Store, Took};
+use crate::time::{Moment, Now};
+
+/// How often there is a look for something to clean up; more often where slots are short.
+const LONGEST: Duration = Duration::from_secs(60);
+/// After a round that found more to do.
+const BRIEFLY: Duration = Duration::from_millis(20);
+/// How long a backlog may be longer than it may be: counting it costs as much as it is long.
+const SHED_AFTER: Duration = Duration::from_secs(1);
+
+/// How far housekeeping is.
+#[derive(Debug, Default)]
+pub struct House {
+    due: Moment,
+    part: Part,
+    /// There is more to do after this round.
+    has_more: bool,
+}
+
+/// The part of a round that comes next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Part {
+    pub number: i32,
+    /// The held event up to which it looked for some to release.
+    pub released_to: i64,
+}
+
+/// What a part of a round did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cleaned {
+    /// How long a slot of the ring is written.
+    pub period_micros: Option<i64>,
+    pub has_more: bool,
+    pub released_to: Option<i64>,
+    /// The part that comes next; 0 after the last.
+    pub next_part: i32,
+}
+
+impl House {
+    pub fn is_due(&self, now: Now) -> bool {
+        now.is_past(self.due)
+    }
+
+    pub fn due_in(&self, now: Now) -> Duration {
+        now.until(self.due)
+    }
+
+    /// Empties what is past its retention, a few milliseconds of a round at a time.
+    pub fn keep(
+        &mut self,
+        ring: &mut Ring,
+        store: &mut impl Store,
+        now: Now,
+    ) -> Result<(), Failure> {
+        let Took { result, took } = store.keep_house(self.part);
+        // A part that cannot be done now keeps no other from being done.
+        self.part.number += 1;
+        self.take_in(result?.unwrap_or_default(), ring, took, now.after(took));
+        Ok(())
+    }
+
+    fn take_in(&mut self, cleaned: Cleaned, ring: &mut Ring, took: Duration, now: Now) {
+        if let Some(period_micros) = cleaned.period_micros
+            && period_micros != ring.period_micros
+        {
+            *ring = Ring::changed(period_micros, Some(now.micros));
+        }
+        self.has_more |= cleaned.has_more;
+        self.part = Part {
+            number: cleaned.next_part,
+            released_to: cleaned.released_to.unwrap_or(self.part.released_to),
+        };
+        let pause = if self.part.number > 0 {
+            took * BURIAL_GAP
+        } else if std::mem::take(&mut self.has_more) {
+            BRIEFLY
+        } else {
+            // There is nothing to clean up for a while.
+            Duration::from_micros(ring.period_micros.unsigned_abs() / 4).min(LONGEST)
+        };
+        self.due = now.moment + pause;
+    }
+}
+
+/// When backlogs are cut to what they may be, if some may be longer.
+#[derive(Debug)]
+pub struct Shedding {
+    due: Option<Moment>,
+    size: SliceSize,
+}
+
+impl Default for Shedding {
+    fn default() -> Self {
+        Self {
+            due: None,
+            size: SLICE,
+        }
+    }
+}
+
+impl Shedding {
+    /// Remembers that some of these went into a backlog that may not be longer than so much.
+    pub fn expect(&mut self, records: &[Record], now: Now) {
+        let is_limited = |record: &Record| {
+            record.is_pending() && record.delivery.subscription.max_backlog.is_some()
+        };
+        if self.due.is_none() && records.iter().any(is_limited) {
+            self.due = Some(now.moment + SHED_AFTER);
+        }
+    }
+
+    pub fn is_due(&self, now: Now) -> bool {
+        self.due.is_some_and(|due| now.is_past(due))
+    }
+
+    pub fn due_in(&self, now: Now) -> Option<Duration> {
+        self.due.map(|due| now.until(due))
+    }
+
+    /// Buries what backlogs have too much.
+    pub fn shed(&mut self, store: &mut impl Store, now: Now) -> Result<(), Failure> {
+        self.due = Some(now.moment + SHED_AFTER);
+        let Took { result, took } = store.shed(self.size.get());
+        self.due = result?.then(|| {
+            self.size.took(took.as_micros() as i64);
+            now.after(took).moment + took * BURIAL_GAP
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::at;
+
+    const DAY: i64 = 86_400_000_000;
+    const TOOK: Duration = Duration::from_millis(2);
+
+    fn due_after(house: &mut House, cleaned: Cleaned) -> Duration {
+        let mut ring = Ring::changed(DAY, None);
+        house.take_in(cleaned, &mut ring, TOOK, at(0));
+        house.due_in(at(0))
+    }
+
+    #[test]
+    fn the_parts_of_a_round_take_a_quarter_of_the_time_and_rounds_a_minute_where_nothing_is_to_do()
+    {
+        let mut house = House::default();
+        let part = |next_part, has_more| Cleaned {
+            next_part,
+            has_more,
+            ..Cleaned::default()
+        };
+        assert_eq!(due_after(&mut house, part(1, true)), TOOK * 3);
+        assert_eq!(due_after(&mut house, part(2, false)), TOOK * 3);
+        // A part before had more to do.
+        assert_eq!(due_after(&mut house, part(0, false)), BRIEFLY);
+        assert_eq!(due_after(&mut house, part(0, false)), LONGEST);
+    }
+
+    #[test]
+    fn short_slots_are_looked_at_four_times_in_their_period() {
+        let (mut house, mut ring) = (House::default(), Ring::changed(DAY, None));
+        let cleaned = Cleaned {
+            period_micros: Some(400_000),
+            ..Cleaned::default()
+        };
+        house.take_in(cleaned, &mut ring, TOOK, at(0));
+        assert_eq!(ring.period_micros, 400_000);
+        assert_eq!(house.due_in(at(0)), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_was_released_is_not_looked_at_again() {
+        let mut house = House::default();
+        let released = Cleaned {
+            released_to: Some(7),
+            next_part: 3,
+            ..Cleaned::default()
+        };
+        due_after(&mut house, released);
+        due_after(&mut house, Cleaned::default());
+        let next = Part {
+            number: 0,
+            released_to: 7,
+        };
+        assert_eq!(house.part, next);
+    }
+}

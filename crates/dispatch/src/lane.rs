@@ -1,0 +1,497 @@
+//! The lane: the worker's bounded in-memory queue of one subscription.
+//!
+//! It decides what may be sent now and when its queue has to give way (spill). It sits between match and send; it
+//! sends nothing itself, and it has no clock: `now` is in microseconds and given by the caller.
+
+use std::collections::VecDeque;
+
+/// How many deliveries a lane takes before the reader has to wait.
+pub const CAPACITY: usize = 1_000;
+/// Who waits for longer than this waits too long: a delivery in a queue, and a lane for the reader.
+pub const SPILL_AGE_MICROS: i64 = 1_000_000;
+/// A lane stays proven for this long after a success.
+const PROVEN_MICROS: i64 = 60_000_000;
+/// Successes that end a throttling.
+const SUCCESSES_TO_RECOVER: u32 = 10;
+
+/// One subscription's queue of deliveries `T`.
+///
+/// ```
+/// use herald_dispatch::lane::Lane;
+///
+/// let mut lane = Lane::new(4);
+/// lane.push("first", 0);
+/// lane.push("second", 0);
+/// // Nothing is known of the receiver yet: one request at a time.
+/// assert_eq!(lane.take_ready(10), Some("first"));
+/// assert_eq!(lane.take_ready(10), None);
+/// lane.succeeded(20);
+/// assert_eq!(lane.take_ready(30), Some("second"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lane<T> {
+    queue: VecDeque<(i64, T)>,
+    in_flight: usize,
+    max_concurrency: usize,
+    is_held: bool,
+    is_spilled: bool,
+    succeeded_at: i64,
+    /// Since when it has requests under way, or had some that failed, and none that succeeded.
+    unanswered_since: Option<i64>,
+    delayed_until: i64,
+    halvings: u32,
+    successes_to_recover: u32,
+    last_pushed_at: i64,
+    pace: Option<Pace>,
+}
+
+/// So many requests a minute: evenly on average, up to a second's worth at once.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    rate: u32,
+    interval: i64,
+    /// When the next request would leave if they left evenly.
+    next_at: i64,
+}
+
+impl Pace {
+    fn new(rate: u32) -> Self {
+        Self {
+            rate,
+            interval: 60_000_000 / i64::from(rate.max(1)),
+            next_at: i64::MIN,
+        }
+    }
+
+    /// A request leaves. Until when no other may, if a second's worth has left.
+    fn count(&mut self, now: i64) -> Option<i64> {
+        self.next_at = self.next_at.max(now).saturating_add(self.interval);
+        (self.next_at + self.interval > now + SPILL_AGE_MICROS).then_some(self.next_at)
+    }
+}
+
+impl<T> Lane<T> {
+    /// An empty lane that sends at most `max_concurrency` requests at once.
+    pub fn new(max_concurrency: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            in_flight: 0,
+            max_concurrency,
+            is_held: false,
+            is_spilled: false,
+            succeeded_at: i64::MIN,
+            unanswered_since: None,
+            delayed_until: i64::MIN,
+            halvings: 0,
+            successes_to_recover: 0,
+            last_pushed_at: i64::MIN,
+            pace: None,
+        }
+    }
+
+    /// Takes over changed options of the subscription. A held lane (paused) sends nothing, and what comes meanwhile
+    /// is in the pending deliveries: they come first when it is held no more.
+    pub fn configure(&mut self, max_concurrency: usize, is_held: bool) {
+        self.max_concurrency = max_concurrency;
+        self.is_held = is_held;
+        self.is_spilled |= is_held;
+    }
+
+    /// Sends so many requests a minute, and no more.
+    ///
+    /// ```
+    /// use herald_dispatch::lane::Lane;
+    ///
+    /// let mut lane = Lane::new(4);
+    /// lane.set_rate(Some(60));
+    /// lane.push("first", 0);
+    /// lane.push("second", 0);
+    /// assert_eq!(lane.take_ready(0), Some("first"));
+    /// lane.succeeded(10);
+    /// assert_eq!(lane.take_ready(999_999), None);
+    /// assert_eq!(lane.take_ready(1_000_000), Some("second"));
+    /// ```
+    pub fn set_rate(&mut self, rate: Option<u32>) {
+        if self.pace.map(|pace| pace.rate) != rate {
+            self.pace = rate.map(Pace::new);
+        }
+    }
+
+    /// Sends nothing until it is configured again.
+    pub fn hold(&mut self) {
+        self.is_held = true;
+        self.is_spilled = true;
+    }
+
+    /// Puts a delivery at the end of the queue.
+    pub fn push(&mut self, delivery: T, now: i64) {
+        self.queue.push_back((now, delivery));
+        self.last_pushed_at = now;
+    }
+
+    /// The next delivery, if one may be sent now. The caller reports its end by
+    /// [`succeeded`](Self::succeeded) or [`failed`](Self::failed).
+    pub fn take_ready(&mut self, now: i64) -> Option<T> {
+        if self.in_flight >= self.concurrency(now) {
+            return None;
+        }
+        let (_, delivery) = self.queue.pop_front()?;
+        self.in_flight += 1;
+        self.unanswered_since.get_or_insert(now);
+        if let Some(until) = self.pace.as_mut().and_then(|pace| pace.count(now)) {
+            self.delayed_until = self.delayed_until.max(until);
+        }
+        Some(delivery)
+    }
+
+    /// Puts back what was taken and could not be handed to the sender.
+    pub fn put_back(&mut self, delivery: T, now: i64) {
+        self.withdrawn();
+        self.queue.push_front((now, delivery));
+    }
+
+    /// What was taken is given up without a request.
+    pub fn withdrawn(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.unanswered_since = None;
+        }
+    }
+
+    /// A request of this lane succeeded.
+    pub fn succeeded(&mut self, now: i64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.succeeded_at = now;
+        self.unanswered_since = (self.in_flight > 0).then_some(now);
+        if self.halvings > 0 {
+            self.successes_to_recover = self.successes_to_recover.saturating_sub(1);
+            if self.successes_to_recover == 0 {
+                self.halvings = 0;
+            }
+        }
+    }
+
+    /// A request of this lane failed. The receiver may have asked to be spared.
+    pub fn failed(&mut self, throttle: bool, delay_until: Option<i64>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if throttle {
+            self.halvings = (self.halvings + 1).min(10);
+            self.successes_to_recover = SUCCESSES_TO_RECOVER;
+        }
+        self.spare(delay_until);
+    }
+
+    /// Sends nothing before this time.
+    ///
+    /// ```
+    /// use herald_dispatch::lane::Lane;
+    ///
+    /// let mut lane = Lane::new(4);
+    /// lane.push("first", 0);
+    /// lane.spare(Some(100));
+    /// assert_eq!(lane.take_ready(99), None);
+    /// assert_eq!(lane.take_ready(100), Some("first"));
+    /// ```
+    pub fn spare(&mut self, until: Option<i64>) {
+        self.delayed_until = self.delayed_until.max(until.unwrap_or(i64::MIN));
+    }
+
+    /// How many requests may be under way now.
+    pub fn concurrency(&self, now: i64) -> usize {
+        if self.is_held || now < self.delayed_until {
+            0
+        } else if !self.is_proven(now) {
+            self.max_concurrency.min(1)
+        } else {
+            (self.max_concurrency >> self.halvings).max(1)
+        }
+    }
+
+    /// Whether a success in the last minute says that the receiver answers.
+    pub fn is_proven(&self, now: i64) -> bool {
+        now < self.succeeded_at.saturating_add(PROVEN_MICROS)
+    }
+
+    /// When the lane may send again, if it was told to wait.
+    pub fn delayed_until(&self, now: i64) -> Option<i64> {
+        (self.delayed_until > now).then_some(self.delayed_until)
+    }
+
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether the reader has to wait for this lane.
+    pub fn is_full(&self) -> bool {
+        self.queue.len() >= CAPACITY
+    }
+
+    /// Whether the lane has nothing to do: it may be waiting for events that the reader does not reach because of
+    /// another lane. What is spilled is fed from the pending deliveries and does not wait for the reader.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.in_flight == 0 && !self.is_spilled
+    }
+
+    /// Whether the lane is idle although there was something to do a moment ago.
+    pub fn is_starving(&self, now: i64) -> bool {
+        self.is_idle() && self.last_pushed_at.saturating_add(SPILL_AGE_MICROS) > now
+    }
+
+    /// Whether deliveries wait in a queue that gets shorter: the receiver took one in the last second. A queue in front
+    /// of a receiver that does not answer, or refuses, is nothing to wait for.
+    pub fn is_flowing(&self, now: i64) -> bool {
+        !self.queue.is_empty() && !is_long_ago(self.succeeded_at, now)
+    }
+
+    /// Whether the queue has to move into the pending deliveries: it is held or delayed, or its receiver has taken
+    /// nothing for a second of what it was sent. Who waits for a thread only is not moved, and neither is what came
+    /// from the pending deliveries: it holds no window open.
+    pub fn must_spill(&self, now: i64) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
+        let is_unanswered = self
+            .unanswered_since
+            .is_some_and(|since| is_long_ago(since, now));
+        let is_stuck = is_unanswered && self.is_slow(now);
+        self.is_held || now < self.delayed_until || is_stuck && !self.is_spilled
+    }
+
+    /// Whether the oldest delivery has waited for over a second, although others succeeded. Such a queue moves only
+    /// if others wait for the reader because of it: going through the pending deliveries costs more than waiting.
+    pub fn is_slow(&self, now: i64) -> bool {
+        let oldest = self.queue.front();
+        oldest.is_some_and(|(pushed_at, _)| is_long_ago(*pushed_at, now))
+    }
+
+    /// Whether everything of this lane goes through the pending deliveries, to keep its order.
+    pub fn is_spilled(&self) -> bool {
+        self.is_spilled
+    }
+
+    /// Empties the queue into the caller's hands, in order. From here on the lane is fed from the pending deliveries.
+    pub fn spill(&mut self) -> impl Iterator<Item = T> {
+        self.is_spilled = true;
+        std::mem::take(&mut self.queue)
+            .into_iter()
+            .map(|(_, delivery)| delivery)
+    }
+
+    /// There is nothing pending any more: the lane is fed by the reader again.
+    pub fn unspill(&mut self) {
+        self.is_spilled = false;
+    }
+}
+
+/// Of lanes with the time since when they are due, those that have been due for the longest, at most so many. With it no
+/// lane that is due again at once keeps another from its turn.
+///
+/// ```
+/// use herald_dispatch::lane::first_due;
+///
+/// assert_eq!(first_due([(30, 3), (10, 1), (20, 2)], 2), [1, 2]);
+/// ```
+pub fn first_due(lanes: impl IntoIterator<Item = (i64, i64)>, most: usize) -> Vec<i64> {
+    let mut due: Vec<(i64, i64)> = lanes.into_iter().collect();
+    if due.len() > most {
+        due.select_nth_unstable(most);
+        due.truncate(most);
+    }
+    due.sort_unstable();
+    due.into_iter().map(|(_, lane)| lane).collect()
+}
+
+fn is_long_ago(moment: i64, now: i64) -> bool {
+    moment.saturating_add(SPILL_AGE_MICROS) < now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn filled(count: usize) -> Lane<usize> {
+        let mut lane = Lane::new(4);
+        (0..count).for_each(|number| lane.push(number, 0));
+        lane
+    }
+
+    #[test]
+    fn a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is() {
+        for rate in [1, 7, 60, 120, 6_000] {
+            let mut lane = filled(1_000);
+            lane.set_rate(Some(rate));
+            lane.succeeded(0);
+            let mut sent = Vec::new();
+            for now in (0..180 * SECOND).step_by(1_000) {
+                for _ in 0..5 {
+                    if lane.take_ready(now).is_some() {
+                        lane.succeeded(now);
+                        lane.push(0, now);
+                        sent.push(now);
+                    }
+                }
+            }
+            let in_a_minute = |from: usize| {
+                let until = sent[from] + 60 * SECOND;
+                sent.partition_point(|at| *at < until) - from
+            };
+            let most = (0..sent.len()).map(in_a_minute).max().unwrap();
+            let rate = rate as usize;
+            // A second's worth may have been saved up.
+            assert!(most <= rate + rate / 60 + 1, "{most} of {rate}");
+            assert!(
+                sent.len() + rate / 10 + 1 >= 3 * rate,
+                "{} of {rate} a minute",
+                sent.len()
+            );
+        }
+    }
+
+    #[test]
+    fn lanes_that_are_due_all_the_time_keep_no_other_from_its_turn() {
+        // Each lane is due again as soon as it had its turn.
+        let mut due_since: Vec<i64> = vec![0; 100];
+        let mut turns = vec![0; 100];
+        for now in 1..=25 {
+            let lanes = due_since.iter().copied().zip(0..);
+            for lane in first_due(lanes, 16) {
+                due_since[lane as usize] = now;
+                turns[lane as usize] += 1;
+            }
+        }
+        assert!(
+            turns.iter().all(|turns| (3..=5).contains(turns)),
+            "{turns:?}"
+        );
+    }
+
+    #[test]
+    fn an_unproven_lane_sends_one_request_at_a_time() {
+        let mut lane = filled(3);
+        assert_eq!(lane.take_ready(0), Some(0));
+        assert_eq!(lane.take_ready(0), None);
+        lane.failed(false, None);
+        assert_eq!(lane.take_ready(0), Some(1));
+        assert_eq!(lane.take_ready(0), None);
+    }
+
+    #[test]
+    fn a_success_opens_the_lane_to_its_concurrency_for_a_minute() {
+        let mut lane = filled(10);
+        lane.take_ready(0);
+        lane.succeeded(0);
+        assert_eq!(std::iter::from_fn(|| lane.take_ready(SECOND)).count(), 4);
+        assert_eq!(lane.concurrency(61 * SECOND), 1);
+    }
+
+    #[test]
+    fn throttling_halves_until_ten_successes() {
+        let mut lane = filled(0);
+        lane.succeeded(0);
+        lane.failed(true, None);
+        assert_eq!(lane.concurrency(1), 2);
+        lane.failed(true, None);
+        assert_eq!(lane.concurrency(1), 1);
+        (0..9).for_each(|_| lane.succeeded(0));
+        assert_eq!(lane.concurrency(1), 1);
+        lane.succeeded(0);
+        assert_eq!(lane.concurrency(1), 4);
+    }
+
+    #[test]
+    fn retry_after_stops_the_whole_lane_until_then() {
+        let mut lane = filled(2);
+        lane.take_ready(0);
+        lane.failed(false, Some(5 * SECOND));
+        assert_eq!(lane.take_ready(4 * SECOND), None);
+        assert!(lane.must_spill(1));
+        assert_eq!(lane.take_ready(5 * SECOND), Some(1));
+    }
+
+    #[test]
+    fn a_held_lane_sends_nothing_and_spills() {
+        let mut lane = filled(2);
+        lane.configure(4, true);
+        assert_eq!(lane.take_ready(0), None);
+        assert!(lane.must_spill(0));
+        assert_eq!(lane.spill().collect::<Vec<_>>(), [0, 1]);
+        assert!(lane.is_spilled() && lane.is_empty());
+        lane.unspill();
+        lane.configure(4, true);
+        lane.configure(4, false);
+        assert!(lane.is_spilled());
+    }
+
+    #[test]
+    fn a_queue_spills_when_its_receiver_took_nothing_for_a_second_of_what_it_was_sent() {
+        let mut lane = filled(4);
+        lane.take_ready(0);
+        assert!(!lane.must_spill(SECOND));
+        assert!(lane.must_spill(SECOND + 1));
+        lane.failed(false, None);
+        assert!(lane.must_spill(SECOND + 1));
+        lane.take_ready(SECOND);
+        lane.succeeded(SECOND);
+        assert!(!lane.must_spill(9 * SECOND) && lane.is_slow(9 * SECOND));
+    }
+
+    #[test]
+    fn a_queue_that_waits_for_a_thread_does_not_spill() {
+        let mut lane = filled(1);
+        assert!(lane.is_slow(9 * SECOND) && !lane.must_spill(9 * SECOND));
+        lane.take_ready(9 * SECOND);
+        lane.push(1, 9 * SECOND);
+        assert!(!lane.must_spill(10 * SECOND));
+        assert!(lane.must_spill(10 * SECOND + 1));
+    }
+
+    #[test]
+    fn a_queue_spills_whose_other_requests_are_not_answered() {
+        let mut lane = filled(9);
+        lane.succeeded(0);
+        while lane.take_ready(0).is_some() {}
+        lane.succeeded(SECOND);
+        assert!(!lane.must_spill(2 * SECOND));
+        assert!(lane.must_spill(2 * SECOND + 1));
+    }
+
+    #[test]
+    fn a_queue_flows_while_its_receiver_takes_something() {
+        let mut lane = filled(3);
+        assert!(!lane.is_flowing(0));
+        lane.take_ready(0);
+        lane.failed(false, None);
+        assert!(!lane.is_flowing(0));
+        lane.take_ready(0);
+        lane.succeeded(0);
+        assert!(lane.is_flowing(SECOND / 2));
+        assert!(!lane.is_flowing(SECOND + 1));
+        lane.take_ready(0);
+        assert!(!lane.is_flowing(SECOND / 2));
+    }
+
+    #[test]
+    fn only_a_lane_that_was_busy_a_moment_ago_starves() {
+        let mut lane = filled(1);
+        assert!(!lane.is_starving(0));
+        lane.take_ready(0);
+        assert!(!lane.is_starving(0));
+        lane.succeeded(0);
+        assert!(lane.is_starving(SECOND / 2));
+        assert!(!lane.is_starving(2 * SECOND));
+        let mut unused = Lane::<()>::new(1);
+        assert!(unused.is_idle() && !unused.is_starving(0));
+        unused.configure(1, true);
+        assert!(!unused.is_idle());
+    }
+}

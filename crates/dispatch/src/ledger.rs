@@ -1,0 +1,199 @@
+//! What came to its end and is not recorded, and what deliveries hold in memory.
+
+use std::time::Duration;
+
+use herald_core::request::MAX_KEPT_BYTES;
+
+use crate::lanes::{Entry, Lanes};
+use crate::record::{Batch, Record};
+use crate::set_aside::SetAside;
+use crate::store::Effort;
+use crate::time::{Moment, Now};
+use crate::windows::Windows;
+use crate::work::{Delivery, Origin};
+
+/// What is recorded together: at most this many ends, and none later than this after it came in.
+pub const RECORD_SIZE: usize = 100;
+pub const RECORD_AFTER: Duration = Duration::from_millis(10);
+/// What deliveries hold in memory, in bytes, above which the log is not read on.
+pub const MEMORY: usize = 64 << 20;
+/// The same for pending deliveries, which are sent also while the log is not read because of what is set aside.
+pub const CLAIM_MEMORY: usize = 2 * MEMORY;
+/// As much of a response and of a request as is kept, in bytes.
+const LARGEST_ANSWER: usize = (8 << 10) + MAX_KEPT_BYTES;
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub windows: Windows,
+    /// What came to its end, and since when the first of it waits.
+    ended: Vec<Record>,
+    ended_since: Option<Moment>,
+    pub set_aside: SetAside,
+    bytes_in_memory: usize,
+}
+
+impl Ledger {
+    /// A delivery comes into memory.
+    pub fn take_up(&mut self, delivery: &Delivery) {
+        self.bytes_in_memory += delivery.memory();
+    }
+
+    /// Puts an end into the batch that is recorded next.
+    pub fn settle(&mut self, record: Record, lanes: &mut Lanes, now: Now) {
+        if record.is_pending()
+            && let Some(entry) = lanes.get(record.delivery.subscription.id)
+        {
+            entry.unrecorded += 1;
+        }
+        self.ended_since.get_or_insert(now.moment);
+        self.ended.push(record);
+    }
+
+    /// A delivery leaves memory. Returns its lane, if there still is one.
+    pub fn forget<'l>(
+        &mut self,
+        delivery: &Delivery,
+        lanes: &'l mut Lanes,
+    ) -> Option<&'l mut Entry> {
+        self.bytes_in_memory = self.bytes_in_memory.saturating_sub(delivery.memory());
+        let entry = lanes.get(delivery.subscription.id)?;
+        if delivery.origin == Origin::Pending {
+            entry.claimed.remove(&delivery.event.seq);
+        }
+        Some(entry)
+    }
+
+    /// What deliveries hold in memory, in bytes, with the outcomes that are not recorded.
+    pub fn memory(&self) -> usize {
+        self.bytes_in_memory + self.ended.len() * LARGEST_ANSWER + self.set_aside.memory()
+    }
+
+    /// Whether there is something to record, some time.
+    pub fn has_something(&self) -> bool {
+        !self.ended.is_empty() || self.windows.any_closable()
+    }
+
+    /// Whether more is to be recorded than goes into a batch.
+    pub fn is_full(&self) -> bool {
+        self.ended.len() >= RECORD_SIZE
+    }
+
+    /// Whether it is time to record.
+    pub fn is_due(&mut self, now: Now) -> bool {
+        if !self.has_something() {
+            self.ended_since = None;
+            return false;
+        }
+        let since = *self.ended_since.get_or_insert(now.moment);
+        self.is_full() || now.since(since) >= RECORD_AFTER
+    }
+
+    /// What is recorded next, with the windows that are done with it, and how hard it is tried: while something is locked,
+    /// it is not waited for each time.
+    pub fn next_batch(&mut self) -> (Batch, Effort) {
+        let rest = self.ended.split_off(self.ended.len().min(RECORD_SIZE));
+        let records = std::mem::replace(&mut self.ended, rest);
+        let effort = if self.set_aside.is_empty() {
+            Effort::Whole
+        } else {
+            Effort::AroundLocks
+        };
+        (self.with_windows(records), effort)
+    }
+
+    /// Everything, at the end of the worker's life.
+    pub fn last_batch(&mut self) -> Batch {
+        let mut records = std::mem::take(&mut self.ended);
+        records.extend(self.set_aside.take_all());
+        self.with_windows(records)
+    }
+
+    fn with_windows(&self, records: Vec<Record>) -> Batch {
+        Batch {
+            closed_windows: self.windows.closable(&records),
+            records,
+        }
+    }
+
+    /// These were not written; they come before what ended meanwhile.
+    pub fn put_back(&mut self, left: Vec<Record>) {
+        if !left.is_empty() {
+            let newer = std::mem::replace(&mut self.ended, left);
+            self.ended.extend(newer);
+        }
+        if self.ended.is_empty() {
+            self.ended_since = None;
+        }
+    }
+
+    /// Keeps what cannot be written now. It needs no data of events for that: the log has it.
+    pub fn set_aside(&mut self, mut records: Vec<Record>, now: Now) -> Option<String> {
+        for record in &mut records {
+            let before = record.delivery.memory();
+            record.delivery.forget_data();
+            self.bytes_in_memory = self
+                .bytes_in_memory
+                .saturating_sub(before - record.delivery.memory());
+        }
+        self.set_aside.push(records, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::End;
+    use crate::testing::{at, delivery, pending};
+
+    #[test]
+    fn a_batch_is_due_when_it_is_full_or_its_first_record_is_ten_milliseconds_old() {
+        let (mut ledger, mut lanes) = (Ledger::default(), Lanes::default());
+        assert!(!ledger.is_due(at(0)));
+        ledger.settle(pending(), &mut lanes, at(0));
+        ledger.settle(pending(), &mut lanes, at(9));
+        assert!(!ledger.is_due(at(9)));
+        assert!(ledger.is_due(at(10)));
+        for _ in 0..RECORD_SIZE {
+            ledger.settle(pending(), &mut lanes, at(10));
+        }
+        assert!(ledger.is_due(at(10)));
+        let (batch, effort) = ledger.next_batch();
+        assert_eq!((batch.records.len(), effort), (RECORD_SIZE, Effort::Whole));
+    }
+
+    #[test]
+    fn what_was_not_written_comes_before_what_ended_meanwhile() {
+        let (mut ledger, mut lanes) = (Ledger::default(), Lanes::default());
+        let record = |seq| Record::unattempted(delivery(1, seq), End::Delivered);
+        ledger.settle(record(1), &mut lanes, at(0));
+        let (batch, _) = ledger.next_batch();
+        ledger.settle(record(2), &mut lanes, at(0));
+        ledger.put_back(batch.records);
+        let (batch, _) = ledger.next_batch();
+        let seqs: Vec<i64> = batch
+            .records
+            .iter()
+            .map(|one| one.delivery.event.seq)
+            .collect();
+        assert_eq!(seqs, [1, 2]);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_gone_around_and_holds_no_data() {
+        let (mut ledger, mut lanes) = (Ledger::default(), Lanes::default());
+        let mut delivery = delivery(1, 1);
+        let event = herald_core::event::Event {
+            data: Some("x".repeat(1_000)),
+            ..(*delivery.event).clone()
+        };
+        delivery.event = std::sync::Arc::new(event);
+        ledger.take_up(&delivery);
+        let before = ledger.memory();
+        let record = Record::unattempted(delivery, End::Delivered);
+        assert!(ledger.set_aside(vec![record], at(0)).is_some());
+        assert!(ledger.memory() + 1_000 <= before);
+        ledger.settle(pending(), &mut lanes, at(0));
+        assert_eq!(ledger.next_batch().1, Effort::AroundLocks);
+        assert_eq!(ledger.last_batch().records.len(), 1);
+    }
+}

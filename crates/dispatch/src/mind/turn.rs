@@ -1,0 +1,430 @@
+//! One turn, part by part.
+
+use super::{Ending, Mind};
+use crate::claim::Claiming;
+use crate::courier::Courier;
+use crate::effects::{Effect, Effects};
+use crate::failure::{Failure, Fault};
+use crate::ledger::{CLAIM_MEMORY, MEMORY};
+use crate::looks::Interest;
+use crate::pings::Pinging;
+use crate::reading::Reading;
+use crate::recording::Recording;
+use crate::send::Choosing;
+use crate::settle::{Pressure, Settling, spill_what_must};
+use crate::steps::{Cause, Step};
+use crate::store::{Configuration, Point, Store};
+use crate::time::Now;
+use std::time::Duration;
+
+/// Outcomes looked at between two looks at everything else.
+const OUTCOMES_A_TURN: usize = 100;
+
+/// A part of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What came back is settled, and queues move out of the way.
+    Settle,
+    /// What waits is handed to the sender.
+    Send,
+    /// Something with the database.
+    Step(Step),
+}
+
+/// One turn: everything a little, in this order.
+pub const TURN: [Part; 13] = [
+    Part::Settle,
+    Part::Step(Step::Read),
+    Part::Step(Step::ForgetChanges),
+    Part::Step(Step::Claim),
+    Part::Send,
+    Part::Step(Step::Record),
+    Part::Step(Step::RecordSetAside),
+    Part::Step(Step::Note),
+    Part::Step(Step::Bury),
+    Part::Step(Step::Shed),
+    Part::Step(Step::House),
+    Part::Step(Step::Configuration),
+    Part::Step(Step::Report),
+];
+
+impl Mind {
+    /// Whether the part has something to do now.
+    pub fn is_due(&mut self, part: Part, store: &impl Store, now: Now) -> bool {
+        let Part::Step(step) = part else {
+            return true;
+        };
+        let is_due = match step {
+            Step::Read => self.is_look_due(store.is_woken(), now),
+            Step::ForgetChanges => self.has_notices,
+            Step::Claim => self.may_claim(),
+            Step::Record => self.ledger.is_due(now),
+            Step::RecordSetAside => self.ledger.set_aside.due_in(now) == Some(Duration::ZERO),
+            Step::Note => self.burials.has_unnoted(),
+            Step::Bury => self.burials.is_due(now),
+            Step::Shed => self.shedding.is_due(now),
+            Step::House => self.house.is_due(now),
+            Step::Configuration => self.until_configuration(now).is_zero(),
+            Step::Report => self.report.due_in(now) == Some(Duration::ZERO),
+        };
+        is_due && !self.steps.rests(step, now)
+    }
+
+    /// Does a part of the turn. Whoever calls it [`finishes`](Self::finish) the part with the result.
+    pub fn run(
+        &mut self,
+        part: Part,
+        store: &mut impl Store,
+        courier: &mut impl Courier,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<bool, Failure> {
+        match part {
+            Part::Settle => Ok(self.settle(store, courier, effects, now)),
+            Part::Send => {
+                self.send(store, courier, effects, now);
+                Ok(false)
+            }
+            Part::Step(step) => self.step(step, store, effects, now),
+        }
+    }
+
+    /// The part is over: a step that failed rests from now on. Returns whether there is more to do at once.
+    pub fn finish(
+        &mut self,
+        part: Part,
+        result: Result<bool, Failure>,
+        effects: &mut Effects,
+        now: Now,
+    ) -> bool {
+        if let Part::Step(step) = part {
+            self.take_in_result(step, &result, effects, now);
+        }
+        result.unwrap_or(false)
+    }
+
+    /// Takes what came back and decides how it goes on, and moves queues out of the way. Returns whether there is more.
+    fn settle(
+        &mut self,
+        store: &mut impl Store,
+        courier: &mut impl Courier,
+        effects: &mut Effects,
+        now: Now,
+    ) -> bool {
+        let is_full = self.settle_returned(courier, effects, now);
+        self.gate.threads.age(now.micros);
+        let pressure = Pressure {
+            is_held_up: self.looks.is_wanted && self.settings.is_enabled && !self.can_read(),
+            is_always: self.settings.always_pending,
+        };
+        if spill_what_must(pressure, &mut self.lanes, &mut self.ledger, now) {
+            store.reached(Point::AfterSpill);
+        }
+        is_full
+    }
+
+    /// Takes what came back and decides how it goes on. Returns whether there may be more.
+    pub fn settle_returned(
+        &mut self,
+        courier: &mut impl Courier,
+        effects: &mut Effects,
+        now: Now,
+    ) -> bool {
+        let returned = courier.returned(OUTCOMES_A_TURN);
+        let is_full = returned.len() == OUTCOMES_A_TURN;
+        let mut settling = Settling {
+            lanes: &mut self.lanes,
+            gate: &mut self.gate,
+            ledger: &mut self.ledger,
+            subscriptions: &mut self.subscriptions,
+            burials: &mut self.burials,
+            consents: &mut self.consents,
+            shortage: &mut self.shortage,
+            effects,
+            look_wanted: &mut self.looks.is_wanted,
+        };
+        for one in returned {
+            settling.settle(one, now);
+        }
+        is_full
+    }
+
+    /// Hands to the sender what may be sent.
+    fn send(
+        &mut self,
+        store: &mut impl Store,
+        courier: &mut impl Courier,
+        effects: &mut Effects,
+        now: Now,
+    ) {
+        if !self.pings.is_empty() {
+            let mut pinging = Pinging {
+                lanes: &mut self.lanes,
+                gate: &mut self.gate,
+                subscriptions: &self.subscriptions,
+                tokens: &mut self.tokens,
+                store,
+                courier,
+                effects,
+            };
+            pinging.send(&mut self.pings, now);
+        }
+        if !self.settings.is_enabled {
+            return;
+        }
+        let (subscriptions, gate) = (&self.subscriptions, &mut self.gate);
+        let threads = self.settings.threads;
+        self.consents
+            .ask(subscriptions, gate, &mut self.tokens, courier, threads, now);
+        let mut choosing = Choosing {
+            lanes: &mut self.lanes,
+            gate,
+            ledger: &mut self.ledger,
+            subscriptions,
+        };
+        choosing.send(courier, now);
+    }
+
+    fn step<S: Store>(
+        &mut self,
+        step: Step,
+        store: &mut S,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<bool, Failure> {
+        match step {
+            Step::Read => return self.read(store, effects, now),
+            Step::ForgetChanges => {
+                store.forget_changes(&self.reader.position().snapshot)?;
+                self.has_notices = false;
+            }
+            Step::Claim => self.claim(store, effects, now)?,
+            Step::Record => self.recording(store, effects).record(now)?,
+            Step::RecordSetAside => self.recording(store, effects).record_set_aside(now)?,
+            Step::Note => self.note_gone(store, now)?,
+            Step::Bury => {
+                let suspects = &mut self.gate.suspects;
+                self.burials.bury_slice(suspects, store, effects, now)?;
+            }
+            Step::Shed => self.shedding.shed(store, now)?,
+            Step::House => self.house.keep(&mut self.ring, store, now)?,
+            Step::Configuration => self.look_at_configuration(store, effects, now)?,
+            Step::Report => {
+                store.report(&self.report, self.reader.seen.fresh())?;
+                self.reader.seen.written();
+                self.report.written(now);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A failure concerns this step only.
+    fn take_in_result(
+        &mut self,
+        step: Step,
+        result: &Result<bool, Failure>,
+        effects: &mut Effects,
+        now: Now,
+    ) {
+        let failure = match result {
+            Ok(_) => {
+                if self.steps.succeeded(step) {
+                    self.report.succeeded(step);
+                }
+                return;
+            }
+            Err(failure) => failure,
+        };
+        let cause = match failure.fault {
+            Fault::Locked => Cause::Others,
+            Fault::Refused | Fault::Gone | Fault::Other => Cause::Own,
+        };
+        let is_first = self.steps.failed(step, cause, now);
+        // Whoever is in the way is named by doctor() anyway.
+        if cause == Cause::Own {
+            self.report.failed(step, &failure.words, now.micros);
+        }
+        if is_first {
+            let words = step.words();
+            effects.push(Effect::Log(format!("cannot {words}: {failure}; retrying")));
+        }
+        if failure.fault == Fault::Gone {
+            self.ending.get_or_insert(Ending::Stop);
+        }
+    }
+
+    /// Whether there may be something new in the log: somebody committed, the last look left something, or it is
+    /// time for the look that is the net under lost wake-ups. While none can be made, commits do not wake the worker.
+    fn is_look_due(&mut self, is_woken: bool, now: Now) -> bool {
+        self.looks.want_by_time(self.settings.poll_interval, now);
+        self.looks.is_wanted |= is_woken;
+        self.looks.is_wanted && self.can_read() && self.look_gap(now).is_zero()
+    }
+
+    pub(super) fn look_gap(&self, now: Now) -> Duration {
+        let interest = Interest {
+            is_nobody_there: self.subscriptions.is_nobody_there(),
+            any_flowing: self.lanes.survey().any_flowing,
+        };
+        self.looks.gap(interest, now)
+    }
+
+    /// Whether there is room for what a look at the log finds.
+    pub(super) fn can_read(&self) -> bool {
+        self.settings.is_enabled && self.ledger.memory() < MEMORY && !self.lanes.survey().any_full
+    }
+
+    /// Whether there is room for pending deliveries.
+    pub(super) fn may_claim(&self) -> bool {
+        self.settings.is_enabled && self.ledger.memory() < CLAIM_MEMORY
+    }
+
+    fn read(
+        &mut self,
+        store: &mut impl Store,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<bool, Failure> {
+        let mut must_stop = false;
+        let mut reading = Reading {
+            reader: &mut self.reader,
+            looks: &mut self.looks,
+            subscriptions: &mut self.subscriptions,
+            lanes: &mut self.lanes,
+            gate: &mut self.gate,
+            ledger: &mut self.ledger,
+            burials: &mut self.burials,
+            unknown: &mut self.unknown,
+            report: &mut self.report,
+            tokens: &mut self.tokens,
+            store,
+            effects,
+            ring: self.ring,
+            always_pending: self.settings.always_pending,
+            has_notices: &mut self.has_notices,
+            must_stop: &mut must_stop,
+        };
+        let result = reading.read(now);
+        if must_stop {
+            self.ending.get_or_insert(Ending::Stop);
+        }
+        result
+    }
+
+    fn claim(
+        &mut self,
+        store: &mut impl Store,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<(), Failure> {
+        let mut claiming = Claiming {
+            lanes: &mut self.lanes,
+            ledger: &mut self.ledger,
+            suspects: &self.gate.suspects,
+            subscriptions: &self.subscriptions,
+            tokens: &mut self.tokens,
+            store,
+            effects,
+            always_pending: self.settings.always_pending,
+        };
+        claiming.claim_due(&mut self.unknown, self.settings.poll_interval, now)
+    }
+
+    pub(super) fn recording<'a, S: Store>(
+        &'a mut self,
+        store: &'a mut S,
+        effects: &'a mut Effects,
+    ) -> Recording<'a, S> {
+        Recording {
+            lanes: &mut self.lanes,
+            gate: &mut self.gate,
+            ledger: &mut self.ledger,
+            burials: &mut self.burials,
+            shedding: &mut self.shedding,
+            subscriptions: &self.subscriptions,
+            store,
+            effects,
+            ring: self.ring,
+        }
+    }
+
+    fn note_gone(&mut self, store: &mut impl Store, now: Now) -> Result<(), Failure> {
+        let (lanes, subscriptions) = (&mut self.lanes, &mut self.subscriptions);
+        let (any_noted, result) = self.burials.note_gone(lanes, subscriptions, store, now);
+        self.looks.is_wanted |= any_noted;
+        result
+    }
+
+    pub(super) fn until_configuration(&self, now: Now) -> Duration {
+        let elapsed = now.since(self.configuration_looked_at);
+        self.settings.poll_interval.saturating_sub(elapsed)
+    }
+
+    fn look_at_configuration(
+        &mut self,
+        store: &mut impl Store,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<(), Failure> {
+        let configuration = store.configuration()?;
+        self.configuration_looked_at = now.moment;
+        match configuration {
+            Configuration::Same => {}
+            // It was dropped, and maybe created again, with a worker of its own.
+            Configuration::Gone => self.ending = self.ending.or(Some(Ending::Stop)),
+            Configuration::Changed => {
+                let why = "settings of the database or its role were changed";
+                self.start_again(why, effects);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a batch is to be recorded without a pause.
+    pub fn must_record(&self, now: Now) -> bool {
+        self.ledger.is_full() && !self.steps.rests(Step::Record, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, mind};
+
+    fn failure(fault: Fault) -> Result<bool, Failure> {
+        Err(Failure {
+            fault,
+            words: "a full disk".into(),
+            damage: None,
+        })
+    }
+
+    #[test]
+    fn a_step_that_failed_rests_from_its_end_and_alone() {
+        let (mut mind, mut effects) = (mind(), Effects::new());
+        let house = Part::Step(Step::House);
+        mind.finish(house, failure(Fault::Other), &mut effects, at(500));
+        assert!(mind.steps.rests(Step::House, at(599)));
+        assert!(!mind.steps.rests(Step::House, at(600)));
+        assert!(!mind.steps.rests(Step::Record, at(500)));
+        assert_eq!(
+            effects,
+            [Effect::Log("cannot clean up: a full disk; retrying".into())]
+        );
+        assert_eq!(mind.report.failing().count(), 1);
+        mind.finish(house, failure(Fault::Other), &mut effects, at(600));
+        assert_eq!(effects.len(), 1);
+        mind.finish(house, Ok(false), &mut effects, at(800));
+        assert_eq!(mind.report.failing().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_of_another_session_is_not_reported_and_missing_tables_end_the_worker() {
+        let (mut mind, mut effects) = (mind(), Effects::new());
+        let record = Part::Step(Step::Record);
+        mind.finish(record, failure(Fault::Locked), &mut effects, at(0));
+        assert_eq!((mind.report.failing().count(), mind.ending), (0, None));
+        mind.finish(record, failure(Fault::Gone), &mut effects, at(0));
+        assert_eq!(mind.ending, Some(Ending::Stop));
+    }
+}

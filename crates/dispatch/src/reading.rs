@@ -1,0 +1,244 @@
+//! What a look at the log found goes into the lanes, and what changed beside the log is taken over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald_core::event::Event;
+use herald_core::retry::DeadReason;
+use herald_core::subscription::State;
+
+use crate::burials::Burials;
+use crate::claim::Unknown;
+use crate::effects::{Effect, Effects};
+use crate::failure::Failure;
+use crate::gate::Gate;
+use crate::lanes::Lanes;
+use crate::ledger::Ledger;
+use crate::log::{Ring, SLICE_NUMBERS, Window};
+use crate::looks::Looks;
+use crate::reader::{Context, Found, Matched, Reader};
+use crate::record::{End, Record};
+use crate::report::Report;
+use crate::settle::spill;
+use crate::slices::Extent;
+use crate::store::{Point, Store, Took};
+use crate::subscriptions::{Changes, Subscriptions};
+use crate::time::Now;
+use crate::tokens::Tokens;
+use crate::work::{Delivery, Origin};
+
+/// What reading takes.
+#[derive(Debug)]
+pub struct Reading<'a, S> {
+    pub reader: &'a mut Reader,
+    pub looks: &'a mut Looks,
+    pub subscriptions: &'a mut Subscriptions,
+    pub lanes: &'a mut Lanes,
+    pub gate: &'a mut Gate,
+    pub ledger: &'a mut Ledger,
+    pub burials: &'a mut Burials,
+    pub unknown: &'a mut Unknown,
+    pub report: &'a mut Report,
+    pub tokens: &'a mut Tokens,
+    pub store: &'a mut S,
+    pub effects: &'a mut Effects,
+    pub ring: Ring,
+    /// Everything goes through `herald.pending`.
+    pub always_pending: bool,
+    /// Notices of changes that are loaded wait to be deleted.
+    pub has_notices: &'a mut bool,
+    /// Nothing may be sent from this database any more.
+    pub must_stop: &'a mut bool,
+}
+
+impl<S: Store> Reading<'_, S> {
+    /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.
+    pub fn read(&mut self, now: Now) -> Result<bool, Failure> {
+        let context = Context {
+            suspects: &self.gate.suspects,
+            ring: self.ring,
+            now_micros: now.micros,
+        };
+        let (cursor, as_of) = (self.reader.cursor(), self.subscriptions.as_of());
+        let (reader, subscriptions) = (&mut *self.reader, &mut *self.subscriptions);
+        let Took { result, took } = self
+            .store
+            .glimpse(|view, before| reader.next(view, before, subscriptions, context));
+        let after = now.after(took);
+        self.looks.looked(after, took);
+        match result {
+            Ok(found) => self.take_in(found, after),
+            Err(failure) => {
+                let number = self.reader.go_back(cursor);
+                self.subscriptions.go_back(as_of);
+                self.looks.is_wanted = true;
+                // Notices of the look may be lost with it.
+                self.unknown.forget_all();
+                *self.has_notices = true;
+                self.read_less(number, failure, after)
+            }
+        }
+    }
+
+    /// Goes by what a transaction found that has committed.
+    fn take_in(&mut self, found: Found, now: Now) -> Result<bool, Failure> {
+        if self.reader.seen.has_fresh() {
+            self.report.saw_types();
+        }
+        let extent = self.reader.extent;
+        self.reader.extent = extent.after_success(SLICE_NUMBERS);
+        self.store.reached(Point::AfterFlush);
+        // The rest of an older window leaves the look that was wanted to the next turn.
+        self.looks.is_wanted = !found.is_look;
+        if self.subscriptions.has_changed() {
+            // A restore into this database may have put another database's log here. Who cannot tell leaves what was
+            // found, which is in an open window, to the next worker.
+            match self.store.hold_reason() {
+                Ok(None) => self.take_over(now),
+                held => {
+                    *self.must_stop = true;
+                    return held.map(|_| false);
+                }
+            }
+        }
+        if let Some(window) = found.window {
+            self.take_in_window(window, found.matched, extent, now);
+        }
+        self.looks.is_wanted |= self.reader.has_rest();
+        if let Some(changes) = found.changes {
+            self.look_into(changes, now);
+        }
+        Ok(self.looks.is_wanted)
+    }
+
+    /// After a slice that could not be read: where something in it is damaged, less is tried at once.
+    fn read_less(
+        &mut self,
+        number: Option<i64>,
+        failure: Failure,
+        now: Now,
+    ) -> Result<bool, Failure> {
+        let (Some(number), Some(kind)) = (number, failure.damage) else {
+            return Err(failure);
+        };
+        let reader = &mut *self.reader;
+        let extent = reader.extent.after_failure();
+        if !reader.damage.may_go_to(extent, number, kind, now.micros) {
+            return Err(failure);
+        }
+        reader.extent = extent;
+        match extent {
+            Extent::Numbers(_) => {}
+            Extent::Bare => self.effects.push(Effect::Warn(format!(
+                "event number {number} cannot be read, and its deliveries are buried: {failure}"
+            ))),
+            Extent::PassedBy => self.effects.push(Effect::Warn(format!(
+                "nothing of event number {number} can be read, and it is passed by: {failure}"
+            ))),
+        }
+        Ok(true)
+    }
+
+    fn take_in_window(&mut self, window: Window, matched: Matched, extent: Extent, now: Now) {
+        let number = window.is_open.then_some(window.number);
+        if let Some(number) = number {
+            self.ledger.windows.add(number, matched.len());
+            for (event, id) in matched {
+                match self.delivery(number, event, id, now) {
+                    // It cannot be read.
+                    Some(delivery) if extent == Extent::Bare => {
+                        self.bury(delivery, DeadReason::Poison, now);
+                    }
+                    Some(delivery) => self.enqueue(delivery, now),
+                    None => self.ledger.windows.settle(number),
+                }
+            }
+        }
+        if !self.reader.take_in(window, now.micros) {
+            self.store.reached(Point::MidSlice);
+        } else if let Some(number) = number {
+            self.ledger.windows.mark_read(number);
+        }
+    }
+
+    fn enqueue(&mut self, delivery: Delivery, now: Now) {
+        let id = delivery.subscription.id;
+        match self.lanes.get(id) {
+            Some(entry) if !entry.lane.is_spilled() && !self.always_pending => {
+                entry.lane.push(delivery, now.micros);
+                self.lanes.make_ready(id);
+            }
+            _ => spill(delivery, self.ledger, self.lanes, now),
+        }
+    }
+
+    /// A delivery of a window, in memory from here on; `None` if its subscription exists no more.
+    fn delivery(&mut self, window: i64, event: Arc<Event>, id: i64, now: Now) -> Option<Delivery> {
+        let token = self.tokens.give();
+        let one = self.subscriptions.by_id(id)?;
+        let delivery = Delivery {
+            event,
+            subscription: Arc::clone(&one.config),
+            agent: one.agent.clone(),
+            origin: Origin::Window(window),
+            attempts: 0,
+            step: 0,
+            created_at_micros: now.micros,
+            token,
+        };
+        self.ledger.take_up(&delivery);
+        Some(delivery)
+    }
+
+    /// Goes by what was read of subscriptions from here on. Buries the deliveries of removed ones.
+    fn take_over(&mut self, now: Now) {
+        let changed = self.subscriptions.take_changed();
+        if changed.quotas {
+            let quotas = &self.subscriptions.quotas;
+            self.gate.tenants.configure(quotas);
+            for one in self.subscriptions.iter() {
+                self.lanes.configure(one, &self.gate.tenants);
+            }
+        }
+        let mut any_ended = false;
+        for id in changed.ids {
+            if let Some(one) = self.subscriptions.by_id(id) {
+                any_ended |= one.config.state == State::Disabled;
+                self.lanes.configure(one, &self.gate.tenants);
+                self.look_into_pending(id, now);
+                continue;
+            }
+            any_ended = true;
+            for delivery in self.lanes.remove(id) {
+                self.bury(delivery, DeadReason::Unsubscribed, now);
+            }
+        }
+        if any_ended {
+            // What they left in memory is in herald.pending by then.
+            self.burials.expect(Duration::from_millis(100), now);
+        }
+    }
+
+    fn bury(&mut self, delivery: Delivery, reason: DeadReason, now: Now) {
+        let record = Record::unattempted(delivery, End::Dead(reason));
+        self.ledger.settle(record, self.lanes, now);
+    }
+
+    /// The notices tell of pending deliveries that somebody else changed.
+    fn look_into(&mut self, changes: Changes, now: Now) {
+        *self.has_notices = true;
+        if changes.any_pending {
+            self.unknown.forget_all();
+        }
+        for id in changes.pending {
+            self.look_into_pending(id, now);
+        }
+    }
+
+    fn look_into_pending(&mut self, id: i64, now: Now) {
+        if let Some(entry) = self.lanes.get(id) {
+            entry.claimed_to = None;
+            entry.expect_due(now.micros);
+        }
+    }
+}

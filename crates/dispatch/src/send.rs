@@ -1,0 +1,277 @@
+//! From the lanes to the sender: which delivery is sent next, if any may be.
+
+use std::sync::Arc;
+
+use herald_core::retry::DeadReason;
+
+use crate::courier::Courier;
+use crate::gate::{Beginning, Gate};
+use crate::lanes::Lanes;
+use crate::ledger::Ledger;
+use crate::record::{End, Record};
+use crate::subscriptions::Subscriptions;
+use crate::suspects::Suspicion;
+use crate::tenants::Verdict;
+use crate::time::Now;
+use crate::work::{Delivery, Work};
+
+/// What choosing the next delivery takes.
+#[derive(Debug)]
+pub struct Choosing<'a> {
+    pub lanes: &'a mut Lanes,
+    pub gate: &'a mut Gate,
+    pub ledger: &'a mut Ledger,
+    pub subscriptions: &'a Subscriptions,
+}
+
+impl Choosing<'_> {
+    /// Hands deliveries to the sender, lane after lane, as long as there are threads.
+    pub fn send(&mut self, courier: &mut impl Courier, now: Now) {
+        while self.gate.threads.has_room()
+            && let Some(id) = self
+                .lanes
+                .take_ready(self.gate.threads.has_room_for_doubtful())
+        {
+            let Some((delivery, beginning)) = self.next_of(id, now) else {
+                continue;
+            };
+            let token = delivery.token;
+            let tenant = delivery.agent.tenant.clone();
+            let Err(work) = courier.send(Work::Delivery(delivery)) else {
+                self.gate
+                    .begin((token, id), tenant.as_deref(), beginning, now);
+                self.lanes.make_ready(id);
+                continue;
+            };
+            if let (Work::Delivery(delivery), Some(entry)) = (work, self.lanes.get(id)) {
+                entry.lane.put_back(delivery, now.micros);
+            }
+            self.lanes.make_ready(id);
+            break;
+        }
+    }
+
+    /// Takes a delivery out of a lane, if one may be sent now. The lane comes back by itself when that changes.
+    fn next_of(&mut self, id: i64, now: Now) -> Option<(Delivery, Beginning)> {
+        // It is removed where a transaction read so and then failed: the next look takes its lane away.
+        let subscription = self.subscriptions.by_id(id)?;
+        let entry = self.lanes.get(id)?;
+        let is_proven = entry.lane.is_proven(now.micros);
+        if !self.gate.threads.has_room_for(id, is_proven) {
+            self.lanes.park(id);
+            return None;
+        }
+        let tenant = subscription.agent.tenant.as_deref();
+        if !self.gate.tenants.has_connection(tenant, id) {
+            return None;
+        }
+        let mut delivery = entry.lane.take_ready(now.micros)?;
+        let suspicion = self.gate.suspects.judge(&delivery);
+        match suspicion {
+            Suspicion::None | Suspicion::Tried => {}
+            Suspicion::Waits => {
+                self.withdraw(id);
+                self.gate.suspects.set_aside(delivery);
+                return None;
+            }
+            Suspicion::Poison => {
+                self.withdraw(id);
+                self.bury(delivery, DeadReason::Poison, now);
+                return None;
+            }
+        }
+        // What waited goes by the options of now: a new URL, a new secret.
+        delivery.subscription = Arc::clone(&subscription.config);
+        delivery.agent = subscription.agent.clone();
+        let beginning = Beginning {
+            is_proven,
+            is_new: delivery.is_new_of_its_month(),
+            is_suspect: suspicion == Suspicion::Tried,
+        };
+        match self.gate.tenants.judge(tenant, beginning.is_new) {
+            Verdict::Send => Some((delivery, beginning)),
+            Verdict::Hold => {
+                if let Some(entry) = self.lanes.get(id) {
+                    entry.lane.put_back(delivery, now.micros);
+                    entry.lane.hold();
+                }
+                None
+            }
+            Verdict::Bury => {
+                self.withdraw(id);
+                self.bury(delivery, DeadReason::Quota, now);
+                None
+            }
+        }
+    }
+
+    /// What was taken out of the lane is not sent, and the lane may have more.
+    fn withdraw(&mut self, id: i64) {
+        if let Some(entry) = self.lanes.get(id) {
+            entry.lane.withdrawn();
+        }
+        self.lanes.make_ready(id);
+    }
+
+    /// Gives a delivery up without an attempt.
+    fn bury(&mut self, delivery: Delivery, reason: DeadReason, now: Now) {
+        let record = Record::unattempted(delivery, End::Dead(reason));
+        self.ledger.settle(record, self.lanes, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deaths::Legacy;
+    use crate::subscriptions::Loaded;
+    use crate::suspects::Suspects;
+    use crate::tenants::{OverQuota, Quota, Quotas};
+    use crate::testing::{Taker, at, delivery, loaded};
+
+    struct Room {
+        lanes: Lanes,
+        gate: Gate,
+        ledger: Ledger,
+        subscriptions: Subscriptions,
+    }
+
+    impl Room {
+        /// With these subscriptions, and a delivery of each of these events to all of them.
+        fn new(threads: usize, suspects: Suspects, ids: &[i64], seqs: &[i64]) -> Self {
+            let mut room = Self {
+                lanes: Lanes::default(),
+                gate: Gate::new(threads, suspects),
+                ledger: Ledger::default(),
+                subscriptions: Subscriptions::unloaded(),
+            };
+            room.subscribe(ids.iter().copied().map(loaded).collect());
+            for (id, seq) in ids
+                .iter()
+                .flat_map(|id| seqs.iter().map(move |seq| (*id, *seq)))
+            {
+                let entry = room.lanes.get(id).unwrap();
+                entry.lane.succeeded(0);
+                entry.lane.push(delivery(id, seq), 0);
+                room.lanes.make_ready(id);
+            }
+            room
+        }
+
+        fn subscribe(&mut self, loaded: Vec<Loaded>) {
+            for one in &loaded {
+                self.lanes.configure(one, &self.gate.tenants);
+            }
+            let ids: Vec<i64> = loaded.iter().map(|one| one.config.id).collect();
+            self.subscriptions.put_all(&ids, loaded);
+        }
+
+        fn send(&mut self, courier: &mut Taker) {
+            let mut choosing = Choosing {
+                lanes: &mut self.lanes,
+                gate: &mut self.gate,
+                ledger: &mut self.ledger,
+                subscriptions: &self.subscriptions,
+            };
+            choosing.send(courier, at(1));
+        }
+
+        fn ends(&mut self) -> Vec<(i64, End)> {
+            let batch = self.ledger.last_batch();
+            let records = batch.records.iter();
+            records
+                .map(|record| (record.delivery.event.seq, record.end))
+                .collect()
+        }
+    }
+
+    #[test]
+    fn lanes_are_served_in_turn() {
+        let mut room = Room::new(64, Suspects::default(), &[1, 2], &[1, 2]);
+        let mut courier = Taker::with_room(4);
+        room.send(&mut courier);
+        let ids: Vec<i64> = courier
+            .taken
+            .iter()
+            .map(|work| work.subscription().id)
+            .collect();
+        assert_eq!((ids, courier.seqs()), (vec![1, 2, 1, 2], vec![1, 1, 2, 2]));
+    }
+
+    #[test]
+    fn what_the_sender_does_not_take_stays_first_in_its_lane() {
+        let mut room = Room::new(64, Suspects::default(), &[1], &[1, 2]);
+        room.send(&mut Taker::with_room(0));
+        assert_eq!(room.gate.threads.in_flight(), 0);
+        let mut courier = Taker::with_room(2);
+        room.send(&mut courier);
+        assert_eq!(courier.seqs(), [1, 2]);
+        assert_eq!(room.gate.threads.in_flight(), 2);
+    }
+
+    #[test]
+    fn what_waited_goes_by_the_options_of_now() {
+        let mut room = Room::new(64, Suspects::default(), &[1], &[1]);
+        let mut changed = loaded(1);
+        let mut config = (*changed.config).clone();
+        config.generation += 1;
+        changed.config = Arc::new(config);
+        room.subscribe(vec![changed]);
+        let mut courier = Taker::with_room(1);
+        room.send(&mut courier);
+        let generation = loaded(1).config.generation;
+        assert_eq!(courier.taken[0].subscription().generation, generation + 1);
+    }
+
+    #[test]
+    fn a_subscription_that_is_known_to_be_removed_is_sent_nothing() {
+        let mut room = Room::new(64, Suspects::default(), &[1, 2], &[1]);
+        room.subscriptions.put_all(&[1], Vec::new());
+        let mut courier = Taker::with_room(2);
+        room.send(&mut courier);
+        assert_eq!(courier.taken.len(), 1);
+        assert_eq!(courier.taken[0].subscription().id, 2);
+    }
+
+    #[test]
+    fn a_used_up_quota_holds_the_lane_or_buries_what_is_new() {
+        for (over_quota, buried) in [(OverQuota::Throttled, 0), (OverQuota::Blocked, 2)] {
+            let mut room = Room::new(64, Suspects::default(), &[1], &[1, 2]);
+            let mut of_acme = loaded(1);
+            of_acme.agent.tenant = Some("acme".into());
+            room.subscribe(vec![of_acme]);
+            let quota = Quota {
+                events_per_month: Some(0),
+                max_connections: None,
+                over_quota,
+                events: 0,
+            };
+            let quotas = Quotas::from([("acme".into(), quota)]);
+            room.gate.tenants.configure(&quotas);
+            let mut courier = Taker::with_room(2);
+            room.send(&mut courier);
+            assert!(courier.taken.is_empty());
+            let ends = room.ends();
+            assert_eq!(ends.len(), buried);
+            let dead = End::Dead(DeadReason::Quota);
+            assert!(ends.iter().all(|(_, end)| *end == dead));
+        }
+    }
+
+    #[test]
+    fn poison_is_buried_and_suspects_wait_for_each_other() {
+        let legacy = Legacy {
+            suspects: vec![delivery(1, 1).place(), delivery(1, 2).place()],
+            poison: vec![delivery(1, 3).place()],
+            ..Legacy::default()
+        };
+        let mut room = Room::new(64, Suspects::new(&legacy), &[1], &[1, 2, 3, 4]);
+        let mut courier = Taker::with_room(4);
+        room.send(&mut courier);
+        assert_eq!(courier.seqs(), [1, 4]);
+        assert_eq!(room.ends(), [(3, End::Dead(DeadReason::Poison))]);
+        let waiting = room.gate.finish(&courier.taken[0], &mut room.lanes);
+        let seqs: Vec<i64> = waiting.iter().map(|one| one.event.seq).collect();
+        assert_eq!(seqs, [2]);
+    }
+}

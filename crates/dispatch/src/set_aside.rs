@@ -1,0 +1,200 @@
+//! What another session's lock keeps from being recorded waits here, in memory, and is tried again apart from the rest.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ledger::RECORD_SIZE;
+use crate::record::{Batch, Record};
+use crate::store::{Effort, Recorded};
+use crate::time::{Moment, Now};
+
+/// How long after everything was tried it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What the transaction of a record that is tried alone gets: more each time that it did not suffice.
+const FIRST_PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(4);
+/// The log speaks of it this often, at most.
+const LOGGED_EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct SetAside {
+    records: VecDeque<Record>,
+    /// What was asked and answered in them, in bytes.
+    answer_bytes: usize,
+    /// When the next round begins, and how many records of the current one were not tried.
+    due: Moment,
+    left_in_round: usize,
+    /// How many are tried at once: fewer while the time does not suffice, so that none waits behind a slow one for ever.
+    at_once: usize,
+    /// What one gets that is tried alone, so that a dead letter which a slow disk writes for a second is written at last.
+    patience: Duration,
+    logged_at: Option<Moment>,
+}
+
+impl Default for SetAside {
+    fn default() -> Self {
+        Self {
+            records: VecDeque::new(),
+            answer_bytes: 0,
+            due: Moment::default(),
+            left_in_round: 0,
+            at_once: RECORD_SIZE,
+            patience: FIRST_PATIENCE,
+            logged_at: None,
+        }
+    }
+}
+
+impl SetAside {
+    /// Keeps these. Returns what the log is told, if it was not told lately.
+    pub fn push(&mut self, records: Vec<Record>, now: Now) -> Option<String> {
+        if records.is_empty() {
+            return None;
+        }
+        if self.records.is_empty() {
+            self.due = now.moment + PAUSE;
+            self.left_in_round = 0;
+        }
+        self.answer_bytes += records.iter().map(answer_bytes).sum::<usize>();
+        self.records.extend(records);
+        let is_told = self
+            .logged_at
+            .is_some_and(|at| now.since(at) < LOGGED_EVERY);
+        if is_told {
+            return None;
+        }
+        self.logged_at = Some(now.moment);
+        Some(format!(
+            "{} outcomes wait until other sessions release their locks on herald.pending or herald.dead_letter; \
+             see: select * from herald.doctor()",
+            self.records.len()
+        ))
+    }
+
+    /// What is tried now, if it is time to try.
+    pub fn take_due(&mut self, now: Now) -> Option<(Batch, Effort)> {
+        if self.records.is_empty() || !now.is_past(self.due) {
+            return None;
+        }
+        if self.left_in_round == 0 {
+            self.left_in_round = self.records.len();
+        }
+        let count = self.left_in_round.min(self.at_once);
+        self.left_in_round -= count;
+        if self.left_in_round == 0 {
+            self.due = now.moment + PAUSE;
+        }
+        let records: Vec<Record> = self.records.drain(..count).collect();
+        self.answer_bytes -= records.iter().map(answer_bytes).sum::<usize>();
+        let batch = Batch {
+            records,
+            closed_windows: Vec::new(),
+        };
+        Some((batch, Effort::Again(self.patience)))
+    }
+
+    /// Goes by what became of so many that were tried.
+    pub fn tried(&mut self, tried: usize, recorded: &Recorded) {
+        if recorded.is_slow {
+            self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
+        } else if recorded.set_aside.is_empty() && self.records.is_empty() {
+            self.patience = FIRST_PATIENCE;
+        }
+        if recorded.untried > 0 {
+            self.at_once = (tried / 2).max(1);
+        } else if recorded.set_aside.is_empty() {
+            self.at_once = (self.at_once * 2).min(RECORD_SIZE);
+        }
+    }
+
+    /// Everything, to be tried a last time.
+    pub fn take_all(&mut self) -> VecDeque<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// What it takes in memory beside its deliveries, in bytes.
+    pub fn memory(&self) -> usize {
+        self.answer_bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// When some of it is tried again.
+    pub fn due_in(&self, now: Now) -> Option<Duration> {
+        (!self.records.is_empty()).then(|| now.until(self.due))
+    }
+}
+
+fn answer_bytes(record: &Record) -> usize {
+    let attempt = record.attempt.as_ref();
+    attempt.map_or(0, |attempt| {
+        let request = attempt.outcome.request.as_deref().map_or(0, str::len);
+        attempt.outcome.response.len() + request
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, pending};
+
+    fn filled(count: usize) -> SetAside {
+        let mut set_aside = SetAside::default();
+        set_aside.push((0..count).map(|_| pending()).collect(), at(0));
+        set_aside
+    }
+
+    fn sizes(set_aside: &mut SetAside, now: Now) -> usize {
+        let due = set_aside.take_due(now);
+        due.map_or(0, |(batch, _)| batch.records.len())
+    }
+
+    #[test]
+    fn a_round_goes_through_all_of_them_and_the_next_one_begins_a_second_later() {
+        let mut set_aside = filled(250);
+        assert_eq!(sizes(&mut set_aside, at(999)), 0);
+        let round = [at(1_000), at(1_001), at(1_002)].map(|now| sizes(&mut set_aside, now));
+        assert_eq!(round, [100, 100, 50]);
+        set_aside.push(vec![pending()], at(1_002));
+        assert_eq!(sizes(&mut set_aside, at(2_001)), 0);
+        assert_eq!(sizes(&mut set_aside, at(2_002)), 1);
+    }
+
+    #[test]
+    fn fewer_are_tried_at_once_while_the_time_does_not_suffice() {
+        let mut set_aside = filled(200);
+        let in_vain = Recorded {
+            untried: 90,
+            set_aside: vec![pending()],
+            ..Recorded::default()
+        };
+        set_aside.tried(100, &in_vain);
+        assert_eq!(sizes(&mut set_aside, at(1_000)), 50);
+        set_aside.tried(50, &Recorded::default());
+        assert_eq!(sizes(&mut set_aside, at(1_000)), 100);
+    }
+
+    #[test]
+    fn a_record_that_is_slow_alone_gets_more_time_each_time() {
+        let mut set_aside = filled(1);
+        let slow = Recorded {
+            is_slow: true,
+            ..Recorded::default()
+        };
+        let mut patience = Vec::new();
+        for _ in 0..5 {
+            patience.push(set_aside.patience.as_millis());
+            set_aside.tried(1, &slow);
+        }
+        assert_eq!(patience, [500, 1_000, 2_000, 4_000, 4_000]);
+    }
+
+    #[test]
+    fn the_log_is_told_once_a_minute() {
+        let mut set_aside = filled(1);
+        assert!(set_aside.push(vec![pending()], at(59_999)).is_none());
+        assert!(set_aside.push(vec![pending()], at(60_000)).is_some());
+    }
+}

@@ -1,0 +1,430 @@
+//! What becomes of a delivery after an attempt, or without one.
+
+use std::time::Duration;
+
+use herald_core::outcome::Outcome;
+use herald_core::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
+
+use crate::burials::Burials;
+use crate::consent::Consents;
+use crate::courier::Returned;
+use crate::effects::{Effect, Effects};
+use crate::gate::Gate;
+use crate::lanes::Lanes;
+use crate::ledger::Ledger;
+use crate::record::{Attempt, End, Record};
+use crate::subscriptions::Subscriptions;
+use crate::time::{Moment, Now};
+use crate::work::{Delivery, Origin, Work};
+
+/// How long a lane waits that lacks something of our own to send anything.
+const SHORTAGE_PAUSE_MICROS: i64 = 500_000;
+/// The log speaks of a shortage this often, at most.
+const SHORTAGE_SAID_EVERY: Duration = Duration::from_secs(60);
+
+/// When the log was last told that something of our own is short.
+#[derive(Debug, Default)]
+pub struct Shortage {
+    said_at: Option<Moment>,
+}
+
+/// What settling takes.
+#[derive(Debug)]
+pub struct Settling<'a> {
+    pub lanes: &'a mut Lanes,
+    pub gate: &'a mut Gate,
+    pub ledger: &'a mut Ledger,
+    pub subscriptions: &'a mut Subscriptions,
+    pub burials: &'a mut Burials,
+    pub consents: &'a mut Consents,
+    pub shortage: &'a mut Shortage,
+    pub effects: &'a mut Effects,
+    /// Something changed that the next look finds.
+    pub look_wanted: &'a mut bool,
+}
+
+impl Settling<'_> {
+    /// Decides how what came back goes on.
+    pub fn settle(&mut self, returned: Returned, now: Now) {
+        let Returned {
+            work,
+            mut attempt,
+            chance,
+        } = returned;
+        let success = work.subscription().retry.success.as_deref();
+        attempt.outcome = attempt.outcome.judged_by(success);
+        if attempt.outcome.is_success() {
+            attempt.outcome.request = None;
+        }
+        for suspect in self.gate.finish(&work, self.lanes) {
+            self.give_a_turn(suspect, now);
+        }
+        match work {
+            Work::Delivery(delivery) => self.settle_delivery(delivery, attempt, chance, now),
+            Work::Ping(ping) => self.effects.push(Effect::Answer {
+                mail: ping.mail,
+                outcome: attempt.outcome,
+            }),
+            Work::Question(question) => {
+                let asked = &question.subscription;
+                let answered = self.consents.answered(asked, &attempt.outcome, now);
+                self.effects.push(Effect::Consent(answered));
+                *self.look_wanted = true;
+            }
+        }
+    }
+
+    /// A suspect waited for another one, which came back.
+    fn give_a_turn(&mut self, suspect: Delivery, now: Now) {
+        let id = suspect.subscription.id;
+        match self.lanes.get(id) {
+            Some(entry) => {
+                entry.lane.push(suspect, now.micros);
+                self.lanes.make_ready(id);
+            }
+            None => {
+                let end = End::Dead(DeadReason::Unsubscribed);
+                let record = Record::unattempted(suspect, end);
+                self.ledger.settle(record, self.lanes, now);
+            }
+        }
+    }
+
+    fn settle_delivery(&mut self, mut delivery: Delivery, attempt: Attempt, chance: f64, now: Now) {
+        let outcome = &attempt.outcome;
+        if outcome.is_own_shortage() {
+            if delivery.is_new_of_its_month() {
+                let tenant = delivery.agent.tenant.as_deref();
+                self.gate.tenants.take_back(tenant);
+                // Lanes may be held for what was not used after all.
+                self.subscriptions.expire_quotas();
+                *self.look_wanted = true;
+            }
+            return self.settle_shortage(delivery, outcome, now);
+        }
+        delivery.attempts += 1;
+        let policy = &delivery.subscription.retry;
+        let (attempts, step) = (delivery.attempts, delivery.step);
+        let decision = decide(outcome, policy, attempts, step, now.micros, chance)
+            .within(policy, delivery.created_at_micros);
+        self.tell_lane(delivery.subscription.id, outcome, now.micros);
+        let end = self.end_of(&delivery, decision, outcome, now.micros);
+        let record = Record {
+            delivery,
+            attempt: Some(attempt),
+            end,
+        };
+        self.ledger.settle(record, self.lanes, now);
+    }
+
+    fn end_of(
+        &mut self,
+        delivery: &Delivery,
+        decision: Decision,
+        outcome: &Outcome,
+        now_micros: i64,
+    ) -> End {
+        let subscription = &delivery.subscription;
+        let is_gone = self.subscriptions.by_id(subscription.id).is_none();
+        match decision {
+            Decision::Delivered => End::Delivered,
+            Decision::Retry { .. } if is_gone => End::Dead(DeadReason::Unsubscribed),
+            Decision::Retry {
+                at_micros,
+                next_step: step,
+                ..
+            } => End::Pending { at_micros, step },
+            Decision::Bury(reason) => End::Dead(reason),
+            // It spoke for the url that it was called by.
+            Decision::Disable if self.subscriptions.is_outdated(subscription) => End::Pending {
+                at_micros: now_micros,
+                step: delivery.step,
+            },
+            Decision::Disable => {
+                let status = outcome.status.unwrap_or_default();
+                let reason = format!("the receiver answered {status}");
+                self.burials.end_lane(self.lanes, subscription, reason);
+                End::Dead(DeadReason::Gone)
+            }
+        }
+    }
+
+    /// Nothing was sent, for want of something of our own: the delivery is pending as before, and no attempt was made.
+    fn settle_shortage(&mut self, delivery: Delivery, outcome: &Outcome, now: Now) {
+        let (id, name) = (delivery.subscription.id, &delivery.subscription.name);
+        let said_at = &mut self.shortage.said_at;
+        let is_new = said_at.is_none_or(|at| now.since(at) >= SHORTAGE_SAID_EVERY);
+        if is_new && let Some((_, words)) = &outcome.error {
+            *said_at = Some(now.moment);
+            self.effects.push(Effect::Log(format!(
+                "cannot send to subscription \"{name}\" now: {words}; retrying"
+            )));
+        }
+        if let Some(entry) = self.lanes.get(id) {
+            // Each request that ends frees something. Where none is under way, only time does.
+            let is_alone = entry.lane.in_flight() <= 1;
+            let until = is_alone.then(|| now.micros + SHORTAGE_PAUSE_MICROS);
+            entry.lane.failed(true, until);
+        }
+        spill(delivery, self.ledger, self.lanes, now);
+        self.lanes.make_ready(id);
+    }
+
+    fn tell_lane(&mut self, id: i64, outcome: &Outcome, now_micros: i64) {
+        if let Some(entry) = self.lanes.get(id) {
+            if outcome.is_success() {
+                entry.lane.succeeded(now_micros);
+            } else {
+                let until = lane_delay_until(outcome, now_micros);
+                entry.lane.failed(is_throttling(outcome), until);
+            }
+        }
+        self.lanes.make_ready(id);
+    }
+}
+
+/// Why queues have to make room.
+#[derive(Debug, Clone, Copy)]
+pub struct Pressure {
+    /// The log waits to be read, and cannot be.
+    pub is_held_up: bool,
+    /// Everything goes through `herald.pending`.
+    pub is_always: bool,
+}
+
+/// Moves the queues out of the way that hold up a window, or the reader while another lane has nothing to do. Returns
+/// whether any moved.
+pub fn spill_what_must(
+    pressure: Pressure,
+    lanes: &mut Lanes,
+    ledger: &mut Ledger,
+    now: Now,
+) -> bool {
+    let survey = lanes.survey();
+    let is_starving = pressure.is_held_up && survey.any_starving;
+    let is_idle = pressure.is_held_up && survey.any_idle;
+    let always = pressure.is_always;
+    if !(survey.any_to_spill
+        || is_starving && survey.any_full
+        || is_idle && survey.any_slow
+        || always)
+    {
+        return false;
+    }
+    let mut spilled = Vec::new();
+    for (_, entry) in lanes.iter_mut() {
+        let lane = &mut entry.lane;
+        if lane.must_spill(now.micros)
+            || is_starving && lane.is_full()
+            || is_idle && lane.is_slow(now.micros) && !lane.is_spilled()
+            || always && !lane.is_spilled()
+        {
+            spilled.extend(lane.spill());
+        }
+    }
+    let has_spilled = !spilled.is_empty();
+    for delivery in spilled {
+        spill(delivery, ledger, lanes, now);
+    }
+    has_spilled
+}
+
+/// Leaves a delivery to `herald.pending`, due now.
+pub fn spill(delivery: Delivery, ledger: &mut Ledger, lanes: &mut Lanes, now: Now) {
+    match delivery.origin {
+        // It is there already; it only stops being claimed.
+        Origin::Pending => {
+            if let Some(entry) = ledger.forget(&delivery, lanes) {
+                entry.claimed_to = None;
+                entry.expect_due(now.micros);
+            }
+        }
+        Origin::Window(_) => {
+            let end = End::Pending {
+                at_micros: now.micros,
+                step: delivery.step,
+            };
+            ledger.settle(Record::unattempted(delivery, end), lanes, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suspects::Suspects;
+    use crate::testing::{answered, at, delivery, failed, loaded, subscription};
+    use crate::work::{Ping, Question};
+    use herald_core::agent::AgentKey;
+    use herald_core::outcome::ErrorClass;
+    use std::sync::Arc;
+
+    struct Room {
+        lanes: Lanes,
+        gate: Gate,
+        ledger: Ledger,
+        subscriptions: Subscriptions,
+        burials: Burials,
+        effects: Effects,
+        look_wanted: bool,
+    }
+
+    impl Room {
+        /// With subscription 1.
+        fn new() -> Self {
+            let mut lanes = Lanes::default();
+            lanes.configure(&loaded(1), &Default::default());
+            let mut subscriptions = Subscriptions::unloaded();
+            subscriptions.put_all(&[1], vec![loaded(1)]);
+            Self {
+                lanes,
+                gate: Gate::new(64, Suspects::default()),
+                ledger: Ledger::default(),
+                subscriptions,
+                burials: Burials::default(),
+                effects: Effects::new(),
+                look_wanted: false,
+            }
+        }
+
+        fn settle(&mut self, returned: Returned) {
+            let mut settling = Settling {
+                lanes: &mut self.lanes,
+                gate: &mut self.gate,
+                ledger: &mut self.ledger,
+                subscriptions: &mut self.subscriptions,
+                burials: &mut self.burials,
+                consents: &mut Consents::default(),
+                shortage: &mut Shortage::default(),
+                effects: &mut self.effects,
+                look_wanted: &mut self.look_wanted,
+            };
+            settling.settle(returned, at(0));
+        }
+
+        /// The only record.
+        fn record(&mut self) -> Record {
+            let mut records = self.ledger.last_batch().records;
+            assert_eq!(records.len(), 1);
+            records.remove(0)
+        }
+    }
+
+    fn ended(delivery: Delivery, status: u16) -> End {
+        let mut room = Room::new();
+        room.settle(answered(Work::Delivery(delivery), status));
+        room.record().end
+    }
+
+    #[test]
+    fn an_answer_of_a_receiver_decides_how_its_delivery_goes_on() {
+        assert_eq!(ended(delivery(1, 1), 204), End::Delivered);
+        let end = ended(delivery(1, 1), 500);
+        assert!(matches!(end, End::Pending { step: 1, .. }), "{end:?}");
+        assert_eq!(ended(delivery(1, 1), 410), End::Dead(DeadReason::Gone));
+    }
+
+    #[test]
+    fn there_is_no_other_attempt_for_a_subscription_that_exists_no_more() {
+        let end = ended(delivery(2, 1), 500);
+        assert_eq!(end, End::Dead(DeadReason::Unsubscribed));
+    }
+
+    #[test]
+    fn a_good_bye_of_a_former_url_ends_nothing() {
+        let mut former = delivery(1, 1);
+        let mut config = (*former.subscription).clone();
+        config.generation -= 1;
+        former.subscription = Arc::new(config);
+        let mut room = Room::new();
+        room.settle(answered(Work::Delivery(former), 410));
+        let end = room.record().end;
+        assert!(
+            matches!(
+                end,
+                End::Pending {
+                    at_micros: 0,
+                    step: 0
+                }
+            ),
+            "{end:?}"
+        );
+        assert!(!room.burials.has_unnoted());
+        room.settle(answered(Work::Delivery(delivery(1, 2)), 410));
+        assert!(room.burials.has_unnoted());
+    }
+
+    #[test]
+    fn what_was_not_sent_for_want_of_something_of_our_own_was_not_attempted() {
+        let mut room = Room::new();
+        let shortage = || Outcome::failed(ErrorClass::Shortage, "no descriptor", Duration::ZERO);
+        room.settle(failed(Work::Delivery(delivery(1, 1)), shortage()));
+        let record = room.record();
+        assert!(record.attempt.is_none() && record.is_pending());
+        assert_eq!(record.delivery.attempts, 0);
+        // Whether its tenant has quota is asked anew.
+        assert!(room.look_wanted);
+        assert!(
+            matches!(&room.effects[..], [Effect::Log(words)] if words.contains("no descriptor"))
+        );
+    }
+
+    #[test]
+    fn test_requests_and_questions_leave_no_record() {
+        let (config, agent) = (subscription(1), AgentKey::default());
+        let ping = Ping::new((1, 77), &config, &agent, None, "uid".into(), 0);
+        let mut room = Room::new();
+        room.settle(answered(Work::Ping(ping), 200));
+        assert!(matches!(
+            room.effects[..],
+            [Effect::Answer { mail: 77, .. }]
+        ));
+        let question = Question {
+            token: 2,
+            subscription: config,
+            agent,
+        };
+        room.settle(answered(Work::Question(question), 200));
+        assert!(matches!(room.effects[1..], [Effect::Consent(_)]));
+        // The answer changes the subscription.
+        assert!(room.look_wanted && !room.ledger.has_something());
+    }
+
+    #[test]
+    fn a_pending_delivery_that_is_spilled_is_only_claimed_no_more() {
+        let (mut lanes, mut ledger) = (Lanes::default(), Ledger::default());
+        lanes.configure(&loaded(1), &Default::default());
+        let mut claimed = delivery(1, 7);
+        claimed.origin = Origin::Pending;
+        lanes.get(1).unwrap().claimed.insert(7);
+        spill(claimed, &mut ledger, &mut lanes, at(0));
+        let entry = lanes.get(1).unwrap();
+        assert!(entry.claimed.is_empty() && entry.next_due == Some(0));
+        assert!(!ledger.has_something());
+        spill(delivery(1, 8), &mut ledger, &mut lanes, at(0));
+        assert_eq!(lanes.get(1).unwrap().unrecorded, 1);
+        assert!(ledger.has_something());
+    }
+
+    #[test]
+    fn a_full_lane_makes_room_only_where_another_one_starves_because_of_it() {
+        let spilled = |is_held_up| {
+            let (mut lanes, mut ledger) = (Lanes::default(), Ledger::default());
+            lanes.configure(&loaded(1), &Default::default());
+            lanes.configure(&loaded(2), &Default::default());
+            let full = lanes.get(1).unwrap();
+            (0..1_000).for_each(|seq| full.lane.push(delivery(1, seq), 0));
+            let starving = lanes.get(2).unwrap();
+            starving.lane.push(delivery(2, 1), 0);
+            starving.lane.take_ready(0);
+            starving.lane.succeeded(0);
+            lanes.take_survey(0);
+            let pressure = Pressure {
+                is_held_up,
+                is_always: false,
+            };
+            spill_what_must(pressure, &mut lanes, &mut ledger, at(0))
+        };
+        assert!(!spilled(false) && spilled(true));
+    }
+}

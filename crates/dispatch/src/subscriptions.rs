@@ -1,0 +1,338 @@
+//! The worker's copy of the subscriptions, as of one snapshot, and which of them an event goes to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use herald_core::agent::AgentKey;
+use herald_core::matcher::Matcher;
+use herald_core::snapshot::Snapshot;
+use herald_core::subscription::{State, Subscription};
+
+use crate::log::{Logged, Window};
+use crate::tenants::Quotas;
+
+/// One subscription, and when it is there.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Arc<Subscription>,
+    pub agent: AgentKey,
+    pub since: Since,
+    /// Its receiver has to consent first, and has not.
+    pub lacks_consent: bool,
+    /// Why nothing can be sent although the subscription is active: its secret is gone, or its URL is not allowed any more.
+    pub obstacle: Option<String>,
+    /// When the first of its secrets ends, in microseconds since 1970.
+    pub secret_ends_at: Option<i64>,
+    /// Until when its receiver asked to be spared, in microseconds since 1970, as far as that is written down.
+    pub spare_until: Option<i64>,
+}
+
+/// When a subscription was created, and disabled. It gets the events that became visible in between.
+#[derive(Debug)]
+pub struct Since {
+    pub xid: u64,
+    pub snapshot: Snapshot,
+    pub seq: i64,
+    pub disabled_xid: Option<u64>,
+}
+
+/// All subscriptions, as of one snapshot.
+#[derive(Debug)]
+pub struct Subscriptions {
+    /// A subscription keeps its place as long as it exists: the matcher knows it by that.
+    places: Vec<Option<Loaded>>,
+    free_places: Vec<usize>,
+    by_id: BTreeMap<i64, usize>,
+    matcher: Matcher,
+    pub snapshot: Snapshot,
+    /// The largest data that any of them takes.
+    pub largest: i32,
+    /// What the plans of tenants allow, and until when: the end of the month.
+    pub quotas: Quotas,
+    quotas_end_at: i64,
+    first_secret_ends_at: i64,
+    /// Those whose receivers have to be asked first.
+    pub without_consent: Vec<i64>,
+    /// What has to be read although no notice in the database says so.
+    demanded: Wanted,
+    /// What was read, and is not taken over by the lanes.
+    changed: Changed,
+}
+
+/// What has to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub everything: bool,
+    pub quotas: bool,
+    pub ids: BTreeSet<i64>,
+}
+
+/// What the notices of changes ask for.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub wanted: Wanted,
+    /// Subscriptions whose pending deliveries changed.
+    pub pending: BTreeSet<i64>,
+    /// Pending deliveries of any subscription may have changed.
+    pub any_pending: bool,
+}
+
+/// Up to where they are known, to go back to if the transaction fails that reads on.
+#[derive(Debug)]
+pub struct AsOf {
+    snapshot: Snapshot,
+    demanded: Wanted,
+}
+
+/// What was read: subscriptions that are new, changed or removed, and whether the quotas of tenants were.
+#[derive(Debug, Default)]
+pub struct Changed {
+    pub ids: Vec<i64>,
+    pub quotas: bool,
+}
+
+impl Wanted {
+    pub fn is_empty(&self) -> bool {
+        !self.everything && !self.quotas && self.ids.is_empty()
+    }
+
+    pub fn add(&mut self, other: &Wanted) {
+        self.everything |= other.everything;
+        self.quotas |= other.quotas;
+        self.ids.extend(&other.ids);
+    }
+}
+
+impl Subscriptions {
+    /// None yet: the first look reads them.
+    pub fn unloaded() -> Self {
+        Self {
+            places: Vec::new(),
+            free_places: Vec::new(),
+            by_id: BTreeMap::new(),
+            matcher: Matcher::default(),
+            snapshot: Snapshot::before_everything(),
+            largest: 0,
+            quotas: Quotas::new(),
+            quotas_end_at: i64::MAX,
+            first_secret_ends_at: i64::MAX,
+            without_consent: Vec::new(),
+            demanded: Wanted {
+                everything: true,
+                ..Wanted::default()
+            },
+            changed: Changed::default(),
+        }
+    }
+
+    /// What has to be read although no notice says so: nothing was yet, a secret's grace is over, or a month.
+    pub fn wanted(&self, now_micros: i64) -> Wanted {
+        let mut wanted = self.demanded.clone();
+        wanted.quotas |= self.quotas_end_at <= now_micros;
+        if self.first_secret_ends_at <= now_micros {
+            let ended = self
+                .iter()
+                .filter(|one| one.secret_ends_at.is_some_and(|end| end <= now_micros));
+            wanted.ids.extend(ended.map(|one| one.config.id));
+        }
+        wanted
+    }
+
+    /// Has all of them read again with the next look: what they depend on beside the database may have changed.
+    pub fn expire(&mut self) {
+        self.demanded.everything = true;
+    }
+
+    /// Has one of them read again with the next look.
+    pub fn expire_one(&mut self, id: i64) {
+        self.demanded.ids.insert(id);
+    }
+
+    /// Has the quotas of tenants read again with the next look.
+    pub fn expire_quotas(&mut self) {
+        self.demanded.quotas = true;
+    }
+
+    /// Whether there are none. Disabled ones count: what they missed goes by the looks that were made meanwhile.
+    pub fn is_nobody_there(&self) -> bool {
+        self.by_id.is_empty() && self.demanded.is_empty()
+    }
+
+    /// Those that are known.
+    pub fn ids(&self) -> impl Iterator<Item = i64> + '_ {
+        self.by_id.keys().copied()
+    }
+
+    /// Goes by these quotas, which are others from then on.
+    pub fn put_quotas(&mut self, (quotas, end_at): (Quotas, i64)) {
+        (self.quotas, self.quotas_end_at) = (quotas, end_at);
+        self.changed.quotas = true;
+    }
+
+    /// Those with these ids were read, and these are what exists of them.
+    pub fn put_all(&mut self, ids: &[i64], read: Vec<Loaded>) {
+        let mut read: BTreeMap<i64, Loaded> =
+            read.into_iter().map(|one| (one.config.id, one)).collect();
+        for id in ids {
+            self.put(*id, read.remove(id));
+        }
+        self.changed.ids.extend(ids);
+    }
+
+    /// All that was wanted is read, as of this snapshot.
+    pub fn is_up_to_date(&mut self, snapshot: Snapshot) {
+        self.demanded = Wanted::default();
+        self.snapshot = snapshot;
+        self.summarize();
+    }
+
+    /// Where they are.
+    pub fn as_of(&self) -> AsOf {
+        AsOf {
+            snapshot: self.snapshot.clone(),
+            demanded: self.demanded.clone(),
+        }
+    }
+
+    /// The transaction failed: what it read is read again. Until then it is not taken over by the lanes and the accounts,
+    /// which go on meanwhile.
+    pub fn go_back(&mut self, as_of: AsOf) {
+        (self.snapshot, self.demanded) = (as_of.snapshot, as_of.demanded);
+    }
+
+    /// What was read and not asked for here before.
+    pub fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub fn has_changed(&self) -> bool {
+        self.changed.quotas || !self.changed.ids.is_empty()
+    }
+
+    /// Makes this the subscription with the id; `None` where it does not exist any more.
+    fn put(&mut self, id: i64, loaded: Option<Loaded>) {
+        let place = self.by_id.get(&id).copied();
+        if let Some(place) = place
+            && let Some(former) = self.places[place].take()
+        {
+            self.matcher.remove(place, &former.config);
+        }
+        match (place, loaded) {
+            (None, None) => {}
+            (Some(place), None) => {
+                self.by_id.remove(&id);
+                self.free_places.push(place);
+            }
+            (place, Some(loaded)) => {
+                let place = place.or_else(|| self.free_places.pop()).unwrap_or_else(|| {
+                    self.places.push(None);
+                    self.places.len() - 1
+                });
+                self.matcher.insert(place, &loaded.config);
+                self.by_id.insert(id, place);
+                self.places[place] = Some(loaded);
+            }
+        }
+    }
+
+    /// Finds what concerns all of them together.
+    fn summarize(&mut self) {
+        let (mut largest, mut first_end, mut without_consent) = (0, i64::MAX, Vec::new());
+        for one in self.iter() {
+            largest = largest.max(one.config.max_payload);
+            first_end = first_end.min(one.secret_ends_at.unwrap_or(i64::MAX));
+            if one.lacks_consent && one.config.state == State::Active {
+                without_consent.push(one.config.id);
+            }
+        }
+        self.largest = i32::try_from(largest).unwrap_or(i32::MAX);
+        self.first_secret_ends_at = first_end;
+        self.without_consent = without_consent;
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
+        self.places.iter().flatten()
+    }
+
+    pub fn by_id(&self, id: i64) -> Option<&Loaded> {
+        self.places[*self.by_id.get(&id)?].as_ref()
+    }
+
+    /// Whether the url or the handshake is another by now.
+    pub fn is_outdated(&self, subscription: &Subscription) -> bool {
+        self.by_id(subscription.id)
+            .is_some_and(|loaded| loaded.config.generation != subscription.generation)
+    }
+
+    /// Whether what is pending for this subscription is to be buried.
+    pub fn is_ended(&self, id: i64) -> bool {
+        self.by_id(id)
+            .is_none_or(|one| one.config.state == State::Disabled)
+    }
+
+    /// The subscriptions that an event of this window goes to.
+    pub fn matching<'a>(
+        &'a self,
+        logged: &'a Logged,
+        window: &'a Window,
+        found: &'a mut Vec<usize>,
+    ) -> impl Iterator<Item = &'a Loaded> {
+        self.matcher
+            .matching_into(&logged.event.r#type, logged.event.tenant.as_deref(), found);
+        found
+            .iter()
+            .filter_map(|place| self.places[*place].as_ref())
+            .filter(move |one| one.since.was_there_for(logged, window))
+    }
+}
+
+impl Loaded {
+    /// Whether nothing may be sent to it now.
+    pub fn is_held(&self) -> bool {
+        !matches!(self.config.state, State::Active | State::Sandbox) || self.obstacle.is_some()
+    }
+}
+
+impl Since {
+    /// Before every window that is still to be read.
+    pub fn ever() -> Self {
+        Self {
+            xid: 0,
+            snapshot: Snapshot::before_everything(),
+            seq: 0,
+            disabled_xid: None,
+        }
+    }
+
+    /// Whether the subscription was there when the event became visible: it gets the events of the windows that show
+    /// it, except those that it was created after. The answer is the same whenever a window is read again.
+    fn was_there_for(&self, logged: &Logged, window: &Window) -> bool {
+        let is_over = self.disabled_xid.is_some_and(|xid| window.to.shows(xid));
+        if is_over || !window.to.shows(self.xid) {
+            return false;
+        }
+        if logged.xid == self.xid {
+            return logged.event.seq > self.seq;
+        }
+        // Whatever this window adds to `from` is newer than a subscription that is older than `from`.
+        self.snapshot.xmax() <= window.from.xmin() || !self.snapshot.shows(logged.xid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_transaction_read_is_read_again() {
+        let mut subscriptions = Subscriptions::unloaded();
+        let as_of = subscriptions.as_of();
+        let before = subscriptions.snapshot.clone();
+        subscriptions.put_quotas((Quotas::new(), i64::MAX));
+        subscriptions.is_up_to_date("9:9:".parse().unwrap());
+        assert!(!subscriptions.wanted(0).everything);
+        subscriptions.go_back(as_of);
+        assert!(subscriptions.wanted(0).everything);
+        assert_eq!(subscriptions.snapshot, before);
+    }
+}

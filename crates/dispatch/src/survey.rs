@@ -1,0 +1,57 @@
+//! What all lanes together are like.
+//!
+//! With thousands of subscriptions, looking at every lane takes longer than a turn. It is done once for all questions,
+//! and not in each turn: that a lane is full or due may be known a little late.
+
+use crate::lanes::Entry;
+
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// A delivery waits in a lane for its turn, and not for a receiver that takes nothing.
+    pub any_flowing: bool,
+    /// The reader has to wait for a lane.
+    pub any_full: bool,
+    /// A lane has nothing to do.
+    pub any_idle: bool,
+    /// A lane runs empty that was busy a moment ago.
+    pub any_starving: bool,
+    /// A lane has deliveries of windows that wait for long.
+    pub any_slow: bool,
+    /// A lane has to move out of the way.
+    pub any_to_spill: bool,
+    /// When the first lane that may send has a pending delivery to claim.
+    pub first_due: Option<i64>,
+}
+
+impl Survey {
+    pub fn of<'e>(entries: impl Iterator<Item = &'e Entry>, now: i64) -> Self {
+        let mut survey = Self::default();
+        for entry in entries {
+            let lane = &entry.lane;
+            survey.any_idle |= lane.is_idle();
+            survey.any_starving |= lane.is_starving(now);
+            if let Some(due) = entry.due(now) {
+                survey.first_due = Some(survey.first_due.map_or(due, |first| first.min(due)));
+            }
+            if lane.is_empty() {
+                continue;
+            }
+            survey.any_flowing |= lane.is_flowing(now);
+            survey.any_full |= lane.is_full();
+            survey.any_slow |= lane.is_slow(now) && !lane.is_spilled();
+            survey.any_to_spill |= lane.must_spill(now);
+        }
+        survey
+    }
+}
+
+impl Entry {
+    /// When the lane can take its first pending delivery, as far as known.
+    pub fn due(&self, now: i64) -> Option<i64> {
+        let due = self.next_due.filter(|_| self.room() > 0)?;
+        match self.lane.delayed_until(now) {
+            Some(until) => Some(due.max(until)),
+            None => (self.lane.concurrency(now) > 0).then_some(due),
+        }
+    }
+}

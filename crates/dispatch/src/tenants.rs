@@ -1,0 +1,332 @@
+//! The tenants' plans: how many requests at once, how many events in a month, and what becomes of those beyond.
+//!
+//! A month's account is kept elsewhere and grows when attempts are recorded. What was begun and is not recorded yet is
+//! counted here, so that no quota is passed by what is under way. It sits between a lane and the sender.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What a tenant's plan says, and its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Deliveries that may be begun in this month; `None` for any number.
+    pub events_per_month: Option<i64>,
+    /// Requests that may be under way at once.
+    pub max_connections: Option<usize>,
+    pub over_quota: OverQuota,
+    /// Deliveries that were begun in this month, as the account has them.
+    pub events: i64,
+}
+
+/// The quotas of all tenants that have a plan, by their names.
+pub type Quotas = BTreeMap<Arc<str>, Quota>;
+
+/// What becomes of deliveries beyond the month's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverQuota {
+    Throttled,
+    Blocked,
+}
+
+/// What the month's events say to a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Send,
+    /// Not before there is quota again: its lane is held.
+    Hold,
+    Bury,
+}
+
+/// What goes into a tenant's account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub events: i64,
+    pub attempts: i64,
+    pub delivered: i64,
+    pub dead: i64,
+}
+
+/// The tenants that have a plan. Whoever has none, or is nobody's, is kept from nothing.
+///
+/// ```
+/// use herald_dispatch::tenants::{OverQuota, Quota, Quotas, Tenants, Verdict};
+///
+/// let quota = Quota {
+///     events_per_month: Some(2),
+///     max_connections: Some(1),
+///     over_quota: OverQuota::Blocked,
+///     events: 1,
+/// };
+/// let mut tenants = Tenants::default();
+/// tenants.configure(&Quotas::from([("acme".into(), quota)]));
+/// let acme = Some("acme");
+/// assert_eq!(tenants.judge(acme, true), Verdict::Send);
+/// assert!(tenants.has_connection(acme, 7));
+/// tenants.begin(acme, true);
+/// // It is the last of the month, and takes the only connection.
+/// assert_eq!(tenants.judge(acme, true), Verdict::Bury);
+/// assert!(!tenants.has_connection(acme, 8));
+/// assert_eq!(tenants.end(acme).into_iter().collect::<Vec<_>>(), [8]);
+/// ```
+#[derive(Debug, Default)]
+pub struct Tenants {
+    /// Found by name, and in no order.
+    meters: HashMap<Arc<str>, Meter>,
+    /// Requests under way, also of tenants that have no plan: they may get one meanwhile.
+    under_way: BTreeMap<Arc<str>, usize>,
+}
+
+#[derive(Debug)]
+struct Meter {
+    quota: Quota,
+    /// Begun, and not in the account yet.
+    unrecorded: i64,
+    /// Lanes that wait for one of the tenant's requests to end.
+    waiting: BTreeSet<i64>,
+}
+
+impl Tenants {
+    /// Goes by these quotas from here on.
+    pub fn configure(&mut self, quotas: &Quotas) {
+        self.meters.retain(|name, _| quotas.contains_key(name));
+        for (name, quota) in quotas {
+            self.meters
+                .entry(Arc::clone(name))
+                .and_modify(|meter| meter.quota = *quota)
+                .or_insert_with(|| Meter {
+                    quota: *quota,
+                    unrecorded: 0,
+                    waiting: BTreeSet::new(),
+                });
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.meters.is_empty()
+    }
+
+    /// Whether there is an account for this tenant.
+    pub fn has_account(&self, tenant: &str) -> bool {
+        self.meters.contains_key(tenant)
+    }
+
+    /// Whether the lanes of this tenant are held for want of quota.
+    pub fn is_held(&self, tenant: Option<&str>) -> bool {
+        self.judge(tenant, true) == Verdict::Hold
+    }
+
+    /// Whether the tenant has a connection left. If not, `lane` is remembered for when it has.
+    pub fn has_connection(&mut self, tenant: Option<&str>, lane: i64) -> bool {
+        let Some((name, meter)) = tenant.and_then(|name| Some((name, self.meters.get_mut(name)?)))
+        else {
+            return true;
+        };
+        let under_way = self.under_way.get(name).copied().unwrap_or_default();
+        let has_one = meter
+            .quota
+            .max_connections
+            .is_none_or(|most| under_way < most);
+        if !has_one {
+            meter.waiting.insert(lane);
+        }
+        has_one
+    }
+
+    /// What the month's events say to a delivery. One that was begun before goes on.
+    pub fn judge(&self, tenant: Option<&str>, is_new: bool) -> Verdict {
+        match tenant.and_then(|name| self.meters.get(name)) {
+            Some(meter) if is_new && meter.is_used_up() => match meter.quota.over_quota {
+                OverQuota::Throttled => Verdict::Hold,
+                OverQuota::Blocked => Verdict::Bury,
+            },
+            _ => Verdict::Send,
+        }
+    }
+
+    /// A request begins, with a delivery that is new or was begun before.
+    pub fn begin(&mut self, tenant: Option<&str>, is_new: bool) {
+        let Some(name) = tenant else {
+            return;
+        };
+        match self.under_way.get_mut(name) {
+            Some(requests) => *requests += 1,
+            None => drop(self.under_way.insert(name.into(), 1)),
+        }
+        if let Some(meter) = self.meters.get_mut(name) {
+            meter.unrecorded += i64::from(is_new);
+        }
+    }
+
+    /// A request ended. Returns the lanes that waited for that, all of them: one that has nothing to send any more must
+    /// not keep the others waiting.
+    pub fn end(&mut self, tenant: Option<&str>) -> BTreeSet<i64> {
+        let Some(name) = tenant else {
+            return BTreeSet::new();
+        };
+        if let Some(requests) = self.under_way.get_mut(name) {
+            *requests -= 1;
+            if *requests == 0 {
+                self.under_way.remove(name);
+            }
+        }
+        let meter = self.meters.get_mut(name);
+        meter.map_or(BTreeSet::new(), |meter| std::mem::take(&mut meter.waiting))
+    }
+
+    /// What was begun as new was not sent after all.
+    pub fn take_back(&mut self, tenant: Option<&str>) {
+        if let Some(meter) = self.meter(tenant) {
+            meter.no_longer_under_way(1);
+        }
+    }
+
+    /// These are in the accounts now.
+    pub fn recorded(&mut self, usage: &[(Arc<str>, Usage)]) {
+        for (name, one) in usage {
+            if let Some(meter) = self.meters.get_mut(name) {
+                meter.no_longer_under_way(one.events);
+                meter.quota.events += one.events;
+            }
+        }
+    }
+
+    fn meter(&mut self, tenant: Option<&str>) -> Option<&mut Meter> {
+        self.meters.get_mut(tenant?)
+    }
+}
+
+impl Meter {
+    /// What was begun before there was the account is not in the count.
+    fn no_longer_under_way(&mut self, events: i64) {
+        self.unrecorded = (self.unrecorded - events).max(0);
+    }
+
+    fn is_used_up(&self) -> bool {
+        let events = self.quota.events + self.unrecorded;
+        self.quota
+            .events_per_month
+            .is_some_and(|most| events >= most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACME: Option<&str> = Some("acme");
+
+    fn tenants(quota: Quota) -> Tenants {
+        let mut tenants = Tenants::default();
+        tenants.configure(&quotas(quota));
+        tenants
+    }
+
+    fn quotas(quota: Quota) -> Quotas {
+        Quotas::from([("acme".into(), quota)])
+    }
+
+    fn quota(events: i64) -> Quota {
+        Quota {
+            events_per_month: Some(3),
+            max_connections: None,
+            over_quota: OverQuota::Throttled,
+            events,
+        }
+    }
+
+    fn used(events: i64) -> [(Arc<str>, Usage); 1] {
+        let usage = Usage {
+            events,
+            ..Usage::default()
+        };
+        [("acme".into(), usage)]
+    }
+
+    #[test]
+    fn what_is_under_way_counts_and_is_counted_once() {
+        let mut tenants = tenants(quota(1));
+        tenants.begin(ACME, true);
+        assert_eq!(tenants.judge(ACME, true), Verdict::Send);
+        tenants.begin(ACME, true);
+        assert_eq!(tenants.judge(ACME, true), Verdict::Hold);
+        tenants.recorded(&used(2));
+        assert!(tenants.is_held(ACME));
+        // The account, read again, has both.
+        tenants.configure(&quotas(quota(3)));
+        assert!(tenants.is_held(ACME));
+        let more = Quota {
+            events_per_month: Some(4),
+            ..quota(3)
+        };
+        tenants.configure(&quotas(more));
+        assert_eq!(tenants.judge(ACME, true), Verdict::Send);
+    }
+
+    #[test]
+    fn what_was_not_sent_after_all_is_given_back() {
+        let mut tenants = tenants(quota(2));
+        tenants.begin(ACME, true);
+        assert!(tenants.is_held(ACME));
+        tenants.take_back(ACME);
+        assert!(!tenants.is_held(ACME));
+    }
+
+    #[test]
+    fn what_was_begun_before_there_was_an_account_gives_no_credit() {
+        let mut tenants = tenants(quota(0));
+        tenants.recorded(&used(2));
+        tenants.begin(ACME, true);
+        assert!(tenants.is_held(ACME));
+    }
+
+    #[test]
+    fn what_was_under_way_before_there_was_a_plan_takes_a_connection_until_it_ends() {
+        let one = Quota {
+            max_connections: Some(1),
+            ..quota(0)
+        };
+        let mut tenants = Tenants::default();
+        tenants.begin(ACME, true);
+        tenants.configure(&quotas(one));
+        assert!(!tenants.has_connection(ACME, 1));
+        tenants.configure(&Quotas::new());
+        tenants.configure(&quotas(one));
+        assert!(!tenants.has_connection(ACME, 1));
+        tenants.end(ACME);
+        assert!(tenants.has_connection(ACME, 1) && tenants.under_way.is_empty());
+    }
+
+    #[test]
+    fn retries_are_free() {
+        let mut tenants = tenants(quota(2));
+        tenants.begin(ACME, false);
+        assert_eq!(tenants.judge(ACME, true), Verdict::Send);
+        tenants.begin(ACME, true);
+        assert_eq!(tenants.judge(ACME, false), Verdict::Send);
+    }
+
+    #[test]
+    fn every_lane_that_waited_is_told_of_a_connection() {
+        let mut tenants = tenants(Quota {
+            max_connections: Some(2),
+            ..quota(0)
+        });
+        tenants.begin(ACME, true);
+        tenants.begin(ACME, true);
+        assert!(!tenants.has_connection(ACME, 1) && !tenants.has_connection(ACME, 2));
+        assert_eq!(tenants.end(ACME), BTreeSet::from([1, 2]));
+        assert!(tenants.has_connection(ACME, 1));
+        assert!(tenants.end(ACME).is_empty());
+    }
+
+    #[test]
+    fn whoever_has_no_account_is_kept_from_nothing() {
+        let mut tenants = tenants(quota(3));
+        for other in [None, Some("other")] {
+            assert_eq!(tenants.judge(other, true), Verdict::Send);
+            assert!(tenants.has_connection(other, 1));
+        }
+        tenants.configure(&Quotas::new());
+        assert!(!tenants.is_held(ACME) && tenants.is_empty());
+    }
+}

@@ -1,0 +1,239 @@
+//! Values for tests: a test shows only the fields that it is about.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald_core::agent::AgentKey;
+use herald_core::event::Event;
+use herald_core::outcome::Outcome;
+use herald_core::snapshot::Snapshot;
+use herald_core::subscription::{Subscription, SubscriptionOptions};
+use herald_core::url_policy::UrlPolicy;
+
+use crate::burials::{Ended, Gone};
+use crate::courier::{Courier, Returned};
+use crate::failure::Failure;
+use crate::house::{Cleaned, Part};
+use crate::log::{Before, Ring, Window};
+use crate::mind::{Mind, Settings};
+use crate::reader::Reader;
+use crate::record::{Attempt, Batch, End, Record};
+use crate::report::Report;
+use crate::seen::SeenTypes;
+use crate::store::{Buried, Claim, Claims, Configuration, Effort, Recorded, Store, Took, View};
+use crate::subscriptions::{Loaded, Since};
+use crate::suspects::Suspects;
+use crate::tenants::Tenants;
+use crate::time::{Moment, Now};
+use crate::work::{Delivery, Origin, Work};
+
+/// The time so many milliseconds after the start.
+pub fn at(millis: u64) -> Now {
+    Now::default().after(Duration::from_millis(millis))
+}
+
+/// The moment so many milliseconds after the start.
+pub fn moment(millis: u64) -> Moment {
+    at(millis).moment
+}
+
+pub fn subscription(id: i64) -> Arc<Subscription> {
+    let options = SubscriptionOptions {
+        id,
+        types: vec!["*".into()],
+        ..SubscriptionOptions::new("shop", "https://example.com/")
+    };
+    Arc::new(options.compile(&UrlPolicy::default()).unwrap())
+}
+
+pub fn loaded(id: i64) -> Loaded {
+    Loaded {
+        config: subscription(id),
+        agent: AgentKey::default(),
+        since: Since::ever(),
+        lacks_consent: false,
+        obstacle: None,
+        secret_ends_at: None,
+        spare_until: None,
+    }
+}
+
+/// The delivery of an event with this number, of a window.
+pub fn delivery(subscription_id: i64, seq: i64) -> Delivery {
+    Delivery {
+        token: seq.unsigned_abs(),
+        event: Arc::new(Event {
+            seq,
+            ..Event::new("", "/shop", "order.paid", 0)
+        }),
+        subscription: subscription(subscription_id),
+        agent: AgentKey::default(),
+        origin: Origin::Window(1),
+        attempts: 0,
+        step: 0,
+        created_at_micros: 0,
+    }
+}
+
+/// The record of a pending delivery that was made.
+pub fn pending() -> Record {
+    let mut delivery = delivery(1, 1);
+    delivery.origin = Origin::Pending;
+    Record::unattempted(delivery, End::Delivered)
+}
+
+/// A sender that takes so many works, and sends none.
+#[derive(Debug)]
+pub struct Taker {
+    pub room: usize,
+    pub taken: Vec<Work>,
+}
+
+impl Taker {
+    pub fn with_room(room: usize) -> Self {
+        Self {
+            room,
+            taken: Vec::new(),
+        }
+    }
+
+    /// The numbers of the events whose deliveries were taken.
+    pub fn seqs(&self) -> Vec<i64> {
+        self.taken.iter().map(|work| work.place().seq).collect()
+    }
+}
+
+impl Courier for Taker {
+    fn send(&mut self, work: Work) -> Result<(), Work> {
+        if self.taken.len() >= self.room {
+            return Err(work);
+        }
+        self.taken.push(work);
+        Ok(())
+    }
+
+    fn returned(&mut self, _most: usize) -> Vec<Returned> {
+        Vec::new()
+    }
+}
+
+/// This work came back with a status.
+pub fn answered(work: Work, status: u16) -> Returned {
+    let outcome = Outcome::answered(status, Duration::ZERO, None, String::new());
+    failed(work, outcome)
+}
+
+/// This work came back with this outcome.
+pub fn failed(work: Work, outcome: Outcome) -> Returned {
+    Returned {
+        work,
+        attempt: Attempt {
+            started_at_micros: 0,
+            outcome,
+        },
+        chance: 0.5,
+    }
+}
+
+/// Of a worker that has just begun.
+pub fn mind() -> Mind {
+    let snapshots = ("5:5:".parse().unwrap(), "10:10:".parse().unwrap());
+    let last = Window::recovered(6, snapshots, (0, 0), 0);
+    let settings = Settings {
+        is_enabled: true,
+        always_pending: false,
+        poll_interval: Duration::from_secs(5),
+        threads: 8,
+    };
+    let reader = Reader::restored(&last, VecDeque::new(), SeenTypes::default(), 0);
+    let ring = Ring::changed(86_400_000_000, None);
+    Mind::new(settings, reader, ring, Suspects::default())
+}
+
+/// A database in which there is nothing, and which takes everything that is recorded.
+#[derive(Debug, Default)]
+pub struct Empty {
+    pub is_woken: bool,
+    pub recorded: usize,
+}
+
+fn at_once<R>(done: R) -> Took<R> {
+    Took {
+        result: Ok(done),
+        took: Duration::ZERO,
+    }
+}
+
+impl Store for Empty {
+    fn is_woken(&self) -> bool {
+        self.is_woken
+    }
+
+    fn glimpse<R>(
+        &mut self,
+        _see: impl FnOnce(&mut dyn View, Before) -> Result<R, Failure>,
+    ) -> Took<R> {
+        panic!("nobody looks at the log here")
+    }
+
+    fn forget_changes(&mut self, _loaded: &Snapshot) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn hold_reason(&mut self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    fn find_due(&mut self, _subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn claim(&mut self, _claim: &Claim<'_>) -> Result<Claims, Failure> {
+        Ok(Claims {
+            is_complete: true,
+            ..Claims::default()
+        })
+    }
+
+    fn event_at(&mut self, _place: (i16, i64), _largest: i32) -> Result<Option<Event>, Failure> {
+        Ok(None)
+    }
+
+    fn record(&mut self, batch: Batch, _: Effort, _: Ring, _: &Tenants) -> Recorded {
+        self.recorded += batch.records.len();
+        Recorded {
+            written: batch.records,
+            closed_windows: batch.closed_windows,
+            ..Recorded::default()
+        }
+    }
+
+    fn disable(&mut self, _gone: &Gone) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn find_ended(&mut self, _after: i64) -> Result<VecDeque<Ended>, Failure> {
+        Ok(VecDeque::new())
+    }
+
+    fn bury(&mut self, _ended: &Ended, _most: usize) -> Took<Buried> {
+        at_once(Buried::default())
+    }
+
+    fn shed(&mut self, _most: usize) -> Took<bool> {
+        at_once(false)
+    }
+
+    fn keep_house(&mut self, _part: Part) -> Took<Option<Cleaned>> {
+        at_once(None)
+    }
+
+    fn configuration(&mut self) -> Result<Configuration, Failure> {
+        Ok(Configuration::Same)
+    }
+
+    fn report(&mut self, _report: &Report, _fresh_types: &[String]) -> Result<(), Failure> {
+        Ok(())
+    }
+}

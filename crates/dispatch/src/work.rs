@@ -1,0 +1,212 @@
+//! What is sent: deliveries, and the requests beside them that are none.
+//!
+//! A delivery says where the duty to deliver is written down; [`record`](crate::record) says what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use herald_core::agent::AgentKey;
+use herald_core::event::Event;
+use herald_core::handshake;
+use herald_core::json::push_string;
+use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::request::{self, HttpRequest};
+use herald_core::subscription::{State, Subscription};
+
+use crate::deaths::Place;
+
+/// What goes to the sender.
+#[derive(Debug, Clone)]
+pub enum Work {
+    Delivery(Delivery),
+    Ping(Ping),
+    Question(Question),
+}
+
+/// The duty to bring one event to one subscription. It waits in a lane or is being sent.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub token: u64,
+    pub event: Arc<Event>,
+    pub subscription: Arc<Subscription>,
+    pub agent: AgentKey,
+    pub origin: Origin,
+    /// Attempts made so far, ever.
+    pub attempts: u32,
+    /// Delays of the retry schedule used so far.
+    pub step: u32,
+    pub created_at_micros: i64,
+}
+
+/// Where the duty to deliver is written down until it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In the open window of the log with this number: no row anywhere else.
+    Window(i64),
+    /// In a row of `herald.pending`.
+    Pending,
+}
+
+/// A test request. Nothing is recorded of it; its answer goes to the session that asked.
+#[derive(Debug, Clone)]
+pub struct Ping {
+    pub token: u64,
+    /// The mail that asked for it.
+    pub mail: u64,
+    pub event: Arc<Event>,
+    pub subscription: Arc<Subscription>,
+    pub agent: AgentKey,
+}
+
+/// The question whether a receiver wants deliveries.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub token: u64,
+    pub subscription: Arc<Subscription>,
+    pub agent: AgentKey,
+}
+
+impl Work {
+    pub fn token(&self) -> u64 {
+        match self {
+            Self::Delivery(delivery) => delivery.token,
+            Self::Ping(ping) => ping.token,
+            Self::Question(question) => question.token,
+        }
+    }
+
+    pub fn subscription(&self) -> &Arc<Subscription> {
+        match self {
+            Self::Delivery(delivery) => &delivery.subscription,
+            Self::Ping(ping) => &ping.subscription,
+            Self::Question(question) => &question.subscription,
+        }
+    }
+
+    pub fn agent(&self) -> &AgentKey {
+        match self {
+            Self::Delivery(delivery) => &delivery.agent,
+            Self::Ping(ping) => &ping.agent,
+            Self::Question(question) => &question.agent,
+        }
+    }
+
+    /// What a send thread is at while it sends this. Only what has an event of the log has a number.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Delivery(delivery) => delivery.place(),
+            Self::Ping(ping) => place(&ping.event, &ping.subscription),
+            Self::Question(question) => Place {
+                slot: 0,
+                seq: 0,
+                subscription: question.subscription.id,
+            },
+        }
+    }
+
+    /// The request, signed at this time in seconds since 1970, or the outcome if there is none to send.
+    pub fn request(&self, now_unix: i64) -> Result<HttpRequest, Outcome> {
+        let (event, subscription) = match self {
+            Self::Delivery(delivery) => (&delivery.event, &delivery.subscription),
+            Self::Ping(ping) => (&ping.event, &ping.subscription),
+            Self::Question(question) => return question.request(),
+        };
+        let built = request::build(event, subscription, now_unix).map_err(|error| {
+            let words = error.message();
+            match Outcome::from(error).error {
+                Some((class, _)) => Outcome::failed(class, words, Duration::ZERO),
+                None => Outcome::failed(ErrorClass::Internal, words, Duration::ZERO),
+            }
+        })?;
+        if subscription.state == State::Sandbox {
+            return Err(Outcome::sandboxed(built.body.len()));
+        }
+        Ok(built)
+    }
+}
+
+impl Delivery {
+    pub fn place(&self) -> Place {
+        place(&self.event, &self.subscription)
+    }
+
+    /// Whether it counts for its tenant's plan. What tells of that itself does not.
+    pub fn is_metered(&self) -> bool {
+        !self.event.r#type.starts_with("herald.")
+    }
+
+    /// Whether it counts as a new one of its tenant's month when it is sent now.
+    pub fn is_new_of_its_month(&self) -> bool {
+        self.attempts == 0 && self.is_metered()
+    }
+
+    /// Keeps of the event what is recorded.
+    pub fn forget_data(&mut self) {
+        if self.event.data.is_some() {
+            let event = Event {
+                data: None,
+                ..(*self.event).clone()
+            };
+            self.event = Arc::new(event);
+        }
+    }
+
+    /// Roughly what it holds in memory, in bytes, with the whole event.
+    pub fn memory(&self) -> usize {
+        self.event.memory() + size_of::<Self>()
+    }
+}
+
+impl Ping {
+    /// A test request with an event of the log, if one was named, or else with one of the type `herald.ping`. Its uid is new,
+    /// so that no receiver takes it for the event's own delivery.
+    pub fn new(
+        (token, mail): (u64, u64),
+        subscription: &Arc<Subscription>,
+        agent: &AgentKey,
+        event: Option<Event>,
+        uid: String,
+        now_micros: i64,
+    ) -> Self {
+        let event = match event {
+            Some(event) => Event { uid, ..event },
+            None => {
+                let mut data = String::from("{\"subscription\":");
+                push_string(&mut data, &subscription.name);
+                data.push('}');
+                Event {
+                    data: Some(data),
+                    ..Event::new(&uid, "/pg_herald", "herald.ping", now_micros)
+                }
+            }
+        };
+        Self {
+            token,
+            mail,
+            event: Arc::new(event),
+            subscription: Arc::clone(subscription),
+            agent: agent.clone(),
+        }
+    }
+}
+
+impl Question {
+    fn request(&self) -> Result<HttpRequest, Outcome> {
+        match &self.subscription.style.handshake {
+            Some(asked) => Ok(handshake::request(&self.subscription, asked)),
+            None => Err(Outcome::failed(
+                ErrorClass::Internal,
+                "the subscription has no handshake",
+                Duration::ZERO,
+            )),
+        }
+    }
+}
+
+fn place(event: &Event, subscription: &Subscription) -> Place {
+    Place {
+        slot: event.slot,
+        seq: event.seq,
+        subscription: subscription.id,
+    }
+}

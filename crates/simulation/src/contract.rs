@@ -1,0 +1,399 @@
+//! What a store has to keep so that the simulation proves something about the real one: claims, each of which is played
+//! against a [`Subject`].
+//!
+//! The modelled store keeps them by a test below. `src/store` keeps the same by its own tests so far; a subject that drives
+//! it from outside plays these here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use herald_core::outcome::Outcome;
+use herald_core::retry::DeadReason;
+use herald_core::snapshot::Snapshot;
+use herald_core::subscription::Subscription;
+use herald_dispatch::burials::{Ended, Gone};
+use herald_dispatch::log::{Logged, Position, Ring, SLICE_NUMBERS, Window, window_slot};
+use herald_dispatch::record::{Attempt, Batch, End, Record};
+use herald_dispatch::slices::Extent;
+use herald_dispatch::store::{Claim, Claims, Effort, Store};
+use herald_dispatch::tenants::Tenants;
+use herald_dispatch::work::{Delivery, Origin};
+
+/// A store, and what sessions do to its database: one subscription, with the id 1, that wants every event.
+pub trait Subject {
+    type Store: Store;
+
+    fn store(&mut self) -> &mut Self::Store;
+    /// A transaction begins, and writes so many events.
+    fn begin(&mut self, session: u8, events: u16);
+    fn commit(&mut self, session: u8, is_flushed: bool);
+    fn roll_back(&mut self, session: u8);
+    fn subscription(&mut self) -> Arc<Subscription>;
+    /// The subscription's url is changed.
+    fn change_url(&mut self);
+    /// What is pending is given up by somebody.
+    fn discard(&mut self);
+    /// Where a worker reads on that starts now.
+    fn position(&mut self) -> Position;
+}
+
+/// One look: its window, with all that is in it, and whether that may vanish.
+fn look(subject: &mut impl Subject, position: &mut Position) -> (Window, Vec<Logged>, bool) {
+    let ring = Ring::changed(crate::users::PERIOD, None);
+    let now = crate::clock::Clock::default().wall();
+    let seen = subject.store().glimpse(|view, before| {
+        let look = view.look(&Snapshot::before_everything())?;
+        let mut window = position.advance(&look, before, now, ring);
+        let extent = Extent::Numbers(SLICE_NUMBERS);
+        let end = window.slice_end(extent);
+        let slice = view.slice(&window, end, i32::MAX, extent)?;
+        window.take_in(&slice, end);
+        let may_vanish = view.may_vanish(&window, &slice.events)?;
+        Ok((window, slice.events, may_vanish))
+    });
+    seen.result.expect("nothing is wrong with the store")
+}
+
+fn delivery(subject: &mut impl Subject, logged: &Logged, origin: Origin) -> Delivery {
+    Delivery {
+        token: 0,
+        event: Arc::new(logged.event.clone()),
+        subscription: subject.subscription(),
+        agent: Default::default(),
+        origin,
+        attempts: 0,
+        step: 0,
+        created_at_micros: 0,
+    }
+}
+
+fn record(subject: &mut impl Subject, records: Vec<Record>) {
+    let batch = Batch {
+        records,
+        closed_windows: Vec::new(),
+    };
+    let ring = Ring::changed(crate::users::PERIOD, None);
+    let recorded = subject
+        .store()
+        .record(batch, Effort::Whole, ring, &Tenants::default());
+    assert!(recorded.failure.is_none() && recorded.set_aside.is_empty());
+}
+
+fn claim(subject: &mut impl Subject, after: (i64, i64)) -> Claims {
+    let claim = Claim {
+        subscription: 1,
+        limit: 10,
+        after,
+        now_micros: i64::MAX,
+        with_events: true,
+        claimed: &BTreeSet::new(),
+        given_up: &[],
+        largest: i32::MAX,
+    };
+    subject
+        .store()
+        .claim(&claim)
+        .expect("nothing is wrong with the store")
+}
+
+fn pending(at_micros: i64) -> End {
+    End::Pending { at_micros, step: 3 }
+}
+
+/// A look finds what was committed since the one before, once, whenever its numbers were drawn.
+pub fn a_look_finds_what_became_visible(subject: &mut impl Subject) {
+    let mut position = subject.position();
+    subject.begin(1, 2);
+    subject.begin(2, 1);
+    subject.commit(2, true);
+    assert_eq!(look(subject, &mut position).1.len(), 1);
+    subject.begin(3, 1);
+    subject.roll_back(3);
+    assert_eq!(look(subject, &mut position).1.len(), 0);
+    subject.commit(1, true);
+    assert_eq!(look(subject, &mut position).1.len(), 2);
+    assert_eq!(look(subject, &mut position).1.len(), 0);
+}
+
+/// A commit that is not flushed may vanish, and one that is flushed does not.
+pub fn what_may_vanish_is_told(subject: &mut impl Subject) {
+    let mut position = subject.position();
+    subject.begin(1, 1);
+    subject.commit(1, false);
+    assert!(look(subject, &mut position).2);
+    subject.begin(1, 1);
+    subject.commit(1, true);
+    assert!(!look(subject, &mut position).2);
+}
+
+/// A window that is opened is found by the next worker, until it is closed.
+pub fn a_window_stays_open_until_it_is_closed(subject: &mut impl Subject) {
+    let mut position = subject.position();
+    subject.begin(1, 1);
+    subject.commit(1, true);
+    let (mut window, ..) = look(subject, &mut position);
+    window.number = 7;
+    let opened = subject.store().glimpse(|view, _| view.open(&window));
+    opened.result.expect("nothing is wrong with the store");
+    let batch = Batch {
+        records: Vec::new(),
+        closed_windows: vec![(7, window_slot(7))],
+    };
+    let ring = Ring::changed(crate::users::PERIOD, None);
+    let recorded = subject
+        .store()
+        .record(batch, Effort::Whole, ring, &Tenants::default());
+    assert_eq!(recorded.closed_windows, [(7, window_slot(7))]);
+}
+
+/// What is on record in any form is done.
+pub fn what_is_on_record_is_done(subject: &mut impl Subject) {
+    let mut position = subject.position();
+    subject.begin(1, 4);
+    subject.commit(1, true);
+    let (_, events, _) = look(subject, &mut position);
+    let ends = [End::Delivered, pending(5), End::Dead(DeadReason::Exhausted)];
+    let records = events.iter().zip(ends).map(|(logged, end)| {
+        let attempt = Attempt {
+            started_at_micros: 0,
+            outcome: Outcome::answered(200, Default::default(), None, String::new()),
+        };
+        Record {
+            attempt: (end == End::Delivered).then_some(attempt),
+            ..Record::unattempted(delivery(subject, logged, Origin::Window(1)), end)
+        }
+    });
+    let records = records.collect();
+    record(subject, records);
+    let done = subject.store().glimpse(|view, _| view.find_done(&events));
+    let expected = events[..3]
+        .iter()
+        .map(|logged| (logged.event.seq, 1))
+        .collect();
+    assert_eq!(done.result.ok(), Some(expected));
+}
+
+/// Claims come in the order in which they are due, go on after the last one, and bring their events and counters.
+pub fn claims_come_in_the_order_in_which_they_are_due(subject: &mut impl Subject) {
+    let mut position = subject.position();
+    subject.begin(1, 3);
+    subject.commit(1, true);
+    let (_, events, _) = look(subject, &mut position);
+    let mut records = Vec::new();
+    for (logged, at) in events.iter().zip([30, 10, 20]) {
+        let delivery = delivery(subject, logged, Origin::Window(1));
+        records.push(Record::unattempted(delivery, pending(at)));
+    }
+    record(subject, records);
+    let claims = claim(subject, (0, 0));
+    let due: Vec<i64> = claims.rows.iter().map(|due| due.next_attempt_at).collect();
+    assert_eq!((due, claims.events.len()), (vec![10, 20, 30], 3));
+    assert!(claims.rows.iter().all(|due| due.step == 3));
+    let first = &claims.rows[0];
+    assert_eq!(
+        claim(subject, (first.next_attempt_at, first.seq))
+            .rows
+            .len(),
+        2
+    );
+    let due = subject.store().find_due(&[1, 2]);
+    assert_eq!(due.ok(), Some(vec![(1, 10)]));
+}
+
+/// What was discarded while it was being sent stays away.
+pub fn what_was_discarded_stays_away(subject: &mut impl Subject) {
+    let mut position = subject.position();
+    subject.begin(1, 1);
+    subject.commit(1, true);
+    let (_, events, _) = look(subject, &mut position);
+    let first = delivery(subject, &events[0], Origin::Window(1));
+    record(
+        subject,
+        vec![Record::unattempted(first.clone(), pending(5))],
+    );
+    subject.discard();
+    let again = Delivery {
+        origin: Origin::Pending,
+        ..first
+    };
+    record(subject, vec![Record::unattempted(again, pending(6))]);
+    assert!(claim(subject, (0, 0)).rows.is_empty());
+}
+
+/// A receiver that is gone by a former url disables nothing; by the url of now it does, and what is pending is buried.
+pub fn only_the_url_of_now_can_be_gone(subject: &mut impl Subject) {
+    let mut position = subject.position();
+    subject.begin(1, 2);
+    subject.commit(1, true);
+    let (_, events, _) = look(subject, &mut position);
+    let mut records = Vec::new();
+    for logged in &events {
+        let delivery = delivery(subject, logged, Origin::Window(1));
+        records.push(Record::unattempted(delivery, pending(5)));
+    }
+    record(subject, records);
+    let former = subject.subscription().generation;
+    subject.change_url();
+    let gone = |generation| Gone {
+        subscription: 1,
+        generation,
+        reason: "gone".into(),
+    };
+    let store = subject.store();
+    assert!(store.disable(&gone(former)).is_ok());
+    assert!(store.find_ended(0).is_ok_and(|ended| ended.is_empty()));
+    assert!(store.disable(&gone(former + 1)).is_ok());
+    let mut ended = store
+        .find_ended(0)
+        .expect("nothing is wrong with the store");
+    let ended: Ended = ended.pop_front().expect("something is pending for it");
+    let buried = store
+        .bury(&ended, 1)
+        .result
+        .expect("nothing is wrong with the store");
+    assert_eq!((buried.count, buried.up_to), (1, Some(events[0].event.seq)));
+    assert_eq!(claim(subject, (0, 0)).rows.len(), 1);
+}
+
+/// A notice is told until a snapshot that shows it is taken over, and only those are deleted.
+pub fn notices_are_told_until_they_are_taken_over(subject: &mut impl Subject) {
+    let before = snapshot(subject);
+    subject.change_url();
+    let after = snapshot(subject);
+    let store = subject.store();
+    assert!(store.forget_changes(&before).is_ok());
+    let ids = |store: &mut _, loaded: &Snapshot| -> BTreeSet<i64> {
+        let seen = Store::glimpse(store, |view, _| Ok(view.changes(loaded)?.wanted.ids));
+        seen.result.expect("nothing is wrong with the store")
+    };
+    assert_eq!(ids(store, &before), BTreeSet::from([1]));
+    assert!(ids(store, &after).is_empty());
+    assert!(store.forget_changes(&after).is_ok());
+    assert!(ids(store, &before).is_empty());
+}
+
+fn snapshot(subject: &mut impl Subject) -> Snapshot {
+    let seen = subject
+        .store()
+        .glimpse(|view, _| Ok(view.look(&Snapshot::before_everything())?.snapshot));
+    seen.result.expect("nothing is wrong with the store")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Durability;
+    use crate::deed::{Deed, Kind, Step, When, Wish};
+    use crate::story::Story;
+    use crate::world::{Shared, World};
+
+    struct Modelled(Shared, u64);
+
+    impl Modelled {
+        fn new() -> Self {
+            let world = World::new(1, [], Story::default());
+            let mut modelled = Self(Shared::new(world), 0);
+            let wish = Wish {
+                wants: None,
+                tenant: None,
+                max_concurrency: 1,
+                max_attempts: None,
+                retry_schedule: vec![1_000_000],
+                timeout: 1_000_000,
+                max_backlog: None,
+                max_age: None,
+                rate: None,
+                survives_gone: false,
+            };
+            modelled.does(Deed::Subscribe {
+                session: 0,
+                id: 1,
+                wish,
+            });
+            modelled.commit(0, true);
+            modelled
+        }
+
+        fn does(&mut self, deed: Deed) {
+            self.1 += 1;
+            self.0.0.borrow_mut().do_step(&Step {
+                number: self.1,
+                gap: 0,
+                when: When::Then,
+                deed,
+            });
+        }
+    }
+
+    impl Subject for Modelled {
+        type Store = Shared;
+
+        fn store(&mut self) -> &mut Shared {
+            &mut self.0
+        }
+
+        fn begin(&mut self, session: u8, events: u16) {
+            let kind = Kind {
+                r#type: 0,
+                tenant: None,
+                bytes: 0,
+            };
+            self.does(Deed::Emit {
+                session,
+                kind,
+                count: events,
+            });
+        }
+
+        fn commit(&mut self, session: u8, is_flushed: bool) {
+            let durability = match is_flushed {
+                true => Durability::Flushed,
+                false => Durability::Asynchronous,
+            };
+            self.does(Deed::Commit {
+                session,
+                durability,
+            });
+        }
+
+        fn roll_back(&mut self, session: u8) {
+            self.does(Deed::RollBack { session });
+        }
+
+        fn subscription(&mut self) -> Arc<Subscription> {
+            let world = self.0.0.borrow();
+            Arc::clone(&world.database.tables.subscriptions[&1].config)
+        }
+
+        fn change_url(&mut self) {
+            self.does(Deed::ChangeUrl { id: 1 });
+        }
+
+        fn discard(&mut self) {
+            self.does(Deed::Discard { id: 1 });
+        }
+
+        fn position(&mut self) -> Position {
+            let mut world = self.0.0.borrow_mut();
+            let floor = world.database.sequence.last();
+            Position::restored(world.database.snapshot(), floor)
+        }
+    }
+
+    #[test]
+    fn the_modelled_store_keeps_every_claim() {
+        let claims: [fn(&mut Modelled); 8] = [
+            a_look_finds_what_became_visible,
+            what_may_vanish_is_told,
+            a_window_stays_open_until_it_is_closed,
+            what_is_on_record_is_done,
+            claims_come_in_the_order_in_which_they_are_due,
+            what_was_discarded_stays_away,
+            only_the_url_of_now_can_be_gone,
+            notices_are_told_until_they_are_taken_over,
+        ];
+        for claim in claims {
+            claim(&mut Modelled::new());
+        }
+    }
+}

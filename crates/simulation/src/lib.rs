@@ -1,0 +1,31 @@
+//! The simulation: the real decisions of the worker, in virtual time, against a modelled database and modelled receivers.
+//!
+//! A seed makes a [`schedule`] of [`deed`]s: writers that commit late, receivers that hang, crashes, users at work.
+//! [`run`] plays it: the real `herald-dispatch` turns in the loop of [`worker`], reads and writes through the [`store`], and
+//! sends through the [`receivers`]. All of them live in one [`world`], whose [`clock`] moves only when somebody spends time.
+//! The [`witness`] sees all that is sent and recorded, the [`judge`] says what must be true, and the [`epilogue`] ends every
+//! schedule. What fails is [`shrink`](mod@shrink)ed, and told as a [`story`].
+//!
+//! Nothing in here is random or takes time but by the seed: the same seed gives the same run, always.
+
+#![forbid(unsafe_code)]
+
+mod chance;
+mod clock;
+pub mod contract;
+mod database;
+mod death;
+pub mod deed;
+mod epilogue;
+mod judge;
+mod receivers;
+pub mod run;
+pub mod schedule;
+pub mod shrink;
+mod store;
+pub mod story;
+mod troubles;
+mod users;
+mod witness;
+mod worker;
+mod world;

@@ -1,0 +1,388 @@
+//! The modelled store: what the worker's statements do to the modelled database. It means what `src/store` means, without a
+//! line of it: the [`contract`](crate::contract) is what both have to keep.
+
+mod record;
+mod view;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use herald_core::event::Event;
+use herald_core::snapshot::Snapshot;
+use herald_core::subscription::State;
+use herald_dispatch::burials::{Ended, Gone};
+use herald_dispatch::failure::{Failure, Fault};
+use herald_dispatch::house::{Cleaned, Part};
+use herald_dispatch::log::{Before, Logged, Ring};
+use herald_dispatch::record::Batch;
+use herald_dispatch::report::Report;
+use herald_dispatch::store::{
+    Buried, Claim, Claims, Configuration, Due, Effort, Point, Recorded, Store, Took, View,
+};
+use herald_dispatch::tenants::Tenants;
+
+use self::view::Sight;
+use crate::chance::dice;
+use crate::clock::micros;
+use crate::database::Durability;
+use crate::database::rows::{About, Change, DeadRow, EventRow};
+use crate::deed::{Statement, When};
+use crate::world::{Shared, World};
+
+/// The events of a slice, and of a claim, in bytes; or one event.
+const SLICE_BYTES: usize = 8 << 20;
+
+impl World {
+    /// A statement of the worker runs: it takes its time, and may fail.
+    fn statement(&mut self, statement: Statement) -> Result<i64, Failure> {
+        self.efforts += 1;
+        let mut dice = dice(self.seed, &[0x57a7, self.efforts]);
+        let cost = self.troubles.cost(&mut dice, self.clock.elapsed);
+        self.clock.spend(cost);
+        if self.has_crashed() {
+            return Err(no_server());
+        }
+        match self.troubles.failure(statement, self.clock.elapsed) {
+            Some(failure) => {
+                self.story.tell(&self.clock, || {
+                    format!("  {statement:?} fails: {:?}", failure.fault)
+                });
+                Err(failure)
+            }
+            None => Ok(cost),
+        }
+    }
+
+    /// The worker changes something. Nobody waits for its commits.
+    fn write(&mut self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            let elapsed = self.clock.elapsed;
+            self.database
+                .autocommit(Durability::Asynchronous, elapsed, changes);
+        }
+    }
+
+    /// What became of a delivery that is given up while it is pending.
+    fn bury_pending(&self, key: (i64, i64), reason: &'static str) -> [Change; 2] {
+        let attempts = self
+            .database
+            .tables
+            .pending
+            .get(&key)
+            .map_or(0, |row| row.attempts);
+        let dead = DeadRow { reason, attempts };
+        [Change::Pending(key, None), Change::Dead(key, Some(dead))]
+    }
+
+    fn free_pending(&self, id: i64) -> impl Iterator<Item = i64> + '_ {
+        let elapsed = self.clock.elapsed;
+        let pending = self.database.tables.pending_of(id).map(|(seq, _)| seq);
+        pending.filter(move |seq| !self.troubles.is_locked((id, *seq), elapsed))
+    }
+
+    fn shed_one(&self, id: i64, most: usize, slice: usize) -> Vec<Change> {
+        let all: Vec<i64> = self
+            .database
+            .tables
+            .pending_of(id)
+            .map(|(seq, _)| seq)
+            .collect();
+        let over = all.into_iter().skip(most).take(slice);
+        let free = over.filter(|seq| !self.troubles.is_locked((id, *seq), self.clock.elapsed));
+        free.flat_map(|seq| self.bury_pending((id, seq), "discarded"))
+            .collect()
+    }
+}
+
+fn no_server() -> Failure {
+    Failure {
+        fault: Fault::Other,
+        words: "the server has crashed".into(),
+        damage: None,
+    }
+}
+
+/// A copy of the row as a query gives it. Data larger than `largest` is left where it is.
+fn logged(row: &EventRow, largest: i32) -> Logged {
+    let mut event = row.event.clone();
+    if event.size > largest {
+        event.data = None;
+    }
+    Logged {
+        event,
+        xid: row.xid,
+    }
+}
+
+/// As many of these as go into one answer, and whether that is all.
+fn within_bytes<'r>(rows: impl Iterator<Item = &'r EventRow>, largest: i32) -> (Vec<Logged>, bool) {
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        bytes += row.event.memory();
+        if bytes > SLICE_BYTES && !read.is_empty() {
+            return (read, false);
+        }
+        read.push(logged(row, largest));
+    }
+    (read, true)
+}
+
+impl Store for Shared {
+    fn is_woken(&self) -> bool {
+        self.0.borrow().database.is_woken
+    }
+
+    fn glimpse<R>(
+        &mut self,
+        see: impl FnOnce(&mut dyn View, Before) -> Result<R, Failure>,
+    ) -> Took<R> {
+        let world = &mut *self.0.borrow_mut();
+        let began = world.clock.elapsed;
+        world.database.is_woken = false;
+        let trouble = world.statement(Statement::Glimpse);
+        let before = Before {
+            last_number: world.database.sequence.last(),
+            next_id: world.database.next_xid(),
+        };
+        world.act_in_look(When::BeforeSnapshot);
+        let mut sight = Sight::new(world);
+        sight.world.act_in_look(When::AfterSnapshot);
+        let seen = see(&mut sight, before);
+        let Sight {
+            subscriptions,
+            opened,
+            must_flush,
+            spared,
+            ..
+        } = sight;
+        let result = trouble.and_then(|_| {
+            if world.has_crashed() {
+                return Err(no_server());
+            }
+            world.write(opened);
+            if must_flush {
+                world.database.flush();
+            }
+            world.known = subscriptions;
+            world.witness.read_spared(spared);
+            world.witness.known_quotas = world.database.tables.quotas.clone();
+            world.witness.looked(world.clock.elapsed);
+            seen
+        });
+        Took {
+            result,
+            took: micros(world.clock.elapsed - began),
+        }
+    }
+
+    fn forget_changes(&mut self, loaded: &Snapshot) -> Result<(), Failure> {
+        let world = &mut *self.0.borrow_mut();
+        world.statement(Statement::Forget)?;
+        let notices = &world.database.tables.notices;
+        let shown = notices
+            .iter()
+            .filter(|(_, notice)| loaded.shows(notice.xid));
+        let changes = shown.map(|(id, _)| Change::Notice(*id, None)).collect();
+        world.write(changes);
+        Ok(())
+    }
+
+    fn hold_reason(&mut self) -> Result<Option<String>, Failure> {
+        let world = &mut *self.0.borrow_mut();
+        if world.has_crashed() {
+            Err(no_server())
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn find_due(&mut self, subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, Failure> {
+        let world = &mut *self.0.borrow_mut();
+        world.statement(Statement::Claim)?;
+        let tables = &world.database.tables;
+        let first = |id: &i64| {
+            let due = tables.pending_of(*id).map(|(_, row)| row.next_attempt_at);
+            due.min().map(|at| (*id, at))
+        };
+        Ok(subscriptions.iter().filter_map(first).collect())
+    }
+
+    fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure> {
+        let world = &mut *self.0.borrow_mut();
+        world.statement(Statement::Claim)?;
+        let tables = &world.database.tables;
+        let mut rows: Vec<Due> = tables
+            .pending_of(claim.subscription)
+            .filter(|(seq, row)| (row.next_attempt_at, *seq) > claim.after)
+            .map(|(seq, row)| Due {
+                slot: row.slot,
+                seq,
+                next_attempt_at: row.next_attempt_at,
+                attempts: row.attempts,
+                step: row.step,
+                created_at: row.created_at,
+            })
+            .collect();
+        rows.sort_by_key(|due| (due.next_attempt_at, due.seq));
+        rows.truncate(claim.limit);
+        let wanted = rows.iter().filter(|due| claim.wants_event(due));
+        let found = wanted.filter_map(|due| tables.events.get(&due.seq));
+        let (events, is_complete) = within_bytes(found, claim.largest);
+        Ok(Claims {
+            rows,
+            events,
+            is_complete,
+        })
+    }
+
+    fn event_at(&mut self, (_, seq): (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {
+        let world = &mut *self.0.borrow_mut();
+        world.statement(Statement::Claim)?;
+        let row = world.database.tables.events.get(&seq);
+        Ok(row.map(|row| logged(row, largest).event))
+    }
+
+    fn record(&mut self, batch: Batch, effort: Effort, _ring: Ring, tenants: &Tenants) -> Recorded {
+        let world = &mut *self.0.borrow_mut();
+        let began = world.clock.elapsed;
+        let recorded = world.record(batch, effort, tenants);
+        Recorded {
+            took: micros(world.clock.elapsed - began),
+            ..recorded
+        }
+    }
+
+    fn disable(&mut self, gone: &Gone) -> Result<(), Failure> {
+        let world = &mut *self.0.borrow_mut();
+        world.statement(Statement::Disable)?;
+        let row = world.database.tables.subscriptions.get(&gone.subscription);
+        let counts = row.is_some_and(|row| {
+            row.config.state != State::Disabled && row.config.generation == gone.generation
+        });
+        if counts {
+            world.set_state(gone.subscription, State::Disabled);
+        }
+        Ok(())
+    }
+
+    fn find_ended(&mut self, after: i64) -> Result<VecDeque<Ended>, Failure> {
+        let world = &mut *self.0.borrow_mut();
+        world.statement(Statement::Bury)?;
+        let tables = &world.database.tables;
+        let later = tables.subscriptions.range(after + 1..);
+        let ended = later.filter(|(id, row)| {
+            let is_over = row.is_removed || row.config.state == State::Disabled;
+            is_over && tables.pending_of(**id).next().is_some()
+        });
+        let found = ended.take(16).map(|(id, row)| Ended {
+            id: *id,
+            reason: if row.is_removed {
+                "unsubscribed"
+            } else {
+                "gone"
+            }
+            .into(),
+            after_seq: -1,
+        });
+        Ok(found.collect())
+    }
+
+    fn bury(&mut self, ended: &Ended, most: usize) -> Took<Buried> {
+        let world = &mut *self.0.borrow_mut();
+        let began = world.clock.elapsed;
+        let result = world
+            .statement(Statement::Bury)
+            .map(|_| world.bury_slice(ended, most));
+        Took {
+            result,
+            took: micros(world.clock.elapsed - began),
+        }
+    }
+
+    fn shed(&mut self, most: usize) -> Took<bool> {
+        let world = &mut *self.0.borrow_mut();
+        let began = world.clock.elapsed;
+        let result = world.statement(Statement::Shed).map(|_| world.shed(most));
+        Took {
+            result,
+            took: micros(world.clock.elapsed - began),
+        }
+    }
+
+    fn keep_house(&mut self, _part: Part) -> Took<Option<Cleaned>> {
+        let world = &mut *self.0.borrow_mut();
+        let result = world.statement(Statement::House);
+        Took {
+            took: micros(*result.as_ref().unwrap_or(&0)),
+            result: result.map(|_| None),
+        }
+    }
+
+    fn configuration(&mut self) -> Result<Configuration, Failure> {
+        let world = &mut *self.0.borrow_mut();
+        world.statement(Statement::Configuration)?;
+        Ok(Configuration::Same)
+    }
+
+    fn report(&mut self, _report: &Report, _fresh_types: &[String]) -> Result<(), Failure> {
+        self.0.borrow_mut().statement(Statement::Report).map(drop)
+    }
+
+    fn reached(&mut self, point: Point) {
+        self.0.borrow_mut().reached(point);
+    }
+}
+
+impl World {
+    fn bury_slice(&mut self, ended: &Ended, most: usize) -> Buried {
+        let row = self.database.tables.subscriptions.get(&ended.id);
+        let is_over = row.is_some_and(|row| row.is_removed || row.config.state == State::Disabled);
+        if !is_over {
+            return Buried::default();
+        }
+        let reason = if ended.reason == "gone" {
+            "gone"
+        } else {
+            "unsubscribed"
+        };
+        let free = self
+            .free_pending(ended.id)
+            .filter(|seq| *seq > ended.after_seq);
+        let seqs: Vec<i64> = free.take(most).collect();
+        let buried = seqs
+            .iter()
+            .flat_map(|seq| self.bury_pending((ended.id, *seq), reason));
+        let changes = buried.collect();
+        self.write(changes);
+        Buried {
+            count: seqs.len(),
+            up_to: Some(seqs.last().copied().unwrap_or(ended.after_seq)),
+        }
+    }
+
+    fn shed(&mut self, slice: usize) -> bool {
+        let subscriptions = Rc::clone(&self.database.tables.subscriptions);
+        let (mut has_more, mut changes, mut shed) = (false, Vec::new(), Vec::new());
+        for (id, row) in subscriptions.iter().filter(|(_, row)| !row.is_removed) {
+            let Some(most) = row.config.max_backlog else {
+                continue;
+            };
+            let of_one = self.shed_one(*id, usize::try_from(most).unwrap_or(0), slice);
+            has_more |= of_one.len() == 2 * slice;
+            if !of_one.is_empty() {
+                shed.push(*id);
+            }
+            changes.extend(of_one);
+        }
+        if !changes.is_empty() {
+            let xid = self.database.begin();
+            for id in shed {
+                changes.push(self.database.notice(xid, About::Pending(id)));
+            }
+            let elapsed = self.clock.elapsed;
+            self.database
+                .commit(xid, changes, Durability::Asynchronous, elapsed);
+        }
+        has_more
+    }
+}

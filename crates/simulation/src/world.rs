@@ -1,0 +1,147 @@
+//! Everything that a run consists of beside the worker.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use herald_dispatch::store::Point;
+
+use crate::clock::Clock;
+use crate::database::Database;
+use crate::database::rows::Subscriptions;
+use crate::death::File;
+use crate::deed::{Step, When};
+use crate::receivers::Receivers;
+use crate::story::Story;
+use crate::troubles::Troubles;
+use crate::witness::Witness;
+
+#[derive(Debug)]
+pub struct World {
+    pub seed: u64,
+    pub clock: Clock,
+    pub database: Database,
+    pub receivers: Receivers,
+    pub troubles: Troubles,
+    pub witness: Witness,
+    pub story: Story,
+    /// What is still to happen, and when the last of it happened that did.
+    pub agenda: VecDeque<Step>,
+    pub acted_at: i64,
+    /// What has to happen within the next look.
+    pub in_look: Vec<(When, Step)>,
+    pub worker: Orders,
+    /// Subscriptions as of the worker's last look.
+    pub known: Subscriptions,
+    pub judged_at: i64,
+    pub file: File,
+    /// How often the worker did something that costs anything.
+    pub efforts: u64,
+}
+
+/// What is to become of the worker.
+#[derive(Debug)]
+pub struct Orders {
+    /// How much of what is not flushed is found again, and how long the server is down.
+    pub crash: Option<(f64, i64)>,
+    pub crash_at: Option<(Point, f64, i64)>,
+    /// How long until another one starts.
+    pub stop: Option<i64>,
+    pub is_enabled: bool,
+    pub always_pending: bool,
+    pub has_new_settings: bool,
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self {
+            crash: None,
+            crash_at: None,
+            stop: None,
+            is_enabled: true,
+            always_pending: false,
+            has_new_settings: false,
+        }
+    }
+}
+
+impl World {
+    pub fn new(seed: u64, agenda: impl IntoIterator<Item = Step>, story: Story) -> Self {
+        let mut world = Self {
+            seed,
+            clock: Clock::default(),
+            database: Database::default(),
+            receivers: Receivers::default(),
+            troubles: Troubles::default(),
+            witness: Witness::default(),
+            story,
+            agenda: agenda.into_iter().collect(),
+            acted_at: 0,
+            in_look: Vec::new(),
+            worker: Orders::default(),
+            known: Subscriptions::default(),
+            judged_at: 0,
+            file: File::default(),
+            efforts: 0,
+        };
+        world.database.install();
+        world
+    }
+
+    /// When the next step is due, in microseconds since the beginning.
+    pub fn next_step_at(&self) -> Option<i64> {
+        Some(self.acted_at + self.agenda.front()?.gap)
+    }
+
+    /// Does what is due by now.
+    pub fn act(&mut self) {
+        self.database.flush_older(self.clock.elapsed);
+        while let Some(at) = self.next_step_at()
+            && at <= self.clock.elapsed
+            && let Some(step) = self.agenda.pop_front()
+        {
+            self.acted_at = at;
+            match step.when {
+                When::Then => self.do_step(&step),
+                when => self.in_look.push((when, step)),
+            }
+        }
+    }
+
+    /// Does what has to happen within a look.
+    pub fn act_in_look(&mut self, when: When) {
+        for (_, step) in self
+            .in_look
+            .extract_if(.., |(then, _)| *then == when)
+            .collect::<Vec<_>>()
+        {
+            self.do_step(&step);
+        }
+    }
+
+    /// Whether the worker is no more.
+    pub fn has_crashed(&self) -> bool {
+        self.worker.crash.is_some()
+    }
+
+    pub fn reached(&mut self, point: Point) {
+        if let Some((at, found, down_for)) = self.worker.crash_at
+            && at == point
+        {
+            self.worker.crash_at = None;
+            self.worker.crash = Some((found, down_for));
+            self.story
+                .tell(&self.clock, || format!("the server crashes at {point:?}"));
+        }
+    }
+}
+
+/// The worker's store and its courier look at the same world.
+#[derive(Debug, Clone)]
+pub struct Shared(pub Rc<RefCell<World>>);
+
+impl Shared {
+    pub fn new(world: World) -> Self {
+        Self(Rc::new(RefCell::new(world)))
+    }
+}

@@ -1,0 +1,117 @@
+//! What the worker's main thread is at, from the file in which it notes that (`src/life.rs`): which step takes long, and
+//! which one is under way while a delivery waits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::Duration;
+
+use super::Stage;
+use super::attack::Span;
+use crate::clock::now_micros;
+
+const EVERY: Duration = Duration::from_millis(1);
+/// A step that lasts for longer keeps others waiting.
+const LONG_MICROS: i64 = 5_000;
+/// The place in the file, in bytes, of the number of the step.
+const AT_STEP: u64 = 5 * 8;
+/// Begins the names of these spans.
+pub(super) const STEP: &str = "the worker is ";
+/// By their numbers. While it waits for something to do, it keeps nobody waiting.
+const WAITING: u64 = 1;
+const STEPS: [&str; 12] = [
+    "starting",
+    "waiting",
+    "sending",
+    "reading the log",
+    "deleting notices of changes",
+    "claiming what is due",
+    "recording outcomes",
+    "recording what was set aside",
+    "noting answers",
+    "burying",
+    "cutting backlogs",
+    "cleaning up",
+];
+
+/// How a step fared.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lasted {
+    /// How often it took longer than 5 ms, and for how long all in all, in microseconds.
+    pub long: u64,
+    pub total_micros: i64,
+    pub longest_micros: i64,
+    /// Of that, on a processor, and waiting for one. In the rest it waited for a lock or a disk.
+    pub running_micros: i64,
+    pub queueing_micros: i64,
+}
+
+impl fmt::Display for Lasted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>6} times longer than 5 ms, {} ms at most; {} ms in all, of which {} ms on a processor and {} ms waiting for one",
+            self.long,
+            self.longest_micros / 1_000,
+            self.total_micros / 1_000,
+            self.running_micros / 1_000,
+            self.queueing_micros / 1_000,
+        )
+    }
+}
+
+/// Looks until it is over. A step counts from the moment at which it is first seen to the one at which it no longer is.
+pub(super) fn play(stage: &Stage<'_>, worker: i32) -> (BTreeMap<&'static str, Lasted>, Vec<Span>) {
+    let (mut lasted, mut spans) = (BTreeMap::<_, Lasted>::new(), Vec::new());
+    let path = stage.arena.life().ok();
+    let Some(file) = path.and_then(|path| File::open(path).ok()) else {
+        return (lasted, spans);
+    };
+    let (mut step, mut since, mut before) = (WAITING, now_micros(), scheduled(worker));
+    while !stage.is_over() {
+        thread::sleep(EVERY);
+        let mut word = [0; 8];
+        if file.read_exact_at(&mut word, AT_STEP).is_err() {
+            break;
+        }
+        let (seen, now) = (u64::from_ne_bytes(word), now_micros());
+        if seen == step {
+            continue;
+        }
+        let after = scheduled(worker);
+        if step != WAITING && now - since > LONG_MICROS {
+            let name = STEPS
+                .get(step as usize)
+                .copied()
+                .unwrap_or("something else");
+            let of = lasted.entry(name).or_default();
+            of.long += 1;
+            of.total_micros += now - since;
+            of.longest_micros = of.longest_micros.max(now - since);
+            let (running, queueing) = (after.0 - before.0, after.1 - before.1);
+            of.running_micros += running;
+            of.queueing_micros += queueing;
+            spans.push(Span {
+                name: format!("{STEP}{name} for long"),
+                began_at: since,
+                ended_at: now,
+                processor: Some((running, queueing)),
+            });
+        }
+        (step, since, before) = (seen, now, after);
+    }
+    (lasted, spans)
+}
+
+/// For how long the main thread was on a processor, and waited for one, in microseconds.
+fn scheduled(worker: i32) -> (i64, i64) {
+    let path = format!("/proc/{worker}/task/{worker}/schedstat");
+    let stat = fs::read_to_string(path).unwrap_or_default();
+    let mut nanos = stat
+        .split_whitespace()
+        .map(|number| number.parse().unwrap_or(0));
+    let mut micros = || nanos.next().unwrap_or(0) / 1_000;
+    (micros(), micros())
+}

@@ -1,0 +1,220 @@
+-- The triggers of watches: on which tables they are, of which kind, and which belong to no watch.
+
+-- The tables that a watch has triggers on: its table and all below it, where a trigger can be.
+create function herald._tree(table_name regclass) returns setof oid
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    with recursive tree (relid) as (
+        select table_name::oid
+        union
+        select i.inhrelid from pg_catalog.pg_inherits i join tree t on i.inhparent = t.relid
+    )
+    select t.relid
+    from tree t
+    join pg_catalog.pg_class c on c.oid = t.relid
+    where c.relkind in ('r', 'p') and c.relpersistence <> 't';
+end;
+
+-- The tables above one: those of which it is a partition or a child, on all levels.
+create function herald._above(table_name regclass) returns setof oid
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    with recursive above (relid) as (
+        select i.inhparent from pg_catalog.pg_inherits i where i.inhrelid = table_name
+        union
+        select i.inhparent from pg_catalog.pg_inherits i join above a on i.inhrelid = a.relid
+    )
+    select a.relid from above a;
+end;
+
+-- Whether rows of a table, or of one below it, are also written by way of a table that is not below it: as a partition's are.
+create function herald._is_part(table_name regclass) returns boolean
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+    return exists (
+        select from herald._tree(table_name) t (relid)
+        join pg_inherits i on i.inhrelid = t.relid
+        where i.inhparent not in (select b.relid from herald._tree(table_name) b (relid)));
+
+-- A foreign table in the tree below a table, if there is one: PostgreSQL refuses rows for it where transition tables
+-- are wanted.
+create function herald._foreign_part(table_name regclass) returns regclass
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    with recursive tree (relid) as (
+        select table_name::oid
+        union
+        select i.inhrelid from pg_catalog.pg_inherits i join tree t on i.inhparent = t.relid
+    )
+    select c.oid::regclass
+    from tree t
+    join pg_catalog.pg_class c on c.oid = t.relid
+    where c.relkind = 'f'
+    limit 1;
+end;
+
+-- The triggers of watches, by what they call and with which argument: their names may be changed, and others may have
+-- such names. A trigger of another number than a watch's has none.
+create function herald._triggers()
+    returns table (table_oid oid, name text, watch_id bigint, operation text, is_for_each_row boolean, enabled "char")
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    select t.tgrelid, t.tgname::text, case when a.id ~ '^[0-9]{1,18}$' then a.id::bigint end,
+        case t.tgtype & 60 when 4 then 'insert' when 8 then 'delete' when 16 then 'update' when 32 then 'truncate' end,
+        t.tgtype & 1 = 1, t.tgenabled
+    from pg_catalog.pg_depend d
+    join pg_catalog.pg_trigger t on t.oid = d.objid
+    cross join lateral (select split_part(encode(t.tgargs, 'escape'), '\000', 1) as id) a
+    where d.refclassid = 'pg_catalog.pg_proc'::regclass and d.refobjid = 'herald._capture()'::regprocedure
+    and d.classid = 'pg_catalog.pg_trigger'::regclass;
+end;
+
+-- The triggers that capture nothing: of a watch that is not there, or on a table that is not below that of the watch. A copy
+-- of a watched table has such triggers, and a table from another database.
+create function herald._stray_triggers() returns table (table_oid oid, name text)
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    with recursive covered (watch_id, relid) as (
+        select w.id, w.table_name::oid from herald._watch w
+        union
+        select c.watch_id, i.inhrelid from pg_catalog.pg_inherits i join covered c on i.inhparent = c.relid
+    )
+    select t.table_oid, t.name
+    from herald._triggers() t
+    where not exists (select from covered c where (c.watch_id, c.relid) = (t.watch_id, t.table_oid));
+end;
+
+-- The triggers that a watch wants. Statement triggers see only statements on the table that they are on. So the tree of a
+-- table that is itself part of another has triggers for each row, on the tables that have rows: these fire whatever table
+-- the statement names. The apply worker of a subscription makes rows, not statements.
+-- Called by _sync_triggers, doctor().
+create function herald._wanted_triggers(entry herald._watch)
+    returns table (table_oid oid, operation text, is_for_each_row boolean)
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    with kind as materialized (
+        select (entry).replicated or herald._is_part((entry).table_name) as is_by_row
+    )
+    select c.oid, o.operation, k.is_by_row and o.operation <> 'truncate'
+    from kind k
+    cross join herald._tree((entry).table_name) t (relid)
+    join pg_catalog.pg_class c on c.oid = t.relid
+    cross join unnest((entry).operations) o (operation)
+    where not k.is_by_row or c.relkind = 'r' or o.operation = 'truncate';
+end;
+
+-- The triggers that a watch wants and does not have.
+-- Called by _follow, _sync_triggers, doctor().
+create function herald._missing_triggers(entry herald._watch)
+    returns table (table_oid oid, operation text, is_for_each_row boolean)
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    select w.table_oid, w.operation, w.is_for_each_row from herald._wanted_triggers(entry) w
+    except
+    select p.table_oid, p.operation, p.is_for_each_row from herald._triggers() p where p.watch_id = (entry).id;
+end;
+
+-- Creates the triggers of a watch where they are missing, and drops those that it does not want any more. Nothing is
+-- locked where nothing is to do.
+-- Called by watch(), _follow(). Writes: pg_trigger.
+create function herald._sync_triggers(entry herald._watch) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    command text;
+begin
+    for command in
+        with wanted as materialized (select w.* from herald._wanted_triggers(entry) w)
+        select format('drop trigger %I on %s', p.name, p.table_oid::regclass)
+        from herald._triggers() p
+        where p.watch_id = entry.id
+        and not exists (
+            select from wanted w
+            where (w.table_oid, w.operation, w.is_for_each_row) = (p.table_oid, p.operation, p.is_for_each_row))
+        union all
+        select format('create trigger %I after %s on %s %s for each %s execute function herald._capture(%L)',
+                      format('pg_herald_%s_%s', entry.id, w.operation), w.operation, w.table_oid::regclass,
+                      case when w.is_for_each_row then null
+                          when w.operation = 'insert' then 'referencing new table as new'
+                          when w.operation = 'update' then 'referencing old table as old new table as new'
+                          when w.operation = 'delete' then 'referencing old table as old' end,
+                      case when w.is_for_each_row then 'row' else 'statement' end,
+                      entry.id)
+        from herald._missing_triggers(entry) w
+    loop
+        execute command;
+    end loop;
+    if entry.replicated then
+        for command in
+            select format('alter table %s enable always trigger %I', p.table_oid::regclass, p.name)
+            from herald._triggers() p
+            where p.watch_id = entry.id and p.enabled = 'O'
+        loop
+            execute command;
+        end loop;
+    end if;
+end
+$$;
+
+-- Drops all triggers of a watch, on tables that were taken out of the tree as well, and on copies.
+-- Called by watch(), unwatch(). Writes: pg_trigger.
+create function herald._drop_triggers(watch_id bigint) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    command text;
+begin
+    for command in
+        select format('drop trigger %I on %s', t.name, t.table_oid::regclass)
+        from herald._triggers() t
+        where t.watch_id = _drop_triggers.watch_id
+    loop
+        execute command;
+    end loop;
+end
+$$;
+
+-- Drops the triggers in the tree of a table that capture nothing.
+-- Called by watch(), unwatch(). Writes: pg_trigger.
+create function herald._drop_stray_triggers(table_name regclass) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stray record;
+begin
+    for stray in
+        select s.table_oid::regclass as on_table, s.name
+        from herald._stray_triggers() s
+        where s.table_oid in (select t from herald._tree(_drop_stray_triggers.table_name) t)
+    loop
+        execute format('drop trigger %I on %s', stray.name, stray.on_table);
+        raise notice using
+            message = format('dropped trigger %s on %s, which captured nothing', stray.name, stray.on_table),
+            detail = 'It came with a copy of a watched table, and belonged to no watch of this one.';
+    end loop;
+end
+$$;
+
+-- The subscription of logical replication that writes to a table of a watch's tree, if there is one: to the table itself or
+-- by way of one above it.
+-- Called by watch(), doctor(). Reads: pg_subscription_rel.
+create function herald._replicated_by(table_name regclass) returns name
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+    return (
+        select s.subname
+        from pg_subscription_rel r
+        join pg_subscription s on s.oid = r.srsubid
+        where r.srrelid in (select t from herald._tree(table_name) t union select a from herald._above(table_name) a)
+        order by 1
+        limit 1);

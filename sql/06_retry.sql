@@ -1,0 +1,39 @@
+-- Trying what failed again now, and not when its schedule says.
+
+-- Makes what waits for a retry due, as far as its receivers allow: until when one asked to be spared, by Retry-After, it is.
+-- Without a subscription: for all of them. Returns how many.
+-- Writes: herald.pending, herald.config_change.
+create function herald._retry(subscription text default null, since timestamptz default null, until timestamptz default null)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    own constant text[] := herald._tenants_of(herald._caller());
+    only_id bigint;
+    how_many bigint;
+begin
+    if $1 is not null then
+        only_id := (herald._find_subscription($1)).id;
+    end if;
+    with retried as (
+        update herald.pending p
+        set next_attempt_at = greatest(clock_timestamp(), p.spare_until)
+        -- What a receiver postponed is due within the same second as that ends.
+        where p.attempts > 0 and p.next_attempt_at > greatest(clock_timestamp(), p.spare_until) + interval '1 second'
+        and (only_id is null or p.subscription_id = only_id)
+        and (own is null or p.subscription_id in (
+            select s.id from herald._subscription s where s.is_tenants and s.tenant = any (own)))
+        and p.last_attempt_at >= coalesce($2, '-infinity') and p.last_attempt_at < coalesce($3, 'infinity')
+        returning p.subscription_id
+    ), changed as (
+        select r.subscription_id, count(*) as how_many from retried r group by r.subscription_id
+    )
+    select sum(c.how_many) into how_many
+    from changed c
+    cross join lateral (select herald._changed('pending', c.subscription_id)) n;
+    return coalesce(how_many, 0);
+end
+$$;

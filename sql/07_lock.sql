@@ -1,0 +1,144 @@
+-- Who has locked what a question looks at. The locked table may be a catalog, so what answers here reads no table but to
+-- find names, and does without a name that it cannot have at once.
+
+-- Sessions and prepared transactions that keep everybody out of a table: they have it for themselves, or somebody waits to
+-- have it so until they end. Asks functions and no views, as these look into pg_authid and pg_database.
+-- Called by _blockers().
+create function herald._lock_holders()
+    returns table (pid integer, gid text, relations oid[], application_name text, role_oid oid, since timestamptz)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    with held as materialized (
+        select l.* from pg_lock_status() l where l.locktype = 'relation' and l.pid is distinct from pg_backend_pid()
+    )
+    select l.pid, x.gid, array_agg(distinct l.relation), a.application_name, a.usesysid, coalesce(a.xact_start, x.prepared)
+    from held l
+    cross join pg_stat_get_activity(pg_backend_pid()) me
+    left join lateral pg_stat_get_activity(l.pid) a on l.pid is not null
+    left join pg_prepared_xact() x on l.pid is null and x.transaction::text = split_part(l.virtualtransaction, '/', 2)
+    where l.granted and l.database in (me.datid, 0)
+    and exists (
+        select from held w
+        where w.mode = 'AccessExclusiveLock' and w.relation = l.relation and w.database = l.database)
+    group by l.pid, x.gid, a.application_name, a.usesysid, a.xact_start, x.prepared
+$$;
+
+-- The name of a relation, if questions may look at it: it is pg_herald's or a catalog. Its number where the name cannot be
+-- had. Called by _blockers().
+create function herald._name_in_the_way(relation oid) returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    set lock_timeout = '1ms'
+as $$
+begin
+    return (
+        select c.oid::regclass::text from pg_class c
+        where c.oid = relation and c.relnamespace in ('herald'::regnamespace, 'pg_catalog'::regnamespace));
+exception when lock_not_available then
+    return format('relation %s', relation);
+end
+$$;
+
+-- The name of a role, or its number where the name cannot be had. Called by _blockers().
+create function herald._role_in_the_way(role oid) returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    set lock_timeout = '1ms'
+as $$
+begin
+    return pg_get_userbyid(role);
+exception when lock_not_available then
+    return role;
+end
+$$;
+
+-- Sessions and prepared transactions that are in the way, at most three: how they are called, what they hold since when, and
+-- their processes. Called by _blocked_by(), doctor().
+create function herald._blockers() returns table (words text, pid integer)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select format('%s has locked %s since %s',
+                  case when h.pid is null then format('prepared transaction "%s"', h.gid)
+                      else format('process %s (%s of role %s)', h.pid, coalesce(nullif(h.application_name, ''), 'no application_name'),
+                                  herald._role_in_the_way(h.role_oid)) end,
+                  n.names, date_trunc('second', h.since)),
+           h.pid
+    from herald._lock_holders() h
+    cross join lateral (
+        select string_agg(k.name, ', ' order by k.name) as names
+        from (select herald._name_in_the_way(r) as name from unnest(h.relations) r) k
+    ) n
+    where n.names is not null
+    order by h.since
+    limit 3
+$$;
+
+-- Who is in the way, for people. Tenants are not told of others' sessions.
+-- Called by status(), why(), which wait for a lock for 100 ms and no longer.
+create function herald._blocked_by() returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not has_function_privilege(herald._caller()::oid, 'herald.doctor()', 'execute') then
+        return 'a lock is in the way: ask who runs the database';
+    end if;
+    return coalesce((select string_agg(b.words, '; ') from herald._blockers() b), 'a lock was in the way for a moment');
+exception when lock_not_available then
+    -- What the caller may do is not known, so it is told no more than a tenant.
+    return 'a lock is in the way: ask who runs the database';
+end
+$$;
+
+-- What status(), why() and doctor() say where a catalog is locked that has to be read before they begin. It is their caller who
+-- runs these, so they use nothing of pg_herald, and know processes and relations by number alone.
+-- Called by answer_soon_wrapper.
+do $$
+declare
+    answer record;
+begin
+    for answer in
+        select * from (values
+            ('doctor()', 'table ("check" text, status text, detail text, hint text)',
+             $row$'lock', 'error', w.words, 'Let it end its transaction, and ask again.'$row$),
+            ('status()', 'table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, last_error text)',
+             $row$null, 'unknown', null::bigint, null::interval, null::numeric, w.words$row$),
+            ('why(event_id text)', 'table (subscription text, matched boolean, rule text, state text, attempts integer, next_attempt_at timestamptz, blocked_by text)',
+             $row$null, null::boolean, null, 'unknown', null::integer, null::timestamptz, w.words$row$)
+        ) as v (signature, result, columns)
+    loop
+        execute format($format$
+            create function herald._%s returns %s
+                language plpgsql
+                set search_path = pg_catalog, pg_temp
+            as $body$
+            #variable_conflict use_column
+            begin
+                return query
+                with held as materialized (
+                    -- The oids of catalogs are below.
+                    select l.* from pg_lock_status() l
+                    where l.locktype = 'relation' and l.relation < 16384 and l.pid is distinct from pg_backend_pid()
+                )
+                select %s
+                from (
+                    select case
+                        when not has_function_privilege('herald.doctor()', 'execute') then 'a lock is in the way: ask who runs the database'
+                        -- An aggregate's owner would be looked up.
+                        else coalesce(nullif(array_to_string(array(
+                            select distinct format('%%s has locked relation %%s', coalesce('process ' || l.pid, 'a prepared transaction'), l.relation)
+                            from held l
+                            where l.granted
+                            and exists (
+                                select from held w
+                                where w.mode = 'AccessExclusiveLock' and w.relation = l.relation and w.database = l.database)
+                        ), '; '), ''), 'a lock was in the way for a moment') end as words
+                ) w;
+            end
+            $body$
+            $format$, replace(answer.signature, '(', '_blocked('), answer.result, answer.columns);
+    end loop;
+end
+$$;

@@ -1,0 +1,70 @@
+//! What SQL asks of the matcher: whether an event is for a subscription, by the same rules as the worker goes by.
+//!
+//! `replay` and `subscribe(start_from)` ask it of every event of the log, so what a subscription wants is compiled once for
+//! as long as it stays the same.
+
+use herald_core::globs::TypeGlobs;
+use herald_core::matcher::Wanted;
+use pgrx::prelude::*;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// So many are kept compiled, of which each may have 64 kB of types.
+const MOST_COMPILED: usize = 64;
+
+/// Types, as they are stored, and a tenant.
+type Key = (Vec<Option<String>>, Option<String>);
+
+thread_local! {
+    static COMPILED: RefCell<HashMap<Key, Rc<Wanted>>> = RefCell::default();
+}
+
+fn compiled(types: Vec<Option<String>>, tenant: Option<String>) -> Rc<Wanted> {
+    let key = (types, tenant);
+    COMPILED.with_borrow_mut(|compiled| {
+        if let Some(wanted) = compiled.get(&key) {
+            return Rc::clone(wanted);
+        }
+        let types: Option<Vec<String>> = key.0.iter().cloned().collect();
+        let wanted = Rc::new(Wanted::new(&types.unwrap_or_default(), key.1.clone()));
+        if compiled.len() >= MOST_COMPILED {
+            compiled.clear();
+        }
+        compiled.insert(key, Rc::clone(&wanted));
+        wanted
+    })
+}
+
+/// Whether an event of this type and tenant is for a subscription with these.
+#[pg_extern(sql = false)]
+fn matches(
+    types: Vec<Option<String>>,
+    tenant: Option<String>,
+    event_type: &str,
+    event_tenant: Option<&str>,
+) -> bool {
+    compiled(types, tenant)
+        .refusal(event_type, event_tenant)
+        .is_none()
+}
+
+/// Which rule keeps an event from a subscription, in words; null when none does.
+#[pg_extern(sql = false)]
+fn why_not(
+    types: Vec<Option<String>>,
+    tenant: Option<String>,
+    event_type: &str,
+    event_tenant: Option<&str>,
+) -> Option<String> {
+    let wanted = compiled(types, tenant);
+    let refusal = wanted.refusal(event_type, event_tenant)?;
+    Some(wanted.words(refusal, event_type, event_tenant))
+}
+
+/// Whether these can be the types of a subscription.
+#[pg_extern(sql = false)]
+fn are_types(types: Vec<Option<String>>) -> bool {
+    let types: Option<Vec<String>> = types.into_iter().collect();
+    types.is_some_and(|types| TypeGlobs::parse(&types).is_ok())
+}

@@ -1,0 +1,188 @@
+//! SQL functions about the options of subscriptions, which are declared in `herald_core::options`.
+
+use crate::api::invalid;
+use crate::settings;
+use herald_core::error::Error;
+use herald_core::options::{
+    self, Declared, HIDDEN, MAX_OPTIONS_BYTES, Members, OPTIONS, SubscriptionOptions,
+};
+use herald_core::scheme::{KeyForm, Scheme};
+use herald_core::signature::Signing;
+use herald_core::style;
+use herald_sender::TlsProfile;
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde_json::{Map, Value};
+
+/// The arguments of `subscribe`, in their order.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn declared_options() -> TableIterator<
+    'static,
+    (
+        name!(position, i32),
+        name!(name, &'static str),
+        name!(r#type, &'static str),
+        name!(is_option, bool),
+        name!(has_secrets, bool),
+        name!(about, &'static str),
+    ),
+> {
+    TableIterator::new(options::arguments().zip(1..).map(|(argument, position)| {
+        let Declared {
+            name,
+            sql_type,
+            secret,
+            about,
+            ..
+        } = argument;
+        let is_option = OPTIONS.iter().any(|option| option.name == *name);
+        let about = about.trim();
+        (
+            position,
+            *name,
+            *sql_type,
+            is_option,
+            secret.is_some(),
+            about,
+        )
+    }))
+}
+
+/// Every option with its default; null where it has none.
+#[pg_extern(sql = false)]
+fn declared_defaults() -> JsonB {
+    JsonB(Value::Object(options::defaults()))
+}
+
+/// A document with what is given put into it.
+#[pg_extern(sql = false)]
+fn merge_options(former: &str, given: &str) -> Result<JsonB, ErrorReport> {
+    let merged = options::merged(document(former)?, document(given)?);
+    match merged {
+        Ok(merged) => Ok(JsonB(Value::Object(merged))),
+        Err(error @ Error::NullOption { .. }) => Err(ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            error.message(),
+            "subscribe",
+        )
+        .set_hint(error.hint().unwrap_or_default())),
+        Err(error) => Err(invalid(error)),
+    }
+}
+
+/// What of a stored document can be read.
+#[pg_extern(sql = false)]
+fn readable_options(stored: &str) -> JsonB {
+    let stored = serde_json::from_str(stored).unwrap_or_default();
+    JsonB(Value::Object(options::readable(stored)))
+}
+
+fn document(json: &str) -> Result<Map<String, Value>, ErrorReport> {
+    options::document(json).map_err(invalid)
+}
+
+/// Whether a member of an option is never shown.
+#[pg_extern(sql = false)]
+fn is_secret_member(option: &str, member: &str) -> bool {
+    OPTIONS
+        .iter()
+        .find(|declared| declared.name == option)
+        .and_then(|declared| declared.secret)
+        .is_some_and(|is_secret| is_secret(member))
+}
+
+/// The most bytes of all options of a subscription together.
+#[pg_extern(sql = false)]
+fn max_options_bytes() -> i32 {
+    MAX_OPTIONS_BYTES
+}
+
+/// Raises an error unless a subscription with these options is valid under the settings of this session.
+#[pg_extern(sql = false)]
+fn check_subscription(
+    name: &str,
+    is_tenants: bool,
+    options: &str,
+    secret: Option<&str>,
+) -> Result<(), ErrorReport> {
+    let policies = settings::url_policies().map_err(|message| {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            message,
+            "subscribe",
+        )
+    })?;
+    let checked = SubscriptionOptions {
+        signing_secrets: secret.map(str::to_owned).into_iter().collect(),
+        request_origin: settings::request_origin(),
+        ..SubscriptionOptions::new(name, "")
+    };
+    let checked = checked.with_document(options).map_err(invalid)?;
+    if let Some(tls) = &checked.tls {
+        check_tls(tls)?;
+    }
+    checked.validate(policies.of(is_tenants)).map_err(invalid)
+}
+
+/// Refuses what no TLS session can be configured with.
+fn check_tls(members: &Members) -> Result<(), ErrorReport> {
+    options::check_tls(members).map_err(invalid)?;
+    // What is stored was checked when it was given.
+    if members.values().all(|pem| pem == HIDDEN) {
+        return Ok(());
+    }
+    let member = |name: &str| members.get(name).cloned();
+    let refused = |fault: String, hint: &str| {
+        invalid(Error::Option {
+            option: "tls",
+            fault,
+            hint: hint.into(),
+        })
+    };
+    let profile = TlsProfile::new(member("ca"), member("certificate"), member("key"));
+    let profile = profile.ok_or_else(|| {
+        refused(
+            "A client certificate needs its private key, and a key its certificate.".into(),
+            "Give both, certificate and key, in PEM.",
+        )
+    })?;
+    herald_sender::check_tls(&profile).map_err(|fault| {
+        refused(
+            fault,
+            "Give each member in PEM, whole: ca and certificate as -----BEGIN CERTIFICATE-----, key as -----BEGIN PRIVATE KEY-----.",
+        )
+    })
+}
+
+/// Raises an error unless the text is a secret for this signature.
+#[pg_extern(sql = false)]
+fn check_secret(secret: &str, signing: &str) -> Result<(), ErrorReport> {
+    scheme(signing)
+        .and_then(|scheme| Signing::new(scheme, &[secret.to_owned()]))
+        .map(drop)
+        .map_err(invalid)
+}
+
+/// Whether requests with this signature carry one only, of the newest secret.
+#[pg_extern(sql = false)]
+fn signs_once(signing: &str) -> bool {
+    matches!(scheme(signing), Ok(Some(scheme)) if scheme.separator.is_none())
+}
+
+/// What secrets have to be for this signature. One that is stored and cannot be read can still be exchanged.
+#[pg_extern(sql = false)]
+fn secret_form(signing: &str) -> &'static str {
+    match scheme(signing).map(|scheme| scheme.map(|scheme| scheme.key)) {
+        Ok(None) => "standard",
+        Ok(Some(KeyForm::Whsec)) => "whsec",
+        Ok(Some(KeyForm::Text)) => "text",
+        Err(_) => "unknown",
+    }
+}
+
+/// The scheme of the option `signing`; none for Standard Webhooks.
+fn scheme(signing: &str) -> Result<Option<Scheme>, Error> {
+    style::scheme(&serde_json::from_str(signing).unwrap_or_default())
+}

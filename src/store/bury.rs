@@ -1,0 +1,87 @@
+//! Burying what is pending: for subscriptions that are disabled or removed, and where backlogs are too long.
+
+use crate::pg::transaction::{
+    TransactionError, transaction, transaction_within, with_lock_timeout,
+};
+use crate::prepared::Prepared;
+use herald_dispatch::burials::{Ended, Gone};
+use herald_dispatch::store::Buried;
+use pgrx::Spi;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How long a note waits for a lock, and what it may take at all.
+const BRIEFLY: Duration = Duration::from_millis(3);
+const LONGEST_NOTE: Duration = Duration::from_secs(1);
+
+/// Disables a subscription whose receiver is gone.
+pub fn disable(gone: &Gone) -> Result<(), TransactionError> {
+    static STATEMENT: Prepared =
+        Prepared::write(include_str!("../../sql/queries/disable_subscription.sql"));
+    with_lock_timeout(BRIEFLY, || {
+        transaction_within(LONGEST_NOTE, || {
+            Spi::connect_mut(|client| {
+                let arguments = vec![
+                    gone.subscription.into(),
+                    gone.reason.as_str().into(),
+                    gone.generation.into(),
+                ];
+                STATEMENT.run(client, arguments);
+            });
+        })
+    })
+}
+
+/// Buries a slice of what is pending for a subscription.
+pub fn bury(ended: &Ended, most: usize) -> Result<Buried, TransactionError> {
+    static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/bury_slice.sql"));
+    transaction(|| {
+        Spi::connect_mut(|client| {
+            let arguments = vec![
+                ended.id.into(),
+                ended.reason.as_str().into(),
+                ended.after_seq.into(),
+                (most as i32).into(),
+            ];
+            let row = STATEMENT.run(client, arguments).first();
+            let (count, up_to) = row.get_two::<i64, i64>().unwrap_or_default();
+            Buried {
+                count: count.unwrap_or(0).unsigned_abs() as usize,
+                up_to,
+            }
+        })
+    })
+}
+
+/// Subscriptions with a higher id that are disabled or removed and have pending deliveries.
+pub fn find_ended(after: i64) -> Result<VecDeque<Ended>, TransactionError> {
+    static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_ended.sql"));
+    transaction(|| {
+        Spi::connect_mut(|client| {
+            let mut rows = STATEMENT.run(client, vec![after.into()]);
+            let mut ended = VecDeque::new();
+            while rows.next().is_some() {
+                if let Ok((Some(id), Some(reason))) = rows.get_two::<i64, String>() {
+                    ended.push_back(Ended {
+                        id,
+                        reason,
+                        after_seq: -1,
+                    });
+                }
+            }
+            ended
+        })
+    })
+}
+
+/// Buries some of what backlogs have too much. Returns whether there is more.
+pub fn shed(most: usize) -> Result<bool, TransactionError> {
+    static STATEMENT: Prepared =
+        Prepared::write(include_str!("../../sql/queries/shed_backlog.sql"));
+    transaction(|| {
+        Spi::connect_mut(|client| {
+            let rows = STATEMENT.run(client, vec![(most as i32).into()]);
+            matches!(rows.first().get_one::<bool>(), Ok(Some(true)))
+        })
+    })
+}

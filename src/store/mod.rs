@@ -1,0 +1,212 @@
+//! What the worker reads and writes: `herald-dispatch`'s store, with PostgreSQL.
+//!
+//! Each method is a transaction of its own. No decision is in here about what is done next; that is for
+//! [`herald_dispatch`].
+
+mod bury;
+mod changes;
+mod claim;
+mod configuration;
+mod consent;
+mod glimpse;
+mod hold;
+mod house;
+pub mod record;
+mod report;
+pub mod subscriptions;
+mod windows;
+
+pub use self::configuration::Configured;
+pub use self::consent::note_consent;
+pub use self::hold::hold_reason;
+pub use self::windows::restore;
+
+use crate::failpoint;
+use crate::log::read;
+use crate::pg::transaction::{self, TransactionError, snapshot_transaction, transaction};
+use crate::pg::{process, shmem};
+use crate::prepared::Prepared;
+use crate::settings::UrlPolicies;
+use glimpse::Glimpse;
+use herald_core::event::Event;
+use herald_core::snapshot::Snapshot;
+use herald_dispatch::burials::{Ended, Gone};
+use herald_dispatch::failure::{Failure, Fault};
+use herald_dispatch::house::{Cleaned, Part};
+use herald_dispatch::log::{Before, Ring};
+use herald_dispatch::record::Batch;
+use herald_dispatch::report::Report;
+use herald_dispatch::store::{
+    Buried, Claim, Claims, Configuration, Effort, Point, Recorded, Store, Took, View,
+};
+use herald_dispatch::tenants::Tenants;
+use pgrx::{Spi, pg_sys};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// The database of this worker.
+#[derive(Debug)]
+pub struct PgStore {
+    pub extension: pg_sys::Oid,
+    pub event_seq: pg_sys::Oid,
+    pub url_policies: UrlPolicies,
+    /// As the session took it over when it began.
+    pub configured: Configured,
+}
+
+impl Store for PgStore {
+    fn is_woken(&self) -> bool {
+        shmem::own_entry().is_some_and(shmem::Entry::is_woken)
+    }
+
+    fn glimpse<R>(
+        &mut self,
+        see: impl FnOnce(&mut dyn View, Before) -> Result<R, Failure>,
+    ) -> Took<R> {
+        if let Some(entry) = shmem::own_entry() {
+            entry.look();
+        }
+        let (extension, event_seq) = (self.extension, self.event_seq);
+        let url_policies = &self.url_policies;
+        let seen = measured(|| {
+            snapshot_transaction(
+                || read::before_look(extension, event_seq),
+                |before| {
+                    Spi::connect_mut(|client| {
+                        let mut glimpse = Glimpse {
+                            client,
+                            url_policies,
+                        };
+                        let seen = see(&mut glimpse, before);
+                        // Only an ERROR rolls a transaction back.
+                        seen.unwrap_or_else(|failure| pgrx::error!("pg_herald: {failure}"))
+                    })
+                },
+            )
+        });
+        // A session that waits for a synchronous standby stops waiting when the postmaster dies, and what it committed
+        // can be seen although no standby has it. Nobody stops waiting before, so nothing of that was seen if the
+        // postmaster is still there after the look.
+        process::leave_with_postmaster();
+        seen
+    }
+
+    fn forget_changes(&mut self, loaded: &Snapshot) -> Result<(), Failure> {
+        static STATEMENT: Prepared =
+            Prepared::write(include_str!("../../sql/queries/forget_config_changes.sql"));
+        let loaded = loaded.to_string();
+        transaction(|| {
+            Spi::connect_mut(|client| {
+                STATEMENT.run(client, vec![loaded.into()]);
+            });
+        })?;
+        Ok(())
+    }
+
+    fn hold_reason(&mut self) -> Result<Option<String>, Failure> {
+        Ok(hold_reason()?)
+    }
+
+    fn find_due(&mut self, subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, Failure> {
+        Ok(claim::find_due(subscriptions)?)
+    }
+
+    fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure> {
+        Ok(claim::claim(claim)?)
+    }
+
+    fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {
+        let read = transaction(|| {
+            Spi::connect_mut(|client| read::load_events(client, &[place], largest).0.pop())
+        })?;
+        Ok(read.map(|logged| logged.event))
+    }
+
+    fn record(&mut self, batch: Batch, effort: Effort, ring: Ring, tenants: &Tenants) -> Recorded {
+        let began_at = Instant::now();
+        let recorded = record::record(batch, effort, ring, tenants);
+        Recorded {
+            took: began_at.elapsed(),
+            ..recorded
+        }
+    }
+
+    fn disable(&mut self, gone: &Gone) -> Result<(), Failure> {
+        // A stop has no time for one after the other.
+        if process::stop_requested() {
+            return Err(Failure {
+                fault: Fault::Locked,
+                words: "the worker stops".into(),
+                damage: None,
+            });
+        }
+        Ok(bury::disable(gone)?)
+    }
+
+    fn find_ended(&mut self, after: i64) -> Result<VecDeque<Ended>, Failure> {
+        Ok(bury::find_ended(after)?)
+    }
+
+    fn bury(&mut self, ended: &Ended, most: usize) -> Took<Buried> {
+        measured(|| bury::bury(ended, most))
+    }
+
+    fn shed(&mut self, most: usize) -> Took<bool> {
+        measured(|| bury::shed(most))
+    }
+
+    fn keep_house(&mut self, part: Part) -> Took<Option<Cleaned>> {
+        measured(|| house::keep(part))
+    }
+
+    fn configuration(&mut self) -> Result<Configuration, Failure> {
+        Ok(self.configured.compare(self.extension)?)
+    }
+
+    fn report(&mut self, report: &Report, fresh_types: &[String]) -> Result<(), Failure> {
+        Ok(report::write(report, fresh_types)?)
+    }
+
+    fn reached(&mut self, point: Point) {
+        reached(point);
+    }
+}
+
+/// Runs something, and tells how long it took.
+fn measured<R>(run: impl FnOnce() -> Result<R, TransactionError>) -> Took<R> {
+    let began_at = Instant::now();
+    let result = run().map_err(Failure::from);
+    Took {
+        result,
+        took: began_at.elapsed(),
+    }
+}
+
+/// Places of dispatch, by the names that the torture knows.
+fn reached(point: Point) {
+    failpoint::reached(match point {
+        Point::AfterRead => "after_read",
+        Point::AfterFlush => "after_flush",
+        Point::MidSlice => "mid_slice",
+        Point::AfterClaim => "after_claim",
+        Point::AfterSpill => "after_spill",
+        Point::BeforeRecord => "before_record",
+        Point::AfterRecord => "after_record",
+    });
+}
+
+impl From<TransactionError> for Failure {
+    fn from(error: TransactionError) -> Self {
+        let fault = match error.fault() {
+            _ if error.is_about_a_missing_table() => Fault::Gone,
+            transaction::Fault::Others => Fault::Locked,
+            transaction::Fault::Server => Fault::Other,
+            transaction::Fault::Value => Fault::Refused,
+        };
+        Self {
+            fault,
+            words: error.to_string(),
+            damage: error.is_about_what_was_read().then(|| error.damage()),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Which records cannot be written now because another session has locked what they need.
+
+use super::write::attempt_table;
+use crate::pg::dirty::DirtyIndex;
+use crate::pg::{catalog, lock};
+use crate::prepared::Prepared;
+use herald_dispatch::log::Ring;
+use herald_dispatch::record::Record;
+use herald_dispatch::tenants::Tenants;
+use herald_dispatch::work::Origin;
+use pgrx::spi::SpiClient;
+use std::collections::HashSet;
+
+/// The places of the records that cannot be written now: another session has locked a row or a table that they need, or has
+/// written their row and not committed. What the others need stays locked until the end of the transaction.
+pub fn find(
+    client: &mut SpiClient<'_>,
+    records: &[Record],
+    ring: Ring,
+    tenants: &Tenants,
+) -> HashSet<usize> {
+    let tables = Tables::lock(records, ring, tenants);
+    if tables.are_free() {
+        let mut locked = find_rows(client, records, tenants);
+        find_uncommitted(records, &mut locked);
+        return locked;
+    }
+    records
+        .iter()
+        .enumerate()
+        .filter(|(_, record)| tables.are_in_the_way_of(record, tenants))
+        .map(|(place, _)| place)
+        .collect()
+}
+
+/// Which of the tables that some records need could be locked for writing.
+struct Tables {
+    attempt: bool,
+    pending: bool,
+    dead_letter: bool,
+    usage: bool,
+}
+
+impl Tables {
+    /// Waits for nobody.
+    fn lock(records: &[Record], ring: Ring, tenants: &Tenants) -> Self {
+        let is_free =
+            |name: &str| catalog::relation_in_herald(name).is_none_or(lock::try_for_writing);
+        let needs_usage = |record: &Record| record.account(tenants).is_some();
+        Self {
+            attempt: attempt_table(records.iter(), ring).is_none_or(lock::try_for_writing),
+            pending: !records.iter().any(needs_pending) || is_free("pending"),
+            dead_letter: !records.iter().any(Record::is_dead) || is_free("_dead_letter"),
+            usage: !records.iter().any(needs_usage) || is_free("_usage"),
+        }
+    }
+
+    fn are_free(&self) -> bool {
+        self.attempt && self.pending && self.dead_letter && self.usage
+    }
+
+    fn are_in_the_way_of(&self, record: &Record, tenants: &Tenants) -> bool {
+        record.attempt.is_some() && !self.attempt
+            || needs_pending(record) && !self.pending
+            || record.is_dead() && !self.dead_letter
+            || record.account(tenants).is_some() && !self.usage
+    }
+}
+
+fn needs_pending(record: &Record) -> bool {
+    record.delivery.origin == Origin::Pending || record.is_pending()
+}
+
+fn find_rows(client: &mut SpiClient<'_>, records: &[Record], tenants: &Tenants) -> HashSet<usize> {
+    static STATEMENT: Prepared =
+        Prepared::write(include_str!("../../../sql/queries/find_locked.sql"));
+    let (subscriptions, seqs): (Vec<i64>, Vec<i64>) = records.iter().map(key).unzip();
+    let accounts: Vec<Option<String>> = records
+        .iter()
+        .map(|record| record.account(tenants).map(ToString::to_string))
+        .collect();
+    let mut rows = STATEMENT.run(
+        client,
+        vec![subscriptions.into(), seqs.into(), accounts.into()],
+    );
+    let mut locked = HashSet::new();
+    while rows.next().is_some() {
+        if let Ok(Some(place)) = rows.get::<i64>(1) {
+            locked.insert(usize::try_from(place - 1).unwrap_or_default());
+        }
+    }
+    locked
+}
+
+/// Adds the records whose row another session has inserted and not committed: SKIP LOCKED does not see them, and ON CONFLICT
+/// would wait for each.
+fn find_uncommitted(records: &[Record], locked: &mut HashSet<usize>) {
+    add_uncommitted(
+        records,
+        Record::is_pending,
+        ("pending", "pending_pkey"),
+        locked,
+    );
+    let dead_letters = ("_dead_letter", "dead_letter_of_delivery");
+    add_uncommitted(records, Record::is_dead, dead_letters, locked);
+}
+
+/// Looks into a table by its index of deliveries.
+fn add_uncommitted(
+    records: &[Record],
+    is_inserted: fn(&Record) -> bool,
+    (table, index): (&str, &str),
+    locked: &mut HashSet<usize>,
+) {
+    let mut places = (0..records.len())
+        .filter(|place| is_inserted(&records[*place]))
+        .peekable();
+    if places.peek().is_none() {
+        return;
+    }
+    let table = catalog::relation_in_herald(table);
+    let index = catalog::relation_in_herald(index);
+    // Without the index as it was made, the database waits for each, briefly.
+    let index = table
+        .zip(index)
+        .and_then(|(table, index)| DirtyIndex::open(table, index));
+    if let Some(index) = index {
+        locked.extend(places.filter(|place| index.is_being_written(key(&records[*place]))));
+    }
+}
+
+fn key(record: &Record) -> (i64, i64) {
+    (record.delivery.subscription.id, record.delivery.event.seq)
+}

@@ -1,0 +1,45 @@
+//! Settings that change while the worker runs.
+//!
+//! A reload brings those of the configuration file. What the threads were started with cannot be exchanged under way, so
+//! the worker starts again for it.
+
+use super::Worker;
+use crate::pg::process;
+use crate::settings::Settings;
+use herald_dispatch::mind;
+
+/// What of the settings dispatch goes by.
+pub fn of_dispatch(settings: &Settings) -> mind::Settings {
+    mind::Settings {
+        is_enabled: settings.enabled,
+        always_pending: settings.always_pending,
+        poll_interval: settings.poll_interval,
+        threads: settings.sending.threads,
+    }
+}
+
+impl Worker {
+    /// Takes the settings of now over.
+    pub(super) fn reload_settings(&mut self) {
+        match Settings::read() {
+            Ok(settings) if settings.sending != self.sending => {
+                let why = "settings of its connections were changed";
+                self.mind.start_again(why, &mut self.effects);
+            }
+            Ok(settings) => {
+                self.mind.take_settings(of_dispatch(&settings));
+                self.report_state();
+            }
+            Err(message) => pgrx::warning!("pg_herald: settings are not taken over: {message}"),
+        }
+    }
+
+    /// Says in `pg_stat_activity` what the worker does.
+    pub(super) fn report_state(&self) {
+        process::report_activity(if self.mind.settings.is_enabled {
+            "waiting for events"
+        } else {
+            "herald.enabled is off"
+        });
+    }
+}
