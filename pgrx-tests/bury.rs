@@ -56,6 +56,27 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_backlog_is_gone_along_in_steps_and_what_it_has_too_much_is_buried_in_slices() {
+        subscription();
+        run("update herald.subscription set max_backlog = 5002");
+        pending("generate_series(1, 5005)");
+        let step = |passed, after| {
+            one(&format!(
+                "select concat_ws(' ', passed, last_seq, buried, is_over)
+                 from herald._shed_backlog({SUBSCRIPTION}, {passed}, {after}, 2)"
+            ))
+        };
+        assert_eq!(step(0, -1), "5000 5000 0 f");
+        assert_eq!(step(5000, 5000), "5002 5002 0 f");
+        assert_eq!(step(5002, 5002), "5002 5002 2 f");
+        assert_eq!(step(5002, 5002), "5002 5002 1 t");
+        assert_eq!(letters("event_seq"), ["5003", "5004", "5005"]);
+        assert_eq!(step(0, -1), "5000 5000 0 f");
+        run("delete from herald.pending where event_seq > 4999");
+        assert_eq!(step(0, -1), "4999 4999 0 t");
+    }
+
+    #[pg_test]
     fn a_slice_is_as_large_as_it_may_be() {
         subscription();
         pending("generate_series(1, 3)");

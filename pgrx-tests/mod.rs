@@ -14,6 +14,7 @@ mod capture_rows;
 mod capture_security;
 mod capture_trees;
 mod capture_types;
+pub mod contract;
 mod emit;
 mod house;
 mod house_slots;

@@ -248,45 +248,59 @@ as $$
     where s.id = $1 and s.state <> 'disabled' and s.removed_at is null and s.generation = $3
 $$;
 
--- Buries what is pending beyond the max_backlog of its subscription, the newest, up to "slice" of each. Returns whether
--- there may be more.
+-- Goes along the backlog of a subscription, 5,000 deliveries at a time, until "passed" is its max_backlog; what comes after
+-- "after_seq" then is too much, and up to "slice" of it are buried. Locked ones are left.
 -- Called by the worker. Writes: herald.pending, herald._dead_letter, herald.config_change.
-create function herald._shed_backlog(slice integer) returns boolean
+create function herald._shed_backlog(subscription_id bigint, inout passed bigint, after_seq bigint, slice integer,
+                                     out last_seq bigint, out buried bigint, out is_over boolean)
     language plpgsql
     set search_path = pg_catalog, pg_temp
     set jit = off
 as $$
 declare
-    entry record;
+    max_backlog bigint;
+    room bigint;
+    found bigint;
     gone record;
-    has_more boolean := false;
 begin
-    for entry in
-        select s.id, s.max_backlog from herald._subscription s where s.max_backlog > 0 and s.removed_at is null
-    loop
-        with deleted as (
-            delete from herald.pending p
-            using (select q.event_seq from herald.pending q
-                   where q.subscription_id = entry.id
-                   and q.event_seq = any (array(
-                       select r.event_seq from herald.pending r where r.subscription_id = entry.id
-                       order by r.event_seq offset entry.max_backlog limit slice))
-                   for update skip locked) over
-            where p.subscription_id = entry.id and p.event_seq = over.event_seq
-            returning p.event_slot, p.event_seq, p.attempts, p.created_at
-        )
-        select count(*)::integer as how_many, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs,
-               array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at
-        into gone
-        from deleted d;
-        if gone.how_many > 0 then
-            perform herald._bury(array_fill(entry.id, array[gone.how_many]), gone.slots, gone.seqs,
-                                 array_fill('discarded'::text, array[gone.how_many]), gone.attempts, gone.created_at,
-                                 format('more than max_backlog, which is %s', entry.max_backlog));
-            perform herald._changed('pending', entry.id);
-        end if;
-        has_more := has_more or gone.how_many = slice;
-    end loop;
-    return has_more;
+    last_seq := after_seq;
+    buried := 0;
+    is_over := true;
+    select s.max_backlog into max_backlog from herald._subscription s where s.id = $1 and s.max_backlog > 0 and s.removed_at is null;
+    if max_backlog is null then
+        return;
+    end if;
+    room := least(max_backlog - passed, 5000);
+    if room > 0 then
+        select count(*), coalesce(max(p.event_seq), $3) into found, last_seq
+        from (select q.event_seq from herald.pending q
+              where q.subscription_id = $1 and q.event_seq > $3 order by q.event_seq limit room) p;
+        passed := passed + found;
+        is_over := found < room;
+        return;
+    end if;
+    with deleted as (
+        delete from herald.pending p
+        using (select q.event_seq from herald.pending q
+               where q.subscription_id = $1
+               and q.event_seq = any (array(
+                   select r.event_seq from herald.pending r
+                   where r.subscription_id = $1 and r.event_seq > $3 order by r.event_seq limit $4))
+               for update skip locked) over
+        where p.subscription_id = $1 and p.event_seq = over.event_seq
+        returning p.event_slot, p.event_seq, p.attempts, p.created_at
+    )
+    select count(*)::integer as how_many, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs,
+           array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at
+    into gone
+    from deleted d;
+    buried := gone.how_many;
+    is_over := gone.how_many < slice;
+    if gone.how_many > 0 then
+        perform herald._bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs,
+                             array_fill('discarded'::text, array[gone.how_many]), gone.attempts, gone.created_at,
+                             format('more than max_backlog, which is %s', max_backlog));
+        perform herald._changed('pending', $1);
+    end if;
 end
 $$;

@@ -225,6 +225,8 @@ pub extern "C-unwind" fn _PG_init() {
     pg::entry::register(pg::entry::Processes {
         launcher: launcher::run,
         worker: worker::run,
+        #[cfg(any(test, feature = "pg_test"))]
+        contract: in_postgres::contract::play,
     });
     if pg::identity::is_preloading() {
         pg::shmem::request();
@@ -247,6 +249,8 @@ pub mod pg_test {
         vec![
             "shared_preload_libraries = 'pg_herald'",
             "max_prepared_transactions = 10",
+            // What is committed asynchronously is not flushed while a test looks at it.
+            "wal_writer_delay = 10s",
         ]
     }
 }

@@ -1,2 +1,3 @@
--- $1 how many of each subscription are buried at once.
-select herald._shed_backlog($1)
+-- $1 subscription, $2 and $3 how far its backlog was gone along, $4 how many are buried at most.
+select s.passed, s.last_seq, s.buried, s.is_over
+from herald._shed_backlog($1, $2, $3, $4) s

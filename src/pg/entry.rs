@@ -11,6 +11,9 @@ pub struct Processes {
     pub launcher: fn(),
     /// The worker of one database.
     pub worker: fn(pg_sys::Oid),
+    /// The contract of stores, played against ours in a database.
+    #[cfg(any(test, feature = "pg_test"))]
+    pub contract: fn(pg_sys::Oid),
 }
 
 static PROCESSES: OnceLock<Processes> = OnceLock::new();
@@ -35,4 +38,12 @@ pub extern "C-unwind" fn pg_herald_launcher_main(_argument: pg_sys::Datum) {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn pg_herald_worker_main(argument: pg_sys::Datum) {
     (processes().worker)(pg_sys::Oid::from(argument.value() as u32));
+}
+
+/// The argument is the oid of the database.
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_herald_contract_main(argument: pg_sys::Datum) {
+    (processes().contract)(pg_sys::Oid::from(argument.value() as u32));
 }

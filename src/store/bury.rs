@@ -5,6 +5,7 @@ use crate::pg::transaction::{
 };
 use crate::prepared::Prepared;
 use herald_dispatch::burials::{Ended, Gone};
+use herald_dispatch::shedding::{Shed, Walk};
 use herald_dispatch::store::Buried;
 use pgrx::Spi;
 use std::collections::VecDeque;
@@ -74,14 +75,26 @@ pub fn find_ended(after: i64) -> Result<VecDeque<Ended>, TransactionError> {
     })
 }
 
-/// Buries some of what backlogs have too much. Returns whether there is more.
-pub fn shed(most: usize) -> Result<bool, TransactionError> {
+/// Goes on along a backlog, or buries some of what it has too much.
+pub fn shed(walk: Walk, most: usize) -> Result<Shed, TransactionError> {
     static STATEMENT: Prepared =
         Prepared::write(include_str!("../../sql/queries/shed_backlog.sql"));
     transaction(|| {
         Spi::connect_mut(|client| {
-            let rows = STATEMENT.run(client, vec![(most as i32).into()]);
-            matches!(rows.first().get_one::<bool>(), Ok(Some(true)))
+            let arguments = vec![
+                walk.id.into(),
+                walk.passed.into(),
+                walk.after_seq.into(),
+                (most as i32).into(),
+            ];
+            let row = STATEMENT.run(client, arguments).first();
+            let (passed, after_seq, buried) = row.get_three::<i64, i64, i64>().unwrap_or_default();
+            Shed {
+                passed: passed.unwrap_or(walk.passed),
+                after_seq: after_seq.unwrap_or(walk.after_seq),
+                buried: buried.unwrap_or(0).unsigned_abs() as usize,
+                is_over: !matches!(row.get::<bool>(4), Ok(Some(false))),
+            }
         })
     })
 }

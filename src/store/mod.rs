@@ -36,6 +36,7 @@ use herald_dispatch::house::{Cleaned, Part};
 use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
+use herald_dispatch::shedding::{Shed, Walk};
 use herald_dispatch::store::{
     Buried, Claim, Claims, Configuration, Effort, Point, Recorded, Store, Took, View,
 };
@@ -151,8 +152,8 @@ impl Store for PgStore {
         measured(|| bury::bury(ended, most))
     }
 
-    fn shed(&mut self, most: usize) -> Took<bool> {
-        measured(|| bury::shed(most))
+    fn shed(&mut self, walk: Walk, most: usize) -> Took<Shed> {
+        measured(|| bury::shed(walk, most))
     }
 
     fn keep_house(&mut self, part: Part) -> Took<Option<Cleaned>> {

@@ -6,6 +6,7 @@
 use super::Worker;
 use crate::pg::process;
 use crate::settings::Settings;
+use herald_dispatch::ledger::MEMORY;
 use herald_dispatch::mind;
 
 /// What of the settings dispatch goes by.
@@ -15,6 +16,7 @@ pub fn of_dispatch(settings: &Settings) -> mind::Settings {
         always_pending: settings.always_pending,
         poll_interval: settings.poll_interval,
         threads: settings.sending.threads,
+        memory: MEMORY,
     }
 }
 

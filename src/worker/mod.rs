@@ -122,7 +122,7 @@ fn start_successor(extension: pg_sys::Oid, database: pg_sys::Oid) {
 }
 
 /// Nothing that a role's or a database's settings say may change how the worker works.
-fn prepare_session() {
+pub fn prepare_session() {
     for (name, value) in [
         ("role", "none"),
         ("application_name", "pg_herald worker"),

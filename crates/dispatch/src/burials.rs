@@ -159,8 +159,10 @@ impl Burials {
         }
         self.buried_in_round += buried.count;
         self.after = self.after.max(ended.id);
+        if buried.count > 0 {
+            self.size.took(buried.count, took.as_micros() as i64);
+        }
         if buried.count == most {
-            self.size.took(took.as_micros() as i64);
             ended.after_seq = buried.up_to.unwrap_or(ended.after_seq);
             self.ended.push_back(ended);
         }

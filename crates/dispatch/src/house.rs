@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::burials::{BURIAL_GAP, SLICE};
+use crate::burials::BURIAL_GAP;
 use crate::failure::Failure;
 use crate::log::Ring;
-use crate::record::Record;
-use crate::slices::SliceSize;
 use crate::store::{Store, Took};
 use crate::time::{Moment, Now};
 
@@ -14,8 +12,6 @@ use crate::time::{Moment, Now};
 const LONGEST: Duration = Duration::from_secs(60);
 /// After a round that found more to do.
 const BRIEFLY: Duration = Duration::from_millis(20);
-/// How long a backlog may be longer than it may be: counting it costs as much as it is long.
-const SHED_AFTER: Duration = Duration::from_secs(1);
 
 /// How far housekeeping is.
 #[derive(Debug, Default)]
@@ -88,53 +84,6 @@ impl House {
             Duration::from_micros(ring.period_micros.unsigned_abs() / 4).min(LONGEST)
         };
         self.due = now.moment + pause;
-    }
-}
-
-/// When backlogs are cut to what they may be, if some may be longer.
-#[derive(Debug)]
-pub struct Shedding {
-    due: Option<Moment>,
-    size: SliceSize,
-}
-
-impl Default for Shedding {
-    fn default() -> Self {
-        Self {
-            due: None,
-            size: SLICE,
-        }
-    }
-}
-
-impl Shedding {
-    /// Remembers that some of these went into a backlog that may not be longer than so much.
-    pub fn expect(&mut self, records: &[Record], now: Now) {
-        let is_limited = |record: &Record| {
-            record.is_pending() && record.delivery.subscription.max_backlog.is_some()
-        };
-        if self.due.is_none() && records.iter().any(is_limited) {
-            self.due = Some(now.moment + SHED_AFTER);
-        }
-    }
-
-    pub fn is_due(&self, now: Now) -> bool {
-        self.due.is_some_and(|due| now.is_past(due))
-    }
-
-    pub fn due_in(&self, now: Now) -> Option<Duration> {
-        self.due.map(|due| now.until(due))
-    }
-
-    /// Buries what backlogs have too much.
-    pub fn shed(&mut self, store: &mut impl Store, now: Now) -> Result<(), Failure> {
-        self.due = Some(now.moment + SHED_AFTER);
-        let Took { result, took } = store.shed(self.size.get());
-        self.due = result?.then(|| {
-            self.size.took(took.as_micros() as i64);
-            now.after(took).moment + took * BURIAL_GAP
-        });
-        Ok(())
     }
 }
 

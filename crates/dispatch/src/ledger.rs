@@ -2,34 +2,49 @@
 
 use std::time::Duration;
 
-use herald_core::request::MAX_KEPT_BYTES;
-
 use crate::lanes::{Entry, Lanes};
-use crate::record::{Batch, Record};
+use crate::record::{Batch, Record, outcome_memory};
 use crate::set_aside::SetAside;
-use crate::store::Effort;
+use crate::slices::SliceSize;
+use crate::store::{Effort, Recorded};
 use crate::time::{Moment, Now};
 use crate::windows::Windows;
 use crate::work::{Delivery, Origin};
 
-/// What is recorded together: at most this many ends, and none later than this after it came in.
+/// What is recorded together: at most this many ends, and none later than this after it came in. A dead letter takes ten
+/// times as long as another end, or a hundred times: they are recorded apart, as many as take a moment.
 pub const RECORD_SIZE: usize = 100;
+const DEAD_LETTERS: SliceSize = SliceSize::new(8, RECORD_SIZE);
 pub const RECORD_AFTER: Duration = Duration::from_millis(10);
-/// What deliveries hold in memory, in bytes, above which the log is not read on.
+/// What deliveries hold in memory, in bytes, above which the log is not read on. Pending deliveries, which are sent also
+/// while the log is not read because of what is set aside, are claimed up to twice as much.
 pub const MEMORY: usize = 64 << 20;
-/// The same for pending deliveries, which are sent also while the log is not read because of what is set aside.
-pub const CLAIM_MEMORY: usize = 2 * MEMORY;
-/// As much of a response and of a request as is kept, in bytes.
-const LARGEST_ANSWER: usize = (8 << 10) + MAX_KEPT_BYTES;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     pub windows: Windows,
     /// What came to its end, and since when the first of it waits.
     ended: Vec<Record>,
     ended_since: Option<Moment>,
+    outcome_bytes: usize,
+    /// How many dead letters are recorded at once.
+    dead_letters: SliceSize,
     pub set_aside: SetAside,
     bytes_in_memory: usize,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            windows: Windows::default(),
+            ended: Vec::new(),
+            ended_since: None,
+            outcome_bytes: 0,
+            dead_letters: DEAD_LETTERS,
+            set_aside: SetAside::default(),
+            bytes_in_memory: 0,
+        }
+    }
 }
 
 impl Ledger {
@@ -46,6 +61,7 @@ impl Ledger {
             entry.unrecorded += 1;
         }
         self.ended_since.get_or_insert(now.moment);
+        self.outcome_bytes += outcome_memory(std::slice::from_ref(&record));
         self.ended.push(record);
     }
 
@@ -65,7 +81,12 @@ impl Ledger {
 
     /// What deliveries hold in memory, in bytes, with the outcomes that are not recorded.
     pub fn memory(&self) -> usize {
-        self.bytes_in_memory + self.ended.len() * LARGEST_ANSWER + self.set_aside.memory()
+        self.bytes_in_memory + self.unrecorded_memory() + self.set_aside.memory()
+    }
+
+    /// What outcomes hold in memory that nobody has tried to record, or that could not be.
+    pub fn unrecorded_memory(&self) -> usize {
+        self.outcome_bytes
     }
 
     /// Whether there is something to record, some time.
@@ -91,8 +112,17 @@ impl Ledger {
     /// What is recorded next, with the windows that are done with it, and how hard it is tried: while something is locked,
     /// it is not waited for each time.
     pub fn next_batch(&mut self) -> (Batch, Effort) {
-        let rest = self.ended.split_off(self.ended.len().min(RECORD_SIZE));
-        let records = std::mem::replace(&mut self.ended, rest);
+        let are_dead = self.ended.first().is_some_and(Record::is_dead);
+        let most = if are_dead {
+            self.dead_letters.get()
+        } else {
+            RECORD_SIZE
+        };
+        let of_a_kind = self
+            .ended
+            .extract_if(.., |record| record.is_dead() == are_dead);
+        let records: Vec<Record> = of_a_kind.take(most).collect();
+        self.outcome_bytes -= outcome_memory(&records);
         let effort = if self.set_aside.is_empty() {
             Effort::Whole
         } else {
@@ -101,9 +131,19 @@ impl Ledger {
         (self.with_windows(records), effort)
     }
 
+    /// What a batch took.
+    pub fn took(&mut self, recorded: &Recorded) {
+        let written = &recorded.written;
+        if !written.is_empty() && written.iter().all(Record::is_dead) {
+            let micros = recorded.took.as_micros() as i64;
+            self.dead_letters.took(written.len(), micros);
+        }
+    }
+
     /// Everything, at the end of the worker's life.
     pub fn last_batch(&mut self) -> Batch {
         let mut records = std::mem::take(&mut self.ended);
+        self.outcome_bytes = 0;
         records.extend(self.set_aside.take_all());
         self.with_windows(records)
     }
@@ -117,6 +157,7 @@ impl Ledger {
 
     /// These were not written; they come before what ended meanwhile.
     pub fn put_back(&mut self, left: Vec<Record>) {
+        self.outcome_bytes += outcome_memory(&left);
         if !left.is_empty() {
             let newer = std::mem::replace(&mut self.ended, left);
             self.ended.extend(newer);
@@ -144,6 +185,7 @@ mod tests {
     use super::*;
     use crate::record::End;
     use crate::testing::{at, delivery, pending};
+    use herald_core::retry::DeadReason;
 
     #[test]
     fn a_batch_is_due_when_it_is_full_or_its_first_record_is_ten_milliseconds_old() {
@@ -179,11 +221,42 @@ mod tests {
     }
 
     #[test]
+    fn dead_letters_are_recorded_apart_and_no_more_of_them_than_take_a_moment() {
+        let (mut ledger, mut lanes) = (Ledger::default(), Lanes::default());
+        for seq in 0..20 {
+            let end = match seq % 2 {
+                0 => End::Delivered,
+                _ => End::Dead(DeadReason::Expired),
+            };
+            ledger.settle(
+                Record::unattempted(delivery(1, seq), end),
+                &mut lanes,
+                at(0),
+            );
+        }
+        let mut next = |took| {
+            let (batch, _) = ledger.next_batch();
+            let recorded = Recorded {
+                written: batch.records,
+                took: Duration::from_millis(took),
+                ..Recorded::default()
+            };
+            ledger.took(&recorded);
+            let seqs = recorded.written.iter().map(|one| one.delivery.event.seq);
+            seqs.collect::<Vec<i64>>()
+        };
+        assert_eq!(next(90), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
+        assert_eq!(next(6), [1, 3, 5, 7, 9, 11, 13, 15]);
+        assert_eq!(next(6), [17, 19]);
+        assert!(next(0).is_empty());
+    }
+
+    #[test]
     fn what_is_set_aside_is_gone_around_and_holds_no_data() {
         let (mut ledger, mut lanes) = (Ledger::default(), Lanes::default());
         let mut delivery = delivery(1, 1);
         let event = herald_core::event::Event {
-            data: Some("x".repeat(1_000)),
+            data: Some("x".repeat(5_000)),
             ..(*delivery.event).clone()
         };
         delivery.event = std::sync::Arc::new(event);
@@ -191,7 +264,7 @@ mod tests {
         let before = ledger.memory();
         let record = Record::unattempted(delivery, End::Delivered);
         assert!(ledger.set_aside(vec![record], at(0)).is_some());
-        assert!(ledger.memory() + 1_000 <= before);
+        assert!(ledger.memory() + 4_000 <= before);
         ledger.settle(pending(), &mut lanes, at(0));
         assert_eq!(ledger.next_batch().1, Effort::AroundLocks);
         assert_eq!(ledger.last_batch().records.len(), 1);

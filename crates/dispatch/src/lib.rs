@@ -51,6 +51,7 @@ pub mod seen;
 pub mod send;
 pub mod set_aside;
 pub mod settle;
+pub mod shedding;
 pub mod slices;
 pub mod steps;
 pub mod store;

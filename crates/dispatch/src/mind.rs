@@ -14,7 +14,7 @@ use crate::consent::Consents;
 use crate::effects::{Effect, Effects};
 use crate::failure::Failure;
 use crate::gate::Gate;
-use crate::house::{House, Shedding};
+use crate::house::House;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::log::Ring;
@@ -23,6 +23,7 @@ use crate::pings::Pings;
 use crate::reader::Reader;
 use crate::report::Report;
 use crate::settle::Shortage;
+use crate::shedding::Shedding;
 use crate::steps::Steps;
 use crate::store::Store;
 use crate::subscriptions::Subscriptions;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Requests that may be young at once.
     pub threads: usize,
+    /// What deliveries may hold in memory, in bytes: [`MEMORY`](crate::ledger::MEMORY).
+    pub memory: usize,
 }
 
 /// How the worker ends.
@@ -108,6 +111,11 @@ impl Mind {
             has_notices: false,
             configuration_looked_at: Moment::default(),
         }
+    }
+
+    /// What deliveries and their outcomes hold in memory, in bytes.
+    pub fn memory(&self) -> usize {
+        self.ledger.memory()
     }
 
     /// Stops, for another worker to take over.

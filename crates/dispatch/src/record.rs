@@ -66,6 +66,15 @@ impl Record {
         }
     }
 
+    /// What its outcome holds in memory beside the delivery, in bytes.
+    fn outcome_memory(&self) -> usize {
+        let said = self.attempt.as_ref().map_or(0, |attempt| {
+            let request = attempt.outcome.request.as_deref().map_or(0, str::len);
+            attempt.outcome.response.len() + request
+        });
+        size_of::<Self>() - size_of::<Delivery>() + said
+    }
+
     /// The tenant whose account it is for.
     pub fn account(&self, tenants: &Tenants) -> Option<&Arc<str>> {
         let tenant = self.delivery.agent.tenant.as_ref()?;
@@ -92,6 +101,11 @@ impl Record {
         }
         record
     }
+}
+
+/// What the outcomes of these hold in memory beside their deliveries, in bytes.
+pub fn outcome_memory(records: &[Record]) -> usize {
+    records.iter().map(Record::outcome_memory).sum()
 }
 
 /// What these records add to the accounts of tenants.

@@ -6,11 +6,11 @@ use crate::burials::Burials;
 use crate::effects::{Effect, Effects};
 use crate::failure::Failure;
 use crate::gate::Gate;
-use crate::house::Shedding;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::log::Ring;
 use crate::record::{Batch, End, Record};
+use crate::shedding::Shedding;
 use crate::store::{Effort, Point, Recorded, Store};
 use crate::subscriptions::Subscriptions;
 use crate::time::Now;
@@ -37,6 +37,7 @@ impl<S: Store> Recording<'_, S> {
         self.store.reached(Point::BeforeRecord);
         let recorded = self.write(batch, effort);
         self.store.reached(Point::AfterRecord);
+        self.ledger.took(&recorded);
         self.take_in(recorded, now)
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::ledger::RECORD_SIZE;
-use crate::record::{Batch, Record};
+use crate::record::{Batch, Record, outcome_memory};
 use crate::store::{Effort, Recorded};
 use crate::time::{Moment, Now};
 
@@ -19,8 +19,8 @@ const LOGGED_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct SetAside {
     records: VecDeque<Record>,
-    /// What was asked and answered in them, in bytes.
-    answer_bytes: usize,
+    /// What their outcomes hold in memory, in bytes.
+    outcome_bytes: usize,
     /// When the next round begins, and how many records of the current one were not tried.
     due: Moment,
     left_in_round: usize,
@@ -35,7 +35,7 @@ impl Default for SetAside {
     fn default() -> Self {
         Self {
             records: VecDeque::new(),
-            answer_bytes: 0,
+            outcome_bytes: 0,
             due: Moment::default(),
             left_in_round: 0,
             at_once: RECORD_SIZE,
@@ -55,7 +55,7 @@ impl SetAside {
             self.due = now.moment + PAUSE;
             self.left_in_round = 0;
         }
-        self.answer_bytes += records.iter().map(answer_bytes).sum::<usize>();
+        self.outcome_bytes += outcome_memory(&records);
         self.records.extend(records);
         let is_told = self
             .logged_at
@@ -85,7 +85,7 @@ impl SetAside {
             self.due = now.moment + PAUSE;
         }
         let records: Vec<Record> = self.records.drain(..count).collect();
-        self.answer_bytes -= records.iter().map(answer_bytes).sum::<usize>();
+        self.outcome_bytes -= outcome_memory(&records);
         let batch = Batch {
             records,
             closed_windows: Vec::new(),
@@ -114,7 +114,7 @@ impl SetAside {
 
     /// What it takes in memory beside its deliveries, in bytes.
     pub fn memory(&self) -> usize {
-        self.answer_bytes
+        self.outcome_bytes
     }
 
     pub fn is_empty(&self) -> bool {
@@ -125,14 +125,6 @@ impl SetAside {
     pub fn due_in(&self, now: Now) -> Option<Duration> {
         (!self.records.is_empty()).then(|| now.until(self.due))
     }
-}
-
-fn answer_bytes(record: &Record) -> usize {
-    let attempt = record.attempt.as_ref();
-    attempt.map_or(0, |attempt| {
-        let request = attempt.outcome.request.as_deref().map_or(0, str::len);
-        attempt.outcome.response.len() + request
-    })
 }
 
 #[cfg(test)]

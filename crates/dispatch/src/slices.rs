@@ -3,43 +3,45 @@
 /// What a slice may take.
 const LONGEST_MICROS: i64 = 2_000;
 
-/// The size of the next slice: smaller after one that took too long, larger while they are quick.
+/// The size of the next slice: smaller after one that took too long, larger while full ones are quick.
 ///
 /// ```
 /// use herald_dispatch::slices::SliceSize;
 ///
 /// let mut size = SliceSize::new(10, 1_000);
-/// assert_eq!(size.get(), 10);
-/// size.took(500);
+/// size.took(10, 500);
 /// assert_eq!(size.get(), 20);
-/// size.took(80_000);
-/// assert_eq!(size.get(), 10);
+/// size.took(3, 500);
+/// assert_eq!(size.get(), 20);
+/// size.took(20, 6_000);
+/// assert_eq!(size.get(), 5);
+/// size.took(4, 80_000);
+/// assert_eq!(size.get(), 1);
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SliceSize {
     size: usize,
-    least: usize,
     most: usize,
 }
 
 impl SliceSize {
-    /// Slices of `least` to `most`, small at first.
-    pub const fn new(least: usize, most: usize) -> Self {
-        Self {
-            size: least,
-            least,
-            most,
-        }
+    /// Slices of one to `most`, of `first` in the beginning.
+    pub const fn new(first: usize, most: usize) -> Self {
+        Self { size: first, most }
     }
 
     pub fn get(self) -> usize {
         self.size
     }
 
-    /// Goes by what a slice of this size took.
-    pub fn took(&mut self, micros: i64) {
+    /// Goes by what a slice took in which there were so many.
+    pub fn took(&mut self, count: usize, micros: i64) {
         if micros > LONGEST_MICROS {
-            self.size = (self.size / 2).max(self.least);
+            // So many would have taken three quarters of it.
+            let fitting = count as i64 * (LONGEST_MICROS / 4 * 3) / micros;
+            self.size = fitting.max(1).unsigned_abs() as usize;
+        } else if count < self.size {
+            // It says nothing of a full one.
         } else if micros < LONGEST_MICROS / 2 {
             self.size = (self.size * 2).min(self.most);
         } else if micros < LONGEST_MICROS / 4 * 3 {
@@ -277,7 +279,7 @@ mod tests {
     fn sizes(micros_a_row: i64) -> Vec<usize> {
         let mut size = SliceSize::new(10, 1_000);
         let step = |_| {
-            size.took(micros_a_row * size.get() as i64);
+            size.took(size.get(), micros_a_row * size.get() as i64);
             size.get()
         };
         (0..10).map(step).collect()
@@ -293,13 +295,13 @@ mod tests {
     fn slices_grow_although_each_takes_half_of_what_it_may() {
         let mut size = SliceSize::new(1, 1_000);
         for _ in 0..20 {
-            size.took(1_100 + 20 * size.get() as i64);
+            size.took(size.get(), 1_100 + 20 * size.get() as i64);
         }
         assert!((15..=30).contains(&size.get()), "{}", size.get());
     }
 
     #[test]
     fn slow_rows_come_a_few_at_a_time() {
-        assert_eq!(sizes(1_000).last(), Some(&10));
+        assert_eq!(sizes(1_000).last(), Some(&2));
     }
 }

@@ -16,6 +16,7 @@ use crate::house::{Cleaned, Part};
 use crate::log::{Before, Logged, Look, Ring, Slice, Window};
 use crate::record::{Accounts, Batch, Closed, Record};
 use crate::report::Report;
+use crate::shedding::{Shed, Walk};
 use crate::slices::Extent;
 use crate::subscriptions::{Changes, Loaded};
 use crate::tenants::{Quotas, Tenants};
@@ -80,8 +81,8 @@ pub trait Store {
     /// Buries some of what is pending for such a subscription.
     fn bury(&mut self, ended: &Ended, most: usize) -> Took<Buried>;
 
-    /// Buries some of what backlogs have too much. Returns whether there is more.
-    fn shed(&mut self, most: usize) -> Took<bool>;
+    /// Goes on along a backlog, a bounded part of it, or buries some of what is behind as many as it may have.
+    fn shed(&mut self, walk: Walk, most: usize) -> Took<Shed>;
 
     /// Cleans up, a part of a round.
     fn keep_house(&mut self, part: Part) -> Took<Option<Cleaned>>;

@@ -21,6 +21,7 @@ use crate::reader::Reader;
 use crate::record::{Attempt, Batch, End, Record};
 use crate::report::Report;
 use crate::seen::SeenTypes;
+use crate::shedding::{Shed, Walk};
 use crate::store::{Buried, Claim, Claims, Configuration, Effort, Recorded, Store, Took, View};
 use crate::subscriptions::{Loaded, Since};
 use crate::suspects::Suspects;
@@ -143,6 +144,7 @@ pub fn mind() -> Mind {
     let settings = Settings {
         is_enabled: true,
         always_pending: false,
+        memory: crate::ledger::MEMORY,
         poll_interval: Duration::from_secs(5),
         threads: 8,
     };
@@ -221,8 +223,8 @@ impl Store for Empty {
         at_once(Buried::default())
     }
 
-    fn shed(&mut self, _most: usize) -> Took<bool> {
-        at_once(false)
+    fn shed(&mut self, _walk: Walk, _most: usize) -> Took<Shed> {
+        unreachable!("no backlog has a limit")
     }
 
     fn keep_house(&mut self, _part: Part) -> Took<Option<Cleaned>> {

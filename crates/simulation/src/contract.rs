@@ -1,8 +1,7 @@
 //! What a store has to keep so that the simulation proves something about the real one: claims, each of which is played
 //! against a [`Subject`].
 //!
-//! The modelled store keeps them by a test below. `src/store` keeps the same by its own tests so far; a subject that drives
-//! it from outside plays these here.
+//! The modelled store keeps them by a test below, `src/store` by one in `pgrx-tests/contract.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,16 +13,21 @@ use herald_core::subscription::Subscription;
 use herald_dispatch::burials::{Ended, Gone};
 use herald_dispatch::log::{Logged, Position, Ring, SLICE_NUMBERS, Window, window_slot};
 use herald_dispatch::record::{Attempt, Batch, End, Record};
+use herald_dispatch::shedding::Walk;
 use herald_dispatch::slices::Extent;
 use herald_dispatch::store::{Claim, Claims, Effort, Store};
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::work::{Delivery, Origin};
 
-/// A store, and what sessions do to its database: one subscription, with the id 1, that wants every event.
+/// A store, and what sessions do to its database: one active subscription, with the id 1, that wants every event. Nothing is
+/// pending for it.
 pub trait Subject {
     type Store: Store;
 
     fn store(&mut self) -> &mut Self::Store;
+    /// In microseconds since 1970.
+    fn now(&self) -> i64;
+    fn ring(&mut self) -> Ring;
     /// A transaction begins, and writes so many events.
     fn begin(&mut self, session: u8, events: u16);
     fn commit(&mut self, session: u8, is_flushed: bool);
@@ -31,16 +35,43 @@ pub trait Subject {
     fn subscription(&mut self) -> Arc<Subscription>;
     /// The subscription's url is changed.
     fn change_url(&mut self);
+    /// No more than so many deliveries may be pending for it.
+    fn limit_backlog(&mut self, most: u32);
     /// What is pending is given up by somebody.
     fn discard(&mut self);
     /// Where a worker reads on that starts now.
     fn position(&mut self) -> Position;
+    /// Whether it finds windows that were not closed.
+    fn has_open_windows(&mut self) -> bool;
+    /// A session locks a pending delivery, and does not let go of it.
+    fn lock(&mut self, seq: i64);
+}
+
+/// A claim.
+pub type Claimed<S> = (&'static str, fn(&mut S));
+
+/// All of them, by their names. Each is played against a subject of its own.
+pub fn claims<S: Subject>() -> [Claimed<S>; 10] {
+    macro_rules! named {
+        ($($claim:ident),+ $(,)?) => { [$((stringify!($claim), $claim as fn(&mut S))),+] };
+    }
+    named![
+        a_look_finds_what_became_visible,
+        what_may_vanish_is_told,
+        a_window_stays_open_until_it_is_closed,
+        what_is_on_record_is_done,
+        claims_come_in_the_order_in_which_they_are_due,
+        what_was_discarded_stays_away,
+        what_is_locked_is_passed_by,
+        only_the_url_of_now_can_be_gone,
+        a_backlog_is_cut_to_its_oldest,
+        notices_are_told_until_they_are_taken_over,
+    ]
 }
 
 /// One look: its window, with all that is in it, and whether that may vanish.
 fn look(subject: &mut impl Subject, position: &mut Position) -> (Window, Vec<Logged>, bool) {
-    let ring = Ring::changed(crate::users::PERIOD, None);
-    let now = crate::clock::Clock::default().wall();
+    let (ring, now) = (subject.ring(), subject.now());
     let seen = subject.store().glimpse(|view, before| {
         let look = view.look(&Snapshot::before_everything())?;
         let mut window = position.advance(&look, before, now, ring);
@@ -55,7 +86,9 @@ fn look(subject: &mut impl Subject, position: &mut Position) -> (Window, Vec<Log
 }
 
 fn delivery(subject: &mut impl Subject, logged: &Logged, origin: Origin) -> Delivery {
+    let created_at_micros = subject.now();
     Delivery {
+        created_at_micros,
         token: 0,
         event: Arc::new(logged.event.clone()),
         subscription: subject.subscription(),
@@ -63,8 +96,23 @@ fn delivery(subject: &mut impl Subject, logged: &Logged, origin: Origin) -> Deli
         origin,
         attempts: 0,
         step: 0,
-        created_at_micros: 0,
     }
+}
+
+/// Pending deliveries of so many new events; their numbers.
+fn make_pending(subject: &mut impl Subject, events: u16) -> Vec<i64> {
+    let mut position = subject.position();
+    subject.begin(1, events);
+    subject.commit(1, true);
+    let (_, events, _) = look(subject, &mut position);
+    let due = subject.now();
+    let records = events.iter().map(|logged| {
+        let delivery = delivery(subject, logged, Origin::Window(1));
+        Record::unattempted(delivery, pending(due))
+    });
+    let records = records.collect();
+    record(subject, records);
+    events.iter().map(|logged| logged.event.seq).collect()
 }
 
 fn record(subject: &mut impl Subject, records: Vec<Record>) {
@@ -72,7 +120,7 @@ fn record(subject: &mut impl Subject, records: Vec<Record>) {
         records,
         closed_windows: Vec::new(),
     };
-    let ring = Ring::changed(crate::users::PERIOD, None);
+    let ring = subject.ring();
     let recorded = subject
         .store()
         .record(batch, Effort::Whole, ring, &Tenants::default());
@@ -82,9 +130,9 @@ fn record(subject: &mut impl Subject, records: Vec<Record>) {
 fn claim(subject: &mut impl Subject, after: (i64, i64)) -> Claims {
     let claim = Claim {
         subscription: 1,
-        limit: 10,
+        limit: 20,
         after,
-        now_micros: i64::MAX,
+        now_micros: subject.now(),
         with_events: true,
         claimed: &BTreeSet::new(),
         given_up: &[],
@@ -133,17 +181,20 @@ pub fn a_window_stays_open_until_it_is_closed(subject: &mut impl Subject) {
     subject.commit(1, true);
     let (mut window, ..) = look(subject, &mut position);
     window.number = 7;
+    assert!(!subject.has_open_windows());
     let opened = subject.store().glimpse(|view, _| view.open(&window));
     opened.result.expect("nothing is wrong with the store");
+    assert!(subject.has_open_windows());
     let batch = Batch {
         records: Vec::new(),
         closed_windows: vec![(7, window_slot(7))],
     };
-    let ring = Ring::changed(crate::users::PERIOD, None);
+    let ring = subject.ring();
     let recorded = subject
         .store()
         .record(batch, Effort::Whole, ring, &Tenants::default());
     assert_eq!(recorded.closed_windows, [(7, window_slot(7))]);
+    assert!(!subject.has_open_windows());
 }
 
 /// What is on record in any form is done.
@@ -155,7 +206,7 @@ pub fn what_is_on_record_is_done(subject: &mut impl Subject) {
     let ends = [End::Delivered, pending(5), End::Dead(DeadReason::Exhausted)];
     let records = events.iter().zip(ends).map(|(logged, end)| {
         let attempt = Attempt {
-            started_at_micros: 0,
+            started_at_micros: subject.now(),
             outcome: Outcome::answered(200, Default::default(), None, String::new()),
         };
         Record {
@@ -220,18 +271,46 @@ pub fn what_was_discarded_stays_away(subject: &mut impl Subject) {
     assert!(claim(subject, (0, 0)).rows.is_empty());
 }
 
-/// A receiver that is gone by a former url disables nothing; by the url of now it does, and what is pending is buried.
-pub fn only_the_url_of_now_can_be_gone(subject: &mut impl Subject) {
+/// A delivery that a session holds keeps no other from being recorded.
+pub fn what_is_locked_is_passed_by(subject: &mut impl Subject) {
     let mut position = subject.position();
-    subject.begin(1, 2);
+    subject.begin(1, 3);
     subject.commit(1, true);
     let (_, events, _) = look(subject, &mut position);
-    let mut records = Vec::new();
-    for logged in &events {
-        let delivery = delivery(subject, logged, Origin::Window(1));
-        records.push(Record::unattempted(delivery, pending(5)));
-    }
-    record(subject, records);
+    let now = subject.now();
+    let mut with = |origin, end| {
+        let records = events.iter().map(|logged| {
+            let delivery = delivery(subject, logged, origin);
+            Record::unattempted(delivery, end)
+        });
+        records.collect::<Vec<_>>()
+    };
+    let first = with(Origin::Window(1), pending(now));
+    let again = with(Origin::Pending, pending(now + 1));
+    record(subject, first);
+    let locked = events[1].event.seq;
+    subject.lock(locked);
+    let (batch, ring) = (
+        Batch {
+            records: again,
+            closed_windows: Vec::new(),
+        },
+        subject.ring(),
+    );
+    let recorded = subject
+        .store()
+        .record(batch, Effort::Whole, ring, &Tenants::default());
+    let seqs = |records: &[Record]| -> BTreeSet<i64> {
+        let seqs = records.iter().map(|record| record.delivery.event.seq);
+        seqs.collect()
+    };
+    assert_eq!(seqs(&recorded.set_aside), BTreeSet::from([locked]));
+    assert_eq!((recorded.written.len(), recorded.left.len()), (2, 0));
+}
+
+/// A receiver that is gone by a former url disables nothing; by the url of now it does, and what is pending is buried.
+pub fn only_the_url_of_now_can_be_gone(subject: &mut impl Subject) {
+    let seqs = make_pending(subject, 2);
     let former = subject.subscription().generation;
     subject.change_url();
     let gone = |generation| Gone {
@@ -251,8 +330,38 @@ pub fn only_the_url_of_now_can_be_gone(subject: &mut impl Subject) {
         .bury(&ended, 1)
         .result
         .expect("nothing is wrong with the store");
-    assert_eq!((buried.count, buried.up_to), (1, Some(events[0].event.seq)));
+    assert_eq!((buried.count, buried.up_to), (1, Some(seqs[0])));
     assert_eq!(claim(subject, (0, 0)).rows.len(), 1);
+}
+
+/// What a backlog has too much are the newest; nothing else is buried.
+pub fn a_backlog_is_cut_to_its_oldest(subject: &mut impl Subject) {
+    let seqs = make_pending(subject, 12);
+    subject.limit_backlog(9);
+    let (mut walk, mut buried) = (
+        Walk {
+            id: 1,
+            passed: 0,
+            after_seq: -1,
+        },
+        0,
+    );
+    loop {
+        let shed = subject.store().shed(walk, 2);
+        let shed = shed.result.expect("nothing is wrong with the store");
+        buried += shed.buried;
+        if shed.is_over {
+            break;
+        }
+        walk = Walk {
+            passed: shed.passed,
+            after_seq: shed.after_seq,
+            ..walk
+        };
+    }
+    let claims = claim(subject, (0, 0));
+    let left: Vec<i64> = claims.rows.iter().map(|due| due.seq).collect();
+    assert_eq!((buried, left.as_slice()), (3, &seqs[..9]));
 }
 
 /// A notice is told until a snapshot that shows it is taken over, and only those are deleted.
@@ -365,12 +474,35 @@ mod tests {
             Arc::clone(&world.database.tables.subscriptions[&1].config)
         }
 
+        fn now(&self) -> i64 {
+            self.0.0.borrow().clock.wall()
+        }
+
+        fn ring(&mut self) -> Ring {
+            Ring::changed(crate::users::PERIOD, None)
+        }
+
         fn change_url(&mut self) {
             self.does(Deed::ChangeUrl { id: 1 });
         }
 
+        fn limit_backlog(&mut self, most: u32) {
+            let world = &mut *self.0.0.borrow_mut();
+            world.change(1, |config| config.max_backlog = Some(most.into()));
+        }
+
         fn discard(&mut self) {
             self.does(Deed::Discard { id: 1 });
+        }
+
+        fn has_open_windows(&mut self) -> bool {
+            let world = self.0.0.borrow();
+            let mut windows = world.database.tables.windows.values();
+            windows.any(|row| !row.is_closed)
+        }
+
+        fn lock(&mut self, seq: i64) {
+            self.0.0.borrow_mut().troubles.lock((1, seq), i64::MAX);
         }
 
         fn position(&mut self) -> Position {
@@ -382,17 +514,7 @@ mod tests {
 
     #[test]
     fn the_modelled_store_keeps_every_claim() {
-        let claims: [fn(&mut Modelled); 8] = [
-            a_look_finds_what_became_visible,
-            what_may_vanish_is_told,
-            a_window_stays_open_until_it_is_closed,
-            what_is_on_record_is_done,
-            claims_come_in_the_order_in_which_they_are_due,
-            what_was_discarded_stays_away,
-            only_the_url_of_now_can_be_gone,
-            notices_are_told_until_they_are_taken_over,
-        ];
-        for claim in claims {
+        for (_, claim) in claims() {
             claim(&mut Modelled::new());
         }
     }

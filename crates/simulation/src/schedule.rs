@@ -9,7 +9,7 @@ use fastrand::Rng;
 use herald_dispatch::failure::Fault;
 use herald_dispatch::store::Point;
 
-use crate::chance::{any_magnitude, dice, one_of};
+use crate::chance::{self, any_magnitude, dice, one_of};
 use crate::clock::{MINUTE, SECOND};
 use crate::database::Durability;
 use crate::deed::{Deed, Kind, Mood, QuotaWish, Statement, Step, When, Wish};
@@ -18,6 +18,8 @@ use crate::worker::Station;
 const TYPES: u8 = 3;
 const TENANTS: u8 = 3;
 const SESSIONS: u8 = 5;
+/// Of an event, in bytes.
+pub const LARGEST_DATA: usize = 1 << 18;
 const POINTS: [Point; 7] = [
     Point::AfterRead,
     Point::AfterFlush,
@@ -86,6 +88,8 @@ impl Schedule {
         let station = Station {
             threads: one_of(dice, &[2, 3, 4, 8]),
             poll_interval: Duration::from_millis(one_of(dice, &[1_000, 5_000, 60_000, 60_000])),
+            // Thrown apart, so that seeds that were kept are the schedules that they were.
+            memory: one_of(&mut chance::dice(seed, &[0x3e30]), &[64 << 20, 1 << 20]),
         };
         // Most are short: they say more in the same time.
         let count = (200.0 * 10_f64.powf(dice.f64().powi(5))) as u64;
@@ -251,7 +255,7 @@ impl Taste {
             kind: Kind {
                 r#type: dice.u8(..TYPES),
                 tenant: (self.has_tenants && dice.bool()).then(|| dice.u8(..TENANTS)),
-                bytes: if is_large { 1 << 18 } else { 0 },
+                bytes: if is_large { LARGEST_DATA } else { 0 },
             },
             count: match dice.u8(..50) {
                 0 if !is_large && self.has_bursts => any_magnitude(dice, 10, 300) as u16,

@@ -232,7 +232,7 @@ impl World {
         self.witness.disturbed(now);
     }
 
-    fn change(&mut self, id: i64, change: impl FnOnce(&mut Subscription)) {
+    pub(crate) fn change(&mut self, id: i64, change: impl FnOnce(&mut Subscription)) {
         self.change_row(id, |row, _, _| change(Arc::make_mut(&mut row.config)));
     }
 

@@ -15,6 +15,8 @@ use herald_dispatch::time::Now;
 
 use crate::clock::SECOND;
 use crate::epilogue::Epilogue;
+use crate::schedule::LARGEST_DATA;
+use crate::store::SLICE_BYTES;
 use crate::users::PERIOD;
 use crate::world::{Shared, World};
 
@@ -30,6 +32,8 @@ const MOST_IDLE_TURNS: u32 = 50;
 pub struct Station {
     pub threads: usize,
     pub poll_interval: Duration,
+    /// What deliveries may hold in memory, in bytes.
+    pub memory: usize,
 }
 
 /// How a worker's life ended.
@@ -171,6 +175,10 @@ impl<'a> Worker<'a> {
                 .witness
                 .blame("the worker turns without a pause and does nothing");
         }
+        let memory = self.mind.memory();
+        if memory > most_memory(self.station, world.known.len()) {
+            world.witness.blame(format!("{memory} bytes are in memory"));
+        }
         world.judge_progress();
         has_more || self.mind.must_record(world.clock.now_since(self.started))
     }
@@ -256,7 +264,15 @@ fn settings(world: &World, station: Station) -> Settings {
         always_pending: world.worker.always_pending,
         poll_interval: station.poll_interval,
         threads: station.threads,
+        memory: station.memory,
     }
+}
+
+/// What a worker may hold at most: it reads up to its bound, claims and sends up to twice as much, and a look or a round of
+/// claims may be as large as they are for each of the subscriptions.
+fn most_memory(station: Station, subscriptions: usize) -> usize {
+    let of_one_look = subscriptions * (SLICE_BYTES + 2 * LARGEST_DATA);
+    4 * station.memory + 2 * of_one_look
 }
 
 /// The last window, and those that were not closed, to be read again.

@@ -5,7 +5,6 @@ use crate::claim::Claiming;
 use crate::courier::Courier;
 use crate::effects::{Effect, Effects};
 use crate::failure::{Failure, Fault};
-use crate::ledger::{CLAIM_MEMORY, MEMORY};
 use crate::looks::Interest;
 use crate::pings::Pinging;
 use crate::reading::Reading;
@@ -169,7 +168,7 @@ impl Mind {
             };
             pinging.send(&mut self.pings, now);
         }
-        if !self.settings.is_enabled {
+        if !self.may_send() {
             return;
         }
         let (subscriptions, gate) = (&self.subscriptions, &mut self.gate);
@@ -271,12 +270,20 @@ impl Mind {
 
     /// Whether there is room for what a look at the log finds.
     pub(super) fn can_read(&self) -> bool {
-        self.settings.is_enabled && self.ledger.memory() < MEMORY && !self.lanes.survey().any_full
+        self.settings.is_enabled
+            && self.ledger.memory() < self.settings.memory
+            && !self.lanes.survey().any_full
     }
 
     /// Whether there is room for pending deliveries.
     pub(super) fn may_claim(&self) -> bool {
-        self.settings.is_enabled && self.ledger.memory() < CLAIM_MEMORY
+        self.settings.is_enabled && self.ledger.memory() < 2 * self.settings.memory
+    }
+
+    /// Whether outcomes can be recorded nearly as soon as they come in. Where nothing can be recorded, what is sent is sent
+    /// again after a crash, and its outcomes fill the memory.
+    fn may_send(&self) -> bool {
+        self.settings.is_enabled && self.ledger.unrecorded_memory() < 2 * self.settings.memory
     }
 
     fn read(
@@ -389,7 +396,7 @@ impl Mind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{at, mind};
+    use crate::testing::{at, mind, pending};
 
     fn failure(fault: Fault) -> Result<bool, Failure> {
         Err(Failure {
@@ -416,6 +423,17 @@ mod tests {
         assert_eq!(effects.len(), 1);
         mind.finish(house, Ok(false), &mut effects, at(800));
         assert_eq!(mind.report.failing().count(), 0);
+    }
+
+    #[test]
+    fn what_could_not_be_recorded_keeps_more_from_being_sent_when_it_fills_the_memory() {
+        let mut mind = mind();
+        mind.ledger.settle(pending(), &mut mind.lanes, at(0));
+        assert!(mind.may_send());
+        mind.settings.memory = mind.ledger.unrecorded_memory() / 2;
+        assert!(!mind.may_send());
+        mind.ledger.next_batch();
+        assert!(mind.may_send());
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod record;
 mod view;
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use herald_core::event::Event;
 use herald_core::snapshot::Snapshot;
@@ -16,6 +15,7 @@ use herald_dispatch::house::{Cleaned, Part};
 use herald_dispatch::log::{Before, Logged, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
+use herald_dispatch::shedding::{Shed, Walk};
 use herald_dispatch::store::{
     Buried, Claim, Claims, Configuration, Due, Effort, Point, Recorded, Store, Took, View,
 };
@@ -29,8 +29,10 @@ use crate::database::rows::{About, Change, DeadRow, EventRow};
 use crate::deed::{Statement, When};
 use crate::world::{Shared, World};
 
-/// The events of a slice, and of a claim, in bytes; or one event.
-const SLICE_BYTES: usize = 8 << 20;
+/// The events of a slice, and of a claim, in bytes; or one event. Less than PostgreSQL reads, so that it is reached.
+pub const SLICE_BYTES: usize = 1 << 20;
+/// How far a step goes along a backlog: less than PostgreSQL does, so that short backlogs take several.
+const WALKED_AT_ONCE: i64 = 7;
 
 impl World {
     /// A statement of the worker runs: it takes its time, and may fail.
@@ -78,19 +80,6 @@ impl World {
         let elapsed = self.clock.elapsed;
         let pending = self.database.tables.pending_of(id).map(|(seq, _)| seq);
         pending.filter(move |seq| !self.troubles.is_locked((id, *seq), elapsed))
-    }
-
-    fn shed_one(&self, id: i64, most: usize, slice: usize) -> Vec<Change> {
-        let all: Vec<i64> = self
-            .database
-            .tables
-            .pending_of(id)
-            .map(|(seq, _)| seq)
-            .collect();
-        let over = all.into_iter().skip(most).take(slice);
-        let free = over.filter(|seq| !self.troubles.is_locked((id, *seq), self.clock.elapsed));
-        free.flat_map(|seq| self.bury_pending((id, seq), "discarded"))
-            .collect()
     }
 }
 
@@ -299,10 +288,12 @@ impl Store for Shared {
         }
     }
 
-    fn shed(&mut self, most: usize) -> Took<bool> {
+    fn shed(&mut self, walk: Walk, most: usize) -> Took<Shed> {
         let world = &mut *self.0.borrow_mut();
         let began = world.clock.elapsed;
-        let result = world.statement(Statement::Shed).map(|_| world.shed(most));
+        let result = world
+            .statement(Statement::Shed)
+            .map(|_| world.shed(walk, most));
         Took {
             result,
             took: micros(world.clock.elapsed - began),
@@ -360,29 +351,50 @@ impl World {
         }
     }
 
-    fn shed(&mut self, slice: usize) -> bool {
-        let subscriptions = Rc::clone(&self.database.tables.subscriptions);
-        let (mut has_more, mut changes, mut shed) = (false, Vec::new(), Vec::new());
-        for (id, row) in subscriptions.iter().filter(|(_, row)| !row.is_removed) {
-            let Some(most) = row.config.max_backlog else {
-                continue;
-            };
-            let of_one = self.shed_one(*id, usize::try_from(most).unwrap_or(0), slice);
-            has_more |= of_one.len() == 2 * slice;
-            if !of_one.is_empty() {
-                shed.push(*id);
-            }
-            changes.extend(of_one);
+    fn shed(&mut self, walk: Walk, slice: usize) -> Shed {
+        let row = self.database.tables.subscriptions.get(&walk.id);
+        let limit = row
+            .filter(|row| !row.is_removed)
+            .and_then(|row| row.config.max_backlog);
+        let mut shed = Shed {
+            passed: walk.passed,
+            after_seq: walk.after_seq,
+            buried: 0,
+            is_over: true,
+        };
+        let Some(limit) = limit else {
+            return shed;
+        };
+        let room =
+            usize::try_from((limit as i64 - walk.passed).clamp(0, WALKED_AT_ONCE)).unwrap_or(0);
+        let pending = self.database.tables.pending_of(walk.id);
+        let behind = pending
+            .map(|(seq, _)| seq)
+            .filter(|seq| *seq > walk.after_seq);
+        let found: Vec<i64> = behind.take(if room > 0 { room } else { slice }).collect();
+        if room > 0 {
+            shed.passed += found.len() as i64;
+            shed.after_seq = found.last().copied().unwrap_or(walk.after_seq);
+            shed.is_over = found.len() < room;
+            return shed;
         }
-        if !changes.is_empty() {
+        let elapsed = self.clock.elapsed;
+        let free = found
+            .into_iter()
+            .filter(|seq| !self.troubles.is_locked((walk.id, *seq), elapsed));
+        let free: Vec<i64> = free.collect();
+        shed.buried = free.len();
+        shed.is_over = free.len() < slice;
+        if !free.is_empty() {
+            let buried = free
+                .iter()
+                .flat_map(|seq| self.bury_pending((walk.id, *seq), "discarded"));
+            let mut changes: Vec<Change> = buried.collect();
             let xid = self.database.begin();
-            for id in shed {
-                changes.push(self.database.notice(xid, About::Pending(id)));
-            }
-            let elapsed = self.clock.elapsed;
+            changes.push(self.database.notice(xid, About::Pending(walk.id)));
             self.database
                 .commit(xid, changes, Durability::Asynchronous, elapsed);
         }
-        has_more
+        shed
     }
 }

@@ -2,6 +2,13 @@
 
 use crate::mutants::mutant::{Mutant, Test};
 
+const fn unit(name: &'static str) -> Test {
+    Test::Unit {
+        package: "herald-dispatch",
+        name,
+    }
+}
+
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lock-stops-recording",
@@ -62,6 +69,39 @@ pub const MUTANTS: &[Mutant] = &[
             name: "a_resume_sends_what_is_not_buried_yet",
         },
         says: "buried",
+    },
+    Mutant {
+        name: "dead-letters-with-the-rest",
+        breaks: "No more dead letters are recorded at once than take a moment.",
+        file: "crates/dispatch/src/ledger.rs",
+        from: "            self.dead_letters.get()\n",
+        to: "            RECORD_SIZE\n",
+        killed_by: unit(
+            "ledger::tests::dead_letters_are_recorded_apart_and_no_more_of_them_than_take_a_moment",
+        ),
+        says: "left: [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]",
+    },
+    Mutant {
+        name: "one-backlog-before-all",
+        breaks: "A backlog that is locked keeps no other from being cut.",
+        file: "crates/dispatch/src/shedding.rs",
+        from: "                self.grown.insert(walk.id);\n",
+        to: "                self.walk = Some(walk);\n",
+        killed_by: unit(
+            "shedding::tests::a_backlog_that_is_locked_keeps_no_other_waiting_and_is_tried_again",
+        ),
+        says: "left: [Some(1), Some(1)",
+    },
+    Mutant {
+        name: "backlog-counted-at-once",
+        breaks: "A backlog is gone along in steps.",
+        file: "sql/05_bury.sql",
+        from: "least(max_backlog - passed, 5000)",
+        to: "max_backlog - passed",
+        killed_by: Test::InDatabase {
+            name: "a_backlog_is_gone_along_in_steps_and_what_it_has_too_much_is_buried_in_slices",
+        },
+        says: "left: \"5002 5002 0 f\"",
     },
     Mutant {
         name: "everything-read-again",

@@ -20,6 +20,26 @@ pub const MUTANTS: &[Mutant] = &[
         says: "left: [1, 2, 4]",
     },
     Mutant {
+        name: "sent-to-the-removed",
+        breaks: "A subscription that is known to be removed is sent nothing.",
+        file: "crates/dispatch/src/send.rs",
+        from: "self.subscriptions.by_id(id)?;",
+        to: "self.subscriptions.by_id(id).or_else(|| self.subscriptions.iter().next())?;",
+        killed_by: unit("send::tests::a_subscription_that_is_known_to_be_removed_is_sent_nothing"),
+        says: "left: 2",
+    },
+    Mutant {
+        name: "sent-although-unrecorded",
+        breaks: "Outcomes that cannot be recorded do not fill the memory without a bound.",
+        file: "crates/dispatch/src/mind/turn.rs",
+        from: "self.ledger.unrecorded_memory() < 2 * self.settings.memory",
+        to: "self.ledger.unrecorded_memory() < usize::MAX",
+        killed_by: unit(
+            "mind::turn::tests::what_could_not_be_recorded_keeps_more_from_being_sent_when_it_fills_the_memory",
+        ),
+        says: "!mind.may_send()",
+    },
+    Mutant {
         name: "sent-by-former-options",
         breaks: "What waited in a lane goes by the options of now.",
         file: "crates/dispatch/src/send.rs",

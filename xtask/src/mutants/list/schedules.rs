@@ -30,6 +30,13 @@ pub const MUTANTS: &[Mutant] = &[
         "progress.is_read\n                    || progress.outstanding <=",
     ),
     breach(
+        "read-although-full",
+        "The log is not read on while deliveries fill the memory.",
+        "crates/dispatch/src/mind/turn.rs",
+        "self.ledger.memory() < self.settings.memory\n",
+        "self.ledger.memory() < usize::MAX\n",
+    ),
+    breach(
         "wake-up-ignored",
         "A commit that wakes the worker leads to a look.",
         "crates/dispatch/src/mind/turn.rs",

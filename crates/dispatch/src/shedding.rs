@@ -1,0 +1,205 @@
+//! Backlogs that are longer than their subscription's max_backlog are cut: one at a time, and a bounded part of it between
+//! deliveries to others.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::burials::{BURIAL_GAP, SLICE};
+use crate::failure::Failure;
+use crate::record::Record;
+use crate::slices::SliceSize;
+use crate::store::{Store, Took};
+use crate::time::{Moment, Now};
+
+/// How long a backlog may be too long: to count it costs as much as it is long.
+const AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Shedding {
+    /// Subscriptions whose backlog has grown since it was looked at.
+    grown: BTreeSet<i64>,
+    /// Those that are looked at next, after the one that is being walked along.
+    next: VecDeque<i64>,
+    walk: Option<Walk>,
+    due: Option<Moment>,
+    size: SliceSize,
+}
+
+/// How far a backlog was walked along, from its oldest delivery on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walk {
+    pub id: i64,
+    /// The deliveries that were passed, up to as many as there may be.
+    pub passed: i64,
+    /// The number of the last of them.
+    pub after_seq: i64,
+}
+
+/// What a step along a backlog did.
+#[derive(Debug, Clone, Copy)]
+pub struct Shed {
+    pub passed: i64,
+    pub after_seq: i64,
+    /// How many deliveries that are too many were buried.
+    pub buried: usize,
+    /// It is not too long, or not any more.
+    pub is_over: bool,
+}
+
+impl Default for Shedding {
+    fn default() -> Self {
+        Self {
+            grown: BTreeSet::new(),
+            next: VecDeque::new(),
+            walk: None,
+            due: None,
+            size: SLICE,
+        }
+    }
+}
+
+impl Shedding {
+    /// Remembers which of these went into a backlog that may not be longer than so much.
+    pub fn expect(&mut self, records: &[Record], now: Now) {
+        for record in records {
+            let subscription = &record.delivery.subscription;
+            if record.is_pending() && subscription.max_backlog.is_some() {
+                self.grown.insert(subscription.id);
+                self.due.get_or_insert(now.moment + AFTER);
+            }
+        }
+    }
+
+    pub fn is_due(&self, now: Now) -> bool {
+        self.due.is_some_and(|due| now.is_past(due))
+    }
+
+    pub fn due_in(&self, now: Now) -> Option<Duration> {
+        self.due.map(|due| now.until(due))
+    }
+
+    /// Goes a step along a backlog, or buries some of what it has too much.
+    pub fn shed(&mut self, store: &mut impl Store, now: Now) -> Result<(), Failure> {
+        let Some(walk) = self.next_walk() else {
+            self.due = None;
+            return Ok(());
+        };
+        let Took { result, took } = store.shed(walk, self.size.get());
+        self.take_in(walk, result, took, now.after(took))
+    }
+
+    fn next_walk(&mut self) -> Option<Walk> {
+        if self.walk.is_none() && self.next.is_empty() {
+            self.next.extend(std::mem::take(&mut self.grown));
+        }
+        self.walk.take().or_else(|| {
+            Some(Walk {
+                id: self.next.pop_front()?,
+                passed: 0,
+                after_seq: -1,
+            })
+        })
+    }
+
+    fn take_in(
+        &mut self,
+        walk: Walk,
+        result: Result<Shed, Failure>,
+        took: Duration,
+        now: Now,
+    ) -> Result<(), Failure> {
+        let failure = match result {
+            Ok(shed) => {
+                if shed.buried > 0 {
+                    self.size.took(shed.buried, took.as_micros() as i64);
+                }
+                self.walk = (!shed.is_over).then_some(Walk {
+                    passed: shed.passed,
+                    after_seq: shed.after_seq,
+                    ..walk
+                });
+                None
+            }
+            // The others come first.
+            Err(failure) => {
+                self.grown.insert(walk.id);
+                Some(failure)
+            }
+        };
+        self.due = if self.walk.is_some() || !self.next.is_empty() {
+            Some(now.moment + took * BURIAL_GAP)
+        } else {
+            (!self.grown.is_empty()).then_some(now.moment + AFTER)
+        };
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Fault;
+    use crate::testing::at;
+
+    const TOOK: Duration = Duration::from_millis(1);
+
+    fn shedding(ids: &[i64]) -> Shedding {
+        Shedding {
+            grown: ids.iter().copied().collect(),
+            ..Shedding::default()
+        }
+    }
+
+    fn shed(buried: usize, is_over: bool) -> Result<Shed, Failure> {
+        Ok(Shed {
+            passed: 5,
+            after_seq: 50,
+            buried,
+            is_over,
+        })
+    }
+
+    fn locked() -> Result<Shed, Failure> {
+        Err(Failure {
+            fault: Fault::Locked,
+            words: "a lock".into(),
+            damage: None,
+        })
+    }
+
+    fn step(shedding: &mut Shedding, result: Result<Shed, Failure>) -> Option<Walk> {
+        let walk = shedding.next_walk()?;
+        let _ = shedding.take_in(walk, result, TOOK, at(0));
+        Some(walk)
+    }
+
+    #[test]
+    fn a_backlog_is_gone_along_to_its_end_before_the_next_one() {
+        let mut shedding = shedding(&[1, 2]);
+        let begin = |id| Walk {
+            id,
+            passed: 0,
+            after_seq: -1,
+        };
+        let on = Walk {
+            id: 1,
+            passed: 5,
+            after_seq: 50,
+        };
+        assert_eq!(step(&mut shedding, shed(0, false)), Some(begin(1)));
+        assert_eq!(step(&mut shedding, shed(8, false)), Some(on));
+        assert_eq!(shedding.due_in(at(0)), Some(TOOK * BURIAL_GAP));
+        assert_eq!(step(&mut shedding, shed(2, true)), Some(on));
+        assert_eq!(step(&mut shedding, shed(0, true)), Some(begin(2)));
+        assert_eq!(shedding.due_in(at(0)), None);
+    }
+
+    #[test]
+    fn a_backlog_that_is_locked_keeps_no_other_waiting_and_is_tried_again() {
+        let mut shedding = shedding(&[1, 2]);
+        let ids = [locked(), shed(0, true), locked(), shed(0, true)]
+            .map(|result| step(&mut shedding, result).map(|walk| walk.id));
+        assert_eq!(ids, [Some(1), Some(2), Some(1), Some(1)]);
+        assert_eq!(step(&mut shedding, shed(0, true)), None);
+    }
+}
