@@ -86,9 +86,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "full-memory-stops-sending",
         breaks: "Memory that is full of what is set aside stops the reading, not the sending.",
-        file: "crates/dispatch/src/ledger.rs",
-        from: "const CLAIM_MEMORY: usize = 2 * MEMORY;",
-        to: "const CLAIM_MEMORY: usize = MEMORY;",
+        file: "crates/dispatch/src/mind/turn.rs",
+        from: "self.ledger.memory() < 2 * self.settings.memory",
+        to: "self.ledger.memory() < self.settings.memory",
         killed_by: set_aside("full_memory_stops_the_reading_and_not_the_sending"),
         says: "in vain for",
     },
