@@ -150,6 +150,8 @@ pub struct Report {
     pub suspects: Vec<(f64, String)>,
     /// The times at which the slowest hundredth waited, the longest first, and what was under way when each began.
     pub stalls: Vec<Stall>,
+    /// The same in the crowd.
+    pub stalls_in_crowd: Vec<Stall>,
     /// What the worker said in the server's log, each line once.
     pub said: BTreeMap<String, usize>,
 }
@@ -224,6 +226,9 @@ impl fmt::Display for Report {
         for (times, name) in self.suspects.iter().take(12) {
             writeln!(f, "beside the slowest {times:.1} times as often: {name}")?;
         }
+        for stall in self.stalls_in_crowd.iter().take(5) {
+            writeln!(f, "in the crowd, {stall}")?;
+        }
         for stall in self.stalls.iter().take(5) {
             writeln!(f, "{stall}")?;
         }
@@ -274,6 +279,7 @@ pub fn play(seed: u64, lasting: Duration) -> Result<Report> {
     let stage = Stage::new(&arena, &evidence, Pace::Turns);
     let seed = seed.wrapping_add(1_000);
     let (turns, turns_load, mut played) = attack(&stage, worker, &mut healthy, seed, lasting / 2);
+    let stalls_in_crowd = suspects::stalls(&crowd.latencies, &in_crowd.spans);
     for (name, tries) in in_crowd.tries {
         *played.tries.entry(name).or_default() += tries;
     }
@@ -304,6 +310,7 @@ pub fn play(seed: u64, lasting: Duration) -> Result<Report> {
         is_same_worker: arena.worker().is_ok_and(|now| now == worker),
         suspects: suspects::suspects(&turns.latencies, &played.spans),
         stalls: suspects::stalls(&turns.latencies, &played.spans),
+        stalls_in_crowd,
         attacks: played.tries,
         steps: played.steps,
         alone: Served::new(&alone, idle),
