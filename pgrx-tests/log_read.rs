@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn load(places: &[(i16, i64)], largest: i32) -> (Vec<Logged>, bool) {
-        Spi::connect_mut(|client| load_events(client, places, largest))
+        Spi::connect_mut(|client| load_events(client, places, largest, usize::MAX))
     }
 
     /// Other tests draw numbers at the same time.

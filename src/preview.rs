@@ -35,7 +35,7 @@ fn preview(
             .as_ref()
             .map_or(0, |loaded| loaded.config.max_payload);
         let largest = i32::try_from(largest).unwrap_or(i32::MAX);
-        let (events, _) = read::load_events(client, &[(event_slot, event_seq)], largest);
+        let (events, _) = read::load_events(client, &[(event_slot, event_seq)], largest, 0);
         (loaded, events)
     });
     let loaded =

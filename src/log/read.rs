@@ -63,7 +63,8 @@ pub fn slice(client: &mut SpiClient<'_>, window: &Window, end: i64, largest: i32
         limit.into(),
     ];
     arguments.extend(slot_arguments(&window.slots));
-    let (events, is_complete) = read_pages(STATEMENT.pages(client, arguments), largest);
+    let (events, is_complete) =
+        read_pages(STATEMENT.pages(client, arguments), largest, SLICE_BYTES);
     Slice {
         events,
         is_complete,
@@ -87,11 +88,12 @@ pub fn bare_slice(client: &mut SpiClient<'_>, window: &Window) -> Slice {
     }
 }
 
-/// The events at these places of the log, and whether that is all there are: they may be too large for one claim.
+/// The events at these places of the log, up to so many bytes or one, and whether that is all there are.
 pub fn load_events(
     client: &mut SpiClient<'_>,
     places: &[(i16, i64)],
     largest: i32,
+    most_bytes: usize,
 ) -> (Vec<Logged>, bool) {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/load_events.sql"));
     let mut slots: Vec<i16> = places.iter().map(|(slot, _)| *slot).collect();
@@ -100,7 +102,11 @@ pub fn load_events(
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| *seq).collect();
     let mut arguments: Vec<DatumWithOid<'_>> = vec![seqs.into()];
     arguments.extend(slot_arguments(&slots));
-    read_pages(STATEMENT.pages(client, arguments), largest)
+    read_pages(
+        STATEMENT.pages(client, arguments),
+        largest,
+        most_bytes.min(SLICE_BYTES),
+    )
 }
 
 /// The slots as 32 parameters: those that are not needed repeat the last one.
@@ -116,7 +122,7 @@ fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> 
 }
 
 /// The events of a query until they are enough for once, and whether that was all.
-fn read_pages(mut pages: Pages<'_>, largest: i32) -> (Vec<Logged>, bool) {
+fn read_pages(mut pages: Pages<'_>, largest: i32, most_bytes: usize) -> (Vec<Logged>, bool) {
     let mut memory = Memory::of_statement(c"pg_herald row");
     let (mut events, mut bytes) = (Vec::new(), 0);
     loop {
@@ -125,7 +131,7 @@ fn read_pages(mut pages: Pages<'_>, largest: i32) -> (Vec<Logged>, bool) {
         for row in page.rows() {
             fetched += 1;
             bytes += row::bytes(&row, largest);
-            if bytes > SLICE_BYTES && !events.is_empty() {
+            if bytes > most_bytes && !events.is_empty() {
                 return (events, false);
             }
             let Some(logged) = memory.run_and_empty(|| logged(&row, largest)) else {

@@ -46,7 +46,7 @@ pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
                 let (events, is_complete) = if places.is_empty() {
                     (Vec::new(), true)
                 } else {
-                    read::load_events(client, &places, claim.largest)
+                    read::load_events(client, &places, claim.largest, claim.bytes)
                 };
                 Claims {
                     rows,

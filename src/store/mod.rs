@@ -118,7 +118,7 @@ impl Store for PgStore {
 
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {
         let read = transaction(|| {
-            Spi::connect_mut(|client| read::load_events(client, &[place], largest).0.pop())
+            Spi::connect_mut(|client| read::load_events(client, &[place], largest, 0).0.pop())
         })?;
         Ok(read.map(|logged| logged.event))
     }

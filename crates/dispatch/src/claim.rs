@@ -28,6 +28,8 @@ const BEFORE_ALL: (i64, i64) = (0, 0);
 
 /// Lanes that are filled in one turn, at most: those that have been due for the longest.
 const LANES_A_TURN: usize = 16;
+/// Pending deliveries that are looked at in one turn, whichever lanes they are of.
+const ROWS_A_TURN: usize = CLAIM_SIZE;
 /// Lanes for which the table is asked at once, at most.
 const LANES_ASKED_AT_ONCE: usize = 500;
 
@@ -89,9 +91,9 @@ impl<S: Store> Claiming<'_, S> {
     }
 
     fn fill_lanes(&mut self, now: Now) -> Result<(), Failure> {
-        let (mut due, mut later) = (Vec::new(), None);
+        let (mut due, mut later, share) = (Vec::new(), None, self.lanes.share());
         for (id, entry) in self.lanes.iter() {
-            match entry.due(now.micros) {
+            match entry.due(share, now.micros) {
                 Some(at) if at <= now.micros => due.push((at, id)),
                 at => later = earliest(later, at),
             }
@@ -99,9 +101,16 @@ impl<S: Store> Claiming<'_, S> {
         if due.len() > LANES_A_TURN {
             later = Some(now.micros);
         }
+        let mut room = ROWS_A_TURN;
         for id in first_due(due, LANES_A_TURN) {
-            self.claim_for(id, now)?;
-            let at = self.lanes.get(id).and_then(|entry| entry.due(now.micros));
+            if room == 0 {
+                later = Some(now.micros);
+                break;
+            }
+            room = room.saturating_sub(self.claim_for(id, now, room)?);
+            let share = self.lanes.share();
+            let entry = self.lanes.get(id);
+            let at = entry.and_then(|entry| entry.due(share, now.micros));
             later = earliest(later, at);
         }
         // Where nothing is left, the lanes need not be looked at again before the next survey.
@@ -128,15 +137,17 @@ impl<S: Store> Claiming<'_, S> {
         Ok(())
     }
 
-    /// Fills one lane. Where an event cannot be read, the others are claimed in halves, and at last its delivery without it.
-    fn claim_for(&mut self, id: i64, now: Now) -> Result<(), Failure> {
-        let most = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
+    /// Fills one lane, and returns how many rows were looked at. Where an event cannot be read, the others are claimed in
+    /// halves, and at last its delivery without it.
+    fn claim_for(&mut self, id: i64, now: Now, room: usize) -> Result<usize, Failure> {
+        let size = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
+        let most = size.min(room);
         let failure = match self.claim_some(id, now, most, true) {
-            Ok(()) => {
+            Ok(rows) => {
                 if let Some(entry) = self.lanes.get(id) {
-                    entry.claim_size = (most * 2).min(CLAIM_SIZE);
+                    entry.claim_size = (size * 2).min(CLAIM_SIZE);
                 }
-                return Ok(());
+                return Ok(rows);
             }
             Err(failure) => failure,
         };
@@ -147,13 +158,13 @@ impl<S: Store> Claiming<'_, S> {
             if let Some(entry) = self.lanes.get(id) {
                 entry.claim_size = most / 2;
             }
-            return Ok(());
+            return Ok(room);
         }
-        self.claim_some(id, now, 1, false)?;
+        let rows = self.claim_some(id, now, 1, false)?;
         self.effects.push(Effect::Warn(format!(
             "an event that is pending for subscription {id} cannot be read, and its delivery is buried: {failure}"
         )));
-        Ok(())
+        Ok(rows)
     }
 
     /// Claims some deliveries. Without their events, the first of them is given up.
@@ -163,15 +174,16 @@ impl<S: Store> Claiming<'_, S> {
         now: Now,
         most: usize,
         with_events: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         let subscriptions = self.subscriptions;
         let Some(subscription) = subscriptions.by_id(id) else {
-            return Ok(());
+            return Ok(0);
         };
+        let share = self.lanes.share();
         let Some(entry) = self.lanes.get(id) else {
-            return Ok(());
+            return Ok(0);
         };
-        let wanted = entry.room().min(most);
+        let wanted = entry.room(share).min(most);
         let (limit, after) = match entry.claimed_to {
             Some(to) => (wanted, to),
             None => (wanted + entry.claimed.len(), BEFORE_ALL),
@@ -186,8 +198,10 @@ impl<S: Store> Claiming<'_, S> {
             claimed: &entry.claimed,
             given_up: &given_up,
             largest: subscriptions.largest,
+            bytes: entry.byte_room(share),
         })?;
-        let reached_end = claims.rows.len() < limit;
+        let rows = claims.rows.len();
+        let reached_end = rows < limit;
         let found = Found::of(claims, entry, now.micros, after, with_events, &given_up);
         take_over(&found, reached_end, entry, now.micros, self.always_pending);
         if !found.taken.is_empty() {
@@ -197,7 +211,7 @@ impl<S: Store> Claiming<'_, S> {
             self.claim(due, event, subscription, now);
         }
         self.lanes.make_ready(id);
-        Ok(())
+        Ok(rows)
     }
 
     fn claim(&mut self, due: Due, event: Option<Event>, loaded: &Loaded, now: Now) {
@@ -220,10 +234,9 @@ impl<S: Store> Claiming<'_, S> {
         let max_age = loaded.config.max_age.map(|age| age.as_micros() as i64);
         let is_expired = max_age.is_some_and(|age| due.created_at.saturating_add(age) < now.micros);
         self.ledger.take_up(&delivery);
-        let Some(entry) = self.lanes.get(loaded.config.id) else {
+        let Some(entry) = self.lanes.claim(&delivery) else {
             return;
         };
-        entry.claimed.insert(due.seq);
         let reason = match (lost, is_expired) {
             (false, false) => return entry.lane.push(delivery, now.micros),
             (true, _) => DeadReason::Poison,
@@ -326,31 +339,12 @@ fn earliest(first: Option<i64>, second: Option<i64>) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Logged;
-    use crate::testing::loaded;
-
-    fn due(seq: i64, next_attempt_at: i64) -> Due {
-        Due {
-            slot: 0,
-            seq,
-            next_attempt_at,
-            attempts: 0,
-            step: 0,
-            created_at: 0,
-        }
-    }
+    use crate::testing::{Empty, at, due, loaded, logged};
 
     fn claims(rows: &[Due], events: &[i64], is_complete: bool) -> Claims {
-        let logged = |seq: &i64| Logged {
-            event: Event {
-                seq: *seq,
-                ..Event::new("", "", "", 0)
-            },
-            xid: 3,
-        };
         Claims {
             rows: rows.to_vec(),
-            events: events.iter().map(logged).collect(),
+            events: events.iter().copied().map(logged).collect(),
             is_complete,
         }
     }
@@ -403,6 +397,37 @@ mod tests {
             &[],
         );
         assert_eq!(taken(&found), [(1, true), (2, false), (3, true)]);
+    }
+
+    #[test]
+    fn one_turn_claims_as_much_as_one_lane_takes_and_the_next_one_goes_on() {
+        let mut subscriptions = Subscriptions::unloaded();
+        let mut lanes = Lanes::default();
+        for id in 1..=3 {
+            lanes.configure(&loaded(id), &Default::default());
+            lanes.get(id).unwrap().next_due = Some(id);
+        }
+        subscriptions.put_all(&[1, 2, 3], [1, 2, 3].map(loaded).into());
+        let mut claiming = Claiming {
+            lanes: &mut lanes,
+            ledger: &mut Ledger::default(),
+            suspects: &Suspects::default(),
+            subscriptions: &subscriptions,
+            tokens: &mut Tokens::default(),
+            store: &mut Empty {
+                pending: 200,
+                ..Empty::default()
+            },
+            effects: &mut Effects::new(),
+            always_pending: false,
+        };
+        let mut turn = || {
+            claiming.fill_lanes(at(1)).unwrap();
+            [1, 2, 3].map(|id| claiming.lanes.get(id).unwrap().claimed.len())
+        };
+        assert_eq!(turn(), [200, 56, 0]);
+        assert_eq!(turn(), [200, 56, 200]);
+        assert_eq!(turn(), [200, 200, 200]);
     }
 
     #[test]

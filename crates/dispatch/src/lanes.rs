@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::lane::Lane;
+use crate::ledger::MEMORY;
 use crate::subscriptions::Loaded;
 use crate::survey::Survey;
 use crate::tenants::Tenants;
@@ -26,9 +27,12 @@ const MOST_CLAIMED: usize = 5_000;
 const SURVEY_GAP: u32 = 9;
 
 /// The lanes of all subscriptions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lanes {
     by_id: BTreeMap<i64, Entry>,
+    /// What claimed deliveries hold in memory, in bytes, and what they should.
+    claimed_bytes: usize,
+    claim_memory: usize,
     /// Lanes that may have something to send, each once, served in turn.
     ready: VecDeque<i64>,
     /// Those of them, each once, that wait for one of the threads that doubtful lanes may have.
@@ -44,6 +48,8 @@ pub struct Entry {
     pub lane: Lane<Delivery>,
     /// Pending deliveries that are in the lane or being sent, or whose end is not recorded yet.
     pub claimed: BTreeSet<i64>,
+    /// What these hold in memory.
+    claimed_bytes: usize,
     /// Whatever is pending up to this due time and number, and is not claimed, is not there any more. `None` if that
     /// cannot be said. Claims go on from there: they do not read again what is claimed, nor pass over what was deleted.
     pub claimed_to: Option<(i64, i64)>,
@@ -64,6 +70,7 @@ impl Entry {
         Self {
             lane: Lane::new(concurrency),
             claimed: BTreeSet::new(),
+            claimed_bytes: 0,
             claimed_to: None,
             next_due: None,
             claim_size: CLAIM_SIZE,
@@ -79,8 +86,12 @@ impl Entry {
         self.next_due = Some(self.next_due.map_or(at_micros, |due| due.min(at_micros)));
     }
 
-    /// How many pending deliveries the lane takes now, on top of those it has.
-    pub fn room(&self) -> usize {
+    /// How many pending deliveries the lane takes now, on top of those it has, if it may hold so many bytes of them. One
+    /// it may always hold.
+    pub fn room(&self, share: usize) -> usize {
+        if self.byte_room(share) == 0 && !self.claimed.is_empty() {
+            return 0;
+        }
         let wanted = if self.lane.len() < REFILL_BELOW {
             REFILL_TO - self.lane.len()
         } else if self.claimed.len() < BESIDE_THE_LOG / 2 {
@@ -90,9 +101,63 @@ impl Entry {
         };
         wanted.min(MOST_CLAIMED.saturating_sub(self.claimed.len()))
     }
+
+    /// How many bytes are left of such a share.
+    pub fn byte_room(&self, share: usize) -> usize {
+        share.saturating_sub(self.claimed_bytes)
+    }
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::within(MEMORY)
+    }
 }
 
 impl Lanes {
+    /// None yet. They claim as much as half of this memory should hold.
+    pub fn within(memory: usize) -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            claimed_bytes: 0,
+            claim_memory: memory / 2,
+            ready: VecDeque::new(),
+            parked: VecDeque::new(),
+            survey: Survey::default(),
+            surveyed_at: Moment::default(),
+            survey_took: Duration::ZERO,
+        }
+    }
+
+    /// What of pending deliveries a lane may hold, in bytes: a quarter of what is free. However many lanes hold on to their
+    /// share, because their receivers are slow, something is left for the next one.
+    pub fn share(&self) -> usize {
+        self.claim_memory.saturating_sub(self.claimed_bytes) / 4
+    }
+
+    /// What claimed deliveries hold in memory, in bytes.
+    pub fn claimed_bytes(&self) -> usize {
+        self.claimed_bytes
+    }
+
+    /// A delivery is claimed for its lane, or was set aside and is tried again.
+    pub fn claim(&mut self, delivery: &Delivery) -> Option<&mut Entry> {
+        let bytes = delivery.memory();
+        let entry = self.by_id.get_mut(&delivery.subscription.id)?;
+        entry.claimed.insert(delivery.event.seq);
+        entry.claimed_bytes += bytes;
+        self.claimed_bytes += bytes;
+        Some(entry)
+    }
+
+    /// A claimed delivery holds so many bytes less.
+    pub fn release(&mut self, delivery: &Delivery, bytes: usize) {
+        self.claimed_bytes = self.claimed_bytes.saturating_sub(bytes);
+        if let Some(entry) = self.by_id.get_mut(&delivery.subscription.id) {
+            entry.claimed_bytes = entry.claimed_bytes.saturating_sub(bytes);
+        }
+    }
+
     /// Goes by the options of a subscription, which may be new.
     pub fn configure(&mut self, loaded: &Loaded, tenants: &Tenants) {
         let (id, concurrency) = (loaded.config.id, loaded.config.max_concurrency);
@@ -188,7 +253,7 @@ impl Lanes {
 
     /// Looks at all lanes.
     pub fn take_survey(&mut self, now_micros: i64) {
-        self.survey = Survey::of(self.by_id.values(), now_micros);
+        self.survey = Survey::of(self.by_id.values(), self.share(), now_micros);
     }
 
     /// A survey ended now and took so long.

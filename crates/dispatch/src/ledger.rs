@@ -71,9 +71,14 @@ impl Ledger {
         delivery: &Delivery,
         lanes: &'l mut Lanes,
     ) -> Option<&'l mut Entry> {
-        self.bytes_in_memory = self.bytes_in_memory.saturating_sub(delivery.memory());
+        let bytes = delivery.memory();
+        self.bytes_in_memory = self.bytes_in_memory.saturating_sub(bytes);
+        let is_claimed = delivery.origin == Origin::Pending;
+        if is_claimed {
+            lanes.release(delivery, bytes);
+        }
         let entry = lanes.get(delivery.subscription.id)?;
-        if delivery.origin == Origin::Pending {
+        if is_claimed {
             entry.claimed.remove(&delivery.event.seq);
         }
         Some(entry)
@@ -167,14 +172,34 @@ impl Ledger {
         }
     }
 
+    /// What was set aside and is to be tried now. It belongs to its lanes again.
+    pub fn take_set_aside(&mut self, lanes: &mut Lanes, now: Now) -> Option<(Batch, Effort)> {
+        let (batch, effort) = self.set_aside.take_due(now)?;
+        for record in &batch.records {
+            if record.delivery.origin == Origin::Pending {
+                lanes.claim(&record.delivery);
+            }
+        }
+        Some((batch, effort))
+    }
+
     /// Keeps what cannot be written now. It needs no data of events for that: the log has it.
-    pub fn set_aside(&mut self, mut records: Vec<Record>, now: Now) -> Option<String> {
+    pub fn set_aside(
+        &mut self,
+        mut records: Vec<Record>,
+        lanes: &mut Lanes,
+        now: Now,
+    ) -> Option<String> {
         for record in &mut records {
-            let before = record.delivery.memory();
-            record.delivery.forget_data();
-            self.bytes_in_memory = self
-                .bytes_in_memory
-                .saturating_sub(before - record.delivery.memory());
+            let delivery = &mut record.delivery;
+            let before = delivery.memory();
+            delivery.forget_data();
+            let after = delivery.memory();
+            self.bytes_in_memory = self.bytes_in_memory.saturating_sub(before - after);
+            // Its lane may claim another one for it meanwhile.
+            if delivery.origin == Origin::Pending {
+                lanes.release(delivery, before);
+            }
         }
         self.set_aside.push(records, now)
     }
@@ -263,7 +288,8 @@ mod tests {
         ledger.take_up(&delivery);
         let before = ledger.memory();
         let record = Record::unattempted(delivery, End::Delivered);
-        assert!(ledger.set_aside(vec![record], at(0)).is_some());
+        let told = ledger.set_aside(vec![record], &mut lanes, at(0));
+        assert!(told.is_some());
         assert!(ledger.memory() + 4_000 <= before);
         ledger.settle(pending(), &mut lanes, at(0));
         assert_eq!(ledger.next_batch().1, Effort::AroundLocks);

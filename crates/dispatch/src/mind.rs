@@ -94,7 +94,7 @@ impl Mind {
             subscriptions: Subscriptions::unloaded(),
             pings: Pings::default(),
             looks: Looks::default(),
-            lanes: Lanes::default(),
+            lanes: Lanes::within(settings.memory),
             report: Report::default(),
             ending: None,
             reader,

@@ -43,7 +43,7 @@ impl<S: Store> Recording<'_, S> {
 
     /// Writes what is no longer locked, if it is time to try.
     pub fn record_set_aside(&mut self, now: Now) -> Result<(), Failure> {
-        let Some((batch, effort)) = self.ledger.set_aside.take_due(now) else {
+        let Some((batch, effort)) = self.ledger.take_set_aside(self.lanes, now) else {
             return Ok(());
         };
         let tried = batch.records.len();
@@ -78,7 +78,7 @@ impl<S: Store> Recording<'_, S> {
         for record in written {
             self.forget(record, now);
         }
-        let told = self.ledger.set_aside(recorded.set_aside, now);
+        let told = self.ledger.set_aside(recorded.set_aside, self.lanes, now);
         self.effects.extend(told.map(Effect::Log));
         self.ledger.put_back(recorded.left);
         recorded.failure.map_or(Ok(()), Err)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::ledger::RECORD_SIZE;
 use crate::record::{Batch, Record, outcome_memory};
+use crate::slices::SliceSize;
 use crate::store::{Effort, Recorded};
 use crate::time::{Moment, Now};
 
@@ -25,7 +26,7 @@ pub struct SetAside {
     due: Moment,
     left_in_round: usize,
     /// How many are tried at once: fewer while the time does not suffice, so that none waits behind a slow one for ever.
-    at_once: usize,
+    at_once: SliceSize,
     /// What one gets that is tried alone, so that a dead letter which a slow disk writes for a second is written at last.
     patience: Duration,
     logged_at: Option<Moment>,
@@ -38,7 +39,7 @@ impl Default for SetAside {
             outcome_bytes: 0,
             due: Moment::default(),
             left_in_round: 0,
-            at_once: RECORD_SIZE,
+            at_once: SliceSize::new(16, RECORD_SIZE),
             patience: FIRST_PATIENCE,
             logged_at: None,
         }
@@ -79,7 +80,7 @@ impl SetAside {
         if self.left_in_round == 0 {
             self.left_in_round = self.records.len();
         }
-        let count = self.left_in_round.min(self.at_once);
+        let count = self.left_in_round.min(self.at_once.get());
         self.left_in_round -= count;
         if self.left_in_round == 0 {
             self.due = now.moment + PAUSE;
@@ -100,11 +101,9 @@ impl SetAside {
         } else if recorded.set_aside.is_empty() && self.records.is_empty() {
             self.patience = FIRST_PATIENCE;
         }
-        if recorded.untried > 0 {
-            self.at_once = (tried / 2).max(1);
-        } else if recorded.set_aside.is_empty() {
-            self.at_once = (self.at_once * 2).min(RECORD_SIZE);
-        }
+        let micros = recorded.took.as_micros() as i64;
+        self.at_once
+            .took(tried - recorded.untried.min(tried), micros);
     }
 
     /// Everything, to be tried a last time.
@@ -147,6 +146,7 @@ mod tests {
     fn a_round_goes_through_all_of_them_and_the_next_one_begins_a_second_later() {
         let mut set_aside = filled(250);
         assert_eq!(sizes(&mut set_aside, at(999)), 0);
+        set_aside.at_once = SliceSize::new(100, 100);
         let round = [at(1_000), at(1_001), at(1_002)].map(|now| sizes(&mut set_aside, now));
         assert_eq!(round, [100, 100, 50]);
         set_aside.push(vec![pending()], at(1_002));
@@ -158,14 +158,15 @@ mod tests {
     fn fewer_are_tried_at_once_while_the_time_does_not_suffice() {
         let mut set_aside = filled(200);
         let in_vain = Recorded {
-            untried: 90,
+            untried: 6,
             set_aside: vec![pending()],
+            took: Duration::from_millis(5),
             ..Recorded::default()
         };
-        set_aside.tried(100, &in_vain);
-        assert_eq!(sizes(&mut set_aside, at(1_000)), 50);
-        set_aside.tried(50, &Recorded::default());
-        assert_eq!(sizes(&mut set_aside, at(1_000)), 100);
+        set_aside.tried(16, &in_vain);
+        assert_eq!(sizes(&mut set_aside, at(1_000)), 3);
+        set_aside.tried(3, &Recorded::default());
+        assert_eq!(sizes(&mut set_aside, at(1_000)), 6);
     }
 
     #[test]

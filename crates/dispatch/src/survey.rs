@@ -24,13 +24,13 @@ pub struct Survey {
 }
 
 impl Survey {
-    pub fn of<'e>(entries: impl Iterator<Item = &'e Entry>, now: i64) -> Self {
+    pub fn of<'e>(entries: impl Iterator<Item = &'e Entry>, share: usize, now: i64) -> Self {
         let mut survey = Self::default();
         for entry in entries {
             let lane = &entry.lane;
             survey.any_idle |= lane.is_idle();
             survey.any_starving |= lane.is_starving(now);
-            if let Some(due) = entry.due(now) {
+            if let Some(due) = entry.due(share, now) {
                 survey.first_due = Some(survey.first_due.map_or(due, |first| first.min(due)));
             }
             if lane.is_empty() {
@@ -46,9 +46,9 @@ impl Survey {
 }
 
 impl Entry {
-    /// When the lane can take its first pending delivery, as far as known.
-    pub fn due(&self, now: i64) -> Option<i64> {
-        let due = self.next_due.filter(|_| self.room() > 0)?;
+    /// When the lane can take its first pending delivery, as far as known, if it may hold so many bytes of them.
+    pub fn due(&self, share: usize, now: i64) -> Option<i64> {
+        let due = self.next_due.filter(|_| self.room(share) > 0)?;
         match self.lane.delayed_until(now) {
             Some(until) => Some(due.max(until)),
             None => (self.lane.concurrency(now) > 0).then_some(due),

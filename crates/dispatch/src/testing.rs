@@ -15,14 +15,16 @@ use crate::burials::{Ended, Gone};
 use crate::courier::{Courier, Returned};
 use crate::failure::Failure;
 use crate::house::{Cleaned, Part};
-use crate::log::{Before, Ring, Window};
+use crate::log::{Before, Logged, Ring, Window};
 use crate::mind::{Mind, Settings};
 use crate::reader::Reader;
 use crate::record::{Attempt, Batch, End, Record};
 use crate::report::Report;
 use crate::seen::SeenTypes;
 use crate::shedding::{Shed, Walk};
-use crate::store::{Buried, Claim, Claims, Configuration, Effort, Recorded, Store, Took, View};
+use crate::store::{
+    Buried, Claim, Claims, Configuration, Due, Effort, Recorded, Store, Took, View,
+};
 use crate::subscriptions::{Loaded, Since};
 use crate::suspects::Suspects;
 use crate::tenants::Tenants;
@@ -158,6 +160,31 @@ pub fn mind() -> Mind {
 pub struct Empty {
     pub is_woken: bool,
     pub recorded: usize,
+    /// But that for each subscription so many deliveries are pending and due, the same whenever it is asked.
+    pub pending: i64,
+}
+
+/// A pending delivery of the event with the number.
+pub fn due(seq: i64, next_attempt_at: i64) -> Due {
+    Due {
+        slot: 0,
+        seq,
+        next_attempt_at,
+        attempts: 0,
+        step: 0,
+        created_at: 0,
+    }
+}
+
+/// An event as it is read.
+pub fn logged(seq: i64) -> Logged {
+    Logged {
+        event: Event {
+            seq,
+            ..Event::new("", "", "", 0)
+        },
+        xid: 3,
+    }
 }
 
 fn at_once<R>(done: R) -> Took<R> {
@@ -191,10 +218,12 @@ impl Store for Empty {
         Ok(Vec::new())
     }
 
-    fn claim(&mut self, _claim: &Claim<'_>) -> Result<Claims, Failure> {
+    fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure> {
+        let seqs = (1..=self.pending).take(claim.limit);
         Ok(Claims {
+            rows: seqs.clone().map(|seq| due(seq, 0)).collect(),
+            events: seqs.map(logged).collect(),
             is_complete: true,
-            ..Claims::default()
         })
     }
 

@@ -137,6 +137,7 @@ fn claim(subject: &mut impl Subject, after: (i64, i64)) -> Claims {
         claimed: &BTreeSet::new(),
         given_up: &[],
         largest: i32::MAX,
+        bytes: usize::MAX,
     };
     subject
         .store()

@@ -268,16 +268,23 @@ impl Mind {
         self.looks.gap(interest, now)
     }
 
-    /// Whether there is room for what a look at the log finds.
+    /// Whether there is room for what a look at the log finds. What is claimed does not count: a receiver that is slow to take
+    /// it must not keep the log from being read.
     pub(super) fn can_read(&self) -> bool {
+        let unclaimed = self
+            .ledger
+            .memory()
+            .saturating_sub(self.lanes.claimed_bytes());
         self.settings.is_enabled
-            && self.ledger.memory() < self.settings.memory
+            && unclaimed < self.settings.memory
             && !self.lanes.survey().any_full
     }
 
     /// Whether there is room for pending deliveries.
     pub(super) fn may_claim(&self) -> bool {
-        self.settings.is_enabled && self.ledger.memory() < 2 * self.settings.memory
+        self.settings.is_enabled
+            && self.lanes.claimed_bytes() < self.settings.memory
+            && self.ledger.memory() < 2 * self.settings.memory
     }
 
     /// Whether outcomes can be recorded nearly as soon as they come in. Where nothing can be recorded, what is sent is sent
@@ -396,7 +403,11 @@ impl Mind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{at, mind, pending};
+    use crate::ledger::MEMORY;
+    use crate::testing::{at, delivery, loaded, mind, pending};
+    use crate::work::Origin;
+    use herald_core::event::Event;
+    use std::sync::Arc;
 
     fn failure(fault: Fault) -> Result<bool, Failure> {
         Err(Failure {
@@ -423,6 +434,39 @@ mod tests {
         assert_eq!(effects.len(), 1);
         mind.finish(house, Ok(false), &mut effects, at(800));
         assert_eq!(mind.report.failing().count(), 0);
+    }
+
+    #[test]
+    fn what_slow_receivers_hold_of_pending_deliveries_keeps_nobody_from_being_read_or_claimed_for()
+    {
+        let mut mind = mind();
+        let large = |id, seq| {
+            let mut delivery = delivery(id, seq);
+            delivery.origin = Origin::Pending;
+            delivery.event = Arc::new(Event {
+                data: Some("x".repeat(1 << 20)),
+                ..(*delivery.event).clone()
+            });
+            delivery
+        };
+        for id in 0..30 {
+            mind.lanes.configure(&loaded(id), &Default::default());
+            // As many as it may.
+            for seq in 0.. {
+                let share = mind.lanes.share();
+                if mind.lanes.get(id).unwrap().room(share) == 0 {
+                    break;
+                }
+                let delivery = large(id, seq);
+                mind.ledger.take_up(&delivery);
+                mind.lanes.claim(&delivery);
+            }
+        }
+        mind.lanes.configure(&loaded(30), &Default::default());
+        assert!(mind.may_claim() && mind.lanes.get(30).unwrap().room(0) > 0);
+        assert!(mind.can_read());
+        let claimed = mind.lanes.claimed_bytes();
+        assert!((MEMORY / 2..MEMORY).contains(&claimed), "{claimed}");
     }
 
     #[test]

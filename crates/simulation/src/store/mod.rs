@@ -104,11 +104,15 @@ fn logged(row: &EventRow, largest: i32) -> Logged {
 }
 
 /// As many of these as go into one answer, and whether that is all.
-fn within_bytes<'r>(rows: impl Iterator<Item = &'r EventRow>, largest: i32) -> (Vec<Logged>, bool) {
+fn within_bytes<'r>(
+    rows: impl Iterator<Item = &'r EventRow>,
+    largest: i32,
+    most_bytes: usize,
+) -> (Vec<Logged>, bool) {
     let (mut read, mut bytes) = (Vec::new(), 0);
     for row in rows {
         bytes += row.event.memory();
-        if bytes > SLICE_BYTES && !read.is_empty() {
+        if bytes > most_bytes && !read.is_empty() {
             return (read, false);
         }
         read.push(logged(row, largest));
@@ -216,7 +220,8 @@ impl Store for Shared {
         rows.truncate(claim.limit);
         let wanted = rows.iter().filter(|due| claim.wants_event(due));
         let found = wanted.filter_map(|due| tables.events.get(&due.seq));
-        let (events, is_complete) = within_bytes(found, claim.largest);
+        let (events, is_complete) =
+            within_bytes(found, claim.largest, claim.bytes.min(SLICE_BYTES));
         Ok(Claims {
             rows,
             events,

@@ -14,7 +14,7 @@ use herald_dispatch::store::{Point, View};
 use herald_dispatch::subscriptions::{Changes, Loaded, Since};
 use herald_dispatch::tenants::Quotas;
 
-use super::within_bytes;
+use super::{SLICE_BYTES, within_bytes};
 use crate::database::rows::{About, Change, SubscriptionRow, Subscriptions, WindowRow};
 use crate::world::World;
 
@@ -111,7 +111,7 @@ impl View for Sight<'_> {
                 && !window.from.shows(row.xid)
                 && window.slots.contains(&row.event.slot)
         });
-        let (events, is_complete) = within_bytes(shown.take(SLICE_EVENTS), largest);
+        let (events, is_complete) = within_bytes(shown.take(SLICE_EVENTS), largest, SLICE_BYTES);
         Ok(Slice {
             events,
             is_complete,

@@ -40,6 +40,28 @@ pub const MUTANTS: &[Mutant] = &[
         says: "!mind.may_send()",
     },
     Mutant {
+        name: "one-lane-claims-all",
+        breaks: "No lane holds more of the memory for claims than its share.",
+        file: "crates/dispatch/src/lanes.rs",
+        from: "if self.byte_room(share) == 0 && !self.claimed.is_empty() {",
+        to: "if share == usize::MAX {",
+        killed_by: unit(
+            "mind::turn::tests::what_slow_receivers_hold_of_pending_deliveries_keeps_nobody_from_being_read_or_claimed_for",
+        ),
+        says: "mind.may_claim()",
+    },
+    Mutant {
+        name: "turn-of-many-claims",
+        breaks: "One turn claims as much as one lane takes.",
+        file: "crates/dispatch/src/claim.rs",
+        from: "room = room.saturating_sub(self.claim_for(id, now, room)?);",
+        to: "self.claim_for(id, now, room)?;",
+        killed_by: unit(
+            "claim::tests::one_turn_claims_as_much_as_one_lane_takes_and_the_next_one_goes_on",
+        ),
+        says: "left: [200, 200, 200]",
+    },
+    Mutant {
         name: "sent-by-former-options",
         breaks: "What waited in a lane goes by the options of now.",
         file: "crates/dispatch/src/send.rs",

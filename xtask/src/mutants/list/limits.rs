@@ -31,7 +31,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "slice-by-size",
         breaks: "A slice is bounded in bytes before they are fetched.",
         file: "src/log/read.rs",
-        from: "bytes > SLICE_BYTES && !events.is_empty()",
+        from: "bytes > most_bytes && !events.is_empty()",
         to: "false && !events.is_empty()",
         killed_by: Test::InDatabase {
             name: "large_events_are_read_a_few_at_a_time",

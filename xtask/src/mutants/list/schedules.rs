@@ -33,8 +33,8 @@ pub const MUTANTS: &[Mutant] = &[
         "read-although-full",
         "The log is not read on while deliveries fill the memory.",
         "crates/dispatch/src/mind/turn.rs",
-        "self.ledger.memory() < self.settings.memory\n",
-        "self.ledger.memory() < usize::MAX\n",
+        "unclaimed < self.settings.memory\n",
+        "unclaimed < usize::MAX\n",
     ),
     breach(
         "wake-up-ignored",
@@ -53,8 +53,8 @@ pub const MUTANTS: &[Mutant] = &[
     breach(
         "claim-forgotten",
         "What is claimed is not claimed again.",
-        "crates/dispatch/src/claim.rs",
-        "        entry.claimed.insert(due.seq);\n",
+        "crates/dispatch/src/lanes.rs",
+        "        entry.claimed.insert(delivery.event.seq);\n",
         "",
     ),
     breach(
