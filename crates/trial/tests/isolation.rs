@@ -230,6 +230,34 @@ fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
 }
 
 #[test]
+fn a_backlog_of_large_events_that_nobody_takes_keeps_no_event_from_being_read() {
+    let cluster = common::cluster();
+    let mut db = Database::new(&cluster, "large_backlog");
+    let hanging = receiver_with(Mode::hang_before_answer());
+    for n in 1..=2 {
+        db.subscribe(
+            &format!("hangs.{n}"),
+            &hanging.url("/"),
+            "types => '{large}', timeout => '5 min'",
+        );
+    }
+    let neighbour = receiver();
+    db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
+    db.run("select herald.pause('hangs.1'), herald.pause('hangs.2')");
+    // Twice more than the 64 MB above which the log is not read on.
+    db.run(
+        "select herald.emit('large', to_jsonb(repeat('x', 260000))) from generate_series(1, 300)",
+    );
+    db.until("select count(*) from herald.pending", "600");
+    db.run("select herald.resume('hangs.1'), herald.resume('hangs.2')");
+    hanging.wait_until("a request that hangs", |hanging| hanging.total() > 0, SOON);
+    // By then the lanes have claimed what they may.
+    thread::sleep(Duration::from_secs(1));
+    db.emit("other");
+    neighbour.wait_for(1, SOON);
+}
+
+#[test]
 fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
     let cluster = common::cluster();
     let slow = receiver_with(Mode::delayed(Duration::from_millis(200)));
