@@ -31,6 +31,25 @@ pub(super) struct Measured {
     pub(super) plain: Vec<i64>,
     /// How long from that commit to the receipt of the relay's request, in microseconds.
     pub(super) relay: Vec<i64>,
+    /// How long the receipts took, each without what the relay took longer at that moment than it mostly does.
+    pub(super) apart: Vec<i64>,
+}
+
+impl Measured {
+    /// Both stretches in one.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.latencies.extend(other.latencies);
+        self.latencies.sort_unstable_by_key(|(_, took)| *took);
+        for (all, more) in [
+            (&mut self.plain, other.plain),
+            (&mut self.relay, other.relay),
+            (&mut self.apart, other.apart),
+        ] {
+            all.extend(more);
+            all.sort_unstable();
+        }
+        self
+    }
 }
 
 pub(super) struct Healthy<'a> {
@@ -80,30 +99,36 @@ impl<'a> Healthy<'a> {
                 receiver.accepted() >= expected
             });
         let received = receipts(&self.arena.healthy);
-        let took = |(id, at): (&i64, &i64)| Some((*at, (received.get(id)? - at).max(0)));
+        let took = |(id, at): (&i64, &i64)| Some((*id, (*at, (received.get(id)? - at).max(0))));
         let measured = self.committed.iter().filter(|(id, _)| **id >= first);
-        let mut latencies: Vec<(i64, i64)> = measured.filter_map(took).collect();
+        let took: Vec<(i64, (i64, i64))> = measured.filter_map(took).collect();
+        let relayed = self.relayed_within();
+        let relay = sorted(relayed.values().copied());
+        let mostly = relay.get(relay.len() / 2).copied().unwrap_or(0);
+        let apart = took.iter().map(|(id, (_, took))| {
+            let slower = relayed.get(id).map_or(0, |relay| relay - mostly);
+            (took - slower.max(0)).max(0)
+        });
+        let apart = sorted(apart);
+        let mut latencies: Vec<(i64, i64)> = took.into_iter().map(|(_, took)| took).collect();
         latencies.sort_unstable_by_key(|(_, took)| *took);
-        let mut plain: Vec<i64> = self.plain.values().map(|(from, to)| to - from).collect();
-        plain.sort_unstable();
         Measured {
             latencies,
-            plain,
-            relay: self.relayed_within(),
+            plain: sorted(self.plain.values().map(|(from, to)| to - from)),
+            relay,
+            apart,
         }
     }
 
     /// How long the relay took for each row of the current stretch.
-    fn relayed_within(&self) -> Vec<i64> {
+    fn relayed_within(&self) -> HashMap<i64, i64> {
         let requests = self.relayed.requests();
         let took = |request: &Arc<Request>| {
             let id: i64 = request.webhook_id.as_ref()?.parse().ok()?;
             let (_, committed_at) = self.plain.get(&id)?;
-            Some((request.at_micros - committed_at).max(0))
+            Some((id, (request.at_micros - committed_at).max(0)))
         };
-        let mut relay: Vec<i64> = requests.iter().filter_map(took).collect();
-        relay.sort_unstable();
-        relay
+        requests.iter().filter_map(took).collect()
     }
 
     /// A commit that fails is tried again with the next number, in a new session.
@@ -155,6 +180,12 @@ impl<'a> Healthy<'a> {
             .filter(|id| !received.contains_key(id))
             .collect()
     }
+}
+
+fn sorted(numbers: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut numbers: Vec<i64> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// When each row was first received.
