@@ -30,7 +30,7 @@ const SURVEY_GAP: u32 = 9;
 #[derive(Debug)]
 pub struct Lanes {
     by_id: BTreeMap<i64, Entry>,
-    /// What claimed deliveries hold in memory, in bytes, and what they should.
+    /// What the claimed deliveries of all of them hold in memory, in bytes, and what they should.
     claimed_bytes: usize,
     claim_memory: usize,
     /// Lanes that may have something to send, each once, served in turn.
@@ -152,9 +152,10 @@ impl Lanes {
 
     /// A claimed delivery holds so many bytes less.
     pub fn release(&mut self, delivery: &Delivery, bytes: usize) {
-        self.claimed_bytes = self.claimed_bytes.saturating_sub(bytes);
         if let Some(entry) = self.by_id.get_mut(&delivery.subscription.id) {
-            entry.claimed_bytes = entry.claimed_bytes.saturating_sub(bytes);
+            let bytes = bytes.min(entry.claimed_bytes);
+            entry.claimed_bytes -= bytes;
+            self.claimed_bytes -= bytes;
         }
     }
 
@@ -175,8 +176,11 @@ impl Lanes {
 
     /// Takes out the lane of a subscription that exists no more. Returns its deliveries.
     pub fn remove(&mut self, id: i64) -> Vec<Delivery> {
-        let entry = self.by_id.remove(&id);
-        entry.map_or(Vec::new(), |mut entry| entry.lane.spill().collect())
+        let Some(mut entry) = self.by_id.remove(&id) else {
+            return Vec::new();
+        };
+        self.claimed_bytes -= entry.claimed_bytes;
+        entry.lane.spill().collect()
     }
 
     pub fn get(&mut self, id: i64) -> Option<&mut Entry> {
