@@ -252,7 +252,7 @@ fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended
         );
     }
     db.run(&format!("select herald.preview('healthy', '{uid}')"));
-    db.run("select * from herald.status(); select * from herald.subscription; select herald._shed_backlog(1000)");
+    db.run("select * from herald.status(); select * from herald.subscription; select herald._shed_backlog(s.id, 0, -1, 1000) from herald._subscription s");
     // What is no document is mended as any other subscription.
     db.run("select herald.subscribe('document', timeout => '9 s')");
     assert_eq!(
