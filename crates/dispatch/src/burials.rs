@@ -16,7 +16,7 @@ use crate::suspects::Suspects;
 use crate::time::{Moment, Now};
 
 /// Deliveries that are buried at once.
-pub const SLICE: SliceSize = SliceSize::new(8, 1_000);
+pub const SLICE: SliceSize = SliceSize::new(8, 4, 1_000);
 /// Burying takes a quarter of the time, at most: after a slice there is none for three times as long as it took.
 pub const BURIAL_GAP: u32 = 3;
 /// When it is tried again after everything left was locked.

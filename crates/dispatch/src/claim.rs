@@ -28,8 +28,9 @@ const BEFORE_ALL: (i64, i64) = (0, 0);
 
 /// Lanes that are filled in one turn, at most: those that have been due for the longest.
 const LANES_A_TURN: usize = 16;
-/// Pending deliveries that are looked at in one turn, whichever lanes they are of.
-const ROWS_A_TURN: usize = CLAIM_SIZE;
+/// Pending deliveries that are claimed in one turn, whichever lanes they are of. To ask for them at all counts as so many.
+const CLAIMED_A_TURN: usize = CLAIM_SIZE;
+const ASKING: usize = CLAIM_SIZE / LANES_A_TURN;
 /// Lanes for which the table is asked at once, at most.
 const LANES_ASKED_AT_ONCE: usize = 500;
 
@@ -101,13 +102,14 @@ impl<S: Store> Claiming<'_, S> {
         if due.len() > LANES_A_TURN {
             later = Some(now.micros);
         }
-        let mut room = ROWS_A_TURN;
+        let mut room = CLAIMED_A_TURN;
         for id in first_due(due, LANES_A_TURN) {
             if room == 0 {
                 later = Some(now.micros);
                 break;
             }
-            room = room.saturating_sub(self.claim_for(id, now, room)?);
+            let claimed = self.claim_for(id, now, room)?;
+            room = room.saturating_sub(claimed.max(ASKING));
             let share = self.lanes.share();
             let entry = self.lanes.get(id);
             let at = entry.and_then(|entry| entry.due(share, now.micros));
@@ -137,34 +139,34 @@ impl<S: Store> Claiming<'_, S> {
         Ok(())
     }
 
-    /// Fills one lane, and returns how many rows were looked at. Where an event cannot be read, the others are claimed in
+    /// Fills one lane, and returns how many were claimed. Where an event cannot be read, the others are claimed in
     /// halves, and at last its delivery without it.
     fn claim_for(&mut self, id: i64, now: Now, room: usize) -> Result<usize, Failure> {
         let size = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
         let most = size.min(room);
         let failure = match self.claim_some(id, now, most, true) {
-            Ok(rows) => {
+            Ok(claimed) => {
                 if let Some(entry) = self.lanes.get(id) {
                     entry.claim_size = (size * 2).min(CLAIM_SIZE);
                 }
-                return Ok(rows);
+                return Ok(claimed);
             }
             Err(failure) => failure,
         };
         if failure.damage.is_none() {
             return Err(failure);
         }
-        if most > 1 {
+        if size > 1 {
             if let Some(entry) = self.lanes.get(id) {
-                entry.claim_size = most / 2;
+                entry.claim_size = (most / 2).max(1);
             }
             return Ok(room);
         }
-        let rows = self.claim_some(id, now, 1, false)?;
+        let claimed = self.claim_some(id, now, 1, false)?;
         self.effects.push(Effect::Warn(format!(
             "an event that is pending for subscription {id} cannot be read, and its delivery is buried: {failure}"
         )));
-        Ok(rows)
+        Ok(claimed)
     }
 
     /// Claims some deliveries. Without their events, the first of them is given up.
@@ -183,7 +185,7 @@ impl<S: Store> Claiming<'_, S> {
         let Some(entry) = self.lanes.get(id) else {
             return Ok(0);
         };
-        let wanted = entry.room(share).min(most);
+        let wanted = entry.room(share, now.micros).min(most);
         let (limit, after) = match entry.claimed_to {
             Some(to) => (wanted, to),
             None => (wanted + entry.claimed.len(), BEFORE_ALL),
@@ -200,18 +202,18 @@ impl<S: Store> Claiming<'_, S> {
             largest: subscriptions.largest,
             bytes: entry.byte_room(share),
         })?;
-        let rows = claims.rows.len();
-        let reached_end = rows < limit;
+        let reached_end = claims.rows.len() < limit;
         let found = Found::of(claims, entry, now.micros, after, with_events, &given_up);
         take_over(&found, reached_end, entry, now.micros, self.always_pending);
         if !found.taken.is_empty() {
             self.store.reached(Point::AfterClaim);
         }
+        let claimed = found.taken.len();
         for (due, event) in found.taken {
             self.claim(due, event, subscription, now);
         }
         self.lanes.make_ready(id);
-        Ok(rows)
+        Ok(claimed)
     }
 
     fn claim(&mut self, due: Due, event: Option<Event>, loaded: &Loaded, now: Now) {
@@ -405,7 +407,9 @@ mod tests {
         let mut lanes = Lanes::default();
         for id in 1..=3 {
             lanes.configure(&loaded(id), &Default::default());
-            lanes.get(id).unwrap().next_due = Some(id);
+            let entry = lanes.get(id).unwrap();
+            entry.lane.succeeded(0);
+            entry.next_due = Some(id);
         }
         subscriptions.put_all(&[1, 2, 3], [1, 2, 3].map(loaded).into());
         let mut claiming = Claiming {

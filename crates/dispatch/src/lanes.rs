@@ -20,6 +20,9 @@ const REFILL_BELOW: usize = 250;
 /// A lane that the log keeps full takes so many all the same: retries do not wait for the end of the log.
 const BESIDE_THE_LOG: usize = 100;
 
+/// A lane whose receiver has not answered lately is sent one request at a time, and claims no more than so many.
+const UNPROVEN: usize = 16;
+
 /// So many are claimed at once, at most: more come together only where their outcomes cannot be recorded.
 const MOST_CLAIMED: usize = 5_000;
 
@@ -86,10 +89,11 @@ impl Entry {
         self.next_due = Some(self.next_due.map_or(at_micros, |due| due.min(at_micros)));
     }
 
-    /// How many pending deliveries the lane takes now, on top of those it has, if it may hold so many bytes of them. One
-    /// it may always hold.
-    pub fn room(&self, share: usize) -> usize {
-        if self.byte_room(share) == 0 && !self.claimed.is_empty() {
+    /// How many pending deliveries the lane takes now, on top of those it has, if it may hold so many bytes of them. Where
+    /// nothing is left, one whose receiver answers may hold one all the same.
+    pub fn room(&self, share: usize, now: i64) -> usize {
+        let is_proven = self.lane.is_proven(now);
+        if self.byte_room(share) == 0 && (self.claimed_bytes > 0 || !is_proven) {
             return 0;
         }
         let wanted = if self.lane.len() < REFILL_BELOW {
@@ -99,7 +103,8 @@ impl Entry {
         } else {
             0
         };
-        wanted.min(MOST_CLAIMED.saturating_sub(self.claimed.len()))
+        let most = if is_proven { MOST_CLAIMED } else { UNPROVEN };
+        wanted.min(most.saturating_sub(self.claimed.len()))
     }
 
     /// How many bytes are left of such a share.

@@ -14,10 +14,10 @@ use crate::work::{Delivery, Origin};
 /// What is recorded together: at most this many ends, and none later than this after it came in. A dead letter takes ten
 /// times as long as another end, or a hundred times: they are recorded apart, as many as take a moment.
 pub const RECORD_SIZE: usize = 100;
-const DEAD_LETTERS: SliceSize = SliceSize::new(8, RECORD_SIZE);
+const DEAD_LETTERS: SliceSize = SliceSize::new(8, 4, RECORD_SIZE);
 pub const RECORD_AFTER: Duration = Duration::from_millis(10);
-/// What deliveries hold in memory, in bytes, above which the log is not read on. Pending deliveries, which are sent also
-/// while the log is not read because of what is set aside, are claimed up to twice as much.
+/// What deliveries hold in memory, in bytes, above which the log is not read on. What is claimed of pending deliveries does
+/// not count: lanes share half as much among each other.
 pub const MEMORY: usize = 64 << 20;
 
 #[derive(Debug)]
@@ -27,8 +27,9 @@ pub struct Ledger {
     ended: Vec<Record>,
     ended_since: Option<Moment>,
     outcome_bytes: usize,
-    /// How many dead letters are recorded at once.
+    /// How many dead letters are recorded at once, and whether the last batch was of them.
     dead_letters: SliceSize,
+    were_dead: bool,
     pub set_aside: SetAside,
     bytes_in_memory: usize,
 }
@@ -41,6 +42,7 @@ impl Default for Ledger {
             ended_since: None,
             outcome_bytes: 0,
             dead_letters: DEAD_LETTERS,
+            were_dead: true,
             set_aside: SetAside::default(),
             bytes_in_memory: 0,
         }
@@ -99,25 +101,37 @@ impl Ledger {
         !self.ended.is_empty() || self.windows.any_closable()
     }
 
-    /// Whether more is to be recorded than goes into a batch.
-    pub fn is_full(&self) -> bool {
-        self.ended.len() >= RECORD_SIZE
+    /// When it is time to record, if there is something.
+    pub fn due_in(&self, now: Now) -> Option<Duration> {
+        if !self.has_something() {
+            return None;
+        }
+        let is_full = self.ended.len() >= RECORD_SIZE;
+        let waited = self
+            .ended_since
+            .map_or(Duration::ZERO, |since| now.since(since));
+        let rest = RECORD_AFTER.saturating_sub(waited);
+        Some(if is_full { Duration::ZERO } else { rest })
     }
 
     /// Whether it is time to record.
     pub fn is_due(&mut self, now: Now) -> bool {
-        if !self.has_something() {
+        if self.has_something() {
+            self.ended_since.get_or_insert(now.moment);
+        } else {
             self.ended_since = None;
-            return false;
         }
-        let since = *self.ended_since.get_or_insert(now.moment);
-        self.is_full() || now.since(since) >= RECORD_AFTER
+        self.due_in(now) == Some(Duration::ZERO)
     }
 
     /// What is recorded next, with the windows that are done with it, and how hard it is tried: while something is locked,
     /// it is not waited for each time.
     pub fn next_batch(&mut self) -> (Batch, Effort) {
-        let are_dead = self.ended.first().is_some_and(Record::is_dead);
+        // In turn, so that neither waits for all of the other.
+        let any_dead = self.ended.iter().any(Record::is_dead);
+        let any_other = self.ended.iter().any(|record| !record.is_dead());
+        let are_dead = any_dead && (!any_other || !self.were_dead);
+        self.were_dead = are_dead;
         let most = if are_dead {
             self.dead_letters.get()
         } else {
@@ -271,8 +285,8 @@ mod tests {
             seqs.collect::<Vec<i64>>()
         };
         assert_eq!(next(90), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
-        assert_eq!(next(6), [1, 3, 5, 7, 9, 11, 13, 15]);
-        assert_eq!(next(6), [17, 19]);
+        assert_eq!(next(4), [1, 3, 5, 7, 9, 11, 13, 15]);
+        assert_eq!(next(4), [17, 19]);
         assert!(next(0).is_empty());
     }
 

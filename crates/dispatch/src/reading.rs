@@ -20,6 +20,7 @@ use crate::reader::{Context, Found, Matched, Reader};
 use crate::record::{End, Record};
 use crate::report::Report;
 use crate::settle::spill;
+use crate::shedding::Shedding;
 use crate::slices::Extent;
 use crate::store::{Point, Store, Took};
 use crate::subscriptions::{Changes, Subscriptions};
@@ -37,6 +38,7 @@ pub struct Reading<'a, S> {
     pub gate: &'a mut Gate,
     pub ledger: &'a mut Ledger,
     pub burials: &'a mut Burials,
+    pub shedding: &'a mut Shedding,
     pub unknown: &'a mut Unknown,
     pub report: &'a mut Report,
     pub tokens: &'a mut Tokens,
@@ -205,6 +207,7 @@ impl<S: Store> Reading<'_, S> {
             if let Some(one) = self.subscriptions.by_id(id) {
                 any_ended |= one.config.state == State::Disabled;
                 self.lanes.configure(one, &self.gate.tenants);
+                self.shedding.expect(&one.config, now);
                 self.look_into_pending(id, now);
                 continue;
             }
@@ -232,6 +235,9 @@ impl<S: Store> Reading<'_, S> {
         }
         for id in changes.pending {
             self.look_into_pending(id, now);
+            if let Some(one) = self.subscriptions.by_id(id) {
+                self.shedding.expect(&one.config, now);
+            }
         }
     }
 

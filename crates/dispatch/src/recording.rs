@@ -71,7 +71,7 @@ impl<S: Store> Recording<'_, S> {
     fn take_in(&mut self, recorded: Recorded, now: Now) -> Result<(), Failure> {
         let now = now.after(recorded.took);
         let written = &recorded.written;
-        self.shedding.expect(written, now);
+        self.shedding.recorded(written, now);
         self.ledger.windows.forget(&recorded.closed_windows);
         self.gate.tenants.recorded(&recorded.usage);
         self.gate.suspects.recorded(written, self.effects);

@@ -39,7 +39,7 @@ impl Default for SetAside {
             outcome_bytes: 0,
             due: Moment::default(),
             left_in_round: 0,
-            at_once: SliceSize::new(16, RECORD_SIZE),
+            at_once: SliceSize::new(16, 1, RECORD_SIZE),
             patience: FIRST_PATIENCE,
             logged_at: None,
         }
@@ -101,9 +101,16 @@ impl SetAside {
         } else if recorded.set_aside.is_empty() && self.records.is_empty() {
             self.patience = FIRST_PATIENCE;
         }
-        let micros = recorded.took.as_micros() as i64;
-        self.at_once
-            .took(tried - recorded.untried.min(tried), micros);
+        let (count, micros) = (
+            tried.saturating_sub(recorded.untried),
+            recorded.took.as_micros() as i64,
+        );
+        // While something stays locked they never become more again: a slow one has to be tried alone some time.
+        if recorded.set_aside.is_empty() {
+            self.at_once.took(count, micros);
+        } else {
+            self.at_once.took_no_less(count, micros);
+        }
     }
 
     /// Everything, to be tried a last time.
@@ -146,7 +153,7 @@ mod tests {
     fn a_round_goes_through_all_of_them_and_the_next_one_begins_a_second_later() {
         let mut set_aside = filled(250);
         assert_eq!(sizes(&mut set_aside, at(999)), 0);
-        set_aside.at_once = SliceSize::new(100, 100);
+        set_aside.at_once = SliceSize::new(100, 1, 100);
         let round = [at(1_000), at(1_001), at(1_002)].map(|now| sizes(&mut set_aside, now));
         assert_eq!(round, [100, 100, 50]);
         set_aside.push(vec![pending()], at(1_002));

@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use herald_core::subscription::Subscription;
+
 use crate::burials::{BURIAL_GAP, SLICE};
 use crate::failure::Failure;
 use crate::record::Record;
@@ -21,6 +23,8 @@ pub struct Shedding {
     /// Those that are looked at next, after the one that is being walked along.
     next: VecDeque<i64>,
     walk: Option<Walk>,
+    /// Since when it buries what is too much there: the count holds for as long as there is no look at it again.
+    burying_since: Option<Moment>,
     due: Option<Moment>,
     size: SliceSize,
 }
@@ -52,6 +56,7 @@ impl Default for Shedding {
             grown: BTreeSet::new(),
             next: VecDeque::new(),
             walk: None,
+            burying_since: None,
             due: None,
             size: SLICE,
         }
@@ -60,13 +65,17 @@ impl Default for Shedding {
 
 impl Shedding {
     /// Remembers which of these went into a backlog that may not be longer than so much.
-    pub fn expect(&mut self, records: &[Record], now: Now) {
-        for record in records {
-            let subscription = &record.delivery.subscription;
-            if record.is_pending() && subscription.max_backlog.is_some() {
-                self.grown.insert(subscription.id);
-                self.due.get_or_insert(now.moment + AFTER);
-            }
+    pub fn recorded(&mut self, records: &[Record], now: Now) {
+        for record in records.iter().filter(|record| record.is_pending()) {
+            self.expect(&record.delivery.subscription, now);
+        }
+    }
+
+    /// The backlog of this subscription may be longer than it may be.
+    pub fn expect(&mut self, subscription: &Subscription, now: Now) {
+        if subscription.max_backlog.is_some() {
+            self.grown.insert(subscription.id);
+            self.due.get_or_insert(now.moment + AFTER);
         }
     }
 
@@ -93,6 +102,7 @@ impl Shedding {
             self.next.extend(std::mem::take(&mut self.grown));
         }
         self.walk.take().or_else(|| {
+            self.burying_since = None;
             Some(Walk {
                 id: self.next.pop_front()?,
                 passed: 0,
@@ -112,12 +122,23 @@ impl Shedding {
             Ok(shed) => {
                 if shed.buried > 0 {
                     self.size.took(shed.buried, took.as_micros() as i64);
+                    self.burying_since.get_or_insert(now.moment);
                 }
-                self.walk = (!shed.is_over).then_some(Walk {
-                    passed: shed.passed,
-                    after_seq: shed.after_seq,
-                    ..walk
-                });
+                let is_old = self
+                    .burying_since
+                    .is_some_and(|since| now.since(since) >= AFTER);
+                if shed.is_over {
+                    self.walk = None;
+                } else if is_old {
+                    // Deliveries went meanwhile, so it is counted again, after the others.
+                    self.grown.insert(walk.id);
+                } else {
+                    self.walk = Some(Walk {
+                        passed: shed.passed,
+                        after_seq: shed.after_seq,
+                        ..walk
+                    });
+                }
                 None
             }
             // The others come first.
@@ -192,6 +213,19 @@ mod tests {
         assert_eq!(step(&mut shedding, shed(2, true)), Some(on));
         assert_eq!(step(&mut shedding, shed(0, true)), Some(begin(2)));
         assert_eq!(shedding.due_in(at(0)), None);
+    }
+
+    #[test]
+    fn a_backlog_is_counted_again_after_a_second_of_burying() {
+        let mut shedding = shedding(&[1, 2]);
+        let mut bury = |millis| {
+            let walk = shedding.next_walk().unwrap();
+            let _ = shedding.take_in(walk, shed(8, false), TOOK, at(millis));
+            (walk.id, walk.passed)
+        };
+        assert_eq!([0, 500, 1_000].map(&mut bury), [(1, 0), (1, 5), (1, 5)]);
+        assert_eq!([1_001, 2_001].map(&mut bury), [(2, 0), (2, 5)]);
+        assert_eq!(bury(2_002), (1, 0));
     }
 
     #[test]

@@ -8,26 +8,32 @@ const LONGEST_MICROS: i64 = 2_000;
 /// ```
 /// use herald_dispatch::slices::SliceSize;
 ///
-/// let mut size = SliceSize::new(10, 1_000);
+/// let mut size = SliceSize::new(10, 4, 1_000);
 /// size.took(10, 500);
 /// assert_eq!(size.get(), 20);
 /// size.took(3, 500);
 /// assert_eq!(size.get(), 20);
 /// size.took(20, 6_000);
 /// assert_eq!(size.get(), 5);
-/// size.took(4, 80_000);
-/// assert_eq!(size.get(), 1);
+/// size.took(5, 80_000);
+/// assert_eq!(size.get(), 4);
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SliceSize {
     size: usize,
+    least: usize,
     most: usize,
 }
 
 impl SliceSize {
-    /// Slices of one to `most`, of `first` in the beginning.
-    pub const fn new(first: usize, most: usize) -> Self {
-        Self { size: first, most }
+    /// Slices of `least` to `most`, of `first` in the beginning. Where a transaction takes long whatever is in it, `least` is
+    /// what still gets done.
+    pub const fn new(first: usize, least: usize, most: usize) -> Self {
+        Self {
+            size: first,
+            least,
+            most,
+        }
     }
 
     pub fn get(self) -> usize {
@@ -36,17 +42,24 @@ impl SliceSize {
 
     /// Goes by what a slice took in which there were so many.
     pub fn took(&mut self, count: usize, micros: i64) {
-        if micros > LONGEST_MICROS {
-            // So many would have taken three quarters of it.
-            let fitting = count as i64 * (LONGEST_MICROS / 4 * 3) / micros;
-            self.size = fitting.max(1).unsigned_abs() as usize;
-        } else if count < self.size {
+        self.took_no_less(count, micros);
+        if count < self.size {
             // It says nothing of a full one.
         } else if micros < LONGEST_MICROS / 2 {
             self.size = (self.size * 2).min(self.most);
         } else if micros < LONGEST_MICROS / 4 * 3 {
             // A slice of one may take half of it already.
             self.size = (self.size + self.size / 4 + 1).min(self.most);
+        }
+    }
+
+    /// The same, but the next one is no larger.
+    pub fn took_no_less(&mut self, count: usize, micros: i64) {
+        if micros > LONGEST_MICROS {
+            // So many would have taken three quarters of it.
+            let fitting = count as i64 * (LONGEST_MICROS / 4 * 3) / micros;
+            let fitting = usize::try_from(fitting).unwrap_or(0).max(self.least);
+            self.size = self.size.min(fitting);
         }
     }
 }
@@ -277,7 +290,7 @@ mod tests {
 
     /// The sizes of ten slices of which each row takes so long.
     fn sizes(micros_a_row: i64) -> Vec<usize> {
-        let mut size = SliceSize::new(10, 1_000);
+        let mut size = SliceSize::new(10, 1, 1_000);
         let step = |_| {
             size.took(size.get(), micros_a_row * size.get() as i64);
             size.get()
@@ -293,7 +306,7 @@ mod tests {
 
     #[test]
     fn slices_grow_although_each_takes_half_of_what_it_may() {
-        let mut size = SliceSize::new(1, 1_000);
+        let mut size = SliceSize::new(1, 1, 1_000);
         for _ in 0..20 {
             size.took(size.get(), 1_100 + 20 * size.get() as i64);
         }

@@ -48,7 +48,7 @@ impl Survey {
 impl Entry {
     /// When the lane can take its first pending delivery, as far as known, if it may hold so many bytes of them.
     pub fn due(&self, share: usize, now: i64) -> Option<i64> {
-        let due = self.next_due.filter(|_| self.room(share) > 0)?;
+        let due = self.next_due.filter(|_| self.room(share, now) > 0)?;
         match self.lane.delayed_until(now) {
             Some(until) => Some(due.max(until)),
             None => (self.lane.concurrency(now) > 0).then_some(due),

@@ -128,6 +128,10 @@ fn record(subject: &mut impl Subject, records: Vec<Record>) {
 }
 
 fn claim(subject: &mut impl Subject, after: (i64, i64)) -> Claims {
+    claim_within(subject, after, usize::MAX)
+}
+
+fn claim_within(subject: &mut impl Subject, after: (i64, i64), bytes: usize) -> Claims {
     let claim = Claim {
         subscription: 1,
         limit: 20,
@@ -137,7 +141,7 @@ fn claim(subject: &mut impl Subject, after: (i64, i64)) -> Claims {
         claimed: &BTreeSet::new(),
         given_up: &[],
         largest: i32::MAX,
-        bytes: usize::MAX,
+        bytes,
     };
     subject
         .store()
@@ -248,6 +252,9 @@ pub fn claims_come_in_the_order_in_which_they_are_due(subject: &mut impl Subject
             .len(),
         2
     );
+    let first_alone = claim_within(subject, (0, 0), 0);
+    let seqs: Vec<i64> = first_alone.events.iter().map(|one| one.event.seq).collect();
+    assert_eq!((seqs, first_alone.is_complete), (vec![first.seq], false));
     let due = subject.store().find_due(&[1, 2]);
     assert_eq!(due.ok(), Some(vec![(1, 10)]));
 }

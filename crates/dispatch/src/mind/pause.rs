@@ -1,7 +1,6 @@
 //! How long the worker may sleep between two turns.
 
 use super::Mind;
-use crate::ledger::RECORD_AFTER;
 use crate::steps::Step;
 use crate::store::Store;
 use crate::time::Now;
@@ -29,8 +28,8 @@ impl Mind {
         if self.burials.has_unnoted() {
             is_due_in(Duration::ZERO, Step::Note);
         }
-        if self.ledger.has_something() {
-            is_due_in(RECORD_AFTER, Step::Record);
+        if let Some(due) = self.ledger.due_in(now) {
+            is_due_in(due, Step::Record);
         }
         if (self.looks.is_wanted || store.is_woken()) && self.can_read() {
             is_due_in(self.look_gap(now), Step::Read);

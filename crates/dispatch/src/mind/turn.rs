@@ -308,6 +308,7 @@ impl Mind {
             gate: &mut self.gate,
             ledger: &mut self.ledger,
             burials: &mut self.burials,
+            shedding: &mut self.shedding,
             unknown: &mut self.unknown,
             report: &mut self.report,
             tokens: &mut self.tokens,
@@ -396,7 +397,7 @@ impl Mind {
 
     /// Whether a batch is to be recorded without a pause.
     pub fn must_record(&self, now: Now) -> bool {
-        self.ledger.is_full() && !self.steps.rests(Step::Record, now)
+        self.ledger.due_in(now) == Some(Duration::ZERO) && !self.steps.rests(Step::Record, now)
     }
 }
 
@@ -451,10 +452,11 @@ mod tests {
         };
         for id in 0..30 {
             mind.lanes.configure(&loaded(id), &Default::default());
+            mind.lanes.get(id).unwrap().lane.succeeded(0);
             // As many as it may.
             for seq in 0.. {
                 let share = mind.lanes.share();
-                if mind.lanes.get(id).unwrap().room(share) == 0 {
+                if mind.lanes.get(id).unwrap().room(share, 1) == 0 {
                     break;
                 }
                 let delivery = large(id, seq);
@@ -463,7 +465,12 @@ mod tests {
             }
         }
         mind.lanes.configure(&loaded(30), &Default::default());
-        assert!(mind.may_claim() && mind.lanes.get(30).unwrap().room(0) > 0);
+        // One that is not heard of has to wait until something is free, and takes little.
+        let another = mind.lanes.get(30).unwrap();
+        assert_eq!((another.room(0, 1), another.room(1, 1)), (0, 16));
+        another.lane.succeeded(0);
+        assert!(another.room(0, 1) > 0);
+        assert!(mind.may_claim());
         assert!(mind.can_read());
         let claimed = mind.lanes.claimed_bytes();
         assert!((MEMORY / 2..MEMORY).contains(&claimed), "{claimed}");

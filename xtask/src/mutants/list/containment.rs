@@ -62,8 +62,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "buried-at-once",
         breaks: "The backlog of a receiver that is gone is buried in slices.",
         file: "crates/dispatch/src/burials.rs",
-        from: "SliceSize::new(8, 1_000)",
-        to: "SliceSize::new(1_000_000, 1_000_000)",
+        from: "SliceSize::new(8, 4, 1_000)",
+        to: "SliceSize::new(1_000_000, 4, 1_000_000)",
         killed_by: Test::EndToEnd {
             file: "gone",
             name: "a_resume_sends_what_is_not_buried_yet",
@@ -85,8 +85,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "one-backlog-before-all",
         breaks: "A backlog that is locked keeps no other from being cut.",
         file: "crates/dispatch/src/shedding.rs",
-        from: "                self.grown.insert(walk.id);\n",
-        to: "                self.walk = Some(walk);\n",
+        from: "Err(failure) => {\n                self.grown.insert(walk.id);\n",
+        to: "Err(failure) => {\n                self.walk = Some(walk);\n",
         killed_by: unit(
             "shedding::tests::a_backlog_that_is_locked_keeps_no_other_waiting_and_is_tried_again",
         ),

@@ -236,8 +236,8 @@ pub const MUTANTS: &[Mutant] = &[
         "record-not-awaited",
         "The worker wakes to record.",
         "crates/dispatch/src/mind/pause.rs",
-        "        if self.ledger.has_something() {\n            is_due_in",
-        "        if self.ledger.is_full() {\n            is_due_in",
+        "= self.ledger.due_in(now) {",
+        "= self.ledger.due_in(now).filter(Duration::is_zero) {",
     ),
     breach(
         "claim-not-awaited",
