@@ -68,8 +68,8 @@ mod tests {
         };
         assert_eq!(step(0, -1), "5000 5000 0 f");
         assert_eq!(step(5000, 5000), "5002 5002 0 f");
-        assert_eq!(step(5002, 5002), "5002 5002 2 f");
-        assert_eq!(step(5002, 5002), "5002 5002 1 t");
+        assert_eq!(step(5002, 5002), "5002 5004 2 f");
+        assert_eq!(step(5002, 5004), "5002 5005 1 t");
         assert_eq!(letters("event_seq"), ["5003", "5004", "5005"]);
         assert_eq!(step(0, -1), "5000 5000 0 f");
         run("delete from herald.pending where event_seq > 4999");

@@ -249,7 +249,7 @@ as $$
 $$;
 
 -- Goes along the backlog of a subscription, 5,000 deliveries at a time, until "passed" is its max_backlog; what comes after
--- "after_seq" then is too much, and up to "slice" of it are buried. Locked ones are left.
+-- "after_seq" then is too much, and "slice" of it are looked at and buried. Locked ones are left, and passed by.
 -- Called by the worker. Writes: herald.pending, herald._dead_letter, herald.config_change.
 create function herald._shed_backlog(subscription_id bigint, inout passed bigint, after_seq bigint, slice integer,
                                      out last_seq bigint, out buried bigint, out is_over boolean)
@@ -261,6 +261,7 @@ declare
     max_backlog bigint;
     room bigint;
     found bigint;
+    seqs bigint[];
     gone record;
 begin
     last_seq := after_seq;
@@ -279,14 +280,14 @@ begin
         is_over := found < room;
         return;
     end if;
+    seqs := array(select q.event_seq from herald.pending q
+                  where q.subscription_id = $1 and q.event_seq > $3 order by q.event_seq limit $4);
+    is_over := cardinality(seqs) < slice;
+    last_seq := coalesce(seqs[cardinality(seqs)], $3);
     with deleted as (
         delete from herald.pending p
         using (select q.event_seq from herald.pending q
-               where q.subscription_id = $1
-               and q.event_seq = any (array(
-                   select r.event_seq from herald.pending r
-                   where r.subscription_id = $1 and r.event_seq > $3 order by r.event_seq limit $4))
-               for update skip locked) over
+               where q.subscription_id = $1 and q.event_seq = any (seqs) for update skip locked) over
         where p.subscription_id = $1 and p.event_seq = over.event_seq
         returning p.event_slot, p.event_seq, p.attempts, p.created_at
     )
@@ -295,7 +296,6 @@ begin
     into gone
     from deleted d;
     buried := gone.how_many;
-    is_over := gone.how_many < slice;
     if gone.how_many > 0 then
         perform herald._bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs,
                              array_fill('discarded'::text, array[gone.how_many]), gone.attempts, gone.created_at,

@@ -9,6 +9,9 @@ use pgrx::Spi;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiClient;
 
+/// What an event holds in memory, in bytes, at least.
+const LEAST_BYTES: usize = 256;
+
 /// When the first pending delivery of some subscriptions is due: pairs of id and time.
 pub fn find_due(subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, TransactionError> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_due.sql"));
@@ -38,11 +41,11 @@ pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
         |()| {
             Spi::connect_mut(|client| {
                 let rows = due_of(client, claim);
-                let places: Vec<(i16, i64)> = rows
-                    .iter()
-                    .filter(|due| claim.wants_event(due))
-                    .map(|due| (due.slot, due.seq))
-                    .collect();
+                let wanted = rows.iter().filter(|due| claim.wants_event(due));
+                let mut places: Vec<(i16, i64)> = wanted.map(|due| (due.slot, due.seq)).collect();
+                // No more are looked up than there may be room for.
+                let asked = places.len();
+                places.truncate((claim.bytes / LEAST_BYTES).max(1));
                 let (events, is_complete) = if places.is_empty() {
                     (Vec::new(), true)
                 } else {
@@ -51,7 +54,7 @@ pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
                 Claims {
                     rows,
                     events,
-                    is_complete,
+                    is_complete: is_complete && places.len() == asked,
                 }
             })
         },

@@ -31,6 +31,8 @@ const LANES_A_TURN: usize = 16;
 /// Pending deliveries that are claimed in one turn, whichever lanes they are of. To ask for them at all counts as so many.
 const CLAIMED_A_TURN: usize = CLAIM_SIZE;
 const ASKING: usize = CLAIM_SIZE / LANES_A_TURN;
+/// So many rows that are only passed by cost as much as one that is claimed.
+const ROWS_FOR_ONE: usize = 16;
 /// Lanes for which the table is asked at once, at most.
 const LANES_ASKED_AT_ONCE: usize = 500;
 
@@ -108,8 +110,8 @@ impl<S: Store> Claiming<'_, S> {
                 later = Some(now.micros);
                 break;
             }
-            let claimed = self.claim_for(id, now, room)?;
-            room = room.saturating_sub(claimed.max(ASKING));
+            let cost = self.claim_for(id, now, room)?;
+            room = room.saturating_sub(cost.max(ASKING));
             let share = self.lanes.share();
             let entry = self.lanes.get(id);
             let at = entry.and_then(|entry| entry.due(share, now.micros));
@@ -139,17 +141,17 @@ impl<S: Store> Claiming<'_, S> {
         Ok(())
     }
 
-    /// Fills one lane, and returns how many were claimed. Where an event cannot be read, the others are claimed in
+    /// Fills one lane, and returns how many were claimed, or as much as it cost to find none of them new. Where an event cannot be read, the others are claimed in
     /// halves, and at last its delivery without it.
     fn claim_for(&mut self, id: i64, now: Now, room: usize) -> Result<usize, Failure> {
         let size = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
         let most = size.min(room);
         let failure = match self.claim_some(id, now, most, true) {
-            Ok(claimed) => {
+            Ok(cost) => {
                 if let Some(entry) = self.lanes.get(id) {
                     entry.claim_size = (size * 2).min(CLAIM_SIZE);
                 }
-                return Ok(claimed);
+                return Ok(cost);
             }
             Err(failure) => failure,
         };
@@ -162,11 +164,11 @@ impl<S: Store> Claiming<'_, S> {
             }
             return Ok(room);
         }
-        let claimed = self.claim_some(id, now, 1, false)?;
+        let cost = self.claim_some(id, now, 1, false)?;
         self.effects.push(Effect::Warn(format!(
             "an event that is pending for subscription {id} cannot be read, and its delivery is buried: {failure}"
         )));
-        Ok(claimed)
+        Ok(cost)
     }
 
     /// Claims some deliveries. Without their events, the first of them is given up.
@@ -202,18 +204,19 @@ impl<S: Store> Claiming<'_, S> {
             largest: subscriptions.largest,
             bytes: entry.byte_room(share),
         })?;
-        let reached_end = claims.rows.len() < limit;
+        let rows = claims.rows.len();
+        let reached_end = rows < limit;
         let found = Found::of(claims, entry, now.micros, after, with_events, &given_up);
         take_over(&found, reached_end, entry, now.micros, self.always_pending);
         if !found.taken.is_empty() {
             self.store.reached(Point::AfterClaim);
         }
-        let claimed = found.taken.len();
+        let cost = found.taken.len().max(rows / ROWS_FOR_ONE);
         for (due, event) in found.taken {
             self.claim(due, event, subscription, now);
         }
         self.lanes.make_ready(id);
-        Ok(claimed)
+        Ok(cost)
     }
 
     fn claim(&mut self, due: Due, event: Option<Event>, loaded: &Loaded, now: Now) {

@@ -51,8 +51,9 @@ pub struct Entry {
     pub lane: Lane<Delivery>,
     /// Pending deliveries that are in the lane or being sent, or whose end is not recorded yet.
     pub claimed: BTreeSet<i64>,
-    /// What these hold in memory.
+    /// What these hold in memory, and how many of them are set aside, which hold next to nothing.
     claimed_bytes: usize,
+    aside: usize,
     /// Whatever is pending up to this due time and number, and is not claimed, is not there any more. `None` if that
     /// cannot be said. Claims go on from there: they do not read again what is claimed, nor pass over what was deleted.
     pub claimed_to: Option<(i64, i64)>,
@@ -68,12 +69,21 @@ pub struct Entry {
     is_parked: bool,
 }
 
+/// What a lane may hold of pending deliveries.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    pub bytes: usize,
+    /// Three quarters of the memory are taken: only lanes whose receivers answer may hold one where their share is used up.
+    pub is_scarce: bool,
+}
+
 impl Entry {
     fn new(concurrency: usize) -> Self {
         Self {
             lane: Lane::new(concurrency),
             claimed: BTreeSet::new(),
             claimed_bytes: 0,
+            aside: 0,
             claimed_to: None,
             next_due: None,
             claim_size: CLAIM_SIZE,
@@ -89,11 +99,12 @@ impl Entry {
         self.next_due = Some(self.next_due.map_or(at_micros, |due| due.min(at_micros)));
     }
 
-    /// How many pending deliveries the lane takes now, on top of those it has, if it may hold so many bytes of them. Where
-    /// nothing is left, one whose receiver answers may hold one all the same.
-    pub fn room(&self, share: usize, now: i64) -> usize {
+    /// How many pending deliveries the lane takes now, on top of those it has, if this is its share. One it may hold all the
+    /// same, and where even that is scarce, one whose receiver answers.
+    pub fn room(&self, share: Share, now: i64) -> usize {
         let is_proven = self.lane.is_proven(now);
-        if self.byte_room(share) == 0 && (self.claimed_bytes > 0 || !is_proven) {
+        let may_hold_one = self.claimed_bytes == 0 && (is_proven || !share.is_scarce);
+        if self.byte_room(share) == 0 && !may_hold_one {
             return 0;
         }
         let wanted = if self.lane.len() < REFILL_BELOW {
@@ -103,13 +114,17 @@ impl Entry {
         } else {
             0
         };
-        let most = if is_proven { MOST_CLAIMED } else { UNPROVEN };
+        let most = if is_proven {
+            MOST_CLAIMED
+        } else {
+            MOST_CLAIMED.min(UNPROVEN + self.aside)
+        };
         wanted.min(most.saturating_sub(self.claimed.len()))
     }
 
     /// How many bytes are left of such a share.
-    pub fn byte_room(&self, share: usize) -> usize {
-        share.saturating_sub(self.claimed_bytes)
+    pub fn byte_room(&self, share: Share) -> usize {
+        share.bytes.saturating_sub(self.claimed_bytes)
     }
 }
 
@@ -134,10 +149,13 @@ impl Lanes {
         }
     }
 
-    /// What of pending deliveries a lane may hold, in bytes: a quarter of what is free. However many lanes hold on to their
-    /// share, because their receivers are slow, something is left for the next one.
-    pub fn share(&self) -> usize {
-        self.claim_memory.saturating_sub(self.claimed_bytes) / 4
+    /// What of pending deliveries a lane may hold: a quarter of what is free. However many lanes hold on to their share,
+    /// because their receivers are slow, something is left for the next one.
+    pub fn share(&self) -> Share {
+        Share {
+            bytes: self.claim_memory.saturating_sub(self.claimed_bytes) / 4,
+            is_scarce: self.claimed_bytes >= self.claim_memory / 2 * 3,
+        }
     }
 
     /// What claimed deliveries hold in memory, in bytes.
@@ -145,7 +163,22 @@ impl Lanes {
         self.claimed_bytes
     }
 
-    /// A delivery is claimed for its lane, or was set aside and is tried again.
+    /// A delivery of a lane is set aside, so that the lane may claim another one for it. It has held so many bytes.
+    pub fn set_aside(&mut self, delivery: &Delivery, bytes: usize) {
+        self.release(delivery, bytes);
+        if let Some(entry) = self.by_id.get_mut(&delivery.subscription.id) {
+            entry.aside += 1;
+        }
+    }
+
+    /// A delivery that was set aside is tried again.
+    pub fn take_back(&mut self, delivery: &Delivery) {
+        if let Some(entry) = self.claim(delivery) {
+            entry.aside = entry.aside.saturating_sub(1);
+        }
+    }
+
+    /// A delivery is claimed for its lane.
     pub fn claim(&mut self, delivery: &Delivery) -> Option<&mut Entry> {
         let bytes = delivery.memory();
         let entry = self.by_id.get_mut(&delivery.subscription.id)?;

@@ -23,9 +23,9 @@ pub const MEMORY: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Ledger {
     pub windows: Windows,
-    /// What came to its end, and since when the first of it waits.
+    /// What came to its end.
     ended: Vec<Record>,
-    ended_since: Option<Moment>,
+    since: Since,
     outcome_bytes: usize,
     /// How many dead letters are recorded at once, and whether the last batch was of them.
     dead_letters: SliceSize,
@@ -34,12 +34,20 @@ pub struct Ledger {
     bytes_in_memory: usize,
 }
 
+/// Since when the first waits of what is to be recorded.
+#[derive(Debug, Default)]
+struct Since {
+    dead: Option<Moment>,
+    other: Option<Moment>,
+    closable: Option<Moment>,
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         Self {
             windows: Windows::default(),
             ended: Vec::new(),
-            ended_since: None,
+            since: Since::default(),
             outcome_bytes: 0,
             dead_letters: DEAD_LETTERS,
             were_dead: true,
@@ -62,7 +70,8 @@ impl Ledger {
         {
             entry.unrecorded += 1;
         }
-        self.ended_since.get_or_insert(now.moment);
+        let since = self.since_of(record.is_dead());
+        since.get_or_insert(now.moment);
         self.outcome_bytes += outcome_memory(std::slice::from_ref(&record));
         self.ended.push(record);
     }
@@ -101,25 +110,33 @@ impl Ledger {
         !self.ended.is_empty() || self.windows.any_closable()
     }
 
+    fn since_of(&mut self, is_dead: bool) -> &mut Option<Moment> {
+        if is_dead {
+            &mut self.since.dead
+        } else {
+            &mut self.since.other
+        }
+    }
+
     /// When it is time to record, if there is something.
     pub fn due_in(&self, now: Now) -> Option<Duration> {
         if !self.has_something() {
             return None;
         }
-        let is_full = self.ended.len() >= RECORD_SIZE;
-        let waited = self
-            .ended_since
-            .map_or(Duration::ZERO, |since| now.since(since));
-        let rest = RECORD_AFTER.saturating_sub(waited);
-        Some(if is_full { Duration::ZERO } else { rest })
+        if self.ended.len() >= RECORD_SIZE {
+            return Some(Duration::ZERO);
+        }
+        let since = [self.since.dead, self.since.other, self.since.closable];
+        let waited = since.into_iter().flatten().map(|since| now.since(since));
+        Some(RECORD_AFTER.saturating_sub(waited.max().unwrap_or_default()))
     }
 
     /// Whether it is time to record.
     pub fn is_due(&mut self, now: Now) -> bool {
-        if self.has_something() {
-            self.ended_since.get_or_insert(now.moment);
+        if self.windows.any_closable() {
+            self.since.closable.get_or_insert(now.moment);
         } else {
-            self.ended_since = None;
+            self.since.closable = None;
         }
         self.due_in(now) == Some(Duration::ZERO)
     }
@@ -128,9 +145,7 @@ impl Ledger {
     /// it is not waited for each time.
     pub fn next_batch(&mut self) -> (Batch, Effort) {
         // In turn, so that neither waits for all of the other.
-        let any_dead = self.ended.iter().any(Record::is_dead);
-        let any_other = self.ended.iter().any(|record| !record.is_dead());
-        let are_dead = any_dead && (!any_other || !self.were_dead);
+        let are_dead = self.since.dead.is_some() && (self.since.other.is_none() || !self.were_dead);
         self.were_dead = are_dead;
         let most = if are_dead {
             self.dead_letters.get()
@@ -141,6 +156,9 @@ impl Ledger {
             .ended
             .extract_if(.., |record| record.is_dead() == are_dead);
         let records: Vec<Record> = of_a_kind.take(most).collect();
+        if !self.ended.iter().any(|record| record.is_dead() == are_dead) {
+            *self.since_of(are_dead) = None;
+        }
         self.outcome_bytes -= outcome_memory(&records);
         let effort = if self.set_aside.is_empty() {
             Effort::Whole
@@ -162,7 +180,7 @@ impl Ledger {
     /// Everything, at the end of the worker's life.
     pub fn last_batch(&mut self) -> Batch {
         let mut records = std::mem::take(&mut self.ended);
-        self.outcome_bytes = 0;
+        (self.outcome_bytes, self.since) = (0, Since::default());
         records.extend(self.set_aside.take_all());
         self.with_windows(records)
     }
@@ -177,13 +195,11 @@ impl Ledger {
     /// These were not written; they come before what ended meanwhile.
     pub fn put_back(&mut self, left: Vec<Record>) {
         self.outcome_bytes += outcome_memory(&left);
-        if !left.is_empty() {
-            let newer = std::mem::replace(&mut self.ended, left);
-            self.ended.extend(newer);
+        for record in &left {
+            *self.since_of(record.is_dead()) = Some(Moment::default());
         }
-        if self.ended.is_empty() {
-            self.ended_since = None;
-        }
+        let newer = std::mem::replace(&mut self.ended, left);
+        self.ended.extend(newer);
     }
 
     /// What was set aside and is to be tried now. It belongs to its lanes again.
@@ -191,7 +207,7 @@ impl Ledger {
         let (batch, effort) = self.set_aside.take_due(now)?;
         for record in &batch.records {
             if record.delivery.origin == Origin::Pending {
-                lanes.claim(&record.delivery);
+                lanes.take_back(&record.delivery);
             }
         }
         Some((batch, effort))
@@ -212,7 +228,7 @@ impl Ledger {
             self.bytes_in_memory = self.bytes_in_memory.saturating_sub(before - after);
             // Its lane may claim another one for it meanwhile.
             if delivery.origin == Origin::Pending {
-                lanes.release(delivery, before);
+                lanes.set_aside(delivery, before);
             }
         }
         self.set_aside.push(records, now)

@@ -14,6 +14,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What the transaction of a record that is tried alone gets: more each time that it did not suffice.
 const FIRST_PATIENCE: Duration = Duration::from_millis(500);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(4);
+/// So many are tried at once, until it is known how long that takes.
+const AT_ONCE: SliceSize = SliceSize::new(16, 1, RECORD_SIZE);
 /// The log speaks of it this often, at most.
 const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
@@ -27,6 +29,8 @@ pub struct SetAside {
     left_in_round: usize,
     /// How many are tried at once: fewer while the time does not suffice, so that none waits behind a slow one for ever.
     at_once: SliceSize,
+    /// In this round, something was slow or was not tried for that.
+    was_slow: bool,
     /// What one gets that is tried alone, so that a dead letter which a slow disk writes for a second is written at last.
     patience: Duration,
     logged_at: Option<Moment>,
@@ -39,7 +43,8 @@ impl Default for SetAside {
             outcome_bytes: 0,
             due: Moment::default(),
             left_in_round: 0,
-            at_once: SliceSize::new(16, 1, RECORD_SIZE),
+            at_once: AT_ONCE,
+            was_slow: false,
             patience: FIRST_PATIENCE,
             logged_at: None,
         }
@@ -79,6 +84,9 @@ impl SetAside {
         }
         if self.left_in_round == 0 {
             self.left_in_round = self.records.len();
+            if !std::mem::take(&mut self.was_slow) && self.at_once.get() < AT_ONCE.get() {
+                self.at_once = AT_ONCE;
+            }
         }
         let count = self.left_in_round.min(self.at_once.get());
         self.left_in_round -= count;
@@ -101,6 +109,7 @@ impl SetAside {
         } else if recorded.set_aside.is_empty() && self.records.is_empty() {
             self.patience = FIRST_PATIENCE;
         }
+        self.was_slow |= recorded.is_slow || recorded.untried > 0;
         let (count, micros) = (
             tried.saturating_sub(recorded.untried),
             recorded.took.as_micros() as i64,

@@ -23,7 +23,8 @@ pub struct Shedding {
     /// Those that are looked at next, after the one that is being walked along.
     next: VecDeque<i64>,
     walk: Option<Walk>,
-    /// Since when it buries what is too much there: the count holds for as long as there is no look at it again.
+    /// When the walk began, and since when it buries what is too much there: what was counted is not for ever.
+    walking_since: Moment,
     burying_since: Option<Moment>,
     due: Option<Moment>,
     size: SliceSize,
@@ -56,6 +57,7 @@ impl Default for Shedding {
             grown: BTreeSet::new(),
             next: VecDeque::new(),
             walk: None,
+            walking_since: Moment::default(),
             burying_since: None,
             due: None,
             size: SLICE,
@@ -89,7 +91,7 @@ impl Shedding {
 
     /// Goes a step along a backlog, or buries some of what it has too much.
     pub fn shed(&mut self, store: &mut impl Store, now: Now) -> Result<(), Failure> {
-        let Some(walk) = self.next_walk() else {
+        let Some(walk) = self.next_walk(now) else {
             self.due = None;
             return Ok(());
         };
@@ -97,12 +99,12 @@ impl Shedding {
         self.take_in(walk, result, took, now.after(took))
     }
 
-    fn next_walk(&mut self) -> Option<Walk> {
+    fn next_walk(&mut self, now: Now) -> Option<Walk> {
         if self.walk.is_none() && self.next.is_empty() {
             self.next.extend(std::mem::take(&mut self.grown));
         }
         self.walk.take().or_else(|| {
-            self.burying_since = None;
+            (self.walking_since, self.burying_since) = (now.moment, None);
             Some(Walk {
                 id: self.next.pop_front()?,
                 passed: 0,
@@ -124,14 +126,15 @@ impl Shedding {
                     self.size.took(shed.buried, took.as_micros() as i64);
                     self.burying_since.get_or_insert(now.moment);
                 }
-                let is_old = self
-                    .burying_since
-                    .is_some_and(|since| now.since(since) >= AFTER);
+                // It is counted again after a second, or as long as the count took.
+                let is_old = self.burying_since.is_some_and(|since| {
+                    now.since(since) >= AFTER.max(since.since(self.walking_since))
+                });
                 if shed.is_over {
                     self.walk = None;
                 } else if is_old {
-                    // Deliveries went meanwhile, so it is counted again, after the others.
-                    self.grown.insert(walk.id);
+                    // Deliveries went meanwhile. The others come first.
+                    self.next.push_back(walk.id);
                 } else {
                     self.walk = Some(Walk {
                         passed: shed.passed,
@@ -189,7 +192,7 @@ mod tests {
     }
 
     fn step(shedding: &mut Shedding, result: Result<Shed, Failure>) -> Option<Walk> {
-        let walk = shedding.next_walk()?;
+        let walk = shedding.next_walk(at(0))?;
         let _ = shedding.take_in(walk, result, TOOK, at(0));
         Some(walk)
     }
@@ -219,7 +222,7 @@ mod tests {
     fn a_backlog_is_counted_again_after_a_second_of_burying() {
         let mut shedding = shedding(&[1, 2]);
         let mut bury = |millis| {
-            let walk = shedding.next_walk().unwrap();
+            let walk = shedding.next_walk(at(millis)).unwrap();
             let _ = shedding.take_in(walk, shed(8, false), TOOK, at(millis));
             (walk.id, walk.passed)
         };

@@ -15,8 +15,10 @@ const LONGEST_MICROS: i64 = 2_000;
 /// assert_eq!(size.get(), 20);
 /// size.took(20, 6_000);
 /// assert_eq!(size.get(), 5);
-/// size.took(5, 80_000);
+/// size.took(5, 8_000);
 /// assert_eq!(size.get(), 4);
+/// size.took(4, 80_000);
+/// assert_eq!(size.get(), 1);
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SliceSize {
@@ -26,8 +28,8 @@ pub struct SliceSize {
 }
 
 impl SliceSize {
-    /// Slices of `least` to `most`, of `first` in the beginning. Where a transaction takes long whatever is in it, `least` is
-    /// what still gets done.
+    /// Slices of `least` to `most`, of `first` in the beginning. Where a transaction takes a while whatever is in it, `least` is
+    /// what still gets done; where it takes ten times as long as it may, one is.
     pub const fn new(first: usize, least: usize, most: usize) -> Self {
         Self {
             size: first,
@@ -58,7 +60,9 @@ impl SliceSize {
         if micros > LONGEST_MICROS {
             // So many would have taken three quarters of it.
             let fitting = count as i64 * (LONGEST_MICROS / 4 * 3) / micros;
-            let fitting = usize::try_from(fitting).unwrap_or(0).max(self.least);
+            let is_patient = micros < 10 * LONGEST_MICROS;
+            let least = if is_patient { self.least } else { 1 };
+            let fitting = usize::try_from(fitting).unwrap_or(0).max(least);
             self.size = self.size.min(fitting);
         }
     }

@@ -3,7 +3,7 @@
 //! With thousands of subscriptions, looking at every lane takes longer than a turn. It is done once for all questions,
 //! and not in each turn: that a lane is full or due may be known a little late.
 
-use crate::lanes::Entry;
+use crate::lanes::{Entry, Share};
 
 #[derive(Debug, Default)]
 pub struct Survey {
@@ -24,7 +24,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    pub fn of<'e>(entries: impl Iterator<Item = &'e Entry>, share: usize, now: i64) -> Self {
+    pub fn of<'e>(entries: impl Iterator<Item = &'e Entry>, share: Share, now: i64) -> Self {
         let mut survey = Self::default();
         for entry in entries {
             let lane = &entry.lane;
@@ -47,7 +47,7 @@ impl Survey {
 
 impl Entry {
     /// When the lane can take its first pending delivery, as far as known, if it may hold so many bytes of them.
-    pub fn due(&self, share: usize, now: i64) -> Option<i64> {
+    pub fn due(&self, share: Share, now: i64) -> Option<i64> {
         let due = self.next_due.filter(|_| self.room(share, now) > 0)?;
         match self.lane.delayed_until(now) {
             Some(until) => Some(due.max(until)),

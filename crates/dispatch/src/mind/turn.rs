@@ -404,6 +404,7 @@ impl Mind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::Share;
     use crate::ledger::MEMORY;
     use crate::testing::{at, delivery, loaded, mind, pending};
     use crate::work::Origin;
@@ -465,11 +466,18 @@ mod tests {
             }
         }
         mind.lanes.configure(&loaded(30), &Default::default());
-        // One that is not heard of has to wait until something is free, and takes little.
+        // One that is not heard of takes little, and nothing where even the last quarter is taken.
         let another = mind.lanes.get(30).unwrap();
-        assert_eq!((another.room(0, 1), another.room(1, 1)), (0, 16));
+        let share = |is_scarce| Share {
+            bytes: 0,
+            is_scarce,
+        };
+        assert_eq!(
+            (another.room(share(false), 1), another.room(share(true), 1)),
+            (16, 0)
+        );
         another.lane.succeeded(0);
-        assert!(another.room(0, 1) > 0);
+        assert!(another.room(share(true), 1) > 16);
         assert!(mind.may_claim());
         assert!(mind.can_read());
         let claimed = mind.lanes.claimed_bytes();

@@ -384,12 +384,13 @@ impl World {
             return shed;
         }
         let elapsed = self.clock.elapsed;
+        shed.is_over = found.len() < slice;
+        shed.after_seq = found.last().copied().unwrap_or(walk.after_seq);
         let free = found
             .into_iter()
             .filter(|seq| !self.troubles.is_locked((walk.id, *seq), elapsed));
         let free: Vec<i64> = free.collect();
         shed.buried = free.len();
-        shed.is_over = free.len() < slice;
         if !free.is_empty() {
             let buried = free
                 .iter()

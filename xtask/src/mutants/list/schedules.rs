@@ -110,8 +110,8 @@ pub const MUTANTS: &[Mutant] = &[
         "left-and-lost",
         "What could not be recorded is recorded later.",
         "crates/dispatch/src/ledger.rs",
-        "            let newer = std::mem::replace(&mut self.ended, left);\n            self.ended.extend(newer);",
-        "            drop(left);",
+        "        let newer = std::mem::replace(&mut self.ended, left);\n        self.ended.extend(newer);",
+        "        drop(left);",
     ),
     breach(
         "set-aside-and-lost",
