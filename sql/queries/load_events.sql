@@ -1,23 +1,16 @@
--- Events by their place in the log: $1 seqs, $2 to $33 the slots, repeated to make up the number (see read_window.sql). In the
--- order of $1: there may be no room for all of them, and the first is to come first.
+-- Events by their place in the log: $1 seqs, $2 to $33 the slots, repeated to make up the number (see read_window.sql).
 -- Events whose slot was emptied meanwhile are in herald.held_event.
 select
-    e.slot, e.seq, e.xid, e.uid, e.id, e.source, e.type, e.subject, e.time, e.key, e.tenant, e.priority, e.dataschema,
-    e.extensions, e.size, e.data, e.context
-from (
-    select
-        v.slot, v.seq, v.xid, v.uid, v.id, v.source, v.type, v.subject, v.time, v.key, v.tenant, v.priority, v.dataschema,
-        v.extensions, v.size, v.data, v.context
-    from herald.event v
-    where v.slot = any (
-        array[$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-        $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33]::smallint[])
-    and v.seq = any ($1::bigint[])
-    union all
-    select
-        h.slot, h.seq, h.xid, h.uid, h.id, h.source, h.type, h.subject, h.time, h.key, h.tenant, h.priority, h.dataschema,
-        h.extensions, h.size, h.data, h.context
-    from herald.held_event h
-    where h.seq = any ($1::bigint[])
-) e
-order by pg_catalog.array_position($1::bigint[], e.seq)
+    v.slot, v.seq, v.xid, v.uid, v.id, v.source, v.type, v.subject, v.time, v.key, v.tenant, v.priority, v.dataschema,
+    v.extensions, v.size, v.data, v.context
+from herald.event v
+where v.slot = any (
+    array[$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+    $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33]::smallint[])
+and v.seq = any ($1::bigint[])
+union all
+select
+    h.slot, h.seq, h.xid, h.uid, h.id, h.source, h.type, h.subject, h.time, h.key, h.tenant, h.priority, h.dataschema,
+    h.extensions, h.size, h.data, h.context
+from herald.held_event h
+where h.seq = any ($1::bigint[])

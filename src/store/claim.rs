@@ -46,11 +46,19 @@ pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
                 // No more are looked up than there may be room for.
                 let asked = places.len();
                 places.truncate((claim.bytes / LEAST_BYTES).max(1));
-                let (events, is_complete) = if places.is_empty() {
+                let (mut events, is_complete) = if places.is_empty() {
                     (Vec::new(), true)
                 } else {
                     read::load_events(client, &places, claim.largest, claim.bytes)
                 };
+                // They come in the order of the log. What has been due for the longest comes in any case.
+                let oldest = places.first().filter(|_| !is_complete);
+                if let Some((slot, seq)) = oldest
+                    && !events.iter().any(|one| one.event.seq == *seq)
+                {
+                    let place = [(*slot, *seq)];
+                    events.extend(read::load_events(client, &place, claim.largest, 0).0);
+                }
                 Claims {
                     rows,
                     events,

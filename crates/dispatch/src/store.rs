@@ -158,7 +158,7 @@ pub struct Claim<'a> {
     pub given_up: &'a [i64],
     /// Data larger than this is left where it is.
     pub largest: i32,
-    /// Events beyond so many bytes are left where they are, but for the first one.
+    /// Events beyond so many bytes are left where they are, but for that of the first row.
     pub bytes: usize,
 }
 
