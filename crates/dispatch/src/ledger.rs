@@ -147,6 +147,7 @@ impl Ledger {
         // In turn, so that neither waits for all of the other.
         let are_dead = self.since.dead.is_some() && (self.since.other.is_none() || !self.were_dead);
         self.were_dead = are_dead;
+        self.since.closable = None;
         let most = if are_dead {
             self.dead_letters.get()
         } else {
@@ -256,6 +257,19 @@ mod tests {
         assert!(ledger.is_due(at(10)));
         let (batch, effort) = ledger.next_batch();
         assert_eq!((batch.records.len(), effort), (RECORD_SIZE, Effort::Whole));
+    }
+
+    #[test]
+    fn a_window_that_can_be_closed_waits_ten_milliseconds_after_the_batch_before_it() {
+        let mut ledger = Ledger::default();
+        ledger.windows.add(1, 0);
+        ledger.windows.mark_read(1);
+        assert!(ledger.windows.any_closable());
+        assert!(!ledger.is_due(at(0)) && ledger.is_due(at(10)));
+        let (batch, _) = ledger.next_batch();
+        assert_eq!(batch.closed_windows.len(), 1);
+        // The next one can be closed at once, too.
+        assert!(!ledger.is_due(at(10)) && !ledger.is_due(at(19)) && ledger.is_due(at(20)));
     }
 
     #[test]
