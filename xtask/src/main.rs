@@ -57,7 +57,8 @@ The commands of pg_herald. Each prepares what it needs.
       Lets roles, tenants, an operator and sick receivers attack at random beside a healthy subscription, for ten
       minutes without --minutes: in a crowd for half of it, and in turn. It fails when a process died, when anything
       was lost, when somebody got what is not theirs, or when the healthy subscription was served more than twice as
-      late beside attacks in turn as alone (p99, each less what a relay that has nothing to do with pg_herald was slower then).
+      late beside attacks in turn as alone (p99, each less what a relay that has nothing to do with pg_herald was
+      slower then).
       --dev leaves out the optimisation and that last judgement.
 
   cargo xtask simulate [--seconds N | --schedules N] [--seed N] [--trace]
