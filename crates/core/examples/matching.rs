@@ -1,5 +1,5 @@
-//! How long it takes to match one event against 10,000 subscriptions of which about ten match, whatever shape their
-//! globs have: `cargo run --release -p herald-core --example matching`.
+//! Measures matching one event against 10,000 subscriptions, of which about ten match, with globs of various shapes:
+//! `cargo run --release -p herald-core --example matching`.
 
 use std::time::Instant;
 

@@ -1,11 +1,11 @@
-//! Whose connections a request may use. It goes with a subscription from where it is loaded to where it is sent.
+//! The key that decides which connections a request may use. It stays with a subscription from loading to sending.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Requests share connections when, and only when, their keys are equal.
+/// Requests share connections if and only if their keys are equal.
 ///
-/// The tenant is part of it so that no tenant's request can arrive over a connection that another tenant opened, and
+/// The key includes the tenant so that no tenant's request arrives over a connection that another tenant opened, and
 /// the TLS profile so that no request is sent with another's client certificate.
 ///
 /// ```
@@ -18,23 +18,24 @@ use std::sync::Arc;
 pub struct AgentKey {
     /// The subscription's tenant.
     pub tenant: Option<Arc<str>>,
-    /// Whether what goes for tenants goes for it: they may reach less, and are told less.
+    /// Whether the rules for tenants apply: they may reach less, and are told less.
     pub is_tenants: bool,
-    /// Its own certificates; `None` for the server-wide settings.
+    /// The subscription's own certificates; `None` for the server-wide settings.
     pub tls: Option<Arc<TlsProfile>>,
 }
 
 /// A subscription's own certificates, in PEM. Equal profiles share connections.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct TlsProfile {
-    /// Certificate authorities that are trusted beside the server-wide ones.
+    /// Certificate authorities to trust beside the server-wide ones.
     pub ca_certificates: String,
     /// The client certificate with its chain, and its private key.
     pub client_certificate: Option<(String, String)>,
 }
 
 impl TlsProfile {
-    /// The members as they are given. `None` if there is a certificate without a key, or a key without a certificate.
+    /// Builds a profile from its members as given. Returns `None` for a certificate without a key, or a key without a
+    /// certificate.
     ///
     /// ```
     /// use herald_core::agent::TlsProfile;
@@ -59,7 +60,7 @@ impl TlsProfile {
     }
 }
 
-/// The private key stays out of every log.
+/// Keeps the private key out of every log.
 impl fmt::Debug for TlsProfile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -1,15 +1,15 @@
-//! The rules for the attributes that CloudEvents defines, as `emit` applies them before an event is written.
+//! The rules for the attributes that CloudEvents defines, which `emit` applies before it writes an event.
 //!
-//! It sits in capture (CloudEvents core 1.0.2, sections 3.1 and "Type System"). What was checked here is never checked
-//! again: matching and formatting rely on it. It must not change what the caller gave; where a value would have to be
-//! repaired, it is refused with the repaired form as the hint.
+//! Part of capture (CloudEvents core 1.0.2, sections 3.1 and "Type System"). Values checked here are never checked
+//! again: matching and formatting rely on that. These rules must not change a caller's value; if it needs repair, the
+//! error has the repaired form as its hint.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::error::Error;
 use crate::limits::{self, Limit};
 
-/// All but the unreserved characters of RFC 3986.
+/// All except the unreserved characters of RFC 3986.
 const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -38,14 +38,14 @@ pub struct Attributes<'a> {
     pub subject: Option<&'a str>,
     /// The ordering key, sent as `partitionkey`; not empty.
     pub key: Option<&'a str>,
-    /// Whose event it is; not empty.
+    /// The tenant that owns the event; not empty.
     pub tenant: Option<&'a str>,
     /// An absolute URI.
     pub dataschema: Option<&'a str>,
 }
 
 impl Attributes<'_> {
-    /// Checks all attributes; the first fault is the error.
+    /// Checks all attributes; the error is the first fault.
     ///
     /// ```
     /// use herald_core::attributes::Attributes;
@@ -86,7 +86,7 @@ impl Attributes<'_> {
     }
 }
 
-/// The source of a database's events where no other is set: a path with its name, percent-encoded.
+/// Returns the default source of a database's events: a path with its name, percent-encoded.
 ///
 /// ```
 /// use herald_core::attributes::source_of_database;
@@ -98,7 +98,7 @@ pub fn source_of_database(name: &[u8]) -> String {
     format!("/{}", percent_encode(name, IN_PATHS))
 }
 
-/// Whether a text may be a source: what a setting says is not sent otherwise.
+/// Returns whether a text may be a source; capture leaves out a setting that may not.
 ///
 /// ```
 /// use herald_core::attributes::is_source;
@@ -109,7 +109,7 @@ pub fn is_source(text: &str) -> bool {
     check_text(limits::SOURCE, text).is_ok() && check_uri_reference("source", text).is_ok()
 }
 
-/// Whether the type is one of pg_herald's own operational events, which nobody else makes.
+/// Returns whether the type is one of the operational events, which only pg_herald itself creates.
 ///
 /// ```
 /// use herald_core::attributes::is_reserved;
@@ -120,7 +120,7 @@ pub fn is_reserved(event_type: &str) -> bool {
     event_type.starts_with("herald.")
 }
 
-/// Whether a text is one of the three priorities.
+/// Returns whether a text is one of the three priorities.
 ///
 /// ```
 /// use herald_core::attributes::is_priority;
@@ -131,7 +131,7 @@ pub fn is_priority(text: &str) -> bool {
     matches!(text, "low" | "normal" | "high")
 }
 
-/// The text with the characters replaced that no CloudEvents string may contain; `None` where it has none of them.
+/// Replaces characters that no CloudEvents string may contain; returns `None` if the text has none.
 ///
 /// ```
 /// use herald_core::attributes::replace_forbidden;
@@ -144,7 +144,7 @@ pub fn replace_forbidden(text: &str) -> Option<String> {
         .then(|| text.replace(is_forbidden, "\u{fffd}"))
 }
 
-/// Checks a tenant, of an event or of a subscription: the two are compared as they are written.
+/// Checks the tenant of an event or of a subscription, which are compared as written.
 ///
 /// ```
 /// use herald_core::attributes::check_tenant;
@@ -156,7 +156,7 @@ pub fn check_tenant(tenant: &str) -> Result<(), Error> {
     check_label(limits::TENANT, tenant)
 }
 
-/// A text that is compared with what somebody else writes: a blank at its ends would be seen by nobody, and match nothing.
+/// Checks a text that is compared with another user's: white space at its ends would be invisible, and match nothing.
 fn check_label(limit: Limit, value: &str) -> Result<(), Error> {
     check_text(limit, value)?;
     let trimmed = value.trim();
@@ -194,7 +194,7 @@ fn check_text(limit: Limit, value: &str) -> Result<(), Error> {
     }
 }
 
-/// Control characters and noncharacters, which no CloudEvents string may contain.
+/// Returns whether this is a control character or a noncharacter, which no CloudEvents string may contain.
 pub(crate) fn is_forbidden(character: char) -> bool {
     let code = u32::from(character);
     character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
@@ -207,7 +207,7 @@ pub(crate) fn forbidden_fault(character: char) -> String {
     )
 }
 
-/// The characters and the shape of RFC 3986, section 4.1, as far as they keep anything out.
+/// Checks the characters and the shape of RFC 3986, section 4.1, as far as these exclude anything.
 fn check_uri_reference(name: &'static str, value: &str) -> Result<(), Error> {
     let encode = "Percent-encode it: a blank as %20, a non-ASCII character as its UTF-8 bytes.";
     let is_allowed = |character: char| {

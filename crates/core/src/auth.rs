@@ -1,6 +1,6 @@
-//! Credentials that a receiver asks for beside the signature: a header, or a token that is fetched (OAuth 2.0).
+//! Credentials that a receiver wants beside the signature: a header, or a token to fetch (OAuth 2.0).
 //!
-//! They are checked at subscribe and sent with each request. `Debug` shows none of them.
+//! `subscribe` checks them, and each request sends them. `Debug` shows none of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,14 +23,14 @@ use crate::suggest;
 use crate::target::Target;
 use crate::url_policy::UrlPolicy;
 
-/// A token that says nothing of its end is used so long.
+/// The life of a token whose answer gives none.
 const DEFAULT_LIFE: Duration = Duration::from_secs(300);
 /// A token is not used in the last part of its life: requests take time, and clocks differ.
 const MARGIN: Duration = Duration::from_secs(30);
-/// No token is used longer, whatever it says: no clock reaches `u64::MAX` seconds.
+/// The maximum life of any token: no clock reaches `u64::MAX` seconds.
 const MAX_LIFE: Duration = Duration::from_secs(86_400);
 
-/// Each type with its members: those that are needed, and those that may be left out.
+/// Each type with its required and its optional members.
 const TYPES: [(&str, &[&str], &[&str]); 4] = [
     ("bearer", &["token"], &[]),
     ("basic", &["username", "password"], &[]),
@@ -42,16 +42,16 @@ const TYPES: [(&str, &[&str], &[&str]); 4] = [
     ),
 ];
 
-/// The most bytes of each member.
+/// The maximum size of each member, in bytes.
 pub const MAX_MEMBER_BYTES: usize = 8192;
-/// The most bytes of what goes into the header: a line with the longest name is within
+/// The maximum size of a header's value, in bytes: with the longest name, the line stays within
 /// [`MAX_LINE_BYTES`](crate::request::MAX_LINE_BYTES).
 const MAX_TEXT_BYTES: usize = 11_264;
 
 /// The members that are secrets.
 pub const SECRET_MEMBERS: [&str; 4] = ["token", "password", "key", "client_secret"];
 
-/// How a request proves who sends it, beside its signature.
+/// How a request proves its sender, beside the signature.
 #[derive(Clone)]
 pub enum Auth {
     /// The same header with each request.
@@ -61,7 +61,7 @@ pub enum Auth {
 }
 
 impl Auth {
-    /// Reads the option `auth`.
+    /// Parses the option `auth`.
     ///
     /// ```
     /// use herald_core::{auth::Auth, url_policy::UrlPolicy};
@@ -172,7 +172,7 @@ impl Auth {
         }
     }
 
-    /// The header that it writes.
+    /// Returns the header that the credentials write.
     pub fn header(&self) -> &HeaderName {
         match self {
             Auth::Header(name, _) => name,
@@ -206,7 +206,7 @@ fn refused(fault: String, hint: String) -> Error {
     }
 }
 
-/// What a client exchanges for a token.
+/// The credentials that a client exchanges for a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCredentials {
     pub token_url: Uri,
@@ -217,7 +217,7 @@ pub struct ClientCredentials {
 }
 
 impl ClientCredentials {
-    /// The request for a token; the client says who it is in the header (RFC 6749, section 2.3.1).
+    /// Returns the request for a token; the client authenticates in a header (RFC 6749, section 2.3.1).
     pub fn token_request(&self, timeout: Duration) -> HttpRequest {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
@@ -249,7 +249,7 @@ impl ClientCredentials {
         }
     }
 
-    /// How it shows who it is (RFC 6749, section 2.3.1).
+    /// Returns the value of that header (RFC 6749, section 2.3.1).
     fn basic(&self) -> String {
         let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
         let pair = Zeroizing::new(format!(
@@ -279,7 +279,7 @@ impl fmt::Debug for ClientCredentials {
     }
 }
 
-/// A token and how long it may be used.
+/// A token, and how long it may be used.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     pub header: HeaderValue,
@@ -287,8 +287,8 @@ pub struct Token {
 }
 
 impl Token {
-    /// Reads the answer of a token endpoint (RFC 6749, section 5.1); an error says what is wrong with it, and nothing of
-    /// what it contains.
+    /// Reads the answer of a token endpoint (RFC 6749, section 5.1). The error says what is wrong, but repeats nothing
+    /// of the answer.
     ///
     /// ```
     /// use herald_core::auth::Token;
@@ -323,7 +323,7 @@ impl Token {
             .filter(|value| value.len() <= MAX_TEXT_BYTES)
             .ok_or("the token endpoint gave a token that a header cannot carry")?;
         header.set_sensitive(true);
-        // Some write the number as a string.
+        // Some endpoints write the number as a string.
         let life = answer.expires_in.and_then(|value| match value {
             serde_json::Value::String(text) => text.parse().ok(),
             other => other.as_u64(),

@@ -1,9 +1,10 @@
-//! JSON text as the language of a receiver writes it, for receivers that sign what they parsed and not what they got.
+//! Writes JSON as the language of a receiver does, for receivers that sign what they parsed, not what they got.
 //!
-//! Such a receiver computes its HMAC over `JSON.stringify(JSON.parse(body))` or `json.dumps(json.loads(body))`, so a body
-//! has to be a fixed point of that, byte for byte. It sits between the body's format and its signature, and must never change a value in silence:
-//! a number that a double would round is refused or becomes a string. Text goes to text, because strings may hold lone
-//! surrogates, which no `char` can. It never panics and never takes quadratic time, whatever it is given.
+//! Such a receiver computes its HMAC over `JSON.stringify(JSON.parse(body))` or `json.dumps(json.loads(body))`, so the
+//! body must be a fixed point of that, byte for byte. This sits between the body's format and its signature, and must
+//! never change a value silently: a number that a double would round is refused or becomes a string. It converts text
+//! to text, because strings may hold lone surrogates, which no `char` can. It must never panic or take quadratic time,
+//! for any input.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -17,13 +18,13 @@ mod number;
 pub use fault::Fault;
 use number::Number;
 
-/// Up to so many members are compared with each other, which needs no memory.
+/// Objects of at most this many members compare keys pairwise, which needs no memory.
 const SMALL_OBJECT: usize = 16;
 
 const SHOWN_NUMBER: usize = 40;
 const SHOWN_KEY: usize = 40;
 
-/// Whose text a body has to be.
+/// The writer of JSON whose text a body must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
     /// `JSON.stringify(JSON.parse(body))`
@@ -34,47 +35,47 @@ pub enum Form {
     EcmaScript,
     /// `json.dumps(json.loads(body), separators=(",", ":"))`
     ///
-    /// Whatever is not ASCII is escaped. An integer keeps its digits; any other number is written as `float.__repr__`
-    /// does.
+    /// Characters other than printable ASCII are escaped. An integer keeps its digits; any other number is written as
+    /// `float.__repr__` does.
     Python,
 }
 
-/// The form of a body, and what becomes of numbers that the form has no text for.
+/// The form of a body, and how to treat numbers that a double cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Canonical {
     pub form: Form,
     pub large_numbers: LargeNumbers,
 }
 
-/// What to do with a number that a double cannot hold.
+/// How to treat a number that a double cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LargeNumbers {
-    /// There is no body, but a [`Fault`] that names the number.
+    /// Refuses the body, with a [`Fault`] that names the number.
     #[default]
     Refuse,
-    /// It becomes a string of the same characters, which the receiver can read exactly.
+    /// Writes a string of the same characters, which the receiver can read exactly.
     Strings,
 }
 
-/// Whether a double has the very value of this number.
+/// Returns whether a double holds exactly this number.
 pub(crate) fn is_exact(number: &str) -> bool {
     Number::split_from(number).is_some_and(|(number, _)| number.exact_double().is_some())
 }
 
-/// A number of JSON, and what comes after it.
+/// Splits a JSON number from the text after it.
 pub(crate) fn split_number(text: &str) -> Option<(&str, &str)> {
     Number::split_from(text).map(|(number, rest)| (number.text, rest))
 }
 
 impl Canonical {
-    /// The JSON text in this form.
+    /// Returns the JSON text in this form.
     ///
-    /// There are no blanks. Strings are escaped no more than the form asks for. Of members with the same key the last
-    /// one is kept, at the place of the first.
+    /// The text has no blanks, and only the escapes that the form requires. Of members with the same key, the last is
+    /// kept, at the place of the first.
     ///
-    /// A number is exact, and so never refused, if the shortest digits of its double have its very value: 0.10 and 1e30
-    /// are exact, 9007199254740993 and 1e400 are not. One that is not exact is refused even where a later member of the
-    /// same key would replace it.
+    /// A number is exact, and so never refused, if the shortest digits of its double have the same value: 0.10 and 1e30
+    /// are exact, 9007199254740993 and 1e400 are not. An inexact number is refused even if a later member of the same
+    /// key would replace it.
     ///
     /// ```
     /// use herald_core::canonical::{Canonical, Form, LargeNumbers};
@@ -108,7 +109,7 @@ impl Canonical {
     }
 }
 
-/// Reads `rest` and writes what it read at once, so that only the order of members is ever corrected.
+/// Reads `rest` and writes it at once, so that only the order of members is corrected afterwards.
 struct Writer<'a> {
     rest: &'a str,
     length: usize,
@@ -117,7 +118,7 @@ struct Writer<'a> {
     written: String,
 }
 
-/// Where a member was written: its key from `start` to `colon`, its value from there to `end`.
+/// The place of a written member: its key from `start` to `colon`, its value from there to `end`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Member {
     start: usize,
@@ -253,7 +254,7 @@ impl<'a> Writer<'a> {
         self.written.push(bracket);
     }
 
-    /// Whether a member or an element follows; if so, the comma before it is written.
+    /// Returns whether a member or an element follows; if so, writes the comma before it.
     fn has_another(&mut self, end: char, is_first: bool) -> Result<bool, Fault> {
         self.skip_blanks();
         if let Some(rest) = self.rest.strip_prefix(end) {
@@ -305,7 +306,7 @@ impl<'a> Writer<'a> {
         self.written.push_str(short);
     }
 
-    /// Text without quotes, backslashes and control characters.
+    /// Writes text without quotes, backslashes and control characters.
     fn push_plain(&mut self, text: &str) {
         if self.canonical.form == Form::EcmaScript {
             return self.written.push_str(text);
@@ -322,11 +323,11 @@ impl<'a> Writer<'a> {
     }
 
     fn push_unit(&mut self, unit: u32) {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(self.written, "\\u{unit:04x}");
     }
 
-    /// Writes the members of an object anew, unless they stand as they should.
+    /// Rewrites the members of an object, unless their order and keys are already right.
     fn put_in_order(&mut self, members: &[Member]) {
         let Some(first) = members.first() else {
             return;
@@ -371,7 +372,7 @@ enum Escaped {
     LoneSurrogate(u16),
 }
 
-/// What a backslash before `text` stands for, and what comes after it.
+/// Returns the character that a backslash before `text` stands for, and the text after it.
 fn split_escape(text: &str) -> Option<(Escaped, &str)> {
     let mut characters = text.chars();
     let character = match characters.next()? {
@@ -387,7 +388,7 @@ fn split_escape(text: &str) -> Option<(Escaped, &str)> {
     Some((Escaped::Character(character), characters.as_str()))
 }
 
-/// The character of one `\u` escape, or of the two of a surrogate pair.
+/// Reads one `\u` escape, or the two of a surrogate pair.
 fn split_units(text: &str) -> Option<(Escaped, &str)> {
     let (unit, rest) = split_unit(text)?;
     if let Some(character) = char::from_u32(u32::from(unit)) {
@@ -405,14 +406,14 @@ fn split_units(text: &str) -> Option<(Escaped, &str)> {
 
 fn split_unit(text: &str) -> Option<(u16, &str)> {
     let (hex, rest) = text.split_at_checked(4)?;
-    // from_str_radix would take a sign.
+    // from_str_radix would accept a sign.
     if !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     Some((u16::from_str_radix(hex, 16).ok()?, rest))
 }
 
-/// The place of a key, with its quotes, among those that come first (ECMA-262, "array index").
+/// Returns the place of a key, given with its quotes, among those that come first (ECMA-262, "array index").
 fn array_index(key: &str) -> Option<u32> {
     let key = unquoted(key);
     let is_canonical = key == "0" || !key.starts_with(['0', '+']);
@@ -421,7 +422,7 @@ fn array_index(key: &str) -> Option<u32> {
         .filter(|index| is_canonical && *index < u32::MAX)
 }
 
-/// How a path goes on to the value of a key, which has its quotes.
+/// Returns the step in a path to the value of a key, given with its quotes.
 fn step_to(key: &str) -> String {
     let name = shortened(unquoted(key), SHOWN_KEY);
     let is_plain = unquoted(key)

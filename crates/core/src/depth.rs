@@ -1,16 +1,17 @@
-//! How deep data may be nested where it is walked.
+//! The maximum nesting of data that code walks.
 //!
-//! Whoever can insert a row decides how deep its JSON is, and code that walks arrays and objects takes stack for each level.
-//! So the levels are counted first, on the text and without recursion. Formats that pass data on unread need no limit.
+//! Anybody who can insert a row decides how deep its JSON is, and code that walks arrays and objects uses stack for
+//! each level. So levels are counted first, on the text and without recursion. Formats that pass data on unread need no
+//! limit.
 
 use std::fmt;
 
 use crate::json::end_of_string;
 
-/// The most levels of arrays and objects within each other, where something walks them.
+/// The maximum nesting of arrays and objects, in levels, in data that code walks.
 pub const MAX_LEVELS: usize = 128;
 
-/// Arrays and objects are nested in more than [`MAX_LEVELS`] levels.
+/// The error if arrays and objects are nested in more than [`MAX_LEVELS`] levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooDeep;
 
@@ -22,7 +23,7 @@ impl fmt::Display for TooDeep {
 
 impl std::error::Error for TooDeep {}
 
-/// Refuses a JSON text that is nested too deep to be walked. Of a text that is not JSON it says nothing.
+/// Refuses a JSON text that is nested too deep to walk. Accepts text that is not JSON.
 ///
 /// ```
 /// use herald_core::depth::{MAX_LEVELS, TooDeep, check};

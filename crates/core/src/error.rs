@@ -1,13 +1,13 @@
-//! The one error type of the crate: what a user, or the owner of a setting, has to correct.
+//! The crate's only error type: problems that a user, or the owner of a setting, must correct.
 //!
-//! Errors arise where text becomes a checked value, before anything enters the pipeline.
-//! The SQL boundary turns each into SQLSTATE 22023 with [`Error::message`], [`Error::detail`] and [`Error::hint`].
-//! A failed delivery is never an error but an [`Outcome`](crate::outcome::Outcome).
-//! No text made here may contain a secret, a header's value, or the path or query of a URL.
+//! Errors arise where text becomes a checked value, before anything enters the pipeline. The SQL boundary turns each
+//! into SQLSTATE 22023 with [`Error::message`], [`Error::detail`] and [`Error::hint`]. A failed delivery is never an
+//! error but an [`Outcome`](crate::outcome::Outcome). No text made here may contain a secret, a header's value, or the
+//! path or query of a URL.
 
 use std::fmt;
 
-/// Something that was refused, with the reason and the exact fix.
+/// A refusal, with the reason and the exact fix.
 ///
 /// ```
 /// use herald_core::globs::TypeGlobs;
@@ -31,7 +31,7 @@ pub enum Error {
         fault: String,
         hint: String,
     },
-    /// `subscribe` got a name that is empty, too long, or has characters that would need quoting.
+    /// `subscribe` got a name that is empty, too long, only digits, or needs quoting.
     SubscriptionName { name: String },
     /// `subscribe` or an update of a subscription got a number or an interval outside its limits.
     OutOfRange {
@@ -40,30 +40,30 @@ pub enum Error {
         allowed: &'static str,
         hint: &'static str,
     },
-    /// An option such as `signing` is not valid in itself or beside the others.
+    /// An option such as `signing` is invalid, alone or together with others.
     Option {
         option: &'static str,
         fault: String,
         hint: String,
     },
-    /// A document has a name that is no option's.
+    /// A document names an unknown option.
     UnknownOption {
         name: String,
         nearest: Option<&'static str>,
     },
-    /// An option that every subscription has was given as null.
+    /// A required option is null.
     NullOption { option: &'static str },
     /// An option such as `headers` is not an object of strings.
     NotStrings { option: &'static str },
     /// A member of a list is null.
     NullMember { option: &'static str },
-    /// A list has lists in it.
+    /// A list contains lists.
     Dimensions { option: &'static str },
     /// `retry_schedule` is empty, too long, or has a member outside its limits.
     RetrySchedule { fault: String, hint: &'static str },
     /// `types` is empty.
     NoTypes,
-    /// `types` has a member that can never be a type.
+    /// `types` has a member that no type can match.
     TypeGlob {
         glob: String,
         fault: String,
@@ -94,25 +94,24 @@ pub enum Error {
         fault: String,
         hint: String,
     },
-    /// `secret` is not a Standard Webhooks secret. The text is never repeated.
+    /// `secret` is not a valid secret. The text is never repeated.
     Secret { fault: String },
-    /// A subscription was restored without its secret, so nothing can be signed for it.
+    /// A subscription was restored without its secret, so that its requests cannot be signed.
     NoSecret { subscription: String },
-    /// The `webhook-id` has a full stop or characters that a header cannot carry.
+    /// The `webhook-id` contains a full stop or characters that a header cannot carry.
     UnsignableId { id: String },
-    /// No request can be made of the event: a template failed, or a placeholder has no value. No later attempt can
-    /// do better.
+    /// The event cannot become a request: a template failed, or a placeholder has no value. A retry cannot help.
     Unsendable { fault: String },
     /// A request's body is larger than the subscription's `max_payload`.
     TooLarge { size: usize, limit: usize },
 }
 
-/// The most characters of a message, which may repeat what a user gave.
+/// The maximum length of a message, in characters: it may repeat a user's text.
 pub const MAX_MESSAGE: usize = 400;
-/// The most characters of a detail or a hint.
+/// The maximum length of a detail or a hint, in characters.
 pub const MAX_DETAIL: usize = 1000;
 
-/// A text of at most so many characters; what is left out is an ellipsis.
+/// Cuts a text to at most `limit` characters, with an ellipsis for the rest.
 ///
 /// ```
 /// use herald_core::error::shortened;
@@ -128,7 +127,7 @@ pub fn shortened(text: &str, limit: usize) -> String {
 }
 
 impl Error {
-    /// What is wrong, as one lower-case phrase without a full stop.
+    /// Returns what is wrong, as a lower-case phrase without a full stop.
     pub fn message(&self) -> String {
         shortened(&self.whole_message(), MAX_MESSAGE)
     }
@@ -165,7 +164,7 @@ impl Error {
         }
     }
 
-    /// Why it is wrong, in full sentences, where the message does not say it all.
+    /// Returns why it is wrong, in full sentences, if the message does not say it all.
     pub fn detail(&self) -> Option<String> {
         self.whole_detail()
             .map(|detail| shortened(&detail, MAX_DETAIL))
@@ -211,7 +210,7 @@ impl Error {
         }
     }
 
-    /// What to write instead, as a full sentence.
+    /// Returns what to write instead, as a full sentence.
     pub fn hint(&self) -> Option<String> {
         self.whole_hint().map(|hint| shortened(&hint, MAX_DETAIL))
     }

@@ -1,13 +1,13 @@
-//! The event: one immutable CloudEvent, as it is read from the log.
+//! The event: one immutable CloudEvent, as read from the log.
 //!
-//! Capture writes it and the log stores it; matching reads `type` and `tenant`, formatting reads the rest.
-//! It is plain data: nothing here parses `data` or `extensions`, and nothing here may change an event once it is read.
+//! Capture writes it and the log stores it; matching reads `type` and `tenant`, formatting reads the rest. It is plain
+//! data: nothing here parses `data`, or changes an event after reading.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// What an event keeps of the session that wrote it.
+/// The information that an event keeps about the session that wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Context<'a> {
@@ -55,27 +55,27 @@ pub struct Event {
     pub subject: Option<String>,
     /// The CloudEvents `time`, in microseconds since 1970-01-01 00:00:00 UTC.
     pub time_micros: i64,
-    /// What orders events among themselves; sent as the extension attribute `partitionkey`.
+    /// The ordering key; sent as the extension attribute `partitionkey`.
     pub key: Option<String>,
-    /// Whose event it is. It never reaches another tenant's subscription.
+    /// The tenant that owns the event, which never reaches another tenant's subscription.
     pub tenant: Option<String>,
-    /// How urgent the event is; `normal` unless the caller said otherwise.
+    /// The urgency; `normal` unless the caller gave another.
     pub priority: String,
     /// The CloudEvents `dataschema`, a URI.
     pub dataschema: Option<String>,
-    /// The extension attributes as the text of a JSON object with scalar values,
-    /// as made by [`check_extensions`](crate::extensions::check_extensions).
+    /// The extension attributes as the text of a JSON object with scalar values, as made by
+    /// [`check_extensions`](crate::extensions::check_extensions).
     pub extensions: Option<String>,
-    /// What the session said of itself when it wrote the event: the text of a JSON object, see [`Context`].
+    /// The session that wrote the event, as the text of a JSON object: see [`Context`].
     pub context: Option<String>,
-    /// The data as minified JSON text. It is sent verbatim and never parsed again.
+    /// The data as minified JSON text. Most formats send it verbatim, without parsing it again.
     pub data: Option<String>,
-    /// The size of `data` in bytes, known even where `data` was not loaded.
+    /// The size of `data` in bytes, known even if `data` was not loaded.
     pub size: i32,
 }
 
 impl Event {
-    /// An event with the attributes that every CloudEvent has, and nothing else.
+    /// Creates an event with only the attributes that every CloudEvent has.
     ///
     /// The id is the uid and the priority is `normal`.
     ///
@@ -107,7 +107,7 @@ impl Event {
         }
     }
 
-    /// Roughly how many bytes it holds in memory.
+    /// Returns approximately how many bytes the event takes in memory.
     ///
     /// ```
     /// use herald_core::event::Event;
@@ -141,7 +141,7 @@ impl Event {
             + size_of::<Self>()
     }
 
-    /// What is known of the session that wrote it.
+    /// Returns the information about the session that wrote the event.
     ///
     /// ```
     /// use herald_core::event::Event;
@@ -156,7 +156,7 @@ impl Event {
             .unwrap_or_default()
     }
 
-    /// An extension attribute as text: one that the event was given, or else one that its context has.
+    /// Returns an extension attribute as text: the event's own, or else its context's.
     ///
     /// ```
     /// use herald_core::event::Event;
@@ -181,7 +181,7 @@ impl Event {
         value.map(Cow::into_owned)
     }
 
-    /// The extension attributes that the event was given, as text (CloudEvents 1.0, "Type System").
+    /// Returns the event's own extension attributes as text (CloudEvents 1.0, "Type System").
     pub fn given_extensions(&self) -> Vec<(String, String)> {
         let given = self.extensions.as_deref();
         let given: serde_json::Map<String, serde_json::Value> = given

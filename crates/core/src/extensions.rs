@@ -1,8 +1,7 @@
-//! The rules for CloudEvents extension attributes, as `emit` applies them before an event is written.
+//! The rules for CloudEvents extension attributes, which `emit` applies before it writes an event.
 //!
-//! It sits in capture, beside [`attributes`](crate::attributes) (CloudEvents core 1.0.2, section 3.1 and "Type System").
-//! Formatting copies what was checked here into the body without looking at it again, so no name may pass that the
-//! body already has.
+//! Part of capture, beside [`attributes`](crate::attributes) (CloudEvents core 1.0.2, section 3.1 and "Type System").
+//! Formatting copies checked extensions into the body unread, so a name that the body already has must not pass.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +9,7 @@ use crate::attributes::{forbidden_fault, is_forbidden};
 use crate::error::Error;
 use crate::limits;
 
-/// The most characters of an extension attribute's name.
+/// The maximum length of an extension attribute's name, in characters.
 pub const MAX_EXTENSION_NAME: usize = 20;
 
 const CORE_NAMES: [&str; 10] = [
@@ -26,11 +25,11 @@ const CORE_NAMES: [&str; 10] = [
     "data_base64",
 ];
 
-/// Checks the option `extensions` and returns it as [`Event::extensions`](crate::event::Event::extensions):
-/// minified, or `None` where it is an empty object.
+/// Checks the option `extensions` and returns it as [`Event::extensions`](crate::event::Event::extensions): minified,
+/// or `None` for an empty object.
 ///
-/// Names are 1 to 20 of `a-z0-9` and none of the specification's own; `partitionkey` is given as `key`.
-/// Values are strings, booleans or integers of 32 bits.
+/// Names are 1 to 20 of `a-z0-9`, except the specification's own; `partitionkey` is given as `key`. Values are strings,
+/// booleans or integers of 32 bits.
 ///
 /// ```
 /// use herald_core::extensions::check_extensions;

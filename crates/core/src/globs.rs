@@ -1,16 +1,16 @@
-//! Type globs: which event types a subscription wants.
+//! Type globs, which select the event types that a subscription wants.
 //!
-//! They belong to matching. [`Glob::matches`] is the only place that knows what a glob means; the
-//! [`matcher`](crate::matcher) merely finds out fast which globs are worth asking. A glob must never cost more than
-//! its length times the type's length, because users write both.
+//! Part of matching. Only [`Glob::matches`] defines what a glob means; the [`matcher`](crate::matcher) just finds
+//! quickly which globs to ask. Matching must never cost more than the glob's length times the type's length, because
+//! users write both.
 
 use crate::attributes::is_forbidden;
 use crate::error::Error;
 
-/// What the types of pg_herald's own operational events begin with.
+/// The prefix of the types of pg_herald's own operational events.
 pub const OPERATIONAL_PREFIX: &str = "herald.";
 
-/// Whether a type is that of an operational event, such as `herald.subscription.disabled`.
+/// Returns whether a type belongs to an operational event, such as `herald.subscription.disabled`.
 ///
 /// ```
 /// use herald_core::globs::is_operational;
@@ -22,14 +22,14 @@ pub fn is_operational(event_type: &str) -> bool {
     event_type.starts_with(OPERATIONAL_PREFIX)
 }
 
-/// The most members of `types`.
+/// The maximum number of members of `types`.
 pub const MAX_GLOBS: usize = 1000;
-/// The most bytes of each.
+/// The maximum size of each member, in bytes.
 pub const MAX_GLOB_BYTES: usize = 1024;
-/// The most bytes of all of them together.
+/// The maximum size of all members together, in bytes.
 pub const MAX_GLOBS_BYTES: usize = 65_536;
 
-/// One member of `types`: text in which `*` stands for any characters, also none, dots included.
+/// One member of `types`: text in which `*` matches any characters, including none and dots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     /// The pieces between the stars; a glob without a star is one piece.
@@ -37,7 +37,7 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// Reads a glob. It must not be empty, and must have no character that CloudEvents forbids in a type.
+    /// Parses a glob. It must not be empty or contain a character that CloudEvents forbids in a type.
     ///
     /// ```
     /// use herald_core::globs::Glob;
@@ -75,10 +75,10 @@ impl Glob {
         })
     }
 
-    /// Whether events of this type are wanted.
+    /// Returns whether events of this type are wanted.
     ///
-    /// Operational types are matched only by globs that themselves begin with `herald.`:
-    /// who asks for everything does not mean those.
+    /// Operational types match only globs that begin with `herald.` themselves: a subscription to everything does not
+    /// mean those.
     ///
     /// ```
     /// use herald_core::globs::Glob;
@@ -99,7 +99,7 @@ impl Glob {
         else {
             return false;
         };
-        // Taking the first place for each piece leaves the most room for those that follow.
+        // The first place for each piece leaves the most room for the next pieces.
         let between = &self.pieces[1..self.pieces.len() - 1];
         between
             .iter()
@@ -109,25 +109,25 @@ impl Glob {
             .is_some()
     }
 
-    /// What each matching type begins with: the text before the first star.
+    /// Returns the prefix of all matching types: the text before the first star.
     pub(crate) fn head(&self) -> &str {
         &self.pieces[0]
     }
 
-    /// What each matching type ends with: the text after the last star, or `None` for a glob without a star.
+    /// Returns the suffix of all matching types: the text after the last star, or `None` for a glob without a star.
     pub(crate) fn tail(&self) -> Option<&str> {
         self.pieces[1..].last().map(String::as_str)
     }
 }
 
-/// The option `types`: an event is wanted when one of the globs matches its type.
+/// The option `types`: an event is wanted if any of the globs matches its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeGlobs {
     globs: Vec<Glob>,
 }
 
 impl TypeGlobs {
-    /// Reads the members of `types`, of which there must be one at least.
+    /// Parses the members of `types`, at least one.
     ///
     /// ```
     /// use herald_core::globs::TypeGlobs;
@@ -160,7 +160,7 @@ impl TypeGlobs {
         })
     }
 
-    /// Every event there is, operational ones too: what is held for a subscription whose types cannot be read.
+    /// Matches every event, including operational ones, to hold them for a subscription whose types cannot be read.
     ///
     /// ```
     /// use herald_core::globs::TypeGlobs;
@@ -177,7 +177,7 @@ impl TypeGlobs {
         }
     }
 
-    /// Whether events of this type are wanted.
+    /// Returns whether events of this type are wanted.
     ///
     /// ```
     /// use herald_core::globs::TypeGlobs;
@@ -188,7 +188,7 @@ impl TypeGlobs {
         self.globs.iter().any(|glob| glob.matches(event_type))
     }
 
-    /// The globs, in the order in which they were given.
+    /// Iterates over the globs in the order given.
     ///
     /// ```
     /// use herald_core::globs::TypeGlobs;
@@ -210,7 +210,7 @@ fn too_many(fault: String) -> Error {
     }
 }
 
-/// The text as it was given.
+/// Shows the text as given.
 impl std::fmt::Display for Glob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.pieces.join("*"))
@@ -227,7 +227,7 @@ mod tests {
         Glob::parse(text).unwrap()
     }
 
-    /// The definition, tried out place by place: slow, and too simple to be wrong.
+    /// The definition, tried place by place: slow, and too simple to be wrong.
     fn reference(glob: &[u8], text: &[u8]) -> bool {
         match glob.split_first() {
             None => text.is_empty(),
@@ -288,7 +288,7 @@ mod tests {
         for text in ["", "a\n", "a\0", "a\u{fffe}"] {
             assert!(Glob::parse(text).is_err(), "{text:?}");
         }
-        // The names of tables make types.
+        // Types can contain the names of tables.
         assert!(glob("public.Order Items.*").matches("public.Order Items.inserted"));
         assert_eq!(TypeGlobs::parse(&[]), Err(Error::NoTypes));
         assert!(TypeGlobs::parse(&["*".into(), "".into()]).is_err());

@@ -1,5 +1,5 @@
-//! The handshake of CloudEvents webhooks ("Abuse Protection", HTTP 1.1 Web Hooks for Event Delivery, section 4): a receiver
-//! is asked by OPTIONS before anything is delivered, and says whether, and at which rate, it wants deliveries.
+//! The handshake of CloudEvents webhooks ("Abuse Protection", HTTP 1.1 Web Hooks for Event Delivery, section 4): before
+//! any delivery, an OPTIONS request asks the receiver whether, and at which rate, it wants deliveries.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::subscription::Subscription;
 use crate::suggest;
 use crate::url_policy::UrlPolicy;
 
-/// Who asks, and, once it was granted, who delivers.
+/// The system that asks for consent and, once it is granted, delivers.
 pub const REQUEST_ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 const REQUEST_CALLBACK: HeaderName = HeaderName::from_static("webhook-request-callback");
 const REQUEST_RATE: HeaderName = HeaderName::from_static("webhook-request-rate");
 const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
 
-/// The most deliveries a minute that can be asked for, or granted.
+/// The maximum rate to ask for or to grant, in deliveries per minute.
 pub const MAX_RATE: u32 = 10_000_000;
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What a receiver is asked.
+/// The question to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
     origin: HeaderValue,
@@ -33,14 +33,14 @@ pub struct Handshake {
     rate: Option<u32>,
 }
 
-/// What a receiver granted: so many deliveries a minute, or any number.
+/// A receiver's consent: to at most `rate` deliveries per minute, or any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consent {
     pub rate: Option<u32>,
 }
 
 impl Handshake {
-    /// Reads the option `handshake`; `origin` is the setting `herald.request_origin`.
+    /// Parses the option `handshake`; `origin` is the setting `herald.request_origin`.
     ///
     /// ```
     /// use herald_core::{handshake::Handshake, url_policy::UrlPolicy};
@@ -103,12 +103,12 @@ impl Handshake {
         })
     }
 
-    /// What each delivery carries.
+    /// Returns the header that each delivery carries.
     pub fn header(&self) -> (HeaderName, HeaderValue) {
         (REQUEST_ORIGIN, self.origin.clone())
     }
 
-    /// What the answer says; an error is the reason in words why it is no consent.
+    /// Reads a receiver's answer; the error says in words why it is not a consent.
     ///
     /// ```
     /// use herald_core::{handshake::{Consent, Handshake}, url_policy::UrlPolicy};
@@ -149,7 +149,7 @@ impl Handshake {
     }
 }
 
-/// The request that asks the receiver of a subscription. It goes to the url as it is without an event.
+/// Returns the request that asks the receiver of a subscription. Its url contains no values of an event.
 pub fn request(subscription: &Subscription, handshake: &Handshake) -> HttpRequest {
     let style = &subscription.style;
     let mut headers = vec![

@@ -1,8 +1,8 @@
 //! A subscription's own headers.
 //!
-//! They are checked at subscribe and added to each request by [`request`](crate::request).
-//! They must never replace what pg_herald itself vouches for (the signature, the length, the content's type), never
-//! smuggle a second request, and their values are secrets: no error and no `Debug` shows one.
+//! `subscribe` checks them, and [`request`](crate::request) adds them to each request. They must never replace headers
+//! that pg_herald itself vouches for (signature, length, content type) or smuggle in a second request. Their values are
+//! secrets: errors and `Debug` never show them.
 
 use http::{HeaderName, HeaderValue};
 
@@ -11,9 +11,9 @@ use crate::event::Event;
 use crate::options::Members;
 use crate::placeholders::Pattern;
 
-/// The most headers of a subscription.
+/// The maximum number of a subscription's headers.
 pub const MAX_HEADERS: usize = 32;
-/// The most bytes of all their names and values together.
+/// The maximum size of all their names and values together, in bytes.
 pub const MAX_HEADER_BYTES: usize = 8192;
 
 const RESERVED: [(&str, &str); 20] = [
@@ -88,12 +88,12 @@ const RESERVED: [(&str, &str); 20] = [
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers {
     entries: Vec<(HeaderName, HeaderValue)>,
-    /// Which of them are made anew for each event, and how.
+    /// The values to fill in for each event: their positions and patterns.
     patterns: Vec<(usize, Pattern)>,
 }
 
 impl Headers {
-    /// Checks names and values as they were given to `subscribe`.
+    /// Checks names and values as given to `subscribe`.
     ///
     /// ```
     /// use herald_core::headers::Headers;
@@ -138,7 +138,7 @@ impl Headers {
         Ok(headers)
     }
 
-    /// Whether there is a header of this name.
+    /// Returns whether a header has this name.
     ///
     /// ```
     /// use herald_core::headers::Headers;
@@ -149,7 +149,7 @@ impl Headers {
         self.entries.iter().any(|(other, _)| other == name)
     }
 
-    /// The headers in the order in which they were given. The values are marked as sensitive.
+    /// Returns the headers in the order of their names. The values are marked as sensitive.
     ///
     /// ```
     /// use herald_core::headers::Headers;
@@ -161,7 +161,7 @@ impl Headers {
         self.entries.iter()
     }
 
-    /// The headers of a request for an event: values with [placeholders](crate::placeholders) are filled in.
+    /// Returns the headers of a request for an event, with [placeholders](crate::placeholders) filled in.
     ///
     /// ```
     /// use herald_core::{event::Event, headers::Headers};
@@ -185,18 +185,18 @@ impl Headers {
         Ok(headers)
     }
 
-    /// How many headers there are.
+    /// Returns the number of headers.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no header.
+    /// Returns whether there are no headers.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 }
 
-/// A header's name, unless it is one that pg_herald itself vouches for.
+/// Parses a header's name. Refuses a name that is reserved for pg_herald or for the connection.
 pub(crate) fn parse_name(name: &str) -> Result<HeaderName, Error> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         refused(

@@ -1,8 +1,8 @@
-//! JSON text as text: minified once at capture, escaped where a string is put into it. Never parsed into values.
+//! JSON as text: minified once at capture, with escaped strings put into it. It is never parsed into values here.
 
 use std::borrow::Cow;
 
-/// The same JSON without the whitespace between its tokens. The input must be valid JSON.
+/// Removes the whitespace between tokens. The input must be valid JSON.
 ///
 /// ```
 /// use herald_core::json::minify;
@@ -64,7 +64,7 @@ pub fn push_string(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// The bytes that do not stand for themselves in a JSON string.
+/// The bytes that a JSON string must escape.
 const IS_ESCAPED: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -77,7 +77,7 @@ const IS_ESCAPED: [bool; 256] = {
     table
 };
 
-/// Where the next whitespace outside a string is. `from` must be outside a string.
+/// Returns the place of the next whitespace outside strings. `from` must be outside a string.
 fn next_blank(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(byte) = bytes.get(at) {
@@ -90,7 +90,7 @@ fn next_blank(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Where the string that begins at `start` ends: behind its closing quote.
+/// Returns the place after the closing quote of the string that begins at `start`.
 pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {

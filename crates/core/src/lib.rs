@@ -1,26 +1,28 @@
-//! The pure part of pg_herald: what an event is, who gets it, what is sent, and what happens afterwards.
+//! The pure logic of pg_herald: events, matching, requests, and what follows an attempt.
 //!
-//! The pipeline is capture -> log -> dispatch -> record. This crate holds its decisions and none of its effects; what
-//! concerns the worker's turn is in `herald-dispatch`. It sees neither PostgreSQL nor sockets, takes the time and random numbers as arguments, and never blocks.
+//! The pipeline is capture -> log -> dispatch -> record. This crate holds its decisions and none of its effects; the
+//! worker's turn is in `herald-dispatch`. The crate uses neither PostgreSQL nor sockets, takes the time and random
+//! numbers as arguments, and never blocks.
 //!
-//! **Capture.** [`attributes`] and [`extensions`] check what `emit` is given, within [`limits`], and [`json`] minifies data. The result is
-//! an [`event`] with a [`uid`], which the log stores and dispatch reads back.
+//! **Capture.** [`attributes`] and [`extensions`] check the arguments of `emit` within [`limits`], and [`json`]
+//! minifies data. The result is an [`event`] with a [`uid`], which the log stores and dispatch reads back.
 //!
-//! **Matching.** [`options`] are a subscription's settings as plain data; compiled, they are a [`subscription`]. The
-//! [`matcher`] is made from all of them and finds those that get an event, by tenant and by the [`globs`] for its type.
-//! Which events are new is the difference of two [`snapshot`]s.
+//! **Matching.** [`options`] are a subscription's settings as plain data; they compile into a [`subscription`]. The
+//! [`matcher`] is built from all subscriptions and finds those that get an event, by tenant and by [`globs`] for its
+//! type. The difference of two [`snapshot`]s tells which events are new.
 //!
-//! **Sending.** [`request`] builds exactly what is sent, as the subscription's [`style`] says: the body by
-//! [`format`](mod@format), in the form that [`canonical`] gives it where the receiver needs that, the [`signature`] over
-//! it after a [`scheme`], the credentials of [`auth`], and the subscription's own [`target`] and [`headers`] with their
-//! [`placeholders`] and named [`secrets`]. [`handshake`] asks a receiver first. An [`agent`] key says whose connections it may use. [`url_policy`] says which urls may be stored and which addresses
-//! may be dialled, [`proxy`] how a proxy is asked to dial them. What walks data asks [`depth`] first.
+//! **Sending.** [`request`] builds the exact bytes to send, in the subscription's [`style`]: the body in a
+//! [`format`](mod@format), made [`canonical`] where the receiver needs that, the [`signature`] over it by a [`scheme`],
+//! the credentials of [`auth`], and the subscription's own [`target`] and [`headers`] with their [`placeholders`] and
+//! named [`secrets`]. [`handshake`] asks the receiver for consent first. An [`agent`] key tells which connections the
+//! request may share. [`url_policy`] decides which urls may be stored and which addresses dialled, and [`proxy`] asks a
+//! proxy to dial them. Code that walks data checks its [`depth`] first.
 //!
-//! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides what becomes of the delivery.
+//! **Afterwards.** The sender turns an attempt into an [`outcome`], and [`retry`] decides how the delivery continues.
 //!
-//! **Beside it.** [`verify`] is the receiver's side of the signature. The [`vault`] is how secrets are stored. [`error`]
-//! is what a user is told when something is refused, and [`suggest`] finds the name that was meant. A [`lock`] has a
-//! number.
+//! **Beside the pipeline.** [`verify`] is the receiver's side of the signature. The [`vault`] seals secrets for
+//! storage. [`error`] tells users why something is refused, and [`suggest`] finds the name they meant. [`lock`]
+//! numbers the names of locks.
 
 #![forbid(unsafe_code)]
 

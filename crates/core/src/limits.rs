@@ -1,7 +1,7 @@
-//! How long the attributes of an event and the settings of its context may be, in bytes: all of them, in this one place.
+//! The maximum size, in bytes, of each attribute of an event and each setting of its context.
 //!
-//! `emit` refuses what is longer. Capture, where no statement may fail for it, cuts what only informs and hashes what
-//! tells events apart. What reads the log counts on these limits and checks them nevertheless.
+//! `emit` refuses longer values. Capture, which must not fail a statement, cuts values that only inform and hashes
+//! those that tell events apart. Readers of the log rely on these limits, but still check them.
 
 use crate::error::Error;
 use sha2::{Digest, Sha256};
@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// The attribute, or the setting.
+    /// The attribute or setting.
     pub name: &'static str,
-    /// The longest text that is allowed, in bytes of UTF-8.
+    /// The maximum size of a text, in bytes of UTF-8.
     pub bytes: usize,
 }
 
@@ -29,15 +29,15 @@ const fn limit(name: &'static str, bytes: usize) -> Limit {
 
 /// The CloudEvents `type`.
 pub const TYPE: Limit = limit("type", 1_024);
-/// The CloudEvents `source`. With the id it has to fit into an index.
+/// The CloudEvents `source`. Together with the id, it must fit into an index.
 pub const SOURCE: Limit = limit("source", 1_024);
 /// The CloudEvents `id` that a caller gives.
 pub const ID: Limit = limit("id", 1_024);
 /// The CloudEvents `subject`.
 pub const SUBJECT: Limit = limit("subject", 1_024);
-/// What orders events among themselves.
+/// The ordering key.
 pub const KEY: Limit = limit("key", 1_024);
-/// Whose event it is.
+/// The tenant that owns the event.
 pub const TENANT: Limit = limit("tenant", 255);
 /// The CloudEvents `dataschema`.
 pub const DATASCHEMA: Limit = limit("dataschema", 2_048);
@@ -45,34 +45,34 @@ pub const DATASCHEMA: Limit = limit("dataschema", 2_048);
 pub const EXTENSIONS: Limit = limit("extensions", 8_192);
 /// The setting `herald.traceparent`: a W3C trace context has 55 bytes.
 pub const TRACEPARENT: Limit = limit("herald.traceparent", 255);
-/// The setting `herald.tracestate`: the W3C asks everybody to pass on 512 characters.
+/// The setting `herald.tracestate`: the W3C asks all systems to pass on 512 characters.
 pub const TRACESTATE: Limit = limit("herald.tracestate", 1_024);
 /// The setting `herald.actor`.
 pub const ACTOR: Limit = limit("herald.actor", 1_024);
-/// The context that is stored with an event, as JSON: the settings above, a role and an application, each character of
-/// which may have to be escaped by six.
+/// The context stored with an event, as JSON: the settings above, a role and an application. Escaping may turn each
+/// byte into six.
 pub const CONTEXT: Limit = limit("context", 16_384);
-/// The values of the rows that one captured event shows, as they are stored: 128 MB. As JSON they may take six times as
-/// much, and no value of PostgreSQL's takes more than a gigabyte. No subscription takes more than 16 MB of body.
+/// The stored values of the rows in one captured event: 128 MB. As JSON they may take six times as much, and a value in
+/// PostgreSQL at most a gigabyte. A subscription's body has at most 16 MB.
 pub const ROWS: usize = 128 << 20;
 /// The text of one expression of a watch.
 pub const EXPRESSION: Limit = limit("expression", 16_384);
 /// The name of a watch.
 pub const WATCH_NAME: Limit = limit("name", 255);
 
-// An entry of an index has a third of a page, less the headers: an id and its source have to fit.
+// An index entry has at most a third of a page, less the headers: an id and its source must fit.
 const _: () = assert!(ID.bytes + SOURCE.bytes <= 2_600);
 
-/// What stands at the end of a text that was cut.
+/// The end of a text that was cut.
 const ELLIPSIS: &str = "\u{2026}";
 
 impl Limit {
-    /// Whether the text is short enough.
+    /// Returns whether the text is short enough.
     pub fn allows(&self, text: &str) -> bool {
         text.len() <= self.bytes
     }
 
-    /// An error if the text is too long. It does not repeat the text.
+    /// Refuses a text that is too long. The error does not repeat the text.
     pub fn check(&self, text: &str) -> Result<(), Error> {
         if self.allows(text) {
             return Ok(());
@@ -89,7 +89,7 @@ impl Limit {
         })
     }
 
-    /// A text that is too long, as its beginning and an ellipsis; `None` if it is short enough.
+    /// Cuts a text that is too long to its beginning and an ellipsis; returns `None` if it is short enough.
     ///
     /// ```
     /// use herald_core::limits::SUBJECT;
@@ -104,7 +104,7 @@ impl Limit {
         })
     }
 
-    /// A text that is too long, as a hash: what is equal stays equal, and what differs stays different. `None` if it is
+    /// Hashes a text that is too long: equal texts stay equal, and different ones different. Returns `None` if it is
     /// short enough.
     ///
     /// ```
@@ -121,8 +121,8 @@ impl Limit {
         })
     }
 
-    /// The beginning of a text that is too long, which nothing that was checked is equal to: it is longer than allowed.
-    /// What was written in spite of the limit is read like this.
+    /// Returns the beginning of a text that was written in spite of the limit. The result is still longer than allowed,
+    /// so that it equals no checked text.
     ///
     /// ```
     /// use herald_core::limits::TENANT;

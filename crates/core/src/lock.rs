@@ -1,8 +1,8 @@
-//! Names of locks as numbers.
+//! Numbers for the names of locks.
 
 use sha2::{Digest, Sha256};
 
-/// The number of a lock. From a digest, so that nobody finds a name of his own for a lock that others wait for.
+/// Returns the number of a lock, from a digest: nobody can find a second name for a lock that others wait for.
 ///
 /// ```
 /// use herald_core::lock::number_of;

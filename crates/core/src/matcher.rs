@@ -1,9 +1,9 @@
-//! The matcher: which subscriptions get an event.
+//! The matcher: finds the subscriptions that get an event.
 //!
-//! It sits between log and dispatch, is compiled from all subscriptions, follows each change of one, and is asked for every event.
-//! Asking must not grow with the number of subscriptions, only with the number that match; an event without tenant or
-//! of one tenant must never reach another tenant's subscription; and no fault in the index may add or lose a match:
-//! it only proposes, and [`Glob::matches`] decides.
+//! It sits between log and dispatch. It is compiled from all subscriptions, follows each change, and is asked for every
+//! event. The cost of asking must grow only with the number of matching subscriptions; an event of one tenant or none
+//! must never reach another tenant's subscription; and no fault in the index may add or lose a match: the index only
+//! proposes, and [`Glob::matches`] decides.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use crate::subscription::Subscription;
 /// A subscription's place in the slice that the matcher was compiled from.
 pub type SubscriptionIndex = usize;
 
-/// All subscriptions, indexed by tenant and by what their globs begin or end with.
+/// All subscriptions, indexed by tenant and by the beginning or end of their globs.
 ///
 /// ```
 /// use herald_core::matcher::Matcher;
@@ -29,13 +29,13 @@ pub type SubscriptionIndex = usize;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Matcher {
-    /// Subscriptions without a tenant: they get everybody's events.
+    /// Subscriptions without a tenant, which get events of every tenant and of none.
     for_everybody: TypeIndex,
     by_tenant: HashMap<String, TypeIndex>,
 }
 
 impl Matcher {
-    /// Compiles subscriptions, whose places are what [`matching`](Self::matching) returns.
+    /// Compiles subscriptions; [`matching`](Self::matching) returns their places.
     pub fn new<'a>(subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Matcher {
         let mut matcher = Matcher::default();
         for (index, subscription) in subscriptions.into_iter().enumerate() {
@@ -44,7 +44,7 @@ impl Matcher {
         matcher
     }
 
-    /// Adds a subscription under a place of its own, whatever its state: since when one is disabled is not known here.
+    /// Adds a subscription at its own place, in any state: the matcher cannot know since when it is disabled.
     pub fn insert(&mut self, index: SubscriptionIndex, subscription: &Subscription) {
         let type_index = match &subscription.tenant {
             None => &mut self.for_everybody,
@@ -55,7 +55,7 @@ impl Matcher {
         }
     }
 
-    /// Takes a subscription out that was added as it is here.
+    /// Removes a subscription, given as it was added.
     ///
     /// ```
     /// use herald_core::matcher::Matcher;
@@ -86,7 +86,7 @@ impl Matcher {
         }
     }
 
-    /// The subscriptions that get an event of this type and tenant, in ascending order, each once.
+    /// Returns the subscriptions that get an event of this type and tenant, in ascending order, each once.
     ///
     /// ```
     /// use herald_core::matcher::Matcher;
@@ -99,7 +99,7 @@ impl Matcher {
         matching
     }
 
-    /// [`matching`](Self::matching) into a vector that is cleared first, to spare an allocation per event.
+    /// Runs [`matching`](Self::matching) into a vector, cleared first, to spare an allocation per event.
     pub fn matching_into(
         &self,
         event_type: &str,
@@ -116,7 +116,7 @@ impl Matcher {
     }
 }
 
-/// Which events a subscription wants, by itself: what the [`Matcher`] decides about all of them at once.
+/// The events that one subscription wants: the [`Matcher`]'s decision for a single subscription.
 ///
 /// ```
 /// use herald_core::matcher::{Refusal, Wanted};
@@ -136,17 +136,17 @@ pub struct Wanted {
     tenant: Option<String>,
 }
 
-/// Which rule keeps an event from a subscription.
+/// The rule that keeps an event from a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is another tenant's, or no tenant's.
+    /// The event belongs to another tenant, or to none.
     Tenant,
     Types,
 }
 
 impl Wanted {
-    /// Types that cannot be read match every event, as they do in a subscription that is
-    /// [held](crate::options::SubscriptionOptions::held).
+    /// Creates the rules. Types that cannot be read match every event, as in a
+    /// [held](crate::options::SubscriptionOptions::held) subscription.
     pub fn new(types: &[String], tenant: Option<String>) -> Wanted {
         Wanted {
             types: TypeGlobs::parse(types).unwrap_or_else(|_| TypeGlobs::everything()),
@@ -154,7 +154,7 @@ impl Wanted {
         }
     }
 
-    /// What keeps an event of this type and tenant from it.
+    /// Returns the rule that keeps an event of this type and tenant from the subscription.
     pub fn refusal(&self, event_type: &str, tenant: Option<&str>) -> Option<Refusal> {
         let own = self.tenant.as_deref();
         if own.is_some() && own != tenant {
@@ -163,7 +163,7 @@ impl Wanted {
         (!self.types.matches(event_type)).then_some(Refusal::Types)
     }
 
-    /// The refusal in words.
+    /// Describes the refusal in words.
     pub fn words(&self, refusal: Refusal, event_type: &str, tenant: Option<&str>) -> String {
         let own = self.tenant.as_deref().unwrap_or_default();
         match (refusal, tenant) {
@@ -189,7 +189,7 @@ impl Wanted {
     }
 }
 
-/// The globs of some subscriptions, each filed under the one key that proposes it for the fewest types.
+/// Globs of subscriptions, each filed under the key that proposes it for the fewest types.
 #[derive(Debug, Clone, Default)]
 struct TypeIndex {
     exact: HashMap<String, Vec<SubscriptionIndex>>,
@@ -262,10 +262,10 @@ impl TypeIndex {
     }
 }
 
-/// Globs by what a type must begin (or end) with, asked once for each length that occurs.
+/// Globs by the beginning (or end) of their types, looked up once for each length that occurs.
 #[derive(Debug, Clone, Default)]
 struct AffixIndex {
-    /// Each with the number of affixes that have it. Types are short, so there are few.
+    /// The number of affixes of each length. Types are short, so lengths are few.
     lengths: BTreeMap<usize, usize>,
     by_affix: HashMap<Vec<u8>, Vec<Entry>>,
 }

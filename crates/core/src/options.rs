@@ -1,10 +1,9 @@
-//! A subscription's options, each declared once: name, type, default, limits, and what it is for.
+//! The options of a subscription, each declared once: name, type, default, limits and meaning.
 //!
-//! From the declaration come the arguments of `subscribe`, the columns of `herald.subscription`, what `apply` knows, and the
-//! table in the reference. They are stored as one document. `subscribe` validates it and the worker compiles it into a
-//! [`Subscription`]. Both go through [`SubscriptionOptions::compile`], so that nothing can be stored that the worker would
-//! refuse.
-//! `Debug` must never show a secret, a header's value or the url.
+//! The declaration yields the arguments of `subscribe`, the columns of `herald.subscription`, the options of `apply`,
+//! and the table in the reference. Options are stored as one document, which `subscribe` validates and the worker
+//! compiles into a [`Subscription`]. Both use [`SubscriptionOptions::compile`], so that `subscribe` stores only
+//! documents that the worker accepts. `Debug` must never show a secret, a header's value or the url.
 
 use serde_json::Value;
 
@@ -26,11 +25,11 @@ pub use interval::interval_micros;
 pub(crate) use limits::choice;
 pub use value::{Members, OptionValue, Span};
 
-/// The most bytes of all options of a subscription together, before any is looked at.
+/// The maximum size of a subscription's options together, in bytes, checked before any is read.
 pub const MAX_OPTIONS_BYTES: i32 = 1_048_576;
 
 options! {
-    /// A subscription's options as plain data, unchecked, with what else makes a [`Subscription`] of them.
+    /// A subscription's options as plain, unchecked data, with the other fields that a [`Subscription`] needs.
     ///
     /// ```
     /// use herald_core::{options::Span, subscription::SubscriptionOptions, url_policy::UrlPolicy};
@@ -46,13 +45,13 @@ options! {
         pub id: i64 = 0,
         /// The name, 1 to 63 of `A-Za-z0-9._/-`.
         pub name: String = String::new(),
-        /// The secrets that sign, the current one first. Without any it can be stored but not sent to.
+        /// The signing secrets, the current one first. Without any, the subscription can be stored but not sent to.
         pub signing_secrets: Vec<String> = Vec::new(),
         /// The setting `herald.request_origin`.
         pub request_origin: String = String::new(),
-        /// What the receiver consented to: so many deliveries a minute.
+        /// The rate that the receiver consented to, in deliveries per minute.
         pub rate: Option<u32> = None,
-        /// How often the url or the handshake was changed.
+        /// How often the url or the handshake has changed.
         pub generation: i32 = 0,
         /// What happens to matching events.
         pub state: State = State::Active,
@@ -143,7 +142,7 @@ options! {
     description: Option<String> = "null", "1,000 characters";
 }
 
-/// What `subscribe` takes beside the options.
+/// Declares an argument of `subscribe` that is not an option.
 const fn argument(
     name: &'static str,
     sql_type: &'static str,
@@ -195,7 +194,7 @@ const NO_OPTIONS: [Declared; 3] = [
     ),
 ];
 
-/// The arguments of `subscribe`, in their order.
+/// Returns the arguments of `subscribe`, in order.
 pub fn arguments() -> impl Iterator<Item = &'static Declared> {
     let (first, others) = OPTIONS.split_at(2);
     std::iter::once(&NAME)

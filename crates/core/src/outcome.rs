@@ -1,7 +1,7 @@
-//! The outcome: what became of one attempt, as plain data.
+//! The outcome of one attempt, as plain data.
 //!
-//! The sender makes it, the retry policy decides on it, and recording stores it.
-//! A failed delivery is an outcome and never an `Err`; nothing here may panic, whatever the receiver sent.
+//! The sender creates it, the retry policy decides on it, and recording stores it. A failed delivery is an outcome and
+//! never an `Err`; nothing here may panic, regardless of what the receiver sent.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::error::Error;
 pub enum ErrorClass {
     /// The host's name could not be resolved.
     Dns,
-    /// No connection could be made, or it broke.
+    /// No connection was established, or it broke.
     Connect,
     /// The TLS handshake failed.
     Tls,
@@ -29,16 +29,16 @@ pub enum ErrorClass {
     RateLimited,
     /// The request was larger than `max_payload` and was not sent.
     TooLarge,
-    /// No request could be made of the event: the subscription's template failed, or a placeholder had no value.
+    /// The event could not become a request: the subscription's template failed, or a placeholder had no value.
     Template,
     /// Our own machinery failed.
     Internal,
-    /// This server ran out of something, and nothing was sent: see [`Outcome::is_own_shortage`].
+    /// This server lacked a resource and sent nothing: see [`Outcome::is_own_shortage`].
     Shortage,
 }
 
 impl ErrorClass {
-    /// The text stored in `herald.attempt.error_class`.
+    /// Returns the text stored in `herald.attempt.error_class`.
     ///
     /// ```
     /// use herald_core::outcome::ErrorClass;
@@ -62,27 +62,27 @@ impl ErrorClass {
     }
 }
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The status of the response, once its head had arrived.
+    /// The status of the response, if its head arrived.
     pub status: Option<u16>,
-    /// From the start of the attempt to its end.
+    /// The time from the start of the attempt to its end.
     pub duration: Duration,
-    /// What went wrong, in a class and in words; `None` for a success.
+    /// The failure, as a class and in words; `None` for a success.
     pub error: Option<(ErrorClass, String)>,
-    /// The `Retry-After` header as it came; [`retry`](crate::retry) reads it.
+    /// The `Retry-After` header as received; [`retry`](crate::retry) reads it.
     pub retry_after: Option<String>,
     /// The beginning of the response's body, made safe by [`sanitise`].
     pub response: String,
-    /// The request, where it is [kept](crate::request::HttpRequest::kept).
+    /// The request, if it is [kept](crate::request::HttpRequest::kept).
     pub request: Option<Box<str>>,
     /// All headers of the answer to an OPTIONS request, which may be a [consent](crate::handshake).
     pub consent_headers: Option<Box<HeaderMap>>,
 }
 
 impl Outcome {
-    /// An attempt that was answered. `response` is the sanitised beginning of the body.
+    /// Creates the outcome of an answered attempt. `response` is the sanitised beginning of the body.
     ///
     /// ```
     /// use std::time::Duration;
@@ -109,7 +109,7 @@ impl Outcome {
         }
     }
 
-    /// The same in the eyes of a subscription that takes these statuses for successes; `None` stands for 2xx.
+    /// Judges the outcome by a subscription's own success statuses; `None` stands for 2xx.
     ///
     /// ```
     /// use std::time::Duration;
@@ -127,7 +127,7 @@ impl Outcome {
         self
     }
 
-    /// An attempt that was not answered, with the reason in words.
+    /// Creates the outcome of an unanswered attempt, with the reason in words.
     ///
     /// ```
     /// use std::time::Duration;
@@ -148,7 +148,7 @@ impl Outcome {
         }
     }
 
-    /// What becomes of an event whose subscription is a sandbox: it counts as taken, and was not sent.
+    /// Creates the outcome for a subscription in the state `sandbox`: the event counts as delivered, but was not sent.
     pub fn sandboxed(bytes: usize) -> Outcome {
         Outcome {
             status: None,
@@ -161,9 +161,9 @@ impl Outcome {
         }
     }
 
-    /// Whether the receiver took the event: its status is 2xx, or one that the subscription takes for a success.
+    /// Returns whether the receiver accepted the event: its status is 2xx, or a success of the subscription.
     ///
-    /// The status alone counts. A response body that breaks off after a 2xx head changes nothing.
+    /// Only the status counts. A response body that breaks off after a 2xx head changes nothing.
     ///
     /// ```
     /// use std::time::Duration;
@@ -175,9 +175,9 @@ impl Outcome {
         self.error.is_none()
     }
 
-    /// Whether the request was refused by us for its size, so that no later attempt can do better.
+    /// Returns whether we refused the request for its size, so that a retry cannot help.
     ///
-    /// A receiver's own 413 does not count: its limit may be raised.
+    /// A receiver's own 413 does not count, because its limit may be raised.
     ///
     /// ```
     /// use herald_core::{error::Error, outcome::Outcome};
@@ -188,13 +188,13 @@ impl Outcome {
         self.status.is_none() && matches!(self.error, Some((ErrorClass::TooLarge, _)))
     }
 
-    /// Whether no request can be made of the event, now or later.
+    /// Returns whether the event can never become a request.
     pub fn is_unsendable(&self) -> bool {
         matches!(self.error, Some((ErrorClass::Template, _)))
     }
 
-    /// Whether nothing was sent because this server lacked something, such as a file descriptor. It says nothing of the
-    /// receiver, and is no attempt.
+    /// Returns whether nothing was sent because this server lacked a resource, such as a file descriptor. This says
+    /// nothing about the receiver, and does not count as an attempt.
     ///
     /// ```
     /// use std::time::Duration;
@@ -208,7 +208,7 @@ impl Outcome {
     }
 }
 
-/// What is wrong with a status.
+/// Returns what is wrong with a status.
 fn fault_of(status: u16, is_success: bool) -> Option<(ErrorClass, String)> {
     let class = match status {
         _ if is_success => return None,
@@ -218,7 +218,7 @@ fn fault_of(status: u16, is_success: bool) -> Option<(ErrorClass, String)> {
     Some((class, format!("status {status}")))
 }
 
-/// A request that could not be built is an attempt that failed at once.
+/// Turns a request that could not be built into an attempt that failed at once.
 impl From<Error> for Outcome {
     fn from(error: Error) -> Outcome {
         let class = match error {
@@ -231,10 +231,10 @@ impl From<Error> for Outcome {
     }
 }
 
-/// Makes at most `cap` bytes of text that PostgreSQL can store and a terminal can show.
+/// Converts bytes into at most `cap` bytes of text that PostgreSQL can store and a terminal can show.
 ///
-/// Invalid UTF-8 and control characters become U+FFFD, tabs and line ends become blanks, and so do the marks that
-/// reverse the direction of text. A character is never cut in half.
+/// Invalid UTF-8 and control characters become U+FFFD. Tabs, line ends and marks that reverse the direction of text
+/// become blanks. Characters are never cut in half.
 ///
 /// ```
 /// use herald_core::outcome::sanitise;
@@ -244,8 +244,8 @@ impl From<Error> for Outcome {
 /// ```
 pub fn sanitise(bytes: &[u8], cap: usize) -> String {
     let mut text = String::with_capacity(cap.min(bytes.len()));
-    // A replacement may be longer than what it replaces but no character is shorter than one byte,
-    // so nothing after the first `cap` bytes can fit. Up to three more complete the last character.
+    // A replacement may be longer than the original, but no character is shorter than one byte, so nothing after the
+    // first `cap` bytes can fit. Up to three more bytes complete the last character.
     let bytes = &bytes[..bytes.len().min(cap.saturating_add(3))];
     for character in String::from_utf8_lossy(bytes).chars() {
         let character = match character {

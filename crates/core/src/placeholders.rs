@@ -1,7 +1,7 @@
-//! Text with placeholders: `{tenant}`, `{type}`, `{id}` and the like stand for what an event has.
+//! Text with placeholders: `{tenant}`, `{type}`, `{id}` and the like stand for an event's attributes.
 //!
-//! A subscription's `url` and the values of its `headers` may have them, and each request fills them in. Whatever comes
-//! out of an event is percent-encoded, so that no event can end a path, begin a header, or point anywhere else.
+//! A subscription's `url` and the values of its `headers` may contain them, and each request fills them in. Values from
+//! an event are percent-encoded, so that no event can end a path, begin a header, or point anywhere else.
 
 use std::borrow::Cow;
 
@@ -11,16 +11,16 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::suggest;
 
-/// All but the unreserved characters of RFC 3986.
+/// All except the unreserved characters of RFC 3986.
 const IN_URLS: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// What the HTTP binding of CloudEvents 1.0 encodes in a header (section 3.1.3.2).
+/// The characters that the HTTP binding of CloudEvents 1.0 encodes in a header (section 3.1.3.2).
 const IN_HEADERS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%').add(0x7f);
 
-/// The attributes that an event may have without being given extensions.
+/// The attributes that an event may have besides extensions.
 const KNOWN: [&str; 11] = [
     "id",
     "type",
@@ -35,10 +35,10 @@ const KNOWN: [&str; 11] = [
     "tracestate",
 ];
 
-/// The most bytes that an event adds to a header's value.
+/// The maximum number of bytes that an event adds to a header's value.
 pub const MAX_FILLED_BYTES: usize = 12_288;
 
-/// A text, split at its placeholders.
+/// A text split at its placeholders.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pattern {
     pieces: Vec<Piece>,
@@ -51,7 +51,7 @@ enum Piece {
 }
 
 impl Pattern {
-    /// Splits a text. Braces around anything but a name stand for themselves.
+    /// Splits a text at its placeholders. Braces around anything but a name stand for themselves.
     ///
     /// ```
     /// use herald_core::placeholders::Pattern;
@@ -91,8 +91,8 @@ impl Pattern {
         self.names().next().is_some()
     }
 
-    /// Refuses a placeholder that no event fills in: one that is nearly an attribute, and braces around what looks like a
-    /// name but cannot be one. The error is the fault and a hint.
+    /// Refuses a placeholder that no event can fill: a near miss of an attribute's name, or a text in braces that looks
+    /// like a name but cannot be one. The error is the fault and a hint.
     ///
     /// ```
     /// use herald_core::placeholders::Pattern;
@@ -122,7 +122,7 @@ impl Pattern {
         Ok(())
     }
 
-    /// The names of its placeholders.
+    /// Returns the names of the placeholders.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Attribute(name) => Some(name.as_str()),
@@ -130,7 +130,7 @@ impl Pattern {
         })
     }
 
-    /// Its parts in their order: the name of a placeholder, or else text.
+    /// Returns the parts in order: a placeholder's name as `Ok`, text as `Err`.
     pub fn pieces(&self) -> impl Iterator<Item = Result<&str, &str>> {
         self.pieces.iter().map(|piece| match piece {
             Piece::Attribute(name) => Ok(name.as_str()),
@@ -138,7 +138,7 @@ impl Pattern {
         })
     }
 
-    /// The text with each placeholder replaced by what `value` says for its name.
+    /// Returns the text with each placeholder replaced by the result of `value` for its name.
     pub fn fill<E>(&self, mut value: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
         let mut text = String::new();
         for piece in &self.pieces {
@@ -150,7 +150,7 @@ impl Pattern {
         Ok(text)
     }
 
-    /// The value of a header for an event; `place` names it in errors.
+    /// Returns the value of a header for an event; errors name the header `place`.
     ///
     /// ```
     /// use herald_core::{event::Event, placeholders::Pattern};
@@ -174,7 +174,7 @@ impl Pattern {
         })
     }
 
-    /// The part of a URL for an event. A value of nothing but dots would climb out of its path, and is refused.
+    /// Returns the part of a URL for an event. Refuses a value of dots only, which would climb out of its path.
     ///
     /// ```
     /// use herald_core::{event::Event, placeholders::Pattern};
@@ -198,13 +198,13 @@ impl Pattern {
 }
 
 impl std::fmt::Debug for Pattern {
-    /// A url or a header is often a secret: only the names are shown.
+    /// Shows only the names, because a url or a header is often a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.names()).finish()
     }
 }
 
-/// A text as CloudEvents writes it into a header.
+/// Encodes a text as CloudEvents does for headers.
 ///
 /// ```
 /// use herald_core::placeholders::encode_for_header;
@@ -215,7 +215,7 @@ pub fn encode_for_header(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, IN_HEADERS).into()
 }
 
-/// The name between the braces with which this begins.
+/// Returns the name in braces at the beginning of a text.
 fn name_at(text: &str) -> Option<&str> {
     let name = text.strip_prefix('{')?.split_once('}')?.0;
     let is_name = (1..=20).contains(&name.len())
@@ -225,7 +225,7 @@ fn name_at(text: &str) -> Option<&str> {
     is_name.then_some(name)
 }
 
-/// What stands in braces and looks like a name, but cannot be one.
+/// Returns each text in braces that looks like a name but cannot be one.
 fn unusable_names(text: &str) -> impl Iterator<Item = &str> {
     let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     text.split('{')
@@ -237,7 +237,7 @@ fn unusable_names(text: &str) -> impl Iterator<Item = &str> {
         })
 }
 
-/// What an event has under this name. It never comes empty: a path or a header with a hole in it means something else.
+/// Returns the event's attribute of this name. Refuses an empty one: a hole in a path or a header changes its meaning.
 fn attribute<'a>(event: &'a Event, name: &str, place: &str) -> Result<Cow<'a, str>, Error> {
     let value = match name {
         "id" => Some(Cow::Borrowed(event.id.as_str())),

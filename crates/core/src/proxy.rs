@@ -1,8 +1,8 @@
-//! The proxy that requests go through where the database server has no way out of its own.
+//! The proxy that requests go through if the database server has no direct way out.
 //!
-//! It is asked for a tunnel (`CONNECT`, RFC 9110, section 9.3.6) also for `http` URLs, so that one way serves both, and
-//! the receiver's certificate is verified through it. It looks up the names, so what they lead to is for it to judge:
-//! the URL policy is asked about the text of the URL only.
+//! It is asked for a tunnel (`CONNECT`, RFC 9110, section 9.3.6) even for `http` URLs, so that one way serves both, and
+//! the receiver's certificate is verified through it. The proxy looks up names, so it must judge their addresses: the
+//! URL policy checks only the text of the URL.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use url::Url;
 
 use crate::error::Error;
 
-/// The most bytes of the proxy's answer.
+/// The maximum size of the proxy's answer, in bytes.
 pub const MAX_ANSWER: usize = 16 * 1024;
 
-/// Where the proxy is, and who we are to it. `Debug` does not show the password.
+/// The proxy's address, and our credentials for it. `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// Its name or address.
@@ -26,7 +26,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Reads the setting `herald.proxy`; an empty one is no proxy.
+    /// Parses the setting `herald.proxy`; an empty one means no proxy.
     ///
     /// ```
     /// use herald_core::proxy::Proxy;
@@ -45,7 +45,7 @@ impl Proxy {
         }
         let refused = |fault: &str| Error::Setting {
             name: "herald.proxy",
-            // It may hold a password.
+            // The value may contain a password.
             value: "***".into(),
             fault: fault.into(),
             hint: "Use http://host:port, or http://user:password@host:port.".into(),
@@ -71,7 +71,7 @@ impl Proxy {
         }))
     }
 
-    /// What asks for a tunnel to this host, whose name comes from a parsed URL (an IPv6 address in brackets).
+    /// Returns the request for a tunnel to this host, whose name comes from a parsed URL (an IPv6 address in brackets).
     pub fn connect_request(&self, host: &str, port: u16) -> String {
         let authorization = self
             .authorization
@@ -82,7 +82,7 @@ impl Proxy {
     }
 }
 
-/// Whether the proxy opened the tunnel, by its answer up to the empty line. The error is in words.
+/// Checks whether the proxy opened the tunnel, by its answer up to the empty line. The error is in words.
 ///
 /// ```
 /// use herald_core::proxy::check_answer;

@@ -1,8 +1,8 @@
-//! The request: an event and a subscription become exactly what is sent.
+//! Builds requests: exactly what is sent for an event and a subscription.
 //!
-//! It sits between match and send, once per attempt, because each attempt has its own timestamp and signature.
-//! It must never build an unsigned request, and `Debug` shows neither the body nor a header's value nor more of the
-//! url than its host.
+//! It sits between match and send, once per attempt, because each attempt has its own timestamp and signature. It must
+//! never build an unsigned request. `Debug` must show neither the body, nor a header's value, nor more of the url than
+//! its host.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -32,33 +32,34 @@ pub const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-times
 /// The signatures over id, timestamp and body.
 pub const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The most bytes of one line of the head: what the sender writes in one piece. Receivers take 8 to 16 KiB of all lines.
+/// The maximum size of one header line, in bytes: the sender writes it in one piece. Receivers accept 8 to 16 KiB for
+/// all lines.
 pub const MAX_LINE_BYTES: usize = 12_288;
 
-/// One HTTP request, complete but for what the connection adds (`host` and `content-length`).
+/// One HTTP request, except for the headers that the connection adds (`host` and `content-length`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     pub method: Method,
-    /// A fixed url shares the text of the subscription's.
+    /// A url without placeholders shares the text of the subscription's url.
     pub url: Uri,
-    /// All headers in the order in which they are sent. Those that are secrets are marked as sensitive.
+    /// All headers in the order sent. Secret values are marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body; the signature covers exactly these bytes.
     pub body: Vec<u8>,
-    /// How long the attempt may take in all.
+    /// The maximum duration of the whole attempt.
     pub timeout: Duration,
-    /// What has to be exchanged for a token, which is sent in `authorization`.
+    /// The credentials to exchange for a token, which is sent in `authorization`.
     pub oauth2: Option<Arc<ClientCredentials>>,
-    /// What its receiver's answer is shown without.
+    /// The secrets to hide in the receiver's answer.
     pub secrets: NamedSecrets,
-    /// Whether it is kept for people where it fails.
+    /// Whether to keep the request for people if it fails.
     pub keeps: bool,
-    /// Where in the body, unpacked, its last member's value begins, if that is a signature.
+    /// The offset of the last member's value in the uncompressed body, if that is a signature.
     pub signature_at: Option<usize>,
 }
 
 impl HttpRequest {
-    /// The body for people: unpacked, and the signature in it shown to whom it may be.
+    /// Returns the body for people: uncompressed, and with the signature in it only if `show_secrets` is set.
     pub fn readable_body(&self, show_secrets: bool) -> String {
         let mut unpacked = Vec::new();
         let is_packed = self
@@ -79,11 +80,11 @@ impl HttpRequest {
     }
 }
 
-/// Builds the request of one attempt; `now_unix` is its time in seconds since 1970.
+/// Builds the request of one attempt at `now_unix`, in seconds since 1970.
 ///
-/// An event that is larger than `max_payload` is [`Error::TooLarge`], told by its size alone where its data was not
-/// loaded. One that no request can be made of is [`Error::Unsendable`]. A subscription without a secret is
-/// [`Error::NoSecret`]. Each converts to the [`Outcome`](crate::outcome::Outcome) to record.
+/// If an event is larger than `max_payload`, the error is [`Error::TooLarge`], by its size alone if its data was not
+/// loaded. If no request can be made of it, the error is [`Error::Unsendable`]. If the subscription has no secret, it
+/// is [`Error::NoSecret`]. Each converts to the [`Outcome`](crate::outcome::Outcome) to record.
 ///
 /// ```
 /// use herald_core::event::Event;
@@ -122,7 +123,7 @@ pub fn build(
     if !subscription.headers.contains(&USER_AGENT) {
         headers.push((USER_AGENT, style.user_agent.clone()));
     }
-    // A compressed response could expand beyond every limit on what is read of it.
+    // A compressed response could expand beyond every limit on reading it.
     headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
     if matches!(style.format, Format::Binary) {
         headers.extend(binary_headers(event, profile)?);
@@ -180,7 +181,7 @@ pub fn build(
     })
 }
 
-/// The body, as large a profile of it as `max_payload` takes where the subscription wants that.
+/// Writes the body, in the largest profile that fits `max_payload` if the subscription wants it to shrink.
 fn write_body(event: &Event, subscription: &Subscription) -> Result<(Vec<u8>, Profile), Error> {
     let style = &subscription.style;
     let mut profile = style.profile;
@@ -199,7 +200,7 @@ fn write_body(event: &Event, subscription: &Subscription) -> Result<(Vec<u8>, Pr
     }
 }
 
-/// Compresses the body, where the subscription wants that.
+/// Compresses the body if the subscription wants that.
 fn encode(style: &Style, body: Vec<u8>, headers: &mut Vec<(HeaderName, HeaderValue)>) -> Vec<u8> {
     if !style.gzip || body.is_empty() {
         return body;
@@ -221,7 +222,7 @@ fn canonical_body(body: Vec<u8>, canonical: Canonical) -> Result<Vec<u8>, Error>
         })
 }
 
-/// An attribute grows up to threefold where it is percent-encoded, and a subscription's header may have several.
+/// Checks header lines: percent-encoding can triple an attribute, and a subscription's header may contain several.
 fn check_lines(headers: &[(HeaderName, HeaderValue)]) -> Result<(), Error> {
     let long = headers.iter().find_map(|(name, value)| {
         let bytes = name.as_str().len() + value.len() + ": \r\n".len();

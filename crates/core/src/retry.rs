@@ -1,46 +1,46 @@
-//! The retry policy: what happens to a delivery after an attempt.
+//! The retry policy: decides what happens to a delivery after an attempt.
 //!
-//! It sits between send and record, as a pure function of the outcome, the policy, the time and a random number.
-//! It must not look at a clock, and it must find an answer for every outcome: bury, wait, or be done.
+//! It sits between send and record, as a pure function of the outcome, the policy, the time and a random number. It
+//! must not look at a clock, and must answer every outcome: bury, wait, or be done.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::error::Error;
 use crate::outcome::{ErrorClass, Outcome};
 
-/// The delays after the first to the ninth failed attempt, in seconds (Standard Webhooks 1.0.0): 75 hours in all.
+/// The delays after the first to the ninth failed attempt, in seconds (Standard Webhooks 1.0.0): 75 hours in total.
 pub const DEFAULT_SCHEDULE_SECONDS: [u64; 9] =
     [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
-/// How far a delay is moved at random by default, as a part of it, in both directions.
+/// The default jitter: how far a delay is moved at random in either direction, as a fraction of it.
 pub const DEFAULT_JITTER: f64 = 0.1;
-/// A receiver's `Retry-After` counts up to this.
+/// The cap on a receiver's `Retry-After`.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 const MAX_DELAY: Duration = Duration::from_secs(30 * 86_400);
 const MAX_STEPS: usize = 100;
-/// A list of statuses has each at most once.
+/// Enough for a list that names each status once.
 const MAX_STATUSES: usize = 400;
-/// How long a delivery may be tried, or wait: 10 years.
+/// The maximum time for which a delivery may be tried, or wait: 10 years.
 pub const LONGEST: Duration = Duration::from_secs(315_576_000);
 
-/// When a subscription's failed deliveries are tried again.
+/// When to retry a subscription's failed deliveries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
-    /// The delay after each failed attempt. When it is used up, the delivery is exhausted.
+    /// The delay after each failed attempt. After the last one, the delivery is exhausted.
     pub schedule: Vec<Duration>,
     /// From 0 to 1: each delay is multiplied by a random number between 1 - jitter and 1 + jitter.
     pub jitter: f64,
-    /// A cap on all attempts ever made for a delivery; `None` leaves it to the schedule.
+    /// The maximum number of attempts ever made for a delivery; `None` leaves it to the schedule.
     pub max_attempts: Option<u32>,
     /// The statuses that are successes; `None` for 2xx. See [`Outcome::judged_by`].
     pub success: Option<Vec<u16>>,
-    /// The statuses after which it is tried again, others being of no use; `None` for all that are no success.
+    /// The statuses to retry, since after others a retry is useless; `None` for all that are not a success.
     pub retry_on: Option<Vec<u16>>,
-    /// Whether a 410 ends the delivery and not the subscription.
+    /// Whether a 410 ends only the delivery, not the subscription.
     pub survives_gone: bool,
-    /// The delay after a timeout, in the place of the schedule's.
+    /// The delay after a timeout, instead of the schedule's.
     pub timeout_delay: Option<Duration>,
-    /// How long it is tried at all, from the match on; `None` leaves it to the schedule.
+    /// The maximum time for retries, from the match on; `None` leaves it to the schedule.
     pub duration: Option<Duration>,
 }
 
@@ -219,13 +219,13 @@ impl RetryPolicy {
         }
     }
 
-    /// Whether no later attempt can do better after this status.
+    /// Returns whether a retry cannot help after this status.
     fn is_permanent(&self, status: u16) -> bool {
         let retried = self.retry_on.as_ref();
         retried.is_some_and(|retried| !retried.contains(&status))
     }
 
-    /// The delay at a step of the schedule, moved by chance, or `None` when the schedule is used up.
+    /// Returns the jittered delay at a step of the schedule, or `None` after the last step.
     fn delay_micros(&self, step: u32, is_timeout: bool, random01: f64) -> Option<i64> {
         let delay = *self.schedule.get(usize::try_from(step).ok()?)?;
         let delay = self.timeout_delay.filter(|_| is_timeout).unwrap_or(delay);
@@ -234,12 +234,12 @@ impl RetryPolicy {
         } else {
             random01.clamp(0.0, 1.0)
         };
-        // A conversion from float to integer saturates, so no jitter can overflow.
+        // Conversion from float to integer saturates, so that jitter cannot overflow.
         Some((delay.as_micros() as f64 * (1.0 + self.jitter * (2.0 * random01 - 1.0))) as i64)
     }
 }
 
-/// A list of statuses that a final response can have.
+/// Checks a list of statuses that a final response can have.
 fn statuses(option: &'static str, list: &[i32], hint: &'static str) -> Result<Vec<u16>, Error> {
     let refused = |value: String| Error::OutOfRange {
         option,
@@ -261,32 +261,32 @@ fn statuses(option: &'static str, list: &[i32], hint: &'static str) -> Result<Ve
         .collect()
 }
 
-/// Why a delivery was given up.
+/// The reason why a delivery was buried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeadReason {
     /// The schedule or `max_attempts` was used up.
     Exhausted,
-    /// The receiver's status says that no retry can help.
+    /// The receiver's status means that no retry can help.
     PermanentStatus,
-    /// The receiver answered 410, or its subscription was disabled.
+    /// The receiver answered 410, or the subscription was disabled.
     Gone,
     /// The body is larger than `max_payload`.
     TooLarge,
-    /// It waited longer than `max_age`.
+    /// The delivery waited longer than `max_age`.
     Expired,
-    /// Its subscription was removed.
+    /// The subscription was removed.
     Unsubscribed,
-    /// `discard()` dropped it.
+    /// `discard()` or `max_backlog` dropped the delivery, or it was skipped after a restore.
     Discarded,
     /// The event itself could not be handled.
     Poison,
-    /// Its tenant has used what its plan allows in this month.
+    /// The tenant has used up its plan's quota for the month.
     Quota,
 }
 
 impl DeadReason {
-    /// The text stored in `herald.dead_letter.reason`.
+    /// Returns the text stored in `herald.dead_letter.reason`.
     ///
     /// ```
     /// use herald_core::retry::DeadReason;
@@ -311,27 +311,28 @@ impl DeadReason {
 /// What happens to a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The receiver took it.
+    /// The receiver accepted the event.
     Delivered,
-    /// It is tried again.
+    /// Try again.
     Retry {
-        /// When, in microseconds since 1970.
+        /// The time, in microseconds since 1970.
         at_micros: i64,
         /// The step in the schedule to store with the delivery.
         next_step: u32,
-        /// What [`is_throttling`] says.
+        /// The result of [`is_throttling`].
         throttle: bool,
-        /// What [`lane_delay_until`] says.
+        /// The result of [`lane_delay_until`].
         lane_delay_until: Option<i64>,
     },
-    /// It is given up.
+    /// Give up.
     Bury(DeadReason),
-    /// The receiver wants no more: the subscription is disabled and its open deliveries are buried as gone.
+    /// The receiver wants no more events: disable the subscription, and bury its open deliveries as gone.
     Disable,
 }
 
 impl Decision {
-    /// The same for a delivery that began at `created_at_micros`: no retry comes after the policy's duration.
+    /// Applies the policy's duration to a delivery that began at `created_at_micros`: a retry beyond it becomes
+    /// exhausted.
     ///
     /// ```
     /// use std::time::Duration;
@@ -359,10 +360,9 @@ impl Decision {
 
 /// Decides what happens to a delivery after an attempt.
 ///
-/// `attempts_made` counts every attempt ever made for the delivery, the one of this outcome included.
-/// `step` is the number of delays of the schedule already used; a redelivery starts again at 0.
-/// `random01` is between 0 and 1. The lane is told separately where the delivery is buried:
-/// [`is_throttling`] and [`lane_delay_until`] hold for each outcome.
+/// `attempts_made` counts every attempt ever made for the delivery, including this one. `step` is the number of the
+/// schedule's delays already used; a redelivery starts again at 0. `random01` is between 0 and 1. If the delivery is
+/// buried, the caller must ask [`is_throttling`] and [`lane_delay_until`] for its lane: they apply to every outcome.
 ///
 /// ```
 /// use std::time::Duration;
@@ -423,7 +423,7 @@ pub fn decide(
     }
 }
 
-/// Whether the receiver is overloaded, so that its lane should slow down: 429, 502, 503 or 504.
+/// Returns whether the receiver is overloaded, so that its lane should slow down: 429, 502, 503 or 504.
 ///
 /// ```
 /// use std::time::Duration;
@@ -436,10 +436,10 @@ pub fn is_throttling(outcome: &Outcome) -> bool {
     matches!(outcome.status, Some(429 | 502 | 503 | 504))
 }
 
-/// Until when a failed response's `Retry-After` closes the whole lane, in microseconds since 1970.
+/// Returns until when a failed response's `Retry-After` closes the whole lane, in microseconds since 1970.
 ///
-/// It may be seconds or an HTTP date (RFC 9110, section 10.2.3), counts for at most [`MAX_RETRY_AFTER`],
-/// and is ignored where it is neither or lies in the past.
+/// The header may be seconds or an HTTP date (RFC 9110, section 10.2.3). It counts for at most [`MAX_RETRY_AFTER`], and
+/// is ignored if it is neither or in the past.
 ///
 /// ```
 /// use std::time::Duration;
@@ -455,7 +455,7 @@ pub fn lane_delay_until(outcome: &Outcome, now_micros: i64) -> Option<i64> {
     let cap = MAX_RETRY_AFTER.as_micros() as i64;
     let text = outcome.retry_after.as_deref()?.trim();
     let delay = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit a number mean a very long time.
+        // A number with too many digits means a very long time.
         text.parse::<i64>()
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000)
@@ -471,7 +471,7 @@ pub fn lane_delay_until(outcome: &Outcome, now_micros: i64) -> Option<i64> {
     (delay > 0).then(|| now_micros.saturating_add(delay.min(cap)))
 }
 
-/// An interval in the largest unit that expresses it exactly, in words that PostgreSQL reads as an interval.
+/// Writes an interval in the largest unit that is exact, in words that PostgreSQL reads as an interval.
 pub(crate) fn interval_text(micros: i64) -> String {
     let units = [
         (86_400_000_000, "days"),

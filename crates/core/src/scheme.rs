@@ -1,8 +1,8 @@
-//! HMAC signature schemes other than Standard Webhooks: what is signed, and how it is written down.
+//! HMAC signature schemes other than Standard Webhooks: what is signed, and how the signature is written.
 //!
-//! A receiver that exists already has its own scheme. It is given by its parts, or by the name of a preset.
-//! The sender signs with it ([`signature`](crate::signature)) and `herald.verify` checks with it
-//! ([`verify`](crate::verify)). It sees keys only as something that signs.
+//! An existing receiver has its own scheme. A subscription gives the scheme's parts, or the name of a preset. The
+//! sender signs with it ([`signature`](crate::signature)), and `herald.verify` checks with it
+//! ([`verify`](crate::verify)). It knows keys only as something that signs.
 
 use chrono::{DateTime, SecondsFormat};
 use http::HeaderName;
@@ -14,7 +14,7 @@ use crate::headers;
 use crate::placeholders::Pattern;
 use crate::suggest;
 
-/// The presets and the parts of which each is made, as `signing => '{...}'` would give them.
+/// The presets and their parts, as `signing => '{...}'` would give them.
 const PRESETS: [(&str, &str); 8] = [
     (
         "leafengines",
@@ -74,7 +74,7 @@ const PARTS: [&str; 15] = [
     "timestamp_header",
 ];
 const TYPE_HEADER: &str = "type_header";
-/// The most bytes of each part.
+/// The maximum size of each part, in bytes.
 pub const MAX_PART_BYTES: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,12 +89,12 @@ pub enum Encoding {
     Base64,
 }
 
-/// What of the secret is the key.
+/// The part of the secret that is the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyForm {
-    /// Its bytes, all of them.
+    /// All its bytes.
     Text,
-    /// What `whsec_...` encodes.
+    /// The bytes that `whsec_...` encodes.
     Whsec,
 }
 
@@ -116,7 +116,7 @@ impl TimestampFormat {
         }
     }
 
-    /// The seconds since 1970 that a receiver reads; none where another might read something else.
+    /// Returns the time in seconds since 1970, or none if another receiver might read another time.
     pub fn read(self, text: &str) -> Option<i64> {
         let number = || {
             let number: i64 = text.parse().ok()?;
@@ -130,32 +130,32 @@ impl TimestampFormat {
     }
 }
 
-/// How an HMAC over a request is made and where it stands.
+/// How to compute an HMAC over a request, and where to put it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scheme {
     pub algorithm: Algorithm,
     pub encoding: Encoding,
     pub key: KeyForm,
-    /// The header with the signature: `lead`, then for each secret `prefix` and its signature, with `separator` between
-    /// them. Without a separator there is room for one, and the current secret signs alone.
+    /// The header with the signature: `lead`, then for each secret `prefix` and its signature, joined by `separator`.
+    /// Without a separator, only the current secret signs.
     pub header: HeaderName,
     pub lead: Pattern,
     pub prefix: String,
     pub separator: Option<String>,
-    /// What is signed, with `{id}`, `{timestamp}` and `{body}` in it.
+    /// The text to sign, with `{id}`, `{timestamp}` and `{body}` in it.
     pub content: Pattern,
     pub timestamp_header: Option<HeaderName>,
     pub timestamp_format: TimestampFormat,
     pub id_header: Option<HeaderName>,
     pub type_header: Option<HeaderName>,
-    /// The member of the body that repeats the signature, made over the body without it.
+    /// The member of the body that repeats the signature, computed over the body without it.
     pub body_member: Option<String>,
-    /// The body is what its receiver makes of it.
+    /// The form into which the body is brought, as its receiver does before it checks.
     pub canonical: Option<Canonical>,
 }
 
 impl Scheme {
-    /// Reads the name of a preset, or an object of parts, which may name a preset to begin with.
+    /// Parses the name of a preset, or an object of parts that may start from a preset.
     ///
     /// ```
     /// use herald_core::scheme::Scheme;
@@ -186,7 +186,7 @@ impl Scheme {
         Parts(parts).scheme()
     }
 
-    /// The headers that it writes.
+    /// Returns the headers that the scheme writes.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         std::iter::once(&self.header)
             .chain(&self.timestamp_header)
@@ -194,17 +194,17 @@ impl Scheme {
             .chain(&self.type_header)
     }
 
-    /// Whether what is signed contains the time.
+    /// Returns whether the signed content contains the time.
     pub fn is_timed(&self) -> bool {
         self.signs("timestamp")
     }
 
-    /// Whether what is signed contains `id`, `timestamp` or `body`.
+    /// Returns whether the signed content contains `id`, `timestamp` or `body`.
     pub fn signs(&self, name: &str) -> bool {
         self.content.names().any(|used| used == name)
     }
 
-    /// The bytes that are signed.
+    /// Returns the bytes to sign.
     pub fn signed_content(&self, id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
         let mut signed = Vec::with_capacity(body.len() + id.len() + timestamp.len() + 8);
         for piece in self.content.pieces() {
@@ -218,7 +218,7 @@ impl Scheme {
         signed
     }
 
-    /// What stands before the signatures.
+    /// Returns the text before the signatures.
     pub fn lead(&self, timestamp: &str) -> String {
         let filled = self
             .lead
@@ -302,7 +302,7 @@ impl Parts {
             )?,
             prefix: self.in_header("prefix")?.unwrap_or_default().to_owned(),
             separator: self.in_header("separator")?.map(str::to_owned),
-            // It stands in no header, so it may have any character.
+            // The content is in no header, so any character is allowed.
             content: self.placeholders(
                 "content",
                 self.text("content").unwrap_or("{body}"),
@@ -372,7 +372,7 @@ impl Parts {
         self.text(name).map(headers::parse_name).transpose()
     }
 
-    /// A part of the header with the signature.
+    /// Returns a part of the header with the signature.
     fn in_header(&self, name: &str) -> Result<Option<&str>, Error> {
         match self.text(name) {
             Some(text) if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Err(refused(
@@ -395,7 +395,7 @@ impl Parts {
     }
 }
 
-/// What the parts cannot be together.
+/// Refuses parts that do not fit together.
 fn check(scheme: &Scheme) -> Result<(), Error> {
     if !scheme.content.names().any(|name| name == "body") {
         return Err(refused(

@@ -1,7 +1,8 @@
-//! Secrets that a subscription's url, headers and template name: `{secret.NAME}`, and `secrets.NAME` in a template.
+//! Secrets that a subscription's url, headers and template use by name: `{secret.NAME}`, or `secrets.NAME` in a
+//! template.
 //!
-//! They are put in when the subscription is made ready, so that no event can ask for one. What a receiver says is shown
-//! without them.
+//! They are filled in when the subscription is compiled, so that no event can ask for one. They are hidden when a
+//! receiver's answer is shown.
 
 use std::sync::Arc;
 
@@ -9,15 +10,15 @@ use crate::error::Error;
 use crate::options::Members;
 use crate::suggest;
 
-/// The most secrets of a subscription.
+/// The maximum number of a subscription's secrets.
 const MAX_SECRETS: usize = 32;
-/// The most bytes of a name.
+/// The maximum size of a name, in bytes.
 const MAX_NAME: usize = 63;
-/// How long a value may be, in bytes. A shorter one could not be hidden from what a receiver says.
+/// The allowed size of a value, in bytes. A shorter one could not be hidden in a receiver's answer.
 const VALUE_BYTES: std::ops::RangeInclusive<usize> = 8..=2_048;
 const BEGIN: &str = "{secret.";
 
-/// The option `secrets`, checked. `Debug` shows the names only.
+/// The option `secrets`, checked. `Debug` shows only the names.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct NamedSecrets(Option<Arc<Members>>);
 
@@ -80,13 +81,13 @@ impl NamedSecrets {
         self.0.as_ref()?.get(name).map(String::as_str)
     }
 
-    /// Names and values.
+    /// Returns names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let members = self.0.iter().flat_map(|members| members.iter());
         members.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// A url with the secrets that its path and query name, put in as they are.
+    /// Fills in the secrets that a url's path and query name, unencoded.
     pub fn fill_url(&self, url: &str) -> Result<String, Error> {
         let begin = url.find("://").map_or(0, |at| at + 3);
         let path_at = url[begin..]
@@ -102,7 +103,7 @@ impl NamedSecrets {
         self.fill(url).map_err(fault)
     }
 
-    /// The value of a header with the secrets that it names.
+    /// Fills in the secrets that a header's value names.
     pub fn fill_header(&self, name: &str, value: &str) -> Result<String, Error> {
         self.fill(value).map_err(|(fault, hint)| Error::Header {
             name: name.to_owned(),
@@ -111,7 +112,7 @@ impl NamedSecrets {
         })
     }
 
-    /// The error is the fault and a hint.
+    /// Fills in the secrets that a text names. The error is the fault and a hint.
     fn fill(&self, text: &str) -> Result<String, (String, String)> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
@@ -132,7 +133,7 @@ impl NamedSecrets {
         Ok(filled)
     }
 
-    /// What is wrong with a name that is none of them, and a hint.
+    /// Returns the fault of an unknown name, and a hint.
     pub fn unknown(&self, name: &str) -> (String, String) {
         let nearest = suggest::nearest(name, self.iter().map(|(name, _)| name));
         let hint = match nearest {
@@ -142,7 +143,7 @@ impl NamedSecrets {
         (format!("The subscription has no secret {name:?}."), hint)
     }
 
-    /// The most bytes of any of them.
+    /// Returns the size of the longest value, in bytes.
     pub fn longest(&self) -> usize {
         self.iter()
             .map(|(_, value)| value.len())
@@ -150,10 +151,10 @@ impl NamedSecrets {
             .unwrap_or_default()
     }
 
-    /// A text without the values of these.
+    /// Hides the values of these secrets in a text.
     pub fn hide(&self, text: &str) -> String {
         let mut hidden = text.to_owned();
-        // The longest first: one may be a part of another.
+        // The longest first: a value may be part of another.
         let mut values: Vec<&str> = self.iter().map(|(_, value)| value).collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         for value in values {
@@ -163,7 +164,7 @@ impl NamedSecrets {
     }
 }
 
-/// Whether a text can be one of a secret: it looks the same in a url, in a header and in JSON.
+/// Returns whether a text can be a secret: it must look the same in a url, in a header and in JSON.
 fn is_value(text: &str) -> bool {
     let stands_for_itself = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\<>{}`#^|".contains(&byte);
     VALUE_BYTES.contains(&text.len()) && text.bytes().all(stands_for_itself)
@@ -254,7 +255,7 @@ mod tests {
         let names: Vec<_> = (0..33).map(|n| format!("a{n}")).collect();
         let many: Vec<_> = names.iter().map(|name| (name.as_str(), VALUE)).collect();
         assert!(secrets(&many).is_err() && secrets(&many[..32]).is_ok());
-        // One that is kept is not shown here.
+        // `***` stands for a kept value, which is not shown here.
         assert!(secrets(&[("a", "***")]).is_ok());
     }
 

@@ -1,9 +1,9 @@
-//! Signatures: Standard Webhooks 1.0.0 (`v1`, HMAC-SHA256, and `v1a`, ed25519, over `id.timestamp.body`), and those of any
+//! Signatures by Standard Webhooks 1.0.0 (`v1`, HMAC-SHA256, and `v1a`, ed25519, over `id.timestamp.body`), or by any
 //! other [`scheme`](crate::scheme).
 //!
-//! It runs at each attempt, between format and send, on exactly the bytes that are sent.
-//! It must never show a secret (not in `Debug`, not in an error), never sign an id that contains a full stop,
-//! because the signed text would then be ambiguous, and never take the time from anywhere but its argument.
+//! Each attempt signs between format and send, over exactly the bytes that are sent. This module must never show a
+//! secret (not in `Debug`, not in an error), never sign an id that contains a full stop, because the signed text would
+//! then be ambiguous, and take the time only from its argument.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ mod secret;
 pub use self::hmac::{HmacKey, TEXT_BYTES, sign_in_body, sign_with_scheme};
 pub use self::secret::{MAX_TEXT_BYTES, SECRET_BYTES, Secret};
 
-/// A secret of Standard Webhooks, made ready, so that a signature costs the hash of the message only.
+/// A secret of Standard Webhooks, prepared so that a signature costs only the hash of the message.
 #[derive(Clone)]
 pub struct Signer(Ready);
 
@@ -51,8 +51,8 @@ impl Signer {
         })
     }
 
-    /// The signature `v1,<base64>` or `v1a,<base64>` of a message; `timestamp` is the attempt's time in seconds since
-    /// 1970.
+    /// Returns the signature `v1,<base64>` or `v1a,<base64>` of a message; `timestamp` is the attempt's time in seconds
+    /// since 1970.
     ///
     /// ```
     /// use herald_core::signature::{Secret, Signer};
@@ -62,8 +62,7 @@ impl Signer {
     /// assert!(signer.sign("msg.1", 1614265330, b"{}").is_err());
     /// ```
     ///
-    /// An id that is empty, contains a full stop or cannot be a header's value is refused with
-    /// [`Error::UnsignableId`].
+    /// If the id is empty, contains a full stop or cannot be a header's value, the error is [`Error::UnsignableId`].
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> Result<String, Error> {
         signature_header(std::slice::from_ref(self), id, timestamp, body)
     }
@@ -84,7 +83,7 @@ impl Signer {
     }
 }
 
-/// What is signed after Standard Webhooks.
+/// Returns the parts of the text that Standard Webhooks signs.
 fn signed_parts<'a>(id: &'a str, timestamp: &'a str, body: &'a [u8]) -> [&'a [u8]; 5] {
     [id.as_bytes(), b".", timestamp.as_bytes(), b".", body]
 }
@@ -107,7 +106,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// What verifies Standard Webhooks: the symmetric secret, or the public key.
+/// A key that verifies Standard Webhooks: the symmetric secret, or the public key.
 pub struct Verifier(Known);
 
 enum Known {
@@ -116,7 +115,7 @@ enum Known {
 }
 
 impl Verifier {
-    /// Reads `whsec_...`, also without that beginning, `whpk_...`, or `whsk_...`, whose public key it takes.
+    /// Parses `whsec_...`, also without the prefix, `whpk_...`, or `whsk_...`, from which it takes the public key.
     pub fn parse(text: &str) -> Result<Verifier, Error> {
         if let Some(encoded) = text.strip_prefix(secret::PUBLIC) {
             let key = secret::decode(secret::PUBLIC, encoded)?;
@@ -129,7 +128,7 @@ impl Verifier {
         }))
     }
 
-    /// Whether one member of `webhook-signature` is of this key, compared in constant time.
+    /// Returns whether this key made one member of `webhook-signature`. Compares in constant time.
     pub(crate) fn accepts(&self, signature: &str, id: &str, timestamp: &str, body: &[u8]) -> bool {
         let bytes = |prefix| STANDARD.decode(signature.strip_prefix(prefix)?).ok();
         match &self.0 {
@@ -151,17 +150,17 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// How a subscription's requests are signed, and with which secrets: the current one comes first.
+/// How a subscription's requests are signed, and the secrets for that, the current one first.
 #[derive(Debug, Clone)]
 pub enum Signing {
-    /// After Standard Webhooks.
+    /// By Standard Webhooks.
     Standard(Vec<Signer>),
-    /// After another scheme.
+    /// By another scheme.
     Scheme(Box<Scheme>, Vec<HmacKey>),
 }
 
 impl Signing {
-    /// Makes the secrets of a subscription ready. Without a scheme they are those of Standard Webhooks.
+    /// Prepares the secrets of a subscription. Without a scheme, they must be secrets of Standard Webhooks.
     pub fn new(scheme: Option<Scheme>, secrets: &[String]) -> Result<Signing, Error> {
         match scheme {
             None => secrets
@@ -182,7 +181,7 @@ impl Signing {
         }
     }
 
-    /// Whether there is no secret to sign with.
+    /// Returns whether no secret exists to sign with.
     pub fn is_without_secret(&self) -> bool {
         match self {
             Signing::Standard(signers) => signers.is_empty(),
@@ -191,9 +190,9 @@ impl Signing {
     }
 }
 
-/// The value of `webhook-signature`: one signature per secret, separated by spaces.
+/// Returns the value of `webhook-signature`: one signature per secret, separated by spaces.
 ///
-/// While a secret is being rotated there are two, and the receiver accepts either.
+/// During the rotation of a secret, it contains two, and the receiver accepts either.
 ///
 /// ```
 /// use herald_core::signature::{Secret, Signer, signature_header};
@@ -222,7 +221,7 @@ pub fn signature_header(
     Ok(header)
 }
 
-/// Whether the signed text is unambiguous with this id, and a header can have it.
+/// Returns whether the signed text is unambiguous with this id, and a header can contain it.
 pub(crate) fn is_signable(id: &str) -> bool {
     !id.is_empty()
         && id
@@ -244,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    /// The reference library compares with the clock; all calls of a test run get the same second.
+    /// Returns the same second in all calls of a test run, because the reference library compares with the clock.
     fn now() -> i64 {
         static NOW: std::sync::LazyLock<i64> = std::sync::LazyLock::new(|| {
             let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap();

@@ -1,11 +1,11 @@
-//! Database snapshots: which transactions are visible in one.
+//! Database snapshots: which transactions each one shows.
 //!
-//! A window is the difference of two snapshots. This module only knows their text form, as `pg_snapshot` writes it.
+//! A window is the difference of two snapshots. This module knows only their text form, as written by `pg_snapshot`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Which transactions had ended when the snapshot was taken.
+/// The transactions that had ended when the snapshot was taken.
 ///
 /// ```
 /// use herald_core::snapshot::Snapshot;
@@ -27,7 +27,7 @@ pub struct Snapshot {
 pub struct NotASnapshot;
 
 impl Snapshot {
-    /// The snapshot that shows no transaction.
+    /// Returns the snapshot that shows no transaction.
     pub fn before_everything() -> Self {
         Self {
             xmin: 1,
@@ -36,33 +36,34 @@ impl Snapshot {
         }
     }
 
-    /// The lowest transaction id that had not ended: everything below it had.
+    /// Returns the lowest transaction id that had not ended; all lower ones had.
     pub fn xmin(&self) -> u64 {
         self.xmin
     }
 
-    /// One more than the highest transaction id that had ended. Transactions at or above it may have been running.
+    /// Returns the highest transaction id that had ended, plus one. Transactions from there on may have been running.
     pub fn xmax(&self) -> u64 {
         self.xmax
     }
 
-    /// The transactions that were running, in ascending order.
+    /// Returns the transactions that were running, in ascending order.
     pub fn running(&self) -> &[u64] {
         &self.running
     }
 
-    /// Whether the transaction had ended when the snapshot was taken. An aborted one "shows" as well: it left no rows.
+    /// Returns whether the transaction had ended when the snapshot was taken. An aborted one counts as well: it left no
+    /// rows.
     pub fn shows(&self, xid: u64) -> bool {
         xid < self.xmin || xid < self.xmax && self.running.binary_search(&xid).is_err()
     }
 
-    /// The transactions that were running here and had ended in `later`.
+    /// Returns the transactions that were running here and had ended in `later`.
     pub fn ended_in<'a>(&'a self, later: &'a Snapshot) -> impl Iterator<Item = u64> + 'a {
         self.running.iter().copied().filter(|xid| later.shows(*xid))
     }
 
-    /// Whether everything that this snapshot shows is shown by `later` too, as it is for any two snapshots of one
-    /// cluster in their order. False means that transaction ids went backwards: a restore.
+    /// Returns whether `later` shows everything that this snapshot shows, as any later snapshot of the same cluster
+    /// does. False means that transaction ids went backwards: a restore.
     pub fn precedes(&self, later: &Snapshot) -> bool {
         self.xmax <= later.xmax && self.xmin <= later.xmin
     }

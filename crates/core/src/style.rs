@@ -1,7 +1,7 @@
-//! The style: how the requests of a subscription look, beside where they go and which headers they carry.
+//! The style of a subscription's requests: everything except their target and the subscription's own headers.
 //!
-//! [`Style`] is what is left to do for each event of what the options say.
-//! Whatever does not fit together is refused here, at subscribe.
+//! [`Style`] is the part of the options that each event needs, prepared once. Options that do not fit together are
+//! refused here, at subscribe.
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method};
@@ -17,29 +17,29 @@ use crate::scheme::Scheme;
 use crate::secrets::NamedSecrets;
 use crate::url_policy::UrlPolicy;
 
-/// What requests say they are sent by, where a subscription says nothing else.
+/// The default `User-Agent` of requests.
 pub const DEFAULT_USER_AGENT: &str = concat!("pg_herald/", env!("CARGO_PKG_VERSION"));
 const MAX_USER_AGENT: usize = 256;
 
-/// How requests look, ready to be made.
+/// The prepared style of requests.
 #[derive(Debug, Clone)]
 pub struct Style {
     pub method: Method,
     pub format: Format,
-    /// The media type of the body, where it is not that of the format.
+    /// The media type of the body, if it is not the format's.
     pub content_type: Option<HeaderValue>,
     pub profile: Profile,
     pub shrink: bool,
     pub gzip: bool,
     pub user_agent: HeaderValue,
     pub auth: Option<Auth>,
-    /// What the receiver has to consent to first.
+    /// The consent that the receiver must give first.
     pub handshake: Option<Handshake>,
 }
 
 impl Style {
-    /// Checks the options about requests, with the headers beside them, and makes them ready. The scheme is the one of the
-    /// signature, if it is not Standard Webhooks.
+    /// Checks the options about requests together with the headers, and prepares them. Also returns the scheme of the
+    /// signature, unless it is Standard Webhooks.
     pub fn compile(
         options: &SubscriptionOptions,
         headers: &Headers,
@@ -108,7 +108,7 @@ impl Style {
         Ok((style, scheme))
     }
 
-    /// Refuses a header that two of the options would write.
+    /// Refuses a header that two options would write.
     fn check_headers(
         &self,
         headers: &Headers,
@@ -143,7 +143,7 @@ impl Style {
     }
 }
 
-/// The scheme of the signature; none for Standard Webhooks.
+/// Parses the scheme of the signature; none for Standard Webhooks.
 pub fn scheme(signing: &Value) -> Result<Option<Scheme>, Error> {
     match signing {
         Value::String(name) if name == "standard" => Ok(None),
@@ -151,7 +151,7 @@ pub fn scheme(signing: &Value) -> Result<Option<Scheme>, Error> {
     }
 }
 
-/// What the receivers of a preset parse: none of them knows the media types of CloudEvents.
+/// Returns the media type that receivers of a preset parse: none of them knows those of CloudEvents.
 fn parsed_by_preset(signing: &Value, format: &Format) -> Option<HeaderValue> {
     let is_preset = match signing {
         Value::String(name) => name != "standard",
@@ -226,7 +226,7 @@ fn user_agent(text: Option<&str>) -> Result<HeaderValue, Error> {
         })
 }
 
-/// What a scheme needs of the body.
+/// Refuses a body that does not suit the scheme.
 fn check_scheme(scheme: &Scheme, format: &Format, gzip: bool) -> Result<(), Error> {
     if scheme.canonical.is_some() && gzip {
         return Err(refused(

@@ -1,7 +1,7 @@
 //! The subscription: who gets which events, where and how.
 //!
-//! It is compiled from its [options](crate::options) once per reload; matching and sending only read it.
-//! `Debug` must never show a secret, a header's value or the url, which often carries a token.
+//! It is compiled from its [options](crate::options) once per reload; matching and sending only read it. `Debug` must
+//! never show a secret, a header's value or the url, which often carries a token.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use crate::target::Target;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum State {
-    /// They are sent.
+    /// Sent.
     #[default]
     Active,
-    /// They are matched and held.
+    /// Matched and held.
     Paused,
-    /// They are not matched.
+    /// Not matched from then on.
     Disabled,
-    /// They are matched, signed and recorded, and nothing is sent.
+    /// Matched, signed and recorded, but not sent.
     Sandbox,
 }
 
 impl State {
-    /// The text stored in `herald.subscription.state`.
+    /// Returns the text stored in `herald.subscription.state`.
     ///
     /// ```
     /// use herald_core::subscription::State;
@@ -47,7 +47,7 @@ impl State {
         }
     }
 
-    /// The state of this name, if there is one.
+    /// Returns the state with this name, if any.
     ///
     /// ```
     /// use herald_core::subscription::State;
@@ -67,7 +67,7 @@ impl State {
     }
 }
 
-/// A checked subscription, ready to be matched and sent to. The fields mean what [`SubscriptionOptions`] says.
+/// A checked subscription, ready to be matched and sent to. [`SubscriptionOptions`] explains the fields.
 #[derive(Clone)]
 pub struct Subscription {
     /// The immutable id.
@@ -78,33 +78,33 @@ pub struct Subscription {
     pub target: Target,
     /// The wanted types.
     pub types: TypeGlobs,
-    /// Whose events it gets; `None` for everybody's.
+    /// The tenant whose events it gets; `None` for all events.
     pub tenant: Option<String>,
     /// Its own headers.
     pub headers: Headers,
-    /// How requests look.
+    /// How its requests look.
     pub style: Style,
-    /// What its url, headers and template have of secrets.
+    /// The secrets in its url, headers and template.
     pub secrets: NamedSecrets,
-    /// How they are signed, and with which secrets; without any where the secret was lost.
+    /// The signature's scheme and secrets; no secret if it was lost.
     pub signing: Signing,
-    /// Whether requests that fail are kept.
+    /// Whether to keep failed requests.
     pub keeps_failed: bool,
-    /// How long one attempt may take.
+    /// The maximum duration of an attempt.
     pub timeout: Duration,
     /// What happens after a failed attempt.
     pub retry: RetryPolicy,
-    /// How many requests may be under way at once.
+    /// The maximum number of requests under way at once.
     pub max_concurrency: usize,
-    /// The most bytes of a body.
+    /// The maximum size of a body, in bytes.
     pub max_payload: usize,
-    /// How long a delivery may wait before it expires.
+    /// The maximum age of a delivery before it expires.
     pub max_age: Option<Duration>,
-    /// How many deliveries may be pending.
+    /// The maximum number of pending deliveries.
     pub max_backlog: Option<u64>,
-    /// How many deliveries a minute its receiver wants.
+    /// The maximum deliveries per minute that its receiver wants.
     pub rate: Option<u32>,
-    /// How often the url or the handshake was changed: what a receiver answered to a former one does not count.
+    /// How often the url or the handshake has changed: a receiver's answer to an earlier generation does not count.
     pub generation: i32,
     /// What happens to matching events.
     pub state: State,

@@ -1,13 +1,13 @@
 //! Suggestions: the nearest known name, for hints.
 //!
-//! They serve the SQL functions, outside the pipeline. A suggestion must never be acted upon, only shown.
+//! SQL functions use them, outside the pipeline. A suggestion must only be shown, never acted upon.
 
-/// The most bytes of a name that anything is suggested for: comparing takes the product of two lengths.
+/// The maximum size of a name to compare, in bytes: comparing costs the product of two lengths.
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// The candidate that the user most likely meant, or `None` where none is near.
+/// Returns the candidate that the user most likely meant, or `None` if none is near.
 ///
-/// Up to a third of the name's characters may be wrong, missing, too many or swapped; case counts least.
+/// Up to a third of the name's characters may be wrong, missing, extra or swapped; case does not matter.
 ///
 /// ```
 /// use herald_core::suggest::nearest;

@@ -1,6 +1,6 @@
 //! The target: the url that a request goes to, fixed or with [placeholders](crate::placeholders) in its path and query.
 //!
-//! The host and port are always fixed: which server is called never depends on an event.
+//! Host and port are always fixed: an event never decides which server is called.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use crate::event::Event;
 use crate::placeholders::Pattern;
 use crate::url_policy::{MAX_URL_BYTES, UrlPolicy};
 
-/// What stands for a placeholder while the URL is parsed: letters and digits go through it unchanged.
+/// Stands for a placeholder while the URL is parsed, which leaves letters and digits unchanged.
 const MARK: &str = "0heraldplaceholder0";
 
-/// Where the requests of a subscription go. `Debug` shows the host only, as a url often carries a token.
+/// Where the requests of a subscription go. `Debug` shows only the host, because a url often carries a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The url without its placeholders, which tells where it leads.
+    /// The url; only its origin, if the rest has placeholders.
     url: Uri,
-    /// The parts from the path on, where there are placeholders.
+    /// The origin, and the rest from the path on, if that has placeholders.
     path: Option<(String, Pattern)>,
 }
 
@@ -83,7 +83,7 @@ impl Target {
         })
     }
 
-    /// The url for an event. A fixed one shares its text.
+    /// Returns the url for an event. A fixed url shares its text.
     pub fn for_event(&self, event: &Event) -> Result<Uri, Error> {
         let Some((origin, path)) = &self.path else {
             return Ok(self.url.clone());
@@ -99,7 +99,7 @@ impl Target {
         })
     }
 
-    /// Where it leads: the url, or its scheme, host and port.
+    /// Returns the url, or only its scheme, host and port if it has placeholders.
     pub fn origin(&self) -> &Uri {
         &self.url
     }

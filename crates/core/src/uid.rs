@@ -1,12 +1,12 @@
-//! The unique ids of events: UUIDs of version 7, which grow with time.
+//! Unique ids of events: UUIDs of version 7, which grow with time.
 
 use std::time::Duration;
 use uuid::{Builder, Uuid};
 
-/// Makes the ids of one session, each higher than the one before.
+/// Generates the ids of one session, each higher than the last.
 ///
-/// A millisecond is divided into 4096 steps, which stand in the 12 bits after it, as RFC 9562 (6.2, method 3) has it
-/// and PostgreSQL 18 does: ids of different sessions are in the order of time to a quarter of a microsecond, too.
+/// Each millisecond has 4096 steps, stored in the 12 bits after it, as in RFC 9562 (6.2, method 3) and PostgreSQL 18:
+/// ids of different sessions sort by time, too, to a quarter of a microsecond.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Uids {
     last_step: u64,
@@ -17,7 +17,8 @@ impl Uids {
         Self { last_step: 0 }
     }
 
-    /// The id of what happens `since_1970`. Where the clock stands or goes back, ids go on by a step at a time.
+    /// Returns the id of an event that happens `since_1970`. If the clock stands still or goes back, the id grows by a
+    /// step.
     pub fn next(&mut self, since_1970: Duration, random: [u8; 8]) -> Uuid {
         let millis = since_1970.as_millis() as u64;
         let step = u64::from(since_1970.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;

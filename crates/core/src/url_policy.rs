@@ -1,10 +1,9 @@
-//! The URL policy: which addresses the server may be made to call (a guard against SSRF).
+//! The URL policy: which addresses users may make the server call (a guard against SSRF).
 //!
-//! It is asked twice: at subscribe for the text of a URL, and by the sender's resolver for each address that is
-//! about to be dialled. Only the second check is safe against names that change their address in between,
-//! so nothing may be sent on the strength of the first alone.
-//! Everything is denied that is not public; allow-lists that only a superuser can set come before the deny-list. Nothing
-//! opens the port that the database server itself listens on.
+//! `subscribe` checks the text of a URL, and the sender's resolver checks each address before it is dialled. Only the
+//! second check is safe against names that change their address in between, so no request may rely on the first alone.
+//! All addresses that are not public are denied; allow-lists, which only a superuser can set, come before the
+//! deny-list. Nothing opens the port that the database server itself listens on.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -18,10 +17,10 @@ mod networks;
 
 use hosts::HostPattern;
 
-/// The most bytes of a URL.
+/// The maximum size of a URL, in bytes.
 pub const MAX_URL_BYTES: usize = 2048;
 
-/// The scheme, host and port of a URL: who gets what is sent to it. The text itself where it is no URL.
+/// Returns the scheme, host and port of a URL, which decide who gets the requests; the text itself if it is not a URL.
 ///
 /// ```
 /// use herald_core::url_policy::origin_of;
@@ -38,23 +37,23 @@ pub fn origin_of(text: &str) -> String {
     }
 }
 
-/// Where webhooks may go.
+/// The addresses that webhooks may reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UrlPolicy {
-    /// Whether `http` URLs are accepted beside `https` ones, and with them port 80.
+    /// Whether to accept `http` URLs beside `https` ones, and with them port 80.
     pub allow_http: bool,
-    /// Networks that may be reached although they are not public, on any port.
+    /// Networks that may be reached on any port, although they are not public.
     pub allow_networks: Vec<IpNet>,
-    /// Ports that may be reached beside 443 on public addresses.
+    /// Ports beside 443 that may be reached on public addresses.
     pub allow_ports: Vec<u16>,
     /// Hosts that may lead to any address, on any port.
     allow_hosts: Vec<HostPattern>,
-    /// What the database server listens on.
+    /// The port that the database server listens on.
     own_port: Option<u16>,
     audience: Audience,
 }
 
-/// Whose webhooks a policy is for.
+/// The owners of the webhooks that a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Audience {
     #[default]
@@ -63,7 +62,7 @@ enum Audience {
 }
 
 impl Audience {
-    /// The setting that opens networks for it.
+    /// Returns the setting that opens networks for this audience.
     fn networks_setting(self) -> &'static str {
         match self {
             Audience::Platform => "herald.allow_networks",
@@ -73,9 +72,9 @@ impl Audience {
 }
 
 impl UrlPolicy {
-    /// Reads the settings `herald.allow_http`, `herald.allow_networks` and `herald.allow_ports`.
+    /// Parses the settings `herald.allow_http`, `herald.allow_networks` and `herald.allow_ports`.
     ///
-    /// Lists are separated by commas or blanks. An address without a prefix length stands for itself alone.
+    /// Lists are separated by commas or blanks. An address without a prefix length stands only for itself.
     ///
     /// ```
     /// use herald_core::url_policy::UrlPolicy;
@@ -96,8 +95,8 @@ impl UrlPolicy {
         Self::parse_for(Audience::Platform, allow_http, allow_networks, allow_ports)
     }
 
-    /// The same for the webhooks of tenants, who may reach what `herald.tenant_networks` says beside public addresses.
-    /// What they are told is less: nothing of where a name leads to.
+    /// Parses the policy for tenants, whose webhooks may reach `herald.tenant_networks` beside public addresses.
+    /// Tenants are told less: nothing about where a name leads.
     ///
     /// ```
     /// use herald_core::url_policy::UrlPolicy;
@@ -138,9 +137,9 @@ impl UrlPolicy {
         self.audience == Audience::Tenants
     }
 
-    /// Reads the setting `herald.allow_hosts`: names, or `*.` and a domain for all names under it.
+    /// Parses the setting `herald.allow_hosts`: names, or `*.` and a domain for all names under it.
     ///
-    /// Whoever answers for such a name can make the server call any address.
+    /// The owner of such a name in the DNS can make the server call any address.
     ///
     /// ```
     /// use herald_core::url_policy::UrlPolicy;
@@ -160,7 +159,7 @@ impl UrlPolicy {
         })
     }
 
-    /// Closes this port, whatever the lists allow: a webhook must not talk to the database that sends it.
+    /// Closes this port despite all lists: a webhook must not talk to the database that sends it.
     ///
     /// ```
     /// use herald_core::url_policy::UrlPolicy;
@@ -178,7 +177,7 @@ impl UrlPolicy {
 
     /// Checks the text of a URL and returns it parsed and normalised.
     ///
-    /// A host that is an address, in whatever spelling, is checked at once; a name is checked when it is dialled.
+    /// A host that is an address, in any spelling, is checked at once; a name is checked when it is dialled.
     ///
     /// ```
     /// use herald_core::url_policy::UrlPolicy;
@@ -242,7 +241,7 @@ impl UrlPolicy {
                     "Use letters, digits, dots and hyphens.",
                 ));
             }
-            // A name may lead to an allowed network, where any port is open: that is known when it is dialled.
+            // A name may lead to an allowed network, where any port is open; only dialling can tell.
             Some(Host::Domain(_)) if self.is_open(port) || !self.allow_networks.is_empty() => {}
             Some(Host::Domain(_)) => return Err(self.blocked_port(port)),
             None => {
@@ -255,7 +254,7 @@ impl UrlPolicy {
         Ok(url)
     }
 
-    /// Checks an address and port that are about to be dialled; the error is the reason in words.
+    /// Checks an address and port before they are dialled; the error is the reason in words.
     ///
     /// ```
     /// use herald_core::url_policy::UrlPolicy;
@@ -276,7 +275,7 @@ impl UrlPolicy {
         }
     }
 
-    /// Checks an address and port that a host leads to and that are about to be dialled.
+    /// Checks an address and port of a host before they are dialled.
     pub fn check_address_of(&self, host: &str, address: SocketAddr) -> Result<(), &'static str> {
         match self.check_address(address) {
             Err(_) if self.is_allowed_host(host) && !self.is_own(address.port()) => Ok(()),
@@ -284,7 +283,7 @@ impl UrlPolicy {
         }
     }
 
-    /// Checks an address that is about to be dialled; the error is the reason in words.
+    /// Checks an address before it is dialled; the error is the reason in words.
     ///
     /// ```
     /// use herald_core::url_policy::UrlPolicy;
@@ -310,7 +309,7 @@ impl UrlPolicy {
         self.allow_hosts.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// Whether the database server listens on it.
+    /// Returns whether the database server listens on this port.
     pub fn is_own(&self, port: u16) -> bool {
         self.own_port == Some(port)
     }
@@ -373,7 +372,7 @@ fn parse_url(text: &str) -> Result<Url, Error> {
     }
     let url = Url::parse(text)
         .map_err(|error| refused(&format!("It is not a URL: {error}."), EXAMPLE))?;
-    // What is sent may be longer than what was written: percent-encoded, or with the host in Punycode.
+    // The sent text may be longer than the written one: percent-encoded, or with the host in Punycode.
     if url.as_str().len() > MAX_URL_BYTES {
         return Err(too_long(url.as_str().len()));
     }

@@ -1,8 +1,8 @@
-//! The vault: secrets as they are stored, sealed with a key that is not in the database.
+//! The vault: seals secrets for storage, with a key that is not in the database.
 //!
-//! Each value is sealed by AES-256-GCM, together with what it is for: a value that somebody copies to another
-//! subscription does not open there. Keys come from a file, one in a line, the current one first; the others only open,
-//! until what they sealed is sealed anew. `Debug` shows no key.
+//! AES-256-GCM seals each value together with its purpose: a value copied to another subscription does not open there.
+//! Keys come from a file, one per line, the current one first; the others only open values, until these are sealed
+//! again. `Debug` shows no key.
 
 use std::fmt;
 
@@ -16,24 +16,24 @@ use crate::error::Error;
 
 const KEY_LEN: usize = 32;
 
-/// As many random bytes as [`Keys::seal`] takes; no two values may be sealed with the same.
+/// The random bytes that [`Keys::seal`] needs; two values must never share them.
 pub type Random = [u8; NONCE_LEN];
 
-/// A sealed value, as it is stored.
+/// A sealed value as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Which key opens it.
+    /// The id of the key that opens it.
     pub key_id: String,
     /// The random bytes and the sealed ones, in base64.
     pub text: String,
 }
 
-/// Why a value does not open.
+/// The reason why a value does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The key that sealed it is not among these.
+    /// The key that sealed it is missing.
     NoKey,
-    /// It was changed, or is of another subscription.
+    /// The value was changed, or belongs to another subscription.
     Changed,
 }
 
@@ -60,8 +60,8 @@ struct Key {
 }
 
 impl Keys {
-    /// Reads the contents of a key file: one key of 32 bytes in base64 in each line, the current one first. Empty lines
-    /// and those that begin with `#` say nothing.
+    /// Parses the contents of a key file: each line has one key of 32 bytes in base64, the current one first. Empty
+    /// lines and lines that begin with `#` are ignored.
     ///
     /// ```
     /// use herald_core::vault::{Fault, Keys};
@@ -106,12 +106,12 @@ impl Keys {
         })
     }
 
-    /// The id of the key that seals.
+    /// Returns the id of the key that seals.
     pub fn current_id(&self) -> &str {
         &self.current.id
     }
 
-    /// Seals a value with the current key for what it is `about`. `None` if it is too long to be sealed.
+    /// Seals a value with the current key for its purpose `about`. Returns `None` if the value is too long.
     pub fn seal(&self, value: &str, about: &str, random: Random) -> Option<Sealed> {
         let mut bytes = Zeroizing::new(value.as_bytes().to_vec());
         let tag = self
@@ -130,7 +130,7 @@ impl Keys {
         })
     }
 
-    /// Opens a value that was sealed for what it is `about`.
+    /// Opens a value that was sealed for the purpose `about`.
     pub fn open(&self, sealed: &Sealed, about: &str) -> Result<Zeroizing<String>, Fault> {
         let key = std::iter::once(&self.current)
             .chain(&self.former)
@@ -162,7 +162,7 @@ impl Key {
     }
 }
 
-/// Tells keys apart and says nothing else of them.
+/// Returns an id that tells keys apart and reveals nothing else about them.
 fn id_of(key: &[u8; KEY_LEN]) -> String {
     let hash = Sha256::new()
         .chain_update(b"pg_herald secret key id")

@@ -1,7 +1,7 @@
-//! Whether a request that came in was signed by who has the secret: the other side of [`signature`](crate::signature).
+//! Checks whether the owner of the secret signed a received request: the other side of [`signature`](crate::signature).
 //!
-//! It takes the bytes as they came, compares in constant time, and has no clock. It says yes or no, and not why: an
-//! answer that tells how far a forgery came helps the next one.
+//! It uses the bytes as received, compares in constant time, and has no clock. It answers yes or no without a reason,
+//! because a reason would help the next forgery.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -16,24 +16,24 @@ use crate::signature::{HmacKey, Verifier};
 /// How far the time of a request may be from now (Standard Webhooks 1.0.0, "Verifying").
 pub const TOLERANCE_SECONDS: u64 = 300;
 
-/// The most signatures of a request: each costs the hash of its whole body.
+/// The maximum number of signatures in a request: each costs the hash of the whole body.
 pub const MAX_SIGNATURES: usize = 20;
 
-/// The most bytes of a scheme, as JSON.
+/// The maximum size of a scheme, in bytes of JSON.
 pub const MAX_SCHEME_BYTES: usize = 8192;
-/// The most bytes of all headers of a request, as JSON.
+/// The maximum size of all headers of a request, in bytes of JSON.
 pub const MAX_HEADERS_BYTES: usize = 65_536;
-/// The most bytes of its body: 64 MiB, which take a tenth of a second.
+/// The maximum size of its body: 64 MiB, which take a tenth of a second.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
-/// The most bytes of its method.
+/// The maximum size of its method, in bytes.
 pub const MAX_METHOD_BYTES: usize = 32;
-/// The most bytes of its URL.
+/// The maximum size of its URL, in bytes.
 pub const MAX_URL_BYTES: usize = 8192;
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Copy)]
 pub struct Received<'a> {
-    /// The value of a header by its name in lower case; none where there is none, or more than one.
+    /// Returns the value of a header by its lower-case name, or none if the header is missing or repeated.
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     pub body: &'a [u8],
     /// `POST` and the like; only HubSpot signs it.
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Received<'_> {
     }
 }
 
-/// What a request is held against.
+/// The scheme and secret to check a request with.
 #[derive(Debug)]
 pub enum Check {
     Standard(Verifier),
@@ -65,7 +65,7 @@ pub enum HubSpot {
 }
 
 impl Check {
-    /// Reads what `signing` may be, or `hubspot-v1` to `hubspot-v3`, and the secret for it.
+    /// Parses a scheme, as in `signing` or `hubspot-v1` to `hubspot-v3`, and its secret.
     ///
     /// ```
     /// use herald_core::verify::{Check, Received, TOLERANCE_SECONDS};
@@ -101,7 +101,7 @@ impl Check {
         Ok(Check::HubSpot(hubspot, secret.to_owned()))
     }
 
-    /// Whether one of the signatures is of this secret, and the time, where it is signed, is within `tolerance` seconds
+    /// Returns whether this secret made any of the signatures, and the time, if signed, is within `tolerance` seconds
     /// of `now`.
     pub fn accepts(&self, received: &Received<'_>, now: i64, tolerance: u64) -> bool {
         let accepted = match self {
@@ -129,7 +129,7 @@ fn standard(
     let valid = few(given.split(' '))?
         .into_iter()
         .map(|one| verifier.accepts(one, id, timestamp, received.body));
-    // All of them are looked at, so that the time does not tell which one it was.
+    // Checks all signatures, so that the duration does not tell which one was valid.
     Some(valid.fold(false, |any, is_valid| any | is_valid))
 }
 
@@ -170,22 +170,22 @@ fn by_scheme(
     Some(valid.fold(false, |any, is_valid| any | is_valid))
 }
 
-/// Whether an id can end at one place only in `id.timestamp.body`: of two readings, both would be signed. Ids with a full
-/// stop are taken, as the official libraries do, but for those that have a time behind it.
+/// Returns whether an id can end in only one place in `id.timestamp.body`: otherwise two readings would both be signed.
+/// Accepts full stops in ids, as the official libraries do, except before a time.
 fn is_clear(id: &str) -> bool {
     let is_time = |part: &str| part.len() == 10 && part.bytes().all(|byte| byte.is_ascii_digit());
     !id.is_empty() && !id.split('.').skip(1).any(is_time)
 }
 
-/// All of them, if a sender could have that many secrets.
+/// Returns all signatures, or none if they are more than a sender could have secrets.
 fn few<'a>(signatures: impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
     let few: Vec<&str> = signatures.take(MAX_SIGNATURES + 1).collect();
     (few.len() <= MAX_SIGNATURES).then_some(few)
 }
 
-/// The time in the header with the signatures, if it is there, and what may be signatures.
+/// Returns the time in the header with the signatures, if any, and the possible signatures.
 ///
-/// Where the time is an item among them, they may come in any order: `v1=...,t=...`.
+/// If the time is an item of its own, items may come in any order: `v1=...,t=...`.
 fn split_header<'a>(scheme: &Scheme, value: &'a str) -> Option<(Option<&'a str>, Vec<&'a str>)> {
     let Some(separator) = scheme.separator.as_deref() else {
         let (led, signature) = split_lead(scheme, value)?;
@@ -207,7 +207,7 @@ fn split_header<'a>(scheme: &Scheme, value: &'a str) -> Option<(Option<&'a str>,
     Some((led, few(signatures.split(separator))?))
 }
 
-/// Splits what stands before the signatures from them, and finds the time in it.
+/// Splits the lead from the signatures, and finds the time in it.
 fn split_lead<'a>(scheme: &Scheme, value: &'a str) -> Option<(Option<&'a str>, &'a str)> {
     let mut rest = value;
     let mut timestamp = None;
@@ -246,7 +246,8 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| bytes.collect()).flatten()
 }
 
-/// HubSpot's own: v1 and v2 are plain hashes that begin with the secret, v3 is an HMAC with the time in it.
+/// Checks HubSpot's signatures: v1 and v2 are plain hashes that begin with the secret, v3 is an HMAC that covers the
+/// time.
 fn hubspot(
     version: HubSpot,
     secret: &str,
@@ -290,7 +291,7 @@ fn hubspot(
     }
 }
 
-/// The URL with those of its escapes decoded that HubSpot decodes before it signs.
+/// Decodes the escapes in a URL that HubSpot decodes before it signs.
 fn hubspot_url(url: &str) -> String {
     const DECODED: [(&str, &str); 12] = [
         ("%3A", ":"),

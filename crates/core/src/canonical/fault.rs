@@ -1,4 +1,4 @@
-//! Why a text has no canonical form.
+//! The reasons why a text has no canonical form.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use crate::error::shortened;
 
 const SHOWN_PATH: usize = 200;
 
-/// Why there is no such text. Paths look like `data.items[3]["a key"]`, are cut when long, and are empty at the top.
+/// The reason, with a path like `data.items[3]["a key"]`, which is cut when long, and empty at the top.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// A number is not the one that a receiver would read.
+    /// A receiver would read a different number.
     Inexact {
-        /// Its first characters.
+        /// The first characters of the number.
         number: String,
         path: String,
     },
@@ -21,14 +21,14 @@ pub enum Fault {
     TooDeep { path: String },
     /// The text is not JSON (RFC 8259).
     NotJson {
-        /// How many bytes before the fault could be read.
+        /// The number of bytes read before the fault.
         after: usize,
         path: String,
     },
 }
 
 impl Fault {
-    /// The same fault, seen from the array or object around it.
+    /// Extends the path by a step to the array or object around it.
     pub(super) fn within(mut self, step: &str) -> Self {
         let (Self::Inexact { path, .. } | Self::TooDeep { path } | Self::NotJson { path, .. }) =
             &mut self;

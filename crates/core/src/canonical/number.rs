@@ -1,8 +1,8 @@
-//! Numbers as ECMAScript and Python write them, and whether a double holds them.
+//! Numbers as ECMAScript and Python write them, and whether a double holds them exactly.
 
 use std::fmt::Write;
 
-/// A number of JSON in its parts.
+/// A JSON number in its parts.
 pub(super) struct Number<'a> {
     pub(super) text: &'a str,
     whole: &'a str,
@@ -34,25 +34,26 @@ impl<'a> Number<'a> {
         Some((number, rest))
     }
 
-    /// Whether it is written without a fraction and an exponent.
+    /// Returns whether the number has neither fraction nor exponent.
     pub(super) fn is_integer(&self) -> bool {
         self.fraction.is_empty() && self.exponent.is_empty()
     }
 
-    /// The shortest digits of its double, if they are its value.
+    /// Returns the shortest digits of its double, if they have the number's value.
     ///
-    /// They are compared as digits, so that this does not depend on how well the double was found: digits of the same
-    /// value lead to the same double.
+    /// Compares digits, so that the result does not depend on how well the double was parsed: digits of the same value
+    /// lead to the same double.
     pub(super) fn exact_double(&self) -> Option<Decimal> {
         let value = self.decimal()?;
-        // In this range no two numbers of so few digits have the same double (C's DBL_DIG), so that none is shorter.
+        // In this range, different numbers of at most 15 digits have different doubles (C's DBL_DIG): these are the
+        // shortest.
         if value.digits.len() <= 15 && (-300..=300).contains(&value.point) {
             return Some(value);
         }
         shortest(self.text.parse().ok()?).filter(|shortest| *shortest == value)
     }
 
-    /// Nothing if the exponent is beyond all measure.
+    /// Returns none if the exponent exceeds 64 bits.
     fn decimal(&self) -> Option<Decimal> {
         let all = [self.whole, self.fraction].concat();
         let digits = all.trim_start_matches('0');
@@ -77,15 +78,15 @@ impl<'a> Number<'a> {
     }
 }
 
-/// The shortest digits that lead to the double: of several the nearest, and of two that are as near the even ones
-/// (ECMA-262, Number::toString, note 2). Rust finds how many there are, but of two it takes the larger.
+/// Returns the shortest digits that lead to the double: of several the nearest, and of two equally near the even ones
+/// (ECMA-262, Number::toString, note 2). Rust finds how many digits are needed, but of two it takes the larger.
 fn shortest(double: f64) -> Option<Decimal> {
     let read = |text: &str| Number::split_from(text)?.0.decimal();
     // Infinity has no digits.
     let shortest = read(&format!("{double:e}"))?;
     let places = shortest.digits.len() - 1;
     let nearest = format!("{double:.places$e}");
-    // They lead elsewhere where the doubles below are closer to each other than those above.
+    // They lead to another double where doubles below are closer to each other than those above.
     if nearest.parse() == Ok(double) {
         read(&nearest)
     } else {
@@ -98,7 +99,7 @@ fn split_digits(text: &str) -> Option<(&str, &str)> {
     text.split_at_checked(count).filter(|_| count > 0)
 }
 
-/// The value 0.`digits` * 10^`point`, in one way only: the digits neither begin nor end with a zero, and zero itself is
+/// The value 0.`digits` * 10^`point`, in a unique form: digits neither begin nor end with a zero, and zero itself is
 /// 0.0 * 10^1.
 #[derive(PartialEq, Eq)]
 pub(super) struct Decimal {
@@ -108,14 +109,14 @@ pub(super) struct Decimal {
 }
 
 impl Decimal {
-    /// Appends it as Number::toString with radix 10 does (ECMA-262, where `point` is n).
+    /// Appends the number as Number::toString with radix 10 does (ECMA-262, where `point` is n).
     pub(super) fn push_to(&self, json: &mut String) {
         if self.is_negative {
             json.push('-');
         }
         let digits = &self.digits;
         let distance = usize::try_from(self.point.unsigned_abs()).unwrap_or(usize::MAX);
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = match self.point {
             1..=21 => match digits.split_at_checked(distance) {
                 Some((whole, fraction)) if !fraction.is_empty() => {
@@ -134,14 +135,14 @@ impl Decimal {
             }
         };
     }
-    /// Appends it as Python's `float.__repr__` does. Zero has a sign there.
+    /// Appends the number as Python's `float.__repr__` does, where zero has a sign.
     pub(super) fn push_float_to(&self, json: &mut String, is_negative: bool) {
         if is_negative {
             json.push('-');
         }
         let digits = &self.digits;
         let distance = usize::try_from(self.point.unsigned_abs()).unwrap_or(usize::MAX);
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = match self.point {
             1..=16 => match digits.split_at_checked(distance) {
                 Some((whole, fraction)) if !fraction.is_empty() => {

@@ -1,4 +1,4 @@
-//! What Node makes of the same documents, and what is refused.
+//! Tests that bodies match what Node writes, and what is refused.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn refusal(json: &str) -> String {
         .to_string()
 }
 
-/// Each is what `json.dumps(json.loads(json), separators=(",", ":"))` of Python 3.11 made of it.
+/// The expected texts are from `json.dumps(json.loads(json), separators=(",", ":"))` in Python 3.11.
 #[test]
 fn for_python_a_body_is_what_python_writes() {
     let python = Canonical {
@@ -98,7 +98,7 @@ fn exact_numbers_are_written_as_ecmascript_does() {
         ("-1.25e+0000000000000000000000100", "-1.25e+100"),
         ("5e-324", "5e-324"),
         ("1.7976931348623157e308", "1.7976931348623157e+308"),
-        // Halfway between two: the even one.
+        // Halfway between two: the even digits.
         ("709629733850041.2", "709629733850041.2"),
         ("102467633574081.12", "102467633574081.12"),
         ("2.9802322387695312e-8", "2.9802322387695312e-8"),
@@ -293,7 +293,7 @@ fn what_is_not_json_is_refused() {
     assert_eq!(fault, "the text at a[1] is not JSON after 10 bytes");
 }
 
-/// JSON with all that makes a difference: blanks, needless escapes, equal keys, surrogates.
+/// Generates JSON with everything that matters: blanks, needless escapes, equal keys, surrogates.
 fn any_json() -> impl Strategy<Value = String> {
     let number = "-?(0|[1-9][0-9]{0,24})([.][0-9]{1,20})?([eE][+-]?[0-9]{1,3})?";
     let string = r#""([ab0-9/é😀]|\\["\\/bfnrt]|\\u([dD][89a-fA-F]|00)[0-9a-fA-F]{2}){0,4}""#;
@@ -323,7 +323,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Every other one of the second kind is halfway between its shortest digits.
+/// Every other double of the second kind is halfway between two candidates for its shortest digits.
 fn any_double() -> impl Strategy<Value = f64> {
     prop_oneof![
         proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL,
@@ -331,7 +331,7 @@ fn any_double() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// Whole numbers lose their ".0", and serde_json reads digits not quite to the last.
+/// Compares with tolerance: whole numbers lose their ".0", and serde_json is inexact in the last digits.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => {

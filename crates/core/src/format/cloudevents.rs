@@ -1,7 +1,7 @@
 //! CloudEvents 1.0 over HTTP: structured, batched and binary mode.
 //!
-//! Structured mode is the default and on the hot path: it writes each member straight into one buffer and must never
-//! parse `data`, nor change a byte of it.
+//! Structured mode is the default and on the hot path: it writes each member straight into one buffer, and must never
+//! parse `data` or change a byte of it.
 
 use std::fmt::Write;
 
@@ -16,18 +16,19 @@ use crate::event::Event;
 use crate::json::{minify, push_string};
 use crate::placeholders::encode_for_header;
 
-/// The media type of [`structured`] bodies (CloudEvents HTTP binding 1.0, section 3.2).
-/// In lower case: the JavaScript SDK of CloudEvents compares it letter by letter.
+/// The media type of [`structured`] bodies (CloudEvents HTTP binding 1.0, section 3.2), in lower case because the
+/// JavaScript SDK of CloudEvents compares it case-sensitively.
 pub const STRUCTURED_CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
 /// The media type of [`batched`] bodies.
 pub const BATCHED_CONTENT_TYPE: &str = "application/cloudevents-batch+json; charset=utf-8";
 
-/// The event as one structured-mode CloudEvent (CloudEvents JSON format 1.0, section 3), minified.
+/// Returns the event as one structured-mode CloudEvent (CloudEvents JSON format 1.0, section 3), minified.
 ///
-/// The members come as `specversion`, `id`, `source`, `type`, `subject`, `time`, `datacontenttype`, `dataschema`,
-/// `partitionkey` (the event's key), `traceparent` and `tracestate` of the session, the extensions, and `data` last. Members without a value are left out,
-/// and so is a `time` that RFC 3339 cannot express (before the year 0 or after 9999, or infinite).
+/// The members are `specversion`, `id`, `source`, `type`, `subject`, `time`, `datacontenttype`, `dataschema`,
+/// `partitionkey` (the event's key), `traceparent` and `tracestate` of the session, the extensions, and `data` last.
+/// Members without a value are left out, and so is a `time` that RFC 3339 cannot express (before the year 0 or after
+/// 9999, or infinite).
 ///
 /// ```
 /// use herald_core::event::Event;
@@ -49,7 +50,7 @@ pub fn structured(event: &Event, profile: Profile) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// The event as a batch of one (CloudEvents JSON format 1.0, section 4).
+/// Returns the event as a batch of one (CloudEvents JSON format 1.0, section 4).
 pub fn batched(event: &Event, profile: Profile) -> Vec<u8> {
     let mut body = String::with_capacity(estimated_size(event));
     body.push('[');
@@ -94,7 +95,8 @@ fn push_structured(body: &mut String, event: &Event, profile: Profile) {
     body.push('}');
 }
 
-/// The attributes as the headers of binary mode (CloudEvents HTTP binding 1.0, section 3.1.3). The body is the data.
+/// Returns the attributes as headers for binary mode (CloudEvents HTTP binding 1.0, section 3.1.3). The body is the
+/// data.
 ///
 /// ```
 /// use herald_core::event::Event;
@@ -150,13 +152,12 @@ pub fn binary_headers(
     Ok(headers)
 }
 
-/// The extension attributes that say where an event comes from. One of the same name that the event was given stands for
-/// itself.
+/// Returns the extension attributes that say where an event comes from, except those that the event itself has.
 fn session_attributes(event: &Event, profile: Profile) -> Vec<(&'static str, String)> {
     let mut attributes = Vec::new();
     let is_given = |name: &str| {
         let given = event.extensions.as_deref().unwrap_or_default();
-        // Minified by the log or not, a member's name is followed by a colon, and a text has no unescaped quotes.
+        // Minified or not, a member's name is followed by a colon, and strings contain no unescaped quotes.
         let quoted = format!("\"{name}\"");
         given
             .match_indices(&quoted)
@@ -189,7 +190,7 @@ fn session_attributes(event: &Event, profile: Profile) -> Vec<(&'static str, Str
     }
     if is_detailed {
         if event.seq > 0 {
-            // As wide as a number can be, so that they sort as text.
+            // Padded to the widest number, so that numbers sort as text.
             add("sequence", format!("{:019}", event.seq));
         }
         add(
@@ -200,14 +201,14 @@ fn session_attributes(event: &Event, profile: Profile) -> Vec<(&'static str, Str
     attributes
 }
 
-/// When the event was written: a version 7 UUID begins with that.
+/// Returns when the event was written: a version 7 UUID begins with that time.
 fn recorded_time(uid: &str) -> Option<String> {
     let (seconds, nanos) = Uuid::parse_str(uid).ok()?.get_timestamp()?.to_unix();
     let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)? + i64::from(nanos / 1000);
     time_text(micros)
 }
 
-/// Enough for the member names and a few escapes, so that most bodies are allocated once.
+/// Estimates the size, including member names and a few escapes, so that most bodies are allocated once.
 fn estimated_size(event: &Event) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     224 + event.id.len()
@@ -227,12 +228,12 @@ fn push_member(body: &mut String, name: &str, value: &str) {
     push_string(body, value);
 }
 
-/// A time that RFC 3339 can express.
+/// Returns a time if RFC 3339 can express it.
 fn utc(micros: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros).filter(|time| (0..=9999).contains(&time.year()))
 }
 
-/// RFC 3339 in UTC, with as many digits as the fraction needs out of 0, 3 and 6.
+/// Appends a time by RFC 3339 in UTC, with 0, 3 or 6 digits of the fraction as needed.
 fn push_time(text: &mut String, time: DateTime<Utc>) {
     let (year, month, day) = (time.year(), time.month(), time.day());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
@@ -255,7 +256,7 @@ pub(super) fn time_text(micros: i64) -> Option<String> {
     Some(text)
 }
 
-/// Copies the members of a JSON object, without its braces and the blanks that `jsonb` puts between its tokens.
+/// Copies the members of a JSON object, without its braces and the blanks that `jsonb` puts between tokens.
 fn push_members_of(body: &mut String, object: &str) {
     let object = minify(object);
     let members = object

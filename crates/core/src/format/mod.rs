@@ -1,7 +1,7 @@
-//! Formats: an event becomes the bytes of a request's body.
+//! Formats: write an event as the bytes of a request's body.
 //!
-//! It sits between match and send, once per attempt. Each format is a function of the event alone, so that every attempt
-//! sends the same bytes.
+//! This sits between match and send, once per attempt. Each format is a function of the event alone, so that every
+//! attempt sends the same bytes.
 
 use http::HeaderValue;
 
@@ -20,7 +20,7 @@ pub use template::Template;
 pub(crate) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// How an event is written into a request.
+/// How to write an event into a request.
 #[derive(Debug, Clone, Default)]
 pub enum Format {
     /// A CloudEvent in JSON.
@@ -34,21 +34,21 @@ pub enum Format {
     Envelope,
     /// The data alone.
     Data,
-    /// The data alone; a JSON string as its text.
+    /// The data alone; a JSON string is sent as its text.
     Raw,
-    /// What a template makes of the event.
+    /// The output of a template.
     Template(Template),
 }
 
-/// How much of an event is told.
+/// How much of an event to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Profile {
-    /// What happened, to what: the attributes without the data.
+    /// The attributes without the data.
     Minimal,
     /// With the data.
     #[default]
     Standard,
-    /// With the data, and who wrote it, when, as which of the log.
+    /// With the data, and who wrote the event, when, and its number in the log.
     Detailed,
 }
 
@@ -57,7 +57,7 @@ impl Profile {
         self != Profile::Minimal
     }
 
-    /// The next that tells less.
+    /// Returns the next smaller profile.
     pub fn smaller(self) -> Option<Profile> {
         match self {
             Profile::Detailed => Some(Profile::Standard),
@@ -68,7 +68,7 @@ impl Profile {
 }
 
 impl Format {
-    /// The body for an event, of at most `limit` bytes where the format can run away.
+    /// Returns the body for an event, of at most `limit` bytes if the format's output is unbounded.
     pub fn body(&self, event: &Event, profile: Profile, limit: usize) -> Result<Vec<u8>, Error> {
         Ok(match self {
             Format::Structured => structured(event, profile),
@@ -86,7 +86,7 @@ impl Format {
         })
     }
 
-    /// The media type of the body, where the subscription says no other; none where there is no body.
+    /// Returns the media type of the body unless the subscription sets another; none if the body is missing.
     pub fn content_type(&self, event: &Event, profile: Profile) -> Option<HeaderValue> {
         let fixed = HeaderValue::from_static;
         match self {
@@ -99,7 +99,7 @@ impl Format {
         }
     }
 
-    /// Whether there is less to tell of an event than all.
+    /// Returns whether the format can leave out parts of an event.
     pub fn has_profiles(&self) -> bool {
         matches!(
             self,
@@ -107,7 +107,7 @@ impl Format {
         )
     }
 
-    /// Whether the body is JSON, whatever the event.
+    /// Returns whether the body is JSON for every event.
     pub fn is_json(&self) -> bool {
         match self {
             Format::Raw | Format::Binary => false,
@@ -117,7 +117,7 @@ impl Format {
     }
 }
 
-/// The body that Standard Webhooks recommends: `type`, `timestamp` and `data`.
+/// Returns the body that Standard Webhooks recommends: `type`, `timestamp` and `data`.
 ///
 /// ```
 /// use herald_core::event::Event;
@@ -145,7 +145,7 @@ pub fn envelope(event: &Event, profile: Profile) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// The data; what is a string without its quotes and escapes.
+/// Returns the data; a string without its quotes and escapes.
 fn raw(event: &Event) -> String {
     let data = event.data.as_deref().unwrap_or_default();
     serde_json::from_str(data).unwrap_or_else(|_| data.to_owned())

@@ -1,8 +1,8 @@
-//! Templates: what a receiver wants to read, written by the user in minijinja (Jinja2).
+//! Templates: bodies for a receiver, written by the user in minijinja (Jinja2).
 //!
-//! It runs in a send thread on whatever an event has in it, so it is bounded: in steps (fuel), in bytes, in depth. It sees
-//! the event and nothing else. Where the body is JSON, each value is written as JSON, with its quotes, so that no data can
-//! change the meaning of the rest.
+//! Templates run in a send thread on arbitrary data of events, so they are bounded: in steps (fuel), in bytes, in
+//! depth. A template sees the event and nothing else. If the body is JSON, each value is written as JSON, with its
+//! quotes, so that no data can change the meaning of the rest.
 
 use std::fmt;
 use std::io;
@@ -25,9 +25,9 @@ mod values;
 
 use values::values;
 
-/// The steps that rendering may take: a loop over some ten thousand values.
+/// The maximum steps of rendering: a loop over some ten thousand values.
 const FUEL: u64 = 200_000;
-/// How many loops and the like may be open within each other.
+/// The maximum number of nested loops and other scopes.
 const MAX_SCOPES: usize = 64;
 
 /// A template that was parsed and tried.
@@ -39,7 +39,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Parses a template, and tries it with an example of an event.
+    /// Parses a template, and tries it with an example event.
     ///
     /// ```
     /// use herald_core::{event::Event, format::Template};
@@ -58,7 +58,7 @@ impl Template {
         Template::with_secrets(source, content_type, &NamedSecrets::default())
     }
 
-    /// Parses a template that may name these as `secrets.NAME`, and tries it.
+    /// Parses a template that may name these secrets as `secrets.NAME`, and tries it.
     pub fn with_secrets(
         source: &str,
         content_type: Option<HeaderValue>,
@@ -68,7 +68,7 @@ impl Template {
             .map_err(|fault| refused(fault, "Use a shorter template, in smaller parts."))?;
         let content_type =
             content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
-        // By its ending minijinja knows how to write a value.
+        // The name's ending tells minijinja how to write values.
         let name = match media_type(&content_type) {
             media if is_json(&media) => "template.json",
             media if media.ends_with("xml") || media == "text/html" => "template.xml",
@@ -78,8 +78,8 @@ impl Template {
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(MAX_SCOPES);
-        // The one would carry values from one turn of a loop to the next, which could grow without end (see `bounds`),
-        // the other shows what is no event's.
+        // `namespace` would carry values from one turn of a loop to the next, which could grow without end (see
+        // `bounds`); `debug` shows more than the event.
         environment.remove_global("namespace");
         environment.remove_global("debug");
         environment.add_global("secrets", Value::from_pairs(secrets.iter()));
@@ -106,7 +106,7 @@ impl Template {
         is_json(&media_type(&self.content_type))
     }
 
-    /// The body for an event, of at most `limit` bytes.
+    /// Returns the body for an event, of at most `limit` bytes.
     pub fn render(&self, event: &Event, limit: usize) -> Result<String, Error> {
         let unsendable = |fault: String| Error::Unsendable { fault };
         let mut output = Limited {
@@ -143,7 +143,7 @@ impl Template {
         Ok(text)
     }
 
-    /// Refuses a variable that no event has, and a secret that there is not: it would be written as nothing, for ever.
+    /// Refuses an unknown variable or secret, which would always be written as nothing.
     fn check_names(&self, secrets: &NamedSecrets) -> Result<(), Error> {
         let template = self.environment.get_template(self.name);
         let nested = template
@@ -178,11 +178,11 @@ impl Template {
         ))
     }
 
-    /// With an example, so that a slip is told to whoever makes it, and not to the dead letters.
+    /// Renders an example, so that the author of a template sees its mistakes, not the dead letters.
     fn try_out(&self) -> Result<(), Error> {
         match self.render(&example(), usize::MAX - 1) {
             Ok(_) => Ok(()),
-            // The example has not what the events have: `data.total * 2` is no slip.
+            // The example lacks the events' own data: `data.total * 2` is not a mistake.
             Err(Error::Unsendable { fault }) if fault.contains(" undefined") => Ok(()),
             Err(Error::Unsendable { fault }) if fault.starts_with("its template made no JSON") => {
                 Err(refused(
@@ -209,7 +209,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// An event that has everything.
+/// Returns an event with every attribute.
 fn example() -> Event {
     Event {
         seq: 1,
@@ -257,7 +257,7 @@ fn refused(fault: String, hint: &str) -> Error {
     }
 }
 
-/// Takes so many bytes and no more.
+/// A writer of at most `limit` bytes.
 struct Limited {
     bytes: Vec<u8>,
     limit: usize,
@@ -352,7 +352,7 @@ mod tests {
             ("{{ data.total * 2 + data.count }}", "88.0"),
             ("{{ data.count == 3 }}", "true"),
             (r#"{{ data.name > "a" }}"#, "true"),
-            // Written in two ways, it is written in the shortest.
+            // A number written in two ways is written in the shortest.
             ("{{ data.total }}", "42.5"),
             ("{{ data }}", data),
         ] {
@@ -431,7 +431,7 @@ mod tests {
         ));
     }
 
-    /// In a thread as small as those that send.
+    /// Runs in a thread with as little stack as a send thread.
     fn in_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
         let thread = std::thread::Builder::new().stack_size(1 << 20);
         thread.spawn(run).unwrap().join().unwrap()
@@ -454,7 +454,7 @@ mod tests {
                 1,
             );
             let source = format!("{assigned}{}", output.replace("{}", ""));
-            // It is parsed by a process, whose stack is larger.
+            // A process parses it, with a larger stack.
             let text = HeaderValue::from_static("text/plain");
             let template = Template::new(&source, Some(text)).unwrap();
             let event = Event {

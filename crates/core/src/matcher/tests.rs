@@ -1,4 +1,4 @@
-//! The matcher against the rules, against a scan of all subscriptions, and against the clock.
+//! Tests the matcher against the rules, a scan of all subscriptions, and a newly compiled matcher.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn subscription(types: &[&str], tenant: Option<&str>) -> Subscription {
     options.compile(&UrlPolicy::default()).unwrap()
 }
 
-/// The rule that keeps the event from the subscription, in words.
+/// Describes the rule that keeps the event from the subscription.
 fn why_not(subscription: &Subscription, event_type: &str, tenant: Option<&str>) -> Option<String> {
     let types: Vec<String> = subscription.types.iter().map(ToString::to_string).collect();
     let wanted = Wanted::new(&types, subscription.tenant.clone());

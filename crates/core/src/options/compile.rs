@@ -1,4 +1,4 @@
-//! From a stored document to a [`Subscription`], with all checks.
+//! Compiles a stored document into a [`Subscription`], with all checks.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use crate::suggest::nearest;
 use crate::target::Target;
 use crate::url_policy::UrlPolicy;
 
-/// The most characters of a description.
+/// The maximum length of a description, in characters.
 const MAX_DESCRIPTION: usize = 1_000;
-/// The most bytes of each member of the option `tls`, in PEM.
+/// The maximum size of each member of the option `tls`, in bytes of PEM.
 const MAX_PEM_BYTES: usize = 262_144;
 
 impl SubscriptionOptions {
-    /// Options with the defaults for all but the name and the url. There is no secret yet.
+    /// Creates options with the defaults for all but the name and the url, and without a secret.
     ///
     /// ```
     /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
@@ -44,7 +44,7 @@ impl SubscriptionOptions {
         }
     }
 
-    /// Takes what a stored document says. Other options stay as they are.
+    /// Sets the options in a stored document. Other options keep their values.
     ///
     /// ```
     /// use herald_core::options::{Span, SubscriptionOptions};
@@ -59,7 +59,7 @@ impl SubscriptionOptions {
         Ok(self)
     }
 
-    /// The same, but with `***` for the secrets that its url, headers and template name.
+    /// Replaces the named secrets, which the url, headers and template use, with `***`.
     pub fn without_named_secrets(mut self) -> SubscriptionOptions {
         for value in self.secrets.iter_mut().flat_map(Members::values_mut) {
             HIDDEN.clone_into(value);
@@ -72,8 +72,8 @@ impl SubscriptionOptions {
         self.compile(policy).map(drop)
     }
 
-    /// As much as matching needs of a subscription that does not compile: what matches it is held until it does. Of the
-    /// options only these count. Types that cannot be read match every event, so that none is missed.
+    /// Returns the part of an invalid subscription that matching needs: matching events are held until it compiles.
+    /// Other options are ignored. If its types cannot be read, it matches every event, to miss none.
     ///
     /// ```
     /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
@@ -95,7 +95,7 @@ impl SubscriptionOptions {
         }
     }
 
-    /// Checks all options and parses them once, for many events.
+    /// Checks all options and compiles them once, for many events.
     ///
     /// ```
     /// use herald_core::{subscription::SubscriptionOptions, url_policy::UrlPolicy};
@@ -180,7 +180,7 @@ impl fmt::Debug for SubscriptionOptions {
     }
 }
 
-/// Reads a document of options.
+/// Parses a document of options.
 pub fn document(json: &str) -> Result<Map<String, Value>, Error> {
     serde_json::from_str(json).map_err(|error| Error::Option {
         option: "subscription",
@@ -189,7 +189,7 @@ pub fn document(json: &str) -> Result<Map<String, Value>, Error> {
     })
 }
 
-/// Checks the names and the sizes of the members of `tls`. Whether they are PEM, only TLS knows.
+/// Checks the names and sizes of the members of `tls`. Only TLS itself can check their PEM.
 pub fn check_tls(members: &Members) -> Result<(), Error> {
     const NAMES: [&str; 3] = ["ca", "certificate", "key"];
     let refused = |fault: String, hint: String| Error::Option {
@@ -228,7 +228,7 @@ pub fn check_tls(members: &Members) -> Result<(), Error> {
 
 fn check_name(name: &str) -> Result<(), Error> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
-    // Digits alone are an id.
+    // A name of digits alone would be an id.
     let is_id = name.bytes().all(|byte| byte.is_ascii_digit());
     if (1..=63).contains(&name.len()) && name.bytes().all(is_allowed) && !is_id {
         Ok(())

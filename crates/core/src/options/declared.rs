@@ -1,4 +1,4 @@
-//! What an option is declared as, and the documents that are made of options.
+//! The declaration of an option, and documents made of options.
 
 use serde_json::{Map, Value};
 
@@ -6,29 +6,29 @@ use super::OPTIONS;
 use crate::error::Error;
 use crate::suggest::nearest;
 
-/// An option of a subscription, or an argument of `subscribe` beside them.
+/// An option of a subscription, or another argument of `subscribe`.
 #[derive(Debug, Clone, Copy)]
 pub struct Declared {
     pub name: &'static str,
     /// The type as SQL names it.
     pub sql_type: &'static str,
-    /// Whether a subscription may be without it.
+    /// Whether a subscription may omit the option.
     pub is_optional: bool,
     /// The default in JSON; `null` for none.
     pub default: &'static str,
-    /// The default in words, where JSON does not tell it.
+    /// The default in words, if JSON does not tell it.
     pub default_words: &'static str,
-    /// Which values it may have, in words.
+    /// The allowed values, in words.
     pub limits: &'static str,
-    /// What it is for.
+    /// The meaning.
     pub about: &'static str,
-    /// Which of its members are secrets, where it is an object that has some.
+    /// Selects the secret members of an object, if it has any.
     pub secret: Option<fn(&str) -> bool>,
 }
 
-/// Declares the options of a subscription, in their order: for each what it is for, its name, its type, its default as JSON
-/// and perhaps in words, its limits in words, and which of its members are secrets. It makes the struct that holds them,
-/// beside the fields that the struct has anyway, and the table of all.
+/// Declares the options of a subscription in order: each with its meaning, name, type, default as JSON (and perhaps in
+/// words), limits in words, and secret members. Makes the struct that holds them beside its other fields, and the table
+/// of all options.
 macro_rules! options {
     (
         $(#[$attribute:meta])*
@@ -44,7 +44,7 @@ macro_rules! options {
             $($(#[doc = $about])* pub $name: $type,)+
         }
 
-        /// The options of a subscription, in their order.
+        /// The options of a subscription, in order.
         pub const OPTIONS: &[Declared] = &[$(Declared {
             name: stringify!($name),
             sql_type: <$type as OptionValue>::SQL,
@@ -64,7 +64,7 @@ macro_rules! options {
                 }
             }
 
-            /// Takes the value of one option.
+            /// Sets one option.
             fn set(&mut self, option: &str, value: &Value) -> Result<(), Error> {
                 match option {
                     $(stringify!($name) => {
@@ -76,7 +76,7 @@ macro_rules! options {
             }
         }
 
-        /// Whether this is a value of the option; `false` where there is no such option.
+        /// Returns whether the option accepts this value; `false` for an unknown option.
         pub(super) fn is_readable(option: &str, value: &Value) -> bool {
             match option {
                 $(stringify!($name) => <$type as OptionValue>::read(stringify!($name), value).is_ok(),)+
@@ -90,11 +90,11 @@ macro_rules! options {
 
 pub(super) use options;
 
-/// The value that stands for one that is stored and not shown.
+/// Shown in place of a stored value.
 pub const HIDDEN: &str = "***";
 
 impl Declared {
-    /// An empty text stands for a value that has to be given.
+    /// Returns the default. An empty text declares an option that must be given, hence null.
     fn default_value(&self) -> Value {
         match self.default {
             r#""""# => Value::Null,
@@ -107,7 +107,7 @@ fn find(name: &str) -> Option<&'static Declared> {
     OPTIONS.iter().find(|option| option.name == name)
 }
 
-/// Every option with its default; `null` where it has none.
+/// Returns every option with its default; `null` for none.
 ///
 /// ```
 /// use herald_core::options::defaults;
@@ -121,8 +121,7 @@ pub fn defaults() -> Map<String, Value> {
         .collect()
 }
 
-/// A document with what is given put into it. What is given as null, or as an object without the members that it is there
-/// for, is taken out.
+/// Merges given options into a document. A null, or an empty object where its members are secrets, removes the option.
 ///
 /// ```
 /// use herald_core::options::merged;
@@ -161,8 +160,8 @@ pub(super) fn unknown(name: &str) -> Error {
     }
 }
 
-/// What of a stored document can be shown: what has the type of its option, and the defaults of what is not there. Nothing
-/// that somebody stored by other means keeps the rest from being seen.
+/// Returns the part of a stored document that can be shown: values that fit their option, and the defaults of missing
+/// options. A bad value that was stored by other means does not hide the others.
 ///
 /// ```
 /// use herald_core::options::readable;
@@ -185,7 +184,7 @@ pub fn readable(stored: Map<String, Value>) -> Map<String, Value> {
     shown
 }
 
-/// The signature of `subscribe`, in lines of at most 120 characters.
+/// Returns the signature of `subscribe`, in lines of at most 120 characters.
 pub fn signature() -> String {
     let (open, indent) = ("herald.subscribe(", " ".repeat("herald.subscribe(".len()));
     let mut signature = format!("```\n{open}");
@@ -204,7 +203,7 @@ pub fn signature() -> String {
     signature + ")\n    → (name text, secret text, created boolean)\n```\n"
 }
 
-/// The rows of the reference: for each argument of `subscribe` its default, its limits and what it is for, as Markdown.
+/// Returns the rows of the reference as Markdown: default, limits and meaning of each argument of `subscribe`.
 pub fn reference() -> String {
     let mut rows =
         String::from("| argument | default | limits | meaning |\n| --- | --- | --- | --- |\n");

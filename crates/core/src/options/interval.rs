@@ -1,10 +1,10 @@
-//! Spans of time as PostgreSQL writes and people read them.
+//! Time spans as PostgreSQL writes them and people read them.
 //!
-//! A stored document has them as `to_jsonb(interval)` writes them under `intervalstyle = postgres`. Reading never fails for a
-//! span's length: what does not fit is the longest there is, and the limits of the option refuse that.
+//! A stored document contains them as `to_jsonb(interval)` writes them under `intervalstyle = postgres`. A span too
+//! long for 64 bits reads as the longest one, which the option's limits then refuse.
 
-/// An interval in microseconds, as `extract(epoch from ...)` counts: a month has 30 days, a year 365.25. `None` where the
-/// text is no interval.
+/// Returns an interval in microseconds, as `extract(epoch from ...)` counts: a month has 30 days, a year 365.25.
+/// Returns `None` if the text is not an interval.
 ///
 /// ```
 /// use herald_core::options::interval_micros;
@@ -18,7 +18,7 @@ pub fn interval_micros(text: &str) -> Option<i64> {
     if text.is_empty() {
         return None;
     }
-    // As PostgreSQL keeps it: it writes no field that is larger, and reads none.
+    // PostgreSQL's own fields: it neither writes nor reads larger values.
     let (mut months, mut days, mut micros) = (0_i64, 0_i64, 0_i128);
     let mut words = text.split(' ');
     while let Some(word) = words.next() {
@@ -44,7 +44,7 @@ pub fn interval_micros(text: &str) -> Option<i64> {
 const SECOND: i128 = 1_000_000;
 const DAY: i128 = 86_400 * SECOND;
 
-/// Units of time, in which defaults are declared.
+/// Returns a unit of time, as used in declared defaults, in microseconds.
 fn of_time(unit: &str) -> Option<i128> {
     Some(match unit {
         "ms" => SECOND / 1_000,
@@ -55,7 +55,7 @@ fn of_time(unit: &str) -> Option<i128> {
     })
 }
 
-/// `[+-]HH:MM:SS[.ffffff]`
+/// Parses `[+-]HH:MM:SS[.ffffff]` into microseconds.
 fn time(word: &str) -> Option<i128> {
     let (sign, digits) = match word.strip_prefix('-') {
         Some(digits) => (-1, digits),

@@ -1,11 +1,11 @@
-//! The values that an option may have, and what to say about others.
+//! The ranges of option values, and the errors for others.
 
 use std::ops::RangeInclusive;
 
 use crate::error::Error;
 use crate::retry::{LONGEST, interval_text};
 
-/// The values that an option may have, and what to say about others.
+/// The range of an option, and the error for values outside.
 pub(super) struct Limit {
     pub(super) option: &'static str,
     range: RangeInclusive<i64>,
@@ -81,7 +81,7 @@ impl Limit {
     }
 }
 
-/// What a word among these stands for.
+/// Returns the value of a word among these choices.
 pub(crate) fn choice<T: Clone>(
     option: &'static str,
     wanted: &str,

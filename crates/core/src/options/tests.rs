@@ -1,4 +1,4 @@
-//! The limits of each option, and what the options become.
+//! Tests the limits of each option, and how options compile.
 
 use std::time::Duration;
 
@@ -215,7 +215,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert!(subscription.signing.is_without_secret());
 }
 
-/// The signature of `subscribe` and the table of its arguments are made of the declarations. `HERALD_WRITE=1` writes them.
+/// Compares the reference with the declarations that it is generated from. `HERALD_WRITE=1` writes it.
 #[test]
 fn the_reference_says_what_is_declared() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sql-reference.md");
@@ -304,7 +304,7 @@ fn what_is_given_is_put_into_the_document_and_what_is_given_as_null_is_taken_out
         "timeout of a subscription is null"
     );
     assert!(put(former, r#"{"colour": "red"}"#).is_err());
-    // Whoever asks for no events at all is told.
+    // An empty list is kept, so that checking refuses it.
     assert_eq!(
         put("{}", r#"{"types": []}"#).unwrap(),
         document(r#"{"types": []}"#)
@@ -366,11 +366,11 @@ fn debug_shows_neither_the_secret_nor_the_url() {
 }
 
 proptest! {
-    /// The url is checked by one parser and dialled by another, which must not see another host in it.
+    /// One parser checks the url and another dials it: they must see the same host.
     #[test]
     fn the_dialled_host_is_the_checked_one(text in "https://[a-zA-Z0-9.:@%?#/\\[\\]_~!$&'()*+,;=^`{|}ä-]{1,30}") {
         let policy = UrlPolicy::parse(false, "0.0.0.0/0", "").unwrap();
-        // A placeholder that no event fills in is refused besides.
+        // `Target` also refuses a placeholder that no event fills in.
         if let (Ok(url), Ok(target)) = (policy.check_url(&text), Target::parse(&text, &policy)) {
             let uri = target.origin();
             prop_assert_eq!(uri.host(), url.host_str());

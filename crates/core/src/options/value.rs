@@ -1,4 +1,4 @@
-//! The values that an option may have, and how they are read from JSON.
+//! The types of option values, and how they are read from JSON.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde_json::Value;
 use super::interval::interval_micros;
 use crate::error::Error;
 
-/// Names and their values, all texts.
+/// Names and their values, all strings.
 pub type Members = BTreeMap<String, String>;
 
-/// A span of time in microseconds.
+/// A time span in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub i64);
 
-/// A type of options.
+/// A type that an option can have.
 pub trait OptionValue: Sized {
     /// The type as SQL names it.
     const SQL: &'static str;
-    /// Whether a subscription may be without it.
+    /// Whether a subscription may omit the option.
     const IS_OPTIONAL: bool = false;
 
     /// Reads the value of this option.
@@ -51,9 +51,9 @@ scalars! {
     i32, "integer", "an integer": |value| value.as_i64()?.try_into().ok();
     i64, "bigint", "an integer": Value::as_i64;
     f64, "real", "a number": |value| match value {
-        // JSON has no numbers for these, and PostgreSQL writes strings.
+        // JSON has no such numbers, so PostgreSQL writes strings.
         Value::String(text) if ["NaN", "Infinity", "-Infinity"].contains(&text.as_str()) => text.parse().ok(),
-        // What a real of PostgreSQL can be.
+        // The range of PostgreSQL's type real.
         value => value.as_f64().filter(|number| (*number as f32).is_normal() || *number == 0.0),
     };
     String, "text", "a text": |value| value.as_str().map(str::to_owned);
@@ -100,7 +100,7 @@ impl<T: Member> OptionValue for Vec<T> {
     }
 }
 
-/// A type of which an option may be a list.
+/// An element type of list options.
 pub trait Member: OptionValue {
     /// The type of the list as SQL names it.
     const LIST: &'static str;

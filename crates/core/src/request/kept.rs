@@ -1,20 +1,20 @@
-//! A request that was sent, as it is kept for people.
+//! Sent requests as they are kept for people.
 
 use serde_json::{Map, Value, json};
 
 use super::HttpRequest;
 use crate::options::HIDDEN;
 
-/// The most bytes of a kept request, as JSON.
+/// The maximum size of a kept request, in bytes of JSON.
 pub const MAX_KEPT_BYTES: usize = 8_192;
-/// The most bytes of its URL.
+/// The maximum size of its URL, in bytes.
 const MAX_URL_BYTES: usize = 2_048;
-/// The most bytes of all its headers.
+/// The maximum size of all its headers, in bytes.
 const MAX_HEADERS_BYTES: usize = 4_096;
 
 impl HttpRequest {
-    /// Its method, URL, headers and body as JSON of at most [`MAX_KEPT_BYTES`]. What is a secret is `***`; what is too long
-    /// is cut or left out, and `body_bytes` says how long the body was.
+    /// Returns the method, URL, headers and body as JSON of at most [`MAX_KEPT_BYTES`]. Secrets are `***`; long parts
+    /// are cut or left out, and `body_bytes` is the length of the body.
     pub fn kept(&self) -> String {
         let mut headers = Map::new();
         let mut left = MAX_HEADERS_BYTES;
@@ -31,7 +31,7 @@ impl HttpRequest {
         }
         let url = self.secrets.hide(&self.url.to_string());
         let body = self.secrets.hide(&self.readable_body(false));
-        // What JSON escapes takes more room: less of the body is kept until it fits.
+        // Escapes in JSON take more room, so the body is cut until it fits.
         let mut room = MAX_KEPT_BYTES;
         loop {
             let kept = json!({
@@ -55,7 +55,7 @@ impl HttpRequest {
     }
 }
 
-/// The beginning of a text, without what no `json` of PostgreSQL's may have.
+/// Returns the beginning of a text. Replaces NUL, which PostgreSQL's `json` cannot contain.
 fn cut(text: &str, most: usize) -> String {
     let end = text.floor_char_boundary(most);
     text[..end].replace('\0', "\u{fffd}")

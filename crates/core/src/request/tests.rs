@@ -1,4 +1,4 @@
-//! The request byte by byte, and what must never be built or shown.
+//! Tests the request byte by byte, and what must never be built or shown.
 
 use standardwebhooks::Webhook;
 
@@ -199,7 +199,7 @@ fn debug_shows_no_secret_no_data_and_no_path() {
     assert!(shown.contains("authorization") && shown.contains("example.com"));
 }
 
-/// A request in this style, with a fixed host and headers of the subscription's own.
+/// Builds a request in this style, with this url and these headers.
 fn styled(
     style: &str,
     url: &str,
@@ -321,7 +321,7 @@ fn what_is_too_large_is_told_in_a_smaller_profile_where_that_is_wanted() {
         sent(r#"{"profile":"detailed"}"#, &large, 1200),
         Err(Error::TooLarge { .. })
     ));
-    // Its data was not even loaded.
+    // The data of this event was not even loaded.
     let unloaded = Event {
         data: None,
         ..large
@@ -405,7 +405,7 @@ fn a_signature_in_the_body_is_hidden_whatever_its_member_is_called() {
     }
 }
 
-/// Levels of arrays within each other, in an object.
+/// Returns an event with an object of nested arrays.
 fn deep(levels: usize) -> Event {
     let data = format!(
         r#"{{"a":{}{}}}"#,
@@ -418,7 +418,7 @@ fn deep(levels: usize) -> Event {
     }
 }
 
-/// With as little stack as a thread that sends has.
+/// Builds a request with no more stack than a send thread has.
 fn of_deep_data(style: &'static str, levels: usize) -> Result<HttpRequest, Error> {
     let thread = std::thread::Builder::new().stack_size(1 << 20);
     let sent = thread.spawn(move || styled(style, URL, &[], &deep(levels)));
@@ -444,7 +444,7 @@ fn data_of_any_depth_passes_through_the_formats_that_do_not_read_it() {
 #[test]
 fn data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read() {
     let styles = [
-        // Levels of the body beside those of the data.
+        // The number is the levels that the body adds to those of the data.
         (r#"{"format":"template","template":"{\"x\": 1}"}"#, 0),
         (r#"{"format":"data","signing":"leafengines"}"#, 0),
         (r#"{"format":"data","signing":"frame"}"#, 0),

@@ -1,4 +1,4 @@
-//! The retry policy as tables: outcome in, decision out.
+//! Tests the retry policy by tables: outcome in, decision out.
 
 use super::*;
 use crate::outcome::ErrorClass;
@@ -292,7 +292,7 @@ fn intervals_are_named_in_their_largest_exact_unit() {
     }
 }
 
-/// How a receiver that answers these, one after the other, is treated: the delays in seconds, and the end.
+/// Plays a receiver that repeats these outcomes in turn. Returns the delays in seconds, and the end.
 fn play(policy: &RetryPolicy, outcomes: &[Outcome]) -> (Vec<i64>, Decision) {
     let mut delays = Vec::new();
     for (made, outcome) in (0..).zip(outcomes.iter().cycle()) {
@@ -314,7 +314,7 @@ fn policy(seconds: &[i64], max_attempts: Option<i32>) -> RetryPolicy {
 fn the_schedules_of_real_systems_are_kept_to_the_second() {
     let exhausted = Decision::Bury(DeadReason::Exhausted);
     let error = [answered(500, None)];
-    // Six retries; four attempts in its smallest plan; another delay after a timeout; no retry after any other 4xx.
+    // Six retries; four attempts in the smallest plan; another delay after a timeout; no retry after any other 4xx.
     let server_errors = [429, 500, 502, 503, 504];
     let six = policy(&[1, 5, 30, 300, 1_800, 7_200], None)
         .with_statuses(None, Some(&server_errors))
@@ -336,7 +336,7 @@ fn the_schedules_of_real_systems_are_kept_to_the_second() {
         play(&six, &once_late),
         (vec![60, 5], Decision::Bury(DeadReason::PermanentStatus))
     );
-    // Three attempts, doubled; the statuses of success and of a retry by name.
+    // Three attempts, doubled; statuses for success and for retry by name.
     let three = policy(&[2, 4], None)
         .with_statuses(
             Some(&[200, 201, 202, 204]),

@@ -1,4 +1,4 @@
-//! Which parts make a scheme.
+//! Tests which parts make a scheme.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Signatures after a [`scheme`](crate::scheme): in headers, and in the body.
+//! Signatures by a [`scheme`](crate::scheme): in headers, and in the body.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::json::push_string;
 use crate::placeholders::encode_for_header;
 use crate::scheme::{Algorithm, Encoding, KeyForm, Scheme};
 
-/// The fewest and the most bytes of a secret that is taken as it is.
+/// The allowed size, in bytes, of a secret that is used as it is.
 pub const TEXT_BYTES: std::ops::RangeInclusive<usize> = 8..=256;
 
 /// A key of an HMAC scheme. `Debug` does not show it.
@@ -32,7 +32,7 @@ enum Keyed {
 }
 
 impl HmacKey {
-    /// The key that `secret` is in a scheme.
+    /// Returns the key that `secret` is in a scheme.
     pub fn new(scheme: &Scheme, secret: &str) -> Result<HmacKey, Error> {
         let key = match scheme.key {
             KeyForm::Whsec => match Secret::parse(secret)? {
@@ -67,7 +67,7 @@ impl HmacKey {
         }
     }
 
-    /// Whether this is the MAC of a message, compared in constant time.
+    /// Returns whether this is the MAC of a message. Compares in constant time.
     pub(crate) fn is_mac_of(&self, mac: &[u8], message: &[u8]) -> bool {
         match &self.0 {
             Keyed::Sha256(keyed) => keyed
@@ -90,7 +90,7 @@ impl fmt::Debug for HmacKey {
     }
 }
 
-/// Raises an error unless a secret can be given to a receiver as text.
+/// Refuses a secret that cannot be given to a receiver as text.
 pub(super) fn check_text(secret: &str) -> Result<(), Error> {
     if !TEXT_BYTES.contains(&secret.len()) {
         return Err(refused(&format!(
@@ -107,7 +107,7 @@ pub(super) fn check_text(secret: &str) -> Result<(), Error> {
     }
 }
 
-/// The body with the signature of itself in it, as the member that the scheme wants, and where its value begins.
+/// Returns the body with its own signature in the given member, and the offset of that member's value.
 pub fn sign_in_body(
     scheme: &Scheme,
     member: &str,
@@ -124,7 +124,8 @@ pub fn sign_in_body(
     }
 }
 
-/// The headers of a scheme's signature. `id` is the `webhook-id`, `timestamp` the attempt's time in seconds since 1970.
+/// Returns the headers of a scheme's signature. `id` is the `webhook-id`, `timestamp` the attempt's time in seconds
+/// since 1970.
 ///
 /// ```
 /// use herald_core::scheme::Scheme;
@@ -184,7 +185,7 @@ fn header_value(text: &str) -> Result<HeaderValue, Error> {
     })
 }
 
-/// Adds a member at the end of a JSON object; where its value begins is returned beside it.
+/// Adds a member at the end of a JSON object. Also returns the offset of its value.
 fn insert_member(mut body: Vec<u8>, member: &str, value: &str) -> Result<(Vec<u8>, usize), Error> {
     let unsendable = |fault: &str| Error::Unsendable {
         fault: fault.into(),

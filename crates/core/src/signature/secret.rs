@@ -1,4 +1,4 @@
-//! Secrets of Standard Webhooks, and the forms in which they are exchanged.
+//! Secrets of Standard Webhooks, and their text forms.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ const SYMMETRIC: &str = "whsec_";
 const PRIVATE: &str = "whsk_";
 pub(super) const PUBLIC: &str = "whpk_";
 
-/// The fewest and the most bytes of a key (Standard Webhooks 1.0.0, "Symmetric").
+/// The allowed size of a key, in bytes (Standard Webhooks 1.0.0, "Symmetric").
 pub const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const SEED_BYTES: usize = 32;
-/// The most bytes of a secret as text, so that not much is decoded in vain.
+/// The maximum size of a secret as text, in bytes: longer texts are not worth decoding.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
-/// A secret of Standard Webhooks. It is wiped from memory when it is dropped, and `Debug` does not show it.
+/// A secret of Standard Webhooks. It is wiped from memory when dropped, and `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     pub(super) kind: Kind,
@@ -36,8 +36,8 @@ pub(super) enum Kind {
 }
 
 impl Secret {
-    /// Reads the form in which secrets are exchanged: `whsec_` and the base64 of 24 to 64 bytes, or `whsk_` and the
-    /// base64 of an ed25519 key (its seed, alone or with the public key behind it).
+    /// Parses the text form of a secret: `whsec_` and the base64 of 24 to 64 bytes, or `whsk_` and the base64 of an
+    /// ed25519 key (its seed, alone or followed by the public key).
     ///
     /// ```
     /// use herald_core::signature::Secret;
@@ -64,16 +64,17 @@ impl Secret {
         }
     }
 
-    /// Reads what [`parse`](Self::parse) reads, and a symmetric secret without its beginning, as the official libraries do.
+    /// Parses a secret as [`parse`](Self::parse) does, and also a symmetric one without its prefix, as the official
+    /// libraries do.
     pub(super) fn parse_bare(text: &str) -> Result<Secret, Error> {
-        // Base64 has no underscore.
+        // Base64 has no underscore, so the text has a prefix.
         if text.contains('_') || text.len() > MAX_TEXT_BYTES {
             return Secret::parse(text);
         }
         Secret::from_bytes(&decode(SYMMETRIC, text)?)
     }
 
-    /// A secret of 24 to 64 bytes; they should come from a cryptographic random number generator.
+    /// Creates a secret from 24 to 64 bytes, which should come from a cryptographic random number generator.
     ///
     /// ```
     /// use herald_core::signature::Secret;
@@ -94,7 +95,7 @@ impl Secret {
         })
     }
 
-    /// The private key of this seed, 32 bytes from a cryptographic random number generator.
+    /// Creates the private key of this seed: 32 bytes from a cryptographic random number generator.
     ///
     /// ```
     /// use herald_core::signature::Secret;
@@ -126,7 +127,8 @@ impl Secret {
         }
     }
 
-    /// The form in which the secret is handed over, `whsec_...` to a receiver. Show it once and store it nowhere else.
+    /// Returns the text form of the secret: `whsec_...` is what a receiver gets. Show it once and store it nowhere
+    /// else.
     ///
     /// ```
     /// use herald_core::signature::Secret;
@@ -151,7 +153,7 @@ impl Secret {
         text
     }
 
-    /// What a receiver verifies with, `whpk_...`, if the secret is a private key.
+    /// Returns the public key `whpk_...`, which receivers verify with, if the secret is a private key.
     pub fn public_key(&self) -> Option<String> {
         let text = || {
             let mut text = String::from(PUBLIC);

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use crate::error::Error;
 
-/// A host, or all under a domain.
+/// A host, or all hosts under a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HostPattern {
-    /// This one.
+    /// This host only.
     Exactly(String),
-    /// Every name that ends like this, which begins with a dot.
+    /// Every name with this ending, which begins with a dot.
     Under(String),
 }
 

@@ -1,13 +1,13 @@
-//! The networks that are not public, each with the words that a user is told.
+//! Networks that are not public, each with the words for a user.
 //!
-//! They are the deny-list of the URL policy. It errs on the side of denial: of IPv6, only what is known to be public
-//! passes. Addresses must be in canonical form, so that no IPv4 address hides in an IPv6 one.
+//! They are the deny-list of the URL policy. It errs on the side of denial: of IPv6, only known public networks pass.
+//! Addresses must be in canonical form, so that no IPv4 address hides in an IPv6 one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Whether an address in canonical form is public; the error is what it is instead.
+/// Checks that an address in canonical form is public; the error says what it is instead.
 pub(super) fn check_public(ip: IpAddr) -> Result<(), &'static str> {
     match ip {
         IpAddr::V4(ip) => find_reason(&DENIED_V4, |network| network.contains(&ip)),
@@ -49,10 +49,10 @@ const DENIED_V4: [(Ipv4Net, &str); 17] = [
     (v4(240, 0, 0, 0, 4), "a reserved address"),
 ];
 
-/// All public IPv6 addresses lie in here.
+/// Contains all public IPv6 addresses.
 const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
 
-/// What lies in 2000::/3 and is not public, above all because it carries an IPv4 address inside.
+/// Networks in 2000::/3 that are not public, mainly because their addresses contain IPv4 addresses.
 const DENIED_V6: [(Ipv6Net, &str); 4] = [
     (v6(0x2001, 0, 0, 23), "a tunnel or protocol address"),
     (v6(0x2001, 0xdb8, 0, 32), "a documentation address"),
@@ -60,7 +60,7 @@ const DENIED_V6: [(Ipv6Net, &str); 4] = [
     (v6(0x3fff, 0, 0, 20), "a documentation address"),
 ];
 
-/// Better words for some of what lies outside 2000::/3 and is denied in any case.
+/// Better words for some networks outside 2000::/3, which are denied anyway.
 const NAMED_V6: [(Ipv6Net, &str); 6] = [
     (v6(0, 0, 0, 96), "this machine itself"),
     (v6(0x64, 0xff9b, 0, 96), "a translated IPv4 address"),

@@ -1,4 +1,4 @@
-//! What must never be reached, in the spellings that attackers use.
+//! Tests what must never be reached, in the spellings that attackers use.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What is believed, and what is not: for each scheme, and by the published vectors.
+//! Tests which signatures are accepted: for each scheme, and by the published vectors.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ fn accepts(scheme: &Value, secret: &str, headers: &Headers, body: &[u8], now: i6
         .accepts(&received, now, TOLERANCE_SECONDS)
 }
 
-/// What the sender writes for a body.
+/// Returns the headers that the sender writes for a body.
 fn signed(scheme: &Value, secrets: &[&str], body: &[u8]) -> Headers {
     let secrets: Vec<_> = secrets.iter().map(|text| (*text).to_owned()).collect();
     let parsed = (scheme != "standard").then(|| Scheme::parse(scheme).unwrap());

@@ -1,25 +1,26 @@
-//! What a template may be, counted on its text before minijinja reads it.
+//! Bounds of a template, counted on its text before minijinja reads it.
 //!
-//! minijinja parses, compiles and drops an expression with the stack, a level for each operator that hangs on another, and
-//! bounds brackets only. So this goes over the tokens as its lexer does, without recursion. Where it cannot tell, it
-//! counts too much and never too little.
+//! minijinja parses, compiles and drops an expression recursively, one level for each operator that hangs on another,
+//! and bounds only brackets. So this module scans the tokens as minijinja's lexer does, without recursion. If in doubt,
+//! it counts too much, never too little.
 //!
-//! A value may not grow without end either, as it is written and dropped level by level: nothing may be carried from one
-//! turn of a loop to the next (there is no `namespace` and no macro, and `loop` is only asked for its attributes, so that no
-//! loop is called and none holds itself), and what assignments put around a value is counted for the whole template.
+//! Values must not grow without end either, because they are written and dropped level by level. Nothing may be carried
+//! from one turn of a loop to the next: `namespace` and macros do not exist, and templates may only read attributes of
+//! `loop`, so that no loop is called and none contains itself. What assignments put around a value is counted for the
+//! whole template.
 
-/// The most bytes of a template.
+/// The maximum size of a template, in bytes.
 pub(super) const MAX_BYTES: usize = 65_536;
-/// The most operators and brackets of one tag that hang on each other. What a comma divides does not.
+/// The maximum number of operators and brackets in one tag that hang on each other. Commas separate them.
 pub(super) const MAX_OPERATORS: usize = 128;
-/// The most of them in all statements together that may assign a value, such as `set`, `with` and `for`.
+/// The maximum number of these in all statements that may assign a value, such as `set`, `with` and `for`.
 pub(super) const MAX_ASSIGNED: usize = 256;
-/// The most `elif` of a template: each hangs on the one before.
+/// The maximum number of `elif` in a template: each hangs on the previous.
 pub(super) const MAX_BRANCHES: usize = 128;
 
-/// The words that are operators.
+/// Words that are operators.
 const OPERATORS: [&str; 7] = ["and", "else", "if", "in", "is", "not", "or"];
-/// The statements that assign nothing.
+/// Statements that assign nothing.
 const ASSIGNS_NOTHING: [&str; 9] = [
     "autoescape",
     "elif",
@@ -81,16 +82,16 @@ pub(super) fn check(source: &str) -> Result<(), String> {
 struct Tag<'a> {
     /// The first word of a statement.
     statement: Option<&'a str>,
-    /// The most operators and brackets that hang on each other.
+    /// The maximum number of operators and brackets that hang on each other.
     depth: usize,
-    /// `loop` stands for itself.
+    /// Whether `loop` is used as a value.
     takes_loop: bool,
 }
 
-/// Goes from tag to tag as minijinja's lexer does, in its default syntax.
+/// Iterates over tags as minijinja's lexer does, in its default syntax.
 struct Tags<'a> {
     rest: &'a str,
-    /// Brackets that are open; it counts on from tag to tag, and below zero.
+    /// The number of open brackets; it carries over from tag to tag, and may be negative.
     open_brackets: i64,
 }
 
@@ -118,7 +119,7 @@ impl<'a> Tags<'a> {
         }
     }
 
-    /// The tag that `rest` is inside of; afterwards `rest` is behind it.
+    /// Reads the tag that `rest` is inside of, and leaves `rest` behind it.
     fn tag(&mut self, end: &[u8], statement: Option<&'a str>) -> Tag<'a> {
         let (mut levels, mut last) = (Levels::default(), b' ');
         let mut tag = Tag {
@@ -151,7 +152,7 @@ impl<'a> Tags<'a> {
                     let after = self.rest.get(length..).unwrap_or_default();
                     let is_asked = after.trim_ascii_start().starts_with('.') || last == b'.';
                     tag.takes_loop |= word == "loop" && !is_asked;
-                    // A number ends where the word behind it begins, wherever that is.
+                    // A number may run into the next word at any place.
                     let is_number = byte.is_ascii_digit();
                     let is_operator =
                         |known: &&str| word == *known || is_number && word.ends_with(*known);
@@ -161,7 +162,7 @@ impl<'a> Tags<'a> {
                 }
                 byte if byte.is_ascii_punctuation() => levels.hang(),
                 byte if byte.is_ascii() => {}
-                // No identifier has such a character: minijinja reads no further.
+                // No identifier has such a character: minijinja stops reading here.
                 _ => {
                     self.rest = "";
                     break;
@@ -177,14 +178,14 @@ impl<'a> Tags<'a> {
     }
 }
 
-/// How many operators and brackets hang on each other.
+/// Counts operators and brackets that hang on each other.
 #[derive(Debug, Default)]
 struct Levels {
     now: usize,
-    /// Where the members of the brackets around begin.
+    /// The level where the members of the current brackets begin.
     base: usize,
     deepest: usize,
-    /// The same of the brackets around those.
+    /// `base` and `deepest` of the outer brackets.
     outer: Vec<(usize, usize)>,
 }
 
@@ -204,7 +205,7 @@ impl Levels {
         (self.base, self.deepest) = (self.now, self.now);
     }
 
-    /// What follows a bracket hangs on all that is in it.
+    /// Text after a bracket hangs on everything inside it.
     fn close(&mut self) {
         let inside = self.deepest;
         let (base, deepest) = self.outer.pop().unwrap_or_default();
@@ -219,7 +220,7 @@ impl Levels {
     }
 }
 
-/// The sign before a tag's content, or its end, is about blanks.
+/// Strips the sign of a tag, which controls blanks around it.
 fn without_sign(text: &str) -> &str {
     text.strip_prefix(['-', '+']).unwrap_or(text)
 }
@@ -230,13 +231,13 @@ fn word_of(text: &str) -> &str {
     text.get(..length).unwrap_or_default()
 }
 
-/// What comes after a tag of this name alone, if `inside` is in one.
+/// Returns the text after a tag of only this name, if `inside` begins in one.
 fn after_plain_tag<'a>(inside: &'a str, name: &str) -> Option<&'a str> {
     let rest = inside.trim_ascii_start().strip_prefix(name)?;
     without_sign(rest.trim_ascii_start()).strip_prefix("%}")
 }
 
-/// What comes after the end of a raw block.
+/// Returns the text after the end of a raw block.
 fn after_raw(mut raw: &str) -> Option<&str> {
     loop {
         raw = raw.split_once("{%")?.1;
@@ -246,7 +247,7 @@ fn after_raw(mut raw: &str) -> Option<&str> {
     }
 }
 
-/// The bytes of the string at the beginning of a text, with its quotes.
+/// Returns the length of the string at the beginning of a text, with its quotes, in bytes.
 fn string_length(text: &str, quote: u8) -> usize {
     let mut is_escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -385,7 +386,7 @@ mod tests {
         }
     }
 
-    /// What minijinja's own lexer finds: for each tag the operators and opening brackets since the last comma.
+    /// Counts by minijinja's own lexer: for each tag the operators and opening brackets since the last comma.
     fn lexed(source: &str) -> Vec<usize> {
         let mut tags = Vec::new();
         let (mut run, mut longest) = (0, 0);

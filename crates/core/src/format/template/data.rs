@@ -1,8 +1,8 @@
-//! The data of an event as a template sees it: what it writes of it is what was captured.
+//! The data of an event for a template, which writes it exactly as it was captured.
 //!
 //! A template computes with doubles, and a double forgets how it was written: 42.50 becomes 42.5. So the text is kept
-//! beside: a list or an object knows the part of the JSON that it was read from ([`Captured`]), and of a number the
-//! digits are found by its value ([`Digits`]).
+//! too: a list or an object knows the part of the JSON that it was read from ([`Captured`]), and the digits of a number
+//! are found by its value ([`Digits`]).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,10 +17,10 @@ use crate::depth;
 use crate::error::Error;
 use crate::json::{end_of_string, is_blank};
 
-/// The variable that has the [`Digits`]. No template can name it.
+/// The variable that holds the [`Digits`]. No template can name it.
 pub(super) const DIGITS: &str = " digits";
 
-/// Data that was read.
+/// Data after reading.
 #[derive(Debug, Default)]
 pub(super) struct Data {
     pub(super) value: Value,
@@ -28,7 +28,7 @@ pub(super) struct Data {
 }
 
 impl Data {
-    /// Reads JSON in one pass, level by level on the stack, so its depth is checked before.
+    /// Reads JSON in one pass. Checks the depth first, because each level takes stack.
     pub(super) fn read(json: &str) -> Result<Data, Error> {
         depth::check(json.as_bytes()).map_err(|fault| Error::Unsendable {
             fault: format!("its data is {fault}, which a template cannot read"),
@@ -55,8 +55,8 @@ impl Data {
     }
 }
 
-/// How the numbers of the data were written: where they stand, by the bits of their double. Where the same number was
-/// written in two ways, neither is known.
+/// How the numbers of the data were written: the place of each, by the bits of its double. A number written in two ways
+/// has no place.
 #[derive(Debug)]
 pub(super) struct Digits {
     json: Arc<str>,
@@ -75,7 +75,7 @@ impl Default for Digits {
 impl Object for Digits {}
 
 impl Digits {
-    /// How a number of the data was written, of which a template knows the value.
+    /// Returns how a number of the data was written, found by its value.
     pub(super) fn of(state: &State, value: &Value) -> Option<String> {
         let digits = state.lookup(DIGITS)?;
         digits.downcast_object_ref::<Digits>()?.written(value)
@@ -103,7 +103,7 @@ impl Digits {
     }
 }
 
-/// A list or an object of the data, with the text that it was read from.
+/// A list or an object of the data, with the text it was read from.
 pub(super) struct Captured {
     json: Arc<str>,
     place: Range<usize>,
@@ -122,7 +122,7 @@ impl fmt::Debug for Captured {
     }
 }
 
-/// It is what its members are, but written as its text.
+/// Behaves as its members do, but is written as its text.
 impl Object for Captured {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         self.members.repr()
@@ -156,7 +156,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The next value; `None` where the text is not JSON.
+    /// Reads the next value; `None` if the text is not JSON.
     fn value(&mut self) -> Option<Value> {
         match self.peek()? {
             b'{' => {
@@ -195,7 +195,8 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// A number that no double holds is a text that is written without quotes: it is not to be computed with.
+    /// Reads a number. If no double can hold it, it becomes a text written without quotes, to keep it out of
+    /// computations.
     fn number(&mut self) -> Option<Value> {
         let begin = self.at();
         let (text, rest) = split_number(self.rest)?;
@@ -222,7 +223,7 @@ impl<'a> Reader<'a> {
         serde_json::from_str(text).ok()
     }
 
-    /// Whether a member follows, and not the end.
+    /// Returns whether a member follows, not the end.
     fn has_another(&mut self, end: u8, is_first: bool) -> Option<bool> {
         if self.peek()? == end {
             self.rest = self.rest.get(1..)?;
@@ -240,7 +241,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    /// The first byte of the next token.
+    /// Returns the first byte of the next token.
     fn peek(&mut self) -> Option<u8> {
         self.rest = self
             .rest
@@ -248,7 +249,7 @@ impl<'a> Reader<'a> {
         self.rest.bytes().next()
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes read.
     fn at(&self) -> usize {
         self.json.len() - self.rest.len()
     }
@@ -296,7 +297,7 @@ mod tests {
         }
     }
 
-    /// JSON of some depth, as text, with these fractions.
+    /// Generates nested JSON text with these fractions.
     fn json(fractions: &'static str) -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             Just("null".to_owned()),
@@ -320,7 +321,7 @@ mod tests {
         })
     }
 
-    /// The JSON that a template writes of all members, each by itself.
+    /// Rebuilds a value from its members, so that a template writes each by itself.
     fn rebuilt(value: &Value) -> Value {
         let members = |value: &Value| value.try_iter().unwrap().collect::<Vec<_>>();
         match value.as_object().map(DynObject::repr) {
@@ -345,7 +346,7 @@ mod tests {
             prop_assert_eq!(whole.unwrap(), json.trim());
         }
 
-        // With more digits, serde_json is not exact.
+        // serde_json is inexact for more digits.
         #[test]
         fn data_is_read_as_any_reader_of_json_does(json in json("-?[1-9][0-9]{0,8}\\.[0-9]{1,6}")) {
             let expected: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -1,4 +1,4 @@
-//! The filters that a template has besides those of minijinja.
+//! The filters of templates besides minijinja's own.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use super::data::{Captured, Digits};
 use super::output;
 
-/// How `date` writes a time if the template does not say it: as JavaScript does.
+/// The default format of `date`, as JavaScript writes times.
 const ISO_MILLIS: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
-/// The most bytes of the format of a date, and of a date.
+/// The maximum size of a date's format, and of a date, in bytes.
 const MAX_FORMAT_BYTES: usize = 128;
 const MAX_DATE_BYTES: usize = 64;
 
@@ -31,7 +31,7 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     });
 }
 
-/// A time in UTC, in a format of strftime. What has no value stays without.
+/// Formats a time in UTC by strftime. Leaves a missing value as it is.
 fn date(value: &Value, format: Option<&str>) -> Result<Value, Error> {
     if value.is_none() || value.is_undefined() {
         return Ok(value.clone());
@@ -49,7 +49,7 @@ fn date(value: &Value, format: Option<&str>) -> Result<Value, Error> {
     Ok(Value::from(text))
 }
 
-/// A time as PostgreSQL writes it in JSON, or seconds since 1970. Without a zone it is UTC.
+/// Reads a time as PostgreSQL writes it in JSON, or seconds since 1970. Without a zone, it is UTC.
 fn time(value: &Value) -> Option<DateTime<Utc>> {
     if value.is_number() {
         let seconds = f64::try_from(value.clone()).ok()?;
@@ -73,8 +73,8 @@ fn time(value: &Value) -> Option<DateTime<Utc>> {
         })
 }
 
-/// The bytes of a text or a number, or of what was captured. Any other value has no text of its own, and a list of lists
-/// may have one of gigabytes.
+/// Returns the bytes of a text, a number, or captured data. Other values have no text of their own, and the text of a
+/// list of lists may take gigabytes.
 fn bytes(state: &State, value: &Value) -> Result<Vec<u8>, Error> {
     output::check(state, value)?;
     if let Some(captured) = value.downcast_object_ref::<Captured>() {
@@ -146,7 +146,7 @@ mod tests {
         }
         let long = format!("{{{{ 0 | date('{}') }}}}", "%Y".repeat(MAX_FORMAT_BYTES));
         assert!(rendered(&long).is_err());
-        // What is no time is not shown: it may be of any length.
+        // The error does not show a value that is not a time, which may be of any length.
         let error = rendered(r#"{{ ("x" * 100000) | date }}"#).unwrap_err();
         assert!(error.to_string().len() < 200, "{error}");
     }

@@ -1,4 +1,4 @@
-//! How a template writes JSON: what was captured as it was captured, all else as compact JSON.
+//! Writes JSON for a template: captured data as it was captured, other values as compact JSON.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
@@ -7,18 +7,18 @@ use super::data::Captured;
 use crate::canonical::split_number;
 use crate::json::push_string;
 
-/// Where blanks and line feeds stand.
+/// Where to put blanks and line feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// `[1,2]`
     Compact,
     /// `[1, 2]`
     Spaced,
-    /// A line for each member, indented by so many blanks a level.
+    /// A line for each member, indented by this number of blanks per level.
     Lines(usize),
 }
 
-/// A value as JSON; `digits` tells how a number was captured. It goes as deep as values are: see `bounds`.
+/// Writes a value as JSON; `digits` returns how a number was captured. Recurses as deep as values are: see `bounds`.
 pub(super) fn to_json(
     digits: &dyn Fn(&Value) -> Option<String>,
     value: &Value,
@@ -89,12 +89,12 @@ impl Writer<'_> {
         }
         let double = f64::try_from(value.clone()).ok();
         let number = double.and_then(serde_json::Number::from_f64);
-        // What is not finite is no number of JSON.
+        // JSON has no number for infinity and NaN.
         let text = number.map_or("null".to_owned(), |number| number.to_string());
         self.json.push_str(&text);
     }
 
-    /// A number that no double holds is a text that needs no quotes.
+    /// Writes a string. A number that no double can hold is a text without quotes.
     fn string(&mut self, value: &Value) {
         let text = value.as_str().unwrap_or_default();
         let is_number =

@@ -1,8 +1,8 @@
-//! How a template's values are written: no larger than a body can be.
+//! Writes a template's values, within the size that a body can have.
 //!
 //! A list may hold the same value a thousand times and costs nothing until it is written; minijinja writes a value as a
-//! whole, and counts it afterwards. So it is counted before, here. Other ways to make a text of a list, such as `~`, are
-//! not: what they take in memory is not bounded, and so tenants have no templates.
+//! whole, and counts it afterwards. So this module counts it before. It does not count other ways to make text of a
+//! list, such as `~`: their memory is unbounded, and so tenants have no templates.
 
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{
@@ -12,14 +12,14 @@ use minijinja::{
 use super::data::Digits;
 use super::json::{Layout, to_json};
 
-/// The bytes that a step of fuel pays for, as minijinja counts.
+/// The bytes that one step of fuel pays for, as minijinja counts.
 const BYTES_A_STEP: u64 = 64;
-/// The most blanks that `tojson` indents a level by.
+/// The maximum number of blanks by which `tojson` indents a level.
 const MAX_INDENT: usize = 16;
-/// What anything takes that is neither a text nor a container.
+/// The cost of a value other than a text or a container.
 const SMALL_BYTES: u64 = 4;
 
-/// Has values checked before they are written, or become text.
+/// Checks values before they are written, or become text.
 pub(super) fn guard(environment: &mut Environment<'static>) {
     environment.set_formatter(|output, state, value| {
         check(state, value)?;
@@ -64,7 +64,7 @@ fn json(state: &State, value: &Value, layout: Layout) -> Result<String, Error> {
     to_json(&|number| Digits::of(state, number), value, &layout)
 }
 
-/// The layout that the argument of `tojson` asks for.
+/// Returns the layout that the argument of `tojson` asks for.
 fn layout(indent: Option<Value>) -> Result<Layout, Error> {
     let Some(indent) = indent else {
         return Ok(Layout::Spaced);
@@ -82,7 +82,7 @@ fn layout(indent: Option<Value>) -> Result<Layout, Error> {
     }
 }
 
-/// JSON that means the same in a page: these characters stand in its strings only.
+/// Makes JSON safe inside HTML: in JSON, these characters occur only in strings.
 fn safe_in_html(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for character in json.chars() {
@@ -94,7 +94,7 @@ fn safe_in_html(json: &str) -> String {
     safe
 }
 
-/// Refuses a value that the fuel that is left does not pay for. It is minijinja that takes the fuel, once it is written.
+/// Refuses a value that the remaining fuel does not pay for. minijinja itself takes the fuel, after writing.
 pub(super) fn check(state: &State, value: &Value) -> Result<(), Error> {
     let (_, fuel) = state.fuel_levels().unwrap_or_default();
     let mut left = fuel.saturating_mul(BYTES_A_STEP);
@@ -108,7 +108,8 @@ pub(super) fn check(state: &State, value: &Value) -> Result<(), Error> {
     }
 }
 
-/// Whether a value takes no more than what is left, which it is taken from. It goes as deep as values are: see `bounds`.
+/// Returns whether a value fits into what is left, and subtracts its size. Recurses as deep as values are: see
+/// `bounds`.
 fn fits(value: &Value, left: &mut u64) -> bool {
     let mut take = |bytes: u64| match left.checked_sub(bytes) {
         Some(rest) => {

@@ -1,4 +1,4 @@
-//! What a template sees of an event.
+//! The variables that a template sees of an event.
 
 use minijinja::{Value, context};
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::format::cloudevents::time_text;
 
-/// The variables of a template.
+/// Returns the variables of a template.
 pub(super) fn values(event: &Event) -> Result<Value, Error> {
     let Data {
         value: data,
@@ -46,7 +46,7 @@ pub(super) fn values(event: &Event) -> Result<Value, Error> {
     ]))
 }
 
-/// `{column: {old, new}}` of a captured change; empty for other events.
+/// Returns `{column: {old, new}}` of a captured change; empty for other events.
 fn changes(data: &Value) -> Value {
     let member = |value: &Value, name: &str| value.get_attr(name).unwrap_or_default();
     let [record, old_record, changed] =
