@@ -1,4 +1,4 @@
-//! SQL functions that need what only Rust has: validation by the core, emit, the worker's life.
+//! SQL functions written in Rust: validation by the core, emit, control of the worker.
 
 use crate::capture;
 use crate::launcher;
@@ -13,7 +13,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// The candidate that is most like `name`, if one is alike at all.
+/// Returns the candidate most similar to `name`, or `None` if none is similar.
 #[pg_extern(sql = false)]
 fn nearest(name: Option<&str>, candidates: Option<Vec<Option<String>>>) -> Option<String> {
     let candidates: Vec<String> = candidates
@@ -21,19 +21,19 @@ fn nearest(name: Option<&str>, candidates: Option<Vec<Option<String>>>) -> Optio
         .into_iter()
         .flatten()
         .collect();
-    // There may be many, and each takes a while.
+    // A long list takes a while: keep it cancellable.
     let candidates = candidates.iter().map(String::as_str);
     let candidates = candidates.inspect(|_| process::check_for_interrupts());
     suggest::nearest(name?, candidates).map(str::to_owned)
 }
 
-/// The identity of this database in this cluster.
+/// Returns the identity of this database in this cluster.
 #[pg_extern(sql = false)]
 fn origin() -> i64 {
     identity::origin()
 }
 
-/// A fresh signing secret: `v1`, or `v1a`.
+/// Generates a signing secret: `v1` or `v1a`.
 #[pg_extern(sql = false)]
 fn generate_secret(kind: &str) -> Result<String, ErrorReport> {
     let bytes = crate::pg::random::strong::<32>();
@@ -69,7 +69,7 @@ pub(crate) fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
     }
 }
 
-/// The error about a type that only pg_herald itself makes.
+/// Returns the error for an event type that only pg_herald itself makes.
 pub(crate) fn reserved_type(event_type: &str) -> ErrorReport {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_RESERVED_NAME,
@@ -100,7 +100,7 @@ fn append_event(
     let appended = append::append_one(
         &Common {
             source: source.to_owned(),
-            // emit() runs with the rights of the extension.
+            // emit() runs with the extension's rights.
             context: capture::context(user::outer_user(), &mut Vec::new()),
         },
         &NewEvent {
@@ -123,13 +123,13 @@ fn append_event(
     ))
 }
 
-/// The source of this database's events where `herald.source` is not set.
+/// Returns the source of this database's events if `herald.source` is not set.
 #[pg_extern(sql = false)]
 fn default_source() -> String {
     source_of_database(&catalog::database_name())
 }
 
-/// Raises an error unless the attributes make a valid CloudEvent, and the context of the session is within its limits.
+/// Raises an error unless the attributes make a valid CloudEvent and the session's context is within its limits.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn check_attributes(
@@ -160,13 +160,14 @@ fn check_attributes(
     }
 }
 
-/// Raises PostgreSQL's error in a transaction that may not write, as none on a standby may.
+/// Raises PostgreSQL's error if the transaction is read-only, as all are on a standby.
 #[pg_extern(sql = false)]
 fn refuse_read_only(command: &str) {
     transaction::refuse_read_only(command);
 }
 
-/// Asks for the worker of this database. Returns whether it runs, or will in a moment.
+/// Starts or stops this database's worker, through the launcher if the library is preloaded. Returns whether this
+/// succeeded or soon will.
 #[pg_extern(sql = false)]
 fn want_worker(wanted: bool) -> bool {
     let database = identity::database();
@@ -183,20 +184,20 @@ fn want_worker(wanted: bool) -> bool {
     is_noted && registry.has_launcher()
 }
 
-/// The worker's process id; null when none runs.
+/// Returns the worker's process id; null if none runs.
 #[pg_extern(sql = false)]
 fn worker_pid() -> Option<i32> {
     let entry = shmem::own_entry()?;
     entry.pid().map(|pid| pid as i32)
 }
 
-/// Whether the library is preloaded, so that commits wake the worker.
+/// Returns whether the library is preloaded, so that commits wake the worker.
 #[pg_extern(sql = false)]
 fn is_preloaded() -> bool {
     shmem::registry().is_some()
 }
 
-/// Whether the last try to start the worker, or the launcher, found no free process slot.
+/// Returns whether the last start of the worker or the launcher found no free process slot.
 #[pg_extern(sql = false)]
 fn found_no_worker_slot() -> bool {
     shmem::registry().is_some_and(|registry| {
@@ -204,13 +205,13 @@ fn found_no_worker_slot() -> bool {
     })
 }
 
-/// Wakes the worker when this transaction commits: there is something new in its tables.
+/// Wakes the worker when this transaction commits, because its tables changed.
 #[pg_extern(sql = false)]
 fn wake_at_commit() {
     crate::wake::at_commit();
 }
 
-/// Keeps the worker from reading the log on until this transaction ends, which must be soon.
+/// Stops the worker from reading further in the log until this transaction ends, which must be soon.
 #[pg_extern(sql = false)]
 fn keep_from_reading() {
     let Some(extension) = catalog::extension() else {
@@ -229,7 +230,7 @@ fn keep_from_reading() {
     });
 }
 
-/// Asks for the worker when this transaction commits: CREATE EXTENSION.
+/// Asks for the worker when this transaction commits. Called by CREATE EXTENSION.
 #[pg_extern(sql = false)]
 fn want_worker_at_commit() {
     if shmem::registry().is_some() {
@@ -239,7 +240,7 @@ fn want_worker_at_commit() {
     }
 }
 
-/// Asks for the worker when this transaction is over, in whatever way: restart_worker().
+/// Asks for the worker when this transaction ends, even if it rolls back. Called by restart_worker().
 #[pg_extern(sql = false)]
 fn want_worker_afterwards() {
     ending::at_transaction_end(|| {
@@ -247,37 +248,37 @@ fn want_worker_afterwards() {
     });
 }
 
-/// Takes the lock of this name until the end of the transaction.
+/// Takes the lock with this name until the transaction ends.
 #[pg_extern(sql = false)]
 fn take_lock(name: &str) {
     lock::for_transaction(herald_core::lock::number_of(name));
 }
 
-/// The role that called the shell which is running; null where none is.
+/// Returns the role that called the running shell; null if none runs.
 #[pg_extern(sql = false)]
 fn viewer() -> Option<pg_sys::Oid> {
     forward::caller()
 }
 
-/// The scheme, host and port of a URL.
+/// Returns the scheme, host and port of a URL.
 #[pg_extern(sql = false)]
 fn origin_of(url: &str) -> String {
     herald_core::url_policy::origin_of(url)
 }
 
-/// Whether a JSON text is nested deeper than anything walks it.
+/// Returns whether a JSON text is nested too deeply to be walked.
 #[pg_extern(sql = false)]
 fn is_too_deep(valid_json: &str) -> bool {
     herald_core::depth::check(valid_json.as_bytes()).is_err()
 }
 
-/// The version that this library was built as.
+/// Returns the version of this library.
 #[pg_extern(sql = false)]
 fn library_version() -> &'static str {
     crate::VERSION
 }
 
-/// The timeline of the write-ahead log.
+/// Returns the timeline of the write-ahead log.
 #[pg_extern(sql = false)]
 fn timeline() -> i32 {
     identity::timeline()

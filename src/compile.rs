@@ -1,4 +1,4 @@
-//! Compiling the expressions of watches: their text becomes a function of the table's owner.
+//! Compiles the expressions of watches: their text becomes a function of the table's owner.
 
 use crate::api;
 use crate::pg::{catalog, dependency, expression, forward, relcache, user};
@@ -7,8 +7,8 @@ use herald_core::{limits, suggest};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// The role that asks. Nobody asks from code that runs on behalf of another role: an index's function, which a
-/// superuser's ANALYZE runs as its owner, would otherwise ask as the superuser.
+/// Returns the calling role. Refuses calls from code that runs on behalf of another role: an index's function, which a
+/// superuser's ANALYZE runs as the table's owner, would otherwise call as the superuser.
 #[pg_extern(sql = false)]
 fn caller() -> Result<pg_sys::Oid, ErrorReport> {
     if user::is_restricted() {
@@ -24,9 +24,9 @@ fn caller() -> Result<pg_sys::Oid, ErrorReport> {
 
 /// Runs `statement`, which creates the function of one expression, as the owner of `table_name`.
 ///
-/// The statement's text was put together in SQL from quoted names and the owner's expression; here it is made sure
-/// that it is one statement, so that an expression cannot smuggle in a second one. `prefix` is the number of
-/// characters before the expression.
+/// SQL built the statement from quoted names and the owner's expression; this function ensures that it is a single
+/// statement, so that an expression cannot smuggle in a second. `prefix` is the number of characters before the
+/// expression.
 #[pg_extern(sql = false)]
 fn compile(
     statement: &str,
@@ -40,7 +40,7 @@ fn compile(
         let error = name_missing_column(error, prefix as usize, expression, table_name);
         describe(error, prefix as usize, expression, label, table_name)
     };
-    // The parentheses around the expression are ours: one that closes them does not parse without them.
+    // pg_herald adds the parentheses around the expression: text that closes them does not parse alone.
     expression::parse(expression)
         .map_err(|error| describe(error, 0, expression, label, table_name))?;
     if expression::count_statements(statement).map_err(fault)? != 1 {
@@ -57,7 +57,7 @@ fn compile(
     expression::run_statement(statement).map_err(fault)
 }
 
-/// Raises an error where the body of an expression's function is not one value of one row.
+/// Raises an error unless the body of an expression's function gives one value for one row.
 #[pg_extern(sql = false)]
 fn check_function(function: pg_sys::Oid, label: &str, expression: &str) -> Result<(), ErrorReport> {
     let Some(surplus) = expression::more_than_one_row(function) else {
@@ -77,9 +77,9 @@ fn check_function(function: pg_sys::Oid, label: &str, expression: &str) -> Resul
     ))
 }
 
-/// Raises an error where an expression is a constant that no row can be captured with, or that nothing is equal to.
+/// Raises an error if an expression is a constant that no row can be captured with, or that equals nothing.
 ///
-/// Without it the first write to the table would fail, or a tenant's subscription would wait for ever.
+/// Otherwise the first write to the table would fail, or a tenant's subscription would wait forever.
 #[pg_extern(sql = false)]
 fn check_constant(
     function: pg_sys::Oid,
@@ -108,7 +108,7 @@ fn check_constant(
     }
 }
 
-/// Raises an error where the text of an expression, or the name of a watch, is empty or too long.
+/// Raises an error if the text of an expression, or the name of a watch, is empty or too long.
 #[pg_extern(sql = false)]
 fn check_expression(label: &str, expression: &str) -> Result<(), ErrorReport> {
     let is_name = label == "name";
@@ -152,20 +152,19 @@ fn check_expression(label: &str, expression: &str) -> Result<(), ErrorReport> {
     .set_hint(hint))
 }
 
-/// Makes all sessions load the watches of a table again.
+/// Makes all sessions reload the watches of a table.
 #[pg_extern(sql = false)]
 fn announce_change(table_name: pg_sys::Oid) {
     relcache::announce_change(table_name);
 }
 
-/// Lets a function go with its table.
+/// Makes PostgreSQL drop a function along with its table.
 #[pg_extern(sql = false)]
 fn drop_with_table(function: pg_sys::Oid, table_name: pg_sys::Oid) {
     dependency::drop_function_with_table(function, table_name);
 }
 
-/// A column that new or old does not have is for PostgreSQL a table that is missing: here it becomes a column, with
-/// the nearest that there is.
+/// Reports a column that new or old lacks, with the most similar column: PostgreSQL takes it for a missing table.
 fn name_missing_column(
     error: expression::CompileError,
     prefix: usize,
@@ -204,11 +203,11 @@ fn name_missing_column(
     }
 }
 
-/// What to write for an expression that is one word, which is more often meant as a text or a column than as SQL.
+/// Suggests what to write instead of a single word, which is more often meant as a text or a column than as SQL.
 fn meant_by_word(label: &str, expression: &str, table_name: pg_sys::Oid) -> Option<String> {
     let word = expression.trim();
     let columns = catalog::column_names(table_name);
-    // One that has to be quoted is not what the word says.
+    // An unquoted word never names a column with capitals.
     if word == word.to_lowercase() && columns.iter().any(|column| column == word) {
         return Some(format!(
             "{label} is an SQL expression: for the column {word} write {label} => 'new.{word}'."

@@ -1,7 +1,7 @@
-//! Commands that a connected worker would be in the way of: the worker is stopped before them and wanted again after.
-//! And those that may bring a database that needs one.
+//! Stops the worker before commands that it would block, and asks for it again afterwards. Also looks out for commands
+//! that may create a database that needs a worker.
 //!
-//! None of them fails because of pg_herald: if the worker does not stop in time, PostgreSQL itself decides.
+//! No command fails because of pg_herald: if the worker does not stop in time, PostgreSQL itself decides.
 
 use crate::pg::shmem::{self, Demand};
 use crate::pg::utility::{self, Command, Concerned};
@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// PostgreSQL waits as long for other sessions before it gives up.
+/// PostgreSQL itself waits this long for other sessions before it gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -31,8 +31,8 @@ fn before(command: &Command) {
     }
 }
 
-/// Runs `body`. A fault of ours is a warning: only what is meant for the session itself, such as a cancel, ends the
-/// command.
+/// Runs `body`. Turns pg_herald's own errors into a warning: only an error about the session, such as a cancel, ends
+/// the command.
 fn never_fail(body: impl FnOnce()) {
     if let Err(fault) = transaction::subtransaction(body) {
         if fault.is_about_the_session() {
@@ -49,13 +49,13 @@ fn look_for_new_database() {
     }
 }
 
-/// Stops the worker of the database that the command concerns. It is wanted again when the transaction ends: then it
-/// is known whether the database and the extension are still there, and a worker that finds nothing leaves again.
+/// Stops the worker of the database that the command concerns. Asks for it again when the transaction ends: only then
+/// is it known whether the database and the extension remain, and a worker without an extension exits.
 fn stop_worker(concerned: &Concerned) {
     let Some(registry) = shmem::registry() else {
         return;
     };
-    // Who may not do what the command says will be refused, and must not disturb the worker until then.
+    // An unprivileged command must not stop the worker: PostgreSQL refuses it later.
     let database = match concerned {
         Concerned::Extension => databases::is_extension_owned().then(identity::database),
         Concerned::Database(name) => {
@@ -77,7 +77,7 @@ fn stop_worker(concerned: &Concerned) {
     }
 }
 
-/// Has the launcher start the worker again, or give back the entry of a database that is gone.
+/// Makes the launcher start the worker again, or release the entry of a dropped database.
 fn over() {
     if let Some(registry) = shmem::registry() {
         if let Some(database) = STOPPED.take() {

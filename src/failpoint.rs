@@ -1,9 +1,9 @@
-//! Places at which `cargo xtask torture` ends the worker, to show that nothing is lost there.
+//! Places where `cargo xtask torture` ends the worker, to show that nothing is lost there.
 //!
-//! They do something only in a library that was built with the feature `failpoints`, which no package has.
+//! They act only in a library built with the feature `failpoints`, which no package has.
 
-/// Ends this process, as a crash would, if a file in the data directory names this place. It does so once: the file
-/// is removed first, as the restarted server comes by again.
+/// Ends this process like a crash if a file in the data directory names this place. Removes the file first, as the
+/// restarted server passes here again.
 #[cfg(feature = "failpoints")]
 pub fn reached(place: &str) {
     const FILE: &str = "herald_failpoint";

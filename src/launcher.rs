@@ -1,11 +1,11 @@
 //! The launcher: keeps one worker for each database that has the extension.
 //!
-//! It cannot look into databases. At its start it sends a worker to each, which leaves at once where the extension
-//! is not installed, and later to those that CREATE DATABASE brought, as a copy has all that its template has. Other
-//! databases it learns of when CREATE EXTENSION commits.
+//! It cannot look into databases. At its start it starts a worker in each; without the extension, the worker exits at
+//! once. Later it does so for each new database, as CREATE DATABASE copies the extension of its template. It learns of
+//! other databases when CREATE EXTENSION commits.
 //!
-//! A worker that died of itself took the whole server down with it. The more often that happens in a row, the later the
-//! next one starts, unless somebody asks for it.
+//! A worker that died on its own took the whole server down with it. The more deaths in a row, the later the next
+//! worker starts, unless a user asks for it.
 
 use crate::life::{self, Death};
 use crate::pg::shmem::{self, Demand, Registry};
@@ -15,12 +15,12 @@ use pgrx::pg_sys;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// What `pg_stat_activity.backend_type` shows.
+/// The names in `pg_stat_activity.backend_type`.
 pub const LAUNCHER: &str = "pg_herald launcher";
 pub const WORKER: &str = "pg_herald worker";
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// A worker that ends is started again after a second, and later the more often it ends, up to a minute.
+/// A worker that ends restarts after a second. Each further end in a row doubles the delay, up to a minute.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
@@ -33,8 +33,8 @@ struct Starts {
 }
 
 impl Starts {
-    /// How long the worker of this database does not start yet, because the last ones died of themselves. The launcher
-    /// that has started one knows no death: it would have gone down with the server.
+    /// Returns how long this database's worker must not start yet, because the last ones died on their own. Only a
+    /// launcher that has not started it yet needs to ask: a later death would have ended the launcher, too.
     fn wait_after_death(&mut self, database: pg_sys::Oid) -> Option<Duration> {
         let now = chrono::Utc::now().timestamp_micros();
         let death = life::last_death(database, now)?;
@@ -79,7 +79,7 @@ pub fn run() {
     let mut starts: HashMap<u32, Starts> = HashMap::new();
     while !process::stop_requested() {
         if process::reload_configuration_if_asked() {
-            // A worker that could not start with the former settings need not wait any more.
+            // A worker that could not start with the old settings may start at once.
             starts.clear();
         }
         let next = look_for_new(registry, &mut known)
@@ -91,12 +91,12 @@ pub fn run() {
             });
         wait::wait_for_latch(next);
     }
-    // Any other code than 0: whoever terminated the launcher gets a new one, unless the server is stopping.
+    // Exit with a code other than 0: a terminated launcher is restarted, unless the server is stopping.
     process::exit_to_be_restarted();
 }
 
-/// Wants a worker for each database that was not there at the last look. One that has an entry is known to others:
-/// its worker may have been stopped on purpose.
+/// Wants a worker for each database that is new since the last look. Skips those with an entry: their worker may have
+/// been stopped on purpose.
 fn look_for_new(registry: &Registry, known: &mut HashSet<u32>) -> Result<(), TransactionError> {
     if !registry.take_new_database() {
         return Ok(());
@@ -114,13 +114,13 @@ fn look_for_new(registry: &Registry, known: &mut HashSet<u32>) -> Result<(), Tra
     Ok(())
 }
 
-/// Starts the workers that are wanted and do not run. Returns when to look again.
+/// Starts the wanted workers that do not run. Returns the time until the next look.
 fn start_missing(
     registry: &Registry,
     starts: &mut HashMap<u32, Starts>,
 ) -> Result<Duration, TransactionError> {
     let mut next = LOOK_EVERY;
-    // A worker that found no extension gave its entry back: a later one is a new start, not a restart.
+    // A worker that found no extension released its entry: a later start is not a restart.
     starts.retain(|database, _| registry.find(pg_sys::Oid::from(*database)).is_some());
     let missing: Vec<(&shmem::Entry, pg_sys::Oid)> = registry
         .entries()
@@ -180,7 +180,7 @@ fn start_missing(
     Ok(next)
 }
 
-/// Starts the worker of one database. Returns false when no process slot is free.
+/// Starts the worker of one database. Returns false if no process slot is free.
 pub fn start_worker(database: pg_sys::Oid) -> bool {
     process::start_worker(WORKER, WORKER, "pg_herald_worker_main", database)
 }

@@ -1,17 +1,17 @@
 //! pg_herald: reliable, signed webhooks from inside PostgreSQL.
 //!
-//! The rooms of the pipeline, in the order in which an event passes through them:
+//! The stages of the pipeline, in the order in which an event passes through them:
 //!
 //! 1. [`capture`]: a statement on a watched table becomes events, in the user's transaction;
-//! 2. [`log`]: the event log is appended to, and read by windows between two snapshots;
-//! 3. [`worker`]: the process in which `herald-dispatch` decides what is read, matched, sent and recorded next;
-//! 4. [`store`]: what it reads and writes, above all [`store::record`]: attempts, pending deliveries, dead letters and
-//!    closed windows, in one transaction.
+//! 2. [`log`]: appends to the event log, and reads it in windows between two snapshots;
+//! 3. [`worker`]: the process in which `herald-dispatch` decides what to read, match, send and record next;
+//! 4. [`store`]: what the worker reads and writes, above all [`store::record`]: attempts, pending deliveries, dead
+//!    letters and closed windows, in one transaction.
 //!
-//! Beside them: [`launcher`] keeps a worker for each database, [`life`] notes what a worker is at, [`wake`] wakes it at commit, [`settings`] are the
-//! configuration parameters, [`vault`] the key that secrets are sealed with, [`api`] and [`compile`] the SQL functions that are written in Rust, [`failpoint`] is for
-//! trials. [`pg`] is the fence around everything unsafe. What is pure lives in `herald-core` and
-//! `herald-dispatch`, what sends in `herald-sender`.
+//! Beside them, [`launcher`] keeps a worker for each database, [`life`] notes what a worker is doing, [`wake`] wakes it
+//! at commit, [`settings`] defines the configuration parameters, [`vault`] holds the keys that seal secrets, [`api`]
+//! and [`compile`] are SQL functions written in Rust, and [`failpoint`] is for trials. [`pg`] is the fence around all
+//! unsafe code. Pure decisions live in `herald-core` and `herald-dispatch`, sending in `herald-sender`.
 #![deny(unsafe_code)]
 
 mod api;
@@ -40,7 +40,7 @@ use pgrx::prelude::*;
 
 pgrx::pg_module_magic!(name, version);
 
-// The order of the SQL files; a file may use what stands in those before it.
+// The order of the SQL files; a file may use everything in those before it.
 extension_sql_file!("../sql/01_log.sql", name = "01_log", bootstrap);
 extension_sql_file!(
     "../sql/02_tables.sql",
@@ -210,10 +210,10 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/11_privileges.sql", name = "11_privileges", finalize);
 
-/// The version of this library; it has to be that of the extension in the database.
+/// The version of this library; the extension in the database must have the same.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Called once when the library is loaded: by the postmaster at its start, or by a session that uses it first.
+/// Called once when the library is loaded: by the postmaster at its start, or by the first session that uses it.
 #[pg_guard]
 #[allow(unsafe_code)]
 pub extern "C-unwind" fn _PG_init() {
@@ -240,7 +240,7 @@ pub extern "C-unwind" fn _PG_init() {
 #[path = "../pgrx-tests/mod.rs"]
 mod in_postgres;
 
-/// What `cargo pgrx test` asks for.
+/// The settings that `cargo pgrx test` asks for.
 #[cfg(test)]
 pub mod pg_test {
     pub fn setup(_options: Vec<&str>) {}
@@ -249,7 +249,7 @@ pub mod pg_test {
         vec![
             "shared_preload_libraries = 'pg_herald'",
             "max_prepared_transactions = 10",
-            // What is committed asynchronously is not flushed while a test looks at it.
+            // Keeps asynchronous commits unflushed while a test looks at them.
             "wal_writer_delay = 10s",
         ]
     }

@@ -1,8 +1,8 @@
-//! The life of a worker, on file: what it is at, so that the next one knows what it died of.
+//! The life of a worker, on file: what the worker is doing, so that its successor knows what it died of.
 //!
-//! One file for each database, `pg_stat_tmp/pg_herald_<oid>`, mapped by its worker; shared memory is reset by a crash.
-//! It is where PostgreSQL keeps what no base backup has. Notes are single stores: a request costs a few. What follows
-//! from a death is decided by [`herald_dispatch::deaths`]. Without the file (no room, no folder) nothing is noted.
+//! Each database has one file, `pg_stat_tmp/pg_herald_<oid>`, which its worker maps: a crash resets shared memory. Base
+//! backups leave this directory out. A note is a single store, and a request costs a few. [`herald_dispatch::deaths`]
+//! decides what follows from a death. Without the file (no disk space, no directory) nothing is noted.
 
 mod sql;
 
@@ -17,14 +17,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 const DIRECTORY: &str = "pg_stat_tmp";
-/// Another one replaces a file of before.
+/// A file with another version is replaced.
 const VERSION: u64 = 2;
-/// How many send threads there are, at most: twice the largest `herald.sender_threads`.
+/// The largest number of send threads: twice the largest `herald.sender_threads`.
 const MAX_THREADS: usize = 2 * 1024;
 
-// The words of the file.
+// The positions of the file's words.
 const AT_VERSION: usize = 0;
-/// 0: left in order; 1: alive, or died of itself; else: when it was told to quit.
+/// 0: left in order; 1: alive, or died on its own; otherwise the time at which it was told to quit.
 const AT_STATE: usize = 1;
 const AT_STARTED: usize = 2;
 const AT_SEEN: usize = 3;
@@ -32,15 +32,15 @@ const AT_DEATHS: usize = 4;
 const AT_STEP: usize = 5;
 const AT_SUSPECTS: usize = 6;
 const AT_POISON: usize = 7;
-/// What is known of the death before this life: when, the step, how many deliveries were under way, and one of them.
+/// The death before this life: the time, the step, the number of deliveries under way, and one of them.
 const AT_DIED: usize = 8;
 const AT_DIED_STEP: usize = 9;
 const AT_DIED_DELIVERIES: usize = 10;
 const AT_DIED_PLACE: usize = 11;
 const NOTES: usize = 16;
-/// Whether the thread is at something, and the place.
+/// Whether the thread is busy, and the place.
 const NOTE: usize = 1 + PLACE;
-/// The main thread's note comes after those of the send threads.
+/// The main thread's note follows those of the send threads.
 const MAIN: usize = MAX_THREADS;
 const SUSPECTS: usize = NOTES + (MAX_THREADS + 1) * NOTE;
 const PLACE: usize = 3;
@@ -49,7 +49,7 @@ const WORDS: usize = POISON + MAX_POISON * PLACE;
 
 const ALIVE: u64 = 1;
 
-/// What the main thread does.
+/// What the main thread is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
     Starting,
@@ -92,10 +92,10 @@ impl Doing {
     }
 }
 
-/// The life of this process.
+/// The file of this process.
 static OWN: OnceLock<&'static [AtomicU64]> = OnceLock::new();
 
-/// The main thread is at this from here on, and at no event.
+/// Notes that the main thread is doing this from here on, and works on no event.
 pub fn at(doing: Doing) {
     if let Some(words) = OWN.get() {
         words[AT_STEP].store(doing.number(), Relaxed);
@@ -103,19 +103,19 @@ pub fn at(doing: Doing) {
     ended(MAIN);
 }
 
-/// The main thread is at this event, or delivery, until the next one or the next step.
+/// Notes that the main thread works on this event or delivery, until the next one or the next step.
 pub fn at_event(place: Place) {
     begun(MAIN, place);
 }
 
-/// The worker is still alive.
+/// Notes that the worker is still alive.
 pub fn seen(now_micros: i64) {
     if let Some(words) = OWN.get() {
         words[AT_SEEN].store(now_micros as u64, Relaxed);
     }
 }
 
-/// How often a worker died of this again. Callable in any process; only the worker has something to tell.
+/// Returns how often a worker died of this again. Callable in any process; returns 0 outside the worker.
 pub fn convictions(place: Place) -> usize {
     let Some(words) = OWN.get() else {
         return 0;
@@ -127,7 +127,7 @@ pub fn convictions(place: Place) -> usize {
         .count()
 }
 
-/// A send thread begins with this delivery. Callable from any thread.
+/// Notes that a send thread begins this delivery. Callable from any thread.
 pub fn begun(thread: usize, place: Place) {
     if let Some(note) = note_of(thread) {
         write_place(&note[1..], place);
@@ -135,7 +135,7 @@ pub fn begun(thread: usize, place: Place) {
     }
 }
 
-/// A send thread has done what it was at. Callable from any thread.
+/// Notes that a send thread has finished its delivery. Callable from any thread.
 pub fn ended(thread: usize) {
     if let Some(note) = note_of(thread) {
         note[0].store(0, Release);
@@ -147,7 +147,7 @@ fn note_of(thread: usize) -> Option<&'static [AtomicU64]> {
     Some(&words[NOTES + thread * NOTE..][..NOTE])
 }
 
-/// Begins the life of this process, the worker of `database`, and returns what its predecessor leaves it.
+/// Begins the life of this process, the worker of `database`, and returns its predecessor's legacy.
 pub fn begin(database: pg_sys::Oid, now: i64) -> io::Result<Legacy> {
     debug_assert!(Threads::pool_size(1024) <= MAX_THREADS);
     let before = read(database);
@@ -180,7 +180,7 @@ pub fn begin(database: pg_sys::Oid, now: i64) -> io::Result<Legacy> {
     Ok(legacy)
 }
 
-/// These are left under suspicion, and these to be buried.
+/// Notes which places remain under suspicion, and which are to be buried.
 pub fn keep(suspects: &[Place], poison: &[Place]) {
     if let Some(words) = OWN.get() {
         write_places(words, AT_SUSPECTS, SUSPECTS, suspects);
@@ -188,7 +188,7 @@ pub fn keep(suspects: &[Place], poison: &[Place]) {
     }
 }
 
-/// Notes from here on when the launcher is told to quit: that tells a worker's own death from others.
+/// Notes from here on when the launcher is told to quit, which tells a worker's own death from others.
 pub fn watch_launcher() {
     match mapped::words(&launcher_file(), 1) {
         Ok(words) => quit::note_when_told(&words[0]),
@@ -198,28 +198,28 @@ pub fn watch_launcher() {
     }
 }
 
-/// The database, or its extension, is gone.
+/// Removes the file of a database that is gone, or whose extension is gone.
 pub fn forget(database: pg_sys::Oid) {
     let _ = std::fs::remove_file(file_of(database));
 }
 
-/// What is known of the last death of a database's worker.
+/// The last death of a database's worker.
 #[derive(Debug, Clone)]
 pub struct Death {
-    /// In a row.
+    /// The number of deaths in a row.
     pub deaths: u32,
     pub died_at: i64,
-    /// The next worker starts no earlier, if there is none yet.
+    /// The earliest start of the next worker, unless it has already started.
     pub starts_at: Option<i64>,
-    /// What it was about to do.
+    /// The worker's last step.
     pub step: &'static str,
-    /// Deliveries that were under way.
+    /// The number of deliveries under way.
     pub deliveries: usize,
-    /// One of them: the one that did it, if that is known.
+    /// One of these deliveries: the culprit, if known.
     pub place: Option<Place>,
 }
 
-/// The last death of a worker of `database`, unless that was long ago.
+/// Returns the last death of a worker of `database`, unless it was long ago.
 pub fn last_death(database: pg_sys::Oid, now: i64) -> Option<Death> {
     let on_file = read(database)?;
     let legacy = deaths::legacy(&on_file.life, now);
@@ -241,7 +241,7 @@ pub fn last_death(database: pg_sys::Oid, now: i64) -> Option<Death> {
     })
 }
 
-/// The delivery to name: what is convicted, or one that was under way.
+/// Returns the delivery to name: the convicted one, or one that was under way.
 fn culprit_of(life: &deaths::Life, legacy: &Legacy) -> Option<Place> {
     let convicted = legacy.poison.get(life.poison.len()..);
     let convicted = convicted.and_then(|convicted| convicted.last().copied());
@@ -254,10 +254,10 @@ const NOWHERE: Place = Place {
     subscription: 0,
 };
 
-/// A file as read.
+/// The content of a file.
 struct OnFile {
     life: deaths::Life,
-    /// What it was about to do.
+    /// What the worker was doing.
     doing: Doing,
     before: Death,
 }
@@ -272,7 +272,7 @@ fn read(database: pg_sys::Oid) -> Option<OnFile> {
     let noted = |thread: usize| {
         let note = &words[NOTES + thread * NOTE..];
         let place = (note[0] != 0).then(|| place_of(&note[1..]));
-        // A test request and a handshake have no place in the log.
+        // Test requests and handshakes have no place in the log.
         place.filter(|place| place.seq != 0)
     };
     let life = deaths::Life {
@@ -299,7 +299,7 @@ fn read(database: pg_sys::Oid) -> Option<OnFile> {
         place: Some(place_of(&words[AT_DIED_PLACE..])).filter(|place| *place != NOWHERE),
     };
     let doing = if life.main.is_none() && !life.at.is_empty() {
-        // Of what the threads did, as far as can be told.
+        // Only the send threads were busy.
         Doing::Sending
     } else {
         Doing::of(words[AT_STEP])

@@ -1,7 +1,7 @@
-//! What SQL asks of the matcher: whether an event is for a subscription, by the same rules as the worker goes by.
+//! The matcher for SQL: whether an event is for a subscription, by the worker's own rules.
 //!
-//! `replay` and `subscribe(start_from)` ask it of every event of the log, so what a subscription wants is compiled once for
-//! as long as it stays the same.
+//! `replay` and `subscribe(start_from)` ask about every event of the log, so the types and tenant of a subscription are
+//! compiled once and cached.
 
 use herald_core::globs::TypeGlobs;
 use herald_core::matcher::Wanted;
@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// So many are kept compiled, of which each may have 64 kB of types.
+/// The most entries kept compiled; each may have 64 kB of types.
 const MOST_COMPILED: usize = 64;
 
-/// Types, as they are stored, and a tenant.
+/// The stored types, and the tenant.
 type Key = (Vec<Option<String>>, Option<String>);
 
 thread_local! {
@@ -36,7 +36,7 @@ fn compiled(types: Vec<Option<String>>, tenant: Option<String>) -> Rc<Wanted> {
     })
 }
 
-/// Whether an event of this type and tenant is for a subscription with these.
+/// Returns whether an event of this type and tenant is for a subscription with these types and this tenant.
 #[pg_extern(sql = false)]
 fn matches(
     types: Vec<Option<String>>,
@@ -49,7 +49,7 @@ fn matches(
         .is_none()
 }
 
-/// Which rule keeps an event from a subscription, in words; null when none does.
+/// Returns in words which rule keeps an event from a subscription; null if none does.
 #[pg_extern(sql = false)]
 fn why_not(
     types: Vec<Option<String>>,
@@ -62,7 +62,7 @@ fn why_not(
     Some(wanted.words(refusal, event_type, event_tenant))
 }
 
-/// Whether these can be the types of a subscription.
+/// Returns whether these are valid types for a subscription.
 #[pg_extern(sql = false)]
 fn are_types(types: Vec<Option<String>>) -> bool {
     let types: Option<Vec<String>> = types.into_iter().collect();

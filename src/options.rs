@@ -15,7 +15,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
-/// The arguments of `subscribe`, in their order.
+/// Returns the arguments of `subscribe`, in order.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)]
 fn declared_options() -> TableIterator<
@@ -50,13 +50,13 @@ fn declared_options() -> TableIterator<
     }))
 }
 
-/// Every option with its default; null where it has none.
+/// Returns every option with its default; null if it has none.
 #[pg_extern(sql = false)]
 fn declared_defaults() -> JsonB {
     JsonB(Value::Object(options::defaults()))
 }
 
-/// A document with what is given put into it.
+/// Merges the given options into a document.
 #[pg_extern(sql = false)]
 fn merge_options(former: &str, given: &str) -> Result<JsonB, ErrorReport> {
     let merged = options::merged(document(former)?, document(given)?);
@@ -72,7 +72,7 @@ fn merge_options(former: &str, given: &str) -> Result<JsonB, ErrorReport> {
     }
 }
 
-/// What of a stored document can be read.
+/// Returns the readable part of a stored document.
 #[pg_extern(sql = false)]
 fn readable_options(stored: &str) -> JsonB {
     let stored = serde_json::from_str(stored).unwrap_or_default();
@@ -83,7 +83,7 @@ fn document(json: &str) -> Result<Map<String, Value>, ErrorReport> {
     options::document(json).map_err(invalid)
 }
 
-/// Whether a member of an option is never shown.
+/// Returns whether a member of an option is never shown.
 #[pg_extern(sql = false)]
 fn is_secret_member(option: &str, member: &str) -> bool {
     OPTIONS
@@ -93,7 +93,7 @@ fn is_secret_member(option: &str, member: &str) -> bool {
         .is_some_and(|is_secret| is_secret(member))
 }
 
-/// The most bytes of all options of a subscription together.
+/// Returns how many bytes all options of a subscription may have together.
 #[pg_extern(sql = false)]
 fn max_options_bytes() -> i32 {
     MAX_OPTIONS_BYTES
@@ -126,10 +126,10 @@ fn check_subscription(
     checked.validate(policies.of(is_tenants)).map_err(invalid)
 }
 
-/// Refuses what no TLS session can be configured with.
+/// Refuses members that configure no TLS session.
 fn check_tls(members: &Members) -> Result<(), ErrorReport> {
     options::check_tls(members).map_err(invalid)?;
-    // What is stored was checked when it was given.
+    // Stored members were checked when they were given.
     if members.values().all(|pem| pem == HIDDEN) {
         return Ok(());
     }
@@ -156,7 +156,7 @@ fn check_tls(members: &Members) -> Result<(), ErrorReport> {
     })
 }
 
-/// Raises an error unless the text is a secret for this signature.
+/// Raises an error unless the text is a valid secret for this signature.
 #[pg_extern(sql = false)]
 fn check_secret(secret: &str, signing: &str) -> Result<(), ErrorReport> {
     scheme(signing)
@@ -165,13 +165,14 @@ fn check_secret(secret: &str, signing: &str) -> Result<(), ErrorReport> {
         .map_err(invalid)
 }
 
-/// Whether requests with this signature carry one only, of the newest secret.
+/// Returns whether requests carry a single signature of this kind, made with the newest secret.
 #[pg_extern(sql = false)]
 fn signs_once(signing: &str) -> bool {
     matches!(scheme(signing), Ok(Some(scheme)) if scheme.separator.is_none())
 }
 
-/// What secrets have to be for this signature. One that is stored and cannot be read can still be exchanged.
+/// Returns the form of secrets for this signature. If the stored signature cannot be read, its secrets can still be
+/// exchanged.
 #[pg_extern(sql = false)]
 fn secret_form(signing: &str) -> &'static str {
     match scheme(signing).map(|scheme| scheme.map(|scheme| scheme.key)) {
@@ -182,7 +183,7 @@ fn secret_form(signing: &str) -> &'static str {
     }
 }
 
-/// The scheme of the option `signing`; none for Standard Webhooks.
+/// Returns the scheme of the option `signing`; `None` for Standard Webhooks.
 fn scheme(signing: &str) -> Result<Option<Scheme>, Error> {
     style::scheme(&serde_json::from_str(signing).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! The mailbox of `ping()`: a session asks for one test request, the worker sends it and puts the answer back.
+//! The mailbox of `ping()`: a session asks for one test request; the worker sends it and returns the answer.
 
 use crate::pg::mailbox::{self, About, Answer};
 use crate::pg::{identity, shmem};
@@ -93,7 +93,7 @@ fn row(answer: Answer) -> Row {
     )
 }
 
-/// What a session is told of an outcome.
+/// Returns what a session is told of an outcome.
 pub fn answer(outcome: &Outcome) -> Answer {
     let (error_class, error) = match &outcome.error {
         Some((class, words)) => (class.as_str().to_owned(), words.clone()),

@@ -1,4 +1,4 @@
-//! Statements of `sql/queries`, prepared once for each session and kept.
+//! Statements of `sql/queries`, prepared once per session and kept.
 
 use crate::pg::pages::Pages;
 use pgrx::datum::DatumWithOid;
@@ -7,7 +7,7 @@ use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// A statement by its text. The types of its parameters are those of the first call's arguments.
+/// A statement by its text. Its parameters have the types of the first call's arguments.
 #[derive(Debug)]
 pub struct Prepared {
     text: &'static str,
@@ -15,12 +15,12 @@ pub struct Prepared {
 }
 
 thread_local! {
-    // Keyed by the address of the text, of which there is one for each statement.
+    // Keyed by the address of the text: each statement has its own.
     static PLANS: RefCell<HashMap<usize, &'static OwnedPreparedStatement>> = RefCell::new(HashMap::new());
 }
 
 impl Prepared {
-    /// A statement that only reads: it takes no transaction id.
+    /// Declares a statement that only reads: it takes no transaction id.
     pub const fn read(text: &'static str) -> Self {
         Self {
             text,
@@ -28,12 +28,12 @@ impl Prepared {
         }
     }
 
-    /// A statement that writes.
+    /// Declares a statement that writes.
     pub const fn write(text: &'static str) -> Self {
         Self { text, writes: true }
     }
 
-    /// Runs it. A failure is raised as an ERROR.
+    /// Runs it. Raises a failure as an ERROR.
     pub fn run<'c>(
         &self,
         client: &mut SpiClient<'c>,
@@ -48,7 +48,7 @@ impl Prepared {
         result.unwrap_or_else(|error| pgrx::error!("pg_herald: {error}: {}", self.text))
     }
 
-    /// Runs it as its rows are asked for. A failure is raised as an ERROR.
+    /// Runs it as its rows are fetched. Raises a failure as an ERROR.
     pub fn pages<'c>(&self, client: &SpiClient<'c>, arguments: Vec<DatumWithOid<'_>>) -> Pages<'c> {
         let plan = self.plan(client, &arguments);
         let cursor = client
@@ -78,8 +78,8 @@ impl Prepared {
         let plan = plan
             .unwrap_or_else(|error| pgrx::error!("pg_herald: {error}: {}", self.text))
             .keep();
-        // A plan lives as long as the session: there is one for each statement text, and freeing it at the end of
-        // the process would reach into memory that PostgreSQL has already given up.
+        // A plan lives as long as the session: each statement text has only one, and freeing it at process exit would
+        // reach into memory that PostgreSQL has already freed.
         let plan: &'static OwnedPreparedStatement = Box::leak(Box::new(plan));
         PLANS.with_borrow_mut(|plans| plans.insert(address, plan));
         plan

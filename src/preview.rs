@@ -1,5 +1,5 @@
-//! What the worker would do, for those who ask: `preview()` is the request for an event and a subscription, built exactly
-//! as the worker builds it, and not sent; an obstacle is why it sends nothing to a subscription that is active.
+//! What the worker would do: `preview()` returns the request for an event and a subscription, built exactly as the
+//! worker builds it, but does not send it; an obstacle is why the worker sends nothing to an active subscription.
 
 use crate::log::read;
 use crate::settings;
@@ -40,7 +40,7 @@ fn preview(
     });
     let loaded =
         loaded.ok_or_else(|| fault("the subscription does not exist any more".into(), None))?;
-    // What a receiver has to consent to can be shown before it does.
+    // What a receiver must consent to can be shown before it does.
     if let (false, Some(obstacle)) = (loaded.lacks_consent, &loaded.obstacle) {
         let name = &loaded.config.name;
         let message = format!("nothing can be sent to subscription \"{name}\": {obstacle}");
@@ -49,7 +49,7 @@ fn preview(
     let logged = events
         .first()
         .ok_or_else(|| fault("the event is not there any more".into(), None))?;
-    // A signature of what is not shown whole would be of no use but to whoever guesses.
+    // A signature over a partly hidden request would only help to guess the hidden part.
     let show_secrets = show_secrets && loaded.config.secrets.is_empty();
     let now = chrono::Utc::now().timestamp();
     let request = request::build(&logged.event, &loaded.config, now)
@@ -70,7 +70,7 @@ fn preview(
     )))
 }
 
-/// The subscriptions that nothing can be sent to as they are, and why.
+/// Returns the subscriptions that nothing can be sent to as they are, and why.
 #[pg_extern(sql = false)]
 fn obstacles() -> TableIterator<'static, (name!(subscription_id, i64), name!(obstacle, String))> {
     let Ok(policies) = settings::url_policies() else {

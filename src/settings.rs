@@ -1,4 +1,4 @@
-//! The settings: PostgreSQL's configuration parameters `herald.*`, read into plain values once a round.
+//! The settings: PostgreSQL's configuration parameters `herald.*`, read into plain values.
 
 use crate::pg::{guc, identity};
 use herald_core::limits::{self, Limit};
@@ -57,7 +57,7 @@ pub enum OnTimelineChange {
     Pause,
 }
 
-/// What the worker goes by, taken over at its start and at each reload of the configuration.
+/// The worker's settings, read at its start and at each reload of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub enabled: bool,
@@ -66,7 +66,7 @@ pub struct Settings {
     pub sending: Sending,
 }
 
-/// What the sender is started with.
+/// The settings that the sender is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sending {
     pub threads: usize,
@@ -77,7 +77,7 @@ pub struct Sending {
 }
 
 impl Settings {
-    /// Reads the parameters; an error names the one that is not valid.
+    /// Reads the parameters; an error names the invalid one.
     pub fn read() -> Result<Self, String> {
         Ok(Self {
             enabled: ENABLED.get(),
@@ -94,7 +94,7 @@ impl Settings {
     }
 }
 
-/// Which addresses may be delivered to.
+/// The addresses that may be delivered to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlPolicies {
     pub platform: UrlPolicy,
@@ -142,27 +142,27 @@ fn source_address() -> Result<Option<IpAddr>, String> {
     checks::source_address(&address).map_err(|error| error.message())
 }
 
-/// The file with the keys that secrets are sealed with.
+/// Returns the file with the keys that seal secrets.
 pub fn secret_key_file() -> Option<PathBuf> {
     text(&SECRET_KEY_FILE).map(PathBuf::from)
 }
 
-/// Whether changes of watched tables are captured in this session.
+/// Returns whether this session captures changes of watched tables.
 pub fn capture_is_on() -> bool {
     CAPTURE.get()
 }
 
-/// The CloudEvents source of captured events, where it is set.
+/// Returns the CloudEvents source of captured events, if set.
 pub fn source() -> Option<String> {
     text(&SOURCE)
 }
 
-/// The name that receivers know this system by; empty if it has none.
+/// Returns the name by which receivers know this system; empty if it has none.
 pub fn request_origin() -> String {
     text(&REQUEST_ORIGIN).unwrap_or_default()
 }
 
-/// What this session says of itself: members of an event's context, their limits and their values.
+/// Returns what this session says of itself: members of an event's context, with their limits and values.
 pub fn session_context() -> [(&'static str, Limit, Option<String>); 3] {
     [
         ("traceparent", limits::TRACEPARENT, text(&TRACEPARENT)),

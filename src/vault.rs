@@ -1,7 +1,7 @@
-//! The key file: read when a secret is sealed or opened, and not kept.
+//! The key file, read when a secret is sealed or opened, and not kept.
 //!
-//! A session seals what is stored (sql/04_secret.sql); only the worker, `preview()`, `public_key()` and who exchanges a secret open it, in here.
-//! No SQL function returns what was sealed.
+//! A session seals what is stored (sql/04_secret.sql). Only the worker, `preview()`, `public_key()` and the exchange of
+//! a secret open it, in here. No SQL function returns an opened secret.
 
 use crate::pg::random;
 use crate::settings;
@@ -15,16 +15,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// May the group change it, or others do anything?
+/// Permissions that are too open: the group may write, or others may do anything.
 const TOO_OPEN: u32 = 0o027;
 
-/// The keys, as far as somebody asks for them.
+/// The keys, read when first needed.
 #[derive(Default)]
 pub struct Vault(OnceCell<Result<Option<Keys>, String>>);
 
 impl Vault {
-    /// Opens a value as `load_subscriptions.sql` gives it: the id of its key, a colon and what is stored. Without an id
-    /// it was never sealed.
+    /// Opens a value as `load_subscriptions.sql` gives it: the id of its key, a colon and the stored text. A value
+    /// without an id was never sealed.
     pub fn open(&self, stored: &str, about: &str) -> Result<Zeroizing<String>, String> {
         let (key_id, text) = stored.split_once(':').unwrap_or(("", stored));
         if key_id.is_empty() {
@@ -43,7 +43,7 @@ impl Vault {
     }
 }
 
-/// The keys of the file that is set now.
+/// Reads the keys of the file currently set.
 fn keys() -> Result<Option<Keys>, String> {
     settings::secret_key_file()
         .map(|path| {
@@ -67,14 +67,14 @@ fn read(path: &Path) -> Result<Keys, String> {
     })
 }
 
-/// The id of the key that seals now; null if secrets are stored as they are.
+/// Returns the id of the current key; null if secrets are stored unencrypted.
 #[pg_extern(sql = false)]
 fn secret_key_id() -> Result<Option<String>, ErrorReport> {
     let keys = keys().map_err(no_key)?;
     Ok(keys.map(|keys| keys.current_id().to_owned()))
 }
 
-/// The id of the key and the sealed value; null if secrets are stored as they are.
+/// Returns the id of the key and the sealed value; null if secrets are stored unencrypted.
 #[pg_extern(sql = false)]
 fn seal_secret(value: &str, about: &str) -> Result<Option<Vec<String>>, ErrorReport> {
     let Some(keys) = keys().map_err(no_key)? else {
@@ -83,7 +83,7 @@ fn seal_secret(value: &str, about: &str) -> Result<Option<Vec<String>>, ErrorRep
     seal(&keys, value, about).map(Some)
 }
 
-/// A stored value, sealed with the key of now.
+/// Seals a stored value with the current key.
 #[pg_extern(sql = false)]
 fn reseal_secret(stored: &str, about: &str) -> Result<Vec<String>, ErrorReport> {
     let keys = keys()
@@ -93,7 +93,7 @@ fn reseal_secret(stored: &str, about: &str) -> Result<Vec<String>, ErrorReport> 
     seal(&keys, &opened, about)
 }
 
-/// Whether a stored secret is this one. What cannot be opened is another.
+/// Returns whether a stored secret equals this one; false if it cannot be opened.
 #[pg_extern(sql = false)]
 fn is_secret(stored: &str, about: &str, secret: &str) -> bool {
     Vault::default()
@@ -101,7 +101,7 @@ fn is_secret(stored: &str, about: &str, secret: &str) -> bool {
         .is_ok_and(|opened| *opened == secret)
 }
 
-/// The public key of a stored signing secret, if it is a private one.
+/// Returns the public key of a stored signing secret, if that is a private key.
 #[pg_extern(sql = false)]
 fn public_key_of(stored: &str, about: &str) -> Result<Option<String>, ErrorReport> {
     let opened = Vault::default().open(stored, about).map_err(no_key)?;

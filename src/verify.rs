@@ -1,5 +1,5 @@
-//! `herald.verify`: for those who receive webhooks in the database. What came is hashed in one go, which nothing
-//! interrupts, so all of it is bounded first.
+//! `herald.verify`, for receivers of webhooks in the database. Hashing a request cannot be interrupted, so each part is
+//! limited first.
 
 use crate::api::invalid;
 use herald_core::signature::MAX_TEXT_BYTES;
@@ -12,7 +12,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-/// Whether a request is signed after `scheme` with this secret, and of now. What is missing is not signed.
+/// Returns whether a request is signed by `scheme` with this secret, and its signed time, if any, is within `tolerance`
+/// of now. Without headers or a body it is not signed.
 #[pg_extern(sql = false)]
 fn verify(
     scheme: &str,
@@ -53,7 +54,7 @@ fn verify(
             .map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (Some(value), None) => value,
-            // Of two that differ in case nobody can say which one counts.
+            // Of two names that differ only in case, neither counts.
             _ => None,
         }
     };
@@ -67,7 +68,7 @@ fn verify(
     Ok(check.accepts(&received, now, tolerance))
 }
 
-/// How many bytes of headers are read. Called by `herald.verify`, before they become text.
+/// Returns the most bytes of headers that are read. `herald.verify` asks before they become text.
 #[pg_extern(sql = false)]
 fn max_headers_bytes() -> i32 {
     MAX_HEADERS_BYTES as i32

@@ -1,7 +1,7 @@
-//! Waking the worker when a transaction that wrote events commits.
+//! Wakes the worker when a transaction that wrote events commits.
 //!
-//! A lost wake-up costs latency only: the worker also looks every `herald.poll_interval`. `COMMIT PREPARED`
-//! never wakes it, as the session that prepared is gone by then.
+//! A lost wake-up costs latency only: the worker also looks every `herald.poll_interval`. `COMMIT PREPARED` never wakes
+//! it: only the session that prepared the transaction knew of the events.
 
 use crate::pg::{ending, shmem};
 

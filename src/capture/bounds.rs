@@ -1,14 +1,15 @@
-//! What is too long for an attribute of a captured event. The statement never fails for it.
+//! Fits the attributes of captured events into their limits.
 //!
-//! A subject is cut and a key is hashed. A type or a tenant is neither: its beginning may be that of another. Only an
-//! expression can make one that is too long, so `on_error` says what happens (`expressions.rs`).
+//! A long subject is cut and a long key hashed; neither fails the statement. A type or a tenant is never shortened: its
+//! beginning may be another's name. Only an expression can make these too long, so `on_error` decides
+//! (`expressions.rs`).
 
 use super::payload;
 use crate::log::append::NewEvent;
 use herald_core::attributes::replace_forbidden;
 use herald_core::limits::{KEY, Limit, SUBJECT};
 
-/// An event on its way into the log, and what the receiver has to be told about how it was captured.
+/// An event on its way into the log, and the faults of its capture that the receiver must know.
 pub struct Captured {
     pub event: NewEvent,
     pub faults: Vec<String>,
@@ -24,7 +25,8 @@ impl From<NewEvent> for Captured {
 }
 
 impl Captured {
-    /// The event within its limits. The attribute `captureerror` names all faults, those of the `context` too.
+    /// Returns the event within its limits. The attribute `captureerror` names all faults, including those of the
+    /// `context`.
     pub fn finish(self, context: &[String]) -> NewEvent {
         let Self {
             mut event,
@@ -40,7 +42,7 @@ impl Captured {
     }
 }
 
-/// Makes the attribute short enough and replaces what no CloudEvents string may contain. An empty one is none.
+/// Shortens the attribute and replaces characters that CloudEvents strings forbid. An empty text becomes `None`.
 fn fit(
     attribute: &mut Option<String>,
     limit: Limit,
@@ -51,7 +53,8 @@ fn fit(
     let Some(text) = attribute.take().filter(|text| !text.is_empty()) else {
         return;
     };
-    // Shortened first, so that nothing is done to a text of any length, and again, as replacing may lengthen it.
+    // Shorten first, so that replacing never processes a text of unlimited length, and again, as replacing may lengthen
+    // it.
     let short = shorten(&limit, &text);
     let printable = replace_forbidden(short.as_deref().unwrap_or(&text));
     let shorter = printable.as_deref().and_then(|text| shorten(&limit, text));

@@ -1,4 +1,4 @@
-//! Who did it, from where: what is stored beside an event and is the same for all events of a statement.
+//! The context stored with each event: who did it and from where, the same for all events of a statement.
 
 use crate::pg::user;
 use crate::settings;
@@ -6,8 +6,8 @@ use herald_core::error::Error;
 use herald_core::json::push_string;
 use pgrx::pg_sys;
 
-/// The context as JSON: the role that did it, the application, and trace and actor where the session set them. What is too
-/// long is cut, and `faults` gets a sentence about it.
+/// Returns the context as JSON: the role, the application, and the trace and actor that the session set. A long setting
+/// is cut, and a sentence in `faults` says so.
 pub fn context(role: pg_sys::Oid, faults: &mut Vec<String>) -> String {
     let mut json = String::with_capacity(128);
     let mut add = |member: &str, value: &str| {
@@ -37,7 +37,7 @@ pub fn context(role: pg_sys::Oid, faults: &mut Vec<String>) -> String {
     json
 }
 
-/// An error if a setting of this session is too long.
+/// Returns an error if a setting of this session is too long.
 pub fn check_context() -> Result<(), Error> {
     for (_, limit, value) in settings::session_context() {
         limit.check(&value.unwrap_or_default())?;

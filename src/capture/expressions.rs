@@ -30,7 +30,7 @@ pub enum Expression {
 }
 
 impl Expression {
-    /// The expression by its argument of `watch()`.
+    /// Returns the expression with this argument name of `watch()`.
     pub fn of_name(name: &str) -> Option<Self> {
         Some(match name {
             "condition" => Self::Condition,
@@ -44,7 +44,7 @@ impl Expression {
         })
     }
 
-    /// Its argument of `watch()`.
+    /// Returns the name of its argument of `watch()`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Condition => "condition",
@@ -58,23 +58,23 @@ impl Expression {
     }
 }
 
-/// A watch's expressions while the rows of one statement are captured. Everything here runs as the table's owner.
+/// A watch's expressions during the capture of one statement. Everything here runs as the table's owner.
 pub struct Evaluators<'w> {
-    // The condition first, if there is one. A fault when they cannot even be prepared.
+    // The condition comes first, if any. `Err` if preparing the expressions failed.
     prepared: Result<Vec<(Expression, Evaluator<'w>)>, TransactionError>,
     captures_faults: bool,
     place: Place<'w>,
 }
 
-/// Where a fault is: which expression of which watch.
+/// The place of a fault: which expression of which watch.
 struct Place<'w> {
     watch: &'w Watch,
     expression: Cell<Option<Expression>>,
 }
 
 impl Place<'_> {
-    /// Runs `body`. The DETAIL of an error that PostgreSQL raises in it says which expression it was: pgrx takes the
-    /// CONTEXT from such errors, where it would stand.
+    /// Runs `body`. If PostgreSQL raises an error in it, adds the expression to its DETAIL: it would belong in the
+    /// CONTEXT, but pgrx drops that.
     fn named_in_errors<R>(&self, body: impl FnOnce() -> R) -> R {
         let fault = match catch_unwind(AssertUnwindSafe(body)) {
             Ok(result) => return result,
@@ -135,7 +135,7 @@ impl<'w> Evaluators<'w> {
         }
     }
 
-    /// The event with what the expressions say; `None` where the condition does not hold. A fault is an ERROR, or
+    /// Returns the event as the expressions make it; `None` if the condition does not hold. A fault is an ERROR, or
     /// with `on_error => 'capture'` an attribute of an event that is otherwise as without expressions.
     pub fn apply(
         &mut self,
@@ -155,7 +155,7 @@ impl<'w> Evaluators<'w> {
             let event = place.named_in_errors(|| evaluate(evaluators, place, event, new, old));
             return event.map(Captured::from);
         }
-        // One row, one subtransaction: a fault undoes what its expressions did and nothing else.
+        // One subtransaction per row: a fault undoes only what this row's expressions did.
         let result = {
             let event = event.clone();
             undone_if_faulty(|| evaluate(evaluators, place, event, new, old))
@@ -190,7 +190,7 @@ fn evaluate(
         let value = evaluator.evaluate::<String>(new, old);
         match expression {
             Expression::Type => event.r#type = checked_type(value).unwrap_or(event.r#type),
-            // What is too long of these never fails the statement (`bounds.rs`).
+            // A long subject or key never fails the statement (`bounds.rs`).
             Expression::Subject => event.subject = value,
             Expression::Key => event.key = value,
             Expression::Tenant => event.tenant = checked(limits::TENANT, value),
@@ -210,7 +210,7 @@ fn faulty(event: NewEvent, fault: &TransactionError) -> Captured {
     }
 }
 
-/// Runs `body` in a subtransaction. What is no fault of an expression is raised again.
+/// Runs `body` in a subtransaction. Errors about the session, such as a cancel, are raised again.
 fn undone_if_faulty<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
     transaction::subtransaction(body).inspect_err(|fault| {
         if fault.is_about_the_session() {
@@ -219,7 +219,7 @@ fn undone_if_faulty<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> 
     })
 }
 
-/// A type or a tenant: what is too long is an ERROR, as the beginning of one may be another.
+/// Checks a type or a tenant: too long is an ERROR, as its beginning may be another's name.
 fn checked(limit: Limit, value: Option<String>) -> Option<String> {
     let check = |text: &str| limit.check(text).map_err(api::invalid).unwrap_or_report();
     let value = value.inspect(|text| check(text));

@@ -1,8 +1,8 @@
 //! Step 1: a statement on a watched table becomes events in the user's own transaction.
 //!
-//! Two steps with different rights: where a value's type or an expression may call somebody's function, it is evaluated
-//! as the table's owner, in a security-restricted operation; only finished text is then appended to the log.
-//! Nothing here sends, waits, or locks a row that other sessions use.
+//! It takes two steps with different rights. A value or an expression that may call a user's function is evaluated as
+//! the table's owner, in a security-restricted operation; then only finished text is appended to the log. Nothing here
+//! sends, waits, or locks a row that other sessions use.
 
 mod bounds;
 mod context;
@@ -29,8 +29,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use watch::{Format, Watch};
 
-/// Events are appended in batches of this many rows or bytes of whole events, whichever comes first: a statement of any
-/// size needs the memory of one batch, or of one event.
+/// Events are appended in batches of this many rows or bytes, whichever comes first: a statement of any size needs
+/// memory for one batch, or for one larger event.
 const BATCH_ROWS: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -44,7 +44,7 @@ comment on function herald._capture() is
 fn capture<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, ErrorReport> {
-    // Returned, the report would be shown as pgrx prints its parts.
+    // Report here: pgrx would show a returned report in its own format.
     capture_statement(trigger).unwrap_or_report();
     Ok(None::<PgHeapTuple<'a, pgrx::AllocatedByPostgres>>)
 }
@@ -74,7 +74,7 @@ fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// What all events of one statement have in common. What of it is too long is cut or left out, and `faults` says so.
+/// Returns what all events of one statement share. Long values are cut or left out, and `faults` says so.
 fn common(watch: &Watch, role: pg_sys::Oid, faults: &mut Vec<String>) -> Common {
     let context = context(role, faults);
     let source = settings::source().filter(|source| {
@@ -95,15 +95,15 @@ fn common(watch: &Watch, role: pg_sys::Oid, faults: &mut Vec<String>) -> Common 
 
 /// A new and an old row.
 type Pair<'r> = (Option<Row<'r>>, Option<Row<'r>>);
-/// Rows by the values of their primary key.
+/// Rows by primary key.
 type ByKey<'f> = HashMap<Vec<Option<String>>, Row<'f>>;
 
-/// One statement being captured, or one row of it where the trigger fires for each.
+/// A statement being captured, or a single row of it if the trigger fires per row.
 struct Statement<'w> {
     watch: &'w Watch,
     operation: Operation,
     common: Common,
-    /// What every event has to say about their common attributes.
+    /// Faults of the common attributes, named in every event.
     faults: Vec<String>,
     format: Rc<Format>,
     evaluators: Option<Evaluators<'w>>,
@@ -118,7 +118,7 @@ impl<'w> Statement<'w> {
         Self {
             watch,
             operation,
-            // The role that is at work is the user here, and the table's owner from then on.
+            // The current role is the user here, and the table's owner from then on.
             common: common(watch, user::current_user(), &mut faults),
             faults,
             format,
@@ -129,8 +129,8 @@ impl<'w> Statement<'w> {
         }
     }
 
-    /// Rows are paired by walking both tables in step. Where a trigger of the user's kept one side from happening
-    /// the counts differ, and no pair can be trusted.
+    /// Pairs the rows by walking both tables in step. If a user's trigger suppressed rows on one side, the counts
+    /// differ and no such pair can be trusted.
     fn capture(mut self, mut old: Option<Rows<'_>>, mut new: Option<Rows<'_>>) {
         match (&mut old, &mut new) {
             (Some(old), Some(new)) if old.len() != new.len() => self.walk_unpaired(old, new),
@@ -138,7 +138,7 @@ impl<'w> Statement<'w> {
         }
     }
 
-    /// Captures row after row, old and new in step.
+    /// Captures the rows in order, old and new in step.
     fn walk(&mut self, mut old: Option<&mut Rows<'_>>, mut new: Option<&mut Rows<'_>>) {
         let format = Rc::clone(&self.format);
         self.capture_pairs(|| {
@@ -148,8 +148,8 @@ impl<'w> Statement<'w> {
         });
     }
 
-    /// An update of which some old or new rows are missing: pairs are found by primary key where the old rows fit
-    /// into one batch, and otherwise events carry the new row only.
+    /// Captures an update that lacks some old or new rows. Pairs rows by primary key if the old rows fit into one
+    /// batch; otherwise events carry the new row only.
     fn walk_unpaired(&mut self, old: &mut Rows<'_>, new: &mut Rows<'_>) {
         let format = Rc::clone(&self.format);
         let by_key = self.rows_by_key(&format, old);
@@ -163,7 +163,7 @@ impl<'w> Statement<'w> {
         });
     }
 
-    /// The rows by their primary key, unless they have none or are too many.
+    /// Returns the rows by primary key, or `None` if they have no key or are too many.
     fn rows_by_key<'f>(&self, format: &'f Format, rows: &mut Rows<'_>) -> Option<ByKey<'f>> {
         if format.key.is_empty() || rows.len() > BATCH_ROWS as i64 {
             return None;
@@ -180,7 +180,7 @@ impl<'w> Statement<'w> {
         Some(by_key)
     }
 
-    /// Captures pairs of a new and an old row until there are no more, and appends their events in batches.
+    /// Captures all pairs of a new and an old row, and appends their events in batches.
     fn capture_pairs<'r>(&mut self, mut next: impl FnMut() -> Option<Pair<'r>>) {
         loop {
             let is_done = {
@@ -194,13 +194,13 @@ impl<'w> Statement<'w> {
         }
     }
 
-    /// Runs what follows as the table's owner, where it may call a function that somebody has defined.
+    /// Switches to the table's owner if the capture may call a user's function.
     fn act_as_owner(&self) -> Option<Acting> {
         let is_plain = self.format.is_plain() && !self.watch.has_expressions();
         (!is_plain).then(|| Acting::as_owner_restricted(self.watch.table.owner))
     }
 
-    /// Returns whether there are no more rows. Runs as [`Self::act_as_owner`] says.
+    /// Fills the batch. Returns whether the rows are exhausted. Runs as [`Self::act_as_owner`] says.
     fn fill_batch<'r>(&mut self, next: &mut impl FnMut() -> Option<Pair<'r>>) -> bool {
         let Self {
             watch,
@@ -243,7 +243,7 @@ impl<'w> Statement<'w> {
     }
 }
 
-/// The event of one row, or `None` where the watch leaves it out. Runs as [`Statement::act_as_owner`] says.
+/// Returns the event of one row, or `None` if the watch leaves it out. Runs as [`Statement::act_as_owner`] says.
 fn capture_row(
     watch: &Watch,
     format: &Format,

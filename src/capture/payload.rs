@@ -1,6 +1,6 @@
-//! What an event says about a row when its watch has no expressions: data, key, changed columns.
+//! An event's content when its watch has no expressions: data, key, changed columns.
 //!
-//! All of it converts values, so it runs as the table's owner where a type's own functions may do that.
+//! All of it converts values, so it runs as the table's owner if a type's own functions may be called.
 
 use super::watch::{Format, Watch};
 use crate::pg::rows::Row;
@@ -9,10 +9,10 @@ use herald_core::attributes::{is_reserved, replace_forbidden};
 use herald_core::json::push_string;
 use herald_core::limits;
 
-/// `{"operation":...,"schema":...,"table":...,"record":...,"old_record":...,"changed":[...]}`, minified.
+/// Returns `{"operation":...,"schema":...,"table":...,"record":...,"old_record":...,"changed":[...]}`, minified.
 ///
-/// `changed` are positions among the table's columns. Where they are unknown, because an update's old row is, the
-/// member is null. `None` for rows beyond [`limits::ROWS`].
+/// `changed` holds positions among the table's columns; the member is null if an update's old row is unknown. Returns
+/// `None` if the rows exceed [`limits::ROWS`].
 pub fn row_data(
     watch: &Watch,
     format: &Format,
@@ -44,7 +44,7 @@ pub fn row_data(
     Some(json)
 }
 
-/// The data of a TRUNCATE; `part` is the partition or child that was truncated instead of the whole table.
+/// Returns the data of a TRUNCATE; `part` is the partition or child that was truncated instead of the whole table.
 pub fn truncate_data(watch: &Watch, part: Option<&str>) -> String {
     let mut json = start(watch, Operation::Truncate);
     json.push_str(",\"record\":null,\"old_record\":null");
@@ -85,7 +85,7 @@ fn push_names(json: &mut String, format: &Format, positions: &[usize]) {
     json.push(']');
 }
 
-/// The columns whose stored value differs between the two rows, by position: of those that are shown or decide.
+/// Returns the positions of the shown or deciding columns whose stored values differ between the two rows.
 pub fn changed_columns(format: &Format, new: &Row<'_>, old: &Row<'_>) -> Vec<usize> {
     let columns = &format.shape.columns;
     (0..columns.len())
@@ -94,7 +94,7 @@ pub fn changed_columns(format: &Format, new: &Row<'_>, old: &Row<'_>) -> Vec<usi
         .collect()
 }
 
-/// The primary key as text: its columns joined by `/`, with `%` and `/` in them percent-encoded where there are
+/// Returns the primary key as text: its columns joined by `/`, with `%` and `/` in them percent-encoded if there are
 /// several. `None` without a primary key.
 pub fn key_text(format: &Format, row: &Row<'_>) -> Option<String> {
     let mut parts = key_parts(format, row);
@@ -112,7 +112,7 @@ pub fn key_text(format: &Format, row: &Row<'_>) -> Option<String> {
     Some(encoded.join("/"))
 }
 
-/// The values of the key columns as text, in the order of the key.
+/// Returns the values of the key columns as text, in the order of the key.
 pub fn key_parts(format: &Format, row: &Row<'_>) -> Vec<Option<String>> {
     format
         .key
@@ -121,15 +121,15 @@ pub fn key_parts(format: &Format, row: &Row<'_>) -> Vec<Option<String>> {
         .collect()
 }
 
-/// A text as a CloudEvents attribute: an empty one is none, and what no CloudEvents string may contain is replaced,
-/// because no business write fails for the form of an attribute.
+/// Turns a text into a CloudEvents attribute: an empty text becomes `None`, and forbidden characters are replaced,
+/// because no business write may fail for the form of an attribute.
 pub fn attribute(text: Option<String>) -> Option<String> {
     let text = text.filter(|text| !text.is_empty())?;
     Some(replace_forbidden(&text).unwrap_or(text))
 }
 
-/// The type of a table's events, unless the watch has its own. Of a schema whose name begins with `herald.` it would be
-/// one of pg_herald's own, so an underscore goes before it.
+/// Returns the type of a table's events if the watch has none. A schema whose name begins with `herald.` would give a
+/// reserved type, so that gets a leading underscore.
 pub fn default_type(schema: &str, table: &str, change: &str) -> String {
     let names = attribute(Some(format!("{schema}.{table}.{change}"))).unwrap_or_default();
     if is_reserved(&names) {
@@ -138,7 +138,7 @@ pub fn default_type(schema: &str, table: &str, change: &str) -> String {
     names
 }
 
-/// The extension attribute that an event carries when it could not be captured as it should have been.
+/// Returns the extension attribute of an event that could not be captured as intended.
 pub fn fault_extension(message: &str) -> String {
     let printable: String = message.chars().take(500).collect();
     let mut json = String::from("{\"captureerror\":");

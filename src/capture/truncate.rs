@@ -1,4 +1,4 @@
-//! TRUNCATE: one event without records.
+//! Captures TRUNCATE as one event without records.
 
 use super::bounds::Captured;
 use super::common;
@@ -10,7 +10,7 @@ use crate::pg::{catalog, tree, user};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
-/// The partitions of tables that one statement truncates, for each watch of such a table.
+/// The partitions that one statement truncates along with their tables, each with the watch of the table.
 struct Covered {
     statement: (u64, u32),
     partitions: Vec<(i64, pg_sys::Oid)>,
@@ -20,8 +20,8 @@ thread_local! {
     static COVERED: RefCell<Covered> = const { RefCell::new(Covered { statement: (0, 0), partitions: Vec::new() }) };
 }
 
-/// Appends the event of a TRUNCATE, unless the table is a partition of one that the same statement truncates:
-/// PostgreSQL fires the triggers of a partitioned table first and those of all its partitions right after.
+/// Appends the event of a TRUNCATE, unless the same statement truncates a table that this is a partition of: PostgreSQL
+/// fires the triggers of a partitioned table first and those of its partitions right after.
 pub fn capture(watch: &Watch, fired: pg_sys::Oid) {
     let statement = trigger::statement_mark();
     let is_covered = COVERED.with_borrow_mut(|covered| {

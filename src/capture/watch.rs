@@ -1,4 +1,4 @@
-//! A watch as the trigger needs it, kept in the session's memory.
+//! A watch as the trigger needs it, cached in the session's memory.
 
 use super::expressions::Expression;
 use super::payload;
@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-/// The definition of a watch. A session loads it once and keeps it until it hears that something changed: `watch()`
-/// announces a change of its tables, as every ALTER TABLE does.
+/// The definition of a watch. A session loads it once and keeps it until PostgreSQL announces a change: `watch()`
+/// announces one for its tables, as every ALTER TABLE does.
 pub struct Watch {
     pub id: i64,
     pub watched: pg_sys::Oid,
@@ -30,7 +30,7 @@ pub struct Watch {
     formats: RefCell<HashMap<pg_sys::Oid, Option<Rc<Format>>>>,
 }
 
-/// What most watches do not have.
+/// Options that most watches do not have.
 #[derive(Default)]
 struct Details {
     include_columns: Option<Vec<String>>,
@@ -40,7 +40,7 @@ struct Details {
 }
 
 impl Details {
-    /// The columns are those of `load_watch_details.sql`.
+    /// Reads a row of `load_watch_details.sql`.
     fn of_row(row: &pages::Row<'_>) -> Self {
         let names: Vec<String> = row.get(4).unwrap_or_default();
         let functions: Vec<Option<pg_sys::Oid>> = row.get(5).unwrap_or_default();
@@ -57,8 +57,8 @@ impl Details {
     }
 }
 
-/// How the rows of one table of a watch's tree are read, as rows of the watched table. Columns are named by their
-/// position among `shape.columns`.
+/// How to read the rows of one table of a watch's tree as rows of the watched table. Columns are identified by their
+/// position in `shape.columns`.
 pub struct Format {
     pub shape: Shape,
     /// The columns of the primary key, in its order.
@@ -71,13 +71,13 @@ pub struct Format {
 type Cached = HashMap<i64, (u64, Rc<Watch>)>;
 
 thread_local! {
-    // Never dropped: at the end of the process PostgreSQL's memory goes its own way.
+    // Never dropped: at process exit PostgreSQL frees its memory in its own order.
     static WATCHES: ManuallyDrop<RefCell<Cached>> = ManuallyDrop::new(RefCell::new(HashMap::new()));
 }
 
 impl Watch {
-    /// The watch whose trigger fired: the trigger's argument is its id. `None` where there is no such watch: a table that
-    /// was copied from another database brings its triggers along.
+    /// Returns the watch whose trigger fired: the trigger's argument is its id. `None` if this watch does not exist: a
+    /// table copied from another database brings its triggers along.
     pub fn of_trigger(trigger: &PgTrigger<'_>) -> Result<Option<Rc<Watch>>, ErrorReport> {
         let arguments = trigger.extra_args().unwrap_or_default();
         let id = arguments.first().and_then(|id| id.parse::<i64>().ok());
@@ -99,7 +99,7 @@ impl Watch {
             return Ok(None);
         };
         relcache::follow(watch.watched);
-        // Loading may itself have made PostgreSQL hear of changes; what counts is what holds now.
+        // Loading may itself have processed invalidations: the generation after it counts.
         let generation = relcache::generation();
         let replaced = WATCHES.with(|watches| {
             let mut watches = watches.borrow_mut();
@@ -109,7 +109,7 @@ impl Watch {
         Ok(Some(watch))
     }
 
-    /// As it is defined now: its trigger fires for transactions that began before it, too.
+    /// Loads the current definition: the trigger also fires in transactions that began before it.
     fn load(id: i64) -> Option<Watch> {
         let _owner = Acting::as_extension_owner(catalog::extension_owner());
         Spi::connect(|client| {
@@ -127,7 +127,7 @@ impl Watch {
         })
     }
 
-    /// The columns are those of `load_watch.sql`.
+    /// Reads a row of `load_watch.sql`.
     fn of_row(id: i64, row: &pages::Row<'_>, details: Details) -> Self {
         let watched = row.get(2).unwrap_or(pg_sys::InvalidOid);
         let table = catalog::Table::open(watched);
@@ -150,8 +150,8 @@ impl Watch {
         }
     }
 
-    /// How the rows of the table whose trigger fired are read. `None` for a table outside of the watch's tree, such as a
-    /// copy that brought the trigger along.
+    /// Returns how to read the rows of the table whose trigger fired. `None` for a table outside the watch's tree, such
+    /// as a copy that brought the trigger along.
     pub fn format(&self, fired: pg_sys::Oid) -> Option<Rc<Format>> {
         if let Some(format) = self.formats.borrow().get(&fired) {
             return format.clone();
@@ -163,7 +163,7 @@ impl Watch {
         format
     }
 
-    /// The event type where no expression gives one.
+    /// Returns the event type if no expression gives one.
     pub fn event_type(&self, operation: Operation) -> &str {
         &self.event_types[operation as usize]
     }
@@ -172,8 +172,8 @@ impl Watch {
         !self.details.expressions.is_empty()
     }
 
-    /// The watch's expressions, planned once for each session. Runs as the table's owner, because planning may already
-    /// call functions.
+    /// Returns the watch's expressions, planned once per session. Runs as the table's owner, because planning may
+    /// already call functions.
     pub fn planned(&self) -> &[(Expression, Planned)] {
         self.planned.get_or_init(|| {
             let functions = self.details.expressions.iter();
@@ -243,24 +243,24 @@ impl Format {
         }
     }
 
-    /// Whether its rows are written without a function that a user may have defined, and the same under all settings.
+    /// Returns whether its rows are written without calling users' functions, and alike under all settings.
     pub fn is_plain(&self) -> bool {
         self.has_plain_key && self.shape.is_plain()
     }
 
-    /// Whether records show this column.
+    /// Returns whether records show this column.
     pub fn is_kept(&self, position: usize) -> bool {
         self.kept.as_ref().is_none_or(|kept| kept[position])
     }
 
-    /// Whether updates are captured because of this column.
+    /// Returns whether updates are captured because of this column.
     pub fn decides(&self, position: usize) -> bool {
         self.deciding
             .as_ref()
             .is_some_and(|deciding| deciding[position])
     }
 
-    /// Whether a change of these columns is to be captured. One that is unknown, or no update, always is.
+    /// Returns whether to capture a change of these columns. An unknown change, or no update, is always captured.
     pub fn concerns(&self, changed: Option<&[usize]>) -> bool {
         match changed {
             Some(changed) if self.deciding.is_some() => changed.iter().any(|at| self.decides(*at)),
@@ -269,7 +269,7 @@ impl Format {
     }
 }
 
-/// The tables of which this one is a partition or a child, on all levels. A change of any of them is heard of.
+/// Returns the tables of which this is a partition or a child, on all levels, and follows their changes.
 fn tables_above(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     let _owner = Acting::as_extension_owner(catalog::extension_owner());
     let above = Spi::connect(|client| {

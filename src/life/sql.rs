@@ -1,4 +1,4 @@
-//! What SQL asks about the life of a worker, and tells it.
+//! SQL functions about the life of a worker.
 
 use super::Place;
 use crate::pg::identity;
@@ -17,7 +17,7 @@ type Death = (
     Option<i64>,
 );
 
-/// What is known of the last death of this database's worker.
+/// Returns the last death of this database's worker.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)]
 fn last_death() -> TableIterator<
@@ -52,7 +52,8 @@ fn last_death() -> TableIterator<
     TableIterator::new(super::last_death(identity::database(), now).map(row))
 }
 
-/// Notes that the worker is at this dead letter. Returns how often it died of it, or of its event; 0 in other processes.
+/// Notes that the worker is at this dead letter. Returns how often a worker died of it or of its event; 0 in other
+/// processes.
 #[pg_extern(sql = false)]
 fn begin_letter(event_slot: i16, event_seq: i64, subscription: i64) -> i32 {
     let place = Place {

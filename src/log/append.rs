@@ -1,7 +1,7 @@
-//! Writing events into the log, in the user's own transaction.
+//! Writes events into the log, in the user's own transaction.
 //!
-//! What comes here is finished: no value of the user's is converted or evaluated below this line, because it runs
-//! with the rights of the extension's owner.
+//! Events arrive finished: this module converts and evaluates no user value, because it runs with the rights of the
+//! extension's owner.
 
 use crate::pg::heap::{self, Heap, Value};
 use crate::pg::layout::{Known, Layout, optional, required};
@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// What the events of one statement have in common.
+/// What the events of one statement share.
 #[derive(Debug, Clone)]
 pub struct Common {
     pub source: String,
@@ -41,7 +41,7 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// Roughly what it takes in memory and in the log.
+    /// Returns its approximate size in memory and in the log.
     pub fn bytes(&self) -> usize {
         let optional = [
             &self.id,
@@ -58,7 +58,7 @@ impl NewEvent {
     }
 }
 
-/// What became of an event that was appended.
+/// The place and the id of an appended event.
 #[derive(Debug, Clone, Copy)]
 pub struct Appended {
     pub slot: i16,
@@ -74,7 +74,7 @@ pub fn append_one(common: &Common, event: &NewEvent) -> Appended {
     appended
 }
 
-/// Appends the events of one statement in their order and wakes the worker at commit.
+/// Appends the events of one statement in order and wakes the worker at commit.
 pub fn append_many(common: &Common, events: &[NewEvent]) {
     if events.is_empty() {
         return;
@@ -122,7 +122,7 @@ pub static KNOWN: Known = Known {
     insert: include_str!("../../sql/queries/insert_event.sql"),
 };
 
-/// A slot of the ring, found once for each session.
+/// A slot of the ring, looked up once per session.
 struct Place {
     number: i16,
     sequence: pg_sys::Oid,
@@ -130,7 +130,7 @@ struct Place {
 }
 
 impl Place {
-    /// The slot that is written now. It is locked, so that it stays as it was found.
+    /// Returns the current slot, and locks it so that it stays as found.
     fn now() -> Rc<Self> {
         thread_local! {
             static FOUND: RefCell<Option<(u64, Rc<Place>)>> = const { RefCell::new(None) };
@@ -144,7 +144,7 @@ impl Place {
             });
             let place = found.unwrap_or_else(|| Rc::new(Self::find(number)));
             lock::for_writing(place.layout.table());
-            // Looking for it, and locking it, are when PostgreSQL hears of changes.
+            // The lookup and the lock may have processed invalidations.
             if relcache::generation() == generation {
                 FOUND.set(Some((generation, Rc::clone(&place))));
                 return place;
@@ -168,10 +168,10 @@ impl Place {
     }
 }
 
-/// The slot of the ring that is written now, open for writing. The executor is left out, unless somebody added something
-/// to the table: it would take more time than everything else that capture does, above all for the constraints of
-/// `herald.event`, which hold by construction: types and sources are not empty, priorities are checked, and the slot is
-/// that of the partition.
+/// The current slot of the ring, open for writing. It bypasses the executor, unless a DBA has added something to the
+/// table: the executor would take longer than the rest of capture, above all for the constraints of `herald.event`.
+/// These hold by construction: types and sources are not empty, priorities are checked, and the slot is that of the
+/// partition.
 struct Slot<'p> {
     place: &'p Place,
     xid: u64,
@@ -225,7 +225,7 @@ impl<'p> Slot<'p> {
     }
 }
 
-/// As `row_to_json` and `palloc` would: no value of PostgreSQL's is longer.
+/// Raises an error, as `row_to_json` and `palloc` would: no PostgreSQL value is longer.
 fn raise_too_large(event_type: &str, bytes: usize) {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
@@ -242,13 +242,13 @@ fn raise_too_large(event_type: &str, bytes: usize) {
     .report(PgLogLevel::ERROR);
 }
 
-/// A transaction gets its id before it draws a number. The reader's lower bound rests on this order: what a snapshot
-/// shows neither as ended nor as running has only numbers that were drawn after it.
+/// Assigns the transaction's id before it draws a number. The reader's lower bound rests on this order: a transaction
+/// that a snapshot shows neither as ended nor as running drew all its numbers after that snapshot.
 fn id_before_number() -> u64 {
     transaction::assign_id()
 }
 
-/// The slot that a row written now goes to.
+/// Returns the slot for a row written now.
 ///
 /// Sessions may disagree for a while after the period was changed: the reader then looks into every slot, and a slot is
 /// emptied only after looking at every row in it.
@@ -279,7 +279,7 @@ fn period_micros() -> i64 {
     period
 }
 
-/// A new id, as events and test requests have one.
+/// Returns a new id for an event or a test request.
 pub fn new_uid() -> uuid::Uuid {
     thread_local! {
         static UIDS: RefCell<Uids> = const { RefCell::new(Uids::new()) };

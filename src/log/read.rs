@@ -1,6 +1,6 @@
-//! Reading the log by windows: what one snapshot shows and an older one did not.
+//! Reads the log in windows: the events that one snapshot shows and an older one did not.
 //!
-//! Everything here runs inside the caller's transaction. Which numbers are read, and when, [`herald_dispatch`] decides.
+//! Everything here runs inside the caller's transaction. [`herald_dispatch`] decides which numbers are read, and when.
 
 use super::row::{self, bare, logged};
 use crate::pg::memory::Memory;
@@ -13,14 +13,14 @@ use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
 use pgrx::{PgSqlErrorCode, pg_sys};
 
-/// The events of a slice, and of a claim from the pending deliveries, in bytes; or one event.
+/// The most bytes of events in a slice, or in a claim from pending; a single event may have more.
 const SLICE_BYTES: usize = 8 << 20;
-/// Rows fetched at once, at most. Each is no longer than a page of the table: what is longer is stored elsewhere, and
-/// fetched when there is room for it.
+/// The most rows fetched at once. A row is no longer than a page of the table: longer values are stored out of line,
+/// and fetched when there is room for them.
 const PAGE: usize = 50;
 
-/// What a look needs to know; called before the transaction takes its snapshot. Raises an ERROR while the log must not be
-/// read on.
+/// Returns what a look needs from before its snapshot; called before the transaction takes one. Raises an ERROR while
+/// the log must not be read further.
 pub fn before_look(extension: pg_sys::Oid, event_seq: pg_sys::Oid) -> Before {
     if !lock::may_read(extension) {
         pgrx::ereport!(
@@ -36,7 +36,7 @@ pub fn before_look(extension: pg_sys::Oid, event_seq: pg_sys::Oid) -> Before {
     }
 }
 
-/// Looks at what can be seen now. `loaded` is the snapshot in which the configuration was loaded.
+/// Looks at what is visible now. `loaded` is the snapshot in which the configuration was loaded.
 pub fn look(client: &mut SpiClient<'_>, loaded: &Snapshot) -> Option<Look> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/look.sql"));
     let row = STATEMENT
@@ -50,7 +50,7 @@ pub fn look(client: &mut SpiClient<'_>, loaded: &Snapshot) -> Option<Look> {
     })
 }
 
-/// The events of the window from its next number up to `end`. Data larger than `largest` is left where it is.
+/// Reads the window's events from its next number up to `end`. Does not fetch data larger than `largest`.
 pub fn slice(client: &mut SpiClient<'_>, window: &Window, end: i64, largest: i32) -> Slice {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/read_window.sql"));
     let limit = SLICE_EVENTS as i64;
@@ -71,7 +71,7 @@ pub fn slice(client: &mut SpiClient<'_>, window: &Window, end: i64, largest: i32
     }
 }
 
-/// As much as matching needs of the event with the next number.
+/// Reads only what matching needs of the event with the next number.
 pub fn bare_slice(client: &mut SpiClient<'_>, window: &Window) -> Slice {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/read_bare.sql"));
     let arguments: Vec<DatumWithOid<'_>> = vec![
@@ -88,7 +88,7 @@ pub fn bare_slice(client: &mut SpiClient<'_>, window: &Window) -> Slice {
     }
 }
 
-/// The events at these places of the log, up to so many bytes or one, and whether that is all there are.
+/// Loads the events at these places of the log, up to `most_bytes` or one event, and returns whether those are all.
 pub fn load_events(
     client: &mut SpiClient<'_>,
     places: &[(i16, i64)],
@@ -109,7 +109,7 @@ pub fn load_events(
     )
 }
 
-/// The slots as 32 parameters: those that are not needed repeat the last one.
+/// Returns the slots as 32 parameters, filled up with the last slot.
 fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> {
     let last = slots.last().copied().unwrap_or(0);
     let missing = (SLOTS as usize).saturating_sub(slots.len());
@@ -121,7 +121,7 @@ fn slot_arguments(slots: &[i16]) -> impl Iterator<Item = DatumWithOid<'static>> 
     all.into_iter().map(DatumWithOid::from)
 }
 
-/// The events of a query until they are enough for once, and whether that was all.
+/// Reads the events of a query, up to `most_bytes` or one event, and returns whether those are all.
 fn read_pages(mut pages: Pages<'_>, largest: i32, most_bytes: usize) -> (Vec<Logged>, bool) {
     let mut memory = Memory::of_statement(c"pg_herald row");
     let (mut events, mut bytes) = (Vec::new(), 0);

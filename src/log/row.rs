@@ -1,4 +1,4 @@
-//! A row of the log as the worker's event.
+//! Reads a row of the log as the worker's event.
 
 use crate::life;
 use crate::pg::pages::Row;
@@ -9,7 +9,7 @@ use herald_dispatch::deaths::Place;
 use herald_dispatch::log::Logged;
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 
-/// The columns of `read_window.sql` that are of any length, and how much of each is read.
+/// The columns of `read_window.sql` without a length limit, and how much of each is read.
 const TEXTS: [(usize, Limit); 10] = [
     (5, limits::ID),
     (6, limits::SOURCE),
@@ -28,7 +28,7 @@ const PRIORITY: Limit = Limit {
 };
 const DATA: usize = 16;
 
-/// How many bytes [`logged`] takes of a row. Nothing is fetched for it but what tells the lengths.
+/// Returns how many bytes [`logged`] takes of a row. Fetches only what tells the lengths.
 pub fn bytes(row: &Row<'_>, largest: i32) -> usize {
     let texts = TEXTS.iter();
     let texts = texts.map(|(column, limit)| row.text_bytes(*column).min(2 * limit.bytes));
@@ -40,10 +40,10 @@ fn is_read(data: usize, largest: i32) -> bool {
     data <= usize::try_from(largest).unwrap_or(0)
 }
 
-/// A row of a query that selects the columns of `read_window.sql`. Data larger than `largest` is left where it is.
+/// Reads a row with the columns of `read_window.sql`. Does not fetch data larger than `largest`.
 ///
-/// An attribute beyond its limit, as capture and emit write none, is cut and marked, and the event is for nobody: it counts
-/// as one whose data is too large for all.
+/// An attribute beyond its limit, which capture and emit never write, is cut and marked, and the event is for nobody:
+/// it counts as an event whose data is too large for all.
 pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
     let (slot, seq) = place_of(row)?;
     let uid = row.get::<Uuid>(4)?;
@@ -77,7 +77,7 @@ pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
     };
     let data = row.text_bytes(DATA);
     if !is_within_limits || !is_read(data, largest) {
-        // Also where a row's own size says something else.
+        // Even if the row's own size says otherwise.
         event.size = event.size.max(if is_within_limits {
             data as i32
         } else {
@@ -92,7 +92,7 @@ pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
     })
 }
 
-/// A row of `read_bare.sql`: an event of which only this can be read.
+/// Reads a row of `read_bare.sql`: an event of which nothing else can be read.
 pub fn bare(row: &Row<'_>) -> Option<Logged> {
     let (slot, seq) = place_of(row)?;
     let uid = row.get::<Uuid>(4)?;
@@ -110,7 +110,7 @@ pub fn bare(row: &Row<'_>) -> Option<Logged> {
     })
 }
 
-/// The slot and the number of a row, which the worker is at from here on.
+/// Returns the slot and the number of a row, and notes that the worker is at it.
 fn place_of(row: &Row<'_>) -> Option<(i16, i64)> {
     let (slot, seq) = (row.get(1)?, row.get(2)?);
     life::at_event(Place::of_event(slot, seq));

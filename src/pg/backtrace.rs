@@ -1,18 +1,19 @@
-//! No backtraces: pgrx adds the one of a panic to the DETAIL of its error, and every ERROR of PostgreSQL that crosses
-//! Rust is a panic for it. `RUST_BACKTRACE=1` in the server's environment must not show users our stack and build paths.
+//! Switches backtraces off: pgrx adds a panic's backtrace to the DETAIL of its error, and turns every PostgreSQL ERROR
+//! that crosses Rust into a panic. `RUST_BACKTRACE=1` in the server's environment must not show users the stack and
+//! build paths of pg_herald.
 
 use std::backtrace::Backtrace;
 use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{self, PanicHookInfo};
 
-/// Goes before `RUST_BACKTRACE` for [`Backtrace::capture`], which pgrx calls.
+/// Overrides `RUST_BACKTRACE` for [`Backtrace::capture`], which pgrx calls.
 const VARIABLE: &str = "RUST_LIB_BACKTRACE";
 
-/// Switches backtraces off, for this library alone; called once, when it is loaded and after pgrx has set its hook.
+/// Switches backtraces off for this library only. Called once, when the library is loaded, after pgrx has set its hook.
 ///
-/// The standard library reads the environment at the first capture only, and each library has a copy of its own: the
-/// variable is back to what it was when this returns, and other libraries find what the administrator set.
+/// The standard library reads the environment only at the first capture, and each library has its own copy: the
+/// variable is restored before this returns, so other libraries find what the administrator set.
 pub fn switch_off() {
     let before = std::env::var_os(VARIABLE);
     set(Some("0".into()));
@@ -30,8 +31,8 @@ pub fn switch_off() {
 }
 
 fn set(value: Option<OsString>) {
-    // SAFETY: main thread, while the library is loaded: none of its threads runs yet, and the server has none that
-    // look at the environment.
+    // SAFETY: main thread, while the library is loaded: none of its threads runs yet, and no thread of the server looks
+    // at the environment.
     unsafe {
         match value {
             Some(value) => std::env::set_var(VARIABLE, value),
@@ -40,7 +41,7 @@ fn set(value: Option<OsString>) {
     }
 }
 
-/// What the standard library says of a panic in a thread, without the backtrace that the environment may ask for.
+/// Prints what the standard library says of a panic in a thread, but never a backtrace.
 fn say(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("unnamed");

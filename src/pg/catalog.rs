@@ -1,16 +1,16 @@
-//! Facts from the system catalogs, without SPI.
+//! Facts from the system catalogs, read without SPI.
 
 use pgrx::{PgRelation, pg_sys};
 use std::cell::Cell;
 
-/// The oid of this extension in the current database, if it is installed.
+/// Returns the oid of this extension in the current database, if it is installed.
 pub fn extension() -> Option<pg_sys::Oid> {
     // SAFETY: a static string; inside a transaction.
     let oid = unsafe { pg_sys::get_extension_oid(c"pg_herald".as_ptr(), true) };
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
-/// The role that owns the extension's tables.
+/// Returns the role that owns the extension's tables.
 pub fn extension_owner() -> pg_sys::Oid {
     thread_local! {
         static CACHED: Cell<Option<(u64, pg_sys::Oid)>> = const { Cell::new(None) };
@@ -28,7 +28,7 @@ pub fn extension_owner() -> pg_sys::Oid {
     owner
 }
 
-/// The oid of a relation in schema herald.
+/// Returns the oid of a relation in schema herald.
 pub fn relation_in_herald(name: &str) -> Option<pg_sys::Oid> {
     let name = std::ffi::CString::new(name).ok()?;
     // SAFETY: NUL-terminated strings; inside a transaction.
@@ -39,16 +39,16 @@ pub fn relation_in_herald(name: &str) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
-/// The role that owns a relation.
+/// Returns the role that owns a relation.
 pub fn owner_of(relation: pg_sys::Oid) -> pg_sys::Oid {
-    // SAFETY: the relation exists (an ERROR says otherwise), and is closed at the end of the scope.
+    // SAFETY: an ERROR unless the relation exists; it is closed at the end of the scope.
     unsafe {
         let relation = PgRelation::with_lock(relation, pg_sys::AccessShareLock as i32);
         (*(*relation.as_ptr()).rd_rel).relowner
     }
 }
 
-/// The names of a relation's columns.
+/// Returns the names of a relation's columns.
 pub fn column_names(relation: pg_sys::Oid) -> Vec<String> {
     // SAFETY: as in `qualified_name`.
     let relation = unsafe { PgRelation::with_lock(relation, pg_sys::AccessShareLock as i32) };
@@ -57,27 +57,27 @@ pub fn column_names(relation: pg_sys::Oid) -> Vec<String> {
     columns.map(|column| column.name().to_owned()).collect()
 }
 
-/// The name of a relation with its schema, unquoted, as in event types.
+/// Returns the name of a relation with its schema, unquoted, as in event types.
 pub fn qualified_name(relation: pg_sys::Oid) -> String {
-    // SAFETY: the relation exists (an ERROR says otherwise), and is closed at the end of the scope.
+    // SAFETY: an ERROR unless the relation exists; it is closed at the end of the scope.
     let relation = unsafe { PgRelation::with_lock(relation, pg_sys::AccessShareLock as i32) };
     format!("{}.{}", relation.namespace(), relation.name())
 }
 
-/// What a relation's own cache says of a table: no query is needed for it.
+/// A table as the relation cache knows it, without a query.
 #[derive(Debug)]
 pub struct Table {
     pub schema: String,
     pub name: String,
     pub owner: pg_sys::Oid,
     pub row_type: pg_sys::Oid,
-    /// The columns of its primary key, in the key's order.
+    /// The columns of its primary key, in key order.
     pub key_columns: Vec<String>,
 }
 
 impl Table {
     pub fn open(table: pg_sys::Oid) -> Self {
-        // SAFETY: the relation exists (an ERROR says otherwise), and is closed at the end of the scope.
+        // SAFETY: an ERROR unless the relation exists; it is closed at the end of the scope.
         let relation = unsafe { PgRelation::with_lock(table, pg_sys::AccessShareLock as i32) };
         // SAFETY: the relation is open.
         let (owner, row_type) = unsafe {
@@ -94,7 +94,7 @@ impl Table {
     }
 }
 
-/// The columns of the primary key, deferrable or not.
+/// Returns the columns of the primary key, deferrable or not.
 fn key_columns(relation: &PgRelation) -> Vec<String> {
     let descriptor = relation.tuple_desc();
     let name_of = |number: &i16| {
@@ -103,7 +103,7 @@ fn key_columns(relation: &PgRelation) -> Vec<String> {
     };
     let indexes = relation.indices(pg_sys::AccessShareLock as i32);
     for index in indexes {
-        // SAFETY: an open index has its row of pg_index, with as many columns as it says.
+        // SAFETY: an open index has its row of pg_index, with at least `indnkeyatts` columns.
         let numbers = unsafe {
             let form = (*index.as_ptr()).rd_index;
             if !(*form).indisprimary {
@@ -117,7 +117,7 @@ fn key_columns(relation: &PgRelation) -> Vec<String> {
     Vec::new()
 }
 
-/// The name of the database that this process is connected to, in whatever encoding it was written.
+/// Returns the name of the database that this process is connected to, as bytes of unknown encoding.
 pub fn database_name() -> Vec<u8> {
     // SAFETY: inside a transaction; the name is null or NUL-terminated, and copied at once.
     unsafe {

@@ -1,9 +1,9 @@
-//! The databases of the cluster, as a process sees them that is connected to none.
+//! The databases of the cluster, as seen by a process that is connected to none.
 
 use super::transaction::{TransactionError, transaction};
 use pgrx::pg_sys;
 
-/// The databases that a worker may connect to: no templates, and none that refuses connections.
+/// Returns the databases that a worker may connect to: all but templates and those that refuse connections.
 pub fn connectable() -> Result<Vec<pg_sys::Oid>, TransactionError> {
     transaction(scan)
 }
@@ -39,7 +39,7 @@ fn scan() -> Vec<pg_sys::Oid> {
     found
 }
 
-/// The oid of the database of this name.
+/// Returns the oid of the database with this name.
 pub fn by_name(name: &str) -> Option<pg_sys::Oid> {
     let name = std::ffi::CString::new(name).ok()?;
     // SAFETY: a NUL-terminated string; inside a transaction.
@@ -47,12 +47,12 @@ pub fn by_name(name: &str) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
-/// Whether the current role owns the database, or may do what its owner may.
+/// Returns whether the current role owns the database, or has its owner's rights.
 pub fn is_owned(database: pg_sys::Oid) -> bool {
     owns(pg_sys::DatabaseRelationId, database)
 }
 
-/// Whether the current role owns this extension in the current database, or may do what its owner may.
+/// Returns whether the current role owns this extension in the current database, or has its owner's rights.
 pub fn is_extension_owned() -> bool {
     super::catalog::extension().is_some_and(|oid| owns(pg_sys::ExtensionRelationId, oid))
 }

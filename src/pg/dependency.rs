@@ -4,8 +4,8 @@ use pgrx::pg_sys;
 
 /// Records that dropping `table` drops `function` with it, silently.
 ///
-/// The function's arguments are of the table's row type, for which PostgreSQL records only that the table must not
-/// be dropped. With both, DROP TABLE works, while dropping a column that the function uses is still refused.
+/// The function's arguments have the table's row type, for which PostgreSQL records only that the table must not be
+/// dropped. With both dependencies, DROP TABLE works, while dropping a column that the function uses is still refused.
 pub fn drop_function_with_table(function: pg_sys::Oid, table: pg_sys::Oid) {
     let address = |class, object| pg_sys::ObjectAddress {
         classId: class,
@@ -14,7 +14,7 @@ pub fn drop_function_with_table(function: pg_sys::Oid, table: pg_sys::Oid) {
     };
     let function = address(pg_sys::ProcedureRelationId, function);
     let table = address(pg_sys::RelationRelationId, table);
-    // SAFETY: both objects exist in this transaction; the addresses live over the call.
+    // SAFETY: both objects exist in this transaction; the addresses outlive the call.
     unsafe {
         pg_sys::recordDependencyOn(&function, &table, pg_sys::DependencyType::DEPENDENCY_AUTO)
     }

@@ -1,30 +1,30 @@
-//! Rows that other transactions have written and not committed: no snapshot shows them, and ON CONFLICT waits for them.
+//! Rows that other transactions have written but not committed: no snapshot shows them, and ON CONFLICT waits for them.
 
 use pgrx::{IntoDatum, PgRelation, pg_sys};
 use std::ptr;
 
-/// The columns of a key.
+/// The number of columns in a key.
 const KEYS: i32 = 2;
 
-/// An index over two columns of type bigint, read with what is not committed.
+/// An index on two bigint columns, read with uncommitted rows.
 pub struct DirtyIndex {
     table: PgRelation,
     index: PgRelation,
 }
 
 impl DirtyIndex {
-    /// Opens a table and one of its indexes; `None` where that is not, or no longer, a valid B-tree that begins with two
-    /// columns of type bigint.
+    /// Opens a table and one of its indexes; `None` unless that is still a valid B-tree that begins with two bigint
+    /// columns.
     pub fn open(table: pg_sys::Oid, index: pg_sys::Oid) -> Option<Self> {
         let lock = pg_sys::AccessShareLock as i32;
-        // SAFETY: an ERROR if one does not exist; both are open and locked until the end of the scope.
+        // SAFETY: an ERROR unless both exist; they stay open and locked until they are dropped.
         let (table, index) = unsafe {
             (
                 PgRelation::with_lock(table, lock),
                 PgRelation::with_lock(index, lock),
             )
         };
-        // SAFETY: an open index has its row of pg_index and of pg_class, and a descriptor of its columns.
+        // SAFETY: an open index has its rows of pg_index and pg_class, and a descriptor of its columns.
         let is_as_expected = unsafe {
             let relation = &*index.as_ptr();
             let form = &*relation.rd_index;
@@ -42,11 +42,11 @@ impl DirtyIndex {
         is_as_expected.then_some(Self { table, index })
     }
 
-    /// Whether another transaction that still runs has inserted, changed or deleted a row with this key.
+    /// Returns whether another running transaction has inserted, changed or deleted a row with this key.
     pub fn is_being_written(&self, key: (i64, i64)) -> bool {
         let (table, index) = (self.table.as_ptr(), self.index.as_ptr());
-        // SAFETY: both relations are open; the keys are of the index's first columns, and of their type. Scan and slot are
-        // given back below, or by the end of the transaction after an ERROR.
+        // SAFETY: both relations are open; the keys are for the index's first columns, and of their type. The scan and
+        // the slot are released below, or at the end of the transaction after an ERROR.
         unsafe {
             let mut keys: [pg_sys::ScanKeyData; KEYS as usize] = std::mem::zeroed();
             for (place, value) in [key.0, key.1].into_iter().enumerate() {
@@ -71,7 +71,7 @@ impl DirtyIndex {
                     slot,
                 )
             {
-                // A scan leaves in the snapshot who is at the row.
+                // The scan stores in the snapshot which transaction is writing the row.
                 let invalid = pg_sys::InvalidTransactionId;
                 is_being_written = snapshot.xmin != invalid || snapshot.xmax != invalid;
             }

@@ -1,16 +1,16 @@
-//! What is done when a session's transaction ends.
+//! Actions at the end of a session's transaction.
 
 use pgrx::prelude::*;
 use std::cell::{Cell, RefCell};
 
 type Action = fn();
 
-/// Calls `action` when the current transaction has committed and all can see it; not when it rolls back.
+/// Calls `action` once the current transaction has committed and is visible to all; not if it rolls back.
 pub fn on_commit(action: Action) {
     follow_transaction(When::Committed, action);
 }
 
-/// Calls `action` when the current transaction is over, in whatever way.
+/// Calls `action` when the current transaction ends, committed or not.
 pub fn at_transaction_end(action: Action) {
     follow_transaction(When::Over, action);
 }
@@ -22,7 +22,7 @@ enum When {
 }
 
 thread_local! {
-    /// Each action once, however often it was asked for.
+    /// Each action once, however often it is requested.
     static ACTIONS: RefCell<Vec<(When, Action)>> = const { RefCell::new(Vec::new()) };
     static FOLLOWING: Cell<bool> = const { Cell::new(false) };
 }
@@ -35,7 +35,7 @@ fn follow_transaction(when: When, action: Action) {
         }
     });
     if !FOLLOWING.replace(true) {
-        // SAFETY: registered once for each process.
+        // SAFETY: registered once per process.
         unsafe { pg_sys::RegisterXactCallback(Some(transaction_ended), std::ptr::null_mut()) }
     }
 }

@@ -1,7 +1,7 @@
-//! A watch's expressions: compiled from text once, planned once for each session, evaluated for each row.
+//! A watch's expressions: compiled from text once, planned once per session, evaluated for each row.
 //!
-//! Both the compilation and the evaluation may run the owner's code (a domain's check, a cast, a function), so
-//! callers switch to the table's owner first (`pg::user`).
+//! Compiling and evaluating may run the owner's code (a domain's check, a cast, a function), so callers first switch to
+//! the table's owner (`pg::user`).
 
 use super::memory::Memory;
 use super::rows::Row;
@@ -19,15 +19,15 @@ pub struct CompileError {
     pub message: String,
     pub detail: Option<String>,
     pub hint: Option<String>,
-    /// The character in the statement that the error points at, from 0.
+    /// The character of the statement that the error points at, from 0.
     pub position: Option<usize>,
 }
 
-/// An error when `text` does not parse as an expression on its own.
+/// Returns an error unless `text` parses as an expression on its own.
 pub fn parse(text: &str) -> Result<(), CompileError> {
     let text = to_c(text)?;
     catching(|| {
-        // SAFETY: a NUL-terminated string; the parse tree lives in the current memory context and is not looked at.
+        // SAFETY: a NUL-terminated string; the parse tree lives in the current memory context and is not read.
         unsafe {
             let mode = pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR;
             pg_sys::raw_parser(text.as_ptr(), mode);
@@ -35,9 +35,9 @@ pub fn parse(text: &str) -> Result<(), CompileError> {
     })
 }
 
-/// How many statements `text` consists of; an error when it does not parse.
+/// Returns the number of statements in `text`; an error if it does not parse.
 ///
-/// An expression that is pasted into a statement must leave it one statement.
+/// An expression pasted into a statement must leave it a single statement.
 pub fn count_statements(text: &str) -> Result<usize, CompileError> {
     let text = to_c(text)?;
     catching(|| {
@@ -53,7 +53,7 @@ pub fn count_statements(text: &str) -> Result<usize, CompileError> {
     })
 }
 
-/// Runs a statement, and finds out where it is wrong if it is.
+/// Runs a statement. If it fails, the error has the position of the fault.
 pub fn run_statement(text: &str) -> Result<(), CompileError> {
     let checked = to_c(text)?;
     catching(|| {
@@ -62,11 +62,11 @@ pub fn run_statement(text: &str) -> Result<(), CompileError> {
     })
 }
 
-/// What makes the body of an expression's function something else than one value of one row, if anything does. What is in
-/// a subquery is the subquery's own.
+/// Returns what makes the body of an expression's function more than one value for one row, if anything. The content of
+/// a subquery does not count.
 pub fn more_than_one_row(function: pg_sys::Oid) -> Option<&'static str> {
-    // SAFETY: inside a transaction in which the function exists, with the body of a RETURN, which PostgreSQL keeps as a
-    // Query. The row of the catalog is given back; what is read from it lives in the current memory context.
+    // SAFETY: inside a transaction in which the function exists with a RETURN as its body, which PostgreSQL keeps as a
+    // Query. The catalog's row is released; what is read from it lives in the current memory context.
     unsafe {
         let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
         let row = pg_sys::SearchSysCache1(cache, function.into());
@@ -88,7 +88,7 @@ pub fn more_than_one_row(function: pg_sys::Oid) -> Option<&'static str> {
     }
 }
 
-/// The value of a function of one expression that is a constant, null too; nothing where it depends on the row.
+/// Returns the value of an expression's function if it is a constant, even null; `None` if it depends on the row.
 pub fn constant(
     function: pg_sys::Oid,
     row_type: pg_sys::Oid,
@@ -110,8 +110,8 @@ thread_local! {
     static POSITION: Cell<i32> = const { Cell::new(0) };
 }
 
-/// Runs `body`; an ERROR is returned with the position that PostgreSQL found. The transaction is not rolled back:
-/// the caller has to raise an ERROR of its own.
+/// Runs `body`. Returns an ERROR with the position that PostgreSQL found. Does not roll the transaction back: the
+/// caller must raise its own ERROR.
 fn catching<R>(body: impl FnOnce() -> R) -> Result<R, CompileError> {
     POSITION.set(0);
     let mut callback = pg_sys::ErrorContextCallback {
@@ -144,7 +144,7 @@ fn catching<R>(body: impl FnOnce() -> R) -> Result<R, CompileError> {
         })
     })
     .execute();
-    // SAFETY: takes back what was pushed above.
+    // SAFETY: pops what was pushed above.
     unsafe { pg_sys::error_context_stack = callback.previous };
     result
 }
@@ -163,7 +163,7 @@ unsafe extern "C-unwind" fn note_position(_: *mut c_void) {
     }
 }
 
-/// The functions of one watch's expressions, planned: SQL bodies are inlined, so a row costs no executor start.
+/// The planned function of a watch's expression: its SQL body is inlined, so a row starts no executor.
 ///
 /// It stays valid until `relcache::generation` changes.
 pub struct Planned {
@@ -215,9 +215,9 @@ impl Planned {
         }
     }
 
-    /// Its value, where planning it left nothing to be computed. The function has to return text.
+    /// Returns its value if planning left nothing to compute. The function must return text.
     fn constant(&self) -> Option<Option<String>> {
-        // SAFETY: the plan is a node; one of this kind is a Const, whose value lives as long.
+        // SAFETY: the plan is a node; of this type it is a Const, whose value lives as long.
         unsafe {
             if (*self.plan).type_ != pg_sys::NodeTag::T_Const {
                 return None;
@@ -230,7 +230,7 @@ impl Planned {
         }
     }
 
-    /// Makes the plan ready for the rows of one statement.
+    /// Prepares the plan for the rows of one statement.
     pub fn start(&self, operation: &str) -> Evaluator<'_> {
         // SAFETY: everything is allocated in the trigger's memory context and outlives the evaluator, which is
         // dropped before the trigger returns.
@@ -258,7 +258,7 @@ impl Planned {
     }
 }
 
-/// An expression ready to be evaluated for row after row.
+/// An expression, ready to be evaluated row by row.
 pub struct Evaluator<'p> {
     state: *mut pg_sys::ExprState,
     context: *mut pg_sys::ExprContext,
@@ -267,14 +267,14 @@ pub struct Evaluator<'p> {
 }
 
 impl Evaluator<'_> {
-    /// The value for these rows, or `None` where it is null. `T` must be the type that the function returns.
+    /// Returns the value for these rows, or `None` if it is null. `T` must be the type that the function returns.
     pub fn evaluate<T: FromDatum>(
         &mut self,
         new: Option<&Row<'_>>,
         old: Option<&Row<'_>>,
     ) -> Option<T> {
-        // SAFETY: state, context and parameters belong together (`start`); the rows' datums live over the call; the
-        // call is guarded, as the evaluated code may raise an ERROR. The result is copied before anything is freed.
+        // SAFETY: state, context and parameters belong together (`start`); the rows' datums outlive the call; the call
+        // is guarded, as the evaluated code may raise an ERROR. The result is copied before anything is freed.
         unsafe {
             let list = (*self.parameters).params.as_mut_ptr();
             for (at, row) in [(0, new), (1, old)] {

@@ -1,8 +1,8 @@
-//! Functions that run with the extension's rights and know exactly who called them.
+//! Functions that run with the extension's rights and still know their caller.
 //!
-//! In a SECURITY DEFINER function the caller is hidden: SQL can only name the role of the session, so that a superuser
-//! who calls somebody's function would ask for whatever that function asks for. Here the rights change one step later,
-//! in C, where the caller's role is still in force.
+//! A SECURITY DEFINER function hides its caller: SQL can only name the session's role, so a superuser who calls another
+//! user's function would lend it a superuser's rights. Here the rights change one step later, in C, while the caller's
+//! role is still in force.
 
 use super::transaction::subtransaction;
 use super::{catalog, user};
@@ -15,7 +15,7 @@ thread_local! {
     static CALLERS: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The role that called the function that [`with_rights_wrapper`] is running, if it is.
+/// Returns the role that called the function that [`with_rights_wrapper`] is running, if any.
 pub fn caller() -> Option<pg_sys::Oid> {
     CALLERS.with_borrow(|callers| callers.last().copied())
 }
@@ -27,10 +27,10 @@ pub extern "C-unwind" fn pg_finfo_with_rights_wrapper() -> &'static pg_sys::Pg_f
     &V1
 }
 
-/// The body of herald.NAME: calls herald._NAME with the same arguments and the rights of the extension's owner.
+/// Runs as the body of herald.NAME: calls herald._NAME with the same arguments and the rights of the extension's owner.
 ///
 /// # Safety
-/// PostgreSQL calls it, as a function of the version-1 convention.
+/// Only PostgreSQL may call it, as a function of the version-1 convention.
 #[unsafe(no_mangle)]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn with_rights_wrapper(
@@ -47,12 +47,12 @@ pub extern "C-unwind" fn pg_finfo_answer_soon_wrapper() -> &'static pg_sys::Pg_f
     &V1
 }
 
-/// The body of a herald.NAME that answers whatever is locked, declared with a `lock_timeout`: as [`with_rights_wrapper`],
-/// but where a catalog is locked that has to be read before herald._NAME begins, it calls herald._NAME_blocked, with the
-/// rights of the caller: another role's would have to be looked up.
+/// Runs as the body of a herald.NAME that answers even under locks, declared with a `lock_timeout`. Works like
+/// [`with_rights_wrapper`]; but if a catalog that herald._NAME needs to begin is locked, calls herald._NAME_blocked
+/// with the caller's rights, as another role's rights would need a lookup.
 ///
 /// # Safety
-/// PostgreSQL calls it, as a function of the version-1 convention.
+/// Only PostgreSQL may call it, as a function of the version-1 convention.
 #[unsafe(no_mangle)]
 #[pg_guard]
 pub unsafe extern "C-unwind" fn answer_soon_wrapper(
@@ -64,7 +64,7 @@ pub unsafe extern "C-unwind" fn answer_soon_wrapper(
         let looked_up = subtransaction(|| {
             let owner = catalog::extension_owner();
             let _owner = user::Acting::as_extension_owner(owner);
-            // The settings of the function ask this before it can catch anything.
+            // The function's settings need this before the function can catch anything.
             pg_sys::superuser_arg(owner);
             sibling(function, "");
         });
@@ -84,7 +84,7 @@ pub unsafe extern "C-unwind" fn answer_soon_wrapper(
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// # Safety
-/// `fcinfo` is that of a call of herald.NAME.
+/// `fcinfo` belongs to a call of herald.NAME.
 unsafe fn call_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     struct Called;
     impl Drop for Called {
@@ -97,15 +97,15 @@ unsafe fn call_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         CALLERS.with_borrow_mut(|callers| callers.push(user::current_user()));
         let _called = Called;
         let _owner = user::Acting::as_extension_owner(catalog::extension_owner());
-        // As the owner: whoever asks a view may have no privilege on the schema that it reads.
+        // Look it up as the owner: the reader of a view may lack privileges on the schema that the view reads.
         call(sibling((*(*fcinfo).flinfo).fn_oid, ""), fcinfo)
     }
 }
 
-/// Calls another function as the one that is being called.
+/// Calls another function in place of the current one.
 ///
 /// # Safety
-/// `fcinfo` is that of a call, and `target` has the same signature.
+/// `fcinfo` belongs to a call, and `target` has the same signature.
 unsafe fn call(target: pg_sys::Oid, fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: `fcinfo` is valid during the call. The copy has the same arguments and result information and a function
     // of the same signature; it is allocated by PostgreSQL, in the memory of the call.
@@ -129,10 +129,10 @@ unsafe fn call(target: pg_sys::Oid, fcinfo: pg_sys::FunctionCallInfo) -> pg_sys:
     }
 }
 
-/// The function of the same schema and arguments whose name is that of `public` between an underscore and `ending`.
+/// Returns the function with the same schema and arguments, named as `public` between an underscore and `ending`.
 fn sibling(public: pg_sys::Oid, ending: &str) -> pg_sys::Oid {
-    // SAFETY: `public` is being called, so it is there with its name and its schema; what PostgreSQL allocates lives in
-    // the memory of the call. An ERROR if there is no such function.
+    // SAFETY: `public` is being called, so its name and schema exist; what PostgreSQL allocates lives in the memory of
+    // the call. An ERROR if the sibling does not exist.
     unsafe {
         let name = CStr::from_ptr(pg_sys::get_func_name(public)).to_string_lossy();
         let schema = pg_sys::get_namespace_name(pg_sys::get_func_namespace(public));

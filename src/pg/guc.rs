@@ -1,4 +1,4 @@
-//! Settings whose values are checked when they are set, and not when somebody has to work with them.
+//! Settings whose values are checked when they are set, not when they are used.
 
 use super::identity;
 use herald_core::error::Error;
@@ -8,13 +8,13 @@ use pgrx::prelude::PgSqlErrorCode;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::ffi::{CStr, CString, c_char, c_void};
 
-/// What a setting may be. It must read no file: a server must not start otherwise than it was configured because a disk
-/// is slow.
+/// The check of a setting. It must read no file: a slow disk must not make a server start with other settings than
+/// configured.
 pub trait Checked {
     fn check(text: &str) -> Result<(), Error>;
 }
 
-/// Defines a text that superusers set, and that `C` checks.
+/// Defines a text setting for superusers, checked by `C`.
 pub fn define<C: Checked>(
     name: &'static CStr,
     short_description: &'static CStr,
@@ -43,7 +43,7 @@ unsafe extern "C-unwind" fn hook<C: Checked>(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     let check = || {
-        // SAFETY: PostgreSQL gives the value as a C string, or null where there is none.
+        // SAFETY: PostgreSQL passes the value as a C string, or null.
         let text = unsafe {
             match *value {
                 text if text.is_null() => c"",
@@ -51,8 +51,8 @@ unsafe extern "C-unwind" fn hook<C: Checked>(
             }
         };
         let result = C::check(&text.to_string_lossy());
-        // While the server starts, PostgreSQL would go on with the default: without the proxy, for instance. So the value
-        // is taken, and the worker does not start with it.
+        // While the server starts, PostgreSQL would continue with the default: without the proxy, for instance. So
+        // accept the value: the worker does not start with it.
         if identity::is_preloading() {
             return true;
         }
@@ -65,7 +65,7 @@ unsafe extern "C-unwind" fn hook<C: Checked>(
     unsafe { pgrx_extern_c_guard(check) }
 }
 
-/// Tells PostgreSQL why, for the DETAIL and the HINT of its own message.
+/// Gives PostgreSQL the reason, for the DETAIL and the HINT of its own message.
 fn refuse(error: &Error) {
     let text = |text: Option<String>| CString::new(text.unwrap_or_default()).unwrap_or_default();
     let (detail, hint) = (text(error.detail()), text(error.hint()));
@@ -76,7 +76,7 @@ fn refuse(error: &Error) {
             pg_sys::format_elog_string(c"%s".as_ptr(), text.as_ptr())
         }
     };
-    // SAFETY: these variables are there for check hooks, which run in the main thread.
+    // SAFETY: these variables exist for check hooks, which run in the main thread.
     unsafe {
         pg_sys::GUC_check_errcode(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE as i32);
         pg_sys::GUC_check_errdetail_string = format(&detail);

@@ -1,8 +1,7 @@
-//! Writing rows into a table of the log without the executor, which costs several times as much for one row.
+//! Writes rows into a table of the log without the executor, which costs several times as much per row.
 //!
-//! What an INSERT would see to is the caller's: defaults, constraints, the bounds of a partition. Nothing of a user's
-//! runs, and no privilege is asked for. Where there is more about the table than its [`Layout`] knows, rows are written
-//! by an INSERT after all.
+//! The caller ensures what an INSERT would: defaults, constraints, partition bounds. No user code runs, and no
+//! privilege is checked. If the table has more than its [`Layout`] knows, an INSERT writes the rows after all.
 
 use super::insert::Insert;
 use super::layout::Layout;
@@ -20,7 +19,7 @@ pub enum Value<'a> {
     Float4(f32),
     Time(TimestampWithTimeZone),
     Uuid(&'a [u8; 16]),
-    /// Of a text, or of JSON.
+    /// A text, or JSON.
     Text(&'a str),
 }
 
@@ -39,12 +38,12 @@ impl<'a> From<&'a str> for Value<'a> {
     }
 }
 
-/// A table that is being written to. It stays locked until the end of the transaction, as after an INSERT.
+/// A table being written to. It stays locked until the end of the transaction, as after an INSERT.
 pub struct Heap<'l> {
     way: Way<'l>,
     values: Vec<Datum>,
     nulls: Vec<bool>,
-    /// The texts of a row, each with its length before it. It is made of words because PostgreSQL reads them as such.
+    /// The texts of a row, each with its length before it; words, to be aligned as PostgreSQL reads them.
     texts: Vec<u64>,
 }
 
@@ -54,7 +53,7 @@ enum Way<'l> {
     Ordinary(Insert),
 }
 
-/// An open table with its indexes, and where the values of a row go.
+/// An open table with its indexes, and the positions of a row's values.
 struct Direct<'l> {
     relation: pg_sys::Relation,
     indexes: pg_sys::CatalogIndexState,
@@ -62,7 +61,7 @@ struct Direct<'l> {
 }
 
 impl<'l> Heap<'l> {
-    /// Opens a table, which has to be locked for writing.
+    /// Opens a table, which must be locked for writing.
     pub fn open(layout: &'l Layout) -> Self {
         let (way, columns) = match &layout.positions {
             Some(positions) => {
@@ -82,7 +81,7 @@ impl<'l> Heap<'l> {
         }
     }
 
-    /// Writes one row: the values of the known columns, in their order. They must be of the columns' types.
+    /// Writes one row: the values of the known columns, in order. They must have the columns' types.
     pub fn insert<const N: usize>(&mut self, row: [Value<'_>; N]) {
         let words = row.iter().map(|value| value.words()).sum();
         self.texts.clear();
@@ -107,10 +106,10 @@ impl<'l> Heap<'l> {
 }
 
 impl<'l> Direct<'l> {
-    /// With the number of columns that the table has, dropped ones included.
+    /// Opens a table. Also returns its number of columns, dropped ones included.
     fn open(table: pg_sys::Oid, positions: &'l [usize]) -> (Self, usize) {
-        // SAFETY: an ERROR if the table does not exist; it is open from then on. Nothing of ours has to be dropped when
-        // one is raised inside.
+        // SAFETY: an ERROR unless the table exists; it is open from then on. No Rust value needs to be dropped if an
+        // ERROR is raised inside.
         let (relation, indexes, columns) = unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 let relation = symbols::table_open(table, pg_sys::NoLock as i32);
@@ -129,8 +128,8 @@ impl<'l> Direct<'l> {
     fn insert(&self, values: &mut [Datum], nulls: &mut [bool]) {
         let (relation, indexes) = (self.relation, self.indexes);
         let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
-        // SAFETY: relation and indexes are open as long as this value lives; there is a value for each column, and what
-        // it points to is kept until the tuple is made. Nothing of ours has to be dropped when an ERROR is raised inside.
+        // SAFETY: relation and indexes are open while this value lives; each column has a value, and what it points to
+        // is kept until the tuple is made. No Rust value needs to be dropped if an ERROR is raised inside.
         unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 let tuple = symbols::heap_form_tuple((*relation).rd_att, values, nulls);
@@ -141,13 +140,13 @@ impl<'l> Direct<'l> {
     }
 }
 
-/// The length of a text as it is stored before it.
+/// Bytes of the length that is stored before a text.
 const LENGTH: usize = pg_sys::VARHDRSZ;
-/// Bytes of the longest text that can be stored.
+/// Bytes of the longest storable text.
 pub const LONGEST: usize = 0x3fff_ffff - LENGTH;
 
 impl Value<'_> {
-    /// How many words of memory it needs beside its datum.
+    /// Returns how many words of memory it needs besides its datum.
     fn words(&self) -> usize {
         match self {
             Self::Text(text) => (LENGTH + text.len()).div_ceil(size_of::<u64>()),
@@ -155,7 +154,7 @@ impl Value<'_> {
         }
     }
 
-    /// `memory` has so many words, and must live as long as the datum.
+    /// Returns its datum. `memory` has [`Self::words`] words, and must outlive the datum.
     fn datum(&self, memory: &mut [u64]) -> Option<Datum> {
         match self {
             Self::Null => None,
@@ -198,8 +197,8 @@ impl Drop for Direct<'_> {
     }
 }
 
-/// Draws a number from a sequence of our own.
+/// Draws a number from a sequence of pg_herald.
 pub fn next_value(sequence: pg_sys::Oid) -> i64 {
-    // SAFETY: the sequence exists (an ERROR says otherwise); the call is guarded.
+    // SAFETY: an ERROR unless the sequence exists; the call is guarded.
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal(sequence, false)) }
 }

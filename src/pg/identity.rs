@@ -1,10 +1,10 @@
-//! Which database of which cluster this is: the namespace in which transaction ids mean something.
+//! The identity of this database in this cluster: the namespace in which transaction ids have a meaning.
 
 use pgrx::pg_sys;
 
-/// The identity of this database in this cluster, as it is stored with events and windows.
+/// Returns the identity of this database in this cluster, as stored with events and windows.
 ///
-/// A restore into another cluster, an upgrade and a copy by `CREATE DATABASE ... TEMPLATE` all change it.
+/// It changes with a restore into another cluster, an upgrade, and a copy by `CREATE DATABASE ... TEMPLATE`.
 pub fn origin() -> i64 {
     // SAFETY: the control file is mapped in every server process; MyDatabaseId is set once the process is connected.
     let (system, database) =
@@ -12,31 +12,31 @@ pub fn origin() -> i64 {
     (system ^ u64::from(database).wrapping_mul(0x9e37_79b9_7f4a_7c15)) as i64
 }
 
-/// The oid of the database that this process is connected to.
+/// Returns the oid of the database that this process is connected to.
 pub fn database() -> pg_sys::Oid {
     // SAFETY: a plain read of a process-wide variable that is set before any of our code runs.
     unsafe { pg_sys::MyDatabaseId }
 }
 
-/// The timeline of the write-ahead log: a promotion raises it.
+/// Returns the timeline of the write-ahead log, which a promotion raises.
 pub fn timeline() -> i32 {
-    // SAFETY: valid outside recovery, where alone the worker runs.
+    // SAFETY: valid outside recovery, and the worker runs only there.
     unsafe { pg_sys::GetWALInsertionTimeLine() as i32 }
 }
 
-/// The port that this server listens on.
+/// Returns the port that this server listens on.
 pub fn server_port() -> u16 {
     // SAFETY: a plain read of a variable that is set before any of our code runs.
     u16::try_from(unsafe { pg_sys::PostPortNumber }).unwrap_or(0)
 }
 
-/// Whether this is the special mode in which pg_upgrade restores a catalog.
+/// Returns whether pg_upgrade is restoring a catalog into this server.
 pub fn is_binary_upgrade() -> bool {
     // SAFETY: a plain read of a process-wide variable.
     unsafe { pg_sys::IsBinaryUpgrade }
 }
 
-/// Whether the library is being loaded by `shared_preload_libraries`, when alone shared memory can be asked for.
+/// Returns whether `shared_preload_libraries` is loading the library: only then can shared memory be requested.
 pub fn is_preloading() -> bool {
     // SAFETY: a plain read of a process-wide variable.
     unsafe { pg_sys::process_shared_preload_libraries_in_progress }

@@ -1,4 +1,4 @@
-//! Writing rows into a table of the log by way of the executor: with everything that a DBA added to it.
+//! Writes rows into a table of the log through the executor, with everything that a DBA added to the table.
 
 use super::layout::Known;
 use super::{catalog, user::Acting};
@@ -7,15 +7,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CString, c_char};
 
-/// An INSERT, planned once for each session: PostgreSQL plans it again when the table changes. While it lives, the process
-/// acts as the table's owner, as whom triggers run.
+/// An INSERT, planned once per session: PostgreSQL replans it when the table changes. While it lives, the process acts
+/// as the table's owner, so that triggers run as the owner.
 pub struct Insert {
     plan: pg_sys::SPIPlanPtr,
     _owner: Acting,
 }
 
 thread_local! {
-    // By the table's name. A plan lives as long as the session.
+    // By table name. A plan lives as long as the session.
     static PLANS: RefCell<HashMap<&'static str, pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
 }
 
@@ -41,7 +41,7 @@ impl Insert {
             .map(|is_null| if *is_null { b'n' } else { b' ' } as c_char)
             .collect();
         let (plan, values, flags) = (self.plan, values.as_mut_ptr(), flags.as_mut_ptr());
-        // SAFETY: a plan that is kept, and a value and a flag for each of its parameters, which live over the call. An
+        // SAFETY: the plan is kept, and has a value and a flag for each of its parameters, which outlive the call. An
         // ERROR inside ends what SPI opened.
         let status = unsafe {
             pg_sys::SPI_connect();
@@ -59,7 +59,7 @@ fn prepare(known: &Known) -> pg_sys::SPIPlanPtr {
     let text = CString::new(known.insert).expect("a statement has no NUL");
     let mut types: Vec<pg_sys::Oid> = known.columns.iter().map(|one| one.type_oid).collect();
     let (text, count, types) = (text.as_ptr(), types.len() as i32, types.as_mut_ptr());
-    // SAFETY: a NUL-terminated text and as many types as it has parameters; the plan is kept beyond the connection.
+    // SAFETY: a NUL-terminated text with one type for each parameter; the plan is kept beyond the connection.
     let plan = unsafe {
         pg_sys::SPI_connect();
         let plan = pg_sys::SPI_prepare(text, count, types);

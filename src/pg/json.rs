@@ -1,8 +1,8 @@
-//! Values as JSON, byte for byte as `row_to_json` writes them.
+//! Writes values as JSON, byte for byte as `row_to_json` does.
 //!
-//! It looks up the kind of each value's type again for each row, which takes longer than writing the value. And what is
-//! written here calls no function but PostgreSQL's own, and depends on no setting but one that can be asked for: nobody
-//! has to act as the owner of the table, under settings of ours, for it.
+//! `row_to_json` looks up each value's type again for each row, which takes longer than writing the value. This module
+//! calls only PostgreSQL's own functions and depends on a single setting, which it reads: so callers need not act as
+//! the table's owner, under settings of pg_herald.
 
 use super::varlena;
 use herald_core::json::{minify, push_string};
@@ -12,32 +12,32 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt::Write;
 
-/// How the values of a type are written.
+/// How to write the values of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     Boolean,
     Int2,
     Int4,
     Int8,
-    /// By the type's output function, in quotes where it is no number, as `NaN`.
+    /// By the type's output function, in quotes unless it is a number (`NaN` is not).
     Number(Output),
-    /// The same, and all its digits only where `extra_float_digits` is above 0.
+    /// The same, but with all its digits only if `extra_float_digits` is above 0.
     Float(Output),
     Text,
     Uuid,
-    /// A date or a timestamp, the latter in UTC where it has a time zone.
+    /// A date or a timestamp; in UTC if it has a time zone.
     DateTime(pg_sys::Oid),
     Json(Output),
 }
 
-/// An output function of PostgreSQL's own.
+/// One of PostgreSQL's output functions.
 type Output = pg_sys::Oid;
 
 impl Encoding {
-    /// For values of this type, or of a domain over it. `None` for all that `row_to_json` has to write: what a user
-    /// has defined, what consists of other values, and what is rare.
+    /// Returns the encoding of this type, or of a domain over it. `None` for types that `row_to_json` must write: those
+    /// that a user has defined, those that consist of other values, and rare ones.
     pub fn of(type_oid: pg_sys::Oid) -> Option<Self> {
-        // SAFETY: the type is that of a column; an ERROR says otherwise.
+        // SAFETY: the type is that of a column, or PostgreSQL raises an ERROR.
         let base = unsafe { pg_sys::getBaseType(type_oid) };
         let output = || {
             let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
@@ -64,7 +64,7 @@ impl Encoding {
         }
     }
 
-    /// Whether the session's settings are such that values are written as in every other session.
+    /// Returns whether values are written as in every other session under this session's settings.
     pub fn is_exact(self) -> bool {
         // SAFETY: a plain read of the variable behind the setting.
         !matches!(self, Self::Float(_)) || unsafe { pg_sys::extra_float_digits > 0 }
@@ -73,7 +73,7 @@ impl Encoding {
     /// Appends a value.
     ///
     /// # Safety
-    /// `value` is of the type that this is the encoding of, and not null.
+    /// `value` has the type of this encoding, and is not null.
     pub unsafe fn push(self, json: &mut String, value: Datum) {
         // SAFETY: by the contract.
         unsafe {
@@ -97,7 +97,7 @@ impl Encoding {
         }
     }
 
-    /// The value as its type writes it, where that depends on no setting.
+    /// Returns the value as its type writes it, if that depends on no setting.
     ///
     /// # Safety
     /// As for [`Self::push`].
@@ -117,7 +117,7 @@ impl Encoding {
         }
     }
 
-    /// Whether [`Self::text`] writes these values.
+    /// Returns whether [`Self::text`] writes these values.
     pub fn has_text(self) -> bool {
         matches!(
             self,
@@ -141,10 +141,11 @@ pub extern "C-unwind" fn pg_finfo_as_json_wrapper() -> &'static pg_sys::Pg_finfo
     &V1
 }
 
-/// herald._as_json(text): the same value as json. The two types are stored alike; whether the text is JSON is not looked at.
+/// Implements herald._as_json(text): returns the same value as json. The two types are stored alike; the text is not
+/// checked.
 ///
 /// # Safety
-/// PostgreSQL calls it, as a strict function of the version-1 convention with one argument.
+/// Only PostgreSQL may call it, as a strict function of the version-1 convention with one argument.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn as_json_wrapper(fcinfo: pg_sys::FunctionCallInfo) -> Datum {
     // SAFETY: by the contract there is an argument, and it is not null.
@@ -156,7 +157,7 @@ fn push_integer(json: &mut String, value: i64) {
 }
 
 /// # Safety
-/// `value` is of the type that `output` is the output function of.
+/// `output` is the output function of the type of `value`.
 unsafe fn printed(output: Output, value: Datum) -> String {
     // SAFETY: by the contract; the text is NUL-terminated, and copied at once.
     unsafe {
@@ -166,10 +167,10 @@ unsafe fn printed(output: Output, value: Datum) -> String {
 }
 
 /// # Safety
-/// `value` is a text, wherever it is stored.
+/// `value` is a text, possibly compressed or stored out of line.
 unsafe fn text_of<'a>(value: Datum) -> Cow<'a, str> {
     use pgrx::varlena::varlena_to_byte_slice;
-    // SAFETY: by the contract. What is compressed or elsewhere is copied into the current memory context.
+    // SAFETY: by the contract. A compressed or out-of-line value is copied into the current memory context.
     unsafe {
         let stored: *mut pg_sys::varlena = value.cast_mut_ptr();
         let here = if varlena::is_plain(stored) {
@@ -190,7 +191,7 @@ unsafe fn uuid_text(value: Datum) -> String {
 }
 
 /// # Safety
-/// `value` is of this type, which is a date or a timestamp.
+/// `value` is of this type, a date or a timestamp.
 unsafe fn date_time(type_oid: pg_sys::Oid, value: Datum) -> String {
     let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
     let utc = 0;

@@ -1,8 +1,8 @@
-//! What a table of the log looks like, and whether it is what the install script made it.
+//! The layout of a table of the log, and whether it is still as the install script made it.
 //!
-//! [`Heap`](super::heap::Heap) passes the executor by. Whatever the executor would see to has to be known to be absent:
-//! an index with an expression, a trigger, a constraint, a rule, a policy or a column that a DBA added. A table that has
-//! anything of the kind, or anything that is not understood here, takes the ordinary way, by an INSERT.
+//! [`Heap`](super::heap::Heap) bypasses the executor, so the table must have nothing that the executor would handle: no
+//! index with an expression, trigger, constraint, rule, policy or column that a DBA added. A table with anything of
+//! this kind, or anything that this module does not understand, takes the ordinary way: an INSERT.
 
 use super::catalog;
 use pgrx::{PgRelation, PgTupleDesc, pg_sys};
@@ -13,9 +13,9 @@ use std::ffi::CStr;
 pub struct Known {
     /// The partitioned table, which the ordinary way writes to.
     pub parent: &'static str,
-    /// The columns that are written, in the order of the values.
+    /// The written columns, in the order of the values.
     pub columns: &'static [Column],
-    /// The CHECK constraints that hold for whatever is written.
+    /// The CHECK constraints that everything written satisfies.
     pub checks: &'static [&'static str],
     /// The INSERT of the ordinary way, with a parameter for each column.
     pub insert: &'static str,
@@ -47,13 +47,13 @@ pub const fn optional(name: &'static str, type_oid: pg_sys::Oid) -> Column {
     }
 }
 
-/// Where the columns of a table are, and which way its rows are written. It holds as long as the table's definition, and
-/// that of its parent: [`relcache::generation`](super::relcache::generation) tells, for tables that are followed.
+/// The positions of a table's columns, and the way its rows are written. Valid until the definition of the table or of
+/// its parent changes: [`relcache::generation`](super::relcache::generation) tells, for followed tables.
 #[derive(Debug, Clone)]
 pub struct Layout {
     pub(super) table: pg_sys::Oid,
     pub(super) known: &'static Known,
-    /// Where each of the known columns is; `None` for the ordinary way.
+    /// The position of each known column; `None` for the ordinary way.
     pub(super) positions: Option<Vec<usize>>,
 }
 
@@ -70,16 +70,16 @@ impl Layout {
         self.table
     }
 
-    /// Whether rows are written without the executor.
+    /// Returns whether rows are written without the executor.
     #[cfg(any(test, feature = "pg_test"))]
     pub fn is_plain(&self) -> bool {
         self.positions.is_some()
     }
 }
 
-/// Where the known columns are, if there is nothing else about the table that an INSERT would see to.
+/// Returns the positions of the known columns, if the table has nothing else that an INSERT would handle.
 fn positions(table: pg_sys::Oid, known: &Known) -> Option<Vec<usize>> {
-    // SAFETY: an ERROR if the table does not exist; it is open and locked until the end of the scope.
+    // SAFETY: an ERROR unless the table exists; it is open and locked until the end of the scope.
     let relation = unsafe { PgRelation::with_lock(table, pg_sys::AccessShareLock as i32) };
     // SAFETY: the relation is open.
     let is_partition_of_the_heap = unsafe {
@@ -97,7 +97,7 @@ fn positions(table: pg_sys::Oid, known: &Known) -> Option<Vec<usize>> {
         .flatten()
 }
 
-/// What concerns rows that go to a partition stands at the parent, too: its own triggers, rules and policies.
+/// Returns whether the parent has no triggers, rules or policies: they would concern rows of the partitions, too.
 fn is_plain_parent(name: &str) -> bool {
     catalog::relation_in_herald(name).is_some_and(|parent| {
         // SAFETY: as in `positions`.
@@ -115,9 +115,10 @@ fn has_triggers_or_rules(relation: &PgRelation) -> bool {
     }
 }
 
-/// A constraint is known by its name: to replace one by another of the same name takes a superuser who means to.
+/// Returns whether all constraints are known by name: only a superuser could replace one under the same name, on
+/// purpose.
 fn has_known_checks(relation: &PgRelation, known: &[&str]) -> bool {
-    // SAFETY: the relation is open; its constraints are null, or as many as they say, with names of their own.
+    // SAFETY: the relation is open; its constraints are null, or as many as `num_check`, each with a name.
     unsafe {
         let constraints = (*(*relation.as_ptr()).rd_att).constr;
         if constraints.is_null() {
@@ -130,10 +131,10 @@ fn has_known_checks(relation: &PgRelation, known: &[&str]) -> bool {
     }
 }
 
-/// Whether entries can be put into the index without evaluating anything: columns alone, each row has one at once, and
-/// only PostgreSQL's own functions compare them.
+/// Returns whether index entries need no evaluation: columns only, an entry for each row at once, and comparison by
+/// PostgreSQL's own functions only.
 fn is_plain_index(index: &PgRelation) -> bool {
-    // SAFETY: an open index has its row of pg_index, and a family of operators for each column of its key.
+    // SAFETY: an open index has its row of pg_index, and an operator family for each column of its key.
     unsafe {
         let relation = index.as_ptr();
         let form = &*(*relation).rd_index;
@@ -152,8 +153,8 @@ fn is_plain_index(index: &PgRelation) -> bool {
     }
 }
 
-/// Where the columns are; `None` where one is missing, is of another kind, or is not known: it may have a default, or be
-/// computed.
+/// Returns the positions of the columns; `None` if one is missing, of another kind, or unknown: that may have a
+/// default, or be computed.
 fn known_positions(descriptor: &PgTupleDesc<'_>, known: &[Column]) -> Option<Vec<usize>> {
     let is_known = |attribute: &pg_sys::FormData_pg_attribute| {
         attribute.attisdropped

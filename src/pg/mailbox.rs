@@ -3,9 +3,9 @@
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
-/// Questions of all sessions of the cluster at once.
+/// The most questions at once, from all sessions of the cluster.
 const BOXES: usize = 64;
-/// Of them, those about one subscription, of one role, and about one database, so that nobody can take them all.
+/// The most questions about one subscription, of one role, and about one database, so that nobody takes all boxes.
 const BOXES_OF_A_SUBSCRIPTION: usize = 4;
 const BOXES_OF_A_ROLE: usize = 8;
 const BOXES_OF_A_DATABASE: usize = 32;
@@ -80,7 +80,7 @@ const EMPTY: Text = Text {
     bytes: [0; TEXT],
 };
 
-/// What is asked about.
+/// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
     pub subscription: i64,
@@ -88,7 +88,7 @@ pub struct About {
     pub event: Option<(i16, i64)>,
 }
 
-/// What the worker answers.
+/// The worker's answer.
 #[derive(Debug)]
 pub struct Answer {
     pub is_success: bool,
@@ -100,11 +100,11 @@ pub struct Answer {
     pub response: String,
 }
 
-/// A question that waits for its answer; dropping it frees its place.
+/// A question that waits for its answer; dropping it frees its box.
 #[derive(Debug)]
 pub struct Question(u64);
 
-/// Asks for the shared memory; called once, while the library is preloaded.
+/// Requests the shared memory; called once, while the library is preloaded.
 #[allow(unexpected_cfgs)]
 pub fn request() {
     pg_shmem_init!(
@@ -115,11 +115,11 @@ pub fn request() {
     );
 }
 
-/// Leaves a question for the worker of `database`. `None` when every box is taken that this session may have.
+/// Leaves a question for the worker of `database`. `None` if every box that this session may have is taken.
 pub fn ask(database: pg_sys::Oid, about: About) -> Option<Question> {
     let mut board = BOARD.exclusive();
     let number = board.next_number;
-    // SAFETY: plain reads of process-wide variables. The outer role is who called, whatever function this is called by.
+    // SAFETY: plain reads of process-wide variables. The outer role is the caller, even inside another function.
     let (asker, role) = unsafe { (pg_sys::MyProcPid, pg_sys::GetOuterUserId().to_u32()) };
     let database = database.to_u32();
     let taken = |is_alike: &dyn Fn(&Mail) -> bool| {
@@ -147,7 +147,7 @@ pub fn ask(database: pg_sys::Oid, about: About) -> Option<Question> {
     Some(Question(number))
 }
 
-/// The questions for the worker of `database` that it has not taken yet, with their numbers.
+/// Takes the new questions for the worker of `database`, with their numbers.
 pub fn take(database: pg_sys::Oid) -> Vec<(u64, About)> {
     let is_new = |mail: &Mail| {
         mail.number != 0 && mail.state == State::Asked && mail.database == database.to_u32()
@@ -165,14 +165,14 @@ pub fn take(database: pg_sys::Oid) -> Vec<(u64, About)> {
         .collect()
 }
 
-/// Whether a session still waits for the answer to this question.
+/// Returns whether a session still waits for the answer to this question.
 pub fn is_waited_for(number: u64) -> bool {
     let board = BOARD.share();
     let is_this = |mail: &Mail| mail.number == number && !mail.is_free();
     board.boxes.iter().any(is_this)
 }
 
-/// Answers a question, unless whoever asked has gone.
+/// Answers a question, unless the session that asked has gone.
 pub fn answer(number: u64, answer: &Answer) {
     let mut board = BOARD.exclusive();
     if let Some(mail) = board.boxes.iter_mut().find(|mail| mail.number == number) {
@@ -187,9 +187,9 @@ pub fn answer(number: u64, answer: &Answer) {
 }
 
 impl Mail {
-    /// Also when whoever asked has gone without a word: a session that is terminated runs no destructors.
+    /// Returns whether the box is free. A terminated session runs no destructors: its box is free, too.
     fn is_free(&self) -> bool {
-        // SAFETY: looks the process up in shared memory under a lock of its own.
+        // SAFETY: looks the process up in shared memory under its own lock.
         self.number == 0 || unsafe { pg_sys::BackendPidGetProc(self.asker) }.is_null()
     }
 }

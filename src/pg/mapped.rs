@@ -1,4 +1,4 @@
-//! A file in the data directory as memory: what is stored there outlives this process, and shared memory.
+//! A file in the data directory, mapped as memory: its content outlives this process and shared memory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,15 +7,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
-/// Maps a file of so many words, made of zeros where there is none of this size. It stays mapped until the process ends.
+/// Maps a file of `count` words, filled with zeros unless it exists with this size. It stays mapped until the process
+/// ends.
 pub fn words(path: &Path, count: usize) -> io::Result<&'static [AtomicU64]> {
     let size = count * size_of::<AtomicU64>();
     let file = match open(path) {
         Ok(file) if file.metadata()?.len() == size as u64 => file,
         _ => make(path, size)?,
     };
-    // SAFETY: a new mapping of an open file, whose size is as asked for; nobody makes it shorter, as what is not of
-    // this size is replaced by another file. It is never unmapped, begins at a page, and any bits are an AtomicU64.
+    // SAFETY: a new mapping of an open file of the requested size; nobody shortens it, as a file of another size is
+    // replaced. It is never unmapped, begins at a page, and any bits are an AtomicU64.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let address = libc::mmap(
@@ -37,7 +38,7 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// All of it is written: a store into a hole of a file on a full disk would be the end of the process.
+/// Makes the file and writes all of it: a store into a hole of a file on a full disk would kill the process.
 fn make(path: &Path, size: usize) -> io::Result<File> {
     let new = path.with_extension("new");
     let mut file = OpenOptions::new()

@@ -1,22 +1,22 @@
-//! Memory contexts: where PostgreSQL allocates, and until when it lives.
+//! Memory contexts: where PostgreSQL allocates, and how long the memory lives.
 
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// A memory context of our own. Everything in it is freed when it is dropped.
+/// A memory context of pg_herald. Dropping it frees everything in it.
 #[derive(Debug)]
 pub struct Memory {
     context: pg_sys::MemoryContext,
 }
 
 impl Memory {
-    /// Memory that outlives the transaction.
+    /// Creates memory that outlives the transaction.
     pub fn of_session(name: &'static CStr) -> Self {
         // SAFETY: the top context lives as long as the process.
         unsafe { Self::below(pg_sys::TopMemoryContext, name) }
     }
 
-    /// Memory that PostgreSQL frees with what is current now, unless it was dropped before.
+    /// Creates memory that PostgreSQL frees with the current context, unless it is dropped before.
     pub fn of_statement(name: &'static CStr) -> Self {
         // SAFETY: the current context is valid.
         unsafe { Self::below(pg_sys::CurrentMemoryContext, name) }
@@ -38,16 +38,16 @@ impl Memory {
         Self { context }
     }
 
-    /// Lets PostgreSQL allocate here while `body` runs.
+    /// Makes PostgreSQL allocate here while `body` runs.
     pub fn run<R>(&self, body: impl FnOnce() -> R) -> R {
         struct Restore(pg_sys::MemoryContext);
         impl Drop for Restore {
             fn drop(&mut self) {
-                // SAFETY: it was current before and is an ancestor's or the caller's, so it still lives.
+                // SAFETY: it was current before, and is an ancestor's or the caller's, so it still lives.
                 unsafe { pg_sys::CurrentMemoryContext = self.0 };
             }
         }
-        // SAFETY: the context lives as long as `self`; what was current comes back also when `body` unwinds.
+        // SAFETY: the context lives as long as `self`; the previous one comes back even if `body` unwinds.
         let _restore = unsafe {
             let restore = Restore(pg_sys::CurrentMemoryContext);
             pg_sys::CurrentMemoryContext = self.context;
@@ -56,7 +56,7 @@ impl Memory {
         body()
     }
 
-    /// Like [`Self::run`], and frees everything afterwards. What `body` returns must be Rust's own.
+    /// Like [`Self::run`], but frees everything afterwards. The result of `body` must be Rust's own.
     pub fn run_and_empty<R: 'static>(&mut self, body: impl FnOnce() -> R) -> R {
         let result = self.run(body);
         // SAFETY: R is 'static and so holds no borrowed datum; nothing else is kept here.
@@ -67,7 +67,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: made in `below`, deleted once: a parent that goes first takes the value's owner with it.
+        // SAFETY: created in `below`, deleted once: a parent that goes first takes the value's owner with it.
         unsafe { pg_sys::MemoryContextDelete(self.context) }
     }
 }

@@ -1,6 +1,6 @@
-//! The rows of a query, some at a time, each taken apart once.
+//! The rows of a query, a page at a time, each row taken apart once.
 //!
-//! What SPI gives as a whole would be copied as a whole, and each value of a row looked for from its first column.
+//! SPI would copy the whole result, and search for each value from the row's first column.
 
 use super::varlena;
 use pgrx::datum::{FromDatum, IntoDatum};
@@ -22,7 +22,7 @@ impl<'c> Pages<'c> {
         }
     }
 
-    /// The next rows, `most` at most; none at the end.
+    /// Fetches the next rows, at most `most`; none at the end.
     pub fn next(&mut self, most: usize) -> Page<'_> {
         let most = std::ffi::c_long::try_from(most).unwrap_or(std::ffi::c_long::MAX);
         if let Err(error) = self.cursor.fetch(most) {
@@ -34,7 +34,7 @@ impl<'c> Pages<'c> {
 
 impl Drop for Pages<'_> {
     fn drop(&mut self) {
-        // After an ERROR the end of the transaction closes it.
+        // After an ERROR the end of the transaction closes the cursor.
         if !std::thread::panicking() {
             // SAFETY: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.cursor) }
@@ -51,10 +51,10 @@ pub struct Page<'p> {
 }
 
 impl Page<'_> {
-    /// What the last call of SPI fetched.
+    /// Returns what the last call of SPI fetched.
     pub(super) fn fetched() -> Self {
-        // SAFETY: a read of a pointer that the call has set, on the one thread that runs PostgreSQL. A table that was
-        // fetched has a descriptor, with as many columns as that says.
+        // SAFETY: reads a pointer that the call has set, on the only thread that runs PostgreSQL. A fetched table has a
+        // descriptor with `natts` columns.
         unsafe {
             let table = pg_sys::SPI_tuptable;
             let types = if table.is_null() {
@@ -78,14 +78,14 @@ impl Page<'_> {
         let tuples: &[pg_sys::HeapTuple] = if self.table.is_null() {
             &[]
         } else {
-            // SAFETY: a fetched table has so many tuples, and lives as long as this value.
+            // SAFETY: a fetched table has `numvals` tuples, and lives as long as this value.
             unsafe { slice::from_raw_parts((*self.table).vals, (*self.table).numvals as usize) }
         };
         tuples.iter().map(|tuple| self.row(*tuple))
     }
 
     fn row(&self, tuple: pg_sys::HeapTuple) -> Row<'_> {
-        // SAFETY: the tuple is one of the table's, and of its format.
+        // SAFETY: the tuple belongs to the table, and has its format.
         unsafe {
             let descriptor = (*self.table).tupdesc;
             let columns = (*descriptor).natts as usize;
@@ -110,7 +110,7 @@ impl Drop for Page<'_> {
     }
 }
 
-/// One row. Columns are counted from 1, as in SQL.
+/// One row. Columns count from 1, as in SQL.
 pub struct Row<'p> {
     types: &'p [pg_sys::Oid],
     values: Vec<pg_sys::Datum>,
@@ -118,7 +118,7 @@ pub struct Row<'p> {
 }
 
 impl Row<'_> {
-    /// The column's value; `None` for null, and where the column is of another type.
+    /// Returns the column's value; `None` if it is null, or if the column has another type.
     pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
         let (value, oid) = self.value(column)?;
         if !T::is_compatible_with(oid) {
@@ -128,14 +128,14 @@ impl Row<'_> {
         unsafe { T::from_polymorphic_datum(value, false, oid) }
     }
 
-    /// The text of a column of type text or json, which are stored alike.
+    /// Returns the text of a column of type text or json, which are stored alike.
     pub fn text(&self, column: usize) -> Option<String> {
         let (value, _) = self.text_value(column)?;
         // SAFETY: the value is not null, and a varlena of characters.
         unsafe { String::from_polymorphic_datum(value, false, pg_sys::TEXTOID) }
     }
 
-    /// How long the text of such a column is; 0 for null. It is not fetched for that, nor decompressed.
+    /// Returns the bytes of such a column's text; 0 for null. Neither fetches nor decompresses it.
     pub fn text_bytes(&self, column: usize) -> usize {
         let Some((value, _)) = self.text_value(column) else {
             return 0;
@@ -144,7 +144,7 @@ impl Row<'_> {
         unsafe { varlena::raw_size(value) }
     }
 
-    /// The beginning of the text of such a column: no more of it than is needed is fetched.
+    /// Returns the beginning of such a column's text. Fetches no more than needed.
     pub fn beginning(&self, column: usize, bytes: usize) -> Option<String> {
         let (value, _) = self.text_value(column)?;
         let count = i32::try_from(bytes).unwrap_or(i32::MAX);
@@ -152,19 +152,19 @@ impl Row<'_> {
         unsafe {
             let slice = pg_sys::pg_detoast_datum_slice(value.cast_mut_ptr(), 0, count);
             let bytes = pgrx::varlena::varlena_to_byte_slice(slice);
-            // A character that is cut through is left out.
+            // A character that is cut in two is left out.
             let whole = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
             Some(whole.to_owned())
         }
     }
 
-    /// The value of a column of type text or json, which are stored alike.
+    /// Returns the value of a column of type text or json, which are stored alike.
     fn text_value(&self, column: usize) -> Option<(pg_sys::Datum, pg_sys::Oid)> {
         self.value(column)
             .filter(|(_, oid)| [pg_sys::TEXTOID, pg_sys::JSONOID].contains(oid))
     }
 
-    /// The value of a column of type xid8.
+    /// Returns the value of a column of type xid8.
     pub fn transaction_id(&self, column: usize) -> Option<u64> {
         let (value, oid) = self.value(column)?;
         (oid == pg_sys::XID8OID).then(|| value.value() as u64)

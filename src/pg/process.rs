@@ -25,7 +25,7 @@ pub fn register_launcher(name: &str, main: &str) {
         .load();
 }
 
-/// Starts the worker of one database. Returns false when `max_worker_processes` leaves no room.
+/// Starts the worker of one database. Returns false if `max_worker_processes` leaves no room.
 pub fn start_worker(name: &str, process_type: &str, main: &str, database: pg_sys::Oid) -> bool {
     BackgroundWorkerBuilder::new(name)
         .set_type(process_type)
@@ -38,13 +38,13 @@ pub fn start_worker(name: &str, process_type: &str, main: &str, database: pg_sys
         .is_ok()
 }
 
-/// Whether SIGTERM cancels the statement that runs.
+/// Whether SIGTERM cancels the running statement.
 static CANCELS_STATEMENT: AtomicBool = AtomicBool::new(true);
 
 /// Asks the process to stop, and cancels a statement that runs or waits for a lock.
 unsafe extern "C-unwind" fn stop_and_cancel(signal: i32) {
     if CANCELS_STATEMENT.load(Ordering::Relaxed) {
-        // SAFETY: what PostgreSQL's own handler of a cancellation does: flags that the main thread looks at.
+        // SAFETY: does what PostgreSQL's own cancel handler does: sets flags that the main thread checks.
         unsafe {
             std::ptr::write_volatile(&raw mut pg_sys::InterruptPending, 1);
             std::ptr::write_volatile(&raw mut pg_sys::QueryCancelPending, 1);
@@ -54,25 +54,25 @@ unsafe extern "C-unwind" fn stop_and_cancel(signal: i32) {
     unsafe { SignalHandlerForShutdownRequest(signal) }
 }
 
-/// Whether a stop was requested, and nothing more is to be begun before it.
+/// Returns whether a stop was requested, before which nothing more may begin.
 pub fn is_interrupted() -> bool {
     CANCELS_STATEMENT.load(Ordering::Relaxed) && stop_requested()
 }
 
-/// Lets the statements that still have to run while the process stops run to their end.
+/// Lets the statements that must still run while the process stops run to their end.
 pub fn stop_cancelling_statements() {
     CANCELS_STATEMENT.store(false, Ordering::Relaxed);
     forget_cancellation();
 }
 
-/// Drops a cancellation that came too late for what it was meant for.
+/// Drops a cancellation that came too late for its statement.
 pub fn forget_cancellation() {
     // SAFETY: main thread; a flag that the signal handlers set.
     unsafe { std::ptr::write_volatile(&raw mut pg_sys::QueryCancelPending, 0) }
 }
 
-/// Installs the handlers of a worker and lets signals in: SIGTERM asks it to stop, SIGHUP to read its configuration
-/// again; both wake it.
+/// Installs the handlers of a worker and unblocks signals: SIGTERM asks it to stop, SIGHUP to reload its configuration;
+/// both wake it.
 pub fn take_signals() {
     // SAFETY: a background worker starts with its signals blocked; the handlers are safe to run at any moment.
     unsafe {
@@ -82,18 +82,18 @@ pub fn take_signals() {
     }
 }
 
-/// Makes room for so many sockets of the threads, and returns how many file descriptors this process may have in all.
+/// Makes room for `wanted` sockets of the threads, and returns how many file descriptors this process may have in all.
 ///
-/// The limit is raised to what may be asked for: PostgreSQL keeps to the one that it found at its start. Where nothing
-/// can be raised, it keeps fewer of its files open; it lends a third of its descriptors at most.
+/// Raises the limit as far as allowed: PostgreSQL keeps to the limit that it found at its start. If the limit cannot be
+/// raised, PostgreSQL keeps fewer of its files open; it lends at most a third of its descriptors.
 pub fn make_room_for_sockets(wanted: usize) -> u64 {
-    // SAFETY: main thread; what is acquired is never given back. The rest are plain libc calls on a local value.
+    // SAFETY: main thread; what stays acquired is never given back. The rest are plain libc calls on a local value.
     unsafe {
         let acquired = (0..wanted)
             .take_while(|_| pg_sys::AcquireExternalFD())
             .count();
         if acquired < wanted {
-            // Not all of them: PostgreSQL's own waits may need one.
+            // Keep a few for PostgreSQL: its own waits may need one.
             (0..acquired.min(4)).for_each(|_| pg_sys::ReleaseExternalFD());
         }
         let mut limit: libc::rlimit = std::mem::zeroed();
@@ -111,7 +111,7 @@ pub fn make_room_for_sockets(wanted: usize) -> u64 {
     }
 }
 
-/// Runs `body` with every signal blocked that may be, so that threads which it spawns never run a handler.
+/// Runs `body` with all signals blocked except faults, so that threads that it spawns never run a handler.
 pub fn with_all_signals_blocked<R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: plain libc calls on a local mask; the synchronous signals stay deliverable, as a fault must not hang.
     unsafe {
@@ -137,22 +137,22 @@ pub fn with_all_signals_blocked<R>(body: impl FnOnce() -> R) -> R {
 
 /// Connects this worker to the database that it was started for, as the superuser that owns the cluster.
 pub fn connect(database: pg_sys::Oid) {
-    // SAFETY: called once, first thing in a worker's main function.
+    // SAFETY: called once, first in a worker's main function.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0) }
 }
 
-/// Connects the launcher to no database: it sees the shared catalogs only.
+/// Connects the launcher to no database: it sees only the shared catalogs.
 pub fn connect_to_shared_catalogs() {
     BackgroundWorker::connect_worker_to_spi(None, None);
 }
 
-/// Whether the process was asked to stop.
+/// Returns whether the process was asked to stop.
 pub fn stop_requested() -> bool {
     // SAFETY: a flag that the signal handler sets; a volatile read of a plain integer.
     unsafe { std::ptr::read_volatile(&raw const pg_sys::ShutdownRequestPending) != 0 }
 }
 
-/// Leaves the process if the postmaster is gone. A wait does so too, but not while somebody sets the latch.
+/// Exits if the postmaster is gone. A wait does so too, but not while the latch keeps being set.
 pub fn leave_with_postmaster() {
     // SAFETY: main thread, outside a transaction; a read from the pipe that the postmaster holds open.
     unsafe {
@@ -162,7 +162,7 @@ pub fn leave_with_postmaster() {
     }
 }
 
-/// Reads the configuration files again if SIGHUP asked for it. Returns whether it did.
+/// Reloads the configuration files if SIGHUP asked for it. Returns whether it did.
 pub fn reload_configuration_if_asked() -> bool {
     // SAFETY: main thread, outside a transaction; the flag is set by the signal handler.
     unsafe {
@@ -175,26 +175,27 @@ pub fn reload_configuration_if_asked() -> bool {
     }
 }
 
-/// Lets PostgreSQL handle what it has pending: cancellation, catalog invalidation, the barriers that DROP DATABASE waits for.
+/// Lets PostgreSQL handle what is pending: cancellation, catalog invalidation, the barriers that DROP DATABASE waits
+/// for.
 ///
-/// Outside a transaction there is nothing to cancel, and nobody who would catch the error: as between the commands of
-/// a session, a cancellation is dropped then.
+/// Outside a transaction a cancellation has nothing to cancel, and nobody would catch its error: it is dropped, as
+/// between the commands of a session.
 pub fn check_for_interrupts() {
-    // SAFETY: main thread; only reads where the transaction stands.
+    // SAFETY: main thread; only reads the state of the transaction.
     if !unsafe { pg_sys::IsTransactionState() } {
         forget_cancellation();
     }
     pgrx::check_for_interrupts!();
 }
 
-/// What `pg_stat_activity` shows of this process.
+/// Sets what `pg_stat_activity` shows of this process.
 pub fn report_activity(text: &str) {
     let text = CString::new(text.replace('\0', " ")).expect("NULs were replaced");
     // SAFETY: main thread of a connected process; the text is copied.
     unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, text.as_ptr()) }
 }
 
-/// Leaves the process; the postmaster starts it again after its restart time, unless the server is stopping.
+/// Exits the process; the postmaster restarts it after its restart time, unless the server is stopping.
 pub fn exit_to_be_restarted() -> ! {
     // SAFETY: main thread, outside a transaction.
     #[allow(unreachable_code)]
@@ -204,7 +205,7 @@ pub fn exit_to_be_restarted() -> ! {
     }
 }
 
-/// A counter in the kernel through which any thread wakes the main thread; a clone of it for the other side.
+/// A kernel counter through which any thread wakes the main thread; the other side has a clone.
 #[derive(Debug)]
 pub struct EventFd(OwnedFd);
 
@@ -235,7 +236,7 @@ impl EventFd {
     /// Takes the signals so far, so that the next wait sees only later ones.
     pub fn drain(&self) {
         let mut count = [0u8; 8];
-        // SAFETY: reads at most 8 bytes into a local; EAGAIN means that there was nothing.
+        // SAFETY: reads at most 8 bytes into a local; EAGAIN means no signal.
         let _ = unsafe { libc::read(self.raw(), count.as_mut_ptr().cast(), count.len()) };
     }
 

@@ -1,4 +1,4 @@
-//! Queries that pgrx would run in another way than is needed.
+//! Queries that pgrx would not run as needed.
 
 use super::pages::Page;
 use pgrx::datum::DatumWithOid;
@@ -6,11 +6,11 @@ use pgrx::pg_sys;
 use pgrx::spi::SpiClient;
 use std::ffi::{CString, c_char};
 
-/// The rows of a query, with all that is committed by now. A failure is raised as an ERROR.
+/// Returns the rows of a query that sees everything committed by now. Raises a failure as an ERROR.
 ///
-/// A transaction in REPEATABLE READ or SERIALIZABLE goes on seeing what was there when it began, while its triggers are
-/// those of now: it would look for the definition of a younger watch in vain, and a session would keep an outdated one.
-/// It is planned each time: what is read this way is kept by whoever asks.
+/// Under REPEATABLE READ or SERIALIZABLE a transaction keeps its old snapshot but fires the current triggers: it would
+/// not find the definition of a newer watch, and a session would cache an outdated one. The query is planned each time:
+/// callers keep what they read this way.
 pub fn latest<'c>(
     client: &'c SpiClient<'_>,
     text: &str,
@@ -21,7 +21,7 @@ pub fn latest<'c>(
     execute(client, text, arguments, snapshot, true)
 }
 
-/// The rows of a query that writes only if it finds something to do: unless it does, no transaction id is taken.
+/// Returns the rows of a query that writes only if it finds something to do: otherwise it takes no transaction id.
 pub fn may_write<'c>(
     client: &'c SpiClient<'_>,
     text: &str,
@@ -30,7 +30,7 @@ pub fn may_write<'c>(
     execute(client, text, arguments, std::ptr::null_mut(), false)
 }
 
-/// Without a snapshot, each statement takes its own.
+/// Runs a query. Without a snapshot, each statement takes its own.
 fn execute<'c>(
     _client: &'c SpiClient<'_>,
     text: &str,
@@ -53,7 +53,7 @@ fn execute<'c>(
         .map(|argument| if argument.datum().is_some() { b' ' } else { b'n' } as c_char)
         .collect();
     // SAFETY: an SPI connection is open, as `_client` shows; types, values and nulls are as many as the arguments, and
-    // live over the calls. The plan goes with the connection, and the rows with the page.
+    // outlive the calls. The plan is freed with the connection, the rows with the page.
     unsafe {
         let plan = pg_sys::SPI_prepare(source.as_ptr(), types.len() as i32, types.as_mut_ptr());
         if plan.is_null() {

@@ -1,7 +1,7 @@
-//! How a process of ours ends, noted where it can be read afterwards.
+//! Notes how a process of pg_herald ends, where it can be read afterwards.
 //!
-//! The postmaster tells all processes to quit (SIGQUIT) when another one has crashed, and at an immediate stop. Who
-//! leaves by itself, or because the postmaster is gone, passes the callbacks of its exit. A crash does neither.
+//! The postmaster tells all processes to quit (SIGQUIT) when another process has crashed, and at an immediate stop. A
+//! process that leaves by itself, or because the postmaster is gone, runs its exit callbacks. A crash does neither.
 
 use super::symbols::pqsignal;
 use pgrx::pg_sys;
@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 static NOTE: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 
-/// From here on, the word gets the time, in microseconds since 1970, if this process is told to quit.
+/// From here on, stores the time in the word, in microseconds since 1970, if this process is told to quit.
 pub fn note_when_told(word: &'static AtomicU64) {
     NOTE.store(std::ptr::from_ref(word).cast_mut(), Relaxed);
-    // SAFETY: main thread; the handler is PostgreSQL's own for background workers (`SignalHandlerForCrashExit`), and
-    // a store before it.
+    // SAFETY: main thread; the handler does what PostgreSQL's own does for background workers
+    // (`SignalHandlerForCrashExit`), after one store.
     unsafe { pqsignal(libc::SIGQUIT, told_to_quit) }
 }
 
-/// The word becomes 0 when this process leaves in order.
+/// Sets the word to 0 when this process leaves in order.
 pub fn clear_when_leaving(word: &'static AtomicU64) {
     // SAFETY: main thread; the callback gets the address of a word that is never unmapped.
     unsafe {
@@ -28,7 +28,7 @@ pub fn clear_when_leaving(word: &'static AtomicU64) {
     }
 }
 
-// SAFETY (as a signal handler): nothing but calls that are safe there; the word is never unmapped.
+// SAFETY (as a signal handler): only calls that are safe there; the word is never unmapped.
 unsafe extern "C-unwind" fn told_to_quit(_signal: i32) {
     unsafe {
         let mut now: libc::timespec = std::mem::zeroed();

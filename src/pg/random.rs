@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
-/// `N` bytes from the system's cryptographic source, which secrets may be made of.
+/// Returns `N` bytes from the system's cryptographic source, fit for secrets.
 pub fn strong<const N: usize>() -> [u8; N] {
     let mut bytes = [0u8; N];
     // SAFETY: the buffer has N bytes.
@@ -14,8 +14,8 @@ pub fn strong<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// `N` of the random bytes that this session keeps in store: to ask the system for those of each event would
-/// take longer than all else that is done for its id.
+/// Returns `N` of the random bytes that this session keeps in store: asking the system for each event would take longer
+/// than everything else for its id.
 pub fn stored<const N: usize>() -> [u8; N] {
     const STORE: usize = 640;
     thread_local! {

@@ -1,7 +1,7 @@
 //! Rows of a transition table, and what capture makes of them: JSON, text, comparisons.
 //!
-//! Whatever converts a value here calls the type's own functions, which may be a user's. Callers switch to the
-//! table's owner first (`pg::user`), unless [`Shape::is_plain`] and [`Column::has_plain_text`] say that none is called.
+//! Converting a value calls the type's own functions, which may be a user's. Callers first switch to the table's owner
+//! (`pg::user`), unless [`Shape::is_plain`] and [`Column::has_plain_text`] say that no such function is called.
 
 use super::json::Encoding;
 use super::memory::Memory;
@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-/// One of the columns of a [`Shape`].
+/// A column of a [`Shape`].
 #[derive(Debug, Clone)]
 pub struct Column {
     pub name: String,
@@ -36,17 +36,17 @@ impl Column {
         }
     }
 
-    /// Whether [`Row::text`] calls no function that a user may have defined, and depends on no setting.
+    /// Returns whether [`Row::text`] calls no user's function and depends on no setting.
     pub fn has_plain_text(&self) -> bool {
         self.encoding.is_some_and(Encoding::has_text)
     }
 }
 
-/// The row format of a watched table, and how to get to it from the format of one of its partitions or children.
+/// The row format of a watched table, and how to convert rows of one of its partitions or children to it.
 ///
-/// It holds nothing of a transaction, so it may be kept until the definition of one of the two tables changes.
+/// It holds nothing of a transaction, so it may be kept until the definition of either table changes.
 pub struct Shape {
-    /// Without dropped columns, and those that PostgreSQL does not compute for triggers.
+    /// Without dropped columns and those that PostgreSQL does not compute for triggers.
     pub columns: Vec<Column>,
     descriptor: pg_sys::TupleDesc,
     members: Option<Vec<Member>>,
@@ -56,7 +56,7 @@ pub struct Shape {
     _memory: Memory,
 }
 
-/// A column in the JSON of a row that is written without `row_to_json`.
+/// A column in the JSON of a row written without `row_to_json`.
 struct Member {
     position: usize,
     /// `"name":`
@@ -70,7 +70,8 @@ struct Projection {
 }
 
 impl Shape {
-    /// The format of `watched`, read from rows of `fired`, with only the `kept` columns in the JSON (all when `None`).
+    /// Returns the format of `watched`, read from rows of `fired`, with only the `kept` columns in the JSON (all if
+    /// `None`).
     pub fn new(
         watched: pg_sys::Oid,
         fired: pg_sys::Oid,
@@ -78,7 +79,7 @@ impl Shape {
     ) -> Self {
         let memory = Memory::of_session(c"pg_herald shape");
         // SAFETY: both relations exist and are locked: `fired` by the statement, `watched` by this call. Their
-        // descriptors are copied, and all that is made here lives in `memory`, as long as the value.
+        // descriptors are copied, and everything made here lives in `memory`, as long as the value.
         unsafe {
             let relation = PgRelation::with_lock(watched, pg_sys::AccessShareLock as i32);
             let descriptor = relation.tuple_desc();
@@ -87,7 +88,7 @@ impl Shape {
             let columns: Vec<Column> = stored.into_iter().map(Column::of).collect();
             let kept = kept.or((!computed.is_empty()).then_some(&|_: &str| true));
             let (descriptor, conversion, projection) = memory.run(|| {
-                // With the defaults that rows older than a column have of it.
+                // With the defaults of columns, for rows older than a column.
                 let descriptor = pg_sys::CreateTupleDescCopyConstr((*relation.as_ptr()).rd_att);
                 let conversion = if watched == fired {
                     std::ptr::null_mut()
@@ -110,25 +111,25 @@ impl Shape {
         }
     }
 
-    /// Whether [`Row::push_json`] calls no function that a user may have defined, and depends on no setting.
+    /// Returns whether [`Row::push_json`] calls no user's function and depends on no setting.
     pub fn is_plain(&self) -> bool {
         let members = self.members.as_ref();
         members.is_some_and(|members| members.iter().all(|member| member.encoding.is_exact()))
     }
 
-    /// The place of the column of this name among [`Self::columns`].
+    /// Returns the position of the column with this name among [`Self::columns`].
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 }
 
-/// Whether the column is generated when it is read (from PostgreSQL 18 on): in the rows that triggers get it is null.
+/// Returns whether the column is generated when read (from PostgreSQL 18 on): rows in triggers have null for it.
 fn is_virtual(attribute: &pg_sys::FormData_pg_attribute) -> bool {
     attribute.attgenerated as u8 == b'v'
 }
 
 impl Member {
-    /// The members of a row's JSON, if all of them can be written without `row_to_json`.
+    /// Returns the members of a row's JSON, if all of them can be written without `row_to_json`.
     fn of_all(columns: &[Column], kept: Option<&dyn Fn(&str) -> bool>) -> Option<Vec<Self>> {
         let is_kept = |column: &&Column| kept.is_none_or(|kept| kept(&column.name));
         let member = |column: &Column| {
@@ -147,7 +148,7 @@ impl Member {
 
 impl Projection {
     /// # Safety
-    /// `descriptor` is the one that `columns` come from.
+    /// `columns` come from `descriptor`.
     unsafe fn of(
         descriptor: pg_sys::TupleDesc,
         columns: &[Column],
@@ -172,7 +173,7 @@ impl Projection {
     }
 }
 
-/// The rows of one transition table, from the first to the last, or one row alone.
+/// The rows of one transition table, in order, or a single row.
 pub struct Rows<'a> {
     source: Source,
     trigger: PhantomData<&'a ()>,
@@ -180,7 +181,7 @@ pub struct Rows<'a> {
 
 enum Source {
     Table(Table),
-    /// The row until it is read.
+    /// The row, until it is read.
     One(Option<pg_sys::HeapTuple>),
 }
 
@@ -224,7 +225,7 @@ impl Rows<'_> {
         })
     }
 
-    /// How many rows there are in all; of one alone, whether it is still to be read.
+    /// Returns the number of all rows; for a single row, 1 until it is read.
     pub fn len(&self) -> i64 {
         match &self.source {
             // SAFETY: the tuplestore lives as long as this value.
@@ -233,14 +234,14 @@ impl Rows<'_> {
         }
     }
 
-    /// The next row, in the format of `shape`. It lives until the memory context of the call is reset.
+    /// Returns the next row, in the format of `shape`. It lives until the memory context of the call is reset.
     pub fn next<'s>(&mut self, shape: &'s Shape) -> Option<Row<'s>> {
         let mut tuple = match &mut self.source {
             Source::Table(table) => table.next()?,
             Source::One(tuple) => tuple.take()?,
         };
-        // SAFETY: the tuple has the format that the shape's conversion takes, and outlives the row, whose datums point into
-        // it; what is made of it is in the current memory context.
+        // SAFETY: the tuple has the format that the shape's conversion takes, and outlives the row, whose datums point
+        // into it; what is made from it is in the current memory context.
         unsafe {
             if !shape.conversion.is_null() {
                 tuple = pg_sys::execute_attr_map_tuple(tuple, shape.conversion);
@@ -270,11 +271,11 @@ impl Rows<'_> {
 }
 
 impl Table {
-    /// A copy of the next row in the current memory context.
+    /// Copies the next row into the current memory context.
     fn next(&mut self) -> Option<pg_sys::HeapTuple> {
-        // SAFETY: store and slot live as long as this value; the slot has the format of the tuplestore. A tuple that is read
-        // back from disk is allocated where the slot was and freed by the slot at the next call: it must not be allocated
-        // in memory that is emptied before.
+        // SAFETY: store and slot live as long as this value; the slot has the format of the tuplestore. A tuple read
+        // back from disk is allocated in the slot's memory and freed by the slot at the next call: it must not be in
+        // memory that is reset before.
         unsafe {
             let row_memory = pg_sys::CurrentMemoryContext;
             pg_sys::CurrentMemoryContext = self.memory;
@@ -287,7 +288,7 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        // After an ERROR the slot goes with its memory context; touching it then would be too late.
+        // After an ERROR the slot goes with its memory context: too late to touch it.
         if !std::thread::panicking() {
             // SAFETY: made in `of`, dropped once.
             unsafe { pg_sys::ExecDropSingleTupleTableSlot(self.slot) }
@@ -305,14 +306,14 @@ pub struct Row<'s> {
 }
 
 impl Row<'_> {
-    /// How many bytes the tuple has in memory: less than its values, where those are compressed or stored elsewhere.
+    /// Returns the bytes of the tuple in memory: fewer than its values have if those are compressed or out of line.
     pub fn length(&self) -> usize {
         // SAFETY: the tuple lives as long as the row.
         unsafe { (*self.tuple).t_len as usize }
     }
 
-    /// How many bytes the values have that its JSON shows, none of them compressed or stored elsewhere. Where the tuple is
-    /// short and whole that is not counted: what is compressed in it cannot be long.
+    /// Returns the bytes of the values that its JSON shows, decompressed and in line. A short tuple without out-of-line
+    /// values is not counted so: compressed values in it cannot be long.
     pub fn bytes(&self) -> usize {
         const SHORT: usize = 64 << 10;
         // SAFETY: the tuple lives as long as the row.
@@ -336,8 +337,7 @@ impl Row<'_> {
             .sum()
     }
 
-    /// Appends the row as a JSON object, as `to_json(row)` writes it but without blanks, of the columns that the shape
-    /// keeps.
+    /// Appends the columns that the shape keeps as a JSON object, as `to_json(row)` writes it but without white space.
     pub fn push_json(&self, json: &mut String) {
         let members = self.shape.members.as_ref();
         match members.filter(|_| self.shape.is_plain()) {
@@ -363,8 +363,8 @@ impl Row<'_> {
     }
 
     fn to_json(&self) -> String {
-        // SAFETY: the composite datum is built from the tuple and its own descriptor; row_to_json takes one of these
-        // and gives a text.
+        // SAFETY: the composite datum is built from the tuple and its own descriptor; row_to_json takes such a datum
+        // and returns a text.
         unsafe {
             let datum = match &self.shape.projection {
                 None => self.composite(),
@@ -372,13 +372,13 @@ impl Row<'_> {
             };
             let json = pgrx::direct_function_call_as_datum(pg_sys::row_to_json, &[Some(datum)])
                 .expect("row_to_json of a row is never null");
-            // Before PostgreSQL 16 a "char" may be a byte that is no UTF-8.
+            // Before PostgreSQL 16 a "char" may be a byte that is not UTF-8.
             let bytes = pgrx::varlena::varlena_to_byte_slice(json.cast_mut_ptr());
             String::from_utf8_lossy(bytes).into_owned()
         }
     }
 
-    /// The column's value as its type writes it; `None` for null.
+    /// Returns the column's value as its type writes it; `None` for null.
     pub fn text(&self, column: &Column) -> Option<String> {
         let at = column.number as usize - 1;
         if self.nulls[at] {
@@ -397,7 +397,7 @@ impl Row<'_> {
         }
     }
 
-    /// Whether the column's stored value is the same in both rows, to the bit: no function of the type is called.
+    /// Returns whether the column's stored value is the same in both rows, to the bit. Calls no function of the type.
     pub fn has_same(&self, other: &Row<'_>, column: &Column) -> bool {
         let at = column.number as usize - 1;
         match (self.nulls[at], other.nulls[at]) {
@@ -416,7 +416,7 @@ impl Row<'_> {
         }
     }
 
-    /// The row as a value of its table's row type. It lives as long as the row.
+    /// Returns the row as a value of its table's row type. It lives as long as the row.
     pub(super) fn composite(&self) -> pg_sys::Datum {
         // SAFETY: the datum is built from the tuple and its own descriptor, in the memory context of the row.
         *self.composite.get_or_init(|| unsafe {
@@ -425,13 +425,13 @@ impl Row<'_> {
     }
 
     /// # Safety
-    /// `projection` is that of the row's shape.
+    /// `projection` belongs to the row's shape.
     unsafe fn projected(&self, projection: &Projection) -> pg_sys::Datum {
         let at = |number: &i16| *number as usize - 1;
         let columns = projection.numbers.iter();
         let mut values: Vec<_> = columns.clone().map(|n| self.values[at(n)]).collect();
         let mut nulls: Vec<_> = columns.map(|n| self.nulls[at(n)]).collect();
-        // SAFETY: the values are of the projected columns' types, in their order.
+        // SAFETY: the values have the types of the projected columns, in order.
         unsafe {
             let tuple = pg_sys::heap_form_tuple(
                 projection.descriptor,

@@ -1,10 +1,10 @@
-//! Reading a sequence without a snapshot.
+//! Reads a sequence without a snapshot.
 
 use pgrx::pg_sys;
 
-/// The last number that any session drew, committed or not; 0 when none was drawn yet.
+/// Returns the last number that any session drew, committed or not; 0 if none was drawn yet.
 ///
-/// It takes no snapshot, so that it can be called before a transaction takes its first one.
+/// Takes no snapshot, so it can be called before a transaction takes its first one.
 pub fn last_value(sequence: pg_sys::Oid) -> i64 {
     // SAFETY: pg_sequence_last_value takes one oid; the caller is in a transaction and the sequence exists.
     let last = unsafe {

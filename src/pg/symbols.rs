@@ -1,5 +1,5 @@
-//! Functions of the server that the bindings leave out, have in a form that cannot be passed as a pointer, or guard one by
-//! one where several are called in a row.
+//! Functions of the server that the bindings leave out, cannot pass as a pointer, or guard one by one where several are
+//! called in a row.
 
 use pgrx::pg_sys;
 use std::ffi::c_char;
@@ -54,7 +54,7 @@ unsafe extern "C-unwind" {
         completion: *mut pg_sys::QueryCompletion,
     );
 
-    // In the server, as opposed to the client library, it has another name from version 18 on.
+    // The server's version, unlike the client library's, has another name from PostgreSQL 18 on.
     #[cfg_attr(feature = "pg18", link_name = "pqsignal_be")]
     pub fn pqsignal(signal: i32, handler: unsafe extern "C-unwind" fn(i32));
 
@@ -69,6 +69,6 @@ unsafe extern "C-unwind" {
     pub fn SignalHandlerForConfigReload(signal: i32);
 }
 
-/// The timeout of the parameter statement_timeout, in the enumeration of `utils/timeout.h`, which is the same from version
-/// 15 to 18.
+/// The timeout of the parameter statement_timeout, in the enumeration of `utils/timeout.h`, the same from PostgreSQL 15
+/// to 18.
 pub const STATEMENT_TIMEOUT: i32 = 3;

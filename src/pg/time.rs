@@ -1,16 +1,16 @@
-//! Times as PostgreSQL counts them, and as everything else does.
+//! Conversions between PostgreSQL's times and Unix times.
 
 use pgrx::datum::TimestampWithTimeZone;
 
 /// Microseconds between 1970-01-01 and 2000-01-01, from which PostgreSQL counts.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
-/// Microseconds since 1970 of a PostgreSQL time.
+/// Returns the microseconds since 1970 of a PostgreSQL time.
 pub fn unix_micros(time: TimestampWithTimeZone) -> i64 {
     i64::from(time).saturating_add(POSTGRES_EPOCH)
 }
 
-/// The PostgreSQL time of microseconds since 1970.
+/// Returns the PostgreSQL time of microseconds since 1970.
 pub fn postgres_time(unix_micros: i64) -> TimestampWithTimeZone {
     TimestampWithTimeZone::try_from(unix_micros.saturating_sub(POSTGRES_EPOCH))
         .unwrap_or_else(|_| TimestampWithTimeZone::positive_infinity())

@@ -9,31 +9,31 @@ use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-/// What a failed transaction leaves: enough to log it and to decide whether to try again.
+/// The failure of a transaction: enough to log it and to decide whether to try again.
 #[derive(Debug, Clone)]
 pub struct TransactionError {
     /// The five characters of the SQLSTATE.
     pub sqlstate: String,
-    /// The primary message, and the detail where there is one.
+    /// The primary message, and the detail if there is one.
     pub message: String,
 }
 
-/// What a transaction failed for.
+/// Why a transaction failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Another session holds a lock, or the statement was cancelled. It may succeed at any moment.
+    /// Another session holds a lock, or the statement was cancelled. The same may succeed at any moment.
     Others,
-    /// The server cannot do it now, whatever the values are.
+    /// The server cannot do it now, with any values.
     Server,
-    /// Something about the values or the stored rows, or a fault that nobody foresaw: it will fail again with these.
+    /// The values or the stored rows are at fault, or the fault is unforeseen: with these it will fail again.
     Value,
 }
 
 impl TransactionError {
-    /// What failed, by the SQLSTATE.
+    /// Classifies the failure by its SQLSTATE.
     pub fn fault(&self) -> Fault {
         match self.sqlstate.as_str() {
-            // Lock not available, query cancelled (also by the limit of time), serialization failure, deadlock.
+            // Lock not available, query cancelled (also by a timeout), serialization failure, deadlock.
             "55P03" | "57014" | "40001" | "40P01" => Fault::Others,
             // Undefined tables and schemas: the extension is being dropped. A read-only server is a standby.
             "3F000" | "42P01" | "25006" => Fault::Server,
@@ -45,7 +45,7 @@ impl TransactionError {
         }
     }
 
-    /// What kind of damage it speaks of.
+    /// Returns the kind of damage that it reports.
     pub fn damage(&self) -> DamageKind {
         match self.sqlstate.as_str() {
             "XX002" => DamageKind::Index,
@@ -54,25 +54,26 @@ impl TransactionError {
         }
     }
 
-    /// Whether it may be the fault of a row that was read: a value, damage, or a part of a file that the disk does not give.
+    /// Returns whether a row that was read may be at fault: a value, damage, or a part of a file that the disk cannot
+    /// read.
     pub fn is_about_what_was_read(&self) -> bool {
         self.fault() == Fault::Value || self.sqlstate == "58030"
     }
 
-    /// Whether it took longer than it may, or was cancelled.
+    /// Returns whether it took too long, or was cancelled.
     pub fn is_a_timeout(&self) -> bool {
         self.sqlstate == "57014"
     }
 
-    /// Whether the extension is no longer there.
+    /// Returns whether the extension is gone.
     pub fn is_about_a_missing_table(&self) -> bool {
         matches!(self.sqlstate.as_str(), "3F000" | "42P01")
     }
 }
 
 impl TransactionError {
-    /// Whether it concerns the session or the server, such as a cancel, a serialization failure or a full disk, and not
-    /// what was done: classes 40, 53, 57, 58 and XX of Appendix A of the PostgreSQL documentation.
+    /// Returns whether it concerns the session or the server, such as a cancel, a serialization failure or a full disk,
+    /// rather than the work: classes 40, 53, 57, 58 and XX of Appendix A of the PostgreSQL documentation.
     pub fn is_about_the_session(&self) -> bool {
         ["40", "53", "57", "58", "XX"]
             .iter()
@@ -95,22 +96,22 @@ impl std::fmt::Display for TransactionError {
     }
 }
 
-/// Runs `body` in a transaction of its own, in the isolation level READ COMMITTED.
+/// Runs `body` in its own transaction, at the isolation level READ COMMITTED.
 ///
-/// An ERROR or a panic inside rolls the transaction back and becomes an `Err`; the worker goes on.
-/// `body` must not wait for anything but PostgreSQL, and must not send.
+/// An ERROR or a panic inside rolls the transaction back and becomes an `Err`; the worker continues. `body` must wait
+/// for nothing but PostgreSQL, and must not send.
 pub fn transaction<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
     run_transaction(pg_sys::XACT_READ_COMMITTED, || (), |()| body())
 }
 
-/// As [`transaction`], and cancels what takes longer than `limit`, with all locks that it waits for.
+/// Like [`transaction`], but cancels what takes longer than `limit`, waits for locks included.
 pub fn transaction_within<R>(
     limit: Duration,
     body: impl FnOnce() -> R,
 ) -> Result<R, TransactionError> {
     let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
-    // SAFETY: main thread of a connected background worker, which has the handlers of this timeout and of the signal
-    // that it raises. It is disabled before anything else runs; outside a transaction a cancellation is dropped.
+    // SAFETY: main thread of a connected background worker, which handles this timeout and the signal that it raises.
+    // It is disabled before anything else runs; outside a transaction a cancellation is dropped.
     unsafe { enable_timeout_after(STATEMENT_TIMEOUT, limit) };
     let result = transaction(body);
     // SAFETY: as above.
@@ -119,12 +120,12 @@ pub fn transaction_within<R>(
     result
 }
 
-/// Runs `body` with another limit for the wait for one lock.
+/// Runs `body` with another limit for each wait for a lock.
 pub fn with_lock_timeout<R>(limit: Duration, body: impl FnOnce() -> R) -> R {
     // SAFETY: main thread; the variable of the parameter lock_timeout, which is read when a wait begins.
     let before = unsafe { pg_sys::LockTimeout };
     let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: as above. `body` returns also after an ERROR, which the transactions in it catch.
+    // SAFETY: as above. `body` returns even after an ERROR, which the transactions in it catch.
     unsafe { pg_sys::LockTimeout = limit };
     let result = body();
     // SAFETY: as above.
@@ -132,8 +133,8 @@ pub fn with_lock_timeout<R>(limit: Duration, body: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `body` in a transaction of its own, in the isolation level REPEATABLE READ: all its statements see one
-/// snapshot. `before_snapshot` runs inside it too, before that snapshot is taken.
+/// Runs `body` in its own transaction, at the isolation level REPEATABLE READ: all its statements see one snapshot.
+/// `before_snapshot` runs in this transaction, too, before that snapshot is taken.
 pub fn snapshot_transaction<P, R>(
     before_snapshot: impl FnOnce() -> P,
     body: impl FnOnce(P) -> R,
@@ -141,30 +142,30 @@ pub fn snapshot_transaction<P, R>(
     run_transaction(pg_sys::XACT_REPEATABLE_READ, before_snapshot, body)
 }
 
-/// The id of the current transaction, which it is given now if it has none yet.
+/// Returns the id of the current transaction. Assigns one if it has none yet.
 pub fn assign_id() -> u64 {
     // SAFETY: inside a transaction of a session that may write; otherwise it raises an ERROR.
     unsafe { pg_sys::GetTopFullTransactionId().value }
 }
 
-/// An ERROR in a transaction that may not write, as none on a standby may: the executor, which says so otherwise, is left
-/// out by whatever writes here.
+/// Raises an ERROR if the transaction is read-only, as all are on a standby: writes here bypass the executor, which
+/// would check this otherwise.
 pub fn refuse_read_only(command: &str) {
     let command = std::ffi::CString::new(command).expect("a name has no NUL");
-    // SAFETY: inside a transaction; the string lives over the call.
+    // SAFETY: inside a transaction; the string outlives the call.
     unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) }
 }
 
-/// The id that the next transaction will get.
+/// Returns the id that the next transaction will get.
 pub fn next_id() -> u64 {
     // SAFETY: reads shared memory under its own lock.
     unsafe { pg_sys::ReadNextFullTransactionId().value }
 }
 
-/// When the current transaction has committed, its commit and every one that it saw are on disk. It never waits for a
-/// standby where `synchronous_commit` does not.
+/// Ensures that once the current transaction has committed, its commit and every commit that it saw are on disk. Waits
+/// for a standby only if `synchronous_commit` does.
 pub fn flush_at_commit() {
-    // One without an id leaves no record behind which all others are.
+    // Without an id it would write no commit record to flush, along with all earlier ones.
     assign_id();
     // SAFETY: sets a flag of the current transaction.
     unsafe { pg_sys::ForceSyncCommit() }
@@ -185,15 +186,15 @@ fn run_transaction<P, R>(
     };
     recover(run, || {
         // SAFETY: called on the main thread after the error was caught and its state flushed; AbortCurrentTransaction
-        // is valid in every transaction state, also when StartTransactionCommand itself failed.
+        // is valid in every transaction state, even if StartTransactionCommand itself failed.
         unsafe { pg_sys::AbortCurrentTransaction() }
     })
 }
 
-/// Runs `body` in a subtransaction that is rolled back when it fails.
+/// Runs `body` in a subtransaction, which is rolled back if it fails.
 pub fn subtransaction<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
-    // SAFETY: main thread, inside a transaction. Memory context and resource owner are saved as PL/pgSQL does
-    // and restored on both ways out, because the subtransaction's own ones are gone by then.
+    // SAFETY: main thread, inside a transaction. Memory context and resource owner are saved as PL/pgSQL does and
+    // restored on both ways out, because the subtransaction's own are gone by then.
     let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: as above; there is an open transaction.
     unsafe {
@@ -274,7 +275,7 @@ fn commit() {
     unsafe {
         pg_sys::PopActiveSnapshot();
         pg_sys::CommitTransactionCommand();
-        // Without this the statistics of the worker's own tables stay at 0 and autovacuum never looks at them.
+        // Without this the statistics of the worker's tables stay at 0 and autovacuum never looks at them.
         pg_sys::pgstat_report_stat(false);
     }
 }
@@ -285,7 +286,7 @@ pub fn set(name: &str, value: &str) {
         CString::new(name).expect("a parameter's name is written in this crate and has no NUL");
     let value =
         CString::new(value).expect("a parameter's value is written in this crate and has no NUL");
-    // SAFETY: both strings live over the call, which copies them.
+    // SAFETY: both strings outlive the call, which copies them.
     unsafe {
         pg_sys::SetConfigOption(
             name.as_ptr(),

@@ -3,7 +3,7 @@
 use super::symbols::find_all_inheritors;
 use pgrx::{PgRelation, pg_sys};
 
-/// The partitions below a partitioned table, on all levels; none for a plain table or an inheritance parent.
+/// Returns the partitions below a partitioned table, on all levels; none for a plain table or an inheritance parent.
 pub fn partitions_below(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     // SAFETY: the table exists and is locked by the running statement; the list lives in the current memory context
     // and holds `length` oids.

@@ -1,4 +1,4 @@
-//! What a trigger is told: the operation, the table, and the rows before and after.
+//! What a trigger learns: the operation, the table, and the rows before and after.
 
 use super::rows::Rows;
 use pgrx::{PgTrigger, PgTriggerLevel, pg_sys};
@@ -15,7 +15,7 @@ pub enum Operation {
 impl Operation {
     pub const ALL: [Self; 4] = [Self::Insert, Self::Update, Self::Delete, Self::Truncate];
 
-    /// The word in the data of an event and in `operations`.
+    /// Returns the word for it in the data of an event and in `operations`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -25,7 +25,7 @@ impl Operation {
         }
     }
 
-    /// The last part of the default event type.
+    /// Returns the last part of the default event type.
     pub fn past_tense(self) -> &'static str {
         match self {
             Self::Insert => "inserted",
@@ -36,7 +36,7 @@ impl Operation {
     }
 }
 
-/// The operation that fired the trigger.
+/// Returns the operation that fired the trigger.
 pub fn operation(trigger: &PgTrigger<'_>) -> Operation {
     match trigger.op() {
         Ok(pgrx::PgTriggerOperation::Insert) => Operation::Insert,
@@ -46,11 +46,11 @@ pub fn operation(trigger: &PgTrigger<'_>) -> Operation {
     }
 }
 
-/// The rows before and after the statement, where the trigger declares them; or the one row that it fires for.
+/// Returns the rows before and after the statement, if the trigger declares them; or the one row that it fires for.
 pub fn rows<'a>(trigger: &PgTrigger<'a>) -> (Option<Rows<'a>>, Option<Rows<'a>>) {
     let data = trigger.trigger_data();
     if matches!(trigger.level(), PgTriggerLevel::Row) {
-        // SAFETY: PostgreSQL passes tuples that live as long as the call of the trigger, in the row format of tg_relation.
+        // SAFETY: PostgreSQL passes tuples that live as long as the trigger's call, in the row format of tg_relation.
         let (first, second) =
             unsafe { (Rows::one(data.tg_trigtuple), Rows::one(data.tg_newtuple)) };
         return match operation(trigger) {
@@ -59,7 +59,7 @@ pub fn rows<'a>(trigger: &PgTrigger<'a>) -> (Option<Rows<'a>>, Option<Rows<'a>>)
         };
     }
     // SAFETY: PostgreSQL passes tuplestores that live as long as the call of the trigger, in the row format of
-    // tg_relation, and null where the trigger declares no such transition table.
+    // tg_relation, and null if the trigger declares no such transition table.
     unsafe {
         let descriptor = (*data.tg_relation).rd_att;
         (
@@ -69,18 +69,19 @@ pub fn rows<'a>(trigger: &PgTrigger<'a>) -> (Option<Rows<'a>>, Option<Rows<'a>>)
     }
 }
 
-/// The oid of the table whose trigger fired.
+/// Returns the oid of the table whose trigger fired.
 pub fn relation(trigger: &PgTrigger<'_>) -> pg_sys::Oid {
     // SAFETY: tg_relation is open during the call.
     unsafe { (*trigger.trigger_data().tg_relation).rd_id }
 }
 
-/// What tells one statement of this session from every other: all triggers that a statement fires see the same mark.
+/// Returns a mark that tells one statement of this session from every other: all triggers that a statement fires see
+/// the same mark.
 ///
-/// It takes a transaction id, so it is for statements that write anyhow.
+/// Assigns a transaction id, so it is only for statements that write anyway.
 pub fn statement_mark() -> (u64, u32) {
-    // SAFETY: inside a transaction. A statement has the active snapshot from its start, and the one that follows sees
-    // the commands of this one, so its snapshot has a higher number.
+    // SAFETY: inside a transaction. A statement has its active snapshot from its start; the next statement's snapshot
+    // sees the commands of this one, and so has a higher number.
     unsafe {
         let transaction = pg_sys::GetTopFullTransactionId().value;
         let command = if pg_sys::ActiveSnapshotSet() {

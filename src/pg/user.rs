@@ -1,11 +1,12 @@
-//! Acting as somebody else for a while.
+//! Acts as another role for a while.
 
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
 /// While it lives, the process acts as another role; dropping it restores role, context and settings.
 ///
-/// After an ERROR PostgreSQL restores them itself at the end of the (sub)transaction, and dropping does the same again.
+/// After an ERROR PostgreSQL itself restores them at the end of the (sub)transaction; dropping then does the same
+/// again.
 #[derive(Debug)]
 #[must_use = "the role changes back when this is dropped"]
 pub struct Acting {
@@ -15,8 +16,8 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// Runs what follows with the rights of `owner` and no more, on the owner's own data: in a security-restricted
-    /// operation, and under fixed settings, which end whatever the owner's code may set.
+    /// Switches to the rights of `owner` and no more, for work on the owner's own data: in a security-restricted
+    /// operation, and under fixed settings, whose end also undoes any that the owner's code sets.
     ///
     /// Everything that touches row values or an owner's expressions runs like this, as it may call the owner's code.
     pub fn as_owner_restricted(owner: pg_sys::Oid) -> Self {
@@ -28,9 +29,9 @@ impl Acting {
         )
     }
 
-    /// Runs what follows with the rights of `owner`, for statements whose text and values are our own.
+    /// Switches to the rights of `owner`, for statements whose text and values are pg_herald's own.
     ///
-    /// Their names and operators are looked up in pg_catalog alone, whatever the user's search path says.
+    /// Their names and operators are looked up in pg_catalog only, despite the user's search path.
     pub fn as_extension_owner(owner: pg_sys::Oid) -> Self {
         let settings = (!has_fixed_path()).then(FixedSettings::enter);
         Self::switch(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32, settings)
@@ -58,8 +59,8 @@ impl Drop for Acting {
     }
 }
 
-/// While it lives, nothing but the system's schemas is in the search path, and the settings that decide how values
-/// are written are the same as in every other session.
+/// While it lives, the search path has only the system's schemas, and the settings that decide how values are written
+/// are the same as in every other session.
 #[derive(Debug)]
 #[must_use = "the settings come back when this is dropped"]
 struct FixedSettings {
@@ -67,7 +68,7 @@ struct FixedSettings {
 }
 
 impl FixedSettings {
-    /// Sets what differs: a look costs less than setting.
+    /// Sets only what differs: looking costs less than setting.
     fn enter() -> Self {
         // SAFETY: the level is closed in drop, or by the abort of the transaction.
         let level = unsafe { pg_sys::NewGUCNestLevel() };
@@ -105,8 +106,8 @@ impl FixedSettings {
 
 impl Drop for FixedSettings {
     fn drop(&mut self) {
-        // While unwinding from an ERROR the transaction is about to be aborted, which resets settings itself: closing
-        // the level here as well would be too early for it.
+        // While unwinding from an ERROR, the transaction is about to be aborted, which resets the settings: closing the
+        // level here, too, would be too early.
         if !std::thread::panicking() {
             // SAFETY: closes the level that `enter` opened.
             unsafe { pg_sys::AtEOXact_GUC(false, self.level) }
@@ -116,7 +117,7 @@ impl Drop for FixedSettings {
 
 const FIXED_PATH: &CStr = c"pg_catalog, pg_temp";
 
-// utils/bytea.h, which the bindings leave out.
+// From utils/bytea.h, which the bindings leave out.
 const BYTEA_OUTPUT_HEX: i32 = 1;
 unsafe extern "C" {
     static bytea_output: i32;
@@ -130,13 +131,13 @@ fn has_fixed_path() -> bool {
     }
 }
 
-/// The role whose rights are in force now.
+/// Returns the role whose rights are in force.
 pub fn current_user() -> pg_sys::Oid {
     // SAFETY: a plain read.
     unsafe { pg_sys::GetUserId() }
 }
 
-/// The name of a role; empty when it is gone.
+/// Returns the name of a role; empty if it is gone.
 pub fn name_of(role: pg_sys::Oid) -> String {
     // SAFETY: inside a transaction; the name is null or NUL-terminated, and copied at once.
     unsafe {
@@ -149,7 +150,7 @@ pub fn name_of(role: pg_sys::Oid) -> String {
     }
 }
 
-/// The value of `application_name` in this session.
+/// Returns the value of `application_name` in this session.
 pub fn application_name() -> String {
     // SAFETY: the variable is null or a NUL-terminated string that outlives the call.
     unsafe {
@@ -179,13 +180,13 @@ fn set_local(name: &CStr, value: &CStr) {
     }
 }
 
-/// The role that the session acts as, whatever SECURITY DEFINER function is running.
+/// Returns the role that the session acts as, even inside a SECURITY DEFINER function.
 pub fn outer_user() -> pg_sys::Oid {
     // SAFETY: a plain read.
     unsafe { pg_sys::GetOuterUserId() }
 }
 
-/// Whether what runs is somebody's code on behalf of another role: an index's function, or an expression of a watch.
+/// Returns whether the running code acts on behalf of another role: an index's function, or an expression of a watch.
 pub fn is_restricted() -> bool {
     // SAFETY: a plain read.
     unsafe { pg_sys::InSecurityRestrictedOperation() }

@@ -1,19 +1,19 @@
-//! A look at utility commands before they run.
+//! Inspects utility commands before they run.
 
 use super::symbols::standard_ProcessUtility;
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 
-/// What a command is to us.
+/// What a command means to pg_herald.
 #[derive(Debug)]
 pub struct Command {
     pub concerned: Option<Concerned>,
-    /// When it has committed there may be a database to connect to that was not there before.
+    /// Its commit may bring a new database to connect to.
     pub may_bring_database: bool,
 }
 
-/// What a command needs nobody to be connected to, or to use.
+/// What must be unused, and without connections, for a command to succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Concerned {
     /// DROP EXTENSION pg_herald, in the current database.
@@ -39,9 +39,9 @@ pub fn hook(before: Before) {
     }
 }
 
-// Every utility command of the cluster comes through here. It hands on to PostgreSQL directly, not by way of pgrx:
-// that would turn an ERROR into a panic and back, and take the position and the context from it. Nothing with a
-// destructor may live in this function, as an ERROR jumps over it.
+// Every utility command of the cluster passes through here. It calls PostgreSQL directly, not through pgrx, which would
+// turn an ERROR into a panic and back, and drop its position and context. Nothing with a destructor may live in this
+// function, as an ERROR jumps over it.
 #[allow(clippy::too_many_arguments)]
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
@@ -53,7 +53,7 @@ unsafe extern "C-unwind" fn process_utility(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: PostgreSQL passes a valid statement; the arguments are handed on as they came.
+    // SAFETY: PostgreSQL passes a valid statement; the arguments are passed on unchanged.
     unsafe {
         if is_of_interest((*statement).utilityStmt) {
             look(statement);
@@ -102,7 +102,7 @@ unsafe extern "C-unwind" fn look(statement: *mut pg_sys::PlannedStmt) {
     }
 }
 
-/// What the command concerns, if it is one that a worker would be in the way of.
+/// Returns what the command concerns, if a worker would block it.
 ///
 /// # Safety
 /// `node` is a utility statement as the parser makes it.

@@ -1,9 +1,9 @@
-//! Values of any length, and how long they are.
+//! Values of variable length, and their sizes.
 
 use pgrx::pg_sys;
 use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, varsize_any_exhdr};
 
-/// Whether the value is stored right here as it is, neither compressed nor elsewhere.
+/// Returns whether the value is stored in place, neither compressed nor out of line.
 ///
 /// # Safety
 /// `value` is a varlena, wherever it is stored.
@@ -12,7 +12,7 @@ pub unsafe fn is_plain(value: *const pg_sys::varlena) -> bool {
     unsafe { varatt_is_4b_u(value) || varatt_is_1b(value) && !varatt_is_1b_e(value) }
 }
 
-/// How many bytes the value has, without the header. Nothing is fetched or decompressed for that.
+/// Returns the bytes of the value, without the header. Fetches and decompresses nothing.
 ///
 /// # Safety
 /// `value` is a varlena, wherever it is stored.

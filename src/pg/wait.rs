@@ -1,12 +1,12 @@
 //! The only place where the worker sleeps.
 //!
-//! Nothing here opens a file descriptor for a wait: a process that has run out of them has to go on waiting.
+//! Nothing here opens a file descriptor for a wait: a process that has run out of them must still be able to wait.
 
 use super::process::{EventFd, check_for_interrupts};
 use pgrx::pg_sys;
 use std::time::Duration;
 
-/// Waits for the latch (a commit, a signal), for an event (a sender thread) or for the time to be over.
+/// Waits for the latch (a commit, a signal), for an event (a sender thread) or for a timeout.
 #[derive(Debug)]
 pub struct Waiter {
     event: EventFd,
@@ -14,7 +14,7 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Lives as long as the process: the set is never freed.
+    /// Creates a waiter that lives as long as the process: the set is never freed.
     pub fn new(event: EventFd) -> Self {
         // SAFETY: main thread; the set is in memory that is never freed, and the descriptor is open as long as the set
         // is used, because both have the same owner.
@@ -39,9 +39,9 @@ impl Waiter {
         }
     }
 
-    /// Leaves the process at once when the postmaster is gone.
+    /// Waits. Exits the process at once if the postmaster is gone.
     pub fn wait(&self, timeout: Duration) {
-        // SAFETY: main thread; the set is valid, see `new`, and there is room for the one event that is asked for.
+        // SAFETY: main thread; the set is valid, see `new`, and the one requested event has room.
         unsafe {
             let mut occurred = std::mem::zeroed();
             pg_sys::WaitEventSetWait(
@@ -56,7 +56,7 @@ impl Waiter {
         check_for_interrupts();
     }
 
-    /// Takes back what was signalled so far.
+    /// Takes back the signals so far.
     pub fn drain(&self) {
         self.event.drain();
     }

@@ -2,33 +2,32 @@
 
 use pgrx::{IntoDatum, pg_sys};
 
-/// The end of the log now: a place behind everything that is written. Every commit that a snapshot of before shows is in
-/// front of it.
+/// Returns the current end of the log. Every commit that an earlier snapshot shows is before it.
 pub fn written() -> u64 {
-    // SAFETY: reads shared memory under its own lock; outside recovery, where alone the worker runs.
+    // SAFETY: reads shared memory under its own lock; outside recovery, and the worker runs only there.
     unsafe { pg_sys::GetXLogInsertRecPtr() }
 }
 
-/// Whether everything up to this place is on disk. A log that ends exactly with a page may seem not to be, until more is
-/// written.
+/// Returns whether everything up to this place is on disk. If the log ends exactly with a page, this may be false until
+/// more is written.
 pub fn is_flushed(written: u64) -> bool {
     flushed() >= written
 }
 
-/// Whether the commit of this transaction, which some snapshot shows, is on disk: that of a session that waited for it
-/// is. Of one that did not, some later place may be asked for in its stead.
+/// Returns whether the commit of this transaction, which some snapshot shows, is on disk. It is if the session waited
+/// for it; otherwise PostgreSQL may only know a later place than the commit's.
 pub fn is_commit_flushed(xid: u64) -> bool {
-    // SAFETY: a function of SQL's, called with the one argument it has. It says nothing of a transaction so old that
-    // PostgreSQL has forgotten how it ended, where asking for its place would fail.
+    // SAFETY: an SQL function, called with its one argument. It returns null for a transaction so old that PostgreSQL
+    // has forgotten how it ended, for which asking for the place would fail.
     let is_known = unsafe {
         pgrx::direct_function_call_as_datum(pg_sys::pg_xact_status, &[xid8(xid)]).is_some()
     };
-    // SAFETY: how it ended is known; the id is cut to what PostgreSQL counts by, as all that are known are in one cycle.
+    // SAFETY: how it ended is known; the id is cut to PostgreSQL's 32 bits, as all known ids are in one cycle.
     !is_known || unsafe { pg_sys::TransactionIdGetCommitLSN((xid as u32).into()) } <= flushed()
 }
 
 fn flushed() -> pg_sys::XLogRecPtr {
-    // SAFETY: reads shared memory outside recovery; the timeline is not asked for.
+    // SAFETY: reads shared memory outside recovery; null asks for no timeline.
     unsafe { pg_sys::GetFlushRecPtr(std::ptr::null_mut()) }
 }
 

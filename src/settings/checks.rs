@@ -1,4 +1,4 @@
-//! What the settings of connections may be.
+//! Checks of the connection settings.
 
 use crate::pg::guc::Checked;
 use herald_core::error::Error;
@@ -28,7 +28,7 @@ checked!(AllowHosts, |text| UrlPolicy::default().with_hosts(text));
 checked!(ProxyUrl, Proxy::parse);
 checked!(SourceAddress, source_address);
 
-/// Reads `herald.source_address`; an empty one is none.
+/// Reads `herald.source_address`; an empty text means none.
 pub(super) fn source_address(text: &str) -> Result<Option<IpAddr>, Error> {
     if text.is_empty() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Burying what is pending: for subscriptions that are disabled or removed, and where backlogs are too long.
+//! Buries pending deliveries: of disabled or removed subscriptions, and of backlogs that are too long.
 
 use crate::pg::transaction::{
     TransactionError, transaction, transaction_within, with_lock_timeout,
@@ -11,7 +11,7 @@ use pgrx::Spi;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How long a note waits for a lock, and what it may take at all.
+/// How long a note waits for a lock, and how long it may take in all.
 const BRIEFLY: Duration = Duration::from_millis(3);
 const LONGEST_NOTE: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,7 @@ pub fn disable(gone: &Gone) -> Result<(), TransactionError> {
     })
 }
 
-/// Buries a slice of what is pending for a subscription.
+/// Buries a slice of a subscription's pending deliveries.
 pub fn bury(ended: &Ended, most: usize) -> Result<Buried, TransactionError> {
     static STATEMENT: Prepared = Prepared::write(include_str!("../../sql/queries/bury_slice.sql"));
     transaction(|| {
@@ -54,7 +54,7 @@ pub fn bury(ended: &Ended, most: usize) -> Result<Buried, TransactionError> {
     })
 }
 
-/// Subscriptions with a higher id that are disabled or removed and have pending deliveries.
+/// Returns the subscriptions with a higher id that are disabled or removed and have pending deliveries.
 pub fn find_ended(after: i64) -> Result<VecDeque<Ended>, TransactionError> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_ended.sql"));
     transaction(|| {
@@ -75,7 +75,7 @@ pub fn find_ended(after: i64) -> Result<VecDeque<Ended>, TransactionError> {
     })
 }
 
-/// Goes on along a backlog, or buries some of what it has too much.
+/// Walks further along a backlog, or buries some of its excess.
 pub fn shed(walk: Walk, most: usize) -> Result<Shed, TransactionError> {
     static STATEMENT: Prepared =
         Prepared::write(include_str!("../../sql/queries/shed_backlog.sql"));

@@ -1,14 +1,14 @@
-//! What changed of what the worker keeps in memory, by the notices in `herald.config_change`.
+//! Changes of what the worker keeps in memory, from the notices in `herald.config_change`.
 
 use crate::prepared::Prepared;
 use herald_core::snapshot::Snapshot;
 use herald_dispatch::subscriptions::Changes;
 use pgrx::spi::SpiClient;
 
-/// With more notices than this, everything is read again.
+/// With this many notices or more, everything is read again.
 const MOST: i64 = 1_000;
 
-/// Reads the notices that the snapshot of what is loaded does not show.
+/// Reads the notices that the loaded snapshot does not show.
 pub fn since(client: &mut SpiClient<'_>, loaded: &Snapshot) -> Changes {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_changes.sql"));
     let mut rows = STATEMENT.run(client, vec![loaded.to_string().into(), MOST.into()]);

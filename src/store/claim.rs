@@ -1,4 +1,4 @@
-//! What is due of `herald.pending`, with the events.
+//! Due deliveries of `herald.pending`, with their events.
 
 use crate::log::read;
 use crate::pg::time::{postgres_time, unix_micros};
@@ -9,10 +9,10 @@ use pgrx::Spi;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::spi::SpiClient;
 
-/// What an event holds in memory, in bytes, at least.
+/// The fewest bytes that an event holds in memory.
 const LEAST_BYTES: usize = 256;
 
-/// When the first pending delivery of some subscriptions is due: pairs of id and time.
+/// Returns when the first pending delivery of each subscription is due: pairs of id and microseconds since 1970.
 pub fn find_due(subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, TransactionError> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/find_due.sql"));
     snapshot_transaction(
@@ -34,7 +34,7 @@ pub fn find_due(subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, TransactionErr
     )
 }
 
-/// Pending deliveries of a subscription, and the events of those that are wanted.
+/// Returns pending deliveries of a subscription, and the events of those that are wanted.
 pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
     snapshot_transaction(
         || (),
@@ -43,7 +43,7 @@ pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
                 let rows = due_of(client, claim);
                 let wanted = rows.iter().filter(|due| claim.wants_event(due));
                 let mut places: Vec<(i16, i64)> = wanted.map(|due| (due.slot, due.seq)).collect();
-                // No more are looked up than there may be room for.
+                // Look up no more than there may be room for.
                 let asked = places.len();
                 places.truncate((claim.bytes / LEAST_BYTES).max(1));
                 let (mut events, is_complete) = if places.is_empty() {
@@ -51,7 +51,7 @@ pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
                 } else {
                     read::load_events(client, &places, claim.largest, claim.bytes)
                 };
-                // They come in the order of the log. What has been due for the longest comes in any case.
+                // Events come in the order of the log. The one that has been due longest comes in any case.
                 let oldest = places.first().filter(|_| !is_complete);
                 if let Some((slot, seq)) = oldest
                     && !events.iter().any(|one| one.event.seq == *seq)

@@ -1,22 +1,22 @@
-//! What ALTER DATABASE and ALTER ROLE set: no signal brings it, and no session takes it over.
+//! What ALTER DATABASE and ALTER ROLE set: no signal announces it, and a running session does not adopt it.
 
 use crate::pg::transaction::{TransactionError, transaction};
 use crate::prepared::Prepared;
 use herald_dispatch::store::Configuration;
 use pgrx::{Spi, pg_sys};
 
-/// What was set for this database and the worker's role, as text to be compared.
+/// What was set for this database and the worker's role, as text to compare.
 #[derive(Debug)]
 pub struct Configured(Option<String>);
 
 impl Configured {
-    /// As the session that has just begun takes it over.
+    /// Reads what the session that has just begun has adopted.
     pub fn now(extension: pg_sys::Oid) -> Result<Self, TransactionError> {
         let (set, _) = look(extension)?;
         Ok(Self(set))
     }
 
-    /// What became of it.
+    /// Returns whether it has changed since, or the extension is gone.
     pub fn compare(&self, extension: pg_sys::Oid) -> Result<Configuration, TransactionError> {
         let (set, is_extension_there) = look(extension)?;
         Ok(if !is_extension_there {
@@ -29,7 +29,7 @@ impl Configured {
     }
 }
 
-/// What was set for this session, and whether the extension is still the one that the worker was started for.
+/// Returns what was set for this session, and whether the extension is still the one that the worker was started for.
 fn look(extension: pg_sys::Oid) -> Result<(Option<String>, bool), TransactionError> {
     static STATEMENT: Prepared =
         Prepared::read(include_str!("../../sql/queries/load_configuration.sql"));

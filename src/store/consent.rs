@@ -1,11 +1,11 @@
-//! What receivers answered to the question whether they want deliveries.
+//! Receivers' answers to the question whether they want deliveries.
 
 use crate::pg::transaction::{TransactionError, transaction};
 use crate::prepared::Prepared;
 use herald_dispatch::effects::Answered;
 use pgrx::Spi;
 
-/// Writes down what a receiver answered.
+/// Notes a receiver's answer.
 pub fn note_consent(answered: Answered) -> Result<(), TransactionError> {
     static STATEMENT: Prepared =
         Prepared::write(include_str!("../../sql/queries/note_consent.sql"));

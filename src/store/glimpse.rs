@@ -1,4 +1,4 @@
-//! What can be seen in one transaction: the log, the notices of changes, the subscriptions.
+//! What one transaction sees: the log, the notices of changes, the subscriptions.
 
 use super::{changes, reached, subscriptions};
 use crate::life;
@@ -18,7 +18,7 @@ use herald_dispatch::tenants::Quotas;
 use pgrx::spi::SpiClient;
 use std::collections::BTreeSet;
 
-/// A transaction with one snapshot. What fails in it raises an ERROR, which rolls it back; so nothing here returns a
+/// A transaction with one snapshot. A failure in it raises an ERROR, which rolls it back; so nothing here returns a
 /// [`Failure`].
 pub struct Glimpse<'a, 'c> {
     pub client: &'a mut SpiClient<'c>,
@@ -88,8 +88,8 @@ impl View for Glimpse<'_, '_> {
         Ok(done)
     }
 
-    /// Its row need not be on disk before anything of the window is sent: who does not find it reads on from the one
-    /// before, and has no record that is younger.
+    /// Opens a window. Its row need not be on disk before the window's events are sent: a worker that does not find it
+    /// resumes from the window before, and no later record exists either.
     fn open(&mut self, window: &Window) -> Result<(), Failure> {
         static STATEMENT: Prepared =
             Prepared::write(include_str!("../../sql/queries/open_window.sql"));

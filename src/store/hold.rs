@@ -5,7 +5,7 @@ use crate::pg::transaction::{TransactionError, transaction};
 use crate::prepared::Prepared;
 use pgrx::Spi;
 
-/// Why the worker must not work, or `None`.
+/// Returns why the worker must not work, or `None`.
 pub fn hold_reason() -> Result<Option<String>, TransactionError> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/hold_reason.sql"));
     transaction(|| {

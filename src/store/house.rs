@@ -1,4 +1,4 @@
-//! A part of a round of housekeeping.
+//! Housekeeping, one part of a round at a time.
 
 use crate::failpoint;
 use crate::pg::query;

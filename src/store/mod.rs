@@ -1,7 +1,6 @@
-//! What the worker reads and writes: `herald-dispatch`'s store, with PostgreSQL.
+//! What the worker reads and writes: the store of `herald-dispatch`, with PostgreSQL.
 //!
-//! Each method is a transaction of its own. No decision is in here about what is done next; that is for
-//! [`herald_dispatch`].
+//! Each method is its own transaction. [`herald_dispatch`] decides what is done next.
 
 mod bury;
 mod changes;
@@ -51,7 +50,7 @@ pub struct PgStore {
     pub extension: pg_sys::Oid,
     pub event_seq: pg_sys::Oid,
     pub url_policies: UrlPolicies,
-    /// As the session took it over when it began.
+    /// As the session adopted it at its start.
     pub configured: Configured,
 }
 
@@ -79,15 +78,14 @@ impl Store for PgStore {
                             url_policies,
                         };
                         let seen = see(&mut glimpse, before);
-                        // Only an ERROR rolls a transaction back.
+                        // Only an ERROR rolls the transaction back.
                         seen.unwrap_or_else(|failure| pgrx::error!("pg_herald: {failure}"))
                     })
                 },
             )
         });
-        // A session that waits for a synchronous standby stops waiting when the postmaster dies, and what it committed
-        // can be seen although no standby has it. Nobody stops waiting before, so nothing of that was seen if the
-        // postmaster is still there after the look.
+        // A session that waits for a synchronous standby stops waiting when the postmaster dies, and its commit becomes
+        // visible although no standby has it. If the postmaster still runs after the look, the look saw no such commit.
         process::leave_with_postmaster();
         seen
     }
@@ -133,7 +131,7 @@ impl Store for PgStore {
     }
 
     fn disable(&mut self, gone: &Gone) -> Result<(), Failure> {
-        // A stop has no time for one after the other.
+        // A stop has no time to disable them one by one.
         if process::stop_requested() {
             return Err(Failure {
                 fault: Fault::Locked,
@@ -173,7 +171,7 @@ impl Store for PgStore {
     }
 }
 
-/// Runs something, and tells how long it took.
+/// Runs `run` and measures how long it took.
 fn measured<R>(run: impl FnOnce() -> Result<R, TransactionError>) -> Took<R> {
     let began_at = Instant::now();
     let result = run().map_err(Failure::from);
@@ -183,7 +181,7 @@ fn measured<R>(run: impl FnOnce() -> Result<R, TransactionError>) -> Took<R> {
     }
 }
 
-/// Places of dispatch, by the names that the torture knows.
+/// Passes points of dispatch on by the names that the torture knows.
 fn reached(point: Point) {
     failpoint::reached(match point {
         Point::AfterRead => "after_read",

@@ -1,7 +1,7 @@
-//! Step 4: what became of deliveries, written down in one transaction: attempts, pending, dead letters, windows.
+//! Step 4: records the fate of deliveries in one transaction: attempts, pending, dead letters, windows.
 //!
-//! Its commit may be lost in a crash: the deliveries are then made again. It must never be split so that a window is
-//! closed before its records, and one record that cannot be written must not keep the others from being written.
+//! A crash may lose its commit: the deliveries are then made again. A window must never be closed before its records
+//! are written, and one record that cannot be written must not keep the others from being written.
 
 mod careful;
 mod locked;
@@ -16,7 +16,7 @@ use herald_dispatch::record::Batch;
 use herald_dispatch::store::{Effort, Recorded};
 use herald_dispatch::tenants::Tenants;
 
-/// Writes the batch, as hard as it is worth.
+/// Writes the batch with this effort.
 pub fn record(batch: Batch, effort: Effort, ring: Ring, tenants: &Tenants) -> Recorded {
     match effort {
         Effort::Whole => whole(batch, ring, tenants),
@@ -26,10 +26,10 @@ pub fn record(batch: Batch, effort: Effort, ring: Ring, tenants: &Tenants) -> Re
     }
 }
 
-/// Writes the batch, in one transaction if that can be done.
+/// Writes the batch, in one transaction if possible.
 ///
-/// Where a record cannot be written, because PostgreSQL refuses a value in it or another session holds a lock, the
-/// others are written without it, and its window stays open.
+/// If a record cannot be written, because PostgreSQL refuses a value in it or another session holds a lock, the others
+/// are written without it, and its window stays open.
 fn whole(batch: Batch, ring: Ring, tenants: &Tenants) -> Recorded {
     let Batch {
         records,

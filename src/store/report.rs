@@ -1,4 +1,4 @@
-//! What the worker tells of itself, for `herald.worker` and `herald.doctor()`.
+//! What the worker reports of itself, for `herald.worker` and `herald.doctor()`.
 
 use crate::pg::transaction::{TransactionError, transaction};
 use crate::prepared::Prepared;

@@ -1,4 +1,4 @@
-//! Stored subscriptions, read for the worker, and for those who ask what it would do.
+//! Reads stored subscriptions, for the worker and for SQL that shows what the worker would do.
 
 use crate::prepared::Prepared;
 use crate::settings::UrlPolicies;
@@ -12,17 +12,17 @@ mod secrets;
 pub use self::quotas::load_quotas;
 use row::Shown;
 
-/// Those of these subscriptions that exist, as the caller's transaction sees them.
+/// Loads the subscriptions with these ids that exist, as the caller's transaction sees them.
 pub fn load(client: &mut SpiClient<'_>, ids: &[i64], policies: &UrlPolicies) -> Vec<Loaded> {
     row::read(client, ids, policies, Shown::Whole)
 }
 
-/// One of them as it may be shown.
+/// Loads one subscription, as it may be shown.
 pub fn show_one(client: &mut SpiClient<'_>, id: i64, policies: &UrlPolicies) -> Option<Loaded> {
     row::read(client, &[id], policies, Shown::WithoutNamedSecrets).pop()
 }
 
-/// The ids of all.
+/// Returns the ids of all subscriptions.
 pub fn find_all(client: &mut SpiClient<'_>) -> Vec<i64> {
     static STATEMENT: Prepared =
         Prepared::read(include_str!("../../sql/queries/find_subscriptions.sql"));

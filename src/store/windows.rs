@@ -11,11 +11,10 @@ use pgrx::Spi;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 use std::collections::VecDeque;
 
-/// A day: the period of a ring of which none is stored.
+/// A day: the period of the ring if none is stored.
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
-/// Finds where an earlier worker stopped: after the longest run of closed windows, with the open ones to be read
-/// again.
+/// Finds where an earlier worker stopped: after the longest run of closed windows. The open ones are to be read again.
 pub fn restore(now_micros: i64) -> Result<(Reader, Ring), TransactionError> {
     let seen = transaction(|| Spi::connect_mut(load_seen_types))?;
     transaction(|| {
@@ -35,7 +34,7 @@ fn load_ring(client: &mut SpiClient<'_>) -> Ring {
     Ring::changed(period.unwrap_or(DAY_MICROS), changed_at)
 }
 
-/// The last window, and those that were not closed.
+/// Returns the last window, and those that were not closed.
 fn load_windows(client: &mut SpiClient<'_>) -> (Window, VecDeque<Window>) {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/load_windows.sql"));
     let mut rows = STATEMENT.run(client, vec![identity::origin().into()]);
@@ -62,7 +61,7 @@ fn load_windows(client: &mut SpiClient<'_>) -> (Window, VecDeque<Window>) {
     (last, reading)
 }
 
-/// The event types that earlier workers saw.
+/// Returns the event types that earlier workers saw.
 fn load_seen_types(client: &mut SpiClient<'_>) -> SeenTypes {
     static STATEMENT: Prepared =
         Prepared::read(include_str!("../../sql/queries/load_seen_types.sql"));

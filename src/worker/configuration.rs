@@ -1,7 +1,7 @@
 //! Settings that change while the worker runs.
 //!
-//! A reload brings those of the configuration file. What the threads were started with cannot be exchanged under way, so
-//! the worker starts again for it.
+//! A reload brings those of the configuration file. The threads cannot adopt new ones, so the worker restarts for
+//! these.
 
 use super::Worker;
 use crate::pg::process;
@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use herald_dispatch::ledger::MEMORY;
 use herald_dispatch::mind;
 
-/// What of the settings dispatch goes by.
+/// Returns the settings that dispatch uses.
 pub fn of_dispatch(settings: &Settings) -> mind::Settings {
     mind::Settings {
         is_enabled: settings.enabled,
@@ -21,7 +21,7 @@ pub fn of_dispatch(settings: &Settings) -> mind::Settings {
 }
 
 impl Worker {
-    /// Takes the settings of now over.
+    /// Adopts the current settings.
     pub(super) fn reload_settings(&mut self) {
         match Settings::read() {
             Ok(settings) if settings.sending != self.sending => {
@@ -36,7 +36,7 @@ impl Worker {
         }
     }
 
-    /// Says in `pg_stat_activity` what the worker does.
+    /// Shows in `pg_stat_activity` what the worker does.
     pub(super) fn report_state(&self) {
         process::report_activity(if self.mind.settings.is_enabled {
             "waiting for events"

@@ -1,4 +1,4 @@
-//! The sender as dispatch sees it. Work is built on a send thread, which notes what it is at.
+//! The sender as dispatch sees it. A send thread builds the request, and notes what it is at.
 
 use crate::life;
 use herald_core::agent::AgentKey;
@@ -37,12 +37,12 @@ impl Courier for HttpCourier {
 }
 
 impl HttpCourier {
-    /// Takes no more work, and gives back what no thread has taken.
+    /// Takes no more work, and returns what no thread has taken.
     pub fn close(&mut self) -> impl Iterator<Item = Work> {
         self.0.close().into_iter().map(|Sending(work)| work)
     }
 
-    /// Whether requests are under way.
+    /// Returns whether requests are under way.
     pub fn is_busy(&self) -> bool {
         self.0.in_flight() > 0
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Waits until nothing holds the worker. Returns false when it was asked to stop meanwhile, or cannot go on.
+/// Waits until nothing holds the worker. Returns false if it was asked to stop meanwhile, or cannot continue.
 pub fn wait_until_free() -> bool {
     let mut said = None;
     loop {

@@ -1,10 +1,10 @@
-//! The worker's side of the mailbox: what sessions ask for by `ping()`.
+//! The worker's side of the mailbox: what sessions ask for with `ping()`.
 
 use crate::log::append::new_uid;
 use crate::pg::{identity, mailbox, shmem};
 use herald_dispatch::pings::{Mail, Pings};
 
-/// Takes new mail, if there is any, and forgets what nobody waits for any more.
+/// Fetches new mail, if any, and forgets mail that nobody waits for any longer.
 pub fn fetch(pings: &mut Pings) {
     let Some(entry) = shmem::own_entry() else {
         return;

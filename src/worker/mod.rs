@@ -1,8 +1,8 @@
-//! Step 3: the worker's process. It waits, and does a turn: read a slice of the log, match it, hand deliveries to the
-//! sender, record what became of them, and do nothing for longer than a few milliseconds without looking at all of these.
+//! Step 3: the worker's process. It waits, then takes a turn: it reads a slice of the log, matches it, hands deliveries
+//! to the sender and records their outcomes. Each of these gets a turn every few milliseconds.
 //!
-//! No SQL text, no HTTP and no policy is in here. What is done next is decided by [`herald_dispatch`]; this is its clock, and
-//! it sees to its effects.
+//! It has no SQL text, no HTTP and no policy. [`herald_dispatch`] decides what is done next; this module is its clock,
+//! and carries out its effects.
 
 mod configuration;
 mod courier;
@@ -31,12 +31,12 @@ use pgrx::pg_sys;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a worker waits for the commit of an extension that is created together with its start.
+/// How long a worker waits for the commit of a transaction that creates the extension and starts the worker.
 const COMMITTED_BY: Duration = Duration::from_secs(10);
 /// How long a stop waits for requests under way.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// So many file descriptors no socket gets, for the files that PostgreSQL opens in this process. A process that cannot
-/// open the log it writes to takes the whole server down. Fewer than the ten that PostgreSQL itself leaves alone.
+/// File descriptors withheld from sockets, for the files that PostgreSQL opens in this process: a process that cannot
+/// open the log that it writes to takes the whole server down. Fewer than the ten that PostgreSQL itself leaves free.
 const RESERVED_DESCRIPTORS: u64 = 8;
 
 /// The main function of the worker of `database`.
@@ -48,7 +48,7 @@ pub fn run(database: pg_sys::Oid) {
     let entry = registry.and_then(|registry| registry.find(database));
     let seen = entry.map(|entry| (entry, entry.seen()));
     let mut start = find_extension();
-    // Whoever created the extension and started this worker in one transaction may not have committed.
+    // The transaction that created the extension and started this worker may not have committed yet.
     let until = Instant::now() + COMMITTED_BY;
     while registry.is_none()
         && matches!(start, Ok(None))
@@ -60,7 +60,7 @@ pub fn run(database: pg_sys::Oid) {
     }
     let (extension, event_seq) = match start {
         Ok(Some((extension, Some(event_seq)))) => (extension, event_seq),
-        // The extension is not there (any more): nothing to do until somebody creates it.
+        // The extension is missing: nothing to do until somebody creates it.
         Ok(_) => {
             if let Some((entry, seen)) = seen {
                 entry.release_unless_asked(seen);
@@ -72,7 +72,7 @@ pub fn run(database: pg_sys::Oid) {
     if !lock::try_become_only_worker(extension) {
         return;
     }
-    // As soon as may be after the session took it over.
+    // As soon as possible after the session adopted it.
     let configured = match Configured::now(extension) {
         Ok(configured) => configured,
         Err(error) => return pgrx::log!("pg_herald: the worker cannot start: {error}"),
@@ -88,8 +88,8 @@ pub fn run(database: pg_sys::Oid) {
     }
     let suspects = inherit(database);
     let worker = Worker::start(extension, event_seq, configured, suspects);
-    // A step that has to wait for longer is tried again: the others go on meanwhile, and all other deliveries wait for no
-    // longer than this.
+    // A step that must wait longer is retried: the others continue meanwhile, and no other delivery waits longer than
+    // this.
     transaction::set("lock_timeout", "5ms");
     match worker {
         Ok(mut worker) => {
@@ -103,14 +103,14 @@ pub fn run(database: pg_sys::Oid) {
     }
 }
 
-/// The extension with its sequence, if it is there.
+/// Returns the extension with its sequence, if it exists.
 fn find_extension() -> Result<Option<(pg_sys::Oid, Option<pg_sys::Oid>)>, TransactionError> {
     transaction::transaction(|| {
         catalog::extension().map(|extension| (extension, catalog::relation_in_herald("event_seq")))
     })
 }
 
-/// Has another worker started at once, by the launcher if there is one.
+/// Starts another worker at once, through the launcher if the library is preloaded.
 fn start_successor(extension: pg_sys::Oid, database: pg_sys::Oid) {
     match shmem::registry() {
         Some(registry) => registry.ask_for_successor(database),
@@ -121,7 +121,7 @@ fn start_successor(extension: pg_sys::Oid, database: pg_sys::Oid) {
     }
 }
 
-/// Nothing that a role's or a database's settings say may change how the worker works.
+/// Keeps the settings of a role or a database from changing how the worker works.
 pub fn prepare_session() {
     for (name, value) in [
         ("role", "none"),
@@ -131,7 +131,7 @@ pub fn prepare_session() {
         ("default_transaction_read_only", "off"),
         ("session_replication_role", "origin"),
         ("timezone", "UTC"),
-        // Losing what the worker wrote costs duplicates, never events; where it does not, it flushes.
+        // Losing what the worker wrote costs duplicates, never events; where it would cost more, the worker flushes.
         ("synchronous_commit", "off"),
         // At first: nobody waits for a worker that has not begun.
         ("lock_timeout", "1s"),
@@ -148,7 +148,7 @@ pub fn prepare_session() {
     }
 }
 
-/// Begins the life of this worker with what the last one left.
+/// Begins the life of this worker with its predecessor's legacy.
 fn inherit(database: pg_sys::Oid) -> Suspects {
     let legacy = life::begin(database, now_micros()).unwrap_or_else(|error| {
         pgrx::log!("pg_herald: what the worker is at cannot be noted: {error}");
@@ -175,7 +175,7 @@ struct Worker {
     store: PgStore,
     courier: HttpCourier,
     waiter: Waiter,
-    /// What the sender was started with.
+    /// The settings that the sender was started with.
     sending: Sending,
     effects: Effects,
     started_at: Instant,
@@ -236,7 +236,7 @@ impl Worker {
         self.stop();
     }
 
-    /// One turn: everything a little. Returns whether there is more to do at once.
+    /// Takes one turn: a little of everything. Returns whether more can be done at once.
     fn turn(&mut self) -> bool {
         self.waiter.drain();
         let mut has_more = false;
@@ -264,7 +264,7 @@ impl Worker {
         has_more || self.mind.must_record(self.now())
     }
 
-    /// How long there is certainly nothing to do, unless woken.
+    /// Returns how long the worker has nothing to do for certain, unless woken.
     fn pause(&self, survey_gap: Duration) -> Duration {
         if shmem::own_entry().is_some_and(shmem::Entry::is_called) {
             return Duration::ZERO;
@@ -272,7 +272,7 @@ impl Worker {
         self.mind.pause(&self.store, survey_gap, self.now())
     }
 
-    /// Looks at all lanes, unless that would take too much of the time. Returns how long it has to wait.
+    /// Surveys all lanes, unless that would take too much of the time. Returns how long the survey must still wait.
     fn survey_if_due(&mut self) -> Duration {
         let began = self.now();
         let gap = self.mind.lanes.until_survey(began);
@@ -284,11 +284,11 @@ impl Worker {
         gap
     }
 
-    /// Does what was decided beside what is stored and sent.
+    /// Carries out effects other than storing and sending.
     fn see_to_effects(&mut self) {
         for effect in self.effects.drain(..) {
             match effect {
-                // A stop cancels what runs.
+                // A stop cancels running statements: their failures are not logged.
                 Effect::Log(_) if process::stop_requested() => {}
                 Effect::Log(words) => pgrx::log!("pg_herald: {words}"),
                 Effect::Warn(words) => pgrx::warning!("pg_herald: {words}"),
@@ -310,7 +310,7 @@ impl Worker {
         self.mind.ending.is_some() || process::stop_requested() || unwanted
     }
 
-    /// Waits a little for what is under way, records it, and leaves the rest to the next worker.
+    /// Waits briefly for requests under way, records them, and leaves the rest to the next worker.
     fn stop(&mut self) {
         self.see_to_effects();
         process::stop_cancelling_statements();
@@ -363,7 +363,7 @@ fn start_sender(sending: Sending, waker: EventFd) -> Result<Sender<courier::Send
     sender.map_err(|error| error.to_string())
 }
 
-/// The time of day in microseconds since 1970.
+/// Returns the microseconds since 1970.
 fn now_micros() -> i64 {
     chrono::Utc::now().timestamp_micros()
 }

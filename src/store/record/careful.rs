@@ -1,4 +1,4 @@
-//! Recording around what cannot be written: what is locked is set aside, the rest is halved until the record with the
+//! Records around what cannot be written: locked records are set aside, the rest is halved until the record with the
 //! value that PostgreSQL refuses is found.
 
 use super::write;
@@ -12,25 +12,25 @@ use herald_dispatch::work::Origin;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How long it keeps the main thread, and with it everybody's deliveries. What is not tried by then is set aside.
+/// How long it may keep the main thread, and so everybody's deliveries. Records not tried by then are set aside.
 const TIME: Duration = Duration::from_millis(50);
 /// The same when the worker stops, and nothing else waits.
 const LAST_TIME: Duration = Duration::from_millis(500);
-/// What one transaction gets also where less is left, so that a slow machine writes something in each round.
+/// The least time of a transaction, even if less is left, so that a slow machine writes something in each round.
 const LEAST: Duration = Duration::from_millis(100);
 
-/// Writes what can be written now of a batch that was tried before. A record that is alone may take so long.
+/// Writes what can now be written of a batch that was tried before. A single record may take as long as `alone`.
 pub fn record_again(batch: Batch, ring: Ring, tenants: &Tenants, alone: Duration) -> Recorded {
     record_for(batch, ring, tenants, false, TIME, alone)
 }
 
-/// Writes what can be written before the worker ends. A slow record leaves time for all others: what is not written is sent
-/// again.
+/// Writes what can be written before the worker ends. A slow record leaves time for all others: deliveries of unwritten
+/// records are made again.
 pub fn record_last(batch: Batch, ring: Ring, tenants: &Tenants) -> Recorded {
     record_for(batch, ring, tenants, false, LAST_TIME, LEAST)
 }
 
-/// Writes what can be written of a batch now. The first time, the log says what cannot.
+/// Writes what can now be written of a batch. The first time, logs what cannot.
 pub fn record(batch: Batch, ring: Ring, tenants: &Tenants, is_first_time: bool) -> Recorded {
     record_for(batch, ring, tenants, is_first_time, TIME, write::LONGEST)
 }
@@ -51,7 +51,7 @@ fn record_for(
         until: Instant::now() + time,
         done: Recorded::default(),
     };
-    // What touches no row that others may hold comes first: slow rows leave no time for it.
+    // Records that touch no row that others may hold come first: slow rows leave no time for them.
     let (delivered, others) = batch.records.into_iter().partition(writes_attempt_only);
     recording.write(delivered);
     recording.write(others);
@@ -59,7 +59,7 @@ fn record_for(
     recording.done
 }
 
-/// Whether the attempt is all that is written of it.
+/// Returns whether only the attempt is written of it.
 fn writes_attempt_only(record: &Record) -> bool {
     record.end == End::Delivered && matches!(record.delivery.origin, Origin::Window(_))
 }
@@ -68,14 +68,14 @@ struct Recording<'t> {
     ring: Ring,
     tenants: &'t Tenants,
     is_first_time: bool,
-    /// What the transaction of a single record gets.
+    /// The time limit for the transaction of a single record.
     alone: Duration,
     until: Instant,
     done: Recorded,
 }
 
 impl Recording<'_> {
-    /// Halves have transactions of their own, and what is committed is never written again.
+    /// Writes the records. Halves have their own transactions, and what is committed is never written again.
     fn write(&mut self, mut records: Vec<Record>) {
         if records.is_empty() {
             return;
@@ -84,7 +84,7 @@ impl Recording<'_> {
             self.done.left.extend(records);
             return;
         }
-        // A stop writes down itself what is not written by then.
+        // The stop itself records what is not written by then.
         if Instant::now() >= self.until || process::is_interrupted() {
             self.done.untried += records.len();
             self.done.set_aside.extend(records);
@@ -115,10 +115,10 @@ impl Recording<'_> {
         }
     }
 
-    /// Returns the places of the records that were passed by because they are locked.
+    /// Writes the records. Returns the places of those passed by because they are locked.
     fn try_to_write(&mut self, records: &[Record]) -> Result<HashSet<usize>, TransactionError> {
         let left = self.until.saturating_duration_since(Instant::now());
-        // What is slow leaves time for its other half, and gets all that it may take once it is alone.
+        // A slow batch leaves time for its other half; a single record gets all the time that it may take.
         let within = match records.len() {
             1 => self.alone,
             _ => (left / 2).max(LEAST),
@@ -138,7 +138,7 @@ impl Recording<'_> {
         }
     }
 
-    /// Writes a record that PostgreSQL refuses without what the receiver said.
+    /// Writes a record that PostgreSQL refuses, but without what the receiver said.
     fn write_less(&mut self, record: Record, error: &TransactionError) {
         let (event, subscription) = (
             &record.delivery.event.uid,
@@ -163,7 +163,7 @@ impl Recording<'_> {
         self.done.set_aside.push(record);
     }
 
-    /// Closes windows of which everything is written.
+    /// Closes the windows whose records are all written.
     fn close(&mut self, mut windows: Vec<Closed>) {
         let missing: HashSet<i64> = self
             .done

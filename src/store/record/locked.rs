@@ -1,4 +1,4 @@
-//! Which records cannot be written now because another session has locked what they need.
+//! Finds the records that cannot be written now because another session has locked what they need.
 
 use super::write::attempt_table;
 use crate::pg::dirty::DirtyIndex;
@@ -11,8 +11,9 @@ use herald_dispatch::work::Origin;
 use pgrx::spi::SpiClient;
 use std::collections::HashSet;
 
-/// The places of the records that cannot be written now: another session has locked a row or a table that they need, or has
-/// written their row and not committed. What the others need stays locked until the end of the transaction.
+/// Returns the places of the records that cannot be written now: another session has locked a row or a table that they
+/// need, or has an uncommitted version of their row. What the others need stays locked until the end of the
+/// transaction.
 pub fn find(
     client: &mut SpiClient<'_>,
     records: &[Record],
@@ -33,7 +34,7 @@ pub fn find(
         .collect()
 }
 
-/// Which of the tables that some records need could be locked for writing.
+/// Which of the tables that the records need could be locked for writing.
 struct Tables {
     attempt: bool,
     pending: bool,
@@ -42,7 +43,7 @@ struct Tables {
 }
 
 impl Tables {
-    /// Waits for nobody.
+    /// Locks the tables, but waits for none.
     fn lock(records: &[Record], ring: Ring, tenants: &Tenants) -> Self {
         let is_free =
             |name: &str| catalog::relation_in_herald(name).is_none_or(lock::try_for_writing);
@@ -92,8 +93,8 @@ fn find_rows(client: &mut SpiClient<'_>, records: &[Record], tenants: &Tenants) 
     locked
 }
 
-/// Adds the records whose row another session has inserted and not committed: SKIP LOCKED does not see them, and ON CONFLICT
-/// would wait for each.
+/// Adds the records whose row another session has inserted but not committed: SKIP LOCKED does not see it, and ON
+/// CONFLICT would wait for it.
 fn find_uncommitted(records: &[Record], locked: &mut HashSet<usize>) {
     add_uncommitted(
         records,
@@ -105,7 +106,7 @@ fn find_uncommitted(records: &[Record], locked: &mut HashSet<usize>) {
     add_uncommitted(records, Record::is_dead, dead_letters, locked);
 }
 
-/// Looks into a table by its index of deliveries.
+/// Searches a table by its index of deliveries.
 fn add_uncommitted(
     records: &[Record],
     is_inserted: fn(&Record) -> bool,
@@ -120,7 +121,7 @@ fn add_uncommitted(
     }
     let table = catalog::relation_in_herald(table);
     let index = catalog::relation_in_herald(index);
-    // Without the index as it was made, the database waits for each, briefly.
+    // If the index is not as it was made, the insert waits for each row, briefly.
     let index = table
         .zip(index)
         .and_then(|(table, index)| DirtyIndex::open(table, index));

@@ -23,14 +23,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time that a transaction may take, with all locks that it waits for.
+/// The longest time of a transaction, waits for locks included.
 pub const LONGEST: Duration = Duration::from_millis(500);
 /// The same for a transaction that only closes windows.
 const LONGEST_CLOSE: Duration = Duration::from_millis(250);
-/// How long one lock is waited for when there is something else to do meanwhile.
+/// How long to wait for a lock while other work waits.
 const BRIEFLY: Duration = Duration::from_millis(3);
 
-/// Writes all of it or nothing. Waits for locks.
+/// Writes everything or nothing. Waits for locks.
 pub fn patiently(
     records: &[Record],
     closed_windows: &[Closed],
@@ -48,7 +48,7 @@ pub fn patiently(
     Ok(usage)
 }
 
-/// Writes all but what another session has locked, whose places it returns.
+/// Writes all records except those that another session has locked, and returns the places of these.
 pub fn passing_by_locks(
     records: &[Record],
     ring: Ring,
@@ -73,7 +73,7 @@ pub fn passing_by_locks(
     })
 }
 
-/// Records these windows as closed, and waits for a lock briefly.
+/// Records these windows as closed. Waits for a lock only briefly.
 pub fn close(windows: &[Closed]) -> Result<(), TransactionError> {
     with_lock_timeout(BRIEFLY, || {
         transaction_within(LONGEST_CLOSE, || {
@@ -91,7 +91,7 @@ fn write(client: &mut SpiClient<'_>, records: &[&Record], ring: Ring, usage: &[(
     meter(client, usage);
 }
 
-/// The table that the attempts of these records go to, if there are any.
+/// Returns the table for the attempts of these records, if any.
 pub fn attempt_table<'r>(
     records: impl DoubleEndedIterator<Item = &'r Record>,
     ring: Ring,
@@ -104,7 +104,7 @@ fn attempt_slot(slot: i16) -> pg_sys::Oid {
         .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"))
 }
 
-/// The slot of the ring at the time of the last of their attempts.
+/// Returns the slot of the ring at the time of their last attempt.
 fn slot_of_attempts<'r>(
     records: impl DoubleEndedIterator<Item = &'r Record>,
     ring: Ring,
@@ -136,9 +136,8 @@ pub static ATTEMPT: Known = Known {
     insert: include_str!("../../../sql/queries/insert_attempt.sql"),
 };
 
-/// Without the executor, which would take more time for them than for everything else that is recorded, unless somebody
-/// added something to the table. The slot is that of the partition, and every outcome is one of those that the table
-/// allows.
+/// Inserts the attempts, and bypasses the executor unless somebody added something to the table: it would take longer
+/// than everything else that is recorded. The slot is that of the partition, and the table allows every outcome.
 fn insert_attempts(records: &[&Record], ring: Ring) {
     let attempted = records.iter().filter_map(|record| {
         let attempt = record.attempt.as_ref()?;
@@ -302,7 +301,7 @@ fn write_pending_rows(
     );
 }
 
-/// Until when the receiver asked to be spared.
+/// Returns until when the receiver asked to be spared.
 fn spare_until(record: &Record) -> Option<TimestampWithTimeZone> {
     let Attempt {
         started_at_micros,

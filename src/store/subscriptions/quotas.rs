@@ -1,10 +1,10 @@
-//! What the plans of tenants allow, and what they used.
+//! What the plans of tenants allow, and what the tenants used.
 
 use crate::prepared::Prepared;
 use herald_dispatch::tenants::{OverQuota, Quota, Quotas};
 use pgrx::spi::SpiClient;
 
-/// The quotas of all tenants, and when they are others: at the end of the month.
+/// Returns the quotas of all tenants, and when they change: at the end of the month, in microseconds since 1970.
 pub fn load_quotas(client: &mut SpiClient<'_>) -> (Quotas, i64) {
     static STATEMENT: Prepared =
         Prepared::read(include_str!("../../../sql/queries/load_quotas.sql"));

@@ -1,7 +1,7 @@
 //! Stored subscriptions as the worker wants them, each independent of all others.
 //!
-//! Whatever is wrong with a row, it becomes a subscription that is held: what matches it is kept in `herald.pending`, and
-//! its obstacle says what is to be mended. So nothing here fails, and one row costs no other subscription anything.
+//! A faulty row becomes a subscription that is held: what matches it is kept in `herald.pending`, and its obstacle says
+//! what to fix. So a faulty row fails nothing, and costs no other subscription anything.
 
 use super::secrets::Secrets;
 use super::{Loaded, Since};
@@ -15,7 +15,7 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 use std::sync::Arc;
 
-/// Reads those of these subscriptions that exist.
+/// Reads the subscriptions with these ids that exist.
 pub(super) fn read(
     client: &mut SpiClient<'_>,
     ids: &[i64],
@@ -32,12 +32,12 @@ pub(super) fn read(
     read
 }
 
-/// What is put into a subscription.
+/// How much to put into a subscription.
 #[derive(Clone, Copy)]
 pub(super) enum Shown {
-    /// All that a request has.
+    /// Everything that a request has.
     Whole,
-    /// What may be shown: *** for the secrets that it names.
+    /// What may be shown: *** for the named secrets.
     WithoutNamedSecrets,
 }
 
@@ -48,14 +48,15 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A row that PostgreSQL itself cannot read fails the statement for all of them: it is found by halving.
+    /// Reads the rows. A row that PostgreSQL itself cannot read fails the statement for all of them: it is found by
+    /// halving.
     fn read_in_halves(&self, client: &mut SpiClient<'_>, ids: &[i64], read: &mut Vec<Loaded>) {
         let Some(first) = ids.first() else {
             return;
         };
         match subtransaction(|| self.read_together(client, ids)) {
             Ok(found) => read.extend(found),
-            // A lock, a cancellation or a full disk says nothing about the rows: the look fails, and is tried again.
+            // A lock, a cancellation or a full disk says nothing about the rows: the look fails, and is retried.
             Err(error) if error.fault() != Fault::Value => error.raise(),
             Err(error) if ids.len() == 1 => {
                 let fault = format!("it cannot be read: {}", error.message);
@@ -94,7 +95,7 @@ impl Context<'_> {
                 let compiled = options.compile(self.policies.of(is_tenants));
                 compiled.map_err(|error| error.to_string())
             });
-        // What was accepted once may be refused now, when a setting was narrowed.
+        // After a setting was narrowed, it may refuse what was accepted once.
         let config = compiled.unwrap_or_else(|fault| {
             obstacle.get_or_insert(fault);
             row.matching().held()
@@ -126,7 +127,7 @@ impl Context<'_> {
         }
     }
 
-    /// The secrets, and what keeps anything from being sent with them.
+    /// Returns the secrets, and what keeps requests from being sent with them, if anything.
     fn secrets(&self, row: &Row<'_, '_>) -> (Secrets, Option<String>) {
         let values = ["value_kinds", "value_names", "stored_values"];
         let secrets = Secrets::open(
@@ -153,7 +154,7 @@ impl Context<'_> {
 struct Row<'a, 'c>(&'a SpiTupleTable<'c>);
 
 impl Row<'_, '_> {
-    /// A value; `None` where it is null.
+    /// Returns a value; `None` if it is null.
     fn get<T: IntoDatum + FromDatum>(&self, name: &str) -> Option<T> {
         self.0.get_by_name(name).ok().flatten()
     }
@@ -163,7 +164,7 @@ impl Row<'_, '_> {
         members.into_iter().flatten().flatten().collect()
     }
 
-    /// Its options, with *** for secrets, or what keeps them from being read.
+    /// Returns its options, with *** for secrets, or why they cannot be read.
     fn options(&self) -> Result<SubscriptionOptions, String> {
         let rate: Option<i32> = self.get("consent_rate");
         let options = SubscriptionOptions {
@@ -186,7 +187,7 @@ impl Row<'_, '_> {
         })
     }
 
-    /// As much of it as matching needs.
+    /// Returns as much of it as matching needs.
     fn matching(&self) -> SubscriptionOptions {
         SubscriptionOptions {
             id: self.get("id").unwrap_or_default(),
@@ -197,7 +198,7 @@ impl Row<'_, '_> {
         }
     }
 
-    /// The globs of the wanted types. A null is nothing that could be meant: the list does not count then.
+    /// Returns the globs of the wanted types. A null member makes the whole list invalid.
     fn types(&self) -> Option<Vec<String>> {
         let types: Option<Vec<Option<String>>> = self.get("types");
         types.into_iter().flatten().collect()
@@ -228,7 +229,7 @@ impl Row<'_, '_> {
     }
 }
 
-/// A subscription of which PostgreSQL does not read all: as much of it as can be had. `None` where it does not exist.
+/// Reads as much as possible of a subscription that PostgreSQL cannot read in full. `None` if it does not exist.
 fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<Loaded> {
     static BARE: Prepared = Prepared::read(include_str!(
         "../../../sql/queries/load_bare_subscription.sql"
@@ -237,7 +238,7 @@ fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<L
     let mut options = SubscriptionOptions {
         id,
         types: Vec::new(),
-        // Nobody gets another tenant's events: of which nothing is known is of a tenant that no event has.
+        // Nobody gets another tenant's events: an unknown tenant becomes one that no event has.
         tenant: Some("\0".into()),
         ..SubscriptionOptions::new("", "")
     };
@@ -261,7 +262,7 @@ fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<L
         Err(error) if error.fault() != Fault::Value => error.raise(),
         _ => {}
     }
-    // If they cannot be had either, every event is held.
+    // If the types cannot be read either, every event is held.
     let types = subtransaction(|| {
         let rows = TYPES.run(client, vec![id.into()]).first();
         Row(&rows).types()

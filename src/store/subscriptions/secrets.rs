@@ -8,11 +8,11 @@ use herald_sender::TlsProfile;
 #[derive(Default)]
 pub(super) struct Secrets {
     pub(super) signing: Vec<String>,
-    /// The members of options that are secrets.
+    /// The secret members of options.
     values: Vec<Value>,
 }
 
-/// A member of an option that is a secret.
+/// A secret member of an option.
 struct Value {
     option: String,
     name: String,
@@ -20,7 +20,7 @@ struct Value {
 }
 
 impl Secrets {
-    /// `values` are options, names and what is stored, in step.
+    /// Opens the secrets. `values` are options, names and stored values, in step.
     pub(super) fn open(
         vault: &Vault,
         id: i64,
@@ -55,7 +55,7 @@ impl Secrets {
         of_option.map(|value| (value.name.as_str(), value.text.as_str()))
     }
 
-    /// What TLS is configured with, if that is not what it is for all.
+    /// Returns the TLS configuration, if it differs from the common one.
     pub(super) fn tls_profile(&self) -> Option<TlsProfile> {
         self.of("tls").next()?;
         let member = |name: &str| {
@@ -65,7 +65,7 @@ impl Secrets {
         TlsProfile::new(member("ca"), member("certificate"), member("key"))
     }
 
-    /// The options with their secrets.
+    /// Returns the options with their secrets.
     pub(super) fn put_into(
         &self,
         mut options: SubscriptionOptions,
