@@ -1,4 +1,4 @@
-//! What a role with privileges on herald must not get by them: locks, others' rows, and values that are not shown.
+//! What privileges on herald must not give a role: locks, others' rows, and hidden values.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(one("select count(*) from herald.tenant"), "0");
     }
 
-    /// Two tenants with a subscription, a delivered event and a dead one each.
+    /// Creates two tenants, each with a subscription, a delivered event and a dead one.
     fn two_tenants() {
         for name in ["own_one", "own_two"] {
             role(name);
@@ -242,7 +242,7 @@ mod tests {
         );
         run_as("values_admin", &subscribe(&oauth("a.example", "***")));
         run_as("values_admin", &subscribe(&oauth("b.example", "again")));
-        // Who reads them anyway may.
+        // Superusers may, as they read the values anyway.
         run("update herald.subscription set url = 'https://example.net/'");
         assert_eq!(
             all("select value from herald.secret where kind <> 'signing' order by 1"),
@@ -314,7 +314,7 @@ mod tests {
             "alter table herald.tenant disable trigger user; delete from herald.tenant; alter table herald.tenant enable trigger user",
         );
         assert_eq!(one(whose), "kept/shop t, label f");
-        // Also when it is changed.
+        // Nor does a change of the subscription.
         run("update herald.subscription set description = 'changed'");
         assert_eq!(one(whose), "kept/shop t, label f");
         assert_eq!(
@@ -323,7 +323,7 @@ mod tests {
             ),
             "error tenant \"kept\" is missing, so nothing is sent to its subscriptions"
         );
-        // Its networks are those of tenants.
+        // The networks that apply are those of tenants.
         run("set local herald.allow_networks = '127.0.0.0/8'");
         assert_eq!(
             fault(
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(one("select herald._tenants_of('comes_later')"), "{one}");
     }
 
-    /// What a dump brings.
+    /// Inserts a tenant as from a dump, and returns the result.
     fn restored(role: &str, oid: &str, cluster: &str) -> String {
         run(&format!(
             "delete from herald.tenant; insert into herald.tenant (name, role, role_oid, role_cluster) values ('one', '{role}', {oid}, {cluster})"
@@ -408,7 +408,7 @@ mod tests {
             restored("missing_role", oid, "4711"),
             "missing_role t role \"missing_role\" of tenant \"one\" is missing"
         );
-        // Whoever has its name by chance is no tenant's if it may not be.
+        // A role that has the name by chance does not become the tenant's unless it may.
         assert_eq!(
             restored("postgres", oid, "4711"),
             "postgres t role \"postgres\" of tenant \"one\" is missing"

@@ -1,9 +1,9 @@
-//! Arguments of functions: null means "not given", and a value that makes no sense is named.
+//! Arguments of functions: null means "not given", and errors name senseless values.
 
 use super::support::{fault, one, role, run};
 use pgrx::prelude::*;
 
-/// A subscription, and an event for it that is a dead letter.
+/// Creates a subscription, and an event for it that is a dead letter.
 fn dead_letter() {
     run(
         "select set_config('herald.allow_networks', '127.0.0.0/8', true), set_config('herald.allow_http', 'on', true);

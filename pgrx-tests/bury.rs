@@ -1,4 +1,4 @@
-//! Giving deliveries up: whatever their events are, as many as there are.
+//! Giving deliveries up: any events, in any number.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -11,7 +11,7 @@ mod tests {
         run("select herald.subscribe('shop', url => 'https://example.com/')");
     }
 
-    /// Pending deliveries of these numbers, in slot 3, without events unless these were logged.
+    /// Creates pending deliveries of these numbers, in slot 3, without events unless these were logged.
     fn pending(seqs: &str) {
         run(&format!(
             "insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)

@@ -1,4 +1,4 @@
-//! What is too long for an event: emit refuses it, and capture makes it fit, as no statement may fail for it.
+//! What is too long for an event: emit refuses it, but capture makes it fit, as it must not fail a statement.
 
 #[pgrx::pg_schema]
 mod tests {

@@ -1,4 +1,4 @@
-//! Who did it, from where: what events keep of the session that they come from.
+//! What events record about their session: who acted, and from where.
 
 #[pgrx::pg_schema]
 mod tests {

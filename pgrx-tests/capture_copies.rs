@@ -1,4 +1,4 @@
-//! Tables with triggers of watches that are not theirs: copies, restored tables, what was taken out of a tree.
+//! Tables with triggers of another table's watches: copies, restored tables, and tables taken out of a tree.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -9,7 +9,7 @@ mod tests {
     const TRIGGERS: &str =
         "select count(*) from pg_trigger where tgfoid = 'herald._capture()'::regprocedure";
 
-    /// A copy of public.orders as pg_dump and psql make it, with the triggers of the watch of this number.
+    /// Copies public.orders as pg_dump and psql do, with the triggers of the watch of this number.
     fn copy(id: &str) {
         run("create schema copy; create table copy.orders (like public.orders including all)");
         for (operation, tables) in [
@@ -76,7 +76,7 @@ mod tests {
         copy(&id_of_watch());
         write_to_copy();
         assert_eq!(events("type").len(), 0);
-        // It may be watched as any other table.
+        // It may be watched like any other table.
         run("select herald.watch('copy.orders')");
         write_to_copy();
         assert_eq!(
@@ -97,7 +97,7 @@ mod tests {
         run("select herald.unwatch('public.orders')");
         write_to_copy();
         assert_eq!(events("type").len(), 0);
-        // The one of a number that no watch ever had.
+        // The remaining trigger has a number that no watch ever had.
         assert_eq!(one(TRIGGERS), "1");
     }
 

@@ -1,4 +1,4 @@
-//! Rows that are older than a column: what they have in it is the default that the column was added with.
+//! Rows older than a column: their value is the default with which the column was added.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -17,7 +17,7 @@ mod tests {
             "select herald.watch('public.orders', on_change_of => '{status,rate,tags}', \
              subject => 'old.status || old.rate')",
         );
-        // Of the columns that it was asked about, only this one changes.
+        // Of the columns in on_change_of, only this one changes.
         run("update public.orders set status = null where id = 1");
         assert_eq!(
             event("data"),
@@ -52,7 +52,7 @@ mod tests {
     #[pg_test]
     fn rows_of_a_partition_older_than_a_column_have_its_default() {
         run("create table public.sales (id int, region text) partition by list (region)");
-        // Its columns stand in another order.
+        // Its columns are in another order.
         run("create table public.south (region text, gone int, id int)");
         run("alter table public.south drop column gone");
         run("alter table public.sales attach partition public.south for values in ('s')");

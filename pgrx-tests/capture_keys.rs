@@ -1,4 +1,4 @@
-//! What an event's key is.
+//! The keys of events.
 
 #[pgrx::pg_schema]
 mod tests {

@@ -1,12 +1,12 @@
-//! Watches of tables that are part of others: of partitions, and of inheritance children. Whatever table a statement names,
-//! each watch captures a row of its own tree once.
+//! Watches of partitions and inheritance children. Whichever table a statement names, each watch captures a row of its
+//! own tree once.
 
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{all, event, events, forget_events, one, run};
     use pgrx::prelude::*;
 
-    /// `public.sales`, by region: `north`, and `west`, divided further into `west_1` and `west_2`.
+    /// Creates `public.sales`, by region: `north`, and `west`, divided further into `west_1` and `west_2`.
     fn sales() {
         run(
             "create table public.sales (region text, id int, total int, primary key (region, id)) partition by list (region)",
@@ -19,7 +19,7 @@ mod tests {
         run("create table public.west_2 partition of public.west for values from (1000) to (2000)");
     }
 
-    /// Type and key of each event, and forgets them.
+    /// Returns type and key of each event, and forgets the events.
     fn captured() -> Vec<String> {
         let mut captured = events("type || ' ' || key");
         captured.sort();

@@ -160,7 +160,7 @@ mod tests {
             ["1000001", "1000002", "1000003", "1000004", "1000005"]
         );
         forget_events();
-        // The values are still where they were, out of line and compressed.
+        // The values are still stored out of line and compressed.
         run("update public.orders set status = 'moved' where id = 3");
         assert_eq!(event("data ->> 'changed'"), r#"["status"]"#);
         assert_eq!(event("length(data -> 'old_record' ->> 'note')"), "1000003");
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(one("select current_setting('datestyle')"), "German, DMY");
     }
 
-    /// PostgreSQL 18 has them: what such a column is, is computed when it is read.
+    /// In PostgreSQL 18, the value of a virtual column is computed when it is read.
     #[cfg(feature = "pg18")]
     #[pg_test]
     fn a_virtual_column_is_left_out_and_nothing_asks_for_it() {
@@ -416,7 +416,7 @@ mod tests {
             let fault = fault(&format!("select herald.watch('virtual_sums', {refused})"));
             assert!(fault.message.contains("virtual"), "{refused}: {fault:?}");
         }
-        // A whole row, in an expression, has it as null.
+        // In a whole row, in an expression, it is null.
         forget_events();
         run(
             "select herald.watch('virtual_sums', condition => 'new.c = 7');
@@ -489,7 +489,7 @@ mod tests {
                 "select n from dblink('c', 'select string_agg(key, '','') from herald.event') as d (n text)",
             )
         };
-        // What it commits must not be seen by the tests beside it.
+        // Other tests must not see what it commits.
         connect("current_database()");
         remote("create database herald_twice");
         run("select dblink_disconnect('c')");

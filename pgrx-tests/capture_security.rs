@@ -1,4 +1,4 @@
-//! Whose rights the code runs with that a watch, a type or an expression brings along.
+//! The rights with which code from a watch, a type or an expression runs.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -7,7 +7,7 @@ mod tests {
     };
     use pgrx::prelude::*;
 
-    /// A table of mallory's whose column has a type with a cast to JSON of her own.
+    /// Creates a table of mallory's with a column whose type has her own cast to JSON.
     fn trojan(body: &str) {
         owner("mallory");
         run_as(
@@ -247,7 +247,7 @@ mod tests {
         owner("mallory");
         owner("alice");
         run_as("alice", "create table alice.notes (id int)");
-        // What mallory's code could do in the moment in which she may create functions there.
+        // What mallory's code could do while she may create functions there.
         run(
             "grant usage on schema alice to mallory; grant create, usage on schema herald_watch to mallory",
         );

@@ -5,8 +5,8 @@ mod tests {
     use crate::in_postgres::support::{all, event, events, fault, forget_events, one, run};
     use pgrx::prelude::*;
 
-    /// `public.sales`, by region: `north` as it is, `south` with other columns in another order, and `west` divided
-    /// further into `west_1`.
+    /// Creates `public.sales`, by region: `north` as it is, `south` with other columns in another order, and `west`
+    /// divided further into `west_1`.
     fn sales(options: &str) {
         run(
             "create table public.sales (region text, id int, total int, primary key (region, id)) partition by list (region)",

@@ -5,7 +5,7 @@ mod tests {
     use crate::in_postgres::support::{all, event, events, forget_events, one, run};
     use pgrx::prelude::*;
 
-    /// The record of a row with one column `v` of this type and value.
+    /// Returns the record of a row with one column `v` of this type and value.
     fn record(type_name: &str, value: &str) -> String {
         run(&format!("create table public.typed (v {type_name})"));
         run("select herald.watch('public.typed')");
@@ -23,7 +23,7 @@ mod tests {
 
     #[pg_test]
     fn every_type_gives_valid_json_for_null_and_for_a_value() {
-        // What is not there, or needs another library, is left out.
+        // Extensions that are missing, or need another library, are left out.
         run(r"do $$
             declare extension text;
             begin
@@ -91,7 +91,7 @@ mod tests {
                 break;
             }
             made += columns;
-            // The cast parses the text anew; the column itself would take anything from us.
+            // The cast parses the text again; the column itself would take anything from us.
             let members =
                 events("(select count(*) from json_object_keys(data::text::json -> 'record'))");
             assert_eq!(members, vec![(columns + 1).to_string(); 4]);

@@ -1,4 +1,4 @@
-//! The store keeps the contract that the simulation's model keeps: in a worker's process, in a database of its own, with
+//! The store keeps the same contract as the simulation's model: in a worker's process, in its own database, with
 //! sessions that commit.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::store::{self, Configured, PgStore};
 
 const DATABASE: &str = "contract";
 
-/// Where this server is found from outside. Asked in a transaction.
+/// Returns the address of this server for outside connections. Must be called in a transaction.
 fn address() -> String {
     let sql = "select format('host=%L port=%s user=%L', split_part(current_setting('unix_socket_directories'), ', ', 1),
                              current_setting('port'), current_user)";
@@ -27,7 +27,7 @@ fn address() -> String {
     address.expect("they are set")
 }
 
-/// A session from outside.
+/// Opens a session from outside.
 fn connect(address: &str, database: &str) -> Client {
     Client::connect(&format!("{address} dbname={database}"), NoTls)
         .unwrap_or_else(|error| panic!("{address}: {error}"))
@@ -69,7 +69,7 @@ impl Real {
             .unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 
-    /// What a claim may assume.
+    /// Restores the state that a claim may assume.
     fn clear(&mut self) {
         self.run(
             "select herald.subscribe('shop', url => 'https://example.com/')
@@ -165,7 +165,7 @@ impl Subject for Real {
     }
 }
 
-/// Plays the claims in the process of a worker of the database, and writes down there what came of each.
+/// Plays the claims in the process of a worker of the database, and writes down each result there.
 pub fn play(database: pg_sys::Oid) {
     process::take_signals();
     process::connect(database);
@@ -198,7 +198,7 @@ mod tests {
     #[pg_test]
     fn the_store_keeps_every_claim_of_the_contract() {
         let address = address();
-        // It stays: a DROP DATABASE would wait for this session, which waits for it.
+        // The database stays: DROP DATABASE would wait for this session, which waits for DROP DATABASE.
         connect(&address, "postgres")
             .batch_execute(&format!("create database {DATABASE}"))
             .unwrap();

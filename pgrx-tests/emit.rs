@@ -1,4 +1,4 @@
-//! `emit()`: what is the same content, which times and types there are.
+//! `emit()`: which contents are the same, and which times and types are valid.
 
 use super::support::{event, fault, one, run};
 use pgrx::prelude::*;

@@ -1,11 +1,11 @@
-//! Housekeeping: what it keeps, and that it is in nobody's way.
+//! Housekeeping: what it keeps, and that it obstructs nobody.
 
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{one, run};
     use pgrx::prelude::*;
 
-    /// One event, pending for a subscription, in a slot that is not written any more.
+    /// Creates one event, pending for a subscription, in a slot that is no longer written.
     fn pending_event_of_an_older_slot(retention: &str) {
         run(&format!("set local herald.retention = '{retention}'"));
         run("update herald.ring set period = '1 second'");
@@ -18,7 +18,7 @@ mod tests {
         run("select pg_sleep(1.1)");
     }
 
-    /// Other tests, which are rolled back, leave slots of attempts with nothing but dead rows: they are emptied one by one.
+    /// Other tests, which are rolled back, leave slots of attempts with only dead rows: each round empties one.
     fn keep_house_to_the_end() {
         let rounds =
             (0..64).take_while(|_| one("select has_more from herald._keep_house(0)") == "true");
@@ -133,7 +133,7 @@ mod tests {
             ))
         };
         let parts: Vec<String> = (0..4).map(part).collect();
-        // What a call deletes is seen by the next one.
+        // Each call sees what the previous one deleted.
         assert_eq!(parts, ["1 1", "2 1", "3 1", "4 1"]);
         assert_eq!(part(36), "0 0");
     }

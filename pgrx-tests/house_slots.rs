@@ -1,4 +1,4 @@
-//! Emptying slots: what was not read or is still needed outlives its retention.
+//! Emptying slots: events that are unread or still needed outlive their retention.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -8,15 +8,15 @@ mod tests {
     const EMPTY: &str = "select herald._empty_event_slot(7::smallint, '1 day')";
     /// A transaction that every snapshot shows.
     const READ: &str = "'2'::xid8";
-    /// Ours, which no snapshot of the worker shows.
+    /// Our own, which no snapshot of the worker shows.
     const UNREAD: &str = "pg_current_xact_id()";
 
-    /// Keeps everybody else out of slot 7. To be taken first: other tests look at the whole log.
+    /// Keeps everybody else out of slot 7. Must come first: other tests read the whole log.
     fn lock_slot() {
         run("lock table herald.event_7 in access exclusive mode");
     }
 
-    /// Events of two days ago in slot 7, with these numbers, written by a transaction.
+    /// Writes events of two days ago to slot 7, with these numbers and this transaction.
     fn old_events(numbers: &str, transaction: &str) {
         run(&format!(
             "insert into herald.event (seq, xid, origin, time, uid, size, slot, source, type)
@@ -68,7 +68,7 @@ mod tests {
 
     #[pg_test]
     fn a_slot_that_was_taken_stays_taken_until_the_end_of_the_transaction() {
-        // Other tests look at the log, for a moment.
+        // Other tests briefly read the log.
         while one("select herald._try_lock('herald.event_7')") == "false" {
             run("select pg_sleep(0.02)");
         }
@@ -89,7 +89,7 @@ mod tests {
         run(&format!(
             "lock table herald.event_{slot}, herald._attempt_{slot} in access exclusive mode"
         ));
-        // The slot after the next, which was written 30 turns ago for the last time.
+        // The slot after the next was last written 30 turns ago.
         let last = format!(
             "select to_timestamp(({turn} - 29) * {period}) - interval '1 ms' from herald.ring r where r.name = 'event'"
         );

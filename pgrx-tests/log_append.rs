@@ -9,7 +9,7 @@ mod tests {
 
     #[pg_test]
     fn data_that_no_value_can_hold_is_refused() {
-        // It is never written to, so it takes no memory.
+        // The memory is never written, so it takes no space.
         let data = String::from_utf8(vec![0; 1 << 30]).unwrap();
         let common = Common {
             source: "/test".to_owned(),

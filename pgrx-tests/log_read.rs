@@ -76,7 +76,7 @@ mod tests {
         assert!(all.iter().all(|logged| logged.event.data.is_none()));
     }
 
-    /// Larger than emit() takes.
+    /// Writes events that are larger than emit() accepts.
     fn write_large_events() {
         run("select herald.emit('large') from generate_series(1, 12)");
         run("update herald.event set size = 3000002, data = to_json(repeat('x', 3000000))");
@@ -86,7 +86,7 @@ mod tests {
         Spi::connect_mut(|client| load_events(client, places, largest, usize::MAX))
     }
 
-    /// Other tests draw numbers at the same time.
+    /// Returns the places of all events, read from the log as other tests draw numbers at the same time.
     fn places() -> Vec<(i16, i64)> {
         let slot = one("select distinct slot from herald.event");
         let slot: i16 = slot.parse().unwrap();

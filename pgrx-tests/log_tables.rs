@@ -1,4 +1,4 @@
-//! What a DBA adds to the tables of the log: rows are written with regard to it.
+//! What a DBA adds to the log's tables: rows are written accordingly.
 
 #[pgrx::pg_schema]
 mod tests {

@@ -1,4 +1,4 @@
-//! The suites that run inside PostgreSQL, each test in a transaction of its own that is rolled back.
+//! The suites that run inside PostgreSQL, each test in its own transaction, which is rolled back.
 
 mod access;
 mod arguments;

@@ -1,4 +1,4 @@
-//! Names, locks and what is kept of subscriptions that were ended.
+//! Names, locks and what is kept of ended subscriptions.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -13,7 +13,7 @@ mod tests {
         ));
     }
 
-    /// Those that an index led to are counted with the index.
+    /// Returns the rows read so far. Rows found through an index are counted with the index.
     fn rows_read() -> i64 {
         let read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_all_tables
                     where relid = 'herald._subscription'::regclass";
@@ -70,7 +70,7 @@ mod tests {
         let database = pg_sys::Oid::from(4711);
         for round in 0..2_000 {
             let registry = Registry::new();
-            // Others come and go before it.
+            // Other databases come and go before it.
             registry.demand(pg_sys::Oid::from(1), Demand::Wanted);
             let barrier = Barrier::new(4);
             std::thread::scope(|scope| {

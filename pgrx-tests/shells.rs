@@ -1,4 +1,4 @@
-//! Functions that remember their caller: each kind of result comes through.
+//! Functions that remember their caller: each kind of result gets through.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -19,7 +19,7 @@ mod tests {
         let joined = "select count(*) from generate_series(1, 3) n, lateral (select * from herald.status()) s";
         assert_eq!(one(joined), "6");
         assert_eq!(one("select state from herald.pause('shop')"), "paused");
-        // A value, also null, and for each row of a query.
+        // A value, null, and a value for each row of a query.
         assert_eq!(
             one(
                 "select sum(herald.replay(s.name, now() - interval '1 min', dry_run => true)) from herald.subscription s"

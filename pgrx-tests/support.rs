@@ -1,4 +1,4 @@
-//! What the suites share: running SQL and reading what it left.
+//! Helpers of all suites: run SQL and read what it left.
 
 use pgrx::prelude::*;
 
@@ -7,14 +7,14 @@ pub fn run(sql: &str) {
     Spi::run(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
 }
 
-/// The one value of a query, as text; `null` where it is null or there is no row.
+/// Returns the one value of a query, as text; `null` if it is null or the query has no row.
 pub fn one(sql: &str) -> String {
     let query = format!("select (select x::text from ({sql}) as q (x))");
     let value = Spi::get_one::<String>(&query).unwrap_or_else(|error| panic!("{error}: {sql}"));
     value.unwrap_or_else(|| "null".to_owned())
 }
 
-/// The values of a query's only column as text, in its order.
+/// Returns the values of a query's only column as text, in order.
 pub fn all(sql: &str) -> Vec<String> {
     let query = format!("select array(select coalesce(x::text, 'null') from ({sql}) as q (x))");
     Spi::get_one::<Vec<String>>(&query)
@@ -22,14 +22,14 @@ pub fn all(sql: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// An expression over each event, in the order of the log.
+/// Evaluates an expression for each event, in the order of the log.
 pub fn events(expression: &str) -> Vec<String> {
     all(&format!(
         "select {expression} from herald.event order by seq"
     ))
 }
 
-/// An expression over the only event.
+/// Evaluates an expression for the only event.
 pub fn event(expression: &str) -> String {
     let mut found = events(expression);
     assert_eq!(found.len(), 1, "not one event but {found:?}");
@@ -41,7 +41,7 @@ pub fn forget_events() {
     run("delete from herald.event");
 }
 
-/// How a statement fails; everything that it did is undone.
+/// A statement's failure; its effects are undone.
 #[derive(Debug)]
 pub struct Fault {
     pub sqlstate: String,
@@ -50,7 +50,7 @@ pub struct Fault {
     pub hint: String,
 }
 
-/// The fault of statements that must fail.
+/// Returns the fault of statements that must fail.
 pub fn fault(sql: &str) -> Fault {
     run(r"
         create or replace function pg_temp.fault(statements text) returns text[] language plpgsql as $$
@@ -77,13 +77,14 @@ pub fn fault(sql: &str) -> Fault {
     }
 }
 
-/// A role. Tests run at once, and a role's name is known in all transactions: they wait for each other here.
+/// Creates a role. Tests run concurrently, and a role's name is known in all transactions: they wait for each other
+/// here.
 pub fn role(name: &str) {
     run("select pg_advisory_xact_lock(4711)");
     run(&format!("create role {name}"));
 }
 
-/// A role that may watch its own tables in its own schema of the same name.
+/// Creates a role that may watch its own tables, in its own schema of the same name.
 pub fn owner(name: &str) {
     role(name);
     run(&format!(
@@ -100,7 +101,7 @@ pub fn run_as(role: &str, sql: &str) {
     run("reset role");
 }
 
-/// The watched table that most tests need.
+/// Creates the watched table that most tests need.
 pub fn orders(options: &str) {
     run(
         "create table public.orders (id bigint primary key, status text, total numeric, note text)",

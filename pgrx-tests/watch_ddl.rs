@@ -1,4 +1,4 @@
-//! What becomes of a watch when its table's definition changes.
+//! How a watch follows changes of its table's definition.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -168,7 +168,7 @@ mod tests {
     fn event_triggers_fail_no_command() {
         run("create table public.sales (id int) partition by list (id)");
         run("select herald.watch('public.sales')");
-        // In the way of the trigger that the partition is to get.
+        // Blocks the trigger that the partition should get.
         run("create table public.one (id int)");
         run(
             "create function public.own() returns trigger language plpgsql as $$ begin return null; end $$",

@@ -1,4 +1,4 @@
-//! Whose functions a watch calls: those that were made for it, and that belong to the owner of its table.
+//! Which functions a watch calls: those made for it that belong to its table's owner.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -7,7 +7,7 @@ mod tests {
     };
     use pgrx::prelude::*;
 
-    /// A table of mallory's and a domain whose check runs a statement of hers while an expression is compiled.
+    /// Creates a table of mallory's and a domain whose check runs her statement while an expression is compiled.
     fn mallory(statement: &str) {
         owner("mallory");
         run_as(
@@ -24,7 +24,7 @@ mod tests {
     const WATCH: &str =
         "select herald.watch('mallory.bait', subject => '(''{a}''::mallory.checked[])[1]')";
 
-    /// A watch of a superuser's table that lost its condition.
+    /// Creates a watch of a superuser's table that lost its condition.
     fn lost_condition() -> String {
         orders(", condition => 'new.total > 100'");
         run("alter table public.orders drop column total cascade");
@@ -87,7 +87,7 @@ mod tests {
             one("select rolsuper from pg_roles where rolname = 'mallory'"),
             "false"
         );
-        // Nor does it pass to the table's owner with the table's next change.
+        // Nor does it pass to the table's owner with the next change of the table.
         run("alter table public.orders add column more int");
         assert_eq!(
             fault("insert into public.orders values (1)").sqlstate,
@@ -124,7 +124,7 @@ mod tests {
     const FUNCTION: &str = "select concat_ws(' ', p.proowner::regrole, (w.functions ->> 'condition')::oid = p.oid)
                             from herald._watch w, pg_proc p where p.pronamespace = 'herald_watch'::regnamespace";
 
-    /// A table of a role's, whose watch comes from a dump with this number for the function of its condition.
+    /// Creates a role's table, whose watch comes from a dump with this number for the function of its condition.
     fn restored(function: &str) {
         orders(", condition => 'new.id > 1'");
         run("create role seller; create role heir; alter table public.orders owner to seller");
@@ -161,7 +161,7 @@ mod tests {
     #[pg_test]
     fn an_upgraded_table_that_gets_another_owner_after_the_decision_keeps_its_functions() {
         restored("1");
-        // pg_upgrade takes the rows along as they are.
+        // pg_upgrade keeps the rows as they are.
         run("update herald._watch set functions = '{\"condition\": 1}'");
         run("update herald.window set origin = origin + 1");
         run("select herald.resume_after_restore('skip')");

@@ -1,4 +1,4 @@
-//! watch() and unwatch(): what they say, what they change, what they refuse.
+//! watch() and unwatch(): what they report, change and refuse.
 
 #[pgrx::pg_schema]
 mod tests {
@@ -67,7 +67,7 @@ mod tests {
         run("select herald.watch('public.orders', type => 'it''s')");
         assert_eq!(events("type"), ["row.1", "again"]);
         assert_eq!(one("select expressions from herald._watch"), "{}");
-        // What a session calls that has just read that there is a type_expression.
+        // Called by a session that has just read that a type_expression exists.
         assert_eq!(
             one(
                 "select pg_get_function_sqlbody(oid) from pg_proc where pronamespace = 'herald_watch'::regnamespace"
@@ -140,7 +140,7 @@ mod tests {
         );
     }
 
-    /// The faults of calls that must change nothing: SQLSTATE, and what message, detail and hint contain.
+    /// Checks the faults of calls that must change nothing: SQLSTATE, and what message, detail and hint contain.
     fn refused(table: &str, cases: &[(&str, &str, &str, &str, &str)]) {
         let state = "select row((select array_agg(w) from herald._watch w), (select count(*) from pg_trigger), (select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace))";
         let before = one(state);

@@ -1,10 +1,11 @@
--- The log: what happened (herald.event), what was tried (herald._attempt) and what was read (herald.window).
+-- The log: events (herald.event), attempts (herald._attempt) and the windows read (herald.window).
 -- All three are insert-only rings: fixed partitions ("slots"), filled in turn and emptied by TRUNCATE.
--- Nothing in them is updated or deleted, no partition is created or dropped at run time, and there is no default partition.
+-- Rows are never updated or deleted, partitions are never created or dropped at run time, and none is the default
+-- partition.
 
--- CREATE EXTENSION takes a schema herald that is there already, as it is after a restore, with whatever is in it and
--- whoever owns it. Functions that somebody put there could be called in place of ours, with a superuser's rights: so it
--- has to be as good as new. Nothing is looked up in the schema until that is known.
+-- CREATE EXTENSION accepts an existing schema herald, for example after a restore, whatever it contains and whoever
+-- owns it. Functions planted there could be called in place of ours, with a superuser's rights, so the schema must be
+-- as good as new. Until that is known, nothing is looked up in it.
 do $$
 declare
     previous constant text := pg_catalog.current_setting('search_path');
@@ -38,7 +39,7 @@ begin
                 else format('%s may create objects in it.', squatted.creators) end,
             hint = format('Look at what is in it, then run: drop schema %s cascade;', squatted.name);
     end if;
-    -- Left over and as good as new.
+    -- A leftover that passed the checks: 03_watch.sql creates it again.
     if exists (select from pg_namespace n where n.nspname = 'herald_watch') then
         drop schema herald_watch;
     end if;
@@ -46,9 +47,9 @@ begin
 end
 $$;
 
--- One row per ring of 32 slots. A row's slot is floor(unix time / period) % 32, computed where the row is written.
--- The period is stored, not derived from a setting: the worker adapts it when herald.retention changes. Sessions go by
--- the former one for a while, so the worker has to know when that was.
+-- One row per ring of 32 slots. A row's slot is floor(unix time / period) % 32, computed by its writer. The period is
+-- stored, not derived from a setting: the worker adapts it when herald.retention changes. Sessions use the former
+-- period for a while, so the worker must know when it changed.
 create table herald.ring (
     name text not null primary key check (name in ('event', 'attempt')),
     period interval not null check (period > interval '0'),
@@ -58,8 +59,8 @@ create table herald.ring (
 insert into herald.ring (name, period)
 values ('event', interval '30 days' / 29), ('attempt', interval '30 days' / 29);
 
--- Without cache, so that a higher number was always drawn later: the reader's lower bound rests on it, and on numbers
--- being drawn by transactions that have their id already (see append.rs).
+-- No cache, so that a higher number was always drawn later: the reader's lower bound relies on this, and on
+-- transactions having their id before they draw a number (see append.rs).
 create sequence herald.event_seq as bigint cache 1;
 
 create table herald.event (
@@ -97,12 +98,12 @@ create table herald._attempt (
     error_class text,
     error text,
     response text,
-    -- What was sent, of attempts that failed, where the subscription wants that. Secrets are *** in it.
+    -- The request of a failed attempt, if the subscription wants it. Secrets in it are ***.
     request json
 )
 partition by list (slot);
 
--- Two rows a window: one when it is opened (with its snapshots), one when it is closed (without).
+-- Two rows per window: one when it is opened (with its snapshots), one when it is closed (without).
 create table herald.window (
     number bigint not null,
     origin bigint not null,
@@ -110,14 +111,14 @@ create table herald.window (
     slot smallint not null check (slot between 0 and 3),
     state text not null check (state in ('open', 'closed')),
     timeline integer not null default 0,
-    -- It consists of the events that to_snapshot shows and from_snapshot does not. All of them have a number in
+    -- The window consists of the events that to_snapshot shows and from_snapshot does not. Their numbers are in
     -- (floor_seq, upper_seq].
     from_snapshot pg_snapshot,
     to_snapshot pg_snapshot,
     floor_seq bigint,
     upper_seq bigint,
-    -- For whoever continues from here: what to_snapshot does not show has a number above next_seq, and what its
-    -- running transactions wrote one above next_floor_seq.
+    -- For the next window: events that to_snapshot does not show have numbers above next_seq, except those of its
+    -- running transactions, which have numbers above next_floor_seq.
     next_seq bigint,
     next_floor_seq bigint,
     check ((state = 'open') = (num_nonnulls(from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq) = 6))
@@ -126,7 +127,7 @@ partition by list (slot);
 
 do $$
 declare
-    -- Emptied by TRUNCATE, so vacuum has only freezing to do, and does it early and cheaply.
+    -- Slots are emptied by TRUNCATE, so vacuum only freezes, and does it early and cheaply.
     storage constant text := 'autovacuum_freeze_min_age = 0';
 begin
     for slot in 0..31 loop
@@ -139,23 +140,24 @@ begin
 end
 $$;
 
--- (seq): the reader and every look-up. BRIN on uid: v7 ids grow with time. No more: each is paid by every writer.
+-- The reader and every look-up use seq. BRIN on uid: v7 ids grow with time. No more indexes: every writer pays for
+-- each.
 create index event_seq_index on herald.event (seq);
 create index event_uid on herald.event using brin (uid) with (pages_per_range = 32);
 create index attempt_of_delivery on herald._attempt (event_seq, subscription_id);
--- Whether a window is closed, asked of every window: without it, and before somebody analysed a slot, that reads the slot
--- again for each.
+-- Tells for every window whether it is closed: without this index, and until somebody analyzes a slot, PostgreSQL reads
+-- the slot again for each window.
 create index window_of_number on herald.window (number, state);
--- The last hour's statistics. It costs nothing measurable: attempts come in the order of time.
+-- For the last hour's statistics. Costs nothing measurable: attempts arrive in time order.
 create index attempt_at on herald._attempt using brin (at) with (pages_per_range = 16);
 
--- Events that a pending delivery still needs when their slot is emptied.
+-- Events that a pending delivery or a dead letter still needs when their slot is emptied.
 create table herald.held_event (
     like herald.event,
     primary key (seq)
 );
 
--- Ids that callers of emit() chose. Captured events never come here.
+-- Ids chosen by callers of emit(). Captured events are never here.
 create table herald.emitted (
     source text not null,
     id text not null,

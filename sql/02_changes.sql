@@ -1,11 +1,12 @@
--- What the worker keeps in memory follows what is written here: it loads what changed, and nothing else.
+-- How the worker keeps its memory up to date: it loads what changed, and nothing else.
 
--- One row per committed change of what the worker keeps in memory. The worker loads what changed when it sees a row that its
--- loaded snapshot does not show, and deletes the rows that it shows: exact, and no writer waits for another.
+-- One row per committed change of what the worker keeps in memory. The worker loads the change when it sees a row that
+-- its loaded snapshot does not show, and deletes the rows that the snapshot shows: this is exact, and writers do not
+-- wait for each other.
 create table herald.config_change (
     xid xid8 not null default pg_current_xact_id(),
     kind text not null check (kind in ('subscription', 'pending', 'tenant')),
-    -- Null for all of them.
+    -- Null stands for all of them.
     subscription_id bigint
 );
 
@@ -13,8 +14,8 @@ create function herald._wake_at_commit() returns void
     language c
     as 'MODULE_PATHNAME', 'wake_at_commit_wrapper';
 
--- Tells the worker to look again: at a subscription, at its pending deliveries, or at the plans of tenants.
--- Called by whatever changes them. Writes: herald.config_change.
+-- Tells the worker to look again at a subscription, at its pending deliveries, or at the plans of tenants.
+-- Called by everything that changes them. Writes: herald.config_change.
 create function herald._changed(kind text, subscription_id bigint default null) returns void
     language sql
     set search_path = pg_catalog, pg_temp
@@ -23,7 +24,7 @@ as $$
     select herald._wake_at_commit();
 $$;
 
--- The same for all subscriptions that a statement changed, in its transition table.
+-- Does the same for all subscriptions that a statement changed, as its transition table lists them.
 -- Called by triggers. Writes: herald.config_change.
 create function herald._note_changes() returns trigger
     language plpgsql
@@ -31,7 +32,7 @@ create function herald._note_changes() returns trigger
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Both tables have the id under another name.
+    -- The two tables name the id differently.
     if tg_table_name = '_subscription' then
         insert into herald.config_change (kind, subscription_id) select distinct 'subscription', c.id from changed c;
     else
@@ -44,7 +45,7 @@ begin
 end
 $$;
 
--- Notes which transaction disables a subscription: what became visible before is still for it.
+-- Notes which transaction disables a subscription: events visible before that are still for it.
 -- Called by a trigger. Writes: herald._subscription.
 create function herald._note_end() returns trigger
     language plpgsql

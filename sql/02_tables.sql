@@ -1,4 +1,4 @@
--- Who gets what (subscriptions and their secrets), what is unfinished (pending) and what was given up (dead letters).
+-- Subscriptions and their secrets, unfinished deliveries (pending) and those given up (dead letters).
 
 create function herald._origin() returns bigint
     language c stable
@@ -8,43 +8,45 @@ create function herald._want_worker_at_commit() returns void
     language c
     as 'MODULE_PATHNAME', 'want_worker_at_commit_wrapper';
 
--- Takes the lock of a name until the end of the transaction. No other way leads to it, and no role but a superuser may call
--- this: an advisory lock would be anybody's who knows its number.
+-- Takes the lock of a name until the end of the transaction. Only this function takes it, and only superusers may call
+-- it: anybody who knows its number could take an advisory lock.
 create function herald._lock(name text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'take_lock_wrapper';
 
--- Raises PostgreSQL's error where this transaction may not write, as none on a standby may, before something else fails in
--- other words: a lock, or an id for the transaction.
+-- Raises PostgreSQL's own error if this transaction may not write, as on a standby, before a lock or an id for the
+-- transaction fails in other words.
 create function herald._refuse_read_only(command text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'refuse_read_only_wrapper';
 
 create sequence herald.subscription_id_seq as bigint;
 
--- The rows behind the view herald.subscription. A row outlives its subscription (removed_at), so that
--- attempts and dead letters keep their name.
+-- The rows behind the view herald.subscription. A row outlives its subscription (removed_at), so that attempts and dead
+-- letters keep its name.
 create table herald._subscription (
     id bigint not null primary key default nextval('herald.subscription_id_seq'),
     name text not null,
     state text not null default 'active' check (state in ('active', 'paused', 'disabled', 'sandbox')),
     state_reason text,
     state_changed_at timestamptz not null default clock_timestamp(),
-    -- Whether it is a sandbox, also while it is paused: resume() does not make it send.
+    -- Whether it is a sandbox, even while it is paused: resume() does not make it send.
     is_sandbox boolean not null default false check (is_sandbox or state <> 'sandbox'),
     url text not null,
     types text[] not null,
-    -- Since when they cannot be read.
+    -- Since when its types cannot be read.
     types_unreadable_at timestamptz,
     tenant text,
-    -- Whether it is that tenant's, with its plan and what goes for tenants; else the tenant is a label that says whose events
-    -- it gets. Stored when it is made: whatever becomes of the tenant's row, it is never the platform's.
+    -- Whether it belongs to that tenant, whose plan and limits apply; otherwise the tenant only says whose events it
+    -- gets. Stored at creation: whatever happens to the tenant's row, it never becomes the platform's.
     is_tenants boolean not null default false check (tenant is not null or not is_tenants or removed_at is not null),
-    -- What subscribe() takes beside these, as one document: see herald._declared_options(). Of secrets it has the names only.
+    -- The other arguments of subscribe(), as one document: see herald._declared_options(). Of secrets it has only the
+    -- names.
     options jsonb not null,
-    -- How often url or handshake were changed: what a receiver answered to a former one does not count.
+    -- How often url or handshake changed: a receiver's answer to a former one does not count.
     generation integer not null default 0,
-    -- What the receiver answered to it: since when, how many a minute (null: any number), or why not.
+    -- The receiver's answer to the handshake: when it consented, to how many deliveries a minute (null: any number), or
+    -- why not.
     consented_at timestamptz,
     consent_rate integer,
     consent_error text,
@@ -54,9 +56,11 @@ create table herald._subscription (
     created_xid xid8 not null default pg_current_xact_id(),
     created_snapshot pg_snapshot not null default pg_current_snapshot(),
     created_seq bigint not null,
-    -- The transaction that disabled it, if it is disabled. It gets the events of the windows that do not show it.
+    -- The transaction that disabled it, if it is disabled. It still gets the events of windows that do not show this
+    -- transaction.
     disabled_xid xid8 check ((disabled_xid is null) = (state <> 'disabled')),
-    -- Of which database. Another one than this came with a dump or a copy, and waits for resume_after_restore().
+    -- The database it belongs to. A row with another origin came with a dump or a copy, and waits for
+    -- resume_after_restore().
     origin bigint not null default herald._origin(),
     created_at timestamptz not null default clock_timestamp(),
     changed_at timestamptz not null default clock_timestamp(),
@@ -68,14 +72,14 @@ create index subscription_removed on herald._subscription (removed_at) where rem
 create index subscription_origin on herald._subscription (origin);
 create index subscription_disabled on herald._subscription (id) where state = 'disabled' and removed_at is null;
 
--- Never dumped, readable by no role but a superuser.
+-- Never dumped; readable by superusers only.
 create table herald.secret (
     subscription_id bigint not null,
-    -- The option that it is a member of, or signing.
+    -- The option that this is a member of, or signing.
     kind text not null check (kind in ('signing', 'headers', 'secrets', 'tls', 'auth')),
     name text not null default '',
     value text not null,
-    -- Which key sealed the value; null where it is stored as it is.
+    -- The key that sealed the value; null if it is not sealed.
     key_id text,
     created_at timestamptz not null default clock_timestamp(),
     expires_at timestamptz
@@ -89,15 +93,15 @@ create table herald.pending (
     next_attempt_at timestamptz not null,
     created_at timestamptz not null default clock_timestamp(),
     attempts integer not null default 0 check (attempts >= 0),
-    -- The position in the retry schedule; attempts counts for ever, a redelivery starts the schedule again.
+    -- The position in the retry schedule. A redelivery restarts the schedule; attempts is never reset.
     step integer not null default 0 check (step >= 0),
     event_slot smallint not null,
-    -- Of the last attempt, so that nobody has to look for it in every slot.
+    -- From the last attempt, so that nobody has to search every slot for it.
     last_attempt_at timestamptz,
     duration_ms real,
     status_code smallint,
     error_class text,
-    -- Until when its receiver asked to be spared then: nothing is sent to it meanwhile, by a worker that starts later either.
+    -- Until then the receiver asked to be spared: nothing is sent to it, not even by a worker that starts later.
     spare_until timestamptz,
     primary key (subscription_id, event_seq)
 )
@@ -121,7 +125,7 @@ create table herald._dead_letter (
     attempt_log jsonb not null default '[]',
     reason text not null check (reason in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired',
                                            'unsubscribed', 'discarded', 'poison', 'quota')),
-    -- What whoever discarded it said.
+    -- Why it was discarded, in words.
     note text,
     attempts integer not null,
     created_at timestamptz not null,

@@ -1,15 +1,15 @@
--- Tenants: whose subscriptions there are, what their plans allow, and what they used.
+-- Tenants: which subscriptions are theirs, what their plans allow, and what they used.
 
--- What a plan allows; null is without limit.
+-- What a plan allows; null means no limit.
 create table herald.plan (
     name text not null primary key check (name ~ '^[A-Za-z0-9._-]{1,63}$'),
-    -- Subscriptions at once.
+    -- Subscriptions at the same time.
     endpoints integer check (endpoints >= 0),
-    -- Deliveries that are begun in a calendar month (UTC): retries of them are free.
+    -- Deliveries begun in a calendar month (UTC); retries are free.
     events_per_month bigint check (events_per_month >= 0),
-    -- Attempts of one delivery, the first counted.
+    -- Attempts per delivery, including the first.
     max_attempts integer check (max_attempts > 0),
-    -- Requests under way at once, over all subscriptions.
+    -- Concurrent requests, over all subscriptions.
     max_connections integer check (max_connections > 0),
     dead_letter_retention interval check (dead_letter_retention between interval '1 second' and interval '10 years'),
     -- How far back a tenant may replay by itself.
@@ -23,19 +23,19 @@ values
     ('professional', 10, 500000, 7, 5, '7 days', '0'),
     ('enterprise', null, null, null, 50, '30 days', '30 days');
 
--- Who has subscriptions of its own. Its role, and the roles that inherit from it, see and manage these and nothing else.
--- Their names begin with the tenant's and a slash. A subscription may name a tenant that is not in here: then it only
--- gets that tenant's events.
+-- Owners of subscriptions. A tenant's role, and the roles that inherit from it, see and manage its subscriptions and
+-- nothing else. The names of these subscriptions begin with the tenant's name and a slash. A subscription may name a
+-- tenant without a row here: then it only gets that tenant's events.
 create table herald.tenant (
     name text not null primary key check (name ~ '^[A-Za-z0-9._-]{1,31}$'),
-    -- The role's name, as of the last look: a text, so that a dump can be restored where the role is missing.
+    -- The role's name as last seen: a text, so that a dump can be restored where the role is missing.
     role name,
-    -- Which role it is, and in which cluster: a role may be renamed, and another may get its name. Null where the role was
+    -- Identifies the role and its cluster, as a role may be renamed and another may take its name. Null if the role was
     -- missing when a dump was restored.
     role_oid oid unique,
     role_cluster bigint,
     plan text not null default 'enterprise' references herald.plan on update cascade,
-    -- What becomes of deliveries beyond events_per_month: they are held (throttled) or given up (blocked).
+    -- What happens to deliveries beyond events_per_month: they are held (throttled) or given up (blocked).
     over_quota text not null default 'throttled' check (over_quota in ('throttled', 'blocked')),
     created_at timestamptz not null default clock_timestamp()
 );
@@ -52,8 +52,8 @@ create table herald._usage (
 )
 with (fillfactor = 50);
 
--- The tenants that a role acts for; null if it is kept from nothing: a superuser, and a role that acts for no tenant and has
--- the privilege itself.
+-- Returns the tenants that a role acts for; null for a role without such limits: a superuser, or a role that acts for
+-- no tenant and has the privilege itself.
 create function herald._tenants_of(role regrole) returns text[]
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -63,8 +63,8 @@ create function herald._tenants_of(role regrole) returns text[]
         where pg_has_role($1::oid, t.role_oid, 'usage')
         and not (select r.rolsuper from pg_roles r where r.oid = $1));
 
--- Why nothing is sent to the subscriptions of a tenant; null where nothing is amiss.
--- Called by doctor(), why(), the worker.
+-- Returns why nothing is sent to a tenant's subscriptions; null if nothing is wrong.
+-- Called by doctor(), why().
 create function herald._tenant_obstacle(tenant text) returns text
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -77,18 +77,18 @@ create function herald._tenant_obstacle(tenant text) returns text
         left join pg_roles r on r.oid = t.role_oid
         where t.name = $1);
 
--- The role that asks a view, in a function that the view calls through a shell (see with_rights_wrapper).
+-- Returns the role that queries a view, in a function that the view calls through a shell (see with_rights_wrapper).
 create function herald._viewer() returns regrole
     language c volatile
     as 'MODULE_PATHNAME', 'viewer_wrapper';
 
--- Whether whoever asks a view sees all of it: it acts for no tenant, and may read the view itself. The privilege counts of
--- the role that asks: somebody else's view, or function, is not a way to see with that one's eyes.
+-- Whether the role that queries a view sees all of it: it acts for no tenant, and may read the view itself. The
+-- privilege of the querying role counts, so a tenant's view or function never borrows the rights of the role using it.
 --
--- A view that tenants may read has two branches. The first is for all others: it is not even begun unless this says so. The
--- second is a function that returns the tenant's own rows: what others have never gets behind anything that the tenant can
--- count, such as "Rows Removed by Filter" in an EXPLAIN. Neither reads a catalog in the view itself, as LOCK TABLE on a view
--- locks all relations in it.
+-- A view that tenants may read has two branches. The first is for all other roles, and is not even begun unless this
+-- function returns true. The second is a function that returns the tenant's own rows: other tenants' rows never get
+-- behind anything that the tenant can count, such as "Rows Removed by Filter" in an EXPLAIN. Neither reads a catalog in
+-- the view itself, as LOCK TABLE on a view locks all relations in it.
 create function herald.__sees_all(relation text) returns boolean
     language plpgsql stable
     security definer
@@ -104,7 +104,7 @@ create function herald._sees_all(relation text) returns boolean
     language c stable parallel restricted
     as 'MODULE_PATHNAME', 'with_rights_wrapper';
 
--- The tenants that have used what they may in this month.
+-- The tenants that have used up this month's quota.
 create view herald._over_quota as
 select t.name as tenant, t.over_quota, u.events, p.events_per_month
 from herald.tenant t
@@ -113,7 +113,7 @@ join herald._usage u on u.tenant = t.name
     and u.month = pg_catalog.date_trunc('month', pg_catalog.statement_timestamp() at time zone 'UTC')::date
 where u.events >= p.events_per_month;
 
--- What each tenant used, and what its plan allows; of this month also where that is nothing.
+-- What each tenant used, and what its plan allows; this month is listed even if nothing was used.
 create view herald._all_usage as
 select
     t.name as tenant, t.plan, m.month, coalesce(u.events, 0) as events, p.events_per_month,
@@ -131,7 +131,7 @@ cross join lateral (
 ) m
 left join herald._usage u on u.tenant = t.name and u.month = m.month;
 
--- Raises an error unless a role may be a tenant's: what it may do must come from that alone.
+-- Raises an error unless a role may be a tenant's: it must have no other privileges here.
 -- Called by insert and update of herald.tenant.
 create function herald._check_tenant_role(role regrole) returns void
     language plpgsql
@@ -163,15 +163,15 @@ begin
 end
 $$;
 
--- The number of this cluster, in which its roles are.
+-- Returns the number of this cluster, to which its roles belong.
 create function herald._cluster() returns bigint
     language sql stable
     set search_path = pg_catalog, pg_temp
     return (select c.system_identifier from pg_control_system() c);
 
--- Finds the role of a tenant. One that somebody names has to be there. One that a dump brings is found by its oid in the
--- cluster that it is of, and elsewhere by its name, this once; where it is missing, or may not be a tenant's, the row is kept
--- and its subscriptions are held.
+-- Finds a tenant's role. A role that somebody names must exist. A role from a dump is found by its oid in the cluster
+-- it came from, and elsewhere once by its name; if it is missing or may not be a tenant's, the row is kept and its
+-- subscriptions are held.
 create function herald._find_tenant_role() returns trigger
     language plpgsql
     security definer
@@ -198,7 +198,7 @@ begin
     if tg_op = 'UPDATE' then
         current_name := (select r.rolname from pg_roles r where r.oid = old.role_oid);
     end if;
-    -- The same role by its new name is no other one, and one that was missing is looked for again.
+    -- A new name of the same role changes nothing, and a missing role is looked up again.
     if tg_op = 'INSERT' or new.role is distinct from old.role and new.role is distinct from current_name
         or new.role is not null and current_name is null
     then
@@ -214,7 +214,7 @@ begin
 end
 $$;
 
--- Raises an error unless a tenant is one: the constraints of its table, in words.
+-- Raises an error unless a tenant is valid: the constraints of its table, in words.
 create function herald._check_tenant() returns trigger
     language plpgsql
     security definer
@@ -242,8 +242,8 @@ create trigger check_values before insert or update on herald.tenant
 create trigger find_role before insert or update of role on herald.tenant
     for each row execute function herald._find_tenant_role();
 
--- Writes down what the roles of tenants are called by now, for the next dump. One that was dropped keeps its name here, which
--- names nobody in the cluster that it was in. Called by _keep_house(). Writes: herald.tenant.
+-- Updates the stored names of tenants' roles, for the next dump. A dropped role keeps its name here, which names nobody
+-- in its cluster. Called by _keep_house(). Writes: herald.tenant.
 create function herald._note_role_names() returns void
     language sql
     set search_path = pg_catalog, pg_temp
@@ -282,7 +282,7 @@ begin
                 hint = format('Run: select * from herald.unsubscribe(%L); or give it another name.', left_over);
         end if;
     end if;
-    -- What is over stays the former tenant's: who has the name after it sees and owes nothing of it.
+    -- Past data stays with the former tenant: the next tenant of this name neither sees it nor pays for it.
     if tg_op = 'DELETE' then
         update herald._subscription s set tenant = null where s.tenant = old.name;
         delete from herald._usage u where u.tenant = old.name;
@@ -295,7 +295,7 @@ begin
         where s.tenant = new.name and s.removed_at is null and not s.is_tenants;
     end if;
     if tg_op <> 'UPDATE' or new.role_oid is distinct from old.role_oid then
-        -- Two that grant at once would change the same rows of the catalog.
+        -- Concurrent grants would change the same rows of the catalog.
         perform herald._lock('access');
         if tg_op <> 'INSERT' and exists (select from pg_roles r where r.oid = old.role_oid) then
             perform herald._revoke(old.role_oid);
@@ -313,7 +313,7 @@ $$;
 create trigger follow after insert or update or delete on herald.tenant
     for each row execute function herald._follow_tenant();
 
--- Raises an error unless a plan is one: the constraints of its table, in words.
+-- Raises an error unless a plan is valid: the constraints of its table, in words.
 -- Called by insert and update of herald.plan.
 create function herald._check_plan(entry herald.plan) returns void
     language plpgsql
@@ -370,7 +370,7 @@ $$;
 create trigger follow before insert or update or delete on herald.plan
     for each row execute function herald._follow_plan();
 
--- Adds what the worker did for tenants, and writes an event when one comes near the end of its quota, or to it.
+-- Adds what the worker did for tenants, and writes an event when a tenant nears or reaches its quota.
 -- Called by record.rs. Writes: herald._usage, herald.event.
 create function herald._meter(tenants text[], events bigint[], attempts bigint[], delivered bigint[], dead bigint[])
     returns void
@@ -386,7 +386,7 @@ begin
         with added as (
             select a.*
             from unnest(tenants, events, attempts, delivered, dead) as a (tenant, events, attempts, delivered, dead)
-            -- One that is gone by now has no account.
+            -- A removed tenant has no account.
             where a.tenant in (select t.name from herald.tenant t)
         ), counted as (
             insert into herald._usage as u (tenant, month, events, attempts, delivered, dead)
@@ -420,8 +420,8 @@ begin
 end
 $$;
 
--- Ends a tenant that has no subscriptions any more. A function, as DELETE is a right on the whole table, with which it may be
--- locked. Writes: herald.tenant.
+-- Ends a tenant without subscriptions. A function, as DELETE is a privilege on the whole table and would allow locking
+-- it. Writes: herald.tenant.
 create function herald.drop_tenant(tenant text) returns void
     language plpgsql
     security definer

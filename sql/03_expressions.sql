@@ -1,20 +1,20 @@
 -- The expressions of watches: each becomes a function of the table's owner.
 
 -- Runs "statement", which creates the function of one expression, as the table's owner. "prefix" is the number of
--- characters before the expression in the statement, for the position of a fault.
+-- characters before the expression in the statement, to locate errors.
 -- Called by _create_expression. Writes: pg_proc.
 create function herald._compile(statement text, prefix integer, expression text, label text, table_name regclass)
     returns void
     language c strict
     as 'MODULE_PATHNAME', 'compile_wrapper';
 
--- Raises an error where the text of an expression, or the name of a watch, is empty or too long.
+-- Raises an error if the text of an expression, or the name of a watch, is empty or too long.
 -- Called by watch(), _create_expression.
 create function herald._check_expression(label text, expression text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_expression_wrapper';
 
--- Whether DROP TABLE drops a function too.
+-- Whether DROP TABLE also drops a function.
 -- Called by _create_expression, _follow. Reads: pg_depend.
 create function herald._goes_with_table(function regprocedure, table_name regclass) returns boolean
     language sql stable
@@ -24,16 +24,17 @@ create function herald._goes_with_table(function regprocedure, table_name regcla
         where d.classid = 'pg_proc'::regclass and d.objid = function and d.refclassid = 'pg_class'::regclass
         and d.refobjid = table_name and d.refobjsubid = 0 and d.deptype = 'a');
 
--- Lets a function go with its table, silently, at DROP TABLE.
--- Called by _create_expression. Writes: pg_depend.
+-- Makes DROP TABLE drop a function with its table, silently.
+-- Called by _create_expression, _follow. Writes: pg_depend.
 create function herald._drop_with_table(function regprocedure, table_name regclass) returns void
     language c strict
     as 'MODULE_PATHNAME', 'drop_with_table_wrapper';
 
--- The function of one expression of a watch; null where it was dropped. It is the one that watch() made. Where that is
--- gone, as after a restore, it is the one with its name and exact arguments that belongs to the table's owner. Another
--- function may have the oid by then.
--- Called by load_watch_details.sql, _drop_expression, _follow.
+-- Returns the function of one expression of a watch; null if it was dropped. This is the function that watch() made or,
+-- if that is gone, as after a restore, the one with its name and exact arguments that belongs to the table's owner. By
+-- then, another function may have the oid.
+-- Called by load_watch_details.sql, __expressions_of_watches, _create_expression, _drop_expression, _find_functions,
+-- _follow, _note_functions.
 create function herald._expression_function(entry herald._watch, expression_name text) returns regprocedure
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -52,19 +53,19 @@ begin atomic
              where k.oid = f.made and k.pronamespace = p.pronamespace and k.proname = p.proname));
 end;
 
--- Raises an error where an expression is a constant that no row can be captured with, or that nothing is equal to.
+-- Raises an error if an expression is a constant with which no row can be captured, or to which nothing is equal.
 -- Called by _create_expression.
 create function herald._check_constant(function regprocedure, expression text, label text, table_name regclass) returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_constant_wrapper';
 
--- Raises an error where an expression is more than one value of one row: an aggregate, a window function or a set.
+-- Raises an error if an expression is more than one value of one row: an aggregate, a window function or a set.
 -- Called by _create_expression. Reads: pg_proc.
 create function herald._check_function(function regprocedure, label text, expression text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_function_wrapper';
 
--- The expressions that a watch has functions of: its own, and a type_expression that a fixed type has taken the place of.
+-- Returns the expressions for which a watch has functions: its own, and a type_expression replaced by a fixed type.
 -- Called by _find_functions, _follow, _note_functions, unwatch().
 create function herald._expressions_with_function(entry herald._watch) returns setof text
     language sql stable
@@ -75,7 +76,7 @@ begin atomic
     select jsonb_object_keys((entry).functions);
 end;
 
--- Drops the function of one expression of a watch, if it is still there. Nobody may be writing to the table.
+-- Drops the function of one expression of a watch, if it still exists. Nobody may be writing to the table.
 -- Called by unwatch(). Writes: pg_proc.
 create function herald._drop_expression(entry herald._watch, expression_name text) returns void
     language plpgsql
@@ -90,9 +91,9 @@ begin
 end
 $$;
 
--- Creates the function of one expression of a watch, or replaces its body: a session that has just read the definition
--- of before, and writes, calls it still, so it is never dropped while the table is watched. An expression may run its
--- owner's code already while it is compiled, so it is the owner who creates it, in a schema that is there for nothing else.
+-- Creates the function of one expression of a watch, or replaces its body. It is never dropped while the table is
+-- watched: a session that has just read the former definition and writes still calls it. Compiling an expression may
+-- already run its owner's code, so the owner creates the function, in a schema used for nothing else.
 -- Called by watch(). Writes: herald._watch, pg_proc, pg_depend, pg_namespace.
 create function herald._create_expression(entry herald._watch, expression_name text, expression text) returns void
     language plpgsql
@@ -146,7 +147,7 @@ begin
             hint = 'Write what it is generated from instead, or make it a stored column.';
     end if;
     execute format('alter function %s set schema herald_watch', made);
-    -- It fails if the expression made anything else.
+    -- Fails if the expression made anything else.
     execute format('drop schema %I', workshop);
     if not herald._goes_with_table(made, table_name) then
         perform herald._drop_with_table(made, table_name);

@@ -1,8 +1,8 @@
 -- Keeps watches in step with the tables' definitions: triggers on new partitions, renamed columns, dropped tables.
--- What capture needs to be right does not rest on this: it resolves columns by their number when it loads a watch.
+-- Capture is correct without this: it resolves columns by number when it loads a watch.
 
--- The names that columns of a watch's list have now: renames are followed, dropped columns left out.
--- Called by load_watch.sql, _follow(), watch(). Reads: pg_attribute.
+-- Returns the current names of the columns in a watch's list: renames are followed, dropped columns left out.
+-- Called by load_watch_details.sql, _follow(), watch(). Reads: pg_attribute.
 create function herald._current_columns(entry herald._watch, columns text[]) returns text[]
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -16,8 +16,8 @@ create function herald._current_columns(entry herald._watch, columns text[]) ret
         order by c.position)
     end;
 
--- Remembers which columns the lists of a watch name.
--- Called by watch(), _follow(). Writes: herald._watch.
+-- Records which columns the lists of a watch name.
+-- Called by watch(), _follow(), resume_after_restore(). Writes: herald._watch.
 create function herald._note_columns(watch_id bigint) returns void
     language sql
     set search_path = pg_catalog, pg_temp
@@ -33,7 +33,7 @@ as $$
     where w.id = watch_id
 $$;
 
--- Writes down which functions a watch has: after a restore or an upgrade they have other oids.
+-- Records the functions of a watch: a restore or an upgrade gives them other oids.
 -- Called by _follow(), resume_after_restore(). Writes: herald._watch.
 create function herald._note_functions(watch_id bigint) returns void
     language sql
@@ -52,8 +52,8 @@ as $$
     where w.id = found.id and w.functions <> found.functions
 $$;
 
--- Finds the functions of a watch that a dump brings. pg_dump puts functions and their owners before all data, so they are
--- found while the table is still theirs: once it has another owner, nothing tells any more that they belong to it.
+-- Finds the functions of a watch from a dump. pg_dump puts functions and their owners before all data, so they are
+-- found while they still belong to the table's owner: if the table gets another owner, nothing else links them to it.
 create function herald._find_functions() returns trigger
     language plpgsql
     security definer
@@ -63,7 +63,7 @@ declare
     entry herald._watch := new;
     names constant text[] := array(select herald._expressions_with_function(entry));
 begin
-    -- The oids are those of another cluster, and the triggers are still to come.
+    -- The oids are another cluster's, and the triggers are not restored yet.
     new.column_table := null;
     entry.functions := '{}';
     new.functions := coalesce((
@@ -78,7 +78,7 @@ create trigger find_functions before insert on herald._watch
     for each row when (new.column_table is not null)
     execute function herald._find_functions();
 
--- Brings one watch in step with the tables as they are now.
+-- Brings a watch in step with the current tables.
 -- Called by _follow_ddl(). Writes: herald._watch, pg_trigger, pg_proc.
 create function herald._follow(entry herald._watch) returns void
     language plpgsql
@@ -89,7 +89,7 @@ declare
     now_excluded constant text[] := herald._current_columns(entry, entry.exclude_columns);
     now_deciding constant text[] := herald._current_columns(entry, entry.on_change_of);
     foreign_part constant regclass := herald._foreign_part(entry.table_name);
-    -- While a dump is restored, the table comes before its triggers, and those of the dump must find their place free.
+    -- A restore creates the table before its triggers, whose places must stay free.
     is_being_restored constant boolean := entry.column_table is null and exists (select from herald._missing_triggers(entry));
     function_name regprocedure;
     owner oid;
@@ -118,7 +118,7 @@ begin
         execute format('alter function %s owner to %s', function_name, owner::regrole);
     end loop;
     perform herald._note_functions(entry.id);
-    -- pg_dump does not take this dependency along.
+    -- pg_dump does not dump this dependency.
     perform herald._drop_with_table(f, entry.table_name)
     from herald._expressions_with_function(entry) e
     cross join herald._expression_function(entry, e) f
@@ -136,7 +136,7 @@ begin
 end
 $$;
 
--- Follows DDL on watched tables and on those above and below them. It never fails the command.
+-- Follows DDL on watched tables, and on those above and below them. Never fails the command.
 -- Called by the event trigger. Writes: herald._watch, pg_trigger, pg_proc.
 create function herald._follow_ddl() returns event_trigger
     language plpgsql
@@ -166,11 +166,11 @@ begin
         select w.*
         from herald._watch w
         where w.table_name in (select up.relid from up)
-        -- A table that was taken out of the tree still has the triggers.
+        -- A table taken out of the tree still has the triggers.
         or w.id in (select t.watch_id from herald._triggers() t where t.table_oid in (select up.relid from up))
-        -- One that is part of another now needs them for each row.
+        -- If the watched table became part of another, it needs triggers for each row.
         or w.id in (select a.id from above a where a.relid in (select up.relid from up))
-        -- And one that is no part any more has them for each row.
+        -- If it is no longer part of another, it still has triggers for each row.
         or not w.replicated and w.table_name not in (select i.inhrelid from pg_inherits i)
         and w.id in (select t.watch_id from herald._triggers() t where t.is_for_each_row)
     loop
@@ -189,7 +189,7 @@ exception when others then
 end
 $$;
 
--- Forgets the watches of dropped tables, and says which watches lost an expression. It never fails the command.
+-- Forgets the watches of dropped tables, and warns of watches that lost an expression. Never fails the command.
 -- Called by the event trigger. Writes: herald._watch.
 create function herald._follow_drop() returns event_trigger
     language plpgsql
@@ -200,7 +200,7 @@ as $$
 declare
     lost record;
 begin
-    -- DROP EXTENSION pg_herald ends here too.
+    -- DROP EXTENSION pg_herald comes here too.
     if to_regclass('herald._watch') is null or not exists (select from herald._watch) then
         return;
     end if;
@@ -237,7 +237,7 @@ create event trigger pg_herald_follow_drop on sql_drop
 alter event trigger pg_herald_follow_drop enable always;
 comment on event trigger pg_herald_follow_drop is 'Forgets the watches of dropped tables.';
 
--- Refuses to rename the schemas of the extension: sessions, the worker and watches find everything by their names.
+-- Refuses to rename the extension's schemas: sessions, the worker and watches find everything by their names.
 -- Called by the event trigger.
 create function herald._keep_schemas() returns event_trigger
     language plpgsql

@@ -1,6 +1,6 @@
--- The triggers of watches: on which tables they are, of which kind, and which belong to no watch.
+-- The triggers of watches: their tables, their kinds, and strays that belong to no watch.
 
--- The tables that a watch has triggers on: its table and all below it, where a trigger can be.
+-- Returns the tables on which a watch has triggers: its table and all below it that can have triggers.
 create function herald._tree(table_name regclass) returns setof oid
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -16,7 +16,7 @@ begin atomic
     where c.relkind in ('r', 'p') and c.relpersistence <> 't';
 end;
 
--- The tables above one: those of which it is a partition or a child, on all levels.
+-- Returns the tables above a table: those of which it is a partition or a child, on all levels.
 create function herald._above(table_name regclass) returns setof oid
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -29,7 +29,8 @@ begin atomic
     select a.relid from above a;
 end;
 
--- Whether rows of a table, or of one below it, are also written by way of a table that is not below it: as a partition's are.
+-- Whether rows of a table, or of a table below it, are also written through a table outside its tree, as a partition's
+-- are.
 create function herald._is_part(table_name regclass) returns boolean
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -38,8 +39,8 @@ create function herald._is_part(table_name regclass) returns boolean
         join pg_inherits i on i.inhrelid = t.relid
         where i.inhparent not in (select b.relid from herald._tree(table_name) b (relid)));
 
--- A foreign table in the tree below a table, if there is one: PostgreSQL refuses rows for it where transition tables
--- are wanted.
+-- Returns a foreign table in the tree below a table, if any: PostgreSQL refuses rows for it if a trigger uses
+-- transition tables.
 create function herald._foreign_part(table_name regclass) returns regclass
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -56,8 +57,8 @@ begin atomic
     limit 1;
 end;
 
--- The triggers of watches, by what they call and with which argument: their names may be changed, and others may have
--- such names. A trigger of another number than a watch's has none.
+-- Returns the triggers of watches, identified by the function they call and its argument: they may be renamed, and
+-- others may have such names. watch_id is null unless the argument is a number of at most 18 digits.
 create function herald._triggers()
     returns table (table_oid oid, name text, watch_id bigint, operation text, is_for_each_row boolean, enabled "char")
     language sql stable
@@ -73,8 +74,8 @@ begin atomic
     and d.classid = 'pg_catalog.pg_trigger'::regclass;
 end;
 
--- The triggers that capture nothing: of a watch that is not there, or on a table that is not below that of the watch. A copy
--- of a watched table has such triggers, and a table from another database.
+-- Returns the triggers that capture nothing: their watch is missing, or their table is not in its tree. Copies of
+-- watched tables, and tables from other databases, have such triggers.
 create function herald._stray_triggers() returns table (table_oid oid, name text)
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -89,10 +90,10 @@ begin atomic
     where not exists (select from covered c where (c.watch_id, c.relid) = (t.watch_id, t.table_oid));
 end;
 
--- The triggers that a watch wants. Statement triggers see only statements on the table that they are on. So the tree of a
--- table that is itself part of another has triggers for each row, on the tables that have rows: these fire whatever table
+-- Returns the triggers that a watch wants. Statement triggers see only statements on their own table. So the tree of a
+-- table that is itself part of another has triggers for each row, on the tables with rows: these fire whichever table
 -- the statement names. The apply worker of a subscription makes rows, not statements.
--- Called by _sync_triggers, doctor().
+-- Called by _follow, _missing_triggers, _sync_triggers.
 create function herald._wanted_triggers(entry herald._watch)
     returns table (table_oid oid, operation text, is_for_each_row boolean)
     language sql stable
@@ -109,7 +110,7 @@ begin atomic
     where not k.is_by_row or c.relkind = 'r' or o.operation = 'truncate';
 end;
 
--- The triggers that a watch wants and does not have.
+-- Returns the triggers that a watch wants but does not have.
 -- Called by _follow, _sync_triggers, doctor().
 create function herald._missing_triggers(entry herald._watch)
     returns table (table_oid oid, operation text, is_for_each_row boolean)
@@ -121,8 +122,7 @@ begin atomic
     select p.table_oid, p.operation, p.is_for_each_row from herald._triggers() p where p.watch_id = (entry).id;
 end;
 
--- Creates the triggers of a watch where they are missing, and drops those that it does not want any more. Nothing is
--- locked where nothing is to do.
+-- Creates the missing triggers of a watch, and drops those it no longer wants. Locks only tables whose triggers change.
 -- Called by watch(), _follow(). Writes: pg_trigger.
 create function herald._sync_triggers(entry herald._watch) returns void
     language plpgsql
@@ -164,7 +164,7 @@ begin
 end
 $$;
 
--- Drops all triggers of a watch, on tables that were taken out of the tree as well, and on copies.
+-- Drops all triggers of a watch, including those on copies and on tables taken out of the tree.
 -- Called by watch(), unwatch(). Writes: pg_trigger.
 create function herald._drop_triggers(watch_id bigint) returns void
     language plpgsql
@@ -183,7 +183,7 @@ begin
 end
 $$;
 
--- Drops the triggers in the tree of a table that capture nothing.
+-- Drops the triggers in a table's tree that capture nothing.
 -- Called by watch(), unwatch(). Writes: pg_trigger.
 create function herald._drop_stray_triggers(table_name regclass) returns void
     language plpgsql
@@ -205,8 +205,8 @@ begin
 end
 $$;
 
--- The subscription of logical replication that writes to a table of a watch's tree, if there is one: to the table itself or
--- by way of one above it.
+-- Returns the subscription of logical replication that writes to a watch's tree, if any: to a table in it, or through
+-- one above.
 -- Called by watch(), doctor(). Reads: pg_subscription_rel.
 create function herald._replicated_by(table_name regclass) returns name
     language sql stable

@@ -1,7 +1,7 @@
 -- Watches: which tables are captured, and how.
 
--- The functions of watches' expressions, and nothing else. Nobody ever gets CREATE in it, and nothing in it is looked up
--- by name alone.
+-- Holds the functions of watches' expressions, and nothing else. No role ever gets CREATE on it, and nothing in it is
+-- looked up by name alone.
 create schema herald_watch;
 
 create sequence herald.watch_id_seq as bigint;
@@ -15,36 +15,36 @@ create table herald._watch (
     include_columns text[],
     exclude_columns text[],
     on_change_of text[],
-    -- Whether what a subscription of logical replication writes is captured.
+    -- Whether to capture what a subscription of logical replication writes.
     replicated boolean not null default false,
     on_error text not null default 'abort' check (on_error in ('abort', 'capture')),
-    -- Which of the expressions there are; each is a function herald_watch._<id>_<expression>.
+    -- Which expressions exist; each is a function herald_watch._<id>_<expression>.
     expressions text[] not null default '{}',
-    -- The oid of the function of each. A restore makes others of the same name and owner.
+    -- The oid of each function. A restore makes new functions with the same name and owner.
     functions jsonb not null default '{}',
-    -- The table and the numbers that the columns named above have in it, so that a rename is followed.
+    -- The table, and the numbers in it of the columns named above, to follow renames.
     column_table oid,
     column_numbers jsonb not null default '{}',
-    -- The schema and the name that the table had when watch() was called last.
+    -- The schema and name of the table when watch() was last called.
     known_as text,
     created_at timestamptz not null default clock_timestamp(),
     changed_at timestamptz not null default clock_timestamp(),
     constraint watch_of_table unique (table_name, name)
 );
 
--- The role that asks, also inside a function that runs with the extension's rights.
+-- Returns the calling role, also inside a function that runs with the extension's rights.
 create function herald._caller() returns regrole
     language c stable
     as 'MODULE_PATHNAME', 'caller_wrapper';
 
--- Makes all sessions load the watches of a table again once this transaction has committed.
+-- Makes all sessions reload a table's watches once this transaction commits.
 -- Called by watch().
 create function herald._announce_change(table_name regclass) returns void
     language c strict
     as 'MODULE_PATHNAME', 'announce_change_wrapper';
 
--- The columns that are generated when they are read: triggers get null for them. There are none before PostgreSQL 18.
--- Called by _check_columns, _create_expression, _warn_of_gaps. Reads: pg_attribute.
+-- Returns the columns that are generated on read: triggers get null for them. They exist since PostgreSQL 18.
+-- Called by _check_columns, _warn_of_gaps. Reads: pg_attribute.
 create function herald._virtual_columns(table_name regclass) returns text[]
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ create function herald._virtual_columns(table_name regclass) returns text[]
         where a.attrelid = table_name and a.attgenerated = 'v' and not a.attisdropped
         order by a.attnum);
 
--- The columns of a watch's list have to exist in its table, and to be known when its triggers fire.
+-- Raises an error unless the columns of a watch's list exist in its table, and have values when its triggers fire.
 -- Called by watch(). Reads: pg_attribute.
 create function herald._check_columns(table_name regclass, option_name text, columns text[]) returns void
     language plpgsql stable
@@ -104,7 +104,7 @@ begin
 end
 $$;
 
--- Refuses whoever may not decide what is captured of a table.
+-- Raises an error unless the caller may decide what is captured of a table.
 -- Called by watch(), unwatch(). Reads: pg_class.
 create function herald._check_owner(table_name regclass) returns void
     language plpgsql stable
@@ -125,7 +125,7 @@ begin
             errcode = 'insufficient_privilege',
             message = format('must be owner of table %s', table_name),
             detail = 'A watch sends every row of the table, whoever may read them.',
-            -- Nobody becomes a superuser for the sake of a watch.
+            -- No role should become a superuser for a watch.
             hint = case when (select r.rolsuper from pg_roles r where r.oid = owner)
                 then format('Have its owner, %s, call this function.', owner::regrole)
                 else format('Have its owner, %s, call this function, or run: grant %1$s to %s;', owner::regrole, caller) end;
@@ -133,7 +133,7 @@ begin
 end
 $$;
 
--- Refuses what cannot be watched.
+-- Raises an error if a table cannot be watched.
 -- Called by watch(). Reads: pg_class.
 create function herald._check_table(table_name regclass) returns void
     language plpgsql stable
@@ -175,7 +175,7 @@ begin
 end
 $$;
 
--- Refuses options that are wrong whatever the table.
+-- Raises an error if an option is wrong for any table.
 -- Called by watch().
 create function herald._check_options(operations text[], type text, type_expression text, include_columns text[],
                                       exclude_columns text[], on_error text) returns void
@@ -222,7 +222,7 @@ begin
 end
 $$;
 
--- Says what a watch does not capture.
+-- Warns of changes that a watch does not capture.
 -- Called by watch(). Reads: pg_subscription_rel.
 create function herald._warn_of_gaps(entry herald._watch) returns void
     language plpgsql
@@ -249,10 +249,10 @@ begin
 end
 $$;
 
--- herald.watch() and herald.unwatch() are made from _watch and _unwatch at the end of this file: C functions of the same
--- signature, which call them with the extension's rights and remember who called.
+-- The end of this file makes herald.watch() and herald.unwatch() from _watch and _unwatch: C functions of the same
+-- signature, which remember the caller and call these with the extension's rights.
 
--- Starts to capture a table's changes, or changes how: with the name of an existing watch exactly the given options.
+-- Starts to capture a table's changes. If the watch exists, only the given options change.
 -- Writes: herald._watch, pg_trigger, pg_proc.
 create function herald._watch(
     table_name regclass,
@@ -339,7 +339,7 @@ begin
     for expression in select o.key as name, o.value as body from jsonb_each_text(given) o loop
         perform herald._create_expression(entry, expression.name, expression.body);
     end loop;
-    -- A session that has just read that there is a type_expression gives this type as well.
+    -- A session that has just read that a type_expression exists must produce this type as well.
     if _watch.type is not null and entry.functions ? 'type_expression' then
         perform herald._create_expression(entry, 'type_expression', quote_literal(_watch.type));
     end if;
@@ -386,7 +386,7 @@ begin
         )
         select e.* from ended e order by e.name
     loop
-        -- This waits for whoever writes, and calls the functions.
+        -- Waits for the writers, which call the functions.
         perform herald._drop_triggers(entry.id);
         perform herald._drop_expression(entry, e) from herald._expressions_with_function(entry) e;
         watch := entry.name;

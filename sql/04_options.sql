@@ -1,30 +1,30 @@
--- The options of a subscription. They are declared once, in crates/core/src/options.rs; what SQL needs of them is made of
--- that declaration here, when the extension is created.
+-- The options of a subscription. crates/core/src/options.rs declares each once; what SQL needs is made from that here,
+-- when the extension is created.
 
--- The arguments of subscribe(), in their order: "is_option" for those that are stored, "has_secrets" for objects with members
--- that are not shown.
+-- Returns the arguments of subscribe(), in order: "is_option" marks those that are stored, "has_secrets" objects with
+-- members that are not shown.
 create function herald._declared_options()
     returns table ("position" integer, name text, type text, is_option boolean, has_secrets boolean, about text)
     language c immutable
     as 'MODULE_PATHNAME', 'declared_options_wrapper';
 
--- Every option with its default as it is declared, null where it has none.
+-- Returns every option with its declared default, null if it has none.
 create function herald._declared_defaults() returns jsonb
     language c immutable
     as 'MODULE_PATHNAME', 'declared_defaults_wrapper';
 
--- A document with what is given put into it; what is given as null is taken out. Raises an error about an unknown option, and
--- about null for one that every subscription has.
+-- Merges the given options into a document; null removes an option. Raises an error for an unknown option, and for null
+-- where every subscription has a value.
 create function herald._merge_options(former text, given text) returns jsonb
     language c immutable strict
     as 'MODULE_PATHNAME', 'merge_options_wrapper';
 
--- What of a stored document can be read, so that nothing in one row keeps the others from being seen.
+-- Returns what can be read of a stored document, so that one row cannot hide the others.
 create function herald._readable_options(stored text) returns jsonb
     language c immutable strict
     as 'MODULE_PATHNAME', 'readable_options_wrapper';
 
--- Raises an error unless a subscription with these options is valid under the settings of this session.
+-- Raises an error unless a subscription with these options is valid under this session's settings.
 create function herald._check_subscription(name text, is_tenants boolean, options text, secret text) returns void
     language c
     as 'MODULE_PATHNAME', 'check_subscription_wrapper';
@@ -44,21 +44,21 @@ begin
 end
 $$;
 
--- The same as SQL writes values of their types.
+-- Returns the declared defaults as SQL writes values of their types.
 create function herald._default_options() returns jsonb
     language sql stable
     set search_path = pg_catalog, pg_temp
     set intervalstyle = postgres
     return to_jsonb(jsonb_populate_record(null::herald._options, herald._declared_defaults()));
 
--- What of these is given: null is not.
+-- Returns the given options: null means not given.
 create function herald._given(options jsonb) returns jsonb
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return (select coalesce(jsonb_object_agg(o.key, o.value), '{}') from jsonb_each(options) o where o.value <> 'null');
 
--- The document of a subscription: its options, those that are columns among them. What is not stored, as an older version did
--- not know it, is the default.
+-- Returns a subscription's document: its options, including those that are columns. An option that is not stored, as an
+-- older version did not know it, has its default.
 create function herald._options_of(entry herald._subscription) returns jsonb
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -69,13 +69,13 @@ create function herald._options_of(entry herald._subscription) returns jsonb
         'url', entry.url, 'types', entry.types, 'tenant', entry.tenant, 'max_backlog', entry.max_backlog,
         'dead_letter_retention', entry.dead_letter_retention));
 
--- The options of a document that are columns.
+-- Returns the options of a document that are columns.
 create function herald._column_options() returns text[]
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return '{url,types,tenant,max_backlog,dead_letter_retention}'::text[];
 
--- A document as it is stored and shown: with *** for what is a secret.
+-- Returns a document as it is stored and shown: with *** for secrets.
 create function herald._masked_options(options jsonb) returns jsonb
     language sql immutable
     set search_path = pg_catalog, pg_temp
@@ -88,13 +88,13 @@ create function herald._masked_options(options jsonb) returns jsonb
         from jsonb_each(options) o
         join herald._declared_options() d on d.name = o.key);
 
--- A row whose document is spread over its members, for the audit and dead letters.
+-- Returns a row with its document spread over its members, for the audit and dead letters.
 create function herald._with_options_spread(entry jsonb) returns jsonb
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return (entry - 'options') || case when jsonb_typeof(entry -> 'options') = 'object' then entry -> 'options' else '{}' end;
 
--- What is given as the values of options, as SQL writes values of their types. Statuses may be classes.
+-- Returns the given values of options, as SQL writes values of their types. Statuses may be classes.
 create function herald._typed_options(given jsonb) returns jsonb
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
@@ -115,7 +115,7 @@ begin
         begin
             typed := typed || jsonb_build_object(option.key, case
                 when option.value = 'null' or option.type is null then option.value
-                -- They are statuses.
+                -- Statuses.
                 when option.type = 'integer[]'
                     then to_jsonb(herald.statuses(variadic array(select v.s from jsonb_array_elements_text(option.value) v (s))))
                 else to_jsonb(jsonb_populate_record(null::herald._options, jsonb_build_object(option.key, option.value))) -> option.key

@@ -1,7 +1,7 @@
--- Checking and writing a subscription, whoever changes it: subscribe(), apply(), UPDATE of herald.subscription.
+-- Checks and writes a subscription, for subscribe(), apply() and UPDATE of herald.subscription.
 
--- Makes these the values of one kind that a subscription has. One that is shown as *** stays what it is.
--- Called by _save_subscription(). Writes: herald.secret.
+-- Sets a subscription's values of one kind. A value given as *** stays as it is.
+-- Called by _keep_secret_members(). Writes: herald.secret.
 create function herald._keep_values(subscription_id bigint, kind text, names text[], new_values text[]) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ begin
 end
 $$;
 
--- Raises an error if a template is a tenant's: it may take more memory than its text tells.
+-- Raises an error if a tenant sets a template: it may take more memory than its text suggests.
 create function herald._check_template(former jsonb, wanted jsonb) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -54,7 +54,7 @@ begin
 end
 $$;
 
--- Ends the secrets of a subscription that cannot sign after its new scheme. One that can has to be given then.
+-- Deletes a subscription's signing secrets if they cannot sign in its new scheme: then a new secret must be given.
 -- Called by _save_subscription(). Writes: herald.secret.
 create function herald._change_signing(entry herald._subscription, former jsonb, signing jsonb, secret text) returns void
     language plpgsql
@@ -78,18 +78,18 @@ begin
 end
 $$;
 
--- Whether an event is for a subscription with these types and this tenant: the worker's own rule. Types that cannot be read
+-- Whether an event is for a subscription with these types and this tenant: the worker's own rule. Unreadable types
 -- match every event.
 create function herald._matches(types text[], tenant text, event_type text, event_tenant text) returns boolean
     language c immutable
     as 'MODULE_PATHNAME', 'matches_wrapper';
 
--- The same in words: which rule keeps the event from it; null when none does.
+-- Says the same in words: which rule keeps the event from the subscription; null if none does.
 create function herald._why_not(types text[], tenant text, event_type text, event_tenant text) returns text
     language c immutable
     as 'MODULE_PATHNAME', 'why_not_wrapper';
 
--- Whether a subscription that was created then gets what was written by this transaction under this number: what became
+-- Whether a subscription created then gets the event that this transaction wrote under this number, as it became
 -- visible later. The worker's Since::was_there_for() says the same of a window. Inlined, as _micros() is.
 create function herald._was_there(created_xid xid8, created_snapshot pg_snapshot, created_seq bigint, xid xid8, seq bigint)
     returns boolean
@@ -100,8 +100,8 @@ create function herald._are_types(types text[]) returns boolean
     language c immutable strict
     as 'MODULE_PATHNAME', 'are_types_wrapper';
 
--- Remembers since when the types of a subscription cannot be read, whoever wrote them. Every event is held for it then;
--- when they are mended, what they do not match is taken out of that.
+-- Remembers since when a subscription's types cannot be read, whoever wrote them. Meanwhile every event is held for it;
+-- once they are mended, the events that they do not match are removed.
 -- Writes: herald.pending, herald.config_change.
 create function herald._follow_types() returns trigger
     language plpgsql
@@ -135,9 +135,9 @@ create function herald._max_options_bytes() returns integer
     language c immutable
     as 'MODULE_PATHNAME', 'max_options_bytes_wrapper';
 
--- Raises an error if the options of a subscription are too long to be looked at. The limits of each option are checked by
--- _check_subscription().
--- Called by _save_subscription().
+-- Raises an error if a subscription's options are too long to examine. _check_subscription() checks the limits of each
+-- option.
+-- Called by _save_subscription(), apply().
 create function herald._check_sizes(former jsonb, given jsonb, secret text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -154,7 +154,7 @@ begin
 end
 $$;
 
--- Keeps the values that are secrets of what was given.
+-- Stores the given values that are secrets.
 -- Called by _save_subscription(). Writes: herald.secret.
 create function herald._keep_secret_members(subscription_id bigint, given jsonb) returns void
     language plpgsql
@@ -175,7 +175,7 @@ begin
 end
 $$;
 
--- Checks and writes one subscription with what is given of its options; what is given as null it has no more.
+-- Checks and writes one subscription with the given options; null removes an option.
 -- Called by subscribe(), apply() and UPDATE of herald.subscription. Writes: herald._subscription, herald.secret.
 create function herald._save_subscription(entry herald._subscription, given jsonb, secret text, is_new boolean) returns void
     language plpgsql
@@ -184,7 +184,7 @@ as $$
 declare
     former constant jsonb := case when is_new then '{}' else herald._options_of(entry) end;
     wanted jsonb;
-    -- As it is stored.
+    -- As stored.
     o herald._options;
     masked jsonb;
 begin
@@ -214,7 +214,7 @@ begin
             url = o.url, types = o.types, tenant = o.tenant, max_backlog = o.max_backlog,
             dead_letter_retention = o.dead_letter_retention, options = masked,
             generation = s.generation + n.is_another::integer,
-            -- Who consented is asked again when it is somebody else, or something else is asked.
+            -- Another receiver, or another question, needs a new consent.
             consented_at = case when not n.is_another then s.consented_at end,
             consent_rate = case when not n.is_another then s.consent_rate end,
             consent_error = null, changed_at = clock_timestamp()
@@ -225,8 +225,8 @@ begin
 end
 $$;
 
--- Puts a signing secret in front; the others go on signing until "grace" is over. Of one that signs already nobody can see
--- that it is the same: neither errors nor herald.audit tell it.
+-- Puts a signing secret in front; the others sign until "grace" is over. If the secret already signs, nobody can tell:
+-- neither errors nor herald.audit show it.
 -- Called by subscribe(), apply(), rotate_secret(). Writes: herald.secret.
 create function herald._replace_secret(subscription_id bigint, secret text, grace interval) returns void
     language plpgsql
@@ -247,7 +247,8 @@ begin
 end
 $$;
 
--- Ends the signing secrets beyond ten, those that end first. Called by apply(), which must not fail for one that is another.
+-- Deletes the signing secrets beyond ten, those that expire first. Called by apply(), which must not fail because of
+-- one more.
 -- Writes: herald.secret.
 create function herald._end_surplus_secrets(subscription_id bigint) returns void
     language sql

@@ -1,4 +1,4 @@
--- Secrets: stored sealed where herald.secret_key_file names a key, and opened by the worker only.
+-- Secrets: stored sealed if herald.secret_key_file names a key, and opened only by the library, not in SQL.
 
 create function herald._secret_key_id() returns text
     language c volatile
@@ -12,18 +12,18 @@ create function herald._reseal_secret(stored text, about text) returns text[]
     language c volatile strict
     as 'MODULE_PATHNAME', 'reseal_secret_wrapper';
 
--- Whether a stored secret is this one.
+-- Whether a stored secret equals this secret.
 create function herald._is_secret(stored text, about text, secret text) returns boolean
     language c volatile strict
     as 'MODULE_PATHNAME', 'is_secret_wrapper';
 
--- What a secret is for, which is sealed with it: the worker builds the same text.
+-- Returns what a secret is for, which is sealed with it: the worker builds the same text.
 create function herald._about_secret(secret herald.secret) returns text
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return pg_catalog.format('%s/%s/%s', (secret).subscription_id, (secret).kind, lower((secret).name));
 
--- Seals what is written. Called by: insert into herald.secret.
+-- Seals a new secret. Called by: insert into herald.secret.
 create function herald._seal() returns trigger
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -44,7 +44,8 @@ $$;
 
 create trigger seal before insert on herald.secret for each row execute function herald._seal();
 
--- Seals every secret with the first key of herald.secret_key_file, whatever sealed it before. Returns how many it sealed.
+-- Seals every secret with the first key of herald.secret_key_file, whatever sealed it before. Returns the number
+-- sealed.
 -- Writes: herald.secret.
 create function herald.reencrypt_secrets() returns bigint
     language plpgsql

@@ -1,10 +1,10 @@
--- Subscriptions: creating, changing, showing them.
+-- Creates and changes subscriptions.
 
 create function herald._nearest(name text, candidates text[]) returns text
     language c immutable
     as 'MODULE_PATHNAME', 'nearest_wrapper';
 
--- The end of an error about an unknown name; null when no known one is alike.
+-- Returns the end of an error about an unknown name; null if no known name is similar.
 create function herald._perhaps(name text, candidates text[]) returns text
     language sql immutable
     set search_path = pg_catalog, pg_temp
@@ -18,20 +18,20 @@ create function herald._check_event_type(event_type text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_event_type_wrapper';
 
--- What secrets have to be for a signature: 'standard' (whsec_... or whsk_...), 'whsec', or 'text'; 'unknown' where it cannot
--- be read.
+-- Returns the form of secrets that a signature needs: 'standard' (whsec_... or whsk_...), 'whsec' or 'text'; 'unknown'
+-- if the signature cannot be read.
 create function herald._secret_form(signing text) returns text
     language c immutable strict
     as 'MODULE_PATHNAME', 'secret_form_wrapper';
 
--- The microseconds of an interval. What is too long for a bigint is its end: no interval fails a statement.
+-- Returns an interval in microseconds, cut to the range of bigint: no interval fails a statement.
 create function herald._micros(span interval) returns bigint
     language sql immutable
     return case when span is not null
         then least(greatest(extract(epoch from span) * 1000000, -9223372036854775808), 9223372036854775807)::bigint end;
 
--- Raises an error if a span of time is not within its limits. Null is "not given". No argument may be such that time and it
--- cannot be added.
+-- Raises an error if a span of time is out of range. Null means "not given". The limits must keep the span addable to
+-- any time.
 create function herald._check_span(argument text, span interval, shortest interval, longest interval, hint text) returns void
     language plpgsql immutable
     set search_path = pg_catalog, pg_temp
@@ -44,7 +44,7 @@ begin
 end
 $$;
 
--- A retry schedule that grows: base, base x multiplier, and so on, none longer than cap. For retry_schedule.
+-- Returns a growing retry schedule: base, base x multiplier, and so on, each at most cap. For retry_schedule.
 create function herald.backoff(base interval, multiplier double precision default 2, cap interval default '1 day',
                                retries integer default 10) returns interval[]
     language plpgsql immutable
@@ -62,7 +62,7 @@ begin
             hint = 'Use herald.backoff(''2 s'', multiplier => 2, cap => ''5 min'', retries => 3).';
     end if;
     return array(
-        -- Beyond e^50 seconds the power could not be computed, and it is the cap anyway.
+        -- Beyond e^50 seconds the power cannot be computed, and it is the cap anyway.
         select case when n * ln(multiplier) > 50 then cap
             else least(cap, make_interval(secs => least(extract(epoch from base)::float8 * power(multiplier, n), 1e9))) end
         from generate_series(0, retries - 1) n
@@ -70,7 +70,7 @@ begin
 end
 $$;
 
--- Statuses as a list, for success and retry_on: each is a number, or a class such as 5xx.
+-- Returns statuses as a list, for success and retry_on: each is a number, or a class such as 5xx.
 create function herald.statuses(variadic statuses text[]) returns integer[]
     language plpgsql immutable
     set search_path = pg_catalog, pg_temp
@@ -93,7 +93,7 @@ begin
 end
 $$;
 
--- Creates a subscription, or changes one: with the name of an existing subscription exactly the given options.
+-- Creates a subscription. If it exists, only the given options change.
 -- The secret is shown here and never again.
 -- Called by subscribe(). Writes: herald._subscription, herald.secret, herald.config_change.
 create function herald._subscribe_with(inout name text, inout secret text, start_from timestamptz, preset text, given jsonb,
@@ -125,7 +125,7 @@ begin
         perform herald._check_name_of_tenant(
             _subscribe_with.name, coalesce(given ->> 'tenant', herald._tenant_of_name(_subscribe_with.name)));
     end if;
-    -- One at a time for each name: two migrations that subscribe at once must not both create it.
+    -- One at a time per name: two concurrent migrations must not both create it.
     perform herald._refuse_read_only('herald.subscribe()');
     perform herald._lock('subscription ' || _subscribe_with.name);
     select s.* into entry from herald._subscription s where s.name = _subscribe_with.name and s.removed_at is null for update;
@@ -171,7 +171,7 @@ begin
     if created and not given ? 'tenant' then
         given := given || jsonb_build_object('tenant', herald._tenant_of_name(entry.name));
     end if;
-    -- A template and a media type go with their format.
+    -- A template and a media type belong to their format.
     if given ->> 'format' <> 'template' then
         given := '{"template": null}' || given;
     end if;
@@ -194,7 +194,7 @@ begin
 end
 $$;
 
--- subscribe() with an argument for each option.
+-- Creates subscribe() with an argument for each option.
 do $do$
 declare
     arguments constant text := (
@@ -223,13 +223,13 @@ begin
 end
 $do$;
 
--- The tenant whose subscription a name says it is; null if that is no tenant.
+-- Returns the tenant that a subscription's name begins with; null if no such tenant exists.
 create function herald._tenant_of_name(name text) returns text
     language sql stable
     set search_path = pg_catalog, pg_temp
     return (select t.name from herald.tenant t where t.name = split_part($1, '/', 1) and $1 like '%/%');
 
--- Raises an error unless a subscription of this name may be this tenant's, and the caller's.
+-- Raises an error unless a subscription of this name may belong to this tenant, and to the caller.
 -- Called by subscribe(), by UPDATE of herald.subscription.
 create function herald._check_name_of_tenant(name text, tenant text) returns void
     language plpgsql stable
@@ -257,7 +257,8 @@ begin
 end
 $$;
 
--- Raises an error if a subscription would change hands: what waits for it, and its past, are the former owner's.
+-- Raises an error if a subscription would change its tenant: its pending deliveries and its past belong to the former
+-- one.
 create function herald._check_owner_stays(entry herald._subscription, tenant text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -274,7 +275,7 @@ begin
 end
 $$;
 
--- Raises an error if a tenant has as many subscriptions as its plan allows.
+-- Raises an error if a tenant already has as many subscriptions as its plan allows.
 create function herald._check_endpoints(tenant text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -283,7 +284,7 @@ declare
     allowed integer;
     plan_name text;
 begin
-    -- Two that subscribe at once must not both find room, nor one that does not see the other.
+    -- Concurrent calls must not both find room, nor may a call whose snapshot does not show the other's.
     select p.endpoints, p.name into allowed, plan_name
     from herald.tenant t join herald.plan p on p.name = t.plan
     where t.name = _check_endpoints.tenant

@@ -1,13 +1,13 @@
--- Values of headers, tls and auth, which are not shown: whom they go to.
+-- Values of headers, tls and auth, which are not shown: keeps them with the receivers they were given for.
 
--- The scheme, host and port of a url.
+-- Returns the scheme, host and port of a url.
 create function herald._origin_of(url text) returns text
     language c immutable strict
     as 'MODULE_PATHNAME', 'origin_of_wrapper';
 
--- Raises an error if values that are stored would go to somebody else than they were given for: whoever may change where
--- requests go could have them sent to itself, and read what it is not shown. "former" and "wanted" are the
--- documents before and after. Superusers read herald.secret anyway.
+-- Raises an error if stored values would go to another receiver than they were given for: a role that may change where
+-- requests go could send them to itself, and read what it is not shown. "former" and "wanted" are the documents before
+-- and after. Superusers read herald.secret anyway.
 create function herald._check_values_stay(former jsonb, wanted jsonb) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
--- Giving deliveries up, set by set: their events, their subscriptions' options and their attempts become dead letters.
+-- Gives deliveries up, set by set: their events, their subscriptions' options and their attempts become dead letters.
 
--- The same text as json, without a look at it: pieces that are json make json, and parsing them needs as much stack as they
--- are deep. Called by _event_json() only.
+-- Returns the same text as json, without checking it: parts that are json make json, and parsing needs as much stack as
+-- they are deep. Called by _event_json(), _write_dead_letters().
 create function herald._as_json(valid_json text) returns json
     language c immutable strict
     as 'MODULE_PATHNAME', 'as_json_wrapper';
@@ -11,9 +11,9 @@ create function herald._is_too_deep(valid_json text) returns boolean
     language c immutable strict
     as 'MODULE_PATHNAME', 'is_too_deep_wrapper';
 
--- The data of an event for a dead letter, as members of its json: left out where it is too large or too deep to be read with
--- ease, or is not wanted, and then the letter says so. The log has it until its retention ends.
--- Called by _event_json(). It has no search_path of its own, so that the planner inlines it.
+-- Returns an event's data as members of a dead letter's json. Data that is too large or too deep to be read with ease,
+-- or not wanted, is left out, and the letter says so; the log keeps it until its retention ends.
+-- Called by _write_dead_letters(). Has no search_path, so that the planner inlines it.
 create function herald._data_members(data json, size integer, keeps_data boolean) returns text
     language sql immutable
     return case
@@ -24,9 +24,9 @@ create function herald._data_members(data json, size integer, keeps_data boolean
         else ',"data":' || data::text
     end;
 
--- An event as CloudEvents JSON, for people: dead letters. Put together as text: data may have what nobody can decode, such
--- as half a surrogate pair. Attributes are bounded where they are written; a row that was made by other means must not keep
--- its delivery from being buried.
+-- Returns an event as CloudEvents JSON, for people who read dead letters. Concatenated as text: data may have what
+-- nobody can decode, such as half a surrogate pair. Attributes are bounded when they are written; a row made by other
+-- means must not keep its delivery from being buried.
 -- Called by _write_dead_letters(). Inlined, as above.
 create function herald._event_json(id text, source text, type text, subject text, "time" timestamptz, key text, tenant text,
                                    dataschema text, extensions json, data_members text) returns json
@@ -43,21 +43,21 @@ create function herald._event_json(id text, source text, type text, subject text
         case when pg_catalog.pg_column_size(extensions) <= 65536 then ',"extensions":' || extensions::text end,
         data_members, '}'));
 
--- Notes that the worker is at this dead letter, and returns how often it died of it: 0 in all other processes.
--- Called by _write_dead_letters(), for each letter before its event is looked at.
+-- Notes that the worker is at this dead letter, and returns how often it died of it; 0 in other processes.
+-- Called by _write_dead_letters(), for each letter before its event is read.
 create function herald._begin_letter(event_slot smallint, event_seq bigint, subscription_id bigint) returns integer
     language c volatile strict
     as 'MODULE_PATHNAME', 'begin_letter_wrapper';
 
--- Writes dead letters, a column each. "keeping" says what of their events: everything, attributes, or nothing. One
--- that the worker died of keeps less: no data, and after another death nothing.
+-- Writes dead letters, given as columns. "keeping" says how much of their events: everything, attributes, or nothing. A
+-- letter of which the worker died keeps less: no data, and after another death nothing.
 -- Called by _bury(). Writes: herald._dead_letter.
 create function herald._write_dead_letters(subscription_ids bigint[], event_slots smallint[], event_seqs bigint[],
                                            reasons text[], attempts integer[], created_at timestamptz[], note text,
                                            keeping text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
-    -- To compile a look-up that could go to 32 slots takes longer than the look-ups.
+    -- Compiling a look-up that could go to 32 slots takes longer than the look-ups.
     set jit = off
 as $$
 begin
@@ -73,7 +73,7 @@ begin
         left join herald.plan p on p.name = t.plan
         where s.id = any ($1)
     ), given_up as (
-        -- The same delivery may be given up twice at once, as of a window and as redelivered: the last one counts.
+        -- The same delivery may be given up twice at once, from a window and redelivered: the last one counts.
         select distinct on (g.subscription_id, g.event_seq) g.*
         from unnest($1, $2, $3, $4, $5, $6) with ordinality
             as g (subscription_id, event_slot, event_seq, reason, attempts, created_at, position)
@@ -94,7 +94,7 @@ begin
                                                      $8 = 'everything' and b.deaths = 0 and g.reason <> 'too_large')) as event
         from (select herald._begin_letter(g.event_slot, g.event_seq, g.subscription_id) as deaths) b
         cross join lateral (
-            -- Asked in here, so that an event that is not wanted is not even looked at.
+            -- Asked here, so that an unwanted event is not even read.
             select v.* from herald.event v
             where $8 <> 'nothing' and b.deaths < 2 and v.slot = g.event_slot and v.seq = g.event_seq
             union all
@@ -103,14 +103,14 @@ begin
             limit 1
         ) v
     ) e on true
-    -- Most of a backlog was never tried.
+    -- Most deliveries of a backlog were never tried.
     left join lateral (
         select
             max(t.at) as last_attempt_at,
             jsonb_agg(jsonb_build_object(
                 'attempt', t.attempt, 'at', t.at, 'status_code', t.status_code, 'error_class', t.error_class,
                 'error', t.error, 'duration_ms', t.duration_ms, 'response', left(t.response, 1000))
-                -- Of the last one only, as they are long.
+                -- Only of the last attempt, as requests are long.
                 || case when t.request is not null and t.attempt = g.attempts then jsonb_build_object('request', t.request)
                     else '{}' end
                 order by t.at) as attempt_log
@@ -123,8 +123,8 @@ begin
 end
 $$;
 
--- Gives deliveries up, a column each. An event that cannot be read, or makes no dead letter, costs its own letter its data,
--- or all of it: it is found by halving.
+-- Gives deliveries up, given as columns. Finds, by halving, an event that cannot be read or makes no dead letter: only
+-- its own letter lacks the data, or the whole event.
 -- Called by the worker and by discard(), unsubscribe(). Writes: herald._dead_letter.
 create function herald._bury(subscription_ids bigint[], event_slots smallint[], event_seqs bigint[], reasons text[],
                              attempts integer[], created_at timestamptz[], note text default null) returns void
@@ -159,7 +159,7 @@ begin
 end
 $$;
 
--- Buries what is pending for a subscription since no later than a time, all or nothing. Returns how many.
+-- Buries a subscription's deliveries pending since no later than a time, all or nothing. Returns how many.
 -- Called by discard(), unsubscribe(), resume_after_restore(). Writes: herald.pending, herald._dead_letter.
 create function herald._bury_pending(subscription_id bigint, reason text, until timestamptz default 'infinity',
                                      note text default null)
@@ -169,7 +169,7 @@ create function herald._bury_pending(subscription_id bigint, reason text, until 
     set jit = off
 as $$
 declare
-    -- Bounds the memory, and the work that is repeated where a letter cannot be written.
+    -- Bounds the memory, and the work repeated when a letter cannot be written.
     slice constant integer := 10000;
     after_seq bigint := -1;
     last_seq bigint;
@@ -200,9 +200,9 @@ begin
 end
 $$;
 
--- Buries up to so many pending deliveries of a subscription, but for those that somebody has locked. Returns how many, and the
--- number to go on after: what was deleted stays in the index while an old snapshot may see it, and the next slice must not walk
--- over all that again.
+-- Buries at most "most" pending deliveries of a subscription, skipping locked ones. Returns how many, and the number to
+-- continue after: deleted rows stay in the index while an old snapshot may see them, and the next slice must not walk
+-- over them again.
 -- Called by the worker, between deliveries. Writes: herald.pending, herald._dead_letter.
 create function herald._bury_slice(subscription_id bigint, reason text, after_seq bigint, most integer,
                                    out buried bigint, out last_seq bigint)
@@ -236,8 +236,8 @@ begin
 end
 $$;
 
--- Disables a subscription, unless its url or handshake has been changed since the request that the receiver answered:
--- "generation" is what it was then. The worker buries what is pending for it, a slice at a time.
+-- Disables a subscription, unless its url or handshake has changed since the request that the receiver answered:
+-- "generation" is from that time. The worker buries its pending deliveries, a slice at a time.
 -- Called by the worker when a receiver answers 410. Writes: herald._subscription.
 create function herald._disable(subscription_id bigint, reason text, generation integer) returns void
     language sql
@@ -248,8 +248,8 @@ as $$
     where s.id = $1 and s.state <> 'disabled' and s.removed_at is null and s.generation = $3
 $$;
 
--- Goes along the backlog of a subscription, 5,000 deliveries at a time, until "passed" is its max_backlog; what comes after
--- "after_seq" then is too much, and "slice" of it are looked at and buried. Locked ones are left, and passed by.
+-- Walks along a subscription's backlog, 5,000 deliveries at a time, until "passed" is its max_backlog; then buries what
+-- comes after "after_seq", up to "slice" deliveries per call. Skips locked ones.
 -- Called by the worker. Writes: herald.pending, herald._dead_letter, herald.config_change.
 create function herald._shed_backlog(subscription_id bigint, inout passed bigint, after_seq bigint, slice integer,
                                      out last_seq bigint, out buried bigint, out is_over boolean)

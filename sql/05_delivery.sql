@@ -1,4 +1,4 @@
--- emit(): one event in the caller's transaction.
+-- emit(): writes one event in the caller's transaction.
 
 create function herald._append_event(
     event_type text, data text, source text, subject text, id text, key text, occurred_at timestamptz, priority text,
@@ -16,14 +16,14 @@ create function herald._default_source() returns text
     language c stable
     as 'MODULE_PATHNAME', 'default_source_wrapper';
 
--- The CloudEvents source of this database's events.
+-- Returns the CloudEvents source of this database's events.
 create function herald._source() returns text
     language sql stable
     set search_path = pg_catalog, pg_temp
     return coalesce(nullif(current_setting('herald.source', true), ''), herald._default_source());
 
 -- Writes one event in the caller's transaction and returns its id.
--- An id that the caller gives is kept until its retention ends: the same id again returns it and writes nothing.
+-- An id given by the caller is kept until its retention ends: the same id again returns it and writes nothing.
 -- Writes: herald.event, herald.emitted.
 create function herald.emit(
     type text,
@@ -84,11 +84,11 @@ begin
                 hint = 'Give key => ..., the same for the events that have to stay in order.';
         end if;
         perform herald._refuse_read_only('herald.emit()');
-        -- Whoever emits for this key next waits for this transaction to end, so numbers grow in commit order.
+        -- The next emit() for this key waits for this transaction to end, so numbers grow in commit order.
         perform herald._lock('event ' || wanted_source || ' ' || emit.key);
     end if;
     if emit.id is not null then
-        -- The same whatever the session has set, and without data not what it is with the data null.
+        -- Independent of the session's settings; missing data and data null give different hashes.
         hash := sha256(convert_to(jsonb_build_array(
             emit.type, emit.data::text, emit.subject, emit.key, extract(epoch from emit.occurred_at), emit.priority, emit.tenant,
             emit.extensions::text, emit.dataschema)::text, 'UTF8'));

@@ -1,6 +1,6 @@
 -- Subscriptions as a declared document.
 
--- Whether a subscription has values of just the members of this option that are secrets.
+-- Whether a subscription has values for exactly those members of this option that are secrets.
 -- Called by apply().
 create function herald._has_values_of(subscription_id bigint, option text, members jsonb) returns boolean
     language sql
@@ -15,14 +15,14 @@ create function herald._has_values_of(subscription_id bigint, option text, membe
             on g.name = x.name
         where x.name is null or g.name is null);
 
--- Whether any of these is a value, as opposed to ***, which is whatever the subscription has.
+-- Whether any of these is a value, as opposed to ***, which keeps the subscription's value.
 create function herald._gives_values(option text, members jsonb) returns boolean
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return exists (
         select from jsonb_each_text(members) m where m.value <> '***' and herald._is_secret_member(option, m.key));
 
--- Raises an error unless this declares a subscription.
+-- Raises an error if a declaration is too long, or its state cannot be declared.
 -- Called by apply().
 create function herald._check_declaration(declared jsonb) returns void
     language plpgsql
@@ -38,7 +38,7 @@ begin
 end
 $$;
 
--- Makes one subscription what is declared. Options that are left out get their defaults, but the secret stays.
+-- Makes one subscription match its declaration. Omitted options get their defaults, but the secret stays.
 -- Called by apply(). Writes what subscribe() writes.
 create function herald._apply_one(declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text)
     language plpgsql
@@ -72,8 +72,8 @@ begin
         and (wanted -> o.name is distinct from former -> o.name
             or o.has_secrets and not herald._has_values_of(entry.id, o.name, wanted -> o.name));
         action := case when changes is null then 'unchanged' else 'changed' end;
-        -- Values are not compared with those that are stored but written again, each time: whoever may call this is not shown
-        -- them, and could guess them by what it says of a change.
+        -- Values are not compared with the stored ones but written each time: callers are not shown them, and could
+        -- guess them from the reported changes.
         select jsonb_object_agg(o.name, 'not compared') into not_compared
         from herald._declared_options() o
         where o.has_secrets and not coalesce(changes ? o.name, false) and herald._gives_values(o.name, nullif(given -> o.name, 'null'));
@@ -99,7 +99,7 @@ begin
 end
 $$;
 
--- The same, with errors that name the subscription.
+-- Does the same, with errors that name the subscription.
 -- Called by apply(). Writes what subscribe() writes.
 create function herald._apply_named(declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text)
     language plpgsql
@@ -121,9 +121,9 @@ exception when others then
 end
 $$;
 
--- Makes the subscriptions what a document declares, {"subscriptions": [{"name": ..., "url": ..., option: ...}], "prune": true}:
--- options that it leaves out get their defaults, and with prune subscriptions that it leaves out are ended. With dry_run
--- it says what would be done. Writes what subscribe() and unsubscribe() write.
+-- Makes the subscriptions match a document, {"subscriptions": [{"name": ..., "url": ..., option: ...}], "prune": true}:
+-- omitted options get their defaults, and with prune, omitted subscriptions are ended. With dry_run, only says what
+-- would be done. Writes what subscribe() and unsubscribe() write.
 create function herald.apply(config jsonb, dry_run boolean default false)
     returns table (subscription text, action text, changes jsonb, secret text)
     language plpgsql

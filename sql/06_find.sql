@@ -1,6 +1,6 @@
--- Finding what somebody names: a subscription, an event, and whether the one is for the other.
+-- Finds what a caller names: a subscription, an event, and whether the event is for the subscription.
 
--- Whether an event goes to a subscription that did not get it yet, as far as type, tenant and creation say.
+-- Whether an event goes to a subscription that did not get it yet, judging by type, tenant and creation.
 -- Called by wait(), resume_after_restore().
 create function herald._is_for(subscription herald._subscription, event herald.event) returns boolean
     language sql stable
@@ -12,14 +12,15 @@ as $$
     from (select (subscription).*) s, (select (event).*) e
 $$;
 
--- The full name of a subscription: a tenant may leave out its own name and the slash. Digits alone are an id, and no name.
+-- Returns the full name of a subscription: a tenant may omit its own name and the slash. Digits alone are an id, not a
+-- name.
 create function herald._full_name(name text, tenants text[]) returns text
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return case when cardinality(tenants) = 1 and not starts_with(name, tenants[1] || '/') and name !~ '^[0-9]+$'
                 then tenants[1] || '/' || name else name end;
 
--- The subscription of this name or id; an error names the nearest one. Of a tenant's role: among its own.
+-- Returns the subscription of this name or id; the error suggests the nearest name. A tenant's role finds only its own.
 create function herald._find_subscription(subscription text) returns herald._subscription
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
@@ -56,7 +57,7 @@ begin
 end
 $$;
 
--- The event at this place, in the log or held for a delivery.
+-- Returns the event at this place, in the log or held for a delivery.
 create function herald._event_at(slot smallint, seq bigint) returns setof herald.event
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -67,7 +68,7 @@ as $$
     limit 1
 $$;
 
--- The event with this number, in the log or held for a delivery.
+-- Returns the event with this number, in the log or held for a delivery.
 create function herald._event_numbered(seq bigint) returns setof herald.event
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -78,8 +79,8 @@ as $$
     limit 1
 $$;
 
--- The event of this id, uid or delivery_id, wherever it is kept; an error lists the sources of an ambiguous id. Of a tenant's
--- role: among its own.
+-- Returns the event of this id, uid or delivery_id, wherever it is kept; the error lists the sources of an ambiguous
+-- id. A tenant's role finds only its own.
 create function herald._find_event(event_id text) returns herald.event
     language plpgsql stable
     set search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
--- Logical replication: a publication of all tables takes those of an extension along, and PostgreSQL 15 to 18 cannot leave
--- tables out of it.
+-- Logical replication: a publication of all tables includes those of extensions, and PostgreSQL 15 to 18 cannot exclude
+-- tables from it.
 
--- The publications that take tables of pg_herald along.
+-- Returns the publications that include tables of pg_herald.
 -- Called by doctor(), and when a publication is made or changed.
 create function herald._publications() returns table (pubname name, has_secrets boolean)
     language sql stable
@@ -14,7 +14,7 @@ as $$
     order by t.pubname
 $$;
 
--- Says so where a publication is made or changed that publishes what it should not. It never fails the command.
+-- Warns of a new or changed publication that includes tables of pg_herald. Never fails the command.
 -- Called by the event trigger.
 create function herald._warn_of_publication() returns event_trigger
     language plpgsql
@@ -53,4 +53,4 @@ create event trigger pg_herald_warn_of_publication on ddl_command_end
     when tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION')
     execute function herald._warn_of_publication();
 alter event trigger pg_herald_warn_of_publication enable always;
-comment on event trigger pg_herald_warn_of_publication is 'Warns of publications that take the tables of pg_herald along.';
+comment on event trigger pg_herald_warn_of_publication is 'Warns of publications that include the tables of pg_herald.';

@@ -1,6 +1,6 @@
--- Sending deliveries again by hand, and giving them up. Everything that goes on from here goes through herald.pending.
+-- Sends deliveries again by hand, and gives them up. Whatever is sent goes through herald.pending.
 
--- Puts deliveries into herald.pending, due now, with the retry schedule from its start. What was dead comes back.
+-- Puts deliveries into herald.pending, due now, with the retry schedule at its start. Dead letters come back.
 -- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald._dead_letter.
 create function herald._redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
     language plpgsql
@@ -52,7 +52,7 @@ begin
                             coalesce(format('tenant "%s"', event.tenant), 'no tenant'), entry.tenant),
             hint = 'A tenant''s events never go to another tenant.';
     end if;
-    -- What was given up or waits is not over; to send again what was delivered is a replay.
+    -- Dead letters and pending deliveries are unfinished; resending a delivered event is a replay.
     if not exists (select from herald._dead_letter d where d.subscription_id = entry.id and d.event_seq = event.seq)
         and not exists (select from herald.pending p where p.subscription_id = entry.id and p.event_seq = event.seq)
     then
@@ -63,7 +63,7 @@ begin
 end
 $$;
 
--- Sends dead letters again, of one subscription, or without one of all that are the caller's. Returns how many.
+-- Sends dead letters again, of one subscription or, if null, of all that are the caller's. Returns how many.
 create function herald._redeliver_dead_letters(
     subscription text, since timestamptz default null, until timestamptz default null, reason text default null
 )
@@ -103,7 +103,7 @@ begin
 end
 $$;
 
--- Drops a backlog that nobody wants: what is pending for the subscription becomes dead letters, on record.
+-- Drops an unwanted backlog: the subscription's pending deliveries become dead letters, on record.
 create function herald._discard(subscription text, until timestamptz default null, reason text default null)
     returns bigint
     language plpgsql
@@ -114,7 +114,7 @@ declare
     entry constant herald._subscription := herald._find_subscription(subscription);
     how_many bigint;
 begin
-    -- Each dead letter has it.
+    -- Every dead letter stores it.
     if length(reason) > 200 then
         raise exception using errcode = 'invalid_parameter_value', message = 'reason is too long',
             detail = format('It has %s characters; at most 200 are allowed.', length(reason)),

@@ -1,6 +1,6 @@
--- Sending what the log holds: to a new subscription from a time on, or a range of it again.
+-- Sends events from the log: those since a time to a new subscription, or a range again.
 
--- The smallest uid of an event that was recorded at this time: uids begin with the milliseconds since 1970.
+-- Returns the smallest uid of an event recorded at this time: uids begin with the milliseconds since 1970.
 create function herald._uid_at(at timestamptz) returns uuid
     language sql immutable
     set search_path = pg_catalog, pg_temp
@@ -10,14 +10,14 @@ create function herald._uid_at(at timestamptz) returns uuid
         else rpad(lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0'), 32, '0')
     end)::uuid;
 
--- When an event was recorded, to the millisecond.
+-- Returns when an event was recorded, to the millisecond.
 create function herald._recorded_at(uid uuid) returns timestamptz
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return to_timestamp(('x' || left(replace(uid::text, '-', ''), 12))::bit(48)::bigint / 1000.0);
 
 -- Makes pending what the log holds for a new subscription since a time: exactly the events that the worker does not
--- give it by itself, as they were visible when it was created.
+-- give it, as they were visible when it was created.
 -- Called by subscribe(). Writes: herald.pending.
 create function herald._send_from_log(subscription_id bigint, since timestamptz) returns void
     language sql
@@ -35,7 +35,7 @@ as $$
     select herald._changed('pending', $1);
 $$;
 
--- Below which number every event that is not visible now has none: as far as the last window that was opened tells.
+-- Returns a lower bound for the numbers of events that are not visible now, as the last opened window tells.
 -- Called by subscribe(), before it creates the subscription.
 create function herald._log_floor() returns bigint
     language sql
@@ -49,7 +49,7 @@ as $$
         limit 1), 0)
 $$;
 
--- Keeps the worker from reading the log on until this transaction ends.
+-- Stops the worker from reading the log until this transaction ends.
 -- Called by _finish_start() only.
 create function herald._keep_from_reading() returns void
     language c
@@ -61,9 +61,9 @@ create table herald.starting (
     floor_seq bigint not null
 );
 
--- Makes pending what became visible between subscribe(start_from => ...) and its commit, and has the worker give it what
--- becomes visible from now on. The log is not read on meanwhile, so that no event falls between the two. That is done when
--- the transaction commits: one that stays open holds nobody up.
+-- Makes pending what became visible between subscribe(start_from => ...) and its commit, and has the worker give it
+-- what becomes visible from now on. The log is not read meanwhile, so that no event falls between the two. Runs at
+-- commit, so that an open transaction delays nobody.
 -- Called at commit. Writes: herald.pending, herald._subscription, herald.starting.
 create function herald._finish_start() returns trigger
     language plpgsql
@@ -72,7 +72,7 @@ create function herald._finish_start() returns trigger
 as $$
 begin
     perform herald._keep_from_reading();
-    -- One statement, so that both parts go by the same snapshot.
+    -- One statement, so that both parts use the same snapshot.
     with moved as (
         update herald._subscription s set created_snapshot = pg_current_snapshot() where s.id = new.subscription_id
     )
@@ -95,7 +95,7 @@ $$;
 create constraint trigger finish after insert on herald.starting
     deferrable initially deferred for each row execute function herald._finish_start();
 
--- Raises an error if a tenant's role asks for more than its plan lets it replay.
+-- Raises an error if a tenant's role wants to replay more than its plan allows.
 create function herald._check_replay(tenant text, since timestamptz) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -117,9 +117,9 @@ begin
 end
 $$;
 
--- Sends a range of the log again: the events that were recorded in it and match the subscription.
+-- Sends a range of the log again: the events recorded in it that match the subscription.
 -- "only": all; failed (they are dead letters); missing (no attempt delivered them, and they are not pending).
--- "target": send them to this subscription instead. Returns how many; with dry_run nothing else happens.
+-- "target": the subscription to send them to instead. Returns how many; with dry_run, only counts them.
 create function herald._replay(
     subscription text, since timestamptz, until timestamptz default null, types text[] default null,
     "only" text default 'all', target text default null, dry_run boolean default false

@@ -1,7 +1,7 @@
--- Trying what failed again now, and not when its schedule says.
+-- Retries failed deliveries now, ahead of schedule.
 
--- Makes what waits for a retry due, as far as its receivers allow: until when one asked to be spared, by Retry-After, it is.
--- Without a subscription: for all of them. Returns how many.
+-- Makes deliveries that wait for a retry due now, or once their receivers allow: until the end of Retry-After, a
+-- receiver is spared. Without a subscription: those of all that are the caller's. Returns how many.
 -- Writes: herald.pending, herald.config_change.
 create function herald._retry(subscription text default null, since timestamptz default null, until timestamptz default null)
     returns bigint
@@ -21,7 +21,7 @@ begin
     with retried as (
         update herald.pending p
         set next_attempt_at = greatest(clock_timestamp(), p.spare_until)
-        -- What a receiver postponed is due within the same second as that ends.
+        -- A delivery that its receiver postponed is already due within a second of that time.
         where p.attempts > 0 and p.next_attempt_at > greatest(clock_timestamp(), p.spare_until) + interval '1 second'
         and (only_id is null or p.subscription_id = only_id)
         and (own is null or p.subscription_id in (

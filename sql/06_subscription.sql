@@ -1,7 +1,8 @@
 -- A subscription's life after subscribe(): held, resumed, ended, signed with another secret.
 
--- The subscription of this name or id, locked, as it is then: the worker may disable it, and others change it, at any moment.
--- Called by what changes its state.
+-- Returns the subscription of this name or id, locked, as it is then: the worker may disable it, and others may change
+-- it, at any moment.
+-- Called by functions that change its state.
 create function herald._take_subscription(subscription text) returns herald._subscription
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -11,7 +12,7 @@ declare
 begin
     select s.* into entry from herald._subscription s where s.id = entry.id and s.removed_at is null for update;
     if not found then
-        -- It was ended meanwhile: say so.
+        -- It was ended meanwhile: raises the error.
         entry := herald._find_subscription(subscription);
     end if;
     return entry;
@@ -19,7 +20,7 @@ end
 $$;
 
 -- Changes a subscription's state.
--- Called by pause(), resume(). Writes: herald._subscription.
+-- Called by apply(), pause(), resume(), by UPDATE of herald.subscription. Writes: herald._subscription.
 create function herald._set_state(entry herald._subscription, state text, reason text) returns void
     language sql
     set search_path = pg_catalog, pg_temp
@@ -31,9 +32,10 @@ as $$
     where s.id = (entry).id;
 $$;
 
--- Has a subscription's deliveries made again, in the state active or sandbox, and its dead letters since a time. Returns how
--- many of these.
--- Called by resume(), by UPDATE of herald.subscription. Writes: herald._subscription, herald.pending, herald._dead_letter.
+-- Resumes a subscription in the state active or sandbox, and redelivers its dead letters since a time. Returns the
+-- number of these.
+-- Called by resume(), by UPDATE of herald.subscription. Writes: herald._subscription, herald.pending,
+-- herald._dead_letter.
 create function herald._set_going(entry herald._subscription, state text, redeliver_dead_since timestamptz) returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -52,7 +54,7 @@ begin
 end
 $$;
 
--- Holds a subscription's deliveries until resume(): events are matched and kept.
+-- Holds a subscription's deliveries until resume(): events are still matched and kept.
 create function herald._pause(subscription text)
     returns table (name text, state text, backlog bigint)
     language plpgsql
@@ -73,8 +75,8 @@ begin
 end
 $$;
 
--- Sends a paused or disabled subscription's deliveries again, and with redeliver_dead_since its dead letters since then. A
--- sandbox stays one.
+-- Resumes a paused or disabled subscription, and with redeliver_dead_since redelivers its dead letters since then. A
+-- sandbox stays a sandbox.
 create function herald._resume(subscription text, redeliver_dead_since timestamptz default null)
     returns table (name text, state text, backlog bigint, redelivered bigint)
     language plpgsql
@@ -121,7 +123,7 @@ create function herald._check_secret(secret text, signing text) returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_secret_wrapper';
 
--- Raises an error if as many secrets sign as may.
+-- Raises an error if ten secrets, the maximum, already sign.
 -- Called by subscribe(), rotate_secret().
 create function herald._check_room_for_secret(entry herald._subscription) returns void
     language plpgsql
@@ -139,13 +141,13 @@ begin
 end
 $$;
 
--- Whether requests with this signature carry one only, of the newest secret.
+-- Whether requests with this signature carry only one, of the newest secret.
 create function herald._signs_once(signing text) returns boolean
     language c strict
     as 'MODULE_PATHNAME', 'signs_once_wrapper';
 
--- Says that a grace period does not help where requests carry one signature. It says so whether or not the new secret is
--- another, as nobody may see that.
+-- Says that a grace period does not help if requests carry one signature. Says so even if the secret is the same, which
+-- nobody may learn.
 -- Called by subscribe(), rotate_secret().
 create function herald._note_lone_signature(entry herald._subscription) returns void
     language plpgsql
@@ -165,8 +167,8 @@ begin
 end
 $$;
 
--- What a receiver answered to the handshake: the deliveries a minute that it wants, null for any number, or why it wants none.
--- An answer to a request for a former url or handshake, whose "generation" is another, does not count.
+-- Stores a receiver's answer to the handshake: how many deliveries a minute it wants, null for any number, or why it
+-- wants none. An answer for a former url or handshake, whose "generation" differs, does not count.
 -- Called by the worker, grant_delivery(). Writes: herald._subscription.
 create function herald._note_consent(subscription_id bigint, rate integer, fault text, generation integer default null) returns void
     language plpgsql
@@ -180,7 +182,7 @@ begin
 end
 $$;
 
--- Takes it that the receiver of a subscription has consented, which it said elsewhere: so many deliveries a minute.
+-- Records the receiver's consent, given elsewhere, to "rate" deliveries a minute.
 create function herald.grant_delivery(subscription text, rate integer default null)
     returns table (name text, consented_at timestamptz, consent_rate integer)
     language plpgsql
@@ -206,7 +208,7 @@ begin
 end
 $$;
 
--- A fresh secret for subscribe() or rotate_secret(): v1 is symmetric, v1a the private key of a pair (ed25519).
+-- Returns a fresh secret for subscribe() or rotate_secret(): v1 is symmetric, v1a the private key of a pair (ed25519).
 create function herald.generate_secret(kind text default 'v1') returns text
     language plpgsql
     security definer
@@ -225,7 +227,7 @@ create function herald._public_key_of(stored text, about text) returns text
     language c volatile strict
     as 'MODULE_PATHNAME', 'public_key_of_wrapper';
 
--- What a receiver verifies v1a signatures with, whpk_...; null where the newest secret is symmetric.
+-- Returns the key that verifies v1a signatures, whpk_...; null if the newest secret is symmetric.
 create function herald._public_key(subscription text) returns text
     language plpgsql
     security definer
@@ -243,7 +245,7 @@ begin
 end
 $$;
 
--- Puts a new signing secret in front. Until "grace" is over requests carry signatures of the old ones too.
+-- Puts a new signing secret in front. Until "grace" is over, requests also carry signatures of the old ones.
 -- Returns the new secret, which is shown here and never again.
 create function herald._rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
     returns text

@@ -1,4 +1,4 @@
--- Trying a subscription out: one test request, or what would be sent; and what its receiver does with it.
+-- Trying a subscription out: sends a test request, shows what would be sent, and verifies requests as a receiver does.
 
 create function herald._ping(subscription_id bigint, timeout_micros bigint, event_slot smallint, event_seq bigint,
                              out outcome text, out status_code integer, out error_class text, out error text,
@@ -7,8 +7,8 @@ create function herald._ping(subscription_id bigint, timeout_micros bigint, even
     language c
     as 'MODULE_PATHNAME', 'ping_wrapper';
 
--- Sends one test request through the worker, and shows what came back: of the type herald.ping, or of an event of the log,
--- with a webhook-id of its own. Nothing is recorded.
+-- Sends one test request through the worker, and shows what came back: of the type herald.ping, or of an event of the
+-- log, with its own webhook-id. Nothing is recorded.
 create function herald._ping(subscription text, timeout interval default '30 s', event_id text default null)
     returns table (outcome text, status_code integer, error_class text, error text, duration_ms double precision, response text)
     language plpgsql
@@ -39,8 +39,8 @@ create function herald._preview(subscription_id bigint, event_slot smallint, eve
     language c
     as 'MODULE_PATHNAME', 'preview_wrapper';
 
--- Shows exactly what would be sent for this event to this subscription. Nothing is sent. Signature and the values of
--- the subscription's own headers are shown to superusers only.
+-- Shows exactly what would be sent for this event to this subscription. Nothing is sent. Only superusers see the
+-- signature and the values of the subscription's own headers.
 create function herald._preview(subscription text, event_id text)
     returns table (method text, url text, headers jsonb, body text)
     language plpgsql
@@ -68,8 +68,8 @@ create function herald._verify(scheme text, secret text, headers text, body byte
     language c volatile
     as 'MODULE_PATHNAME', 'verify_wrapper';
 
--- Says whether a request is signed: for those who receive webhooks in a database. Headers are an object of strings, whose
--- names may be written in any case; the body is what came, byte for byte.
+-- Returns whether a request is signed, for databases that receive webhooks. Headers are an object of strings, with
+-- names in any case; the body is what arrived, byte for byte.
 create function herald.verify(scheme text, secret text, headers jsonb, body bytea, tolerance interval default '300 s',
                               method text default 'POST', url text default '')
     returns boolean

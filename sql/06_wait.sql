@@ -1,7 +1,7 @@
--- How far the log was read, and waiting until it was delivered.
+-- How far the log was read, and waiting for deliveries.
 
--- Where the log was read to: the end of the longest run of closed windows.
--- Called by wait(), why(), doctor(). Reads: herald.window.
+-- Returns how far the log was read: the end of the longest run of closed windows.
+-- Called by wait(), why(), doctor(), _is_event_slot_over(). Reads: herald.window.
 create function herald._cursor(out snapshot pg_snapshot, out seq bigint)
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -21,8 +21,8 @@ as $$
            coalesce((select f.floor_seq from first_open f), (select l.next_floor_seq from last_closed l))
 $$;
 
--- Whether a pending delivery of an event, or of any, may end until a time: its subscription is not held, and neither its next
--- attempt nor its receiver's wish to be spared is later.
+-- Whether a pending delivery of an event, or of any event if null, may end by a time: its subscription is not held, and
+-- neither its next attempt nor the end of its receiver's wish to be spared is later.
 -- Called by wait(). Reads: herald.pending.
 create function herald._may_end(event_seq bigint, until timestamptz) returns boolean
     language sql stable
@@ -30,7 +30,7 @@ create function herald._may_end(event_seq bigint, until timestamptz) returns boo
 as $$
     select exists (
         select from herald._subscription s
-        -- What waits for one that is disabled is buried.
+        -- Pending deliveries of a disabled subscription are buried.
         where s.state <> 'paused'
         and exists (
             select from herald.pending p
@@ -40,8 +40,8 @@ as $$
             or not exists (select from herald.pending r where r.subscription_id = s.id and r.spare_until > until)))
 $$;
 
--- Waits until an event, or every event committed so far, is delivered or dead everywhere. Returns whether it is, as soon as it
--- is or nothing that is left can end in time. Meant for tests and deployments.
+-- Waits until an event, or every event committed so far, is delivered or dead everywhere. Returns whether it is, as
+-- soon as it is or no remaining delivery can end in time. Meant for tests and deployments.
 create function herald.wait(event_id text default null, timeout interval default '30 s')
     returns boolean
     language plpgsql
@@ -81,7 +81,7 @@ begin
     end if;
     loop
         select c.* into at_cursor from herald._cursor() c;
-        -- One statement: nothing that is left moves on between two looks.
+        -- One statement: no remaining delivery moves between two looks.
         select w.is_read, w.is_pending, w.is_pending and herald._may_end(event.seq, until) into is_read, is_pending, may_end from (
             select
                 case when event_id is not null then

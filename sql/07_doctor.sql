@@ -1,4 +1,4 @@
--- doctor(): everything that is known to go wrong, a check for each.
+-- doctor(): a check for every known problem.
 
 create function herald._worker_pid() returns integer
     language c volatile
@@ -16,7 +16,7 @@ create function herald._library_version() returns text
     language c stable
     as 'MODULE_PATHNAME', 'library_version_wrapper';
 
--- Each check returns the rows that doctor() shows of it.
+-- Each check returns the rows that doctor() shows for it.
 
 create function herald._doctor_preload() returns table ("check" text, status text, detail text, hint text)
     language sql
@@ -121,7 +121,7 @@ begin
 end
 $$;
 
--- Whether secrets leave the server by logical replication: a publication of all tables takes those of an extension along.
+-- Whether secrets leave the server by logical replication: a publication of all tables includes those of extensions.
 create function herald._doctor_publication() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -145,7 +145,8 @@ as $$
     from herald._over_quota q
 $$;
 
--- Tenants whose role is missing, since a restore or since it was dropped, and subscriptions whose tenant is.
+-- Returns tenants whose role is missing, since a restore or since it was dropped, and subscriptions whose tenant is
+-- missing.
 create function herald._doctor_tenant() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -193,8 +194,8 @@ as $$
     from herald._stray_triggers() s
 $$;
 
--- Watches whose table has another name than when watch() was called: events have another type than subscribers know, and a
--- table that was put into its place is not captured.
+-- Returns watches whose table was renamed since watch() was last called: subscribers do not know the new type of its
+-- events, and a table that took its name is not captured.
 create function herald._doctor_renamed() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -214,7 +215,7 @@ as $$
     order by w.id
 $$;
 
--- Watches of tables that logical replication writes to.
+-- Returns watches that miss what logical replication writes to their tables.
 create function herald._doctor_replicated() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -244,7 +245,7 @@ as $$
     where current_setting('session_replication_role') = 'replica'
 $$;
 
--- Open transactions that hold locks which the worker, or whoever changes a subscription, waits for.
+-- Returns open transactions with locks for which the worker, or a change of a subscription, waits.
 create function herald._doctor_lock() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -264,7 +265,7 @@ as $$
     and l.database = (select d.oid from pg_database d where d.datname = current_database())
     and (l.locktype = 'relation' and l.relation = any ('{herald.pending,herald._dead_letter,herald._subscription,
              herald.config_change,herald.tenant,herald._usage}'::regclass[])
-        -- Of a subscription with start_from that is being committed, see keep_from_reading().
+        -- Held by a subscription with start_from that is being committed, see keep_from_reading().
         or l.locktype = 'object' and l.classid = 'pg_extension'::regclass and l.objsubid = 26725)
     and coalesce(a.xact_start, x.prepared) < clock_timestamp() - interval '1 second'
     group by l.pid, x.gid, a.application_name, a.usename
@@ -299,8 +300,8 @@ as $$
     ) u
 $$;
 
--- Looks for everything that is known to go wrong. A check that fails is a row like others, and none waits for a lock for long:
--- one that is not had in 100 ms is named with whoever holds it, and the checks after it wait a millisecond.
+-- Checks for every known problem. A failed check is a row like others, and none waits long for a lock: if a lock is not
+-- free within 100 ms, its holder is named, and later checks wait a millisecond.
 create function herald._doctor()
     returns table ("check" text, status text, detail text, hint text)
     language plpgsql

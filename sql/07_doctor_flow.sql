@@ -1,12 +1,13 @@
--- What doctor() says of the flow of events: receivers that fail, dead letters, types that nobody sends, slots that stay full.
+-- What doctor() says of the flow of events: failing receivers, dead letters, types that nobody sends, slots that stay
+-- full.
 
--- Event types that the worker has seen, as far as there are not too many of them.
+-- Event types that the worker has seen, at most 1,000.
 create table herald._type (
     type text primary key
 );
 
--- Subscriptions of which every request of the last hour failed. The attempts are read only if something failed that waits or
--- was given up since.
+-- Returns subscriptions whose requests all failed in the last hour. Reads the attempts only if a delivery failed and is
+-- still pending, or was given up recently.
 create function herald._doctor_failing() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -30,7 +31,7 @@ as $$
     limit 20
 $$;
 
--- The newest dead letters, as far as they are of the last day.
+-- Returns the newest dead letters that are at most a day old and were not discarded.
 create function herald._recent_letters() returns table (subscription_id bigint, reason text)
     language sql stable
     set search_path = pg_catalog, pg_temp
@@ -56,8 +57,8 @@ as $$
     limit 20
 $$;
 
--- Globs that match no type that was ever seen: a slip, such as two types in one text. A subscription may be there a day
--- before its first event is. Of many, the newest are looked at: comparing takes globs times types.
+-- Returns globs that match no type ever seen: a slip, such as two types in one text. A subscription may exist for a day
+-- before its first event. Only the newest 200 globs are examined, as comparing takes globs times types.
 create function herald._doctor_types() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp
@@ -85,11 +86,11 @@ as $$
                              'See which there are: select distinct type from herald.event;') end
     from missed m
     cross join seen s
-    -- Where there are more, not all are remembered.
+    -- With more types, not all are remembered.
     where coalesce(cardinality(s.types), 0) < 1000
 $$;
 
--- Slots of events that are long past their retention and were not emptied, and who keeps them.
+-- Returns slots of events that are long past their retention but not emptied, and the processes that use them.
 create function herald._doctor_ring() returns table ("check" text, status text, detail text, hint text)
     language sql
     set search_path = pg_catalog, pg_temp

@@ -19,11 +19,11 @@ begin
 end
 $do$;
 
--- The views below are asked before anybody has analysed a slot, and of slots with millions of rows. So they join whole
--- rings, which the planner may do by hash or by index, and look nothing up for each row: it takes a look-up that could go
--- to 32 slots for so dear that it compiles the whole query (JIT), which takes seconds.
+-- The views below are queried before anybody has analyzed a slot, and on slots with millions of rows. So they join
+-- whole rings, which the planner may do by hash or by index, and look nothing up per row: the planner considers a
+-- look-up that could go to 32 slots so expensive that it compiles the whole query (JIT), which takes seconds.
 
--- Every HTTP request that was made, with its outcome.
+-- Every HTTP request, with its outcome.
 create view herald._all_attempt as
 select
     coalesce(e.id, e.uid::text, h.id, h.uid::text) as event_id, coalesce(e.type, h.type) as type, s.name as subscription,
@@ -47,7 +47,7 @@ from (
         a.status_code::integer as status_code, a.attempt as attempts, a.duration_ms, a.error_class,
         null::timestamptz as created_at, a.at, null::timestamptz as next_attempt_at
     from herald._attempt a
-    -- Those that are delivered; in these words, a planner that knows nothing takes them for most.
+    -- The delivered ones; phrased like this, a planner without statistics expects most attempts to match.
     where a.outcome not in ('retrying', 'dead')
     and not exists (
         select from herald._attempt b
@@ -81,7 +81,7 @@ create view herald._all_dead_letter as
 select l.*
 from herald._dead_letter l;
 
--- Each subscription in numbers, of the last hour.
+-- Statistics of each subscription for the last hour.
 create view herald._all_subscription_stats as
 select
     s.name as subscription, s.state, coalesce(h.attempts, 0) as attempts_1h, coalesce(h.delivered, 0) as delivered_1h,
@@ -91,7 +91,7 @@ select
     b.backlog, b.oldest_at as oldest_pending_at, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp() - b.oldest_at) as lag,
     (select count(*) from herald._dead_letter d where d.subscription_id = s.id) as dead_letters
 from herald._subscription s
--- The hour is read once for all. Its beginning must not change while it is read, or no index is of use.
+-- The hour is read once for all. Its beginning must not change meanwhile, or no index is of use.
 left join (
     select
         a.subscription_id,
@@ -113,8 +113,8 @@ cross join lateral (
 ) b
 where s.removed_at is null;
 
--- What each of these shows to whom: everything to those who may read it, and to a tenant's role what is its own, from a
--- function (see __sees_all()). The condition says which rows those are.
+-- Creates the views: roles that may read a view see everything, a tenant's role only its own rows, from a function (see
+-- __sees_all()). The condition selects these rows.
 do $$
 declare
     shown record;
@@ -155,12 +155,13 @@ begin
                 union all
                 select o.* from herald._own_%1$s() o;
             comment on view herald._all_%1$s is %3$L;
-            $format$, shown.name, shown.condition, format('What herald.%s shows to whom it shows all.', shown.name));
+            $format$, shown.name, shown.condition, format('What herald.%s shows to roles that see all of it.', shown.name));
     end loop;
 end
 $$;
 
--- The expressions of watches, as they are now: what they use may have got another name. To whoever may read the view.
+-- Returns the current expressions of watches, as the objects they use may have been renamed, to roles that may read the
+-- view.
 create function herald.__expressions_of_watches()
     returns table (watch_id bigint, type_expression text, condition text, data text, subject text, key text, tenant text, priority text)
     language plpgsql stable
@@ -195,7 +196,7 @@ select
 from herald._watch w
 left join herald._expressions_of_watches() x on x.watch_id = w.id;
 
--- What the planner knows of a table's values shows in its estimates. Of words that are somebody's it knows nothing.
+-- Estimates show what the planner knows of a table's values, so it learns nothing of texts that belong to somebody.
 do $$
 declare
     shown record;

@@ -1,8 +1,8 @@
--- Who has locked what a question looks at. The locked table may be a catalog, so what answers here reads no table but to
--- find names, and does without a name that it cannot have at once.
+-- Finds out who has locked what status(), why() and doctor() read. The locked table may be a catalog, so these
+-- functions read tables only to find names, and do without a name that they cannot get at once.
 
--- Sessions and prepared transactions that keep everybody out of a table: they have it for themselves, or somebody waits to
--- have it so until they end. Asks functions and no views, as these look into pg_authid and pg_database.
+-- Returns the sessions and prepared transactions that keep everybody out of a table: they hold it exclusively, or
+-- somebody waits for them to hold it so. Uses functions, no views, as the views read pg_authid and pg_database.
 -- Called by _blockers().
 create function herald._lock_holders()
     returns table (pid integer, gid text, relations oid[], application_name text, role_oid oid, since timestamptz)
@@ -24,8 +24,8 @@ as $$
     group by l.pid, x.gid, a.application_name, a.usesysid, a.xact_start, x.prepared
 $$;
 
--- The name of a relation, if questions may look at it: it is pg_herald's or a catalog. Its number where the name cannot be
--- had. Called by _blockers().
+-- Returns the name of a relation that is pg_herald's or a catalog, null for others; its number if the name cannot be
+-- read. Called by _blockers().
 create function herald._name_in_the_way(relation oid) returns text
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -40,7 +40,7 @@ exception when lock_not_available then
 end
 $$;
 
--- The name of a role, or its number where the name cannot be had. Called by _blockers().
+-- Returns the name of a role, or its number if the name cannot be read. Called by _blockers().
 create function herald._role_in_the_way(role oid) returns text
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ exception when lock_not_available then
 end
 $$;
 
--- Sessions and prepared transactions that are in the way, at most three: how they are called, what they hold since when, and
+-- Returns at most three blocking sessions and prepared transactions: a description, with what they hold since when, and
 -- their processes. Called by _blocked_by(), doctor().
 create function herald._blockers() returns table (words text, pid integer)
     language sql
@@ -75,8 +75,8 @@ as $$
     limit 3
 $$;
 
--- Who is in the way, for people. Tenants are not told of others' sessions.
--- Called by status(), why(), which wait for a lock for 100 ms and no longer.
+-- Says who blocks, for people. Tenants are not told of others' sessions.
+-- Called by status(), why(), which wait at most 100 ms for a lock.
 create function herald._blocked_by() returns text
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -87,13 +87,13 @@ begin
     end if;
     return coalesce((select string_agg(b.words, '; ') from herald._blockers() b), 'a lock was in the way for a moment');
 exception when lock_not_available then
-    -- What the caller may do is not known, so it is told no more than a tenant.
+    -- The caller's privileges are unknown, so it is told no more than a tenant.
     return 'a lock is in the way: ask who runs the database';
 end
 $$;
 
--- What status(), why() and doctor() say where a catalog is locked that has to be read before they begin. It is their caller who
--- runs these, so they use nothing of pg_herald, and know processes and relations by number alone.
+-- What status(), why() and doctor() answer if a catalog is locked that they must read before they begin. Their caller
+-- runs these, so they use nothing of pg_herald, and know processes and relations only by number.
 -- Called by answer_soon_wrapper.
 do $$
 declare
@@ -118,7 +118,7 @@ begin
             begin
                 return query
                 with held as materialized (
-                    -- The oids of catalogs are below.
+                    -- Catalogs have lower oids.
                     select l.* from pg_lock_status() l
                     where l.locktype = 'relation' and l.relation < 16384 and l.pid is distinct from pg_backend_pid()
                 )
@@ -126,7 +126,7 @@ begin
                 from (
                     select case
                         when not has_function_privilege('herald.doctor()', 'execute') then 'a lock is in the way: ask who runs the database'
-                        -- An aggregate's owner would be looked up.
+                        -- Not an aggregate, whose owner would be looked up.
                         else coalesce(nullif(array_to_string(array(
                             select distinct format('%%s has locked relation %%s', coalesce('process ' || l.pid, 'a prepared transaction'), l.relation)
                             from held l

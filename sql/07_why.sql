@@ -1,6 +1,6 @@
--- Questions about one event, and about each subscription.
+-- Answers questions about one event, and about each subscription.
 
--- One line for each subscription.
+-- Returns one line for each subscription.
 create function herald._status()
     returns table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, last_error text)
     language plpgsql stable
@@ -24,12 +24,12 @@ exception when lock_not_available then
 end
 $$;
 
--- The subscriptions that nothing can be sent to as they are, and why.
+-- Returns the subscriptions to which nothing can be sent as they are, and why.
 create function herald._obstacles() returns table (subscription_id bigint, obstacle text)
     language c volatile
     as 'MODULE_PATHNAME', 'obstacles_wrapper';
 
--- Why an event went to a subscription or did not: a row for each subscription.
+-- Returns why an event went to a subscription or did not: a row for each subscription.
 create function herald._why(event_id text)
     returns table (subscription text, matched boolean, rule text, state text, attempts integer,
                    next_attempt_at timestamptz, blocked_by text)

@@ -1,11 +1,11 @@
--- The worker's life.
+-- The worker's life: starts and stops it, decides from where it reads after a restore, and shows how it fares.
 
 create function herald._want_worker(wanted boolean) returns boolean
     language c volatile
     as 'MODULE_PATHNAME', 'want_worker_wrapper';
 
--- What start_worker() and restart_worker() do on a standby: the launcher, which begins with the promotion, is to start a
--- worker that somebody has stopped.
+-- Does what start_worker() and restart_worker() do on a standby: the launcher, which begins at the promotion, will
+-- start a worker that somebody stopped.
 create function herald._wait_for_promotion() returns text
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -19,7 +19,7 @@ begin
 end
 $$;
 
--- Starts the worker of this database, if it does not run. On a standby it does not start one, and says so.
+-- Starts the worker of this database, if it does not run. On a standby, only says when it will start.
 create function herald.start_worker() returns text
     language plpgsql
     security definer
@@ -37,7 +37,7 @@ begin
             detail = 'pg_herald is not in shared_preload_libraries.',
             hint = 'Add pg_herald to shared_preload_libraries in postgresql.conf and restart the server.';
     end if;
-    -- A server that has just started may not have got to the launcher yet.
+    -- A server that has just started may not have reached the launcher yet.
     loop
         exit when herald._want_worker(true);
         if clock_timestamp() > until then
@@ -51,9 +51,9 @@ begin
 end
 $$;
 
--- The last death of this database's worker, unless that was long ago: how many there were in a row, what it was at, how
--- many deliveries were under way, and one of them: its subscription is null where the event alone does it. No row without a
--- death.
+-- Returns the last death of this database's worker, unless it was long ago: how many deaths there were in a row, the
+-- step, how many deliveries were under way, and one of them, whose subscription is null if the event alone is the
+-- cause. No row if the worker did not die.
 create function herald._last_death()
     returns table (deaths integer, died_at timestamptz, starts_at timestamptz, step text, deliveries integer,
                    event_slot smallint, event_seq bigint, subscription_id bigint)
@@ -116,7 +116,7 @@ create function herald._want_worker_afterwards() returns void
     language c volatile
     as 'MODULE_PATHNAME', 'want_worker_afterwards_wrapper';
 
--- Stops the worker of this database and starts it again, with the settings of now.
+-- Stops the worker of this database and starts it again, with the settings then in force.
 create function herald.restart_worker() returns text
     language plpgsql
     security definer
@@ -130,14 +130,15 @@ begin
     if not herald._is_preloaded() then
         return herald.start_worker();
     end if;
-    -- Not before: a setting that this transaction changes would be missing.
+    -- Not earlier: a setting that this transaction changes would be missing.
     perform herald._want_worker_afterwards();
     return 'starting';
 end
 $$;
 
--- Whether rows of another database are here. A restore brings them table by table, and the subscriptions maybe first.
--- The worker asks at each change of a subscription: by the index, and with plans that are kept, which SQL functions do not do.
+-- Whether the database contains rows of another database. A restore brings them table by table, maybe subscriptions
+-- first. The worker asks at each change of a subscription: this uses the index, and cached plans, which SQL functions
+-- lack.
 create function herald._is_copy() returns boolean
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
@@ -151,7 +152,8 @@ begin
 end
 $$;
 
--- Why the worker must not send: this database is a copy, or its transaction ids went backwards. Null when it may.
+-- Returns why the worker must not send: this database is a copy, its transaction ids went backwards, or herald.instance
+-- or the timeline holds it. Null if it may.
 -- Called by the worker at its start, doctor(), resume_after_restore(). Reads: herald.window, herald._subscription.
 create function herald._hold_reason() returns text
     language plpgsql stable
@@ -181,8 +183,8 @@ create function herald._timeline() returns integer
     language c stable
     as 'MODULE_PATHNAME', 'timeline_wrapper';
 
--- What others have committed, and not this transaction. pg_current_snapshot() shows this one as over as soon as a
--- later one is, although it may go on to write events.
+-- Returns a snapshot of what others have committed, without this transaction. pg_current_snapshot() shows this
+-- transaction as over once a later one is, although it may still write events.
 create function herald._committed_by_others() returns pg_snapshot
     language sql
     set search_path = pg_catalog, pg_temp
@@ -194,15 +196,14 @@ as $$
     from (select pg_current_snapshot(), pg_current_xact_id()) as n (snapshot, me)
 $$;
 
--- The highest number that an event may have by now. A sequence that was never used says 1, which is the next one.
+-- Returns the highest number that an event may have by now. An unused sequence says 1, which is the next number.
 create function herald._last_seq() returns bigint
     language sql
     set search_path = pg_catalog, pg_temp
     return (select case when s.is_called then s.last_value else 0 end from herald.event_seq s);
 
--- Writes the first window: what it shows is read again, without what is recorded, and nothing before it. A window that
--- shows nothing says where the worker goes on from.
--- Called by resume_after_restore(). Writes: herald.window.
+-- Writes the first window: what it shows is read again, except what is already recorded, and nothing before it. A
+-- window that shows nothing says where the worker continues.
 create function herald._start_reading(from_snapshot pg_snapshot, floor_seq bigint) returns void
     language sql
     set search_path = pg_catalog, pg_temp
@@ -214,8 +215,8 @@ as $$
 $$;
 
 -- After a restore, an upgrade or a copy: makes this database the origin of its log, and decides about the events that
--- were not delivered when the copy was made. deliver: they become pending. skip: nothing of them is sent, and what
--- was pending becomes dead letters.
+-- were not delivered when the copy was made. deliver: they become pending. skip: none of them is sent, and pending
+-- deliveries become dead letters.
 create function herald.resume_after_restore(mode text)
     returns table (pending bigint, skipped bigint)
     language plpgsql
@@ -240,21 +241,21 @@ begin
         raise exception using errcode = 'object_not_in_prerequisite_state', message = 'herald.instance holds the worker',
             detail = reason, hint = 'Set herald.instance to the cluster_name of this cluster, or reset it.';
     end if;
-    -- A worker that was running when the log was put here has read on without it. The next one finds what is to be
-    -- decided, waits, and then reads from where the decision says.
+    -- A worker that was running when the log was put here has read on without it. The next worker sees that a decision
+    -- is missing, waits, and then reads from where the decision says.
     select a.pid into running_worker from pg_stat_activity a
     where a.backend_type = 'pg_herald worker' and a.datname = current_database() and a.query not like 'paused: %';
     if found and not pg_terminate_backend(running_worker, 10000) then
         raise exception using errcode = 'object_in_use', message = 'the worker of this database does not stop',
             hint = 'Try again.';
     end if;
-    -- The worker must not read on while the log changes its origin.
+    -- The worker must not read while the log changes its origin.
     lock table herald.window in access exclusive mode;
     lock table herald.event in share row exclusive mode;
     pending := 0;
     skipped := 0;
     if not is_copy then
-        -- Where transaction ids went backwards, a subscription would seem to be younger than what happens here.
+        -- Where transaction ids went backwards, a subscription would seem younger than the events written here.
         update herald._subscription s
         set created_xid = '3', created_snapshot = '3:3:'
         where s.removed_at is null
@@ -262,8 +263,8 @@ begin
     end if;
     update herald._subscription s set disabled_xid = '3' where s.disabled_xid is not null;
     update herald._subscription s set origin = herald._origin() where s.origin <> herald._origin();
-    -- What the last reader of each origin had closed. A row of another origin cannot be seen half: a restore has only
-    -- what was committed.
+    -- What the last reader of each origin had closed. Rows of another origin are complete: a restore contains only
+    -- committed rows.
     for old_cursor in
         select o.origin, coalesce(min(o.number) filter (where not o.is_closed), max(o.number) + 1) as first_open
         from (
@@ -286,7 +287,7 @@ begin
                 from herald.event e
                 join herald._subscription s on herald._is_for(s, e)
                 where e.origin = old_cursor.origin
-                -- A higher number was not read, whatever its transaction id looks like by now.
+                -- Higher numbers were not read, whatever their transaction ids look like by now.
                 and not coalesce((select e.seq <= r.upper_seq and pg_visible_in_snapshot(e.xid, r.snapshot)
                                   from read_to r), false)
                 and not exists (select from herald._attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
@@ -307,10 +308,10 @@ begin
     perform herald._note_functions(w.id) from herald._watch w;
     perform herald._note_columns(w.id) from herald._watch w;
     if is_copy then
-        -- What happened here before the decision is nobody else's: it is read from where this database began, also
-        -- what a worker has passed by that knew none of these subscriptions.
+        -- Events from here before the decision belong to no other database: they are read from where this database
+        -- began, even those passed by a worker that knew none of these subscriptions.
         perform herald._start_reading('3:3:', 0);
-        -- A subscription of the old database was there before everything that happens here.
+        -- The old database's subscriptions existed before everything that happens here.
         update herald._subscription s
         set created_xid = '3', created_snapshot = '3:3:', created_seq = 0
         where s.removed_at is null;
@@ -323,7 +324,7 @@ begin
 end
 $$;
 
--- How the worker fares, as it wrote it last: one row at most. Of a setting there is the hash.
+-- How the worker fares, as it last wrote it: at most one row. Settings are stored as hashes.
 create table herald._worker (
     only_row boolean primary key default true check (only_row),
     pid integer not null,
@@ -333,7 +334,7 @@ create table herald._worker (
     settings jsonb
 );
 
--- The process of this database's worker. The view pg_stat_activity would look into pg_authid, which may be locked.
+-- Returns the process of this database's worker. The view pg_stat_activity would read pg_authid, which may be locked.
 create function herald._running_worker() returns table (pid integer, activity text, started_at timestamptz)
     language sql volatile
     set search_path = pg_catalog, pg_temp
@@ -345,7 +346,7 @@ as $$
     limit 1
 $$;
 
--- What herald.worker shows, to whoever may read it.
+-- Returns what herald.worker shows, to roles that may read it.
 create function herald.__show_worker()
     returns table (pid integer, state text, activity text, started_at timestamptz, backlog bigint, oldest_age interval,
                    dead_letters bigint, inactive_subscriptions bigint, last_error text, last_error_at timestamptz)
@@ -382,7 +383,7 @@ create function herald._show_worker()
 
 create view herald.worker as select * from herald._show_worker();
 
--- What the worker cannot do at present.
+-- Returns what the worker currently cannot do.
 -- Called by doctor(). Reads: herald._worker.
 create function herald._doctor_failure() returns table ("check" text, status text, detail text, hint text)
     language sql volatile
@@ -397,7 +398,7 @@ as $$
     cross join jsonb_to_recordset(w.failing) as f (step text, since_micros bigint, times integer, error text)
 $$;
 
--- Settings that the worker does not go by as they are set, and those that could not be read at all.
+-- Returns settings that the worker does not use as they are set, and those that could not be read at all.
 -- Called by doctor(). Reads: herald._worker.
 create function herald._doctor_settings() returns table ("check" text, status text, detail text, hint text)
     language sql volatile
@@ -409,7 +410,7 @@ as $$
         join herald._running_worker() r on r.pid = w.pid
         cross join jsonb_each_text(w.settings) as x (name, hash)
         join pg_settings s on s.name = x.name
-        -- What this session or its role has for itself is nothing to the worker.
+        -- The worker ignores what this session or its role has set for itself.
         where s.source not in ('session', 'client', 'user', 'database user') and md5(s.reset_val) <> x.hash
     )
     select 'settings', case when o.names is null then 'ok' else 'warning' end,

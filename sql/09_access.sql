@@ -1,6 +1,6 @@
--- Access: what a role may do, in four levels. Each function and relation stands in here once, at the least level that it
--- takes; whatever is not in here is for superusers. Last, whether it shows and does to a tenant's role only what is the
--- tenant's own, and is granted to it.
+-- Access: what a role may do, in four levels. Each function and relation is listed once, at the lowest level that has
+-- it; anything else is for superusers. The last column says whether it shows and affects only a tenant's own data when
+-- a tenant's role uses it, and is granted to that role.
 
 create function herald._access() returns table (level text, kind text, name text, privileges text, is_for_tenants boolean)
     language sql immutable
@@ -58,7 +58,7 @@ as $$
         ('admin', 'function', 'unwatch', 'execute', false)
 $$;
 
--- The levels whose objects a level has: an operator reads, an admin does all.
+-- Returns the levels that a level includes: an operator reads, an admin does everything.
 create function herald._levels_of(level text) returns text[]
     language plpgsql immutable
     set search_path = pg_catalog, pg_temp
@@ -73,7 +73,7 @@ begin
 end
 $$;
 
--- Called by grant_access(), by insert and update of herald.tenant.
+-- Grants a role one entry of the list. Called by grant_access(), by insert and update of herald.tenant.
 create function herald._grant(role regrole, kind text, name text, privileges text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -88,7 +88,7 @@ begin
     elsif privileges = 'select' then
         execute format('grant select on herald.%I to %s', name, role);
     else
-        -- Column by column: a role that may write a whole relation may lock it, and with a view all that is below it.
+        -- Column by column: a role that may write a whole relation may lock it, and with a view everything below it.
         execute (
             select format('grant %s on herald.%I to %s', string_agg(format('%s (%s)', p, c.names), ', '), name, role)
             from unnest(string_to_array(privileges, ', ')) p
@@ -102,7 +102,8 @@ begin
 end
 $$;
 
--- Raises an error unless there is this role, and it is no tenant's: what that has comes and goes with the tenant.
+-- Raises an error unless the role exists and is not a tenant's: a tenant's role gets and loses its privileges with the
+-- tenant.
 -- Called by grant_access(), revoke_access().
 create function herald._check_grantee(role regrole) returns void
     language plpgsql
@@ -127,7 +128,7 @@ begin
 end
 $$;
 
--- Grants a role what a level has, on top of what it has already.
+-- Grants a role what a level has, in addition to what it already has.
 create function herald.grant_access(role regrole, level text) returns void
     language plpgsql
     security definer
@@ -147,7 +148,8 @@ begin
 end
 $$;
 
--- Called by revoke_access(), by update and delete of herald.tenant.
+-- Revokes everything in the schema herald from a role. Called by revoke_access(), by update and delete of
+-- herald.tenant.
 create function herald._revoke(role regrole) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -159,7 +161,7 @@ begin
 end
 $$;
 
--- Takes back whatever a role was granted in the schema herald.
+-- Revokes everything that a role was granted in the schema herald.
 create function herald.revoke_access(role regrole) returns void
     language plpgsql
     security definer
@@ -171,9 +173,8 @@ begin
 end
 $$;
 
--- A function that is for tenants has to know exactly who calls it: the role whose privilege let it be called, also from
--- within a function or a view of somebody else's. So herald.NAME is a shell that remembers the caller and calls
--- herald._NAME.
+-- A function for tenants must know exactly who calls it: the role whose privilege allowed the call, even from within
+-- somebody else's function or view. So herald.NAME is a shell that remembers the caller and calls herald._NAME.
 do $$
 declare
     inner_function record;

@@ -1,12 +1,12 @@
--- The audit: who changed what, in the transaction that changed it. Secrets are named and never shown.
+-- The audit: who changed what, in the transaction of the change. Secrets are named but never shown.
 
 create sequence herald.audit_id_seq as bigint;
 
 create table herald.audit (
-    -- Not unique: after a restore there are the old entries, and one for each row that it made.
+    -- Not unique: a restore brings the old entries, and makes one for each row that it inserts.
     id bigint not null default nextval('herald.audit_id_seq'),
     at timestamptz not null default clock_timestamp(),
-    -- Who acted, and as whom the session logged in.
+    -- The acting role, and the role that logged in.
     role text not null,
     session_role text not null,
     application text not null,
@@ -19,7 +19,7 @@ create table herald.audit (
 create index audit_by_name on herald.audit (kind, name, at);
 create index audit_at on herald.audit (at);
 
--- What of a row is shown.
+-- Returns what is shown of a row.
 create function herald._shown(kind text, value jsonb) returns jsonb
     language sql immutable
     set search_path = pg_catalog, pg_temp
@@ -29,14 +29,14 @@ create function herald._shown(kind text, value jsonb) returns jsonb
         else herald._with_options_spread(value) - '{created_xid,created_snapshot,created_seq,disabled_xid,changed_at,origin,column_table,column_numbers,functions}'::text[]
     end;
 
--- A value as it is kept: one of more than 4,000 bytes is cut to its first 1,000 characters.
+-- Returns a value as it is kept: if longer than 4,000 bytes, only its first 1,000 characters.
 create function herald._cut(value jsonb) returns jsonb
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return case when octet_length(value::text) <= 4000 then value
         else to_jsonb(format('%s... (%s bytes)', left(value::text, 1000), octet_length(value::text))) end;
 
--- The members of a row that are kept: of one that was changed those that differ.
+-- Returns the members of a row that are kept: of a changed row, those that differ.
 create function herald._kept(shown jsonb, other jsonb) returns jsonb
     language sql immutable
     set search_path = pg_catalog, pg_temp
@@ -45,7 +45,7 @@ create function herald._kept(shown jsonb, other jsonb) returns jsonb
         from jsonb_each(shown) m
         where other is null or m.value is distinct from other -> m.key);
 
--- Writes down one changed row. Called by triggers on what is audited.
+-- Records one changed row. Called by triggers on what is audited.
 -- Writes: herald.audit.
 create function herald._audit() returns trigger
     language plpgsql
@@ -59,15 +59,15 @@ declare
     after constant jsonb := case when tg_op <> 'DELETE' then herald._shown(kind, to_jsonb(new)) end;
     entry constant jsonb := coalesce(to_jsonb(new), to_jsonb(old));
 begin
-    -- Sealing a secret anew changes nothing that is shown.
+    -- Resealing a secret changes nothing that is shown.
     if before is not distinct from after then
         return null;
     end if;
-    -- A subscription whose history has ended was removed long ago.
+    -- A subscription whose history ends was removed long ago.
     if tg_op = 'DELETE' and before ->> 'removed_at' is not null then
         return null;
     end if;
-    -- When a secret ends was written down when it was decided.
+    -- The end of a secret was recorded when it was decided.
     if tg_op = 'DELETE' and kind = 'secret' and before ->> 'expires_at' is not null then
         return null;
     end if;

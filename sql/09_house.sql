@@ -1,9 +1,9 @@
--- Housekeeping: emptying slots whose retention is over, and deleting what nothing refers to any more.
+-- Housekeeping: empties slots whose retention is over, and deletes what nothing refers to any longer.
 -- Called by the worker only, a bounded amount at a time.
 
--- Whether everything in a slot of the events was read to its end, and nothing in it is younger than the retention.
--- Without a lock. Most slots are within their retention, which one look-up by index says; how far the log was read
--- takes a look at every window, and is asked for the others only.
+-- Whether a slot of events was read to its end and contains nothing younger than the retention. Takes no lock. Most
+-- slots are within their retention, which one index look-up shows; only for the others are all windows read, to find
+-- how far the log was read.
 create function herald._is_event_slot_over(slot smallint, retention interval) returns boolean
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -20,7 +20,7 @@ begin
         return false;
     end if;
     select c.snapshot, c.seq into read_to from herald._cursor() c;
-    -- What the cursor does not show has a higher number than its own: no look at the rest of the slot.
+    -- Events that the cursor does not show have higher numbers than its own: the rest of the slot need not be read.
     execute format(
         'select not exists (
              select from %s e
@@ -32,7 +32,7 @@ begin
 end
 $$;
 
--- Copies one event of a slot, and of a damaged one what can be read of it.
+-- Copies one event of a slot, or what can be read of it if it is damaged.
 -- Called by _hold_events(). Writes: herald.held_event.
 create function herald._hold_event(slot smallint, seq bigint) returns void
     language plpgsql
@@ -55,8 +55,8 @@ exception when data_exception or program_limit_exceeded or internal_error then
 end
 $$;
 
--- Copies events that pending deliveries or dead letters still need out of a slot that is to be emptied. Returns how
--- many were copied: fewer than "most" means that all are.
+-- Copies events that pending deliveries or dead letters still need out of a slot that will be emptied. Returns how many
+-- were copied: fewer than "most" means all.
 -- Writes: herald.held_event.
 create function herald._hold_events(slot smallint, most integer) returns bigint
     language plpgsql
@@ -67,7 +67,7 @@ declare
     last_seq bigint;
     needed bigint[];
 begin
-    -- A slot is written for a while at a time, so its numbers are close together.
+    -- A slot is written for one period at a time, so its numbers are close together.
     execute format('select min(e.seq), max(e.seq) from herald.event_%s e', slot) into first_seq, last_seq;
     needed := array(
         select n.event_seq
@@ -93,7 +93,7 @@ begin
 end
 $$;
 
--- Takes a slot for this transaction alone if nobody uses it now. Returns whether it was taken.
+-- Locks a slot for this transaction alone, unless somebody uses it now. Returns whether it did.
 create function herald._try_lock(partition regclass) returns boolean
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -106,7 +106,7 @@ exception when lock_not_available then
 end
 $$;
 
--- Empties one slot of the events if its time is over and nobody uses it now. Returns whether it was emptied.
+-- Empties one slot of events, if its time is over and nobody uses it now. Returns whether it was emptied.
 -- Writes: herald.event, herald.held_event.
 create function herald._empty_event_slot(slot smallint, retention interval) returns boolean
     language plpgsql
@@ -116,7 +116,7 @@ begin
     if not herald._try_lock(format('herald.event_%s', slot)::regclass) then
         return false;
     end if;
-    -- From here on nobody else can add a row, and this is a new look: what was committed is seen.
+    -- From here on nobody else can add a row, and this check has a new snapshot: it sees what was committed.
     if not herald._is_event_slot_over(slot, retention) then
         return false;
     end if;
@@ -126,7 +126,7 @@ begin
 end
 $$;
 
--- Whether nothing in a slot of the attempts is younger than the retention. No lock is taken.
+-- Whether a slot of attempts contains nothing younger than the retention. Takes no lock.
 create function herald._is_attempt_slot_over(slot smallint, retention interval) returns boolean
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -136,7 +136,7 @@ declare
     last_page constant bigint := pg_relation_size(partition::regclass) / current_setting('block_size')::bigint - 1;
     youngest timestamptz;
 begin
-    -- Rows are only added, at the end: the youngest is on one of the last pages.
+    -- Rows are only added at the end, so the youngest is on one of the last pages.
     execute format('select max(a.at) from %s a where a.ctid >= $1', partition)
     into youngest
     using format('(%s,0)', greatest(last_page - 2, 0))::tid;
@@ -144,7 +144,7 @@ begin
 end
 $$;
 
--- Empties one slot of the attempts if its time is over and nobody uses it now. Returns whether it was emptied.
+-- Empties one slot of attempts, if its time is over and nobody uses it now. Returns whether it was emptied.
 -- Writes: herald._attempt.
 create function herald._empty_attempt_slot(slot smallint, retention interval) returns boolean
     language plpgsql
@@ -162,8 +162,8 @@ begin
 end
 $$;
 
--- Deletes held events that nothing refers to any more, of the next "most" after a seq. Returns where to go on, and how
--- many were deleted.
+-- Deletes held events that nothing refers to any longer, among the next "most" after a seq. Returns where to continue,
+-- and how many were deleted.
 -- Writes: herald.held_event.
 create function herald._release_events(after_seq bigint, most integer, out last_seq bigint, out deleted bigint)
     language sql
@@ -182,8 +182,8 @@ as $$
     select coalesce((select max(l.seq) from looked_at l having count(*) = most), 0), (select count(*) from gone)
 $$;
 
--- Empties one slot of the windows if every window in it is closed, a later one tells where the log was read to, and
--- nobody uses it now: a dump, or wait(), keeps it for as long as it takes.
+-- Empties one slot of windows, if every window in it is closed, a later window tells how far the log was read, and
+-- nobody uses it now: a dump, or wait(), keeps it while it runs.
 -- Writes: herald.window.
 create function herald._empty_window_slot(slot smallint) returns boolean
     language plpgsql
@@ -193,7 +193,7 @@ declare
     last_number bigint;
 begin
     select max(w.number) into last_number from herald.window w where w.state = 'open' and w.origin = herald._origin();
-    -- The slot being written, and the one before it, stay.
+    -- The slot being written and the previous one stay.
     if (last_number / 10000) % 4 in (_empty_window_slot.slot, (_empty_window_slot.slot + 1) % 4)
         or not exists (select from herald.window w where w.slot = _empty_window_slot.slot)
         or exists (
@@ -213,8 +213,8 @@ begin
 end
 $$;
 
--- Empties a slot of the events, or else of the attempts, if all of it is old enough; of a slot of events up to "most" that are
--- still needed are kept elsewhere before. Returns whether it did something, so that there may be more to do.
+-- Empties a slot of events, or else of attempts, if all of it is old enough; before a slot of events is emptied, copies
+-- up to "most" that are still needed. Returns whether it did something, so that more may be left to do.
 -- Called by _keep_house(). Writes: herald.held_event, the slot.
 create function herald._empty_slot(slot smallint, retention interval, most integer) returns boolean
     language plpgsql
@@ -233,9 +233,9 @@ begin
 end
 $$;
 
--- A round of housekeeping, or as many of its parts as fit into a time, from "first_part" on. Returns the period of the slots,
--- whether there is more to do at once, up to which held event it looked for some to release, if it did, and the part to go on
--- with: 0 at the end of the round.
+-- Does a round of housekeeping, or as many of its parts as fit into "within", starting with "first_part". Returns the
+-- period of the slots, whether more can be done at once, the held event up to which it looked for some to release, if
+-- it did, and the part to continue with: 0 at the end of the round.
 -- Called by the worker. Writes: everything that has a retention.
 create function herald._keep_house(release_after bigint, first_part integer default 0, within interval default null,
                                    out period_micros bigint, out has_more boolean, out released_to bigint, out next_part integer)
@@ -243,17 +243,17 @@ create function herald._keep_house(release_after bigint, first_part integer defa
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- Of a variable an index can be asked. Of clock_timestamp(), which may change, every row would be.
+    -- An index can be searched with a variable. With clock_timestamp(), which may change, every row would be read.
     began_at constant timestamptz := clock_timestamp();
     retention constant interval := current_setting('herald.retention')::interval;
-    -- The last event of a slot is as old as the retention 30 periods after the slot's first: with 32 slots there are
-    -- two periods for emptying it until it is written again.
+    -- The last event of a slot reaches the retention 30 periods after the slot's first: with 32 slots, two periods
+    -- remain to empty it before it is written again.
     slot_period constant interval := greatest(retention / 29, interval '1 second');
     most constant integer := 1000;
     audit_retention constant interval := '400 days';
     current_slot constant integer :=
         floor(extract(epoch from clock_timestamp()) * 1000000 / herald._micros(slot_period))::bigint % 32;
-    -- Parts before those of the slots, of which each has one but the slot that is being written.
+    -- Parts before those of the slots. Each slot has a part, except the slot being written.
     before_slots constant integer := 6;
     last_part constant integer := before_slots + 30;
     slot smallint;
@@ -283,8 +283,8 @@ begin
             has_more := has_more or (deleted > 0 and released_to > 0);
         when 3 then
             delete from herald.secret x where x.expires_at < began_at;
-            -- A subscription that was ended is kept for the names of its attempts and dead letters. Attempts are kept for a
-            -- slot longer than the retention, at most.
+            -- An ended subscription is kept for the names of its attempts and dead letters. Attempts are kept at most a
+            -- slot longer than the retention.
             delete from herald._subscription s
             where s.id = any (array(
                 select r.id from herald._subscription r

@@ -1,4 +1,4 @@
--- The first entry of the log, what pg_dump takes along, nothing for PUBLIC, and statistics for pg_monitor.
+-- The first window of the log, what pg_dump includes, nothing for PUBLIC, and statistics for pg_monitor.
 
 do $$
 begin
@@ -17,13 +17,13 @@ begin
 end
 $$;
 
--- Reading starts with the first event there is. Not at this transaction's own snapshot: that counts the transaction
--- itself as over, and it may go on to write events.
+-- Reading starts with the first event. It does not start at this transaction's own snapshot, which shows the
+-- transaction as over although it may still write events.
 insert into herald.window (number, origin, slot, state, from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq)
 values (0, herald._origin(), 0, 'open', '3:3:', '3:3:', 0, 0, 0, 0);
 insert into herald.window (number, origin, slot, state) values (0, herald._origin(), 0, 'closed');
 
--- Everything but secrets, the period of the rings and what only concerns the running worker.
+-- Dumps everything but secrets, the periods of the rings and what only concerns the running worker.
 do $$
 declare
     relation regclass;
@@ -37,12 +37,12 @@ begin
     loop
         perform pg_extension_config_dump(relation, '');
     end loop;
-    -- The others come with the extension.
+    -- The other plans come with the extension.
     perform pg_extension_config_dump('herald.plan', 'where name not in (''starter'', ''professional'', ''enterprise'')');
 end
 $$;
 
--- With a publication of all tables, PostgreSQL refuses to update or delete rows that subscribers could not tell apart.
+-- With a publication of all tables, PostgreSQL refuses to update or delete rows that subscribers cannot identify.
 alter table herald.secret replica identity full;
 alter table herald.config_change replica identity full;
 alter table herald.audit replica identity full;
@@ -52,7 +52,8 @@ revoke all on all tables in schema herald from public;
 revoke all on all sequences in schema herald from public;
 revoke all on all functions in schema herald from public;
 
--- Views call these with the rights of whoever asks. They tell a tenant's role what is its own, a reader what it may see, and others nothing.
+-- Views call these with the rights of the querying role. A tenant's role gets its own data, a reader what it may see,
+-- others nothing.
 grant execute on function
     herald._sees_all, herald._own_usage, herald._own_subscription, herald._own_attempt, herald._own_delivery,
     herald._own_dead_letter, herald._own_subscription_stats, herald._expressions_of_watches, herald._show_worker,

@@ -1,5 +1,4 @@
-//! What the language of a receiver would write is written once and for all: it says the same, and writing it again
-//! changes nothing.
+//! The canonical form, as a receiver's language would write it, is stable: writing it again changes nothing.
 #![no_main]
 
 use herald_core::canonical::{Canonical, Form, LargeNumbers};

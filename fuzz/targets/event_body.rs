@@ -1,4 +1,4 @@
-//! Whatever an event's attributes are, its body is one JSON object that says the same.
+//! Whatever an event's attributes, its body is one JSON object with the same values.
 #![no_main]
 
 use herald_core::attributes::Attributes;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 fuzz_target!(|input: ([String; 4], Option<String>, Option<String>, i64)| {
     let ([source, event_type, subject, key], data, extensions, time) = input;
-    // What a session could have written.
+    // As a session could have written it.
     let attributes = Attributes {
         source: &source,
         r#type: &event_type,

@@ -1,4 +1,4 @@
-//! No header that is accepted breaks out of its line, or replaces one that belongs to the request.
+//! No accepted header breaks out of its line, or replaces a header that belongs to the request.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Whatever a receiver answers, each attempt ends, with a bounded text that has no control characters.
+//! Whatever a receiver answers, each attempt ends, with a bounded text without control characters.
 #![no_main]
 
 use std::io::{Read, Write};
@@ -39,7 +39,7 @@ impl Prepare for Work {
     }
 }
 
-/// A sender, and a receiver that answers with what it is told and closes the connection.
+/// A sender, and a receiver that gives the answers it is told and then closes the connection.
 struct Stage {
     url: String,
     answers: Channel<Vec<u8>>,

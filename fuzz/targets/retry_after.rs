@@ -1,4 +1,4 @@
-//! Whatever a receiver asks for, a lane waits for at most a day, and never for a time that is over.
+//! Whatever a receiver asks for, a lane waits at most a day, and never until a time in the past.
 #![no_main]
 
 use std::time::Duration;

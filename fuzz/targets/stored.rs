@@ -1,4 +1,4 @@
-//! What is read back from tables, files and settings: nothing makes the worker panic, and what is written is read back.
+//! Values read from tables, files and settings never make the worker panic, and what is written is read back.
 #![no_main]
 
 use herald_core::globs::Glob;

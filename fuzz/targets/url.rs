@@ -1,4 +1,4 @@
-//! No text is a URL that leads to an address which is denied, and the URL that is dialled is the one that was checked.
+//! No accepted URL leads to a denied address, and the dialled URL is the checked one.
 #![no_main]
 
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
     let ip = match url.host().expect("a host") {
         Host::Ipv4(ip) => IpAddr::V4(ip),
         Host::Ipv6(ip) => IpAddr::V6(ip),
-        // The resolver must not take for an address what was not checked as one.
+        // The resolver must not treat as an address what was not checked as one.
         Host::Domain(name) => {
             assert!(name.parse::<IpAddr>().is_err());
             return;

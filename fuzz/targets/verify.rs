@@ -1,4 +1,4 @@
-//! The verifier takes whatever comes, believes what was signed, and nothing that differs from it: for each scheme.
+//! The verifier takes any input, and accepts what was signed but nothing that differs from it, for each scheme.
 #![no_main]
 
 use herald_core::scheme::Scheme;

@@ -1,5 +1,6 @@
--- $1 subscription, $2 reason, $3 the number to go on after, $4 how many at most. Buries pending deliveries of a subscription, if it
--- is still disabled or removed. Locked ones are left. Returns how many were buried, and the last number.
+-- $1 subscription, $2 reason, $3 the number to continue after, $4 how many at most. Buries pending deliveries of a
+-- subscription, if it is still disabled or removed, and skips locked ones. Returns how many were buried, and the last
+-- number.
 select b.buried, b.last_seq
 from herald._subscription s
 cross join lateral herald._bury_slice($1, $2, $3, $4) b

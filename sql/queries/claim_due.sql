@@ -1,5 +1,5 @@
--- $1 subscription, $2 limit, $3 and $4 due time and seq to go on after. Its pending deliveries in the order in which they
--- are due. There is one worker, which remembers what it took: nothing is locked or written.
+-- $1 subscription, $2 limit, $3 and $4 due time and seq to continue after. Returns its pending deliveries in due order.
+-- The only worker remembers what it took: nothing is locked or written.
 select p.event_slot, p.event_seq, p.next_attempt_at, p.attempts, p.step, p.created_at
 from herald.pending p
 where p.subscription_id = $1

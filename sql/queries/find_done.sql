@@ -1,4 +1,5 @@
--- $1 seqs. The deliveries of these events that a worker recorded before: they have an attempt, are pending or dead.
+-- $1 seqs. Returns the deliveries of these events that a worker already recorded: they have an attempt, are pending or
+-- dead.
 select a.event_seq, a.subscription_id from herald._attempt a where a.event_seq = any ($1::bigint[])
 union
 select p.event_seq, p.subscription_id from herald.pending p where p.event_seq = any ($1::bigint[])

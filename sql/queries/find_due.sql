@@ -1,4 +1,4 @@
--- $1 subscription ids. When the first pending delivery of each is due, one index look-up for each.
+-- $1 subscription ids. Returns when the first pending delivery of each is due, with one index look-up for each.
 select s.id, p.next_attempt_at
 from pg_catalog.unnest($1::bigint[]) as s (id)
 cross join lateral (

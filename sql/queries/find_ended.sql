@@ -1,5 +1,5 @@
--- $1 the subscription after which to look on. Subscriptions that are disabled or removed and have pending deliveries, and the
--- reason for which these are buried.
+-- $1 the subscription to continue after. Returns disabled or removed subscriptions with pending deliveries, and the
+-- reason to bury these.
 select s.id, case when s.removed_at is null then 'gone' else 'unsubscribed' end
 from herald._subscription s
 where s.id > $1

@@ -1,5 +1,5 @@
--- $1 subscription ids, $2 seqs, $3 the tenants whose accounts they are for, or null. The places, from 1 on, of the deliveries
--- of which another session has locked a row. The rows of the others are locked now, until this transaction ends.
+-- $1 subscription ids, $2 seqs, $3 the tenants whose accounts they are for, or null. Returns the places, from 1 on, of
+-- the deliveries with a row that another session has locked. Locks the rows of the others until this transaction ends.
 with wanted as materialized (
     select d.subscription_id, d.event_seq, d.tenant, d.place
     from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::text[]))

@@ -1,2 +1,2 @@
--- The ids of all subscriptions that exist.
+-- Returns the ids of all existing subscriptions.
 select s.id from herald._subscription s where s.removed_at is null order by s.id

@@ -1,4 +1,4 @@
--- $1 the library's version. Why the worker must not work, or null.
+-- $1 the library's version. Returns why the worker must not work, or null.
 select
     case
         when x.extversion <> $1

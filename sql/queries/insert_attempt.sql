@@ -1,4 +1,5 @@
--- One attempt, by way of the executor: see insert_event.sql. The columns and parameters are those of ATTEMPT in write.rs.
+-- Inserts one attempt through the executor: see insert_event.sql. The columns and parameters are those of ATTEMPT in
+-- write.rs.
 insert into herald._attempt (
     event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, status_code, outcome, error_class, error,
     response, request)

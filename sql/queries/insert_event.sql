@@ -1,5 +1,5 @@
--- One event, by way of the executor: where somebody added an index, a trigger or a constraint to the log. The columns and
--- parameters are those of KNOWN in append.rs, in its order.
+-- Inserts one event through the executor: used if somebody added an index, a trigger or a constraint to the log. The
+-- columns and parameters are those of KNOWN in append.rs, in its order.
 insert into herald.event (
     seq, xid, origin, time, uid, size, slot, source, type, id, subject, key, tenant, priority, dataschema, extensions,
     context, data)

@@ -1,4 +1,5 @@
--- Deliveries of a window that go on later: spilled ones (no attempts, due now) and failed ones, a column each.
+-- Inserts deliveries of a window that continue later: spilled ones (no attempts, due now) and failed ones, given as
+-- columns.
 insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, created_at, attempts, step,
                             last_attempt_at, duration_ms, status_code, error_class, spare_until)
 select p.subscription_id, p.event_slot, p.event_seq, p.next_attempt_at, p.created_at, p.attempts, p.step,

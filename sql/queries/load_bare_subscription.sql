@@ -1,4 +1,4 @@
--- $1 id. What is known of a subscription of which not everything can be read.
+-- $1 id. Returns what is known of a subscription that cannot be read entirely.
 select
     s.name, s.state, s.tenant, t.name is not null as is_tenants,
     s.created_xid::text as created_xid, s.created_snapshot::text as created_snapshot, s.created_seq,

@@ -1,6 +1,6 @@
--- $1 the extension's oid. What ALTER DATABASE and ALTER ROLE have set for sessions like this one, of that which the worker goes by,
--- and whether the extension is still there. What any role may set for itself is left out: it must not make the worker start
--- again.
+-- $1 the extension's oid. Returns the settings for the worker that ALTER DATABASE and ALTER ROLE have set for sessions
+-- like this one, and whether the extension still exists. Omits settings that any role may set for itself, which must
+-- not restart the worker.
 select
     (select pg_catalog.string_agg(c.setting, E'\n' order by s.setdatabase, s.setrole, c.setting)
      from pg_catalog.pg_db_role_setting s

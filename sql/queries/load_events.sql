@@ -1,5 +1,5 @@
--- Events by their place in the log: $1 seqs, $2 to $33 the slots, repeated to make up the number (see read_window.sql).
--- Events whose slot was emptied meanwhile are in herald.held_event.
+-- Returns events by their place in the log: $1 seqs, $2 to $33 the slots, repeated to make up the number (see
+-- read_window.sql). Events whose slot was emptied meanwhile are in herald.held_event.
 select
     v.slot, v.seq, v.xid, v.uid, v.id, v.source, v.type, v.subject, v.time, v.key, v.tenant, v.priority, v.dataschema,
     v.extensions, v.size, v.data, v.context

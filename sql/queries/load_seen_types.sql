@@ -1,2 +1,2 @@
--- $1 most. The event types that were ever seen.
+-- $1 limit. Returns event types that were ever seen.
 select t.type from herald._type t limit $1

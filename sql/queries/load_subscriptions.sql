@@ -1,8 +1,9 @@
--- $1 ids. Those of them that exist, with their secrets: the worker's copy. A secret comes as the id of the key that sealed it,
--- a colon and what is stored. No value of a column makes this fail: what is wrong with one is told by its reader.
+-- $1 ids. Returns those that exist, with their secrets: the worker's copy. A secret is the id of the key that sealed
+-- it, a colon and the stored value. No value of a column makes this fail: its reader says what is wrong with it.
 select
     s.id, s.name,
-    -- What is a tenant's waits where the tenant, or its role, is missing: since a restore, or since the role was dropped.
+    -- A tenant's subscription waits if the tenant or its role is missing: since a restore, or since the role was
+    -- dropped.
     case when s.is_tenants and s.state in ('active', 'sandbox')
             and (t.name is null or t.role is not null and r.oid is null) then 'paused'
         else s.state end as state,

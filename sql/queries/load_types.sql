@@ -1,4 +1,4 @@
--- $1 id. The types alone, of a subscription of which not everything can be read.
+-- $1 id. Returns only the types, of a subscription that cannot be read entirely.
 select s.types
 from herald._subscription s
 where s.id = $1

@@ -1,4 +1,4 @@
--- $1 id. What most watches have, and whether there is more (see load_watch_details.sql).
+-- $1 id. Returns what most watches have, and whether there is more (see load_watch_details.sql).
 select
     w.name,
     w.table_name::oid as watched,

@@ -1,5 +1,5 @@
--- $1 id. The columns that a watch names, by the names that they have now, and its expressions with their functions: they
--- run as the table's owner, so none is called that belongs to anybody else.
+-- $1 id. Returns the current names of the columns that a watch lists, and its expressions with their functions: these
+-- run as the table's owner, so none is called that belongs to another role.
 select
     herald._current_columns(w, w.include_columns) as include_columns,
     herald._current_columns(w, w.exclude_columns) as exclude_columns,

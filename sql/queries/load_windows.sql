@@ -1,4 +1,4 @@
--- $1 origin. The windows that were opened here, oldest first.
+-- $1 origin. Returns the windows opened here, oldest first.
 select
     w.number, w.timeline, w.from_snapshot::text as from_snapshot, w.to_snapshot::text as to_snapshot,
     w.floor_seq, w.upper_seq, w.next_seq, w.next_floor_seq,

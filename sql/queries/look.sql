@@ -1,5 +1,5 @@
--- $1 the snapshot of the loaded configuration. One look at the log: what can be seen now, and whether the
--- configuration changed. The sequence is read after the snapshot was taken, so no visible event has a higher number.
+-- $1 the snapshot of the loaded configuration. Looks at the log: what is visible now, and whether the configuration
+-- changed. The sequence is read after the snapshot is taken, so no visible event has a higher number.
 select
     pg_catalog.pg_current_snapshot()::text as snapshot,
     case when s.is_called then s.last_value else 0 end as upper_seq,

@@ -1,4 +1,4 @@
--- As much as matching needs of one event whose row cannot be read as a whole.
+-- Reads what matching needs of one event whose row cannot be read as a whole.
 -- $1 its seq, $2 from_snapshot, $3 to_snapshot, $4 origin.
 select e.slot, e.seq, e.xid, e.uid, e.type, e.time, e.tenant
 from herald.event e

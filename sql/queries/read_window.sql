@@ -1,7 +1,7 @@
--- One slice of a window, in the order of the log.
--- $1 after this seq, $2 up to this seq, $3 from_snapshot, $4 to_snapshot, $5 origin, $6 limit in events: what is cut off is
--- read by the next slice. $7 to $38 the slots, repeated to make up the number: the planner leaves out the others only
--- where each is a parameter of its own. Texts are columns as they are, so that long ones are not fetched here.
+-- Reads one slice of a window, in the order of the log.
+-- $1 after this seq, $2 up to this seq, $3 from_snapshot, $4 to_snapshot, $5 origin, $6 limit in events: the next slice
+-- reads the rest. $7 to $38 the slots, repeated to make up the number: the planner leaves out the others only if each
+-- is a parameter. Texts are plain columns, so that long ones are not fetched here.
 select
     e.slot, e.seq, e.xid, e.uid, e.id, e.source, e.type, e.subject, e.time, e.key, e.tenant, e.priority, e.dataschema,
     e.extensions, e.size,

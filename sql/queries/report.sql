@@ -1,5 +1,6 @@
--- $1 pid, $2 failing steps, $3 last error, $4 its time in microseconds since 1970, $5 whether its settings are new, $6 event
--- types that were never seen before. How the worker fares, in the one row that there is. Of a setting the hash is enough to see whether it is another: it may hold a password.
+-- Writes how the worker fares, into the only row. $1 pid, $2 failing steps, $3 last error, $4 its time in microseconds
+-- since 1970, $5 whether its settings are new, $6 event types never seen before. The hash of a setting is enough to see
+-- whether it differs: the setting may hold a password.
 with seen as (
     insert into herald._type (type) select pg_catalog.unnest($6::text[]) on conflict do nothing
 )

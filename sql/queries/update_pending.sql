@@ -1,4 +1,4 @@
--- Pending deliveries that failed again, a column each. One that was discarded meanwhile stays away.
+-- Updates pending deliveries that failed again, given as columns. A delivery discarded meanwhile stays away.
 update herald.pending p
 set next_attempt_at = n.next_attempt_at,
     attempts = n.attempts,

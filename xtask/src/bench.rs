@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: installs the extension, built for release, where nobody else uses it, and becomes the benchmarks.
+//! `cargo xtask bench`: installs the extension, built for release, into its own PostgreSQL, and becomes the benchmarks.
 
 use std::os::unix::process::CommandExt;
 
@@ -18,7 +18,7 @@ const BENCH: [&str; 6] = [
     "--",
 ];
 
-/// Returns only when something failed: this process becomes the benchmarks.
+/// Returns only on failure: this process becomes the benchmarks.
 pub fn run(options: &[String]) -> Result<()> {
     setup::run(&[DEBIAN_MAJOR])?;
     let pg_config = sandbox::provide("bench")?;

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{am_root, command, run as run_command, say};
 
-/// As the harness calls it: another installation to use than Debian's PostgreSQL.
+/// Names another installation than Debian's PostgreSQL, as in the harness.
 const PG_CONFIG: &str = "HERALD_PG_CONFIG";
 
 const DEMO: [&str; 8] = [
@@ -24,7 +24,7 @@ const DEMO: [&str; 8] = [
     "--",
 ];
 
-/// Returns only when something failed: this process becomes the demo, so that Ctrl-C and the exit status are the demo's.
+/// Returns only on failure: this process becomes the demo, so that Ctrl-C and the exit status are the demo's.
 pub fn run(options: &[String]) -> Result<()> {
     setup::run(&[DEBIAN_MAJOR])?;
     let pg_config = env::var_os(PG_CONFIG).map_or_else(setup::debian_pg_config, PathBuf::from);

@@ -1,4 +1,4 @@
-//! What the pure crates must never see. Nothing here runs but in tests.
+//! Tests that the pure crates stay pure, and that modules depend on each other in one direction.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("RandomState", "random numbers"),
 ];
 
-/// A map whose order is random must not decide anything. These are only looked up.
+/// A map in random order must not decide anything. These files only look things up.
 const LOOKED_UP_ONLY: &[&str] = &["seen.rs", "tenants.rs"];
 
 /// What `herald-dispatch` depends on.
 const DISPATCH_NEEDS: &[&str] = &["herald-core"];
 
-/// The modules of the extension that the worker is made of. Each uses only what stands before it.
+/// The modules of the extension that make up the worker. Each uses only those before it.
 const ROOMS: &[&str] = &[
     "pg",
     "prepared",
@@ -131,7 +131,7 @@ fn uses(code: &str, module: &str) -> bool {
     })
 }
 
-/// The files of a module of the extension.
+/// Returns the files of a module of the extension.
 fn sources_of(module: &str) -> Vec<(PathBuf, String)> {
     let file = root().join(format!("src/{module}.rs"));
     let folder = format!("src/{module}");
@@ -145,7 +145,7 @@ fn sources_of(module: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The lines of a source file that are no comments, up to its tests.
+/// Returns the lines of a source file that are not comments, up to its tests.
 fn code_of(source: &str) -> impl Iterator<Item = &str> {
     source
         .lines()
@@ -153,7 +153,7 @@ fn code_of(source: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.trim_start().starts_with("//"))
 }
 
-/// All source files below a folder, without files of tests.
+/// Returns all source files below a folder, except test files.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: inputs that nobody thought of, found by libFuzzer from those that are kept in `fuzz/corpus`.
+//! `cargo xtask fuzz`: lets libFuzzer find unforeseen inputs, starting from those in `fuzz/corpus`.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ const TARGETS: [&str; 8] = [
     "verify",
     "canonical",
 ];
-/// What libFuzzer is led by; the compiler that we use has it without further ado.
+/// Instruments the code for libFuzzer; our compiler supports this as it is.
 const INSTRUMENTS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
@@ -33,7 +33,7 @@ pub fn run(seconds: u64, only: &[String]) -> Result<()> {
         return Err(format!("the targets are {}", TARGETS.join(", ")).into());
     }
     let build = place::target_dir()?.join("fuzz");
-    // Named, so that build scripts and procedural macros are built without the instruments.
+    // Named, so that build scripts and procedural macros are built without instruments.
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     say("Building the targets");
     run_command(

@@ -1,4 +1,5 @@
-//! `cargo xtask hostile`: installs the extension where nobody else uses it, and lets everybody do their worst for a while.
+//! `cargo xtask hostile`: installs the extension into its own PostgreSQL, and lets everybody do their worst for a
+//! while.
 
 use crate::Result;
 use crate::sandbox;
@@ -9,15 +10,15 @@ const FOR_RELEASE: &str = "--release";
 
 const PLAY: [&str; 5] = ["test", "--package", "herald-trial", "--test", "hostile"];
 
-/// How long it plays, and from which seed; another one each time unless said otherwise.
+/// How long it plays, and from which seed; by default another seed each time.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub minutes: u64,
     pub seed: Option<u64>,
 }
 
-/// How much later the healthy subscription is served is judged only where everything is optimised: otherwise both
-/// processors are busy with what an optimised worker does in passing.
+/// Judges the delay of the healthy subscription only if everything is optimised: otherwise the unoptimised worker alone
+/// keeps both processors busy.
 pub fn run(options: Options, is_optimised: bool) -> Result<()> {
     setup::run(&[DEBIAN_MAJOR])?;
     let pg_config = sandbox::provide("hostile")?;

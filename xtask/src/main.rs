@@ -1,8 +1,9 @@
 //! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `hostile`, `simulate`, `bench`,
 //! `mutants`, `fuzz`.
 //!
-//! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs, says
-//! what it does, and does nothing twice. They compile in seconds, so they know arguments, files and other programs only.
+//! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs,
+//! says what it does, and does nothing twice. They compile in seconds, as they handle only arguments, files and other
+//! programs.
 
 #![forbid(unsafe_code)]
 
@@ -92,7 +93,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// False when tests failed, which have then said so themselves.
+/// Returns false if tests failed, which they have then reported.
 fn run() -> Result<bool> {
     let options = Options::parse(lexopt::Parser::from_env())?;
     match options.command.as_deref() {
@@ -129,9 +130,9 @@ struct Options {
     only: Option<Suite>,
     full: bool,
     dev: bool,
-    /// Handed on to the demo, the torture, the simulation or the benchmarks, which know what they mean.
+    /// Passed on to the demo, the torture, the simulation or the benchmarks, which interpret them.
     handed_on: Vec<String>,
-    /// The mutants to try, or the targets to fuzz; none for all.
+    /// The mutants to try, or the targets to fuzz; empty for all.
     chosen: Vec<String>,
     /// How long to fuzz.
     seconds: u64,

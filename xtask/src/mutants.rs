@@ -1,7 +1,7 @@
-//! `cargo xtask mutants`: proof that the tests of the promises can fail.
+//! `cargo xtask mutants`: proves that the tests of the promises can fail.
 //!
-//! A mutant breaks one promise in a copy of the source, and one named test has to fail by its own words. First each of
-//! these tests has to pass without a mutant. A survivor is a missing test.
+//! A mutant breaks one promise in a copy of the source, and one named test must fail with the expected message. First,
+//! each of these tests must pass without a mutant. A survivor is a missing test.
 
 mod bench;
 mod list;
@@ -17,7 +17,7 @@ use crate::Result;
 use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::say;
 
-/// What became of one mutant.
+/// The result of one mutant.
 struct Outcome {
     mutant: &'static Mutant,
     verdict: Verdict,
@@ -32,7 +32,7 @@ pub fn print_all() {
     }
 }
 
-/// True when all mutants were killed. Without names, all are tried.
+/// Returns true if all mutants were killed. Without names, tries all.
 pub fn run(names: &[String]) -> Result<bool> {
     let chosen = chosen(names)?;
     setup::run(&[DEBIAN_MAJOR])?;
@@ -77,7 +77,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Mutant>> {
     Ok(list::all().filter(is_chosen).collect())
 }
 
-/// A test that fails anyway proves nothing.
+/// Whether all tests pass without a mutant: a test that fails anyway proves nothing.
 fn all_pass(bench: &Bench, mutants: &[&Mutant]) -> Result<bool> {
     let mut tests: Vec<Test> = Vec::new();
     for mutant in mutants {

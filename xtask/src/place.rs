@@ -1,5 +1,4 @@
-//! Where the commands keep what they make: under `target`, or where the user `postgres` could not reach that, under
-//! /var/tmp.
+//! Where the commands keep their files: under `target`, or under /var/tmp if the user `postgres` cannot reach `target`.
 
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::{env, fs};
 use crate::Result;
 use crate::shell::root;
 
-/// Cargo's target folder, made if need be.
+/// Returns cargo's target folder, and creates it if necessary.
 pub fn target_dir() -> Result<PathBuf> {
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
@@ -16,7 +15,7 @@ pub fn target_dir() -> Result<PathBuf> {
     Ok(target.canonicalize()?)
 }
 
-/// A folder of ours for servers, which run as the user `postgres` when we are root: anybody may enter it.
+/// Returns our folder for servers, which run as the user `postgres` if we are root: anybody may enter it.
 pub fn reachable_dir(name: &str) -> Result<PathBuf> {
     let target = target_dir()?;
     let dir = if target.ancestors().all(anybody_may_enter) {
@@ -30,7 +29,7 @@ pub fn reachable_dir(name: &str) -> Result<PathBuf> {
             .mode(0o755)
             .create(&dir)?;
     }
-    // In /var/tmp anybody could have been first.
+    // In /var/tmp, somebody else could have created it first.
     let metadata = fs::symlink_metadata(&dir)?;
     if metadata.is_dir() && metadata.uid() == my_id(&target)? {
         return Ok(dir);
@@ -42,7 +41,7 @@ fn anybody_may_enter(dir: &Path) -> bool {
     fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o001 != 0)
 }
 
-/// Our user id, as the owner of a file that we make.
+/// Returns our user id, as the owner of a file that we create.
 fn my_id(dir: &Path) -> Result<u32> {
     let probe = dir.join(".xtask-owner");
     let owner = fs::File::create(&probe)?.metadata()?.uid();

@@ -1,7 +1,7 @@
-//! A PostgreSQL installation of our own: a copy of Debian's, which finds its files relative to its programs.
+//! Our own PostgreSQL installation: a copy of Debian's, which finds its files relative to its programs.
 //!
-//! What is meant to break the extension is installed there, so the machine's PostgreSQL never sees it. A copy is made
-//! once and serves until Debian's PostgreSQL is of another version.
+//! Extensions that are broken on purpose are installed there, so the machine's PostgreSQL never sees them. A copy is
+//! made once and used until Debian's PostgreSQL has another version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::place;
 use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{command, output, say};
 
-/// What makes up an installation, below /usr there and below the prefix here.
+/// The parts of an installation, below /usr there and below the prefix here.
 fn parts() -> [String; 3] {
     [
         format!("lib/postgresql/{DEBIAN_MAJOR}"),
@@ -20,7 +20,7 @@ fn parts() -> [String; 3] {
     ]
 }
 
-/// The pg_config of the installation of this name. Nobody else uses that, so each purpose takes a name of its own.
+/// Returns the pg_config of the installation with this name. Each purpose has its own name, so nobody else uses it.
 pub fn provide(name: &str) -> Result<PathBuf> {
     let prefix = place::reachable_dir("sandbox")?.join(name);
     let pg_config = pg_config_below(&prefix);
@@ -33,7 +33,7 @@ pub fn provide(name: &str) -> Result<PathBuf> {
         prefix.display()
     ));
     copy(&prefix)?;
-    // A build that is not relocatable would answer with the paths of the original, and be written to.
+    // A build that is not relocatable would answer with the original's paths, and be written to.
     let library_dir = output(&mut command(
         &pg_config.display().to_string(),
         &["--pkglibdir"],
@@ -48,7 +48,7 @@ pub fn provide(name: &str) -> Result<PathBuf> {
     .into())
 }
 
-/// Made beside its place and moved there when it is whole.
+/// Copies beside `prefix`, and moves the result there once it is complete.
 fn copy(prefix: &Path) -> Result<()> {
     let unfinished = prefix.with_extension("copying");
     for dir in [prefix, &unfinished] {

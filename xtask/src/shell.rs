@@ -1,4 +1,4 @@
-//! Running other programs: each is shown before it runs, and what it prints goes straight to the terminal.
+//! Runs other programs: each command is shown first, and its output goes straight to the terminal.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -17,16 +17,16 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// A heading for what follows.
+/// Prints a heading for what follows.
 pub fn say(what: &str) {
     println!("\n==> {what}");
 }
 
-/// A command that runs in the root of the workspace.
+/// Returns a command that runs in the root of the workspace.
 pub fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
-    // What `cargo run` tells this program about itself is not meant for the programs it starts.
+    // `cargo run` describes this program in these variables: they are not meant for the programs it starts.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -36,7 +36,7 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// As [`command`], with the rights of root.
+/// Like [`command`], with the rights of root.
 pub fn as_root(program: &str, arguments: &[&str]) -> Command {
     if am_root() {
         command(program, arguments)
@@ -46,7 +46,7 @@ pub fn as_root(program: &str, arguments: &[&str]) -> Command {
 }
 
 pub fn am_root() -> bool {
-    // The owner of our own process directory is our effective user; where there is no /proc, ask `id`.
+    // The owner of our own process directory is our effective user; without /proc, ask `id`.
     use std::os::unix::fs::MetadataExt;
     match fs::metadata("/proc/self") {
         Ok(process) => process.uid() == 0,
@@ -54,7 +54,7 @@ pub fn am_root() -> bool {
     }
 }
 
-/// Shows the command, runs it, and fails when it fails.
+/// Shows the command, runs it, and fails if it fails.
 pub fn run(command: &mut Command) -> Result<()> {
     println!("    $ {}", shown(command));
     let status = command
@@ -63,7 +63,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     check(command, status)
 }
 
-/// As [`run`], with a look at every line of its standard output on the way to the terminal.
+/// Like [`run`], but also passes every line of standard output to `look` on its way to the terminal.
 pub fn run_watched(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
     println!("    $ {}", shown(command));
     let mut child = command
@@ -80,7 +80,7 @@ pub fn run_watched(command: &mut Command, mut look: impl FnMut(&str)) -> Result<
     check(command, child.wait()?)
 }
 
-/// What a command prints; nothing of it reaches the terminal.
+/// Returns what a command prints, without showing it on the terminal.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())

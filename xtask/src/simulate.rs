@@ -13,7 +13,7 @@ const PLAY: [&str; 7] = [
     "--",
 ];
 
-/// False when a schedule failed, which it has then said itself.
+/// Returns false if a schedule failed, which the simulation has then reported.
 pub fn run(options: &[String]) -> Result<bool> {
     say("The simulation");
     Ok(command("cargo", &PLAY).args(options).status()?.success())

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// The crates that know no PostgreSQL, in milliseconds.
+    /// The crates without PostgreSQL, in milliseconds.
     Unit,
     /// `#[pg_test]`, inside a server of the major under test.
     InDatabase,

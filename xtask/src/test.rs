@@ -1,4 +1,4 @@
-//! `cargo xtask test`: runs every suite, whatever fails on the way, and ends with a table of what happened.
+//! `cargo xtask test`: runs every suite, whatever fails on the way, and ends with a table of results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{am_root, as_root, command, output, run as run_command, run_watched, say};
 use crate::suite::Suite;
 
-/// The major that the end-to-end tests of full size upgrade to.
+/// The major to which the full-size end-to-end tests upgrade.
 const UPGRADE_MAJOR: u32 = 18;
 
-/// What became of one suite on one major.
+/// The result of one suite on one major.
 struct Outcome {
     suite: Suite,
     major: Option<u32>,
@@ -31,7 +31,7 @@ struct Counts {
     ignored: u32,
 }
 
-/// True when everything passed.
+/// Returns true if everything passed.
 pub fn run(majors: &[u32], only: Option<Suite>, full: bool) -> Result<bool> {
     let wanted = |suite: &Suite| only.is_none_or(|only| only == *suite);
     let on_debian = majors.contains(&DEBIAN_MAJOR);
@@ -85,7 +85,7 @@ fn run_unit(counts: &mut Counts) -> Result<()> {
 
 fn run_in_database(major: u32, counts: &mut Counts) -> Result<()> {
     say(&format!("Tests inside PostgreSQL {major}"));
-    // Both as root and as a user, the test server runs as `postgres` and cargo-pgrx copies the extension with sudo.
+    // As root or not, the test server runs as `postgres`, and cargo-pgrx copies the extension with sudo.
     let data = TestDataDir::create()?;
     let data_dir = data.path().display().to_string();
     run_counted(
@@ -139,7 +139,7 @@ fn install(pg_config: &Path, with_sudo: bool) -> Result<()> {
     run_command(&mut install)
 }
 
-/// An empty place for the figures of this run.
+/// Returns an unused path for the figures of this run.
 fn figures_path() -> Result<PathBuf> {
     let path = place::target_dir()?.join("figures.tsv");
     let _ = fs::remove_file(&path);
@@ -177,7 +177,7 @@ fn measure(
 }
 
 impl Counts {
-    /// Takes in a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; ...`.
+    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; ...`.
     fn add(&mut self, line: &str) {
         let Some((_, results)) = line.split_once("test result: ") else {
             return;
@@ -226,12 +226,12 @@ fn print_summary(outcomes: &[Outcome]) {
     }
 }
 
-/// A directory in which the user `postgres` may make its test clusters; it ends with the suite.
+/// A directory in which the user `postgres` may make test clusters; it is removed after the suite.
 pub struct TestDataDir(PathBuf);
 
 impl TestDataDir {
     pub fn create() -> Result<Self> {
-        // Short, as the path of a socket is limited, and reachable for everybody, as a home directory is not.
+        // Short, as socket paths are limited, and reachable for everybody, unlike a home directory.
         let name = format!("/var/tmp/pg_herald-test-{}", std::process::id());
         output(&mut as_root(
             "install",

@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: installs the extension with its failpoints where nobody else uses it, and becomes the torture.
+//! `cargo xtask torture`: installs the extension with failpoints into its own PostgreSQL, and becomes the torture.
 
 use std::os::unix::process::CommandExt;
 
@@ -22,7 +22,7 @@ const TORTURE: [&str; 6] = [
     "herald-torture",
 ];
 
-/// Returns only when something failed: this process becomes the torture, so that the exit status is its own.
+/// Returns only on failure: this process becomes the torture, so that the exit status is the torture's.
 pub fn run(options: &[String], is_optimised: bool) -> Result<()> {
     setup::run(&[DEBIAN_MAJOR])?;
     let pg_config = sandbox::provide("torture")?;

@@ -1,7 +1,7 @@
-//! One ureq agent for each [`AgentKey`], made when it is first needed and dropped when it is idle.
+//! One ureq agent for each [`AgentKey`], made when first needed and dropped when idle.
 //!
-//! An agent is what carries a key down to `connector`, where connections are kept apart, and what can interrupt the
-//! requests that it runs. So one in use always stays in the map.
+//! An agent carries its key down to `connector`, where connections are kept apart, and can interrupt the requests that
+//! it runs. So an agent in use always stays in the map.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::resolver::PolicedResolver;
 use crate::tls::Trust;
 use herald_core::agent::AgentKey;
 
-/// Beyond so many, the idle one that was used longest ago is dropped.
+/// If more are held, the idle agent that was used longest ago is dropped.
 const MAX_AGENTS: usize = 1024;
 const MAX_RESPONSE_HEADER: usize = 16 * 1024;
 
@@ -28,7 +28,7 @@ const MAX_RESPONSE_HEADER: usize = 16 * 1024;
 pub(crate) struct Agents {
     config: Config,
     trust: Trust,
-    /// For everybody, and for tenants.
+    /// Without a tenant, and for tenants.
     resolvers: [PolicedResolver; 2],
     source_address: Option<IpAddr>,
     proxy: Option<Arc<Proxy>>,
@@ -40,7 +40,7 @@ pub(crate) struct Agents {
 #[derive(Debug, Default)]
 struct Held {
     agents: HashMap<AgentKey, Entry>,
-    /// After this no agent is made: the sender is going away.
+    /// No agent is made after this: the sender is going away.
     is_interrupted: bool,
 }
 
@@ -51,7 +51,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Somebody beside the map holds it.
+    /// Whether anything besides the map holds it.
     fn is_in_use(&self) -> bool {
         Arc::strong_count(&self.agent) > 1
     }
@@ -78,12 +78,12 @@ impl Agents {
         }
     }
 
-    /// How many certificate authorities are trusted server-wide.
+    /// Returns how many certificate authorities are trusted server-wide.
     pub(crate) fn trusted_authorities(&self) -> usize {
         self.trust.count()
     }
 
-    /// The agent for a request with this key.
+    /// Returns the agent for a request with this key.
     pub(crate) fn agent(&self, key: &AgentKey, now: Instant) -> Result<Arc<Agent>, Failure> {
         let mut held = self.lock();
         if let Some(entry) = held.agents.get_mut(key) {
@@ -119,12 +119,12 @@ impl Agents {
         Ok(agent)
     }
 
-    /// Drops an agent whose state cannot be trusted any more, because a thread panicked in the middle of it.
+    /// Drops an agent whose state can no longer be trusted, because a thread panicked while using it.
     pub(crate) fn forget(&self, key: &AgentKey) {
         self.lock().agents.remove(key);
     }
 
-    /// Drops what is idle for too long, connections and agents. Says whether any are left.
+    /// Drops connections and agents that have been idle for too long. Returns whether any remain.
     pub(crate) fn sweep(&self, now: Instant) -> bool {
         let mut held = self.lock();
         held.agents.retain(|_, entry| {
@@ -135,7 +135,7 @@ impl Agents {
         self.pool.sweep(now) || is_any_agent_left
     }
 
-    /// Closes all connections, those in use as well: whoever blocks on one gets an error at once.
+    /// Closes all connections, even those in use: a thread that blocks on one gets an error at once.
     pub(crate) fn interrupt(&self) {
         let mut held = self.lock();
         held.is_interrupted = true;
@@ -151,7 +151,7 @@ impl Agents {
     }
 }
 
-/// The threads bound the agents in use, so there is always an idle one once the map holds more than them.
+/// Makes room for an agent. The threads bound the agents in use, so a map with more agents always has an idle one.
 fn make_room(agents: &mut HashMap<AgentKey, Entry>) {
     if agents.len() < MAX_AGENTS {
         return;
@@ -167,7 +167,7 @@ fn make_room(agents: &mut HashMap<AgentKey, Entry>) {
 }
 
 /// ureq's defaults would follow redirects, obey proxy variables of the server's environment, and turn statuses into
-/// errors. Its pool is kept empty, `pool` does better. Timeouts are set for each request, in `attempt`.
+/// errors. Its pool is kept empty, as `pool` does better. `attempt` sets timeouts for each request.
 fn config() -> Config {
     Agent::config_builder()
         .proxy(None)

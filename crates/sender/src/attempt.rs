@@ -1,13 +1,13 @@
 //! One request, from prepared to outcome.
 //!
-//! All timeouts come from the request's own: it bounds everything from the look-up to the last byte that is read.
-//! The body of the response is read to the cap and, when little is left, to its end so that the connection can be
-//! used again; what is longer is never read, the connection is closed instead. A body that breaks off or trickles
-//! changes nothing once the status is known.
+//! All timeouts derive from the request's, which bounds everything from the look-up to the last byte read. The body of
+//! the response is read to the cap and, if little is left, to its end, so that the connection can be used again; if
+//! more is left, the connection is closed instead. Once the status is known, a body that breaks off or trickles changes
+//! nothing.
 //!
-//! A connection that had served before and is closed before a byte of the answer comes was most likely closed while
-//! idle. The request then goes out once more, at once, on a fresh connection and within the same timeout. The
-//! receiver may in rare cases see it twice; it has the same `webhook-id`, like after any lost response.
+//! If a connection that has served before is closed before a byte of the answer comes, it was most likely closed while
+//! idle. The request is then sent once more, at once, on a fresh connection and within the same timeout. In rare cases
+//! the receiver sees it twice, with the same `webhook-id`, as after any lost response.
 
 use std::io::{ErrorKind, Read};
 use std::sync::Arc;
@@ -30,9 +30,9 @@ use herald_core::agent::AgentKey;
 const MAX_RESOLVE_TIME: Duration = Duration::from_secs(3);
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);
 const MAX_BODY_TIME: Duration = Duration::from_secs(5);
-/// A tenant's request to a name that leads nowhere it may call ends after this, whatever the name servers say, and when.
+/// A tenant's request to a name without callable addresses ends after this, whatever the name servers say, and when.
 const VAGUE_FOR: Duration = Duration::from_secs(1);
-/// So much beyond the cap is read and thrown away to keep the connection.
+/// At most this much beyond the cap is read and thrown away, to keep the connection.
 const MAX_DISCARDED: u64 = 32 * 1024;
 /// No token is longer.
 const MAX_TOKEN_ANSWER: u64 = 64 * 1024;
@@ -67,7 +67,7 @@ pub(crate) fn send(
                 ..answered(response, started, response_cap, &request.secrets)
             }
         }
-        // How long a look-up took would tell a tenant what it is not told in words.
+        // The duration of the look-up would tell a tenant what the words do not.
         Err(failure) if key.is_tenants && failure.class == ErrorClass::Dns => {
             thread::sleep(VAGUE_FOR.saturating_sub(started.elapsed()));
             Outcome::failed(failure.class, failure.words, VAGUE_FOR)
@@ -80,8 +80,8 @@ pub(crate) fn send(
     }
 }
 
-/// With a token that is fetched first, unless one is at hand. One that the receiver does not take any more is exchanged
-/// for a new one, at once and once.
+/// Sends the request with a token, fetched first unless one is at hand. A token that the receiver no longer takes is
+/// replaced by a new one, at once and only once.
 fn with_token(
     tokens: &Tokens,
     key: &AgentKey,
@@ -90,7 +90,7 @@ fn with_token(
     started: Instant,
     exchange: impl Fn(&HttpRequest, Option<&HeaderValue>) -> Result<Response<Body>, Failure>,
 ) -> Result<Response<Body>, Failure> {
-    // Its timeout is the request's: `exchange` takes off what has passed.
+    // Its timeout is the request's: `exchange` subtracts the elapsed time.
     let fetch = || {
         read_token(
             exchange(&credentials.token_request(request.timeout), None)?,
@@ -117,7 +117,7 @@ fn with_token(
     exchange(request, Some(&second.header))
 }
 
-/// An answer that breaks off is one of the connection, not of the endpoint.
+/// Reads the token from an answer. An answer that breaks off is a failure of the connection, not of the endpoint.
 fn read_token(response: Response<Body>, timeout: Duration) -> Result<Token, Failure> {
     let (status, mut answer) = (response.status().as_u16(), Vec::new());
     let mut reader = response.into_body().into_reader().take(MAX_TOKEN_ANSWER);
@@ -185,7 +185,7 @@ fn answered(
         .and_then(|value| value.to_str().ok())
         .filter(|value| value.len() <= MAX_RETRY_AFTER)
         .map(str::to_owned);
-    // A secret that the cap would cut could not be found.
+    // A secret that the cap cuts could not be found.
     let mut excerpt = read_excerpt(body, response_cap + secrets.longest());
     if !secrets.is_empty() {
         excerpt = secrets
@@ -212,7 +212,7 @@ fn read_excerpt(mut body: Body, cap: usize) -> Vec<u8> {
     excerpt
 }
 
-/// Reads at most `MAX_DISCARDED`, and one byte more to meet the end, by which ureq returns the connection.
+/// Reads at most `MAX_DISCARDED`, and one byte more to reach the end, at which ureq returns the connection.
 fn discard(reader: impl Read) {
     let mut reader = reader.take(MAX_DISCARDED + 1);
     let mut buffer = [0; 4096];

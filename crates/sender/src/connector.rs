@@ -1,7 +1,7 @@
 //! Connections for ureq: an idle one from the pool, or a new one to an address that the resolver let through.
 //!
-//! It has no addresses but those that `resolver` judged, and resolves nothing itself: between the judgement and the
-//! dialling there is no second look-up. With a proxy they are the proxy's, which opens a tunnel to the host.
+//! It uses only addresses that `resolver` judged, and resolves nothing itself: no second look-up happens between the
+//! judgement and the dialling. With a proxy these are the proxy's addresses, and the proxy opens a tunnel to the host.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -24,7 +24,7 @@ use crate::socket::Socket;
 use crate::transport::{Channel, Line, Wire};
 use herald_core::agent::AgentKey;
 
-/// An address gets at least this long, even when many share the time.
+/// Every address gets at least this long, even if many share the time.
 const MIN_SHARE: Duration = Duration::from_millis(50);
 
 /// Opens the connections of one agent.
@@ -45,7 +45,7 @@ impl Dialer {
             .unwrap_or(started);
         let (stream, peer) = self.dial(&details.addrs, deadline)?;
         let mut socket = Socket::new(stream);
-        // Registered before the handshake, so that it can be interrupted as well.
+        // Registered before the handshake, so that this can be interrupted as well.
         (details.register_shutdown)(socket.shutdown_handle())?;
         if let Some(proxy) = &self.proxy {
             socket.allow(deadline.saturating_duration_since(Instant::now()));
@@ -60,7 +60,7 @@ impl Dialer {
         Ok(Box::new(Line::new(channel, peer)))
     }
 
-    /// Tries the addresses in their order. Each but the last gets half of the time that is left.
+    /// Tries the addresses in order. Each except the last gets half of the remaining time.
     fn dial(
         &self,
         addresses: &[SocketAddr],
@@ -96,7 +96,7 @@ impl Dialer {
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
-        // Descriptors are given out from the lowest: this one says that few are left.
+        // The lowest free descriptor is given out first: this number shows that few are left.
         if u64::try_from(socket.as_raw_fd()).is_ok_and(|number| number >= self.max_descriptor) {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
@@ -120,13 +120,13 @@ impl Dialer {
     }
 }
 
-/// Makes the connection to the proxy one to the host of the URL.
+/// Opens a tunnel through the proxy to the host of the URL.
 fn open_tunnel(proxy: &Proxy, uri: &Uri, socket: &mut Socket) -> Result<(), Failure> {
     let host = uri.host().unwrap_or_default();
     let request = proxy.connect_request(host, port_of(uri));
     let failed = |error: io::Error| Failure::proxy(io_words(&error));
     socket.write_all(request.as_bytes()).map_err(failed)?;
-    // Byte by byte: what comes after the empty line is the host's.
+    // Byte by byte: bytes after the empty line belong to the host.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -1,9 +1,9 @@
 //! Names to addresses: a fixed number of look-up threads, bounded queues, and a cache.
 //!
-//! `getaddrinfo` can neither be cancelled nor given a deadline, so it runs on threads of its own:
-//! whoever asks gives up at its deadline while the look-up goes on and fills the cache for the next one.
-//! Which name gets a thread next is for `shares` to say: names that hang keep to theirs.
-//! Nothing here judges addresses; that is the duty of `resolver`, on every answer, cached or not.
+//! `getaddrinfo` can neither be cancelled nor given a deadline, so it runs on its own threads: an asker gives up at its
+//! deadline while the look-up continues and fills the cache for the next asker. `shares` decides which name gets a
+//! thread next, so that hanging names use only their share. `resolver`, not this module, judges addresses, on every
+//! answer, cached or not.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use crate::shares::{Share, Shares};
 
-/// Looks a host name up, e.g. by `getaddrinfo`. Called on the look-up threads; may block for as long as it likes.
+/// Looks a host name up, e.g. by `getaddrinfo`. Called on the look-up threads; may block for any time.
 pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
-/// A name that had addresses counts as one that answers for so long after they expired.
+/// A name that had addresses counts as answering for this long after they expired.
 const PROVEN: Duration = Duration::from_secs(10 * 60);
-/// A failure serves this long at most: enough to shield the name server, short enough not to delay a recovery.
+/// A failure is cached for at most this long: enough to shield the name server, too short to delay a recovery.
 const NEGATIVE_TTL: Duration = Duration::from_secs(2);
-/// Names in the cache; beyond it, of the share that has most of them the one that expires first makes room.
+/// Names in the cache. When it is full, the share with the most names gives up the one that expires first.
 const MAX_NAMES: usize = 1024;
 
 /// Why a name has no address.
@@ -49,7 +49,7 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    /// Spawns all threads that there will ever be. They block on `lookup`, never on a send thread.
+    /// Spawns all threads at once. They block on `lookup`; send threads never do.
     pub(crate) fn start(
         threads: usize,
         stack_size: usize,
@@ -77,14 +77,14 @@ impl Dns {
         Ok(Self { table })
     }
 
-    /// The addresses of `name`, from the cache or from a look-up that many askers share. `share` pays for it.
+    /// Returns the addresses of `name`, from the cache or from a look-up that many askers share, charged to `share`.
     pub(crate) fn addresses(
         &self,
         share: impl FnOnce() -> Share,
         name: &str,
         deadline: Instant,
     ) -> Answer {
-        // A name in the cache, as almost all are, needs none.
+        // Almost all names are in the cache, and need no share.
         let share = LazyCell::new(share);
         let mut state = self.table.lock();
         loop {
@@ -122,7 +122,7 @@ impl Drop for Dns {
     }
 }
 
-/// The system's look-up.
+/// Looks a name up as the system does.
 pub(crate) fn system_lookup(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in (name, 0).to_socket_addrs()? {
@@ -152,7 +152,7 @@ struct Entry {
     answer: Answer,
     expires_at: Instant,
     refresh_at: Instant,
-    /// Who first asked for it.
+    /// The share that first asked for it.
     share: Share,
 }
 
@@ -165,7 +165,7 @@ impl Entry {
         now >= self.refresh_at
     }
 
-    /// Whether it had addresses a moment ago.
+    /// Whether it had addresses recently.
     fn is_proven(&self, now: Instant) -> bool {
         self.answer.is_ok() && now < self.expires_at + PROVEN
     }
@@ -199,7 +199,7 @@ impl Table {
                 continue;
             };
             if state.shares.has_waiting() {
-                // More than one may have become free to begin.
+                // More than one may now be free to begin.
                 self.wanted.notify_one();
             }
             drop(state);
@@ -208,7 +208,7 @@ impl Table {
                 to_answer,
             );
             state = self.lock();
-            // Its share may have others that wait: this thread looks again.
+            // Names of its share may be waiting: this thread looks again.
             state.shares.end(&begun);
             self.keep(&mut state, &begun.name, &begun.share, answer);
             self.answered.notify_all();
@@ -222,12 +222,12 @@ impl Table {
             && answer.is_err()
             && matches!(entry.answer_at(now), Some(Ok(_)))
         {
-            // A failed refresh does not take a good answer away before its time.
+            // A failed refresh does not remove a good answer before its time.
             entry.refresh_at = now + failure_ttl;
             return;
         }
         let (ttl, refresh_after) = match answer {
-            // Renewed in the background before its time is over, so that a busy name never waits.
+            // Renewed in the background before it expires, so that a busy name never waits.
             Ok(_) => (self.ttl, self.ttl * 2 / 3),
             Err(_) => (failure_ttl, failure_ttl),
         };
@@ -253,7 +253,7 @@ fn to_answer(looked_up: io::Result<Vec<IpAddr>>) -> Answer {
         Ok(addresses) if addresses.is_empty() => Err(LookupError::NoSuchHost),
         Ok(addresses) => Ok(addresses.into()),
         Err(error) => {
-            // The standard library keeps getaddrinfo's code only in these words (glibc, musl, macOS).
+            // The standard library shows getaddrinfo's code only in these words (glibc, musl, macOS).
             let words = error.to_string();
             let unknown = ["not known", "No address associated", "does not resolve"];
             if unknown.iter().any(|part| words.contains(part)) {
@@ -401,7 +401,7 @@ mod tests {
         assert!(busy >= 9, "only {busy} askers were turned away");
     }
 
-    /// A look-up that answers for this name only.
+    /// A look-up that answers only names that contain `good`.
     fn hanging_but(good: &'static str) -> Lookup {
         Arc::new(move |name| {
             while !name.contains(good) {
@@ -424,14 +424,14 @@ mod tests {
             dns.addresses(|| tenant("good"), "good.example", soon())
                 .is_ok()
         );
-        // Whoever has none is a tenant for each domain.
+        // Without a tenant, each domain has its own share.
         let domain = |name| Share::of(None, name);
         for name in ["a.bad.example", "b.bad.example", "a.worse.example"] {
             let _ = dns.addresses(|| domain(name), name, Instant::now());
         }
         let name = "good.elsewhere.test";
         assert!(dns.addresses(|| domain(name), name, soon()).is_ok());
-        // Of one tenant, what hangs keeps what does not.
+        // Within a tenant, names that hang delay the others.
         let kept = dns.addresses(|| tenant("bad"), "good.too.example", Instant::now());
         assert_eq!(kept, Err(LookupError::TimedOut));
     }

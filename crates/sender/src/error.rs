@@ -1,4 +1,4 @@
-//! What can go wrong with the sender itself. A failed request is never an [`Error`].
+//! Errors of the sender itself. A failed request is never an [`Error`].
 
 use std::fmt;
 use std::io;
@@ -15,12 +15,12 @@ pub enum Error {
         /// Why it cannot be read or parsed.
         reason: String,
     },
-    /// The file of trusted certificates can be read but holds no usable certificate.
+    /// The file of trusted certificates can be read but contains no usable certificate.
     NoCertificate {
         /// The file as it was given.
         path: PathBuf,
     },
-    /// The operating system refused a thread: `herald.sender_threads` is above what the server may have.
+    /// The operating system refused a thread: `herald.sender_threads` exceeds what the server may have.
     Thread(io::Error),
     /// The TLS library rejected its own settings.
     Tls(rustls::Error),

@@ -1,7 +1,8 @@
-//! What went wrong with a request: the class that policy looks at, and one sentence for a DBA.
+//! What went wrong with a request: the class for the policy, and one sentence for a DBA.
 //!
 //! The class says how far the request got: after `dns`, `connect`, `tls`, `blocked` and `shortage` the receiver has
-//! certainly not seen it; after `timeout` it may have. The words name hosts and addresses, never a URL, a header or a secret.
+//! certainly not seen it; after `timeout` it may have. The words name hosts and addresses, never a URL, a header or a
+//! secret.
 
 use std::fmt;
 use std::io;
@@ -17,8 +18,8 @@ use ureq::Timeout;
 pub(crate) struct Failure {
     pub(crate) class: ErrorClass,
     pub(crate) words: String,
-    /// The connection had served before and was closed before a byte of this answer came: the usual end of an idle
-    /// connection. The same request may go out once more, at once, on a fresh one.
+    /// The connection had served before and was closed before a byte of this answer came, as idle connections usually
+    /// are. The same request may be sent once more, at once, on a fresh connection.
     pub(crate) is_stale: bool,
 }
 
@@ -31,7 +32,7 @@ impl Failure {
         }
     }
 
-    /// The same, of a request that goes before.
+    /// Marks a failure of a preliminary request.
     pub(crate) fn of(self, what: &str) -> Self {
         Self {
             words: format!("{what}: {}", self.words),
@@ -90,7 +91,7 @@ impl Failure {
         }
     }
 
-    /// The connection failed after (a part of) the request was sent and before a byte of the answer came.
+    /// The connection failed after (part of) the request was sent and before a byte of the answer came.
     pub(crate) fn before_answer(error: &io::Error, is_reused: bool) -> Self {
         if let Some(error) = tls_error(error) {
             return Self::tls(tls_words(error));
@@ -112,7 +113,7 @@ impl Failure {
         }
     }
 
-    /// What ureq reports. `timeout` is the request's, for the words only.
+    /// Converts what ureq reports. `timeout` is the request's, only for the words.
     pub(crate) fn from_ureq(error: ureq::Error, timeout: Duration) -> Self {
         match error {
             ureq::Error::Other(inner) => match inner.downcast::<Self>() {
@@ -172,7 +173,7 @@ fn in_words(time: Duration) -> String {
     }
 }
 
-/// Whether it is this server that has none left.
+/// Whether this server itself is out of file descriptors.
 fn is_own_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

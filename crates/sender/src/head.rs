@@ -1,52 +1,52 @@
-//! The head of an answer, as it comes from the receiver, made one that nothing can be wrong with but what counts.
+//! Reduces the head of a receiver's answer to what counts, so that nothing else in it can be wrong.
 //!
-//! A receiver has done its work when it sends a status, whatever else its server, its framework and three proxies put
-//! around that. So what decides nothing is left out before the HTTP parser sees it: headers that nobody reads, however many
-//! and however long, line breaks within a value, and reasons in words.
+//! A receiver has done its work when it sends a status, whatever its server, its framework and three proxies add. So
+//! what decides nothing is left out before the HTTP parser sees it: unused headers, however many and however long, line
+//! breaks within a value, and reasons in words.
 
 use ureq::Error;
 
 use crate::failure::Failure;
 
-/// No head is longer as it comes, with those of informational answers before it.
+/// The maximum length of a head as it arrives, including those of informational answers before it.
 const MAX_HEAD: usize = 64 * 1024;
-/// What is kept of it. The parser takes a hundred lines, and its own cap is above this (`agents`).
+/// The maximum that is kept of it. The parser takes a hundred lines, and its own cap is higher (`agents`).
 const MAX_KEPT: usize = 8 * 1024;
 const MAX_KEPT_LINES: usize = 64;
 const HTTP: &[u8] = b"HTTP/";
 /// Of the status line.
 const MAX_FIRST_LINE: usize = 64;
 
-/// What the end of the body and the connection's life depend on.
+/// Headers that decide where the body ends and whether the connection lives.
 const FRAMING: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
-/// What is read of an answer, beside its status and its body.
+/// Headers that are used, besides the status and the body.
 const READ: [&str; 3] = [
     "retry-after",
     "webhook-allowed-origin",
     "webhook-allowed-rate",
 ];
 
-/// What has come of an answer and did not go to the parser yet.
+/// What has arrived of an answer but has not gone to the parser yet.
 #[derive(Default)]
 pub(crate) struct Intake {
-    /// The beginning of a head whose end has not come.
+    /// The beginning of a head whose end has not arrived.
     head: Vec<u8>,
-    /// So many bytes of it were looked at: a head may come byte by byte.
+    /// How many of its bytes were examined: a head may arrive byte by byte.
     seen: usize,
-    /// How many came before the end of the head.
+    /// How many bytes arrived before the end of the head.
     received: usize,
-    /// What the parser may have.
+    /// Bytes ready for the parser.
     ready: Vec<u8>,
     is_head_over: bool,
 }
 
 impl Intake {
-    /// Whether what comes now is the body, which needs no care.
+    /// Whether the next bytes are the body, which needs no care.
     pub(crate) fn is_head_over(&self) -> bool {
         self.is_head_over
     }
 
-    /// Takes in what has come. Heads of informational answers go before that of the answer.
+    /// Takes in bytes that arrived. Heads of informational answers may precede that of the answer.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.head.extend_from_slice(bytes);
         self.received += bytes.len();
@@ -76,18 +76,18 @@ impl Intake {
         Ok(())
     }
 
-    /// Nothing more comes, or nothing that can be understood: let the parser say so.
+    /// Passes everything on, as nothing more arrives, or nothing understandable: the parser will say so.
     pub(crate) fn end(&mut self) {
         self.is_head_over = true;
         self.ready.append(&mut self.head);
     }
 
-    /// Whether the parser has got all that came.
+    /// Whether the parser has got everything that arrived.
     pub(crate) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.ready.is_empty()
     }
 
-    /// Moves as much as there is room for to the parser. Returns how much.
+    /// Moves as many bytes to the parser as `room` holds. Returns how many.
     pub(crate) fn give(&mut self, room: &mut [u8]) -> usize {
         let count = self.ready.len().min(room.len());
         room[..count].copy_from_slice(&self.ready[..count]);
@@ -105,7 +105,7 @@ fn is_break(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-/// Where the head ends: after its empty line, which begins at this place or later.
+/// Returns where the head ends: after its empty line, which begins at `from` or later.
 fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     (from..bytes.len())
         .filter(|at| bytes[*at] == b'\n')
@@ -117,13 +117,13 @@ fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
         })
 }
 
-/// `HTTP/1.1 100` and the like, after which another head comes.
+/// Whether it is `HTTP/1.1 100` or the like, after which another head comes.
 fn is_informational(head: &[u8]) -> bool {
     let status = head.split(|byte| *byte == b' ').nth(1);
     status.is_some_and(|status| status.starts_with(b"1") && !status.starts_with(b"101"))
 }
 
-/// The status line, and of the headers those that count.
+/// Returns the status line and the headers that count.
 fn essential(head: &[u8]) -> Vec<u8> {
     let mut lines = head
         .split(|byte| *byte == b'\n')
@@ -159,7 +159,7 @@ fn essential(head: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// The lines of headers; a line that begins with a blank goes on with the one before it (RFC 9112, section 5.2).
+/// Joins header lines: a line that begins with a blank continues the previous line (RFC 9112, section 5.2).
 fn unfolded<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     let mut unfolded: Vec<Vec<u8>> = Vec::new();
     for line in lines {
@@ -178,7 +178,7 @@ fn unfolded<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// What the parser gets of these bytes, come in pieces of this size.
+    /// Returns what the parser gets of these bytes if they arrive in pieces of this size.
     fn given(bytes: &[u8], size: usize) -> String {
         let mut intake = Intake::default();
         let mut given = Vec::new();

@@ -6,22 +6,22 @@
 //! ```
 //!
 //! - [`sender`]: the interface: start, send, outcomes, close, shut down
-//! - [`settings`]: what the pool is started with
+//! - [`settings`]: how the pool is started
 //! - `thread`: the loop of a send thread; a panic becomes an outcome
 //! - `attempt`: one request, from prepared to outcome: deadlines, the response, the retry on a stale connection
-//! - `agents`: one ureq agent for each (tenant, TLS profile), so that nobody uses another's connections
+//! - `agents`: one ureq agent for each (tenant, TLS profile), so that each uses only its own connections
 //! - `resolver`: names to addresses for ureq, and the one place where the network policy is enforced
-//! - `dns`: look-up threads and cache; `shares`: whose name is looked up next
+//! - `dns`: look-up threads and cache; `shares`: which name is looked up next
 //! - `connector`, `transport`, `socket`: connections, with and without TLS, under ureq's HTTP
 //! - `pool`: idle connections
 //! - `tls`: trusted certificates and client certificates
-//! - `tokens`: what OAuth 2.0 gave for client credentials, until it ends
+//! - `tokens`: OAuth 2.0 tokens for client credentials, until they end
 //! - `failure`: what went wrong, as a class and in words for a DBA
-//! - `wake`: how a batch of outcomes costs one wake-up
+//! - `wake`: one wake-up for a batch of outcomes
 //!
-//! The crate sees neither PostgreSQL nor subscriptions. It never follows a redirect, never uses a proxy from the
-//! environment, never dials an address that the policy denies, never reads a body without a cap, and spawns no
-//! thread after [`Sender::start`]. A failed request is an [`Outcome`](herald_core::outcome::Outcome), not an error.
+//! The crate sees neither PostgreSQL nor subscriptions. It never follows a redirect, uses a proxy from the environment,
+//! dials an address that the policy denies, reads a body without a cap, or spawns a thread after [`Sender::start`]. A
+//! failed request is an [`Outcome`](herald_core::outcome::Outcome), not an error.
 
 #![forbid(unsafe_code)]
 

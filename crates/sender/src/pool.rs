@@ -1,11 +1,11 @@
-//! Idle connections, of all agents and hosts together.
+//! Idle connections of all agents and hosts.
 //!
-//! It stands in for ureq's own pool (which is kept empty), because that one walks over all pairs of connections and
-//! hosts for each request: to a hundred hosts it let 2,000 requests a second through, this one 20,000.
-//! One pool for all also bounds the file descriptors of the server's process, whatever the number of tenants.
+//! Replaces ureq's own pool, which is kept empty, because that walks over all pairs of connections and hosts for each
+//! request: with a hundred hosts it allowed 2,000 requests per second, this pool 20,000. A common pool also bounds the
+//! file descriptors of the server's process, whatever the number of tenants.
 //!
-//! A connection serves again only for the same [`AgentKey`], scheme and authority, while it is young enough, and while
-//! the name still leads to the address that it is connected to.
+//! A connection is used again only for the same [`AgentKey`], scheme and authority, while it is young enough and the
+//! name still leads to the address to which it is connected.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,9 +19,9 @@ use http::uri::{Authority, Scheme};
 use crate::transport::Line;
 use herald_core::agent::AgentKey;
 
-/// An idle connection is closed after this; usual load balancers wait longer, so they seldom close it first.
+/// An idle connection is closed after this; load balancers usually wait longer, so they seldom close it first.
 pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
-/// Idle connections, unless there are more threads.
+/// The maximum of idle connections, unless there are more threads.
 const MAX_IDLE: usize = 256;
 
 /// What a connection may be used for.
@@ -47,7 +47,7 @@ impl Purpose {
     }
 }
 
-/// The idle connections, from the longest idle to the last used.
+/// The idle connections, from the longest idle to the most recently used.
 #[derive(Debug)]
 pub(crate) struct Pool {
     max_idle: usize,
@@ -75,7 +75,7 @@ impl Pool {
         }
     }
 
-    /// The connection that was last used for this purpose, if it leads to one of these addresses and is still good.
+    /// Returns the connection last used for this purpose, if it leads to one of these addresses and is still good.
     pub(crate) fn take(&self, purpose: &Purpose, addresses: &[SocketAddr]) -> Option<Box<Line>> {
         loop {
             let mut line = self.take_any(purpose, addresses)?;
@@ -113,12 +113,12 @@ impl Pool {
         } else {
             None
         };
-        // Closed after the lock is given back.
+        // Closed after the lock is released.
         drop(state);
         drop(surplus);
     }
 
-    /// Closes what has been idle for too long. Says whether anything is left.
+    /// Closes connections that have been idle for too long. Returns whether any remain.
     pub(crate) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let is_old = |idle: &Idle| now.saturating_duration_since(idle.since) >= MAX_IDLE_AGE;
@@ -130,7 +130,7 @@ impl Pool {
         is_anything_left
     }
 
-    /// Closes all and keeps none from now on.
+    /// Closes all connections and keeps none from now on.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;

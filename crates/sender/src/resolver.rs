@@ -1,8 +1,8 @@
 //! Names to addresses for ureq, and the one place where the network policy is enforced.
 //!
-//! ureq asks before each request, also when a pooled connection will serve it, and dials only what comes back from
-//! here. Every answer is judged each time, from the cache or not, so a name that changes its addresses gains nothing.
-//! One denied address refuses the whole answer: a name with public and private addresses is a sign of an attack.
+//! ureq asks before each request, even if a pooled connection will serve it, and dials only the addresses returned
+//! here. Every answer is judged each time, cached or not, so changing a name's addresses gains nothing. One denied
+//! address refuses the whole answer: a name with public and private addresses suggests an attack.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -22,7 +22,7 @@ use crate::dns::{Dns, LookupError};
 use crate::failure::Failure;
 use crate::shares::Share;
 
-/// What ureq takes at most.
+/// ureq's maximum.
 const MAX_ADDRESSES: usize = 16;
 
 /// The resolver of all agents; a clone shares the cache.
@@ -31,7 +31,7 @@ pub(crate) struct PolicedResolver {
     dns: Arc<Dns>,
     url_policy: Arc<UrlPolicy>,
     proxy: Option<Arc<Proxy>>,
-    /// Who pays for look-ups.
+    /// The payer of look-ups.
     tenant: Option<Arc<str>>,
 }
 
@@ -45,7 +45,7 @@ impl PolicedResolver {
         }
     }
 
-    /// One that shares the cache and looks names up for this tenant.
+    /// Returns a resolver that shares the cache and looks names up for this tenant.
     pub(crate) fn for_tenant(&self, tenant: Option<&Arc<str>>) -> Self {
         Self {
             tenant: tenant.cloned(),
@@ -53,7 +53,7 @@ impl PolicedResolver {
         }
     }
 
-    /// One that shares the cache and goes by another policy.
+    /// Returns a resolver that shares the cache and uses another policy.
     pub(crate) fn with_policy(&self, url_policy: UrlPolicy) -> Self {
         Self {
             url_policy: Arc::new(url_policy),
@@ -61,7 +61,7 @@ impl PolicedResolver {
         }
     }
 
-    /// A tenant is not told where a name leads to that it may not call, nor whether there is such a name.
+    /// Hides from a tenant where a name leads that it may not call, and whether the name exists.
     fn told(&self, failure: Failure, uri: &Uri) -> Failure {
         match failure.class {
             ErrorClass::Dns | ErrorClass::Blocked if self.url_policy.is_for_tenants() => {
@@ -87,7 +87,7 @@ impl PolicedResolver {
         self.admit(&ips, port, host)
     }
 
-    /// The proxy's own, wherever it is. Where the URL leads to is judged by its text; the rest is for the proxy.
+    /// Returns the proxy's own addresses, wherever it is. The URL is judged by its text; the proxy decides the rest.
     fn proxy_addresses(
         &self,
         proxy: &Proxy,
@@ -103,7 +103,7 @@ impl PolicedResolver {
         }
         let ips = match proxy.host.parse::<IpAddr>() {
             Ok(ip) => vec![ip],
-            // Everybody's requests need it.
+            // Everybody's requests need the proxy.
             Err(_) => self.look_up(&proxy.host, None, deadline)?.to_vec(),
         };
         let mut addresses = ArrayVec::from_fn(|_| SocketAddr::from(([0; 4], 0)));
@@ -152,7 +152,7 @@ impl PolicedResolver {
             if let Err(reason) = self.url_policy.check_address_of(host, address) {
                 return Err(self.blocked(address, reason, host));
             }
-            // More addresses than ureq takes are checked all the same; the first ones serve.
+            // ureq takes only the first addresses, but all are checked.
             if admitted.len() < MAX_ADDRESSES {
                 admitted.push(address);
             }
@@ -196,13 +196,13 @@ impl Resolver for PolicedResolver {
     }
 }
 
-/// The port of the URL, or the one of its scheme.
+/// Returns the port of the URL, or its scheme's default.
 pub(crate) fn port_of(uri: &Uri) -> u16 {
     let is_http = uri.scheme() == Some(&Scheme::HTTP);
     uri.port_u16().unwrap_or(if is_http { 80 } else { 443 })
 }
 
-/// The host without the brackets of an IPv6 literal.
+/// Returns the host without the brackets of an IPv6 literal.
 pub(crate) fn bare_host(uri: &Uri) -> &str {
     let host = uri.host().unwrap_or_default();
     host.strip_prefix('[')

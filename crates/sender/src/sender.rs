@@ -1,5 +1,5 @@
-//! The interface: works go in, attempts with their outcomes come out, and nothing here ever blocks but
-//! [`Sender::shutdown`], which blocks until its deadline at most.
+//! The interface: works go in, attempts with their outcomes come out. Nothing here blocks except [`Sender::shutdown`],
+//! which blocks at most until its deadline.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,52 +24,52 @@ use herald_core::agent::AgentKey;
 
 /// Half of Rust's default; nothing here recurses.
 const SEND_STACK: usize = 1024 * 1024;
-/// `getaddrinfo` runs whatever modules the system has.
+/// `getaddrinfo` runs whichever modules the system has.
 const DNS_STACK: usize = 512 * 1024;
 
 /// What the pool can send.
 pub trait Prepare: Send + 'static {
-    /// Builds the request, with body, timestamp and signature. Called on a sending thread just before the bytes
-    /// leave, so that the signature is never older than the connection. `Err` is the outcome when it cannot be built.
+    /// Builds the request, with body, timestamp and signature. Called on a sending thread just before the bytes leave,
+    /// so that the signature is never older than the connection. `Err` is the outcome if it cannot be built.
     fn prepare(&mut self, now_unix: i64) -> Result<HttpRequest, Outcome>;
 
-    /// Whose connections the request may use.
+    /// Returns the key of the connections that the request may use.
     fn agent(&self) -> AgentKey;
 
-    /// The sending thread of this number, counted from 0, begins with it. For notes of what a thread is at, in case
-    /// that the process dies; it must be quick, and must not panic.
+    /// Called when the sending thread of this number, counted from 0, begins with the work. For notes of what a thread is
+    /// doing, in case the process dies; must be quick, and must not panic.
     fn begun(&self, _thread: usize) {}
 
-    /// The thread is done with the work that it had [`begun`](Self::begun), whatever became of that.
+    /// Called when the thread is done with the work that it had [`begun`](Self::begun), whatever the result.
     fn ended(_thread: usize) {}
 }
 
-/// A work that was tried, with what became of it.
+/// A work that was tried, with its outcome.
 #[derive(Debug)]
 pub struct Attempted<P> {
     /// The work as it was given to [`Sender::send`].
     pub work: P,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// When a thread took it, in microseconds since 1970.
+    /// When a thread took the work, in microseconds since 1970.
     pub started_at_unix_micros: i64,
 }
 
-/// What is left when the sender ends.
+/// What remains when the sender ends.
 #[derive(Debug)]
 pub struct Leftover<P> {
-    /// Attempts that were over in time, to be recorded.
+    /// Attempts that ended in time, to be recorded.
     pub attempted: Vec<Attempted<P>>,
     /// Works that no thread had taken: certainly not sent.
     pub unsent: Vec<P>,
-    /// So many works were still under way. Whether they arrived is unknown, so they have to be sent again.
+    /// Works still under way. Whether they arrived is unknown, so they must be sent again.
     pub abandoned: usize,
 }
 
 /// A fixed pool of sending threads.
 pub struct Sender<P: Prepare> {
     works: Option<ChannelSender<P>>,
-    /// The threads' end of the works, to take back what they have not taken.
+    /// The threads' end of the works channel, to take back untaken works.
     untaken: Receiver<P>,
     attempted: Receiver<Attempted<P>>,
     in_flight: AtomicUsize,
@@ -78,10 +78,10 @@ pub struct Sender<P: Prepare> {
 }
 
 impl<P: Prepare> Sender<P> {
-    /// Spawns all threads that there will ever be, so the caller can block signals around this one call.
+    /// Spawns all threads at once, so that the caller can block signals around this one call.
     ///
-    /// `waker` is called on a sending thread when outcomes are ready, once for as many as have gathered since
-    /// [`outcomes`](Self::outcomes) was last called. It must neither block nor panic.
+    /// Calls `waker` on a sending thread when outcomes are ready, once for all that gather after a call of
+    /// [`outcomes`](Self::outcomes). The waker must neither block nor panic.
     pub fn start(settings: Settings, waker: Waker) -> Result<Self, Error> {
         let trust = Trust::load(settings.ca_file.as_deref())?;
         let lookup = settings.lookup_or_system();
@@ -105,7 +105,7 @@ impl<P: Prepare> Sender<P> {
             wake: Wake::new(waker),
             response_cap: settings.response_cap,
         });
-        // Neither channel can be full: no more works are accepted than either holds.
+        // Neither channel can be full: each holds as many works as are accepted.
         let (works, untaken) = bounded(capacity);
         let (outcomes, attempted) = bounded(capacity);
         for number in 0..threads {
@@ -127,8 +127,8 @@ impl<P: Prepare> Sender<P> {
         })
     }
 
-    /// Gives a work to the threads, or gives it back when as many as `threads + queue` are in flight already or the
-    /// sender is closed. Never blocks.
+    /// Gives a work to the threads. Returns it if `threads + queue` works are already in flight or the sender is
+    /// closed. Never blocks.
     pub fn send(&self, work: P) -> Result<(), P> {
         let Some(works) = &self.works else {
             return Err(work);
@@ -143,28 +143,28 @@ impl<P: Prepare> Sender<P> {
         })
     }
 
-    /// The outcomes that are ready now. Never blocks.
+    /// Returns the outcomes that are ready now. Never blocks.
     ///
-    /// Call it after clearing whatever the waker sets (the eventfd), in this order: the call lowers the flag that
-    /// holds further wake-ups back, and only then looks into the channel. Whoever stops before the end comes back
+    /// Call it after clearing whatever the waker sets (the eventfd): the call first lowers the flag that suppresses
+    /// further wake-ups, and only then looks into the channel. A caller that stops before the end must come back
     /// without being woken.
     pub fn outcomes(&self) -> Outcomes<'_, P> {
         self.shared.wake.rearm();
         Outcomes { sender: self }
     }
 
-    /// Works that were accepted and have not come back through [`outcomes`](Self::outcomes).
+    /// Returns the number of accepted works that have not come back through [`outcomes`](Self::outcomes).
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// How many certificate authorities are trusted; with none, no https request can succeed.
+    /// Returns how many certificate authorities are trusted; with none, no https request can succeed.
     pub fn trusted_authorities(&self) -> usize {
         self.shared.agents.trusted_authorities()
     }
 
-    /// Accepts no more works and gives back those that no thread has taken. Those under way go on; their outcomes
-    /// keep coming. Never blocks.
+    /// Accepts no more works and returns those that no thread has taken. Those under way continue, and so do their
+    /// outcomes. Never blocks.
     pub fn close(&mut self) -> Vec<P> {
         self.works = None;
         let unsent: Vec<P> = self.untaken.try_iter().collect();
@@ -172,9 +172,10 @@ impl<P: Prepare> Sender<P> {
         unsent
     }
 
-    /// Ends the sender: takes back what was not begun, waits until `deadline` for what was, and interrupts the rest.
+    /// Ends the sender: takes back works that were not begun, waits for the others until `deadline`, and interrupts the
+    /// rest.
     ///
-    /// No thread is joined. The interrupted ones end by themselves; one that looks up a name or dials ends when the
+    /// Joins no thread. The interrupted ones end by themselves; a thread that looks up a name or dials ends when the
     /// system lets go of it.
     pub fn shutdown(mut self, deadline: Instant) -> Leftover<P> {
         let unsent = self.close();
@@ -193,7 +194,7 @@ impl<P: Prepare> Sender<P> {
     }
 }
 
-/// Interrupts what is still under way, so that no thread outlives the sender by a request's timeout.
+/// Interrupts works still under way, so that no thread outlives the sender by a request's timeout.
 impl<P: Prepare> Drop for Sender<P> {
     fn drop(&mut self) {
         self.close();

@@ -1,4 +1,4 @@
-//! What the pool is started with, and what keeps connections apart.
+//! The settings with which the sender starts.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,33 +11,33 @@ use herald_core::url_policy::UrlPolicy;
 
 use crate::dns::{self, Lookup};
 
-/// Fixed for the life of a [`Sender`](crate::Sender); a change needs a new one.
+/// Fixed for the life of a [`Sender`](crate::Sender); a change needs a new sender.
 #[derive(Clone)]
 pub struct Settings {
-    /// Send threads, which is also the number of requests that run at the same time.
+    /// Send threads, and so the number of concurrent requests.
     pub threads: usize,
-    /// Works that may be accepted beyond the running ones, so that no thread waits for the caller's next turn.
+    /// Works accepted beyond the running ones, so that no thread waits for the caller's next turn.
     pub queue: usize,
-    /// Look-up threads. An eighth of them are one tenant's, or one domain's, at most; half of them are for names that
-    /// have answered lately.
+    /// Look-up threads. One tenant, or one domain, uses at most an eighth of them; half are for names that have
+    /// answered lately.
     pub dns_threads: usize,
-    /// An answer of a name server serves this long; a failure for two seconds at most.
+    /// How long a name server's answer is cached; a failure for at most two seconds.
     pub dns_ttl: Duration,
-    /// Where requests may go. Enforced on the addresses that are dialled.
+    /// Where requests may go. Enforced on the dialled addresses.
     pub url_policy: UrlPolicy,
     /// Where requests of tenants may go.
     pub tenant_url_policy: UrlPolicy,
-    /// Certificate authorities that are trusted beside the system's, as a PEM file.
+    /// Certificate authorities trusted in addition to the system's, as a PEM file.
     pub ca_file: Option<PathBuf>,
-    /// The local address that connections come from.
+    /// The local address of connections.
     pub source_address: Option<IpAddr>,
-    /// What connections go through.
+    /// The proxy for connections.
     pub proxy: Option<Proxy>,
-    /// Connections get only file descriptors below this number: those above are for the rest of the process.
+    /// Connections use only file descriptors below this number: higher ones are for the rest of the process.
     pub max_descriptor: u64,
-    /// So many bytes of a response are kept, at most.
+    /// At most this many bytes of a response are kept.
     pub response_cap: usize,
-    /// How names become addresses; `None` for the system's way. The result is subject to `url_policy` in any case.
+    /// How names become addresses; `None` for the system's way. `url_policy` applies to the result in any case.
     pub lookup: Option<Lookup>,
 }
 

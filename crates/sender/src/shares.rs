@@ -1,21 +1,21 @@
-//! Whose names are looked up next, so that names that hang hold no more than their share of the look-up threads.
+//! Decides which name is looked up next, so that hanging names take no more than their share of the look-up threads.
 //!
-//! `getaddrinfo` cannot be interrupted: a thread that has begun is lost until the system lets go of it. So what may
-//! hang is kept from taking all of them. A [`Share`] (a tenant; for everybody else, a domain) has at most a few threads
-//! at once, and its names wait behind each other and not in front of others'. Names that no look-up has answered
-//! lately, together, have at most half of the threads: the names that are in use are renewed whatever others do.
+//! `getaddrinfo` cannot be interrupted: a thread that has begun is lost until the system lets go of it. So names that
+//! may hang must not take all threads. A [`Share`] (a tenant; without a tenant, a domain) has at most a few threads at
+//! once, and its names queue behind each other, not in front of others'. Names that no look-up has answered lately
+//! together have at most half of the threads, so that names in use are always renewed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// So many names wait for a thread, at most.
+/// At most this many names wait for a thread.
 pub(crate) const MAX_WAITING: usize = 256;
-/// So many of them are of one share.
+/// At most this many of them belong to one share.
 pub(crate) const MAX_WAITING_OF_ONE: usize = 64;
-/// A share has one thread in so many, and one at least.
+/// A share has at most one thread in this many, but always at least one.
 const SHARES: usize = 8;
 
-/// Who looks names up.
+/// The payer of a look-up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Share {
     Tenant(Arc<str>),
@@ -38,12 +38,12 @@ fn domain_of(name: &str) -> &str {
     dots.nth(1).map_or(name, |(at, _)| &name[at + 1..])
 }
 
-/// The names that wait, and the shares that have threads.
+/// The waiting names, and the shares with running threads.
 #[derive(Debug)]
 pub(crate) struct Shares {
     threads: usize,
     waiting: HashMap<Share, VecDeque<Name>>,
-    /// The shares with waiting names, each once, in turn.
+    /// The shares with waiting names, each listed once, in turn.
     turns: VecDeque<Share>,
     count: usize,
     running: HashMap<Share, usize>,
@@ -78,19 +78,19 @@ impl Shares {
         }
     }
 
-    /// Whether a thread looks this name up.
+    /// Whether a thread is looking this name up.
     pub(crate) fn is_running(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// Whether somebody looks this name up, or this share waits for it.
+    /// Whether a thread is looking this name up, or this share is waiting for it.
     pub(crate) fn is_sought_for(&self, share: &Share, name: &str) -> bool {
         let waiting = self.waiting.get(share);
         self.is_running(name)
             || waiting.is_some_and(|names| names.iter().any(|one| *one.name == *name))
     }
 
-    /// Puts a name behind those of its share. Returns false if it or all have too many.
+    /// Queues a name behind those of its share. Returns false if too many names of the share, or of all shares, wait.
     pub(crate) fn wait(&mut self, share: &Share, name: &Arc<str>, is_doubtful: bool) -> bool {
         let waiting = self.waiting.get(share).map_or(0, VecDeque::len);
         if self.count >= MAX_WAITING || waiting >= MAX_WAITING_OF_ONE {
@@ -109,7 +109,7 @@ impl Shares {
         true
     }
 
-    /// The next name that may be looked up, of the shares in turn. The caller says when it is [`end`](Self::end)ed.
+    /// Returns the next name that may be looked up, taking shares in turn. The caller must [`end`](Self::end) it.
     pub(crate) fn begin(&mut self) -> Option<Begun> {
         for _ in 0..self.turns.len() {
             let share = self.turns.pop_front()?;
@@ -129,7 +129,7 @@ impl Shares {
         self.count > 0
     }
 
-    /// A thread is free again.
+    /// Ends a look-up: its thread is free again.
     pub(crate) fn end(&mut self, begun: &Begun) {
         self.names.remove(&begun.name);
         self.running_doubtful -= usize::from(begun.is_doubtful);

@@ -1,7 +1,7 @@
 //! A TCP stream whose reads and writes end at a deadline, however few bytes trickle in.
 //!
-//! The socket's own timeouts only tick: they are set once and stay, and at each tick the deadline is looked at.
-//! A system call for each read is saved by that. The probe of an idle connection is a single `recv`, too.
+//! The socket's own timeouts only tick: they are set once and stay, and each tick checks the deadline. This saves a
+//! system call for each read. Probing an idle connection also takes only one `recv`.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use ureq::unversioned::transport::ShutdownHandle;
 
-/// How long the socket blocks before it looks at its deadline.
+/// How long the socket blocks before it checks its deadline.
 const TICK: Duration = Duration::from_secs(2);
 
-/// The stream and by when its current step must be over.
+/// The stream, and the deadline of its current step.
 pub(crate) struct Socket {
     stream: Arc<TcpHandle>,
     deadline: Option<Instant>,
@@ -33,18 +33,18 @@ impl Socket {
         }
     }
 
-    /// Lets the following reads and writes take this long, together.
+    /// Lets the following reads and writes together take this long.
     pub(crate) fn allow(&mut self, time: Duration) {
         self.deadline = Instant::now().checked_add(time);
     }
 
-    /// With this, the agent can interrupt a thread that blocks on the socket.
+    /// Returns a handle with which the agent can interrupt a thread that blocks on the socket.
     pub(crate) fn shutdown_handle(&self) -> Weak<dyn ShutdownHandle> {
         let weak: Weak<TcpHandle> = Arc::downgrade(&self.stream);
         weak
     }
 
-    /// Neither closed nor with bytes that nobody asked for.
+    /// Whether it is open, and no unexpected bytes have arrived.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         SockRef::from(&self.stream.0)
@@ -126,7 +126,7 @@ struct TcpHandle(TcpStream);
 
 impl ShutdownHandle for TcpHandle {
     fn shutdown(&self) {
-        // An error means that the socket is closed already, which is what is wanted.
+        // An error means that the socket is already closed, as wanted.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }

@@ -1,7 +1,7 @@
-//! The loop of a send thread: take a work, prepare it, send it, hand back the outcome.
+//! The loop of a send thread: takes a work, prepares it, sends it, and hands back the outcome.
 //!
-//! Whatever happens in between, the work comes back: a panic is caught and becomes an outcome of class `internal`,
-//! and the thread goes on with the next work. The thread ends when the channel is closed.
+//! Every work comes back: a panic is caught and becomes an outcome of class `internal`, and the thread continues with
+//! the next work. The thread ends when the channel is closed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) response_cap: usize,
 }
 
-/// The thread of this number runs until `works` is closed and empty.
+/// Runs the thread of this number until `works` is closed and empty.
 pub(crate) fn send_until_closed<P: Prepare>(
     number: usize,
     shared: &Arc<Shared>,
@@ -35,7 +35,8 @@ pub(crate) fn send_until_closed<P: Prepare>(
 ) {
     let mut may_sweep = false;
     loop {
-        // After a work, wake up once more when all connections have passed their age. Idle threads sleep for good.
+        // After a work, wake up once more when all connections have passed their age. Idle threads then sleep until the
+        // next work.
         let received = if may_sweep {
             works.recv_timeout(MAX_IDLE_AGE)
         } else {
@@ -46,7 +47,7 @@ pub(crate) fn send_until_closed<P: Prepare>(
                 work.begun(number);
                 let attempted = attempt_caught(shared, work);
                 P::ended(number);
-                // Fails only when the sender was dropped: then nobody is left to record it.
+                // Fails only if the sender was dropped: then nobody is left to record the outcome.
                 if outcomes.send(attempted).is_ok() {
                     shared.wake.announce();
                 }
@@ -64,12 +65,12 @@ fn attempt_caught<P: Prepare>(shared: &Shared, mut work: P) -> Attempted<P> {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let started_at_unix_micros = i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX);
-    // The work may be left half-changed by a panic. It is handed back for its identity only.
+    // A panic may leave the work half-changed. It is handed back only for its identity.
     let caught = catch_unwind(AssertUnwindSafe(|| {
         attempt(shared, &mut work, started, started_at_unix_micros)
     }));
     let outcome = caught.unwrap_or_else(|panic| {
-        // Best effort: a key that panics as well must not end the thread.
+        // Best effort: if the key panics as well, the thread must not end.
         if let Ok(key) = catch_unwind(AssertUnwindSafe(|| work.agent())) {
             shared.agents.forget(&key);
         }

@@ -1,7 +1,7 @@
-//! Who is trusted, and who we say we are: certificates in, configurations of rustls out.
+//! TLS trust and identity: turns certificates into rustls configurations.
 //!
-//! TLS 1.2 and 1.3 with ring. The system's store and the CA file are read once, at start; all tenants share the one
-//! configuration made of them. A server's certificate is always verified, there is no switch against it.
+//! TLS 1.2 and 1.3 with ring. The system's store and the CA file are read once, at start; all tenants share the
+//! resulting configuration. A server's certificate is always verified, and nothing can switch that off.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use herald_core::agent::TlsProfile;
 use crate::error::Error;
 use crate::failure::Failure;
 
-/// Whether a session can be configured with the profile; the error is in words.
+/// Checks that a session can be configured with the profile; the error is in words.
 pub fn check_tls(profile: &TlsProfile) -> Result<(), String> {
     let ca = &profile.ca_certificates;
     let wants = [
@@ -39,7 +39,7 @@ pub fn check_tls(profile: &TlsProfile) -> Result<(), String> {
         .map_err(|failure| failure.words)
 }
 
-/// What the server trusts, and the configuration made of it.
+/// What the server trusts, and the resulting configuration.
 #[derive(Debug)]
 pub(crate) struct Trust {
     roots: RootCertStore,
@@ -47,7 +47,7 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// Reads the system's store and `ca_file`. A system without certificates is no error: it may only use http.
+    /// Reads the system's store and `ca_file`. A system without certificates is no error: it can only use http.
     pub(crate) fn load(ca_file: Option<&Path>) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -63,12 +63,12 @@ impl Trust {
         })
     }
 
-    /// How many certificate authorities are trusted server-wide.
+    /// Returns how many certificate authorities are trusted server-wide.
     pub(crate) fn count(&self) -> usize {
         self.roots.len()
     }
 
-    /// The configuration for a profile. A bad one is a failure of the request that wants it.
+    /// Returns the configuration for a profile. A bad profile is a failure of the request that wants it.
     pub(crate) fn config(
         &self,
         profile: Option<&TlsProfile>,

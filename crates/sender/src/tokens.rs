@@ -1,4 +1,4 @@
-//! Tokens of OAuth 2.0: fetched once for all threads, and used until they end or a receiver refuses them.
+//! OAuth 2.0 tokens: fetched once for all threads, and used until they end or a receiver refuses them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use http::HeaderValue;
 use crate::failure::Failure;
 use herald_core::agent::AgentKey;
 
-/// Beyond so many, those that ended are forgotten, or all.
+/// If more are held, those that ended are forgotten, or else all.
 const MAX_HELD: usize = 1024;
 
 type Client = (AgentKey, Arc<ClientCredentials>);
 
-/// One token for each client, apart for whoever does not share connections.
+/// One token per client, kept apart for clients that do not share connections.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     places: Mutex<HashMap<Client, Arc<Place>>>,
@@ -39,17 +39,17 @@ struct Held {
     ends_at: Instant,
 }
 
-/// What goes into `authorization`.
+/// The value of `authorization`.
 #[derive(Debug, Clone)]
 pub(crate) struct Given {
     pub(crate) header: HeaderValue,
-    /// It was fetched for this request.
+    /// Whether it was fetched for this request.
     pub(crate) is_fresh: bool,
 }
 
 impl Tokens {
-    /// The token of a client. Where there is none, or the one there is was `refused`, one thread fetches it and the others
-    /// that want the same wait for that. `None` when it took longer than `time`.
+    /// Returns a client's token. If none is held, or the held one was `refused`, one thread fetches it while the others
+    /// that want it wait. Returns `None` if that took longer than `time`.
     pub(crate) fn get(
         &self,
         key: &AgentKey,
@@ -114,7 +114,7 @@ impl Place {
     }
 }
 
-/// While a thread fetches. Whatever becomes of that, a panic as well, the next one may try.
+/// A fetch by one thread. When it ends, even by a panic, the next thread may try.
 struct Fetching<'a>(&'a Place);
 
 impl Drop for Fetching<'_> {

@@ -1,13 +1,13 @@
-//! One connection under ureq's HTTP, in the clear or with TLS. It replaces ureq's own transport for these reasons:
+//! One connection under ureq's HTTP, in the clear or with TLS. Replaces ureq's own transport for these reasons:
 //!
 //! - Header and body leave in one segment: output is held back until ureq waits for the answer.
 //! - Half the system calls: see `socket`.
-//! - It knows whether a connection had served before and whether a byte of this answer has come, which is exactly
-//!   what decides if a failed request may be sent again at once ([`Failure::is_stale`]).
+//! - It knows whether a connection has served before and whether a byte of this answer has come, which decides if a
+//!   failed request may be sent again at once ([`Failure::is_stale`]).
 //! - All agents share one TLS configuration and one `pool`.
-//! - An answer that comes before the request was read to its end counts: a receiver that refuses a large body says so and
-//!   closes the connection.
-//! - Of an answer's head only what counts reaches the parser: see `head`.
+//! - An answer counts even if it comes before the request was read to its end: a receiver that refuses a large body
+//!   says so and closes the connection.
+//! - Only what counts of an answer's head reaches the parser: see `head`.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -22,15 +22,15 @@ use crate::head::Intake;
 use crate::pool::{Pool, Purpose};
 use crate::socket::Socket;
 
-/// Room for what is kept of a response's head (`head`).
+/// Room for the kept part of a response's head (`head`).
 const INPUT_SIZE: usize = 20 * 1024;
-/// So much of a head is read at once.
+/// How much of a head is read at once.
 const PIECE: usize = 4 * 1024;
 const OUTPUT_SIZE: usize = 16 * 1024;
-/// Output beyond this is sent at once; below it, there is room for any line of the head (`request::MAX_LINE_BYTES`).
+/// Output beyond this is sent at once; below it, any line of the head fits (`request::MAX_LINE_BYTES`).
 const SEND_AT: usize = 4 * 1024;
 
-/// What the bytes go through.
+/// Carries the bytes of a connection.
 pub(crate) enum Channel {
     /// Plain HTTP.
     Clear(Socket),
@@ -47,7 +47,7 @@ pub(crate) struct Line {
 
 /// A line while it serves one request.
 pub(crate) struct Wire {
-    /// Gone only while the wire is dropped.
+    /// `None` only while the wire is dropped.
     line: Option<Box<Line>>,
     pool: Arc<Pool>,
     purpose: Purpose,
@@ -55,10 +55,10 @@ pub(crate) struct Wire {
     is_reused: bool,
     /// A byte of the answer has come.
     is_answered: bool,
-    /// Why the peer took no more of the request. What is left of it is not sent, and the answer may have come.
+    /// Why the peer took no more of the request. The rest is not sent, and the answer may have come.
     refusal: Option<io::Error>,
     intake: Intake,
-    /// The answer was read to its end and the peer lets the connection live.
+    /// The answer was read to its end and the peer keeps the connection open.
     is_reusable: bool,
 }
 
@@ -106,7 +106,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits for bytes of the answer that the parser may have. None come after its end.
+    /// Waits for bytes of the answer that the parser may have. Returns 0 after its end.
     fn receive(&mut self, timeout: NextTimeout) -> Result<usize, ureq::Error> {
         let may_write = self.refusal.is_none();
         let Self { line, intake, .. } = self;
@@ -160,9 +160,9 @@ impl Transport for Wire {
         Ok(received > 0)
     }
 
-    /// ureq asks when it has read an answer to its end and would put the connection into its own pool. That holds
-    /// nothing, so the wire is dropped right after, and the line goes into ours, which looks at the socket before
-    /// the next use.
+    /// Called by ureq when it has read an answer to its end and would put the connection into its own pool. That holds
+    /// nothing, so the wire is dropped right after, and the line goes into ours, which probes the socket before the
+    /// next use.
     fn is_open(&mut self) -> bool {
         self.is_reusable = self.refusal.is_none() && self.intake.is_empty();
         self.is_reusable
@@ -203,7 +203,7 @@ impl Line {
         self.peer
     }
 
-    /// Neither closed nor with bytes that nobody asked for.
+    /// Whether it is open, and no unexpected bytes have arrived.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.channel.is_quiet()
     }
@@ -241,7 +241,8 @@ impl Channel {
         is_nothing_decrypted && self.socket().is_quiet()
     }
 
-    /// rustls writes what is left to write before it reads, which must not be where the peer takes no more.
+    /// Reads from the channel. rustls writes pending output before it reads, which must not happen if the peer takes no
+    /// more.
     fn read(&mut self, buffer: &mut [u8], may_write: bool) -> io::Result<usize> {
         match self {
             Self::Clear(socket) => socket.read(buffer),
@@ -275,11 +276,11 @@ fn read_only(
     }
 }
 
-/// ureq's buffers, but for output: what is transmitted stays here until it is worth a segment.
+/// ureq's buffers, except for output: what is transmitted stays here until it is worth a segment.
 struct LineBuffers {
     input: LazyBuffers,
     output: Vec<u8>,
-    /// So many bytes at the start of `output` are transmitted by ureq and not yet sent.
+    /// The number of bytes at the start of `output` that ureq transmitted but that are not sent yet.
     held: usize,
 }
 

@@ -1,11 +1,10 @@
-//! The coalesced wake-up of the consumer: a batch of outcomes costs one call of the waker.
+//! Coalesces wake-ups of the consumer: a batch of outcomes costs one call of the waker.
 //!
-//! Both sides change one flag by read-modify-write, and the order on each side is what makes it safe:
-//! a sending thread first puts its outcome into the channel and then calls [`Wake::announce`];
-//! the consumer first calls [`Wake::rearm`] and then empties the channel.
-//! The two changes of the flag are totally ordered. If the thread's comes second, it finds the flag lowered and wakes.
-//! If it comes first, the consumer's change synchronises with it and the outcome is seen by the emptying that follows.
-//! A wake-up may be superfluous, it is never lost.
+//! Both sides change one flag by read-modify-write. It is safe because of the order on each side: a sending thread
+//! first puts its outcome into the channel and then calls [`Wake::announce`]; the consumer first calls [`Wake::rearm`]
+//! and then empties the channel. The two changes of the flag are totally ordered. If the thread's comes second, it
+//! finds the flag lowered and wakes. If it comes first, the consumer's change synchronises with it, and the emptying
+//! that follows sees the outcome. A wake-up may be superfluous but is never lost.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,14 +27,14 @@ impl Wake {
         }
     }
 
-    /// Called by a sending thread, after its outcome is in the channel.
+    /// Announces an outcome. Called by a sending thread after its outcome is in the channel.
     pub(crate) fn announce(&self) {
         if !self.announced.swap(true, Ordering::AcqRel) {
             (self.waker)();
         }
     }
 
-    /// Called by the consumer, before it empties the channel.
+    /// Lowers the flag. Called by the consumer before it empties the channel.
     pub(crate) fn rearm(&self) {
         self.announced.swap(false, Ordering::AcqRel);
     }
@@ -98,7 +97,7 @@ mod tests {
         }
         let mut seen = 0;
         while seen < THREADS * EACH {
-            // A lost wake-up shows here: the last items would lie in the channel and nobody calls.
+            // A lost wake-up shows here: the last items stay in the channel and nobody calls.
             woken
                 .recv_timeout(Duration::from_secs(10))
                 .expect("a wake-up while items are outstanding");

@@ -1,6 +1,6 @@
-//! Where mutants are tried: a copy of the source, a target folder and a PostgreSQL of their own.
+//! Where mutants are tried: a copy of the source, with its own target folder and PostgreSQL.
 //!
-//! Neither the working tree nor the machine's PostgreSQL is touched. All of it is kept for the next run.
+//! Neither the working tree nor the machine's PostgreSQL changes. Everything is kept for the next run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,18 +13,18 @@ use crate::shell::{self, output};
 use crate::test::TestDataDir;
 use crate::{Result, place, sandbox};
 
-/// A test that runs for longer is hanging. The deadlines of the tests themselves are much shorter, but those inside
-/// PostgreSQL compile the extension first.
+/// A test that runs longer hangs. The tests' own deadlines are much shorter, but tests inside PostgreSQL first compile
+/// the extension.
 const LIMIT: &str = "timeout --foreground --kill-after=10 900";
 
-/// Test servers of other checkouts keep to cargo-pgrx's own ports.
+/// Test servers of other checkouts use cargo-pgrx's own ports.
 const TESTING_PORT: u16 = 38_200;
 
 pub struct Bench {
     dir: PathBuf,
     tree: PathBuf,
     pg_config: PathBuf,
-    /// The variable in which cargo looks for what runs its tests.
+    /// The variable in which cargo looks for the runner of its tests.
     runner: String,
 }
 
@@ -49,7 +49,7 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Runs one test and returns everything that was printed. Failing is for the caller to judge.
+    /// Runs one test and returns everything it printed. The caller judges failures.
     pub fn run(&self, test: Test, log: &str) -> Result<String> {
         let log = self.log(log);
         fs::write(&log, "")?;
@@ -57,7 +57,7 @@ impl Bench {
             Test::EndToEnd { .. } => self.install(&log)?,
             _ => true,
         };
-        // Without the new extension, the test would be about the one before.
+        // Without the new extension, the test would examine the previous one.
         if is_ready {
             match test {
                 Test::InDatabase { name } => self.run_in_database(name, &log)?,
@@ -88,7 +88,7 @@ impl Bench {
         Ok(Changed { path, original })
     }
 
-    /// Where the output of a run is kept.
+    /// Returns where the output of a run is kept.
     pub fn log(&self, name: &str) -> PathBuf {
         self.dir.join("log").join(format!("{name}.log"))
     }
@@ -110,7 +110,7 @@ impl Bench {
         )
     }
 
-    /// Whether it succeeded.
+    /// Runs cargo, and returns whether it succeeded.
     fn run_logged(&self, arguments: &[&str], log: &Path) -> Result<bool> {
         let log = fs::File::options().append(true).open(log)?;
         let mut command = self.cargo(arguments);
@@ -134,8 +134,8 @@ impl Bench {
         command
     }
 
-    /// Brings the copy up to date with the working tree, uncommitted changes included. What is the same stays untouched,
-    /// as cargo goes by the time of a file's last change.
+    /// Brings the copy up to date with the working tree, including uncommitted changes. Unchanged files stay untouched,
+    /// as cargo goes by modification times.
     fn copy_source(&self) -> Result<()> {
         let wanted = source_files(&shell::root())?;
         for file in &wanted {
@@ -145,14 +145,14 @@ impl Bench {
                 continue;
             }
             fs::create_dir_all(to.parent().expect("a file lies in the tree"))?;
-            // Unlike a write, this takes the permissions along, too.
+            // Unlike a write, this also copies the permissions.
             fs::copy(&from, &to)?;
         }
         remove_others(&self.tree, Path::new(""), &wanted)
     }
 }
 
-/// A file that gets its text back.
+/// A file whose text is restored on drop.
 pub struct Changed {
     path: PathBuf,
     original: String,
@@ -181,7 +181,7 @@ fn schedules(name: &str) -> Vec<&str> {
     [&optimised[..], &chosen, &["--", "--exact", "--ignored"]].concat()
 }
 
-/// The files that git knows or would know, in any state, from the root.
+/// Lists the files that git knows or would add, in any state, relative to the root.
 fn source_files(root: &Path) -> Result<BTreeSet<PathBuf>> {
     let listed = output(&mut shell::command(
         "git",

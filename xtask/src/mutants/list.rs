@@ -1,4 +1,4 @@
-//! The mutants, a file for each subject. A new promise gets its mutant here, with the test that it must not survive.
+//! The mutants, a file for each subject. A new promise gets a mutant here, with the test that must kill it.
 
 mod access;
 mod bounds;
@@ -22,8 +22,7 @@ mod watches;
 
 use super::mutant::Mutant;
 
-/// All mutants. Those whose tests run inside PostgreSQL come last: going to and fro costs a compilation of pgrx each
-/// time.
+/// All mutants. Those tested inside PostgreSQL come last: each switch costs a compilation of pgrx.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     [
         bounds::MUTANTS,

@@ -12,34 +12,34 @@ pub struct Mutant {
     pub name: &'static str,
     /// What it breaks, in one sentence.
     pub breaks: &'static str,
-    /// From the root of the workspace.
+    /// Relative to the root of the workspace.
     pub file: &'static str,
-    /// Stands exactly once in the file.
+    /// Occurs exactly once in the file.
     pub from: &'static str,
     pub to: &'static str,
     pub killed_by: Test,
-    /// A part of the message by which the test fails, so that no other failure counts.
+    /// A part of the test's failure message, so that no other failure counts.
     pub says: &'static str,
 }
 
 /// One test of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
-    /// Of the library of a pure crate.
+    /// In the library of a pure crate.
     Unit {
         package: &'static str,
         name: &'static str,
     },
-    /// Of `tests/it` of a pure crate.
+    /// In `tests/it` of a pure crate.
     Integration {
         package: &'static str,
         name: &'static str,
     },
-    /// `#[pg_test]`.
+    /// A `#[pg_test]`.
     InDatabase { name: &'static str },
     /// The thousand schedules of `crates/simulation/tests/promises.rs`.
     Simulation,
-    /// Of a file in `crates/trial/tests`.
+    /// In a file of `crates/trial/tests`.
     EndToEnd {
         file: &'static str,
         name: &'static str,
@@ -47,7 +47,7 @@ pub enum Test {
 }
 
 impl Mutant {
-    /// The file with the change made.
+    /// Returns the file's text with the change made.
     pub fn applied(&self, source: &str) -> Result<String> {
         match source.matches(self.from).count() {
             1 => Ok(source.replacen(self.from, self.to, 1)),
@@ -61,7 +61,7 @@ impl Mutant {
 }
 
 impl Test {
-    /// As libtest knows it, with or without the modules before it.
+    /// Returns its name in libtest, where module names may precede it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unit { name, .. }

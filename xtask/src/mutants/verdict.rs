@@ -1,17 +1,17 @@
-//! What the output of a test run says about a mutant.
+//! Judges a mutant by the output of a test run.
 
-/// What became of a mutant, or of a test without one.
+/// The result of a mutant, or of a test without a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The test failed by the words that it should.
+    /// The test failed with the expected message.
     Killed,
     /// The test passed.
     Survived,
-    /// The test did not come to a result, or failed for another reason.
+    /// The test came to no result, or failed for another reason.
     Unclear(String),
 }
 
-/// Reads the output of libtest about one test.
+/// Judges one test by libtest's output.
 pub fn judge(output: &str, test: &str, says: &str) -> Verdict {
     match result_of(output, test) {
         Some("ok") => Verdict::Survived,
@@ -32,8 +32,8 @@ pub fn judge(output: &str, test: &str, says: &str) -> Verdict {
     }
 }
 
-/// Of a line such as `test windows::tests::nothing_is_lost ... ok`. What a test or a server prints may stand in
-/// between, so the result may be at the beginning of a later line.
+/// Finds the result of a line such as `test windows::tests::nothing_is_lost ... ok`. Output of the test or a server may
+/// come in between, so the result may be at the beginning of a later line.
 fn result_of<'a>(output: &'a str, test: &str) -> Option<&'a str> {
     let mut lines = output.lines();
     let rest = lines.find_map(|line| {
@@ -47,7 +47,7 @@ fn result_of<'a>(output: &'a str, test: &str) -> Option<&'a str> {
     })
 }
 
-/// What the test printed and said while it failed.
+/// Returns what the test printed while it failed.
 fn failure_of<'a>(output: &'a str, test: &str) -> &'a str {
     let heading = output.lines().find(|line| {
         let name = line
@@ -69,7 +69,7 @@ fn is_named(full: &str, test: &str) -> bool {
             .is_some_and(|before| before.ends_with("::") || before.ends_with("::pg_"))
 }
 
-/// The message of the panic, cut to what fits into a line or two.
+/// Returns the panic's message, shortened to a line or two.
 fn shortened(failure: &str) -> String {
     let message = failure
         .split_once("panicked at ")

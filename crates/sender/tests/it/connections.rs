@@ -61,7 +61,7 @@ fn tenants_do_not_share_connections() {
 #[test]
 fn a_kept_connection_that_closes_without_an_answer_is_replaced_at_once() {
     let endpoint = Endpoint::serving(|connection| {
-        // The first connection answers once and closes on the second request: a keep-alive that had just run out.
+        // The first connection answers once and closes on the second request, as if a keep-alive had just run out.
         while connection.read_request().is_some() && connection.write(OK).is_some() {
             if connection.number == 0 {
                 connection.read_request();
@@ -82,7 +82,7 @@ fn the_second_try_takes_no_other_kept_connection() {
     let endpoint = Endpoint::serving(move |connection| {
         if connection.number < 2 {
             connection.read_request();
-            // Neither is idle while the other is asked for, so there are two.
+            // Neither is idle while the other is requested, so two are opened.
             both.wait();
             connection.write(OK);
             connection.read_request();

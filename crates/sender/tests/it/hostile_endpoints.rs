@@ -1,4 +1,4 @@
-//! Endpoints that hang, trickle, lie or flood. Each attempt ends in its time, and costs neither memory nor a thread.
+//! Endpoints that hang, trickle, lie or flood. Each attempt ends in time, and costs neither memory nor a thread.
 
 use std::io::Read;
 use std::net::Ipv4Addr;
@@ -12,10 +12,10 @@ use herald_core::outcome::{ErrorClass, Outcome};
 use crate::support::*;
 
 const TIMEOUT: Duration = Duration::from_millis(600);
-/// For a busy machine. What is tested would hang for many times as long.
+/// For a busy machine. A failure would hang many times longer.
 const EPSILON: Duration = Duration::from_millis(700);
 
-/// One request with `TIMEOUT` to an endpoint that behaves like this; fails when it takes longer.
+/// Makes one request with `TIMEOUT` to an endpoint that behaves like this; fails if it takes longer.
 fn attempt_in_time(serve: impl Fn(&mut Connection) + Send + Sync + 'static) -> Outcome {
     let endpoint = Endpoint::serving(serve);
     let mut request = request(&endpoint.url());
@@ -255,7 +255,7 @@ fn a_huge_body_costs_neither_time_nor_transfer() {
         });
         assert_eq!(outcome.status, Some(200));
         assert_eq!(outcome.response.len(), 8 * 1024);
-        // What the kernel's buffers on both sides hold, not the gigabyte.
+        // At most what the kernel's buffers on both sides hold, not the gigabyte.
         assert!(written.load(Ordering::SeqCst) < 64 << 20);
     }
 }
@@ -291,7 +291,7 @@ fn names_that_hang_keep_their_own_tenant_waiting_and_nobody_else() {
         work.number = 1;
         pool.sender.send(work).expect("room for one more");
         let attempted = loop {
-            // Those that hang come back as well, at the end of their time.
+            // Works that hang come back as well, at their timeout.
             if let Some(found) = pool.gather(1).into_iter().find(|one| one.work.number == 1) {
                 break found;
             }

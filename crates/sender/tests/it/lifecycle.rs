@@ -112,7 +112,7 @@ fn hanging_requests_do_not_hold_up_the_shutdown() {
         (0, 10, 64)
     );
     drop(leftover);
-    // The threads were interrupted, not left to their timeouts of 10 s: they let go of their works.
+    // The threads were interrupted, not left to their timeouts of 10 s: they release their works.
     let interrupted = Instant::now();
     wait_until("the threads end", || Arc::strong_count(&held) == 1);
     assert!(interrupted.elapsed() < Duration::from_secs(3));
@@ -172,7 +172,7 @@ fn an_attempt_is_dated_when_a_thread_takes_it() {
     assert!((0..10_000_000).contains(&age), "{age} us");
 }
 
-/// Threads of this process but for those of its endpoints.
+/// Returns the names of this process's threads, except those of its endpoints.
 #[cfg(target_os = "linux")]
 fn thread_names() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads");
@@ -189,7 +189,7 @@ fn thread_names() -> Vec<String> {
 #[test]
 #[cfg(target_os = "linux")]
 fn all_threads_are_spawned_at_start_and_bear_names() {
-    // Other tests have threads of the same names, so this test runs itself once more in a process of its own.
+    // Other tests have threads of the same names, so this test runs itself again in its own process.
     const ALONE: &str = "HERALD_TEST_ALONE";
     if std::env::var(ALONE).is_err() {
         let status =
@@ -222,7 +222,7 @@ fn all_threads_are_spawned_at_start_and_bear_names() {
     assert_eq!(count(), before + 1);
 }
 
-/// A work whose threads write down what they are at.
+/// A work whose threads note what they are doing.
 struct Noted(Work);
 
 static NOTES: Mutex<Vec<(usize, Option<usize>)>> = Mutex::new(Vec::new());

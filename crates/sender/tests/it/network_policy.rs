@@ -1,4 +1,4 @@
-//! The network policy: what is never reached, whatever a name leads to.
+//! The network policy: what is never reached, wherever a name leads.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -121,7 +121,7 @@ fn http_and_other_ports_are_blocked_unless_allowed() {
         "blocked: http is not allowed (herald.allow_http is off)"
     );
 
-    // The policy's answer for a public address, which is judged and not dialled.
+    // The policy's answer for a public address, which is judged but not dialled.
     settings.url_policy = UrlPolicy::default();
     let outcome = Pool::start(settings).attempt(request("https://93.184.216.34:22/"));
     assert_eq!(class(&outcome), Some(ErrorClass::Blocked));
@@ -147,7 +147,7 @@ fn a_slow_look_up_ends_with_the_timeout_and_says_dns() {
 
 #[test]
 fn proxy_variables_of_the_environment_are_ignored() {
-    // The environment belongs to the whole process, so this test runs itself once more in one of its own.
+    // The environment belongs to the whole process, so this test runs itself again in its own process.
     const TARGET: &str = "HERALD_TEST_TARGET";
     if let Ok(url) = std::env::var(TARGET) {
         let outcome = attempt(&url);

@@ -1,4 +1,4 @@
-//! Tokens of OAuth 2.0: fetched once, replaced when they end or are refused, and told to nobody but the receiver.
+//! OAuth 2.0 tokens: fetched once, replaced when they end or are refused, and shown only to the receiver.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,10 +18,10 @@ use http::header::AUTHORIZATION;
 use crate::support::*;
 
 const TIMEOUT: Duration = Duration::from_millis(600);
-/// For a busy machine. What is tested would hang for many times as long.
+/// For a busy machine. A failure would hang many times longer.
 const EPSILON: Duration = Duration::from_millis(700);
 
-/// Each secret of these tests contains it, the tokens as well.
+/// Every secret of these tests contains it, and so do the tokens.
 const CANARY: &str = "canary";
 const CLIENT_SECRET: &str = "secret/canary";
 /// `herald:secret%2Fcanary`: both parts are encoded as in a form (RFC 6749, section 2.3.1).
@@ -30,7 +30,7 @@ const BASIC: &str = "Basic aGVyYWxkOnNlY3JldCUyRmNhbmFyeQ==";
 const UNAUTHORIZED: &[u8] = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
 const SERVER_ERROR: &[u8] = b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n";
 
-/// A receiver, where the tokens for it come from, and who sends.
+/// A receiver, the endpoint of its tokens, and a sender.
 struct Scene {
     token_endpoint: Endpoint,
     receiver: Endpoint,
@@ -63,7 +63,7 @@ impl Scene {
         assert!(outcome.is_success(), "{outcome:?}");
     }
 
-    /// So many attempts, none of which sends anything before each has a thread.
+    /// Makes `count` attempts, none of which sends anything until each has a thread.
     fn attempt_at_once(&self, count: usize) -> Vec<Outcome> {
         let all_have_a_thread = Arc::new(Barrier::new(count));
         for _ in 0..count {
@@ -78,7 +78,7 @@ impl Scene {
         attempted.map(|attempted| attempted.outcome).collect()
     }
 
-    /// What the receiver was shown, request by request.
+    /// Returns the tokens that the receiver was shown, request by request.
     fn tokens(&self) -> Vec<String> {
         let requests = self.receiver.requests();
         requests.iter().map(|it| token_of(it).to_owned()).collect()
@@ -102,7 +102,7 @@ fn numbering(answer: impl Fn(usize, &str) -> Vec<u8> + Send + Sync + 'static) ->
     })
 }
 
-/// A token endpoint that gives `canary-0`, `canary-1` and so on, each for so many seconds.
+/// A token endpoint that gives `canary-0`, `canary-1` and so on, each for `expires_in` seconds.
 fn giving_tokens_for(expires_in: u64) -> Endpoint {
     numbering(move |number, _| token_answer(number, expires_in))
 }
@@ -111,7 +111,7 @@ fn giving_tokens() -> Endpoint {
     giving_tokens_for(3600)
 }
 
-/// A token endpoint that hangs once it was asked.
+/// A token endpoint that hangs once it is asked.
 fn asked_in_vain() -> Endpoint {
     Endpoint::serving(|connection| {
         connection.read_request();
@@ -174,8 +174,8 @@ fn authorized(receiver: &Endpoint, token_url: &str, members: &[(&str, &str)]) ->
     }
 }
 
-/// The outcome of one request, with `TIMEOUT`, for which no token can be had: it comes in time, says what failed, and the
-/// receiver is never called.
+/// Returns the outcome of one request, with `TIMEOUT`, for which no token can be had. Checks that it comes in time and
+/// says what failed, and that the receiver is never called.
 fn attempt_without_token(token_url: &str, settings: Settings) -> Outcome {
     let receiver = Endpoint::answering(OK);
     let mut request = authorized(&receiver, token_url, &[]);
@@ -190,7 +190,7 @@ fn attempt_without_token(token_url: &str, settings: Settings) -> Outcome {
     outcome
 }
 
-/// The same with a token endpoint that behaves like this, and is called once.
+/// Does the same with a token endpoint that behaves like this, and is called once.
 fn attempt_with_token_endpoint(serve: impl Fn(&mut Connection) + Send + Sync + 'static) -> Outcome {
     let token_endpoint = Endpoint::serving(serve);
     let outcome = attempt_without_token(&token_endpoint.url(), settings());
@@ -218,11 +218,11 @@ fn one_token_serves_many_requests() {
 #[test]
 fn many_threads_that_want_a_token_at_the_same_moment_share_one() {
     let token_endpoint = numbering(|number, _| {
-        // Time for each of the others to find that there is none.
+        // Time for each of the others to find that no token is held.
         thread::sleep(Duration::from_millis(100));
         token_answer(number, 3600)
     });
-    // It answers none before it has all: once the token is there, nobody waits for another's request.
+    // It answers none until it has all: once the token is there, no thread waits for another's request.
     let all_came = Barrier::new(16);
     let receiver = taking(move |_, _| {
         all_came.wait();
@@ -480,7 +480,7 @@ fn a_token_endpoint_that_speaks_no_http_or_closes_is_the_outcome() {
 
 #[test]
 fn a_token_endpoint_that_refuses_connections_or_has_no_address_is_the_outcome() {
-    // No other test has ports of this address.
+    // No other test uses ports of this address.
     let closed = TcpListener::bind("127.0.0.3:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port");
@@ -724,7 +724,7 @@ fn a_client_keeps_its_token_beside_a_thousand_others() {
     assert_eq!(scene.token_requests(), MAX_HELD);
 }
 
-/// The answers of an endpoint that would like to see in a log what it was shown.
+/// Returns the answers of an endpoint that wants a log to show what it was sent.
 fn repeating(authorization: &str) -> Vec<Vec<u8>> {
     let body = format!(r#"{{"error":"{authorization}","access_token":7}}"#);
     let mut answers: Vec<_> = ["200 OK", "302 Found", "400 Bad Request", "500 Oops"]
@@ -761,7 +761,7 @@ fn no_outcome_tells_the_token_or_the_client_secret() {
             connection.write(&bytes);
         });
         let outcome = Scene::of(giving_tokens(), receiver).attempt();
-        // Beside the words the beginning of the receiver's body is kept, whatever it is.
+        // Besides the words, the beginning of the receiver's body is kept, whatever it is.
         assert_nothing_is_told(&format!("{:?}", outcome.error));
     }
     let scene = Scene::of(giving_tokens(), Endpoint::serving(Connection::hang));

@@ -1,4 +1,4 @@
-//! Through a proxy: a tunnel to each host, and nothing that the URL policy refuses.
+//! Requests through a proxy: a tunnel to each host, and nothing that the URL policy refuses.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -11,7 +11,7 @@ use herald_sender::Settings;
 use crate::support::*;
 use crate::tls::{Authority, HOST, serve_tls, settings_trusting, url};
 
-/// A proxy that opens a tunnel to the port that is asked for, on this machine.
+/// A proxy that opens a tunnel to the requested port, on this machine.
 fn tunnelling() -> Endpoint {
     Endpoint::serving(|connection| {
         let Some(request) = connection.read_request() else {
@@ -58,7 +58,7 @@ fn a_receiver_is_reached_and_verified_through_the_tunnel_which_is_reused() {
     let endpoint = serve_tls(&authority.issue(HOST, |_| {}), None);
     let proxy = tunnelling();
     let mut settings = through(&proxy, settings_trusting(&authority));
-    // The name is the proxy's to look up.
+    // The proxy looks the name up.
     settings.lookup = answer_with(&[]);
     settings.url_policy = policy("127.0.0.0/8");
     let pool = Pool::start(settings);

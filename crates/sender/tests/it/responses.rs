@@ -1,4 +1,4 @@
-//! What a well-behaved endpoint answers, and what becomes of it.
+//! Answers of well-behaved endpoints, and their outcomes.
 
 use std::net::IpAddr;
 

@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A listener that counts its connections and keeps the requests that it was sent.
+/// A listener that counts its connections and keeps the requests it receives.
 pub struct Endpoint {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -34,7 +34,7 @@ impl Endpoint {
         })
     }
 
-    /// Runs `serve` for each connection, on a thread of its own; the connection is closed when it returns.
+    /// Runs `serve` for each connection on its own thread; the connection is closed when `serve` returns.
     pub fn serving(serve: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
         Self::serving_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), serve)
     }
@@ -74,7 +74,7 @@ impl Endpoint {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// The heads and bodies of all requests so far.
+    /// Returns the heads and bodies of all requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("no endpoint panicked").clone()
     }
@@ -100,7 +100,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The next whole request, or `None` when the peer closed.
+    /// Returns the next whole request, or `None` if the peer closed.
     pub fn read_request(&mut self) -> Option<String> {
         let request = read_request(&mut self.stream)?;
         self.requests.lock().ok()?.push(request.clone());
@@ -146,7 +146,7 @@ pub fn read_request(stream: &mut impl Read) -> Option<String> {
     Some(head + &String::from_utf8_lossy(&body))
 }
 
-/// A work that builds its request by a closure.
+/// A work whose request is built by a closure.
 pub struct Work {
     pub number: usize,
     pub key: AgentKey,
@@ -202,7 +202,7 @@ pub fn request(url: &str) -> HttpRequest {
     }
 }
 
-/// Everything on loopback is allowed, over http as well.
+/// Settings that allow everything on loopback, including http.
 pub fn settings() -> Settings {
     Settings {
         threads: 4,
@@ -216,7 +216,7 @@ pub fn policy(allow_networks: &str) -> UrlPolicy {
     UrlPolicy::parse(true, allow_networks, "").expect("valid settings")
 }
 
-/// Every name leads to these addresses.
+/// Makes every name lead to these addresses.
 pub fn answer_with(addresses: &[IpAddr]) -> Option<Lookup> {
     let addresses = addresses.to_vec();
     Some(Arc::new(move |_| Ok(addresses.clone())))
@@ -245,7 +245,7 @@ impl Pool {
         self.gather(1).remove(0).outcome
     }
 
-    /// Waits until so many works have come back.
+    /// Waits until `count` works have come back.
     pub fn gather(&self, count: usize) -> Vec<Attempted<Work>> {
         let mut gathered = Vec::new();
         while gathered.len() < count {
@@ -258,7 +258,7 @@ impl Pool {
     }
 }
 
-/// One request to `url` with the default settings.
+/// Makes one request to `url` with the default settings.
 pub fn attempt(url: &str) -> Outcome {
     Pool::start(settings()).attempt(request(url))
 }

@@ -1,4 +1,4 @@
-//! Real handshakes: who is trusted, and what a DBA reads when somebody is not.
+//! Real handshakes: who is trusted, and what a DBA reads about a failure.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -29,7 +29,7 @@ pub(crate) struct Identity {
     key: String,
 }
 
-/// A certificate authority, and its certificate in a file.
+/// A certificate authority, with its certificate in a file.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: tempfile::TempDir,
@@ -39,7 +39,7 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Authorities are told apart by their names before their keys.
+        // Names distinguish authorities before keys do.
         let number = AUTHORITIES.fetch_add(1, Ordering::SeqCst);
         let name = format!("authority {number}");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -70,7 +70,7 @@ impl Authority {
     }
 }
 
-/// An https endpoint with this identity; with `clients`, it wants a client certificate that they issued.
+/// An https endpoint with this identity; with `clients`, it wants a client certificate that `clients` issued.
 pub(crate) fn serve_tls(identity: &Identity, clients: Option<&Authority>) -> Endpoint {
     serve_tls_with(identity, clients, |stream| {
         while read_request(stream).is_some() && stream.write_all(OK).is_ok() {}
@@ -161,7 +161,7 @@ fn a_large_body_goes_through_tls() {
 fn an_answer_before_the_end_of_the_request_counts() {
     let authority = Authority::new();
     let endpoint = serve_tls_with(&authority.issue(HOST, |_| {}), None, |stream| {
-        // What Nagle holds back is lost when the connection is closed.
+        // Closing the connection would lose what Nagle's algorithm holds back.
         stream.sock.set_nodelay(true).expect("a socket");
         let _ = stream.read(&mut [0; 1024]);
         let _ =
@@ -303,7 +303,7 @@ fn a_client_certificate_of_another_authority_or_with_another_s_key_never_gets_th
         work.key.tls = Some(Arc::new(profile));
         let outcome = pool.attempt(work);
         assert_tls_failure(&outcome, expected);
-        // What fails in any case is refused when the subscription is made.
+        // A profile that always fails is refused when the subscription is made.
         assert_eq!(is_usable, std::ptr::eq(certificate, &stranger.certificate));
     }
     assert_eq!(endpoint.requests().len(), 0);

@@ -1,4 +1,4 @@
-//! What a role gets by the privileges that it has, and what it must not get by them. And dead letters of whatever there is.
+//! What a role's privileges give it and must not give it, and dead letters of any event.
 
 use crate::mutants::mutant::{Mutant, Test};
 

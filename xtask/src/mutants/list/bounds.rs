@@ -1,4 +1,4 @@
-//! How long and how deep what users give may be.
+//! Limits on the length and depth of what users give.
 
 use crate::mutants::mutant::{Mutant, Test};
 

@@ -1,4 +1,4 @@
-//! What a statement becomes. These run inside PostgreSQL.
+//! The events that a statement becomes. These tests run inside PostgreSQL.
 
 use crate::mutants::mutant::{Mutant, Test};
 

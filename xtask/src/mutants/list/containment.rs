@@ -1,4 +1,4 @@
-//! What one lock, one failure or one receiver must not hold up.
+//! What one lock, one failure or one receiver must not delay.
 
 use crate::mutants::mutant::{Mutant, Test};
 

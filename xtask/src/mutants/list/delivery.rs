@@ -1,4 +1,4 @@
-//! What is sent, and where to.
+//! What is sent, and to which address.
 
 use crate::mutants::mutant::{Mutant, Test};
 

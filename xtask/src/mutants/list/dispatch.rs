@@ -1,4 +1,4 @@
-//! What the worker does next, as far as it is decided without a database.
+//! The worker's decisions that need no database.
 
 use crate::mutants::mutant::{Mutant, Test};
 

@@ -1,4 +1,4 @@
-//! What users are told of an error.
+//! What errors tell users.
 
 use crate::mutants::mutant::{Mutant, Test};
 

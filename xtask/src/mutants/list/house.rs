@@ -1,4 +1,4 @@
-//! When a slot may be emptied. These run inside PostgreSQL.
+//! When a slot may be emptied. These tests run inside PostgreSQL.
 
 use crate::mutants::mutant::{Mutant, Test};
 

@@ -1,4 +1,4 @@
-//! Whose functions and schemas are trusted, and whose commands must not fail.
+//! Which functions and schemas are trusted, and which commands must not fail.
 
 use crate::mutants::mutant::{Mutant, Test};
 

@@ -1,4 +1,4 @@
-//! What is too long, and what a DBA adds to the tables of the log.
+//! What is too long, and what a DBA adds to the log's tables.
 
 use crate::mutants::mutant::{Mutant, Test};
 

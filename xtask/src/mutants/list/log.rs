@@ -1,4 +1,4 @@
-//! What the log is read by.
+//! How the log is read.
 
 use crate::mutants::mutant::{Mutant, Test};
 

@@ -1,4 +1,4 @@
-//! What the worker does next, as far as a thousand schedules of the simulation notice alone.
+//! The worker's decisions that only the simulation's thousand schedules check.
 
 use crate::mutants::mutant::{Mutant, Test};
 

@@ -1,4 +1,4 @@
-//! What one tenant, host or receiver may take of what all share: look-ups, test requests, questions.
+//! How much of shared resources one tenant, host or receiver may use: look-ups, test requests, questions.
 
 use crate::mutants::mutant::{Mutant, Test};
 

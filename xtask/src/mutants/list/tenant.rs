@@ -1,4 +1,4 @@
-//! What tenants are kept apart by.
+//! What keeps tenants apart.
 
 use crate::mutants::mutant::{Mutant, Test};
 
