@@ -52,7 +52,7 @@ create table herald._subscription (
     consent_error text,
     max_backlog bigint,
     dead_letter_retention interval not null check (dead_letter_retention between interval '1 second' and interval '10 years'),
-    -- The subscription gets the events first visible after these: see "Matching" in ARCHITECTURE.md.
+    -- The subscription gets the events first visible after these: see "New subscriptions" in docs/internals.md.
     created_xid xid8 not null default pg_current_xact_id(),
     created_snapshot pg_snapshot not null default pg_current_snapshot(),
     created_seq bigint not null,

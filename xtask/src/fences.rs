@@ -1,4 +1,5 @@
-//! Tests that the pure crates stay pure, and that modules depend on each other in one direction.
+//! Tests that the pure crates stay pure, that modules depend on each other in one direction, and that ARCHITECTURE.md stays
+//! a map.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ const FORBIDDEN: &[(&str, &str)] = &[
 
 /// A map in random order must not decide anything. These files only look things up.
 const LOOKED_UP_ONLY: &[&str] = &["seen.rs", "tenants.rs"];
+
+/// ARCHITECTURE.md has fewer words than this: it is a map, and the manual is docs/internals.md.
+const WORDS_OF_THE_MAP: usize = 2_500;
 
 /// What `herald-dispatch` depends on.
 const DISPATCH_NEEDS: &[&str] = &["herald-core"];
@@ -108,6 +112,16 @@ fn no_room_of_the_worker_uses_one_that_comes_after_it() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_architecture_stays_short_enough_for_a_map() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let words = map.split_whitespace().count();
+    assert!(
+        words < WORDS_OF_THE_MAP,
+        "ARCHITECTURE.md has {words} words: move mechanisms to docs/internals.md"
+    );
 }
 
 /// Whether the code names a module of its crate, alone or in a list.
