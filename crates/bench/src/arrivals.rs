@@ -1,4 +1,4 @@
-//! When what was sent off arrived.
+//! Arrival times of the events sent.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,14 +8,14 @@ use herald_trial::{Error, Result, within};
 
 use crate::sink::Observer;
 
-/// Before the number of an event, in the data that the benchmarks send.
+/// Precedes an event's number in the data that the benchmarks send.
 pub const NUMBER: &[u8] = b"\"number\":";
 
-/// The arrivals of events with numbers below a bound, and how long each took.
+/// Arrivals and latencies of events numbered below a bound.
 #[derive(Debug)]
 pub struct Arrivals {
     began_at: Instant,
-    /// Nanoseconds from `began_at`, by number; 0 for not sent off.
+    /// Nanoseconds from `began_at`, by number; 0 if not sent.
     sent_at: Vec<AtomicU64>,
     count: AtomicUsize,
     first_at: AtomicU64,
@@ -24,7 +24,7 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// For events with the numbers 0 to `numbers` - 1; others are only counted.
+    /// Times the events numbered 0 to `numbers` - 1; only counts others.
     pub fn new(numbers: usize) -> Arc<Self> {
         Arc::new(Self {
             began_at: Instant::now(),
@@ -41,7 +41,7 @@ impl Arrivals {
         Arc::new(move |body| arrivals.note(body))
     }
 
-    /// These numbers are on their way from now on.
+    /// Records that these numbers are sent now.
     pub fn send_off(&self, numbers: std::ops::Range<usize>) {
         let now = self.nanos();
         for sent_at in self.sent_at.get(numbers).unwrap_or_default() {
@@ -49,12 +49,12 @@ impl Arrivals {
         }
     }
 
-    /// One more, of which nothing else is known.
+    /// Counts an arrival of unknown number.
     pub fn note_one(&self) {
         self.note(&[]);
     }
 
-    /// Begins to count again.
+    /// Restarts the count.
     pub fn forget(&self) {
         self.count.store(0, Ordering::Release);
         self.first_at.store(u64::MAX, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl Arrivals {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Waits for so many arrivals; an error when they do not come.
+    /// Waits for `count` arrivals; fails after `deadline`.
     pub fn wait_for(&self, count: usize, deadline: Duration) -> Result<()> {
         within(deadline, || (self.count() >= count).then_some(())).ok_or_else(|| {
             Error::Setup(format!(
@@ -95,7 +95,7 @@ impl Arrivals {
         })
     }
 
-    /// Arrivals a second, from the first to the last.
+    /// Returns arrivals per second, from the first to the last.
     pub fn per_second(&self) -> f64 {
         let nanos = self
             .last_at
@@ -104,7 +104,7 @@ impl Arrivals {
         (self.count().saturating_sub(1)) as f64 / Duration::from_nanos(nanos.max(1)).as_secs_f64()
     }
 
-    /// How long each took that was sent off, in milliseconds, sorted.
+    /// Returns the latencies of the events sent, in milliseconds, sorted.
     pub fn latencies(&self) -> Vec<f64> {
         let took = self.took.lock().expect("nobody panics with it");
         let mut millis: Vec<f64> = took.iter().map(|took| took.as_secs_f64() * 1e3).collect();

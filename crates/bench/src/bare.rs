@@ -1,4 +1,4 @@
-//! The bare sender: requests of the same size, built and signed and sent by the same threads, and no database.
+//! The bare sender: builds, signs and sends requests of the same size on the same threads, without a database.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -34,7 +34,7 @@ impl Prepare for Delivery {
     }
 }
 
-/// The sender with its threads, and its subscription.
+/// The sender with its threads and its subscription.
 pub struct Bare {
     sender: Sender<Delivery>,
     woken: Receiver<()>,
@@ -66,7 +66,7 @@ impl Bare {
         })
     }
 
-    /// For sessions that make their requests themselves.
+    /// Returns a maker for sessions that make their own requests.
     pub fn maker(&self) -> Maker {
         Maker {
             subscription: Arc::clone(&self.subscription),
@@ -82,7 +82,7 @@ impl Bare {
         }
     }
 
-    /// Sends until `next` has no more and all answers are there. `done` is told what was delivered, in batches.
+    /// Sends until `next` returns none and all answers have arrived. Passes what was delivered to `done`, in batches.
     pub fn send_all(
         &self,
         mut next: impl FnMut(&Self) -> Result<Option<Delivery>>,
@@ -116,7 +116,7 @@ impl Bare {
         Ok(())
     }
 
-    /// Sends what comes, until nobody sends any more and all answers are there.
+    /// Sends what the channel yields, until it closes and all answers have arrived.
     pub fn forward(&self, deliveries: &Receiver<Delivery>) -> Result<()> {
         loop {
             match deliveries.recv_timeout(Duration::from_millis(10)) {
@@ -175,7 +175,7 @@ fn setup(error: impl std::fmt::Debug) -> Error {
     Error::Setup(format!("{error:?}"))
 }
 
-/// An event with this data.
+/// Returns an event with this data.
 pub fn event(data: &str) -> Arc<Event> {
     let mut event = Event::new(
         "01890a5d-ac96-774b-bcce-b302099a8057",

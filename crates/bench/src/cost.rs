@@ -1,4 +1,4 @@
-//! What a watch costs the transaction that writes.
+//! The cost of a watch for the writing transaction.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ const INSERT: &str = "insert into item (body) values (repeat('x', 100));";
 const TABLE: &str =
     "create table item (id bigint generated always as identity primary key, body text)";
 
-/// Transactions a second of single-row inserts.
+/// Measures single-row inserts, in transactions per second.
 fn inserts(rig: &Rig, database: &str, seconds: u32) -> Result<f64> {
     let report = Pgbench::on(&rig.cluster, database)
         .script(INSERT)
@@ -25,7 +25,7 @@ fn inserts(rig: &Rig, database: &str, seconds: u32) -> Result<f64> {
     Ok(report.tps)
 }
 
-/// Microseconds a row of statements of so many rows, in a session that has made one before.
+/// Measures statements of `rows` rows in a session that has run one before, in microseconds per row.
 fn statements(rig: &Rig, database: &str, rows: usize) -> Result<f64> {
     let mut client = rig.cluster.connect(database)?;
     let insert = client.prepare(
@@ -40,7 +40,7 @@ fn statements(rig: &Rig, database: &str, rows: usize) -> Result<f64> {
     Ok(began_at.elapsed().as_secs_f64() * 1e6 / (rows * count) as f64)
 }
 
-/// Milliseconds of the first statement of a session.
+/// Measures a session's first statement, in milliseconds.
 fn first_statement(rig: &Rig, database: &str) -> Result<f64> {
     let mut client = rig.cluster.connect(database)?;
     let began_at = Instant::now();
@@ -48,7 +48,7 @@ fn first_statement(rig: &Rig, database: &str) -> Result<f64> {
     Ok(began_at.elapsed().as_secs_f64() * 1e3)
 }
 
-/// Single-row inserts and large statements, with watches and without.
+/// Measures single-row inserts and large statements, with and without watches.
 pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
     let mut bench = rig.bench("cost_none")?;
     bench.run(TABLE)?;

@@ -1,4 +1,4 @@
-//! How throughput and latency go as one thing grows, with the queue table drawn beside.
+//! Curves of throughput and latency as one parameter grows, beside the queue table's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::finding::Figure;
 use crate::rig::{Rig, THREADS};
 use crate::size::Size;
 
-/// What is drawn: one line for each design, through points (x, y).
+/// A diagram: one line per design, through points (x, y).
 #[derive(Debug)]
 pub struct Curve {
     /// The name of its file.
@@ -28,7 +28,7 @@ const TABLE: &str = "queue table";
 const BARE: &str = "bare sender";
 const PER_SECOND: &str = "events/s";
 
-/// Each point of each line as a figure, too.
+/// Makes each point of each line a figure, too.
 fn finding(title: &str, curves: Vec<Curve>) -> Finding {
     let mut figures = Vec::new();
     for curve in &curves {
@@ -51,7 +51,7 @@ fn finding(title: &str, curves: Vec<Curve>) -> Finding {
     }
 }
 
-/// By the size of the events' data.
+/// Varies the size of the events' data.
 pub fn by_payload(rig: &Rig, size: Size) -> Result<Finding> {
     let (mut ours, mut table, mut bare) = (vec![], vec![], vec![]);
     for kilobytes in size.of(vec![1.0, 64.0], vec![0.2, 1.0, 4.0, 16.0, 64.0, 256.0]) {
@@ -79,7 +79,7 @@ pub fn by_payload(rig: &Rig, size: Size) -> Result<Finding> {
     ))
 }
 
-/// By the number of subscriptions: each event goes to one of them.
+/// Varies the number of subscriptions; each event goes to one of them.
 pub fn by_subscriptions(rig: &Rig, size: Size) -> Result<Finding> {
     let events = size.of(5_000, 50_000);
     let mut ours = Vec::new();
@@ -122,7 +122,7 @@ fn one_of_many(rig: &Rig, subscriptions: usize, events: usize) -> Result<f64> {
     Ok(arrivals.per_second())
 }
 
-/// By how many requests of a subscription may be under way at once.
+/// Varies how many requests of a subscription may run at once.
 pub fn by_concurrency(rig: &Rig, size: Size) -> Result<Finding> {
     let mut ours = Vec::new();
     for concurrency in size.of(vec![4, 64], vec![1, 4, 16, 64]) {
@@ -145,7 +145,7 @@ pub fn by_concurrency(rig: &Rig, size: Size) -> Result<Finding> {
     ))
 }
 
-/// By how long the receiver takes for an answer, beside what so many threads can do at most.
+/// Varies the receiver's response time, beside the most that the threads allow.
 pub fn by_receiver(rig: &Rig, size: Size) -> Result<Finding> {
     let (mut ours, mut most) = (Vec::new(), Vec::new());
     for millis in size.of(vec![100_u64], vec![10, 100, 1_000]) {
@@ -162,7 +162,7 @@ pub fn by_receiver(rig: &Rig, size: Size) -> Result<Finding> {
             .observe(observer)
             .start()?;
         let mut bench = drain::prepare(rig, "receiver", &receiver.url("/"))?;
-        // So that the lane is proven: it starts with one request at a time.
+        // Prove the lane, which starts with one request at a time.
         drain::insert(&mut bench, 1, 850)?;
         bench.settle()?;
         let run = Drain {
@@ -185,7 +185,7 @@ pub fn by_receiver(rig: &Rig, size: Size) -> Result<Finding> {
     ))
 }
 
-/// By what the log and the queue hold already, and with a snapshot open that is as old as that.
+/// Varies the history in log and queue, with and without a snapshot open since before it.
 pub fn by_history(rig: &Rig, size: Size) -> Result<Finding> {
     let before = size.of(vec![0, 10_000], vec![0, 10_000, 100_000, 1_000_000]);
     let events = size.of(5_000, 50_000);
@@ -201,7 +201,7 @@ pub fn by_history(rig: &Rig, size: Size) -> Result<Finding> {
         lines[0].push((x, drain::ours(rig, &run(false))?));
         lines[1].push((x, drain::queue_table(rig, &run(false))?));
         lines[2].push((x, drain::ours(rig, &run(true))?));
-        // With a million it would take most of an hour.
+        // A million would take most of an hour.
         if delivered <= 100_000 {
             lines[3].push((x, drain::queue_table(rig, &run(true))?));
         }

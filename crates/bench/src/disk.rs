@@ -1,4 +1,4 @@
-//! What an event and its delivery leave on disk.
+//! Disk space taken by an event and its delivery.
 
 use herald_trial::Result;
 
@@ -13,7 +13,7 @@ const WAL: &str = "select pg_current_wal_insert_lsn() - '0/0'";
 const TABLES: &str = "select sum(pg_total_relation_size(inhrelid)) from pg_inherits
     where inhparent in ('herald.event'::regclass, 'herald._attempt'::regclass, 'herald.window'::regclass)";
 
-/// What a query's number grows by while `body` runs.
+/// Returns how much the query's number grows while `body` runs.
 fn growth(
     bench: &mut Bench<'_>,
     query: &str,
@@ -24,7 +24,7 @@ fn growth(
     Ok((bench.number(query)? - before) as f64)
 }
 
-/// Bytes for each event that is captured, delivered once and recorded, beside the row that it tells of.
+/// Measures bytes per event captured, delivered once and recorded, excluding the watched row.
 pub fn of_an_event(rig: &Rig, size: Size) -> Result<Finding> {
     let events = size.of(10_000, 100_000);
     let arrivals = Arrivals::new(0);

@@ -1,4 +1,4 @@
-//! How fast a backlog goes: beside the bare sender and a queue table, with an old snapshot, after many events.
+//! How fast a backlog drains: beside the bare sender and a queue table, with an old snapshot, after many events.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use crate::queue_table;
 use crate::rig::{Bench, PATIENCE, Rig, THREADS, sink};
 use crate::size::Size;
 
-/// With what capture adds, data of 1 kB.
+/// Gives data of 1 kB with what capture adds.
 pub const BODY: usize = 850;
 
 /// Where a backlog waits.
 #[derive(Debug, Clone, Copy)]
 pub enum Backlog {
-    /// Committed while there was no worker: nothing was read yet.
+    /// Committed while no worker ran; not read yet.
     InTheLog,
-    /// Committed while the subscription was paused: a row of herald.pending each.
+    /// Committed while the subscription was paused: one row of herald.pending each.
     Pending,
 }
 
-/// What is drained.
+/// The backlog to drain, and what precedes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Drain {
     pub backlog: Backlog,
@@ -33,9 +33,9 @@ pub struct Drain {
     /// Characters of the table's text column.
     pub body: usize,
     pub concurrency: usize,
-    /// Events that were delivered before, as one backlog.
+    /// Events delivered before, as one backlog.
     pub delivered: usize,
-    /// Whether a snapshot is open from before those.
+    /// Whether a snapshot stays open from before those.
     pub is_snapshot_held: bool,
 }
 
@@ -52,7 +52,7 @@ impl Drain {
     }
 }
 
-/// A table, watched, with one subscription.
+/// Creates a watched table with one subscription.
 pub fn prepare<'a>(rig: &'a Rig, name: &str, url: &str) -> Result<Bench<'a>> {
     let mut bench = rig.bench(name)?;
     bench.run("create table item (number int, body text); select herald.watch('item')")?;
@@ -62,7 +62,7 @@ pub fn prepare<'a>(rig: &'a Rig, name: &str, url: &str) -> Result<Bench<'a>> {
     Ok(bench)
 }
 
-/// Inserts rows with the numbers from 0, of text that hardly compresses.
+/// Inserts rows numbered from 0, with text that hardly compresses.
 pub fn insert(bench: &mut Bench<'_>, rows: usize, body: usize) -> Result<()> {
     bench.run(&format!(
         "insert into item
@@ -72,7 +72,7 @@ pub fn insert(bench: &mut Bench<'_>, rows: usize, body: usize) -> Result<()> {
     ))
 }
 
-/// Brings a backlog about and lets it go. Events a second.
+/// Builds a backlog and drains it. Returns events per second.
 pub fn drain(bench: &mut Bench<'_>, arrivals: &Arrivals, drain: &Drain) -> Result<f64> {
     match drain.backlog {
         Backlog::InTheLog => {
@@ -109,7 +109,7 @@ pub fn ours(rig: &Rig, run: &Drain) -> Result<f64> {
     if run.is_snapshot_held {
         hold_snapshot(&mut holder)?;
     }
-    // By way of herald.pending, which is what a snapshot can harm.
+    // Through herald.pending, which a snapshot can harm.
     let earlier = Drain {
         events: run.delivered,
         ..Drain::of(Backlog::Pending)
@@ -119,7 +119,7 @@ pub fn ours(rig: &Rig, run: &Drain) -> Result<f64> {
     drain(&mut bench, &arrivals, run)
 }
 
-/// The same requests without a database.
+/// Measures the same requests without a database.
 pub fn bare_sender(run: &Drain) -> Result<f64> {
     let arrivals = Arrivals::new(0);
     let sink = sink(&arrivals)?;
@@ -137,7 +137,7 @@ pub fn bare_sender(run: &Drain) -> Result<f64> {
     Ok(arrivals.per_second())
 }
 
-/// The same events in a queue table.
+/// Measures the same events in a queue table.
 pub fn queue_table(rig: &Rig, run: &Drain) -> Result<f64> {
     let (before, arrivals) = (Arrivals::new(0), Arrivals::new(0));
     let (first_sink, sink) = (sink(&before)?, sink(&arrivals)?);
@@ -162,7 +162,7 @@ pub fn queue_table(rig: &Rig, run: &Drain) -> Result<f64> {
     Ok(arrivals.per_second())
 }
 
-/// The data of an event as capture makes it, of text that compresses as little as that of [`insert`].
+/// Returns an event's data as capture makes it, with text that compresses as little as that of [`insert`].
 fn record(body: usize) -> String {
     let mut dice = fastrand::Rng::with_seed(1);
     let body: String = std::iter::repeat_with(|| dice.digit(16))
@@ -173,7 +173,7 @@ fn record(body: usize) -> String {
     )
 }
 
-/// Beside the bare sender and the queue table.
+/// Compares pg_herald with the bare sender and the queue table.
 pub fn compare(rig: &Rig, size: Size) -> Result<Finding> {
     let events = size.of(10_000, 100_000);
     let of = |backlog| Drain {
@@ -215,7 +215,7 @@ pub fn compare(rig: &Rig, size: Size) -> Result<Finding> {
     ))
 }
 
-/// With a snapshot held open that is older than everything that is delivered, and without.
+/// Compares draining with and without an open snapshot that is older than all deliveries.
 pub fn old_snapshot(rig: &Rig, size: Size) -> Result<Finding> {
     let (delivered, events) = (size.of(10_000, 1_000_000), size.of(10_000, 100_000));
     let run = |is_snapshot_held| Drain {
@@ -246,7 +246,7 @@ pub fn old_snapshot(rig: &Rig, size: Size) -> Result<Finding> {
     ))
 }
 
-/// After many events that are delivered, and at first.
+/// Compares draining after many delivered events with draining at first.
 pub fn long_log(rig: &Rig, size: Size) -> Result<Finding> {
     let (delivered, events) = (size.of(20_000, 5_000_000), size.of(10_000, 100_000));
     let run = |delivered| Drain {

@@ -1,8 +1,8 @@
-//! What came out: samples, their median and range, and whether a target is met.
+//! Results: samples, their median and range, and whether they meet a target.
 
 use serde_json::{Value, json};
 
-/// The same thing measured several times.
+/// Repeated measurements of the same quantity.
 #[derive(Debug, Clone)]
 pub struct Samples(Vec<f64>);
 
@@ -28,7 +28,7 @@ impl Samples {
         self.0.last().copied().unwrap_or(f64::NAN)
     }
 
-    /// The value below which so many percent are, by nearest rank.
+    /// Returns the value below which `percent` percent lie, by nearest rank.
     pub fn percentile(&self, percent: f64) -> f64 {
         let rank = (self.0.len() as f64 * percent / 100.0).ceil().max(1.0);
         self.0.get(rank as usize - 1).copied().unwrap_or(f64::NAN)
@@ -41,7 +41,7 @@ pub struct Figure {
     pub what: String,
     pub unit: &'static str,
     pub samples: Samples,
-    /// The target's words, and whether the median meets it.
+    /// The target's text, and whether the median meets it.
     pub target: Option<(String, bool)>,
 }
 
@@ -78,7 +78,7 @@ impl Figure {
         })
     }
 
-    /// A row of a Markdown table: what, median, least and most, unit, target.
+    /// Returns a row of a Markdown table: what, median, least and most, unit, target.
     pub fn to_row(&self) -> String {
         let target = match &self.target {
             Some((words, true)) => format!("{words}: met"),
@@ -102,7 +102,7 @@ impl Figure {
     }
 }
 
-/// The ratios of what was measured in turn: round by round, as each round saw the same machine.
+/// Returns ratios round by round, because both sides of a round saw the same machine.
 pub fn ratios(ours: &[f64], others: &[f64]) -> Vec<f64> {
     ours.iter()
         .zip(others)
@@ -110,7 +110,7 @@ pub fn ratios(ours: &[f64], others: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// Three significant digits, without an exponent.
+/// Rounds to three significant digits, without an exponent.
 pub fn rounded(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();

@@ -1,4 +1,4 @@
-//! What somebody else's trouble costs a healthy subscription: a dead endpoint, one that is gone, a locked row, changes of
+//! The cost of trouble elsewhere for a healthy subscription: a dead endpoint, a gone receiver, a locked row, changes of
 //! subscriptions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +22,12 @@ const LOAD: Load = Load {
     sessions: 2,
 };
 
-/// Subscriptions are changed this often.
+/// How often subscriptions change.
 const CHANGED_EVERY: Duration = Duration::from_millis(150);
 const CHANGE: &str =
     "update herald.subscription set description = clock_timestamp()::text where name = 'idle.7'";
 
-/// Milliseconds of each round: to the receipt, and of the statement with its commit.
+/// Milliseconds in each round: until receipt, and for the statement with its commit.
 #[derive(Default)]
 struct Rounds {
     p50: Vec<f64>,
@@ -49,7 +49,7 @@ impl Rounds {
         Ok(())
     }
 
-    /// The figures of rounds beside a trouble and without it.
+    /// Returns the figures of rounds with and without trouble.
     fn figures(besides: Self, by_itself: Self) -> Vec<Figure> {
         let more: Vec<f64> = besides
             .p99
@@ -89,8 +89,8 @@ impl Rounds {
     }
 }
 
-/// A healthy subscription alone and beside a trouble, in turns. `prepare_trouble` makes it once, `in_trouble` plays a round
-/// in the midst of it.
+/// Measures a healthy subscription alone and beside trouble, in turns. `prepare_trouble` runs once; `in_trouble` plays
+/// a round amid the trouble.
 fn compare(
     rig: &Rig,
     size: Size,
@@ -102,7 +102,7 @@ fn compare(
     compare_and(rig, size, title, prepare_trouble, in_trouble, more)
 }
 
-/// The same with more figures, taken of the bench with the trouble at the end.
+/// Compares likewise, with more figures taken from the troubled bench at the end.
 fn compare_and(
     rig: &Rig,
     size: Size,
@@ -127,14 +127,14 @@ fn compare_and(
     Ok(Finding::new(title, figures))
 }
 
-/// Events of a type that the subscription for it does not get to see at once.
+/// Emits events for the subscription in trouble.
 fn emit(bench: &mut Bench<'_>, event_type: &str, count: usize) -> Result<()> {
     bench.run(&format!(
         "select herald.emit('{event_type}', json_build_object('body', repeat('x', 850))::jsonb) from generate_series(1, {count})"
     ))
 }
 
-/// Beside a backlog for an endpoint that accepts connections and never answers.
+/// Measures beside the backlog of an endpoint that accepts connections but never answers.
 pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
     let backlog = size.of(5_000, 100_000);
     let dead = Receiver::builder()
@@ -160,7 +160,7 @@ pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
     )
 }
 
-/// While the backlog of an endpoint that answers 410 is buried.
+/// Measures while the backlog of an endpoint that answers 410 is buried.
 pub fn beside_one_that_is_gone(rig: &Rig, size: Size) -> Result<Finding> {
     let backlog = size.of(5_000, 40_000);
     let gone = Receiver::builder().mode(Mode::status(410)).start()?;
@@ -179,7 +179,7 @@ pub fn beside_one_that_is_gone(rig: &Rig, size: Size) -> Result<Finding> {
         title,
         prepare_trouble,
         |bench, rounds, lasting| {
-            // The round before left it disabled.
+            // The previous round left it disabled.
             bench.run("select herald.resume('gone'); select herald.pause('gone')")?;
             emit(bench, "gone", backlog)?;
             bench.until("select count(*) from herald.pending", backlog)?;
@@ -193,7 +193,7 @@ pub fn beside_one_that_is_gone(rig: &Rig, size: Size) -> Result<Finding> {
     )
 }
 
-/// While another session holds the rows locked that the outcomes of a failing endpoint go into.
+/// Measures while another session locks the rows that record the outcomes of a failing endpoint.
 pub fn beside_locked_rows(rig: &Rig, size: Size) -> Result<Finding> {
     let failing = Receiver::builder().mode(Mode::status(500)).start()?;
     let title =
@@ -223,7 +223,7 @@ pub fn beside_locked_rows(rig: &Rig, size: Size) -> Result<Finding> {
     )
 }
 
-/// While subscriptions change, beside many that have nothing to do.
+/// Measures while subscriptions change, beside many idle ones.
 pub fn beside_changes(rig: &Rig, size: Size) -> Result<Finding> {
     let many = size.of(1_000, 10_000);
     let title = format!(
@@ -263,7 +263,7 @@ pub fn beside_changes(rig: &Rig, size: Size) -> Result<Finding> {
     )
 }
 
-/// What a change costs the worker's main thread while it has nothing else to do, less what it does anyway.
+/// Measures what a change costs the idle worker's main thread, minus its cost without changes.
 fn processor_time_of_a_change(bench: &mut Bench<'_>) -> Result<Figure> {
     const CHANGES: usize = 20;
     let worker = bench.worker()?;

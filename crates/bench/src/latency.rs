@@ -1,4 +1,4 @@
-//! From the commit to the receipt, at rates from idle to many.
+//! Latency from commit to receipt, at rates from idle to busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::finding::{Figure, Samples};
 use crate::rig::{Bench, PATIENCE, Rig, sink};
 use crate::size::Size;
 
-/// A load: so many statements a second, of so many rows each.
+/// A load: statements per second, and rows in each.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     pub per_second: f64,
@@ -35,14 +35,14 @@ impl Load {
     }
 }
 
-/// What a load came to.
+/// The results of a load.
 #[derive(Debug)]
 pub struct Heard {
-    /// Milliseconds from before the statement was sent to the receipt.
+    /// Milliseconds from just before the statement was sent until receipt.
     pub latencies: Samples,
     /// Milliseconds that the statement took, commit included.
     pub commits: Samples,
-    /// Statements a second.
+    /// Statements per second.
     pub reached: f64,
 }
 
@@ -50,11 +50,12 @@ pub struct Heard {
 pub enum Way {
     /// The table is watched.
     Watched,
-    /// The table is not, and its session hands a request to the bare sender after the commit: what cannot be done sooner.
+    /// The table is unwatched, and its session hands a request to the bare sender right after the commit: the lower
+    /// bound.
     Direct(Bare),
 }
 
-/// Runs the load for so long and waits until all of it arrived.
+/// Runs the load for `lasting` and waits until all of it has arrived.
 pub fn run(
     bench: &Bench<'_>,
     arrivals: &Arc<Arrivals>,
@@ -107,7 +108,7 @@ pub fn run(
     })
 }
 
-/// Where a session hands its requests to.
+/// Where a session hands over its requests.
 #[derive(Clone)]
 struct Direct {
     direct: mpsc::Sender<Delivery>,
@@ -152,13 +153,13 @@ fn session(
             let Some(Direct { direct, maker }) = &direct else {
                 break;
             };
-            // The sender's thread is there as long as somebody may send.
+            // The sender's thread lives as long as a session may send.
             let _ = direct.send(maker.numbered(number));
         }
     }
 }
 
-/// A database with a watched table and one that is not, warm.
+/// Prepares a warm database with a watched and an unwatched table.
 fn warm<'a>(rig: &'a Rig) -> Result<Bench<'a>> {
     let warm_up = Arrivals::new(0);
     let sink = sink(&warm_up)?;
@@ -184,7 +185,7 @@ fn direct(bench: &Bench<'_>, load: Load, lasting: Duration) -> Result<Heard> {
     run(bench, &arrivals, load, lasting, way)
 }
 
-/// While another session fills a table that nobody watches, a million rows at a time.
+/// Runs `body` while another session fills an unwatched table, a million rows at a time.
 fn beside_a_bulk_load<R>(
     bench: &mut Bench<'_>,
     body: impl FnOnce(&mut Bench<'_>) -> Result<R>,
@@ -210,7 +211,7 @@ fn beside_a_bulk_load<R>(
     })
 }
 
-/// At the rates of the targets.
+/// Measures at the rates of the targets.
 pub fn rates(rig: &Rig, size: Size) -> Result<Finding> {
     let loads = [
         (
@@ -257,7 +258,7 @@ pub fn rates(rig: &Rig, size: Size) -> Result<Finding> {
     let mut figures = Vec::new();
     for (load, seconds) in loads {
         let (rate, rows) = (load.per_second, load.rows);
-        // Beside a target in milliseconds stands what this machine allows.
+        // A target in milliseconds is shown beside what this machine allows.
         let is_floor_shown = (rate as u32, rows) == (200, 1);
         let lasting = Duration::from_secs(seconds);
         let mut bench = warm(rig)?;

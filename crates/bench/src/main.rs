@@ -1,12 +1,12 @@
 //! The benchmarks: `cargo xtask bench` prepares the extension and runs this.
 //!
-//! Each finding measures both of its sides in turn, in one run, and gives medians with the least and the most: the
-//! ratio says something on any machine, the absolute figures belong to the one named above them.
+//! Each finding measures both sides in turn, in one run, and gives medians with the least and the most: ratios hold on
+//! any machine, absolute figures only on the machine named above them.
 //!
 //! * [`rig`]: the cluster; [`sink`]: where requests end; [`arrivals`]: when they did.
 //! * [`bare`], [`queue_table`]: what pg_herald is compared with, behind the same sender.
 //! * [`drain`], [`latency`], [`cost`], [`isolation`], [`matching`], [`memory`], [`disk`]: the findings.
-//! * [`curves`], [`plot`]: how it goes as something grows.
+//! * [`curves`], [`plot`]: how results change as one parameter grows.
 //! * [`finding`]: samples, figures and targets.
 
 #![forbid(unsafe_code)]
@@ -50,7 +50,7 @@ Usage: herald-bench [options]
   --plots DIR    the curves as SVG files
 ";
 
-/// What is measured together.
+/// Figures and curves that are measured together.
 #[derive(Debug)]
 pub struct Finding {
     title: String,
@@ -157,7 +157,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// None when help was asked for.
+/// Returns none if help was requested.
 fn parse(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options {
         size: Size::Full,

@@ -1,4 +1,4 @@
-//! How long it takes to find out who gets an event.
+//! The time needed to find an event's subscriptions.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::size::Size;
 
 const EVENTS: usize = 20_000;
 
-/// So many subscriptions, of which at most ten want an event: exact types, prefixes, and globs in the middle.
+/// Returns `count` subscriptions, of which at most ten want any event: exact types, prefixes, and globs in the middle.
 fn subscriptions(count: usize) -> Result<Vec<Subscription>> {
     let policy = UrlPolicy::default();
     (0..count)
@@ -38,7 +38,7 @@ fn subscriptions(count: usize) -> Result<Vec<Subscription>> {
         .collect()
 }
 
-/// Microseconds an event, and the most that matched one.
+/// Returns microseconds per event, and the most matches of an event.
 fn match_all(count: usize) -> Result<(f64, usize)> {
     let matcher = Matcher::new(&subscriptions(count)?);
     let types: Vec<String> = (0..EVENTS)

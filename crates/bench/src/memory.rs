@@ -1,4 +1,4 @@
-//! What the worker needs: memory with much to do, and anything at all with nothing to do.
+//! The worker's needs: memory under load, and any resources at all when idle.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::finding::Figure;
 use crate::rig::{PATIENCE, Rig, sink};
 use crate::size::Size;
 
-/// Memory that the process alone has, in MB.
+/// Returns the memory that only this process has, in MB.
 fn anonymous_memory(pid: i32) -> Result<f64> {
     let kib = status(&format!("/proc/{pid}/status"), "RssAnon:")?;
     Ok(kib / 1_024.0)
@@ -30,7 +30,7 @@ fn status(file: &str, label: &str) -> Result<f64> {
         .ok_or_else(|| Error::Setup(format!("{file} has no {label}")))
 }
 
-/// Seconds of processor time of a process's main thread.
+/// Returns the processor time of a process's main thread, in seconds.
 pub fn processor_time(pid: i32) -> Result<f64> {
     let file = format!("/proc/{pid}/schedstat");
     let text = fs::read_to_string(&file).map_err(|source| Error::Io {
@@ -45,7 +45,7 @@ pub fn processor_time(pid: i32) -> Result<f64> {
     Ok(nanos / 1e9)
 }
 
-/// The most memory of the process while `body` runs.
+/// Returns the process's peak memory while `body` runs.
 fn most_during(pid: i32, body: impl FnOnce() -> Result<()>) -> Result<f64> {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -111,7 +111,7 @@ pub fn of_the_worker(rig: &Rig, size: Size) -> Result<Finding> {
     ))
 }
 
-/// What is used where nothing happens.
+/// Measures what the server uses while idle.
 pub fn of_an_idle_worker(rig: &Rig, size: Size) -> Result<Finding> {
     let arrivals = Arrivals::new(0);
     let sink = sink(&arrivals)?;
@@ -120,10 +120,10 @@ pub fn of_an_idle_worker(rig: &Rig, size: Size) -> Result<Finding> {
     insert(&mut bench, 1_000, 850)?;
     arrivals.wait_for(1_000, PATIENCE)?;
     bench.settle()?;
-    // Autovacuum looks after PostgreSQL's own catalogs too, and takes transaction ids for it, with or without a worker.
+    // Autovacuum also maintains PostgreSQL's own catalogs and takes transaction ids for that, with or without a worker.
     rig.cluster.set("autovacuum", "off")?;
     bench.run("vacuum (analyze)")?;
-    // Until housekeeping has looked at everything once.
+    // Wait until housekeeping has looked at everything once.
     thread::sleep(Duration::from_secs(2));
     let idle = Duration::from_secs(size.of(10, 3_600));
     let state = |bench: &mut crate::rig::Bench<'_>| -> Result<(i64, i64, f64)> {

@@ -15,7 +15,7 @@ const COLOURS: [RGBColor; 4] = [
     RGBColor(0x7f, 0x7f, 0x7f),
 ];
 
-/// Draws a curve into `directory`, with x by its logarithm: what grows here grows by factors.
+/// Draws a curve into `directory` with a logarithmic x axis, because x grows by factors.
 pub fn draw(curve: &Curve, directory: &Path) -> Result<()> {
     let file = directory.join(curve.name).with_extension("svg");
     draw_into(curve, &file)
@@ -24,7 +24,7 @@ pub fn draw(curve: &Curve, directory: &Path) -> Result<()> {
 
 fn draw_into(curve: &Curve, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let points = || curve.lines.iter().flat_map(|(_, points)| points);
-    // There is no logarithm of 0: it stands a step to the left of the least.
+    // 0 has no logarithm: draw it one step left of the least.
     let least = points()
         .map(|(x, _)| *x)
         .filter(|x| *x > 0.0)

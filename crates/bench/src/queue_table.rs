@@ -1,8 +1,8 @@
-//! The conventional design beside which the windows are measured: a table with a status, from which rows are claimed by
-//! FOR UPDATE SKIP LOCKED and in which each delivery is an update. It sends through the same threads.
+//! The conventional design that windows are compared with: a table with a status, in which FOR UPDATE SKIP LOCKED
+//! claims rows and each delivery is an update. It sends through the same threads.
 //!
-//! It is given every advantage: updates are gathered into one transaction for all answers that are there, prepared
-//! once, and none waits for the disk.
+//! It has every advantage: one transaction updates the rows of all answers at hand, statements are prepared once, and
+//! no commit waits for the disk.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use postgres::Client;
 
 use crate::bare::{self, Bare};
 
-/// So many rows are claimed at once.
+/// Rows claimed at once.
 const CLAIM: i64 = 500;
 
 pub const CREATE: &str = "
@@ -25,7 +25,7 @@ pub const CREATE: &str = "
     );
     create index on queue (next_attempt_at, id) where status = 'pending'";
 
-/// Sends whatever is in the table.
+/// Sends everything in the table.
 pub fn drain(client: &mut Client, bare: &Bare) -> Result<()> {
     client.batch_execute("set synchronous_commit = off")?;
     let claim = client.prepare(

@@ -1,4 +1,4 @@
-//! The rig: one cluster for all benchmarks, and in it a database for each.
+//! The rig: one cluster for all benchmarks, with a database for each.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,11 +10,11 @@ use postgres::Client;
 use crate::arrivals::Arrivals;
 use crate::sink::{Observer, Sink};
 
-/// Threads of the sender on every side, and the concurrency of the one subscription.
+/// Sender threads on every side, and the concurrency of the only subscription.
 pub const THREADS: usize = 64;
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(1_800);
-/// Not the defaults, said in every report.
+/// Not the defaults; every report names them.
 pub const SETTINGS: [(&str, &str); 5] = [
     ("shared_buffers", "1GB"),
     ("max_wal_size", "8GB"),
@@ -39,7 +39,7 @@ impl Rig {
         })
     }
 
-    /// A database with the extension that is dropped with the bench.
+    /// Creates a database with the extension, which is dropped with the bench.
     pub fn bench(&self, name: &str) -> Result<Bench<'_>> {
         let db = self.cluster.create_database_with_herald(name)?;
         Ok(Bench {
@@ -49,7 +49,7 @@ impl Rig {
         })
     }
 
-    /// What the report says of the machine.
+    /// Describes the machine for the report.
     pub fn machine(&self) -> Result<String> {
         let mut client = self.cluster.connect("postgres")?;
         let version: String = client.query_one("show server_version", &[])?.get(0);
@@ -98,7 +98,7 @@ impl Bench<'_> {
         ))
     }
 
-    /// The subscription of the benchmarks sends there what is committed from now on.
+    /// Points the benchmarks' subscription to `sink` for events committed from now on.
     pub fn send_to(&mut self, sink: &Sink) -> Result<()> {
         self.run(&format!(
             "update herald.subscription set url = '{}' where name = 'sink'",
@@ -106,7 +106,7 @@ impl Bench<'_> {
         ))
     }
 
-    /// Waits until the query's number is at least this.
+    /// Waits until the query's number is at least `number`.
     pub fn until(&mut self, sql: &str, number: usize) -> Result<()> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
         let began_at = Instant::now();
@@ -160,7 +160,7 @@ impl Drop for Bench<'_> {
     }
 }
 
-/// A sink, and what arrived there.
+/// Starts a sink that records into `arrivals`.
 pub fn sink(arrivals: &Arc<Arrivals>) -> Result<Sink> {
     observed(arrivals.observer())
 }

@@ -1,5 +1,5 @@
-//! The sink: takes every request and answers 200, for as little as possible, because it runs on the same processors as
-//! what is measured. One thread, however many connections.
+//! The sink: answers every request with 200 as cheaply as possible, because it shares the processors with what is
+//! measured. It uses one thread for all connections.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,10 +13,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const MOST_HEADERS: usize = 32;
-/// How long the end of the sink may take to be noticed.
+/// How long the thread may take to notice the end of the sink.
 const TICK_MILLIS: u16 = 50;
 
-/// Is told the body of each request, on the sink's thread, before it is answered.
+/// Receives the body of each request, on the sink's thread, before the answer.
 pub type Observer = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Takes requests until it is dropped.
@@ -98,7 +98,7 @@ impl Serving {
             } else if let Some(connection) = self.connections.get_mut(&descriptor)
                 && connection.serve(&self.observer).is_err()
             {
-                // Closing it takes it out of the epoll too.
+                // Closing it also removes it from the epoll.
                 self.connections.remove(&descriptor);
             }
         }
@@ -129,7 +129,7 @@ fn watch(epoll: &Epoll, socket: &(impl AsRawFd + std::os::fd::AsFd)) -> io::Resu
 }
 
 impl Connection {
-    /// An error when the connection is over.
+    /// Fails when the connection is over.
     fn serve(&mut self, observer: &Observer) -> io::Result<()> {
         if self.filled == self.buffer.len() {
             self.buffer.resize(self.buffer.len() * 2, 0);
@@ -155,7 +155,7 @@ impl Connection {
     }
 }
 
-/// The lengths of the head and the body, once the head is complete.
+/// Returns the lengths of head and body, once the head is complete.
 fn measure(bytes: &[u8]) -> io::Result<Option<(usize, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut headers);

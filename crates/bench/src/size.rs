@@ -1,4 +1,4 @@
-//! How much is measured: a look in minutes, or all of it.
+//! How much to measure: a look in minutes, or everything.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {

@@ -1,8 +1,8 @@
-//! The time of day, as everything here writes it.
+//! The time of day, in the unit used by this crate.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Microseconds since 1970.
+/// Returns microseconds since 1970.
 pub fn now_micros() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_micros() as i64

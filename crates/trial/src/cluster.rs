@@ -1,7 +1,7 @@
-//! A throw-away PostgreSQL server in a directory of its own, started, crashed and restarted at will.
+//! A throw-away PostgreSQL server in its own directory, started, crashed and restarted at will.
 //!
-//! Clients reach it through a Unix socket in that directory, so clusters never collide on ports and nobody else on the
-//! machine can log in. One cluster serves a whole suite, as each test takes a database of its own:
+//! Clients connect through a Unix socket in that directory, so clusters never collide on ports and no other user of the
+//! machine can log in. One cluster serves a whole suite, because each test has its own database:
 //!
 //! ```no_run
 //! use herald_trial::Cluster;
@@ -14,8 +14,8 @@
 //! # Ok::<(), herald_trial::Error>(())
 //! ```
 //!
-//! Dropping it stops the server and removes the directory. A static is never dropped and a killed process drops nothing:
-//! then a watchdog does the same as soon as this process has ended. Nothing of other runs is ever touched.
+//! Dropping it stops the server and removes the directory. A static is never dropped, nor is anything in a killed
+//! process: then a watchdog cleans up as soon as this process has ended. Other runs are never touched.
 
 mod builder;
 mod disk;
@@ -38,18 +38,18 @@ use self::server::Server;
 use crate::error::{Error, Result};
 use crate::wait::within;
 
-/// The role of every connection: the one superuser that initdb makes.
+/// The role of every connection: the superuser made by initdb.
 const ROLE: &str = "postgres";
 
 /// How long a server may take to answer after a start or a crash.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How to ask the server to stop, in the words of `pg_ctl stop -m`.
+/// How the server stops, in terms of `pg_ctl stop -m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Sessions are ended, a checkpoint is written.
+    /// Ends sessions and writes a checkpoint.
     Fast,
-    /// Everything is left as it is: the next start recovers from the WAL.
+    /// Leaves everything as it is: the next start recovers from the WAL.
     Immediate,
 }
 
@@ -60,17 +60,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster with the extension preloaded and sending to 127.0.0.0/8 allowed.
+    /// Returns a builder for a cluster with the extension preloaded and sending to 127.0.0.0/8 allowed.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A session as superuser. One try: use [`Cluster::wait_until_ready`] where the server may still be recovering.
+    /// Opens a session as superuser, in one try: use [`Cluster::wait_until_ready`] if the server may still be
+    /// recovering.
     pub fn connect(&self, database: &str) -> Result<Client> {
         Ok(self.config(database).connect(NoTls)?)
     }
 
-    /// What [`Cluster::connect`] uses, for sessions with another role, options or `application_name`.
+    /// Returns the configuration of [`Cluster::connect`], for sessions with another role, options or
+    /// `application_name`.
     pub fn config(&self, database: &str) -> Config {
         let mut config = Config::new();
         config
@@ -89,14 +91,14 @@ impl Cluster {
         self.connect(name)
     }
 
-    /// A new database with the extension in it, and a session in that database.
+    /// Creates a database with the extension and returns a session in it.
     pub fn create_database_with_herald(&self, name: &str) -> Result<Client> {
         let mut client = self.create_database(name)?;
         client.batch_execute("create extension pg_herald")?;
         Ok(client)
     }
 
-    /// The output of the real `psql`, unaligned and without headers; the first error ends it.
+    /// Returns the output of the real `psql`, unaligned and without headers; stops at the first error.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
         let options = ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql];
         self.run_client("psql", database, &options)
@@ -113,14 +115,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a stopped or crashed server and returns when it answers. The processes of a killed predecessor may need a
-    /// moment to notice; this waits for them.
+    /// Starts a stopped or crashed server and returns when it answers. Waits for the processes of a killed predecessor,
+    /// which may take a moment to notice.
     pub fn start(&self) -> Result<()> {
         self.server
             .start(READY_DEADLINE, || self.connect("postgres").is_ok())
     }
 
-    /// Starts a backup, has it recover from its `restore_command`, and returns when it takes writes.
+    /// Starts a backup, lets it recover from its `restore_command`, and returns when it accepts writes.
     pub fn start_recovery(&self) -> Result<()> {
         let signal = self.data_dir().join("recovery.signal");
         fs::write(&signal, "").map_err(Error::io(format!("writing {}", signal.display())))?;
@@ -138,24 +140,25 @@ impl Cluster {
         self.server.stop(mode)
     }
 
-    /// Returns how long the stop took; the server answers again.
+    /// Returns how long the stop took, once the server answers again.
     pub fn restart(&self, mode: StopMode) -> Result<Duration> {
         let stopped_in = self.stop(mode)?;
         self.start()?;
         Ok(stopped_in)
     }
 
-    /// `kill -9` on the postmaster: no process cleans up after itself. [`Cluster::start`] brings it back.
+    /// Sends `kill -9` to the postmaster: no process cleans up. [`Cluster::start`] brings it back.
     pub fn kill9_postmaster(&self) -> Result<()> {
         self.server.kill9()
     }
 
-    /// `kill -9` on any process of the cluster. A server that runs restarts itself when it has noticed.
+    /// Sends `kill -9` to any process of the cluster. A running server restarts itself once it notices.
     pub fn kill9(&self, pid: i32) -> Result<()> {
         self.signal(pid, Signal::SIGKILL)
     }
 
-    /// As [`Cluster::kill9`], and until the server has restarted itself: no session of before is left.
+    /// Does the same as [`Cluster::kill9`], and waits until the server has restarted itself: no earlier session
+    /// remains.
     pub fn crash(&self, pid: i32) -> Result<()> {
         let mut witness = self.connect("postgres")?;
         self.kill9(pid)?;
@@ -164,7 +167,7 @@ impl Cluster {
         self.wait_until_ready()
     }
 
-    /// Has the server forget how often its workers died: by design it starts the next one later each time.
+    /// Makes the server forget its workers' deaths: by design each death delays the next start further.
     pub fn forget_deaths(&self) -> Result<()> {
         let folder = self.data_dir().join("pg_stat_tmp");
         let is_of_a_worker = |path: &Path| {
@@ -190,7 +193,7 @@ impl Cluster {
         })
     }
 
-    /// Until a session can be opened, for instance while the server recovers from a crash.
+    /// Waits until a session can be opened, for instance while the server recovers from a crash.
     pub fn wait_until_ready(&self) -> Result<()> {
         within(READY_DEADLINE, || self.connect("postgres").ok())
             .map(drop)
@@ -201,17 +204,17 @@ impl Cluster {
         self.server.pid()
     }
 
-    /// The delivery worker of a database, when it runs.
+    /// Returns the process id of a database's worker, if it runs.
     pub fn worker_pid(&self, database: &str) -> Result<Option<i32>> {
         self.herald_pid("datname = $1", &[&database])
     }
 
-    /// The launcher, which belongs to no database.
+    /// Returns the process id of the launcher, which belongs to no database.
     pub fn launcher_pid(&self) -> Result<Option<i32>> {
         self.herald_pid("datname is null", &[])
     }
 
-    /// Everything that the server has logged so far.
+    /// Returns everything that the server has logged so far.
     pub fn log(&self) -> String {
         self.server.log()
     }
@@ -224,7 +227,7 @@ impl Cluster {
         self.port
     }
 
-    /// The host to give to `psql -h` and other libpq clients.
+    /// Returns the host for `psql -h` and other libpq clients.
     pub fn socket_dir(&self) -> &Path {
         self.server.socket_dir()
     }
@@ -233,17 +236,17 @@ impl Cluster {
         self.server.data_dir()
     }
 
-    /// A disk of this size for the server's files. An error where the system does not let us mount one.
+    /// Mounts a disk of this size for the server's files. Fails where the system does not let us mount.
     pub fn small_disk(&self, megabytes: u32) -> Result<SmallDisk> {
         SmallDisk::mount(megabytes, self.server.installation().server_user())
     }
 
-    /// Lets the server run on after this process has ended; whoever asked for it removes the directory.
+    /// Keeps the server running after this process has ended; the user must remove the directory.
     pub fn leave_running(mut self) {
         self.server.leave_running();
     }
 
-    /// Runs `psql`, `pgbench`, `pg_dump`, ... of the same installation against a database and returns what it printed.
+    /// Runs `psql`, `pgbench`, `pg_dump`, ... of the same installation against a database and returns the output.
     pub fn run_client(&self, program: &str, database: &str, options: &[&str]) -> Result<String> {
         self.server
             .installation()
@@ -255,7 +258,7 @@ impl Cluster {
         self.server.run_on_files(program, options)
     }
 
-    /// The variables by which libpq, and what goes by the same, finds a database of this cluster.
+    /// Returns the variables through which libpq and compatible clients find a database of this cluster.
     pub fn client_environment(&self, database: &str) -> Vec<(&'static str, String)> {
         vec![
             ("PGHOST", self.socket_dir().display().to_string()),

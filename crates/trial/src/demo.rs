@@ -1,13 +1,14 @@
-//! The demo: traffic, three receivers of which two make trouble, and an account that checks itself.
+//! The demo: traffic, three receivers (two of them in trouble), and an account that checks itself.
 //!
 //! It tells a story in the order of its modules:
 //!
 //! * [`stage`]: a throw-away cluster, pgbench's tables with two watches, the receivers and their subscriptions.
 //! * [`leafengines`]: the events that an application emits itself, some of them in transactions that roll back.
-//! * [`fact`] and [`book`]: what a request tells, and what each subscription's receiver heard.
-//! * [`flow`]: the run itself, a line a second.
-//! * [`truth`], [`account`] and [`report`]: what was committed, held against what was received, and the printed result.
-//! * [`keep`]: everything left running, with what to try.
+//! * [`fact`] and [`book`]: what a request says, and what each subscription's receiver heard.
+//! * [`flow`]: the run itself, a line per second.
+//! * [`truth`], [`account`] and [`report`]: what was committed, compared with what was received, and the printed
+//!   result.
+//! * [`keep`]: leaves everything running, with suggestions to try.
 //!
 //! The account must never read a relation of pg_herald: it would only show that the extension agrees with itself.
 
@@ -32,11 +33,11 @@ use self::stage::Stage;
 pub struct Options {
     /// How long pgbench runs.
     pub seconds: u32,
-    /// Transactions a second of pgbench's clients together; 0 is as fast as they go.
+    /// Transactions per second of all pgbench clients together; 0 is unlimited.
     pub rate: u32,
     /// Leaves the cluster and the receivers running until [`Stop`].
     pub keep: bool,
-    /// One receiver forgets one receipt, so that the account has something to find.
+    /// Makes one receiver forget one receipt, for the account to find.
     pub drop_one: bool,
 }
 
@@ -51,7 +52,7 @@ impl Default for Options {
     }
 }
 
-/// True when the account adds up.
+/// Returns true if the account adds up.
 pub fn run(options: Options, stop: &Stop) -> Result<bool> {
     let stage = Stage::build(options)?;
     stage.introduce(options);

@@ -1,4 +1,4 @@
-//! What can go wrong with the harness itself. A failed delivery is never an error here: it is something to count.
+//! Errors of the harness itself. A failed delivery is never an error here: it is counted.
 
 use std::fmt;
 use std::io;
@@ -9,20 +9,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file or socket refused: `what` says which.
+    /// A file or socket failed: `what` says which.
     Io { what: String, source: io::Error },
-    /// The server said no, or the connection broke.
+    /// The server refused, or the connection broke.
     Sql(postgres::Error),
-    /// A program that the harness needs is not installed: `hint` says how to get it.
+    /// A required program is not installed: `hint` says how to get it.
     Missing {
         program: PathBuf,
         hint: &'static str,
     },
-    /// A program ran and failed; `output` is what it said.
+    /// A program failed; `output` is what it printed.
     Program { program: String, output: String },
-    /// The server did not come up or did not go down in time; `log` is the end of its log.
+    /// The server did not start or stop in time; `log` is the end of its log.
     Server { what: String, log: String },
-    /// A secret or a certificate could not be made.
+    /// A secret or certificate could not be made.
     Setup(String),
 }
 
@@ -34,7 +34,7 @@ impl Error {
 }
 
 impl Error {
-    /// The same, with more of what a program said.
+    /// Appends more of a program's output.
     pub(crate) fn with(self, more: &str) -> Self {
         match self {
             Self::Program { program, output } => Self::Program {

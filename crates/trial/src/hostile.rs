@@ -1,16 +1,15 @@
-//! Attacks at random beside a healthy subscription: what one role, tenant, operator or receiver does costs only itself.
+//! Random attacks beside a healthy subscription: what one role, tenant, operator or receiver does costs only itself.
 //!
-//! [`play`] starts a server, measures a healthy subscription alone, and then beside everybody else, each on a thread of
-//! its own: a role that may do nothing but insert into a watched table, tenants, a role of the level admin, an operator
-//! who leaves transactions open, and receivers that are sick. The same seed plays the same attacks; the machine decides
-//! about their moments.
+//! [`play`] starts a server and measures a healthy subscription alone, then beside all actors, each on its own thread:
+//! a role that may only insert into a watched table, tenants, a role of the level admin, an operator who leaves
+//! transactions open, and sick receivers. The same seed plays the same attacks; the machine decides their moments.
 //!
-//! In the first half they are a crowd, all at once, as fast as the server takes it: nobody dies, nothing is lost. Such a
-//! crowd takes the processors from every program of the machine, so in the second half they take turns, and how late the
-//! healthy subscription is served there is what others cost it.
+//! In the first half the actors are a crowd, all at once, as fast as the server allows: no process dies, nothing is
+//! lost. Such a crowd takes the processors from every program of the machine, so in the second half the actors take
+//! turns, and the delay of the healthy subscription there is what others cost it.
 //!
-//! An attack is a list of statements ([`Attack`]). Some of them must be refused, and some must not; all other answers are
-//! searched for what belongs to others (`evidence.rs`). What must hold at the end stands in the [`Report`]: no process
+//! An attack is a list of statements ([`Attack`]). Some must be refused, and some must not; all other answers are
+//! searched for what belongs to others (`evidence.rs`). The [`Report`] shows what must hold at the end: no process
 //! died, nothing was lost, and nobody got what is not theirs.
 
 mod admin;
@@ -49,25 +48,25 @@ pub use self::suspects::Stall;
 use crate::error::Result;
 use crate::statistics::at_rank;
 
-/// The healthy subscription is measured alone for this part of the time.
+/// The healthy subscription is measured alone for the time divided by this.
 const ALONE: u32 = 6;
-/// No statement lasts longer, as all are cancelled after five seconds: one that does heeds no cancel.
+/// No statement takes longer, because all are cancelled after five seconds: a longer one ignores cancellation.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(20);
-/// Where they take turns: the longest time that nobody plays.
+/// The longest rest after an attack when actors take turns.
 const LONGEST_REST: Duration = Duration::from_secs(2);
-/// How often it is looked whether the machine has time for another attack.
+/// How often to check whether the machine has time for another attack.
 const COURTESY: Duration = Duration::from_millis(20);
 
 /// How the attacks follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
-    /// Everybody at once.
+    /// All at once.
     Crowd,
-    /// One after the other, with a pause behind each.
+    /// One after another, with a pause after each.
     Turns,
 }
 
-/// What all that play share.
+/// What all actors share.
 struct Stage<'a> {
     arena: &'a Arena,
     evidence: &'a Evidence,
@@ -89,7 +88,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Runs an attack: by itself, where they take turns, and then nobody plays for twice as long as it took.
+    /// Runs an attack. When actors take turns, it runs alone, and a rest of twice its duration follows.
     fn in_turn(&self, attack: impl FnOnce()) {
         let turn = match self.pace {
             Pace::Crowd => None,
@@ -109,7 +108,7 @@ impl<'a> Stage<'a> {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Waits while the machine is busy, so long at most.
+    /// Waits while the machine is busy, at most `longest`.
     fn wait_for_a_processor(&self, longest: Duration) {
         let began_at = Instant::now();
         while self.is_busy.load(Ordering::Relaxed)
@@ -121,54 +120,54 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// What became of it.
+/// The results of a play.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Each attack: how often it was played, and how often the server refused a statement of it.
+    /// Each attack: how often it was played, and how often the server refused one of its statements.
     pub attacks: BTreeMap<String, Tries>,
-    /// Commits of the healthy table that were heard of, and those of them that its receiver never got.
+    /// Acknowledged commits of the healthy table, and commits that its receiver never got.
     pub committed: usize,
     pub lost: Vec<i64>,
-    /// Events of anybody that neither reached the witness, who gets all, nor became a dead letter.
+    /// Events of any actor that neither reached the witness, who gets all, nor became a dead letter.
     pub unaccounted: i64,
     /// The steps of the worker's turn that took long beside attacks in turn.
     pub steps: BTreeMap<&'static str, Lasted>,
-    /// Lines of the log that speak of the end of a process.
+    /// Log lines about the end of a process.
     pub deaths: Vec<String>,
-    /// Who got what is not theirs, which statements failed or were let through that must not, and sessions that were ended.
+    /// Leaks to actors, statements that wrongly failed or succeeded, and ended sessions.
     pub findings: Vec<String>,
-    /// Attacks all of whose statements were refused although nobody said that they must be: they test nothing.
+    /// Attacks whose statements were all refused, although none must be: they test nothing.
     pub toothless: Vec<String>,
-    /// The worker that was started first runs at the end.
+    /// Whether the first worker still runs at the end.
     pub is_same_worker: bool,
-    /// How late the healthy subscription and the relay were served: alone, in a crowd, and beside attacks in turn.
+    /// Delays of the healthy subscription and the relay: alone, in a crowd, and beside attacks in turn.
     pub alone: Served,
     pub crowd: Served,
     pub turns: Served,
-    /// The attacks that were under way more often while the slowest hundredth was than otherwise: how many times as
-    /// often, the most suspicious first.
+    /// Attacks that ran more often beside the slowest hundredth than otherwise: how many times as often, the most
+    /// suspicious first.
     pub suspects: Vec<(f64, String)>,
-    /// The times at which the slowest hundredth waited, the longest first, and what was under way when each began.
+    /// When the slowest hundredth waited, the longest first, and what was under way when each stall began.
     pub stalls: Vec<Stall>,
     /// The same in the crowd.
     pub stalls_in_crowd: Vec<Stall>,
-    /// What the worker said in the server's log, each line once.
+    /// The worker's lines in the server's log, each with its count.
     pub said: BTreeMap<String, usize>,
 }
 
-/// How late the healthy subscription was served in one stretch, and others that have nothing to do with pg_herald: the
-/// slowest hundredth of each, in microseconds.
+/// Delays of the healthy subscription in one phase, and of others unrelated to pg_herald: the slowest hundredth of
+/// each, in microseconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Served {
     /// From each commit to its receipt.
     pub healthy: i64,
-    /// The commit of a row that nobody watches.
+    /// The commit of an unwatched row.
     pub plain: i64,
     /// From that commit to the receipt of a sender that nobody attacks.
     pub relay: i64,
-    /// From each commit to its receipt, without what that sender took longer at that moment than it mostly did.
+    /// From each commit to its receipt, minus what that sender took beyond its median at that moment.
     pub apart: i64,
-    /// Of the time of all processors, in percent: what was used, and what the worker used of that.
+    /// In percent of all processors' time: what was used, and what the worker used.
     pub busy_percent: u64,
     pub worker_percent: u64,
 }
@@ -203,12 +202,12 @@ impl fmt::Display for Served {
 }
 
 impl Report {
-    /// How much longer the slowest hundredth took beside attacks in turn than alone.
+    /// Returns the ratio of the slowest hundredth's delay beside attacks in turn to its delay alone.
     pub fn ratio(&self) -> f64 {
         self.turns.healthy as f64 / self.alone.healthy.max(1) as f64
     }
 
-    /// The same without what the relay, which has nothing to do with pg_herald, took longer at the same moments.
+    /// Returns the same ratio without the relay's extra time at the same moments, which pg_herald does not cause.
     pub fn corrected_ratio(&self) -> f64 {
         self.turns.apart as f64 / self.alone.apart.max(1) as f64
     }
@@ -260,7 +259,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Who plays what. Several of a kind play beside each other.
+/// The actors and their attacks. Actors of the same kind play in parallel.
 const ACTORS: [(Role, &[Attack]); 11] = [
     (Role::Writer, writer::ATTACKS),
     (Role::Tenant("ann"), tenant::ATTACKS),
@@ -275,7 +274,7 @@ const ACTORS: [(Role, &[Attack]); 11] = [
     (Role::Operator, operator::ATTACKS),
 ];
 
-/// Plays for so long.
+/// Plays for `lasting`.
 pub fn play(seed: u64, lasting: Duration) -> Result<Report> {
     let evidence = Arc::new(Evidence::default());
     let arena = Arena::open(&evidence)?;
@@ -292,7 +291,7 @@ pub fn play(seed: u64, lasting: Duration) -> Result<Report> {
         *played.tries.entry(name).or_default() += tries;
     }
     arena.heal()?;
-    // Again, as other programs may have had the machine the first time.
+    // Measure again, because other programs may have used the machine the first time.
     let (again, _) = measure_alone(worker, &mut healthy, lasting / ALONE);
     let alone = first.and(again);
     let lost = healthy.wait_for_all();
@@ -330,14 +329,14 @@ pub fn play(seed: u64, lasting: Duration) -> Result<Report> {
     })
 }
 
-/// Nobody plays.
+/// Measures while no actor plays.
 fn measure_alone(worker: i32, healthy: &mut Healthy<'_>, lasting: Duration) -> (Measured, Load) {
     let first = Load::now(worker);
     let measured = healthy.measure(lasting);
     (measured, Load::now(worker).since(first))
 }
 
-/// Everybody plays while the healthy subscription is measured.
+/// Measures the healthy subscription while all actors play.
 fn attack(
     stage: &Stage<'_>,
     worker: i32,

@@ -1,17 +1,17 @@
-//! herald-trial puts pg_herald to the test from outside: real servers, real sockets, real crashes.
+//! herald-trial tests pg_herald from outside: real servers, real sockets, real crashes.
 //!
-//! The end-to-end tests, the demo and the benchmarks stand on it, so nothing in here knows the extension's insides:
-//! it speaks SQL and HTTP only, and verifies signatures with somebody else's code.
+//! The end-to-end tests, the demo and the benchmarks build on it, so nothing here knows the extension's internals: it
+//! speaks SQL and HTTP only, and verifies signatures with third-party code.
 //!
 //! * [`cluster`]: a throw-away PostgreSQL server that can be stopped, crashed and started again.
-//! * [`receiver`]: an HTTP(S) endpoint that can misbehave in every way we know, and that accounts for each request.
+//! * [`receiver`]: an HTTP(S) endpoint that can misbehave in every way we know, and that records each request.
 //! * [`workload`]: transactions with a record of the truth, and `pgbench`.
-//! * [`verdict`]: truth against receipts: what was lost, what should never have been sent, what came twice.
+//! * [`verdict`]: truth against receipts: what was lost, wrongly sent, or duplicated.
 //! * [`wait`]: conditions with a deadline.
-//! * [`size`]: how much a trial does, little on every change or all of it, and the figures it measured.
+//! * [`size`]: how much a trial does, little on every change or everything, and the figures it measures.
 //! * [`statistics`]: many measurements in one number.
-//! * [`demo`], [`torture`]: `cargo xtask demo` and `cargo xtask torture`, which stand on all of them.
-//! * [`hostile`]: attacks at random from roles, tenants, an operator and receivers, beside a healthy subscription.
+//! * [`demo`], [`torture`]: `cargo xtask demo` and `cargo xtask torture`, which build on all of them.
+//! * [`hostile`]: random attacks from roles, tenants, an operator and receivers, beside a healthy subscription.
 
 #![forbid(unsafe_code)]
 

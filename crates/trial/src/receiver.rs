@@ -1,4 +1,4 @@
-//! An HTTP endpoint on loopback that accounts for every request and misbehaves on demand.
+//! An HTTP endpoint on loopback that records every request and misbehaves on demand.
 //!
 //! ```
 //! use herald_trial::{Mode, Receiver};
@@ -13,7 +13,7 @@
 //! # Ok::<(), herald_trial::Error>(())
 //! ```
 //!
-//! Each connection has a thread of its own, so a hanging one holds up nobody.
+//! Each connection has its own thread, so a hanging connection blocks no other.
 
 mod builder;
 mod connection;
@@ -48,7 +48,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Plain HTTP, answering 200, checking no signatures.
+    /// Starts a receiver with plain HTTP that answers 200 and checks no signatures.
     pub fn start() -> Result<Self> {
         Self::builder().start()
     }
@@ -57,7 +57,7 @@ impl Receiver {
         Builder::default()
     }
 
-    /// The URL of a path that starts with a slash.
+    /// Returns the URL of a path that starts with a slash.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.shared.tls.is_some() {
             "https"
@@ -71,23 +71,23 @@ impl Receiver {
         self.address.port()
     }
 
-    /// For all paths without a mode of their own, from the next request on.
+    /// Sets the mode of all paths without their own, from the next request on.
     pub fn set_mode(&self, mode: Mode) {
         self.shared.modes().default = mode;
     }
 
-    /// For one path, compared without the query string.
+    /// Sets the mode of one path, compared without the query string.
     pub fn set_mode_at(&self, path: &str, mode: Mode) {
         self.shared.modes().by_path.insert(path.to_owned(), mode);
     }
 
-    /// Closes the port and every connection: from now on the operating system refuses connections.
+    /// Closes the port and every connection; the operating system then refuses connections.
     pub fn down(&self) {
         drop(self.listener().take());
         self.shared.shut_connections();
     }
 
-    /// Opens the same port again.
+    /// Reopens the same port.
     pub fn up(&self) -> Result<()> {
         let mut listener = self.listener();
         if listener.is_none() {
@@ -96,17 +96,17 @@ impl Receiver {
         Ok(())
     }
 
-    /// Ends the open connections, idle or not; new ones are welcome.
+    /// Ends the open connections, idle or not, but accepts new ones.
     pub fn shut_connections(&self) {
         self.shared.shut_connections();
     }
 
-    /// All complete requests so far, in the order in which they were recorded.
+    /// Returns all complete requests so far, in the order of recording.
     pub fn requests(&self) -> Vec<Arc<Request>> {
         self.shared.ledger.book().requests.clone()
     }
 
-    /// The requests with one webhook-id.
+    /// Returns the requests with this webhook-id.
     pub fn requests_of(&self, webhook_id: &str) -> Vec<Arc<Request>> {
         let mut requests = self.requests();
         requests.retain(|request| request.webhook_id.as_deref() == Some(webhook_id));
@@ -121,7 +121,7 @@ impl Receiver {
         self.shared.ledger.book().ids.keys().cloned().collect()
     }
 
-    /// How many webhook-ids were answered with a 2xx at least once.
+    /// Returns how many webhook-ids were answered with a 2xx at least once.
     pub fn accepted(&self) -> usize {
         self.shared
             .ledger
@@ -132,7 +132,7 @@ impl Receiver {
             .count()
     }
 
-    /// The account of every webhook-id.
+    /// Returns the account of every webhook-id.
     pub fn tallies(&self) -> HashMap<String, Tally> {
         self.shared.ledger.book().ids.clone()
     }
@@ -146,7 +146,7 @@ impl Receiver {
             .map_or(0, |tally| tally.attempts)
     }
 
-    /// The webhook-ids that were accepted more than once, with how often; a retry after a failure is no duplicate.
+    /// Returns the webhook-ids accepted more than once, with counts; a retry after a failure is no duplicate.
     pub fn duplicates(&self) -> Vec<(String, u32)> {
         let book = self.shared.ledger.book();
         let twice = book.ids.iter().filter(|(_, tally)| tally.accepted > 1);
@@ -159,24 +159,24 @@ impl Receiver {
         self.shared.ledger.book().invalid_signatures
     }
 
-    /// Every connection ever accepted, also those that never carried a request.
+    /// Returns how many connections were ever accepted, including those that carried no request.
     pub fn connections(&self) -> u64 {
         self.shared.connections()
     }
 
-    /// Starts the accounts anew.
+    /// Resets the accounts.
     pub fn forget(&self) {
         self.shared.ledger.forget();
     }
 
-    /// Until so many webhook-ids were accepted; panics with the accounts when they were not in time.
+    /// Waits until `distinct` webhook-ids were accepted; panics with the accounts after the deadline.
     #[track_caller]
     pub fn wait_for(&self, distinct: usize, deadline: Duration) {
         let what = format!("{distinct} accepted webhook-ids");
         self.wait_until(&what, |receiver| receiver.accepted() >= distinct, deadline);
     }
 
-    /// Until `holds`, looked at after each request; panics with `what` and the accounts when it did not in time.
+    /// Waits until `holds`, checked after each request; panics with `what` and the accounts after the deadline.
     #[track_caller]
     pub fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool, deadline: Duration) {
         if !self.holds_within(deadline, holds) {
@@ -184,7 +184,7 @@ impl Receiver {
         }
     }
 
-    /// As [`Receiver::wait_until`], for callers that go on without it.
+    /// Waits like [`Receiver::wait_until`], for callers that continue without it.
     pub fn holds_within(&self, deadline: Duration, holds: impl Fn(&Self) -> bool) -> bool {
         self.shared.ledger.wait_until(deadline, || holds(self))
     }

@@ -1,7 +1,7 @@
-//! How much a trial does, and what it measured.
+//! How much a trial does, and what it measures.
 //!
-//! Most guarantees are shown by a small case on every change and measured with a large one now and then: both are the
-//! same test, and `cargo xtask test --full` asks for the large one. What a test measures it says with [`figure`].
+//! Most guarantees are tested with a small case on every change and measured with a large one now and then: both are
+//! the same test, and `cargo xtask test --full` asks for the large one. Tests report measurements with [`figure`].
 
 use std::env;
 use std::fmt::Display;
@@ -11,10 +11,10 @@ use std::thread;
 
 /// Set to `full` by `cargo xtask test --full`.
 pub const SIZE_VARIABLE: &str = "HERALD_TRIAL_SIZE";
-/// The file that figures are added to, one a line: test, what, value.
+/// The file to which figures are appended, one per line: test, what, value.
 pub const FIGURES_VARIABLE: &str = "HERALD_FIGURES";
 
-/// `full` when the figures to be published are measured, else `short`.
+/// Returns `full` when measuring figures for publication, else `short`.
 pub fn at_size<T>(short: T, full: T) -> T {
     if env::var_os(SIZE_VARIABLE).is_some_and(|size| size == "full") {
         full
@@ -23,7 +23,7 @@ pub fn at_size<T>(short: T, full: T) -> T {
     }
 }
 
-/// Says what a test measured, on its output and in the file of the figures.
+/// Reports a test's measurement, on its output and in the file of figures.
 pub fn figure(what: &str, value: impl Display) {
     let test = thread::current().name().unwrap_or("-").to_owned();
     println!("{test}: {what} = {value}");

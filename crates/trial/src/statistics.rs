@@ -1,12 +1,12 @@
-//! What is said of many measurements in one number.
+//! Many measurements summarized in one number.
 
-/// The value at a percentile of sorted ones, by nearest rank.
+/// Returns the value at a percentile of sorted values, by nearest rank.
 pub fn at_rank<T: Copy + Default>(sorted: &[T], percent: usize) -> T {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-/// How much y grows when x grows by one: the line through the points (x, y) by least squares.
+/// Returns how much y grows when x grows by 1: the slope of the least-squares line through the points (x, y).
 pub fn slope(points: &[(f64, f64)]) -> f64 {
     let mean =
         |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;

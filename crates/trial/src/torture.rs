@@ -1,14 +1,14 @@
 //! `cargo xtask torture`: crashes of every kind at random moments under load, and an account after each.
 //!
-//! Truth is a table that is written in the same transactions as the changes; receipts are a log that a receiver in a
-//! process of its own flushes to disk before it answers. No relation of pg_herald is read for what was lost or sent
-//! without a commit, except `herald.dead_letter`, where a delivery may be given up in the open.
+//! Truth is a table written in the same transactions as the changes; receipts are a log that a separate receiver
+//! process flushes to disk before it answers. To find what was lost or sent without a commit, no relation of pg_herald
+//! is read except `herald.dead_letter`, where a delivery may be given up openly.
 //!
 //! * [`victim`]: what is struck, and how.
 //! * [`accounts`]: the receiver's log, read as it grows.
 //! * [`arena`]: the cluster, the receiver and the load.
 //! * [`round`]: one fault, and what must hold after it.
-//! * [`results`]: one line for each round, in a file that a later run goes on from, and the table at the end.
+//! * [`results`]: one line per round, in a file that a later run resumes from, and the table at the end.
 
 pub mod accounts;
 pub mod arena;
@@ -25,18 +25,18 @@ use results::Results;
 use round::Fault;
 use victim::Victim;
 
-/// A fault that hit nothing is repeated, but not for ever.
+/// Limits how often a fault that hit nothing is repeated.
 const TRIES_FOR_EACH_ROUND: u64 = 10;
 
 #[derive(Debug)]
 pub struct Options {
-    /// Rounds that count, for each victim.
+    /// Rounds that count, per victim.
     pub rounds: u64,
     pub seed: u64,
     pub victims: Vec<Victim>,
-    /// Transactions a second.
+    /// Transactions per second.
     pub rate: f64,
-    /// Where results are kept, and read from when there are some already.
+    /// The file that keeps results; if it exists, the run resumes from it.
     pub resume: Option<PathBuf>,
 }
 

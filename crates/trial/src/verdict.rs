@@ -1,4 +1,4 @@
-//! Truth against receipts: what was lost, what should never have been sent, what came twice.
+//! Truth against receipts: what was lost, wrongly sent, or duplicated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::receiver::Request;
 use crate::workload::Change;
 
-/// Counts the receipts of each change. It outlives the receiver and needs no bodies kept: its observer reads them in passing.
+/// Counts the receipts of each change. It outlives the receiver and needs no bodies kept: its observer reads them in
+/// passing.
 ///
 /// ```
 /// use herald_trial::{Receipts, Receiver, Verdict};
@@ -21,11 +22,11 @@ use crate::workload::Change;
 #[derive(Debug, Clone, Default)]
 pub struct Receipts(Arc<Mutex<BTreeMap<Change, Receipt>>>);
 
-/// How often a change was heard of.
+/// How often a change was received.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Receipt {
     pub received: u32,
-    /// Of those, answered with a 2xx.
+    /// Receipts answered with a 2xx.
     pub accepted: u32,
 }
 
@@ -36,21 +37,22 @@ pub struct Verdict {
     pub accepted: usize,
     /// Committed, but neither accepted nor excused.
     pub lost: Vec<Change>,
-    /// Received, whatever the answer was, but never committed.
+    /// Received, whatever the answer, but never committed.
     pub phantom: Vec<Change>,
     /// Receipts beyond the first acceptance, over all changes.
     pub duplicates: u64,
-    /// The most that any one change was accepted beyond the first time.
+    /// The most acceptances of one change beyond its first.
     pub most_duplicates: u32,
 }
 
 impl Receipts {
-    /// For [`crate::receiver::Builder::observe`]: files each request about a row of `trial.change`.
+    /// Returns an observer for [`crate::receiver::Builder::observe`] that files each request about a row of
+    /// `trial.change`.
     pub fn observer(&self) -> impl Fn(&Request) + Send + Sync + 'static + use<> {
         self.observer_by(Change::in_request)
     }
 
-    /// As [`Receipts::observer`], for payloads of another shape.
+    /// Does the same as [`Receipts::observer`] for payloads of another shape.
     pub fn observer_by<F>(&self, change_of: F) -> impl Fn(&Request) + Send + Sync + 'static + use<F>
     where
         F: Fn(&Request) -> Option<Change> + Send + Sync + 'static,
@@ -74,7 +76,7 @@ impl Receipts {
         self.book().get(&change).copied().unwrap_or_default()
     }
 
-    /// Changes that were accepted at least once.
+    /// Returns how many changes were accepted at least once.
     pub fn accepted(&self) -> usize {
         self.book()
             .values()
@@ -82,7 +84,7 @@ impl Receipts {
             .count()
     }
 
-    /// Starts the accounts anew.
+    /// Resets the accounts.
     pub fn forget(&self) {
         self.book().clear();
     }
@@ -97,7 +99,7 @@ impl Verdict {
         Self::with_excused(committed, receipts, &BTreeSet::new())
     }
 
-    /// `excused` are the changes that stand in `herald.dead_letter`: given up in the open, so not lost.
+    /// Excuses the changes in `herald.dead_letter`: given up openly, so not lost.
     pub fn with_excused(
         committed: &BTreeSet<Change>,
         receipts: &Receipts,
@@ -131,7 +133,7 @@ impl Verdict {
         }
     }
 
-    /// Nothing lost and nothing sent that was not committed. Duplicates are for the caller to judge.
+    /// Returns true if nothing was lost and nothing sent that was not committed. The caller judges duplicates.
     pub fn is_clean(&self) -> bool {
         self.lost.is_empty() && self.phantom.is_empty()
     }

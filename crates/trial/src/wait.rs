@@ -1,18 +1,18 @@
 //! Conditions with a deadline, the only way in which a test may wait.
 //!
-//! [`eventually`] is for tests and panics with what was awaited; [`within`] is for callers that go on without it.
+//! [`eventually`] is for tests and panics with what was awaited; [`within`] is for callers that continue without it.
 
 use std::fmt::Debug;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a look at the condition may be put off: short at first, so that quick things stay quick.
+/// The pause between two checks of a condition: short at first, so that quick things stay quick.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks until there is an answer, and panics with `what` when there is none before the deadline.
+/// Asks until the condition answers; panics with `what` after the deadline.
 ///
-/// The condition is asked at least once, also with a deadline of zero.
+/// Asks at least once, even with a deadline of zero.
 #[track_caller]
 pub fn eventually<T>(deadline: Duration, what: &str, condition: impl FnMut() -> Option<T>) -> T {
     match within(deadline, condition) {
@@ -21,7 +21,7 @@ pub fn eventually<T>(deadline: Duration, what: &str, condition: impl FnMut() -> 
     }
 }
 
-/// Looks at a state until `holds` says yes, and panics with `what` and the last state when it never does.
+/// Looks at a state until `holds` is true; panics with `what` and the last state after the deadline.
 #[track_caller]
 pub fn eventually_holds<S: Debug>(
     deadline: Duration,
@@ -47,7 +47,7 @@ pub fn eventually_holds<S: Debug>(
     }
 }
 
-/// Asks until there is an answer or the deadline has passed.
+/// Asks until the condition answers or the deadline has passed.
 pub fn within<T>(deadline: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     let mut pause = FIRST_PAUSE;

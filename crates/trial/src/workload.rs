@@ -1,6 +1,6 @@
-//! What makes the database busy: transactions with a record of the truth, and `pgbench`.
+//! Load for the database: transactions with a record of the truth, and `pgbench`.
 //!
-//! [`Workload`] is for correctness: it knows afterwards exactly what was committed. [`Pgbench`] is for speed.
+//! [`Workload`] is for correctness: it knows exactly what was committed. [`Pgbench`] is for speed.
 
 mod client;
 mod pgbench;

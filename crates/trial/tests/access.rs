@@ -1,4 +1,4 @@
-//! Access: each level may do what it says and nothing else, and every change is on record.
+//! Access: each level allows exactly what it says, and every change is recorded.
 
 mod common;
 
@@ -40,7 +40,7 @@ const MATRIX: &str = "
     ) o
     group by o.name";
 
-/// A database in which there is a role for each level.
+/// Creates a database with a role for each level.
 fn with_levels(name: &str) -> Database {
     let mut db = Database::new(&CLUSTER, name);
     for level in LEVELS {
@@ -283,11 +283,11 @@ fn a_publication_that_takes_tables_of_pg_herald_along_is_warned_of() {
         ),
     ] {
         dba.run(command);
-        // That the server does not replicate by rows now is not the point.
+        // Whether the server replicates by rows now does not matter here.
         let said = heard.try_iter().filter(|said| !said.contains("wal_level"));
         assert_eq!(said.collect::<Vec<_>>(), warnings, "{command}");
     }
-    // A fault of ours fails no command.
+    // A fault of ours must not fail a command.
     db.run("alter function herald._publications() rename to gone");
     dba.run("alter publication p set (publish = 'insert')");
     let warnings: Vec<_> = heard.try_iter().collect();
@@ -297,7 +297,7 @@ fn a_publication_that_takes_tables_of_pg_herald_along_is_warned_of() {
     );
 }
 
-/// What a subscription's requests carry that its admins are not shown.
+/// What a subscription's requests carry but its admins are not shown.
 const HIDDEN: &str = "canary";
 
 #[track_caller]
@@ -332,14 +332,14 @@ fn a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint() {
             "select concat_ws(' ', outcome, error) from herald.ping('{name}', timeout => '20 s')"
         ))
     };
-    // Until the worker has heard of them.
+    // Wait until the worker knows the subscriptions.
     eventually(SOON, "a ping", || {
         (ping(&mut admin, "shop") == "delivered").then_some(())
     });
     let refused = |admin: &mut Database, sql: &str| {
         assert_eq!(admin.refusal(sql).code().code(), "22023", "{sql}");
         assert_eq!(ping(admin, "shop"), "delivered", "{sql}");
-        // No receiver here gives tokens.
+        // No receiver here issues tokens.
         assert!(!ping(admin, "oauth").starts_with("delivered"), "{sql}");
     };
     let moved = [
@@ -350,7 +350,7 @@ fn a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint() {
     for url in moved {
         let update = format!("update herald.subscription set url = '{url}'");
         refused(&mut admin, &update);
-        // With other headers alone, the token would go along.
+        // If only the headers changed, the token would go along.
         let headers = r#"headers => '{"X-Key": "own"}'"#;
         refused(
             &mut admin,

@@ -1,4 +1,4 @@
-//! Subscriptions as a declared document, and sandboxes.
+//! Subscriptions declared as a document, and sandboxes.
 
 mod common;
 
@@ -9,7 +9,7 @@ use herald_trial::Cluster;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// What a document does, as `name action changes`.
+/// Returns what a document does, as `name action changes`.
 fn applied(db: &mut Database, document: &str, dry_run: bool) -> Vec<String> {
     db.texts(&format!(
         "select format('%s %s %s', subscription, action, changes) from herald.apply($${document}$$, dry_run => {dry_run})"
@@ -103,7 +103,7 @@ fn a_document_is_no_oracle_for_values_that_are_not_shown() {
         (&vec!["shop unchanged ".to_owned()], &right.0)
     );
     let again = guess("finch", false);
-    // What the audit says of the one it says of the other.
+    // The audit says the same of both.
     let grown = |one: &(Vec<String>, usize, String), other: &(Vec<String>, usize, String)| {
         other.2.parse::<i64>().unwrap() - one.2.parse::<i64>().unwrap()
     };
@@ -172,7 +172,7 @@ fn a_secret_in_a_document_is_put_in_front_and_nobody_is_told_whether_it_was_ther
     );
     assert_eq!(same, other);
     assert_eq!(declare(0).1, "A B-");
-    // Ten sign at most, and no document fails for that.
+    // At most ten sign, and no document fails for that.
     let last = (1..13).fold(String::new(), |_, n| declare(n).1);
     assert_eq!(last, "M L- K- J- I- H- G- F- E- D-");
     assert_eq!(
@@ -249,7 +249,7 @@ fn a_sandbox_is_matched_signed_and_recorded_and_sends_nothing() {
         db.text("select format('%s %s %s', outcome, coalesce(status_code::text, '-'), response like 'sandbox: a request of % bytes was made and not sent') from herald.attempt"),
         "delivered - t"
     );
-    // Somebody else may resume all that is paused: it stays a sandbox.
+    // Another user may resume everything that is paused: this stays a sandbox.
     for call in ["resume('shop')", "pause('shop')", "resume('shop')"] {
         db.run(&format!("select herald.{call}"));
     }

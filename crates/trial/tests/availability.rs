@@ -1,4 +1,4 @@
-//! Standbys, promotion, clones, and libraries that do not fit: who sends, and who waits for a decision.
+//! Standbys, promotion, clones, and mismatched libraries: which server sends, and which waits for a decision.
 
 mod common;
 
@@ -11,7 +11,8 @@ use herald_trial::{Cluster, Receiver, StopMode};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// A primary with one subscription and one delivered event, a standby of it that has replayed that, and their receiver.
+/// Starts a primary with one subscription and one delivered event, a standby that has replayed that, and their
+/// receiver.
 fn pair(standby_settings: &[(&str, &str)]) -> (Receiver, Cluster, Cluster) {
     let receiver = receiver();
     let primary = common::cluster();
@@ -44,7 +45,7 @@ fn a_standby_sends_nothing_and_goes_on_where_the_primary_stopped_when_it_is_prom
     let mut waiting = Database::of(&standby, "shop");
     assert_eq!(standby.worker_pid("shop").unwrap(), None);
     assert_eq!(standby.launcher_pid().unwrap(), None);
-    // What only looks works on a standby, too.
+    // Read-only functions work on a standby, too.
     assert_eq!(waiting.number("select count(*) from herald.delivery"), 3);
     assert_eq!(
         waiting.number(
@@ -98,7 +99,7 @@ fn an_old_primary_that_runs_on_sends_what_was_open_under_the_same_id_and_events_
     let open = old.emit("open");
     old.until("select count(*) from herald.pending", "1");
     replay(&primary, &standby);
-    // The standby hears no more of the primary, and the primary knows nothing of it.
+    // The standby no longer hears from the primary, and the primary does not know of the promotion.
     promote(&standby);
     let mut new = Database::of(&standby, "shop");
     old.run("select herald.resume('shop')");

@@ -1,4 +1,4 @@
-//! How long, how many and how far: what is refused at the door, and what a stored row that cannot be read costs.
+//! Bounds on length, number and depth: what is refused at the door, and what an unreadable stored row costs.
 
 mod common;
 
@@ -10,7 +10,7 @@ use herald_trial::Cluster;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// Options that must be refused, and what the error says.
+/// Options that must be refused, and their errors.
 const REFUSED: [(&str, &str, &str); 22] = [
     ("types", "array['a', null]", "a member of types is null"),
     ("types", "'{{a},{b}}'", "types has more than one dimension"),
@@ -119,9 +119,9 @@ fn an_option_beyond_its_bounds_is_refused_by_subscribe_update_and_apply() {
             format!("update herald.subscription set {option} = {value} where name = 'shop'"),
             format!("select herald.apply({declared})"),
         ] {
-            // An interval may have no text that reads back.
+            // Some intervals have no text that reads back.
             let error = db.refusal(&statement);
-            // A document's errors name the subscription, and have words of their own for what is no list in JSON.
+            // A document's errors name the subscription, and have their own words for what is not a list in JSON.
             let in_document = error.message().strip_prefix("subscription \"new\": ");
             let message = in_document.unwrap_or(error.message());
             assert!(
@@ -138,7 +138,7 @@ fn an_option_beyond_its_bounds_is_refused_by_subscribe_update_and_apply() {
     assert_eq!(error.message(), "the name of the subscription is too long");
 }
 
-/// What may be wrong with a stored row, whoever did it, and how it is mended: options, or a column.
+/// Ways to break a stored row, and how to mend it: options, or a column.
 const BROKEN: [(&str, &str, &str); 15] = [
     (
         "nulls",
@@ -189,7 +189,7 @@ const BROKEN: [(&str, &str, &str); 15] = [
     ("url", "url = 'nowhere'", "url = '$url'"),
 ];
 
-/// The assignment that breaks or mends a row.
+/// Returns the assignment that breaks or mends a row.
 fn assignment(change: &str) -> String {
     let change = change
         .replace(
@@ -253,7 +253,7 @@ fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended
     }
     db.run(&format!("select herald.preview('healthy', '{uid}')"));
     db.run("select * from herald.status(); select * from herald.subscription; select herald._shed_backlog(s.id, 0, -1, 1000) from herald._subscription s");
-    // What is no document is mended as any other subscription.
+    // Options that are not a document are mended as in any other subscription.
     db.run("select herald.subscribe('document', timeout => '9 s')");
     assert_eq!(
         db.text("select concat_ws(' ', timeout, method, types) from herald.subscription where name = 'document'"),
@@ -269,7 +269,7 @@ fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended
     db.run("select herald._changed('subscription')");
     db.until("select count(*) from herald.pending", "0");
     db.settle();
-    // Types that could not be read were matched with all there is, and what they do not match was taken out again.
+    // Unreadable types were matched with every event, and deliveries that the mended types do not match were removed.
     assert_eq!(
         db.texts("select type from herald.attempt where outcome = 'delivered' and subscription <> 'healthy'"),
         vec!["order.paid"; BROKEN.len()]
@@ -287,7 +287,7 @@ fn a_row_that_postgresql_cannot_read_is_found_among_the_others() {
     }
     db.subscribe("damaged", &broken.url("/"), "types => '{order.*}'");
     db.subscribe("e", &healthy.url("/"), "");
-    // As a damaged page would: whoever reads the options of this row gets an error.
+    // Acts like a damaged page: reading this row's options fails.
     db.run(
         "create function herald.damaged() returns jsonb language plpgsql stable as $$
          begin

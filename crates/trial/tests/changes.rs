@@ -1,4 +1,4 @@
-//! Changes of subscriptions: the worker reads what changed, and nothing else, however many there are.
+//! Changes of subscriptions: the worker reads only what changed, however many subscriptions exist.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn a_change_of_one_subscription_reads_that_one() {
         db.settle();
         let read = "select coalesce(sum(rows), 0) from pg_stat_statements where query like '%as wanted (id)%'";
         let accepted = (first.accepted(), second.accepted());
-        // A removed one is asked for and not there.
+        // A removed subscription is asked for but not found.
         let rows = (accepted.1 as i64).min(3);
         assert_eq!(db.number(read), rows, "{change}");
         assert_eq!(accepted, expected, "{change}");

@@ -1,4 +1,4 @@
-//! What a receiver in Node makes of our requests: the npm packages `cloudevents` and `standardwebhooks` read them.
+//! How a receiver in Node reads our requests: with the npm packages `cloudevents` and `standardwebhooks`.
 
 mod common;
 
@@ -59,7 +59,7 @@ fn the_official_packages_verify_and_parse_what_we_send() {
         assert_eq!(paid["source"], "/shop");
         assert_eq!(paid["subject"], "order/1");
         assert_eq!(paid["time"], "2025-12-09T14:30:00.123Z");
-        // As far as a header goes, which is not decoded by the package.
+        // Headers allow no more, because the package does not decode them.
         assert!(["k 1", "k%201"].contains(&paid["partitionkey"].as_str().unwrap_or_default()));
         assert!(paid["hop"] == 3 || paid["hop"] == "3");
         assert_eq!(paid["dataschema"], "https://example.com/order.json");

@@ -1,4 +1,4 @@
-//! Events that kill the worker's main thread: each is found out by its second death, and costs itself alone.
+//! Events that kill the worker's main thread: the second death convicts the event, which costs only itself.
 
 mod common;
 
@@ -9,11 +9,11 @@ use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode};
 use nix::sys::signal::Signal;
 
-/// Words of `pg_stat_tmp/pg_herald_<oid>`: the note of the main thread, and the number of the event in it.
+/// Offsets in words of `pg_stat_tmp/pg_herald_<oid>`: the note of the main thread, and the number of the event in it.
 const MAIN_NOTE: usize = 16 + 4 * 2_048;
 const MAIN_EVENT: usize = MAIN_NOTE + 2;
 
-/// Ends the worker by a crash of its own when a row of `table` meets `condition`.
+/// Makes the worker crash when a row of `table` meets `condition`.
 fn kill_at(db: &mut Database, table: &str, condition: &str) {
     db.run(&format!(
         "create function kill_worker() returns trigger language plpgsql as $$
@@ -28,7 +28,7 @@ fn kill_at(db: &mut Database, table: &str, condition: &str) {
     ));
 }
 
-/// Waits for the worker's death, and for the server to be back.
+/// Waits for the worker's death, and until the server is back.
 fn until_dead_and_back(cluster: &Cluster, db: &mut Database) {
     eventually(SOON, "the end of all sessions", || {
         db.simple_query("").err()
@@ -56,7 +56,7 @@ fn a_delivery_whose_record_kills_the_worker_is_a_dead_letter_after_the_second_de
     );
     db.run("select herald.start_worker()");
     db.settle();
-    // It was recorded twice, and each time after a request.
+    // The worker tried to record it twice, each time after a request.
     let requests = receiver.requests();
     let requests_of = |wanted: &str| {
         let types = requests.iter().map(|request| text_at(request, "/type"));
@@ -93,7 +93,7 @@ fn an_event_whose_burial_kills_the_worker_is_buried_without_its_data() {
         ),
         "order.1 {\"n\": 1}, bad , order.2 {\"n\": 1}"
     );
-    // Sent again by hand, it is a delivery like others, with its data.
+    // Redelivered by hand, it is a delivery like others, with its data.
     gone.set_mode(Mode::ok());
     db.run("select herald.resume('shop'); select herald.redeliver_dead_letters('shop')");
     db.settle();
@@ -131,14 +131,14 @@ fn an_event_whose_reading_kills_the_worker_is_a_dead_letter_and_those_around_it_
         db.text("select string_agg(type || ' ' || reason, ', ') from herald.dead_letter"),
         "bad poison"
     );
-    // Its data can be read, and sent again by hand it is a delivery like others.
+    // Its data can be read, and redelivered by hand it is a delivery like others.
     db.run("select herald.redeliver_dead_letters('shop')");
     receiver.wait_for(3, SOON);
     db.settle();
 }
 
-/// Crashes the worker while it reads the data of the event `bad`: a lock on the index of where that is stored keeps it there.
-/// Leaves `herald.enabled` off.
+/// Crashes the worker while it reads the data of the event `bad`: a lock on the index of the data's TOAST table keeps
+/// it there. Leaves `herald.enabled` off.
 fn die_of_reading_bad(cluster: &Cluster, db: &mut Database) {
     let mut reindexing = db.session(cluster);
     let stored_in = db.text(

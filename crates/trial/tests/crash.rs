@@ -1,6 +1,6 @@
-//! Crashes under load: what was committed is delivered, and nothing else, whatever dies at whatever moment.
+//! Crashes under load: exactly what was committed is delivered, whatever dies at whatever moment.
 //!
-//! A round counts only when requests were in flight and a commit was heard of in the last 100 ms before the fault.
+//! A round counts only if requests were in flight and a commit was acknowledged in the last 100 ms before the fault.
 
 mod common;
 
@@ -63,7 +63,7 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         .rate(300.0)
         .seed(20)
         .change(move |change| {
-            // A transaction is about to begin: the last one of this client has ended.
+            // A transaction is about to begin, so this client's last one has ended.
             heard.store(now_micros(), Ordering::Relaxed);
             insert_change(change)
         })
@@ -91,7 +91,7 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         eventually(SOON, "deliveries between two faults", || {
             (receipts.accepted() > before + 60).then_some(())
         });
-        // A fault at no particular moment of the 10 ms in which the worker gathers its records.
+        // Strike at varying moments of the 10 ms in which the worker gathers its records.
         std::thread::sleep(Duration::from_micros((round as u64 * 2_711) % 10_000));
         let requests = receiver.total();
         let was_busy = now_micros() - last_commit.load(Ordering::Relaxed) < 100_000;
@@ -126,7 +126,7 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
     assert!(committed.len() > 500 && tally.reconnects > 0, "{tally:?}");
     assert_eq!(receiver.invalid_signatures(), 0);
     assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
-    // Whatever was received and accepted is on record, and nothing is left over.
+    // Everything received and accepted is recorded, and nothing is left over.
     assert_eq!(db.number("select count(*) from herald.pending"), 0);
     assert_eq!(
         db.number(
@@ -147,7 +147,7 @@ fn a_window_that_is_read_again_sends_only_what_was_not_recorded() {
     db.subscribe("quick", &quick.url("/"), "");
     db.subscribe("slow", &slow.url("/"), "");
     db.run("select herald.emit('order.' || n) from generate_series(1, 10) n");
-    // The request that hangs keeps the window open, while what the other subscription got is recorded.
+    // The hanging request keeps the window open while the other subscription's deliveries are recorded.
     db.until("select count(*) from herald.attempt", "10");
     slow.wait_until("a hanging request", |receiver| receiver.total() == 1, SOON);
     db.run("checkpoint");
@@ -173,7 +173,7 @@ fn what_was_sent_survives_a_crash_although_its_commit_was_asynchronous() {
     let mut db = Database::new(&cluster, "asynchronous");
     db.subscribe("shop", &receiver.url("/"), "");
     db.run("set synchronous_commit = off");
-    // It writes full pages whatever its delay is, and so, now and then, a commit that nobody flushed.
+    // Whatever its delay, the WAL writer writes full pages, and so occasionally a commit that nobody flushed.
     let wal_writer =
         db.number("select pid from pg_stat_activity where backend_type = 'walwriter'") as i32;
     cluster.signal(wal_writer, Signal::SIGSTOP).expect("a stop");
@@ -230,7 +230,7 @@ fn a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing() {
         let writer = scope.spawn(move || {
             let mut count = 0;
             while !is_over.load(Ordering::Relaxed) {
-                // The crash takes the session along.
+                // The crash also ends the session.
                 if session
                     .batch_execute("select herald.emit('order.small', '{}')")
                     .is_ok()
@@ -259,7 +259,7 @@ fn a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing() {
     assert_eq!((of("order.large"), of("order.small")), (10, small));
 }
 
-/// How many different events of a type a receiver accepted.
+/// Returns how many different events of a type a receiver accepted.
 fn distinct_of(receiver: &Receiver, event_type: &str) -> usize {
     let requests = receiver.requests();
     let ids: BTreeSet<&str> = requests

@@ -1,4 +1,4 @@
-//! Events that cannot be read or buried as they are: each costs itself, and its neighbours are served.
+//! Events that cannot be read or buried as they are: each costs only itself, and its neighbours are served.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn an_event_too_deep_for_a_dead_letter_is_buried_without_its_content() {
     );
 }
 
-/// Five events of which the third is large and incompressible here, so that this is stored out of line.
+/// Emits five events. The third is large and incompressible in this attribute, which is therefore stored out of line.
 fn emit_with_a_large_one(db: &mut Database, attribute: &str) {
     db.run("begin");
     db.run("select herald.emit('before.' || n, '{}') from generate_series(1, 2) n");
@@ -43,7 +43,7 @@ fn emit_with_a_large_one(db: &mut Database, attribute: &str) {
     db.run("commit");
 }
 
-/// Overwrites what is stored out of line of all events with empty pages, while the server is down.
+/// Overwrites everything stored out of line for events with empty pages, while the server is down.
 fn damage(cluster: &Cluster, mut db: Database) -> Database {
     let file = db.text(
         "select pg_relation_filepath(c.reltoastrelid)
@@ -111,7 +111,7 @@ fn a_damaged_event_of_which_nothing_else_can_be_read_leaves_an_empty_dead_letter
     let receiver = receiver();
     db.subscribe("shop", &receiver.url("/"), "");
     cluster.set("herald.enabled", "off").unwrap();
-    // Not even its attributes make a dead letter.
+    // Not even its attributes can be read for a dead letter.
     emit_with_a_large_one(&mut db, "extensions");
     let mut db = damage(&cluster, db);
     cluster.set("herald.enabled", "on").unwrap();
@@ -140,7 +140,7 @@ fn an_event_with_an_endless_subject_costs_no_other_a_second_request() {
     db.subscribe("shop", &receiver.url("/"), "");
     db.emit("first");
     db.settle();
-    // As no emit() and no capture writes it.
+    // Neither emit() nor capture writes this.
     db.run(
         "insert into herald.event (origin, time, uid, size, slot, source, type, subject, data)
          select origin, now(), gen_random_uuid(), 2, slot, source, 'endless', repeat('s', 300000000), '{}'

@@ -1,4 +1,4 @@
-//! Commands on whole databases: the worker is in nobody's way, and every database that should have a worker has one.
+//! Commands on whole databases: the worker blocks nobody, and every database that should have a worker has one.
 
 mod common;
 
@@ -13,7 +13,7 @@ use herald_trial::{Cluster, Mode, Receiver, at_size, figure};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// A database whose worker is busy: requests hang, and more are waiting.
+/// Creates a database whose worker is busy: requests hang, and more wait.
 fn busy_database(name: &str) -> Receiver {
     let receiver = receiver_with(Mode::hang_before_answer());
     let mut db = Database::new(&CLUSTER, name);
@@ -25,7 +25,7 @@ fn busy_database(name: &str) -> Receiver {
     receiver
 }
 
-/// Runs the command and says how long it took. PostgreSQL refuses it when another session does not leave within 5 s.
+/// Runs the command and reports how long it took. PostgreSQL refuses it if another session does not leave within 5 s.
 #[track_caller]
 fn timed(db: &mut Database, sql: &str) {
     let began_at = Instant::now();
@@ -86,7 +86,7 @@ fn a_busy_database_can_be_dropped_renamed_moved_and_copied() {
     );
 }
 
-/// A directory that the server may use, next to its data.
+/// Creates a directory that the server may use, next to its data.
 fn directory_of_the_server(name: &str) -> String {
     let dir = CLUSTER.data_dir().with_file_name(name);
     let owner = std::fs::metadata(CLUSTER.data_dir()).expect("the data directory");
@@ -112,7 +112,7 @@ fn a_command_that_fails_leaves_the_worker_working() {
     };
     db.run("begin; drop extension pg_herald; rollback");
     still_delivers(&mut db);
-    // Its own database cannot be dropped, whoever stopped for it.
+    // A session cannot drop its own database, even after the worker has stopped for it.
     assert_eq!(db.refusal("drop database survivor").code().code(), "55006");
     still_delivers(&mut db);
     postgres.run("begin");
@@ -120,7 +120,7 @@ fn a_command_that_fails_leaves_the_worker_working() {
     postgres.run("rollback");
     assert_eq!(refusal.code().code(), "25001");
     still_delivers(&mut db);
-    // PostgreSQL waits for other sessions, and gives up: here for this one.
+    // PostgreSQL waits for other sessions and gives up: here because of this session.
     let refusals = [
         "drop database survivor",
         "alter database survivor rename to other",
@@ -198,12 +198,12 @@ fn a_copy_of_a_database_has_a_worker_that_waits_for_a_decision() {
     assert_eq!(receiver.total(), 1);
     copy.run("select herald.resume_after_restore('deliver')");
     receiver.wait_for(2, SOON);
-    // Also of a template that has the extension and, being a template, no worker.
+    // The same holds for a copy of a template that has the extension but, as a template, no worker.
     postgres.run("create database pattern template copied");
     postgres.run("alter database pattern is_template true");
     postgres.run("create database from_pattern template pattern");
     worker_of(&CLUSTER, "from_pattern");
-    // A database without the extension needs none, and the look for it is in nobody's way.
+    // A database without the extension needs no worker, and looking for the extension blocks nobody.
     for _ in 0..at_size(3, 30) {
         postgres.run("create database plain");
         timed(&mut postgres, "drop database plain");
@@ -267,7 +267,7 @@ fn each_of_many_databases_delivers_and_those_without_a_process_slot_wait_for_one
 
 #[test]
 fn a_dropped_database_leaves_its_place_to_another() {
-    // More than there are places; few of them prove little.
+    // More rounds than places; a few rounds prove little.
     let rounds = at_size(3, 300);
     let mut postgres = Database::of(&CLUSTER, "postgres");
     let mut db = Database::new(&CLUSTER, "place_template");

@@ -1,5 +1,5 @@
-//! Watched tables are altered, emptied, renamed, dropped and made anew while clients write to them: the clients notice
-//! nothing that they would not notice without a watch, and what is sent is what was committed.
+//! Watched tables are altered, emptied, renamed, dropped and recreated while clients write to them: the clients notice
+//! no more than without a watch, and exactly what was committed is sent.
 
 mod common;
 
@@ -21,7 +21,7 @@ const TABLES: &str = "
     create table $.parted_odd partition of $.parted for values in (1, 3, 101, 103);
 ";
 
-/// Commands on the flat table that are over at commit, so that every statement of a client finds it complete.
+/// Commands on the flat table that end at commit, so that every statement of a client finds it complete.
 const ON_FLAT: [&str; 7] = [
     "alter table $.flat add column if not exists extra int default 1",
     "alter table $.flat drop column if exists extra",
@@ -42,13 +42,13 @@ const ON_PARTED: [&str; 5] = [
     "truncate $.parted_odd",
 ];
 
-/// Between two commands on a table.
+/// The pause between two commands on a table.
 const PAUSE: Duration = Duration::from_millis(20);
 
 const DISABLE: &str = "alter table $.flat disable trigger user";
 const ENABLE: &str = "alter table $.flat enable trigger user";
 
-/// Runs the commands in a random order until told to stop; each in a transaction, as one that nobody watches would.
+/// Runs the commands in a random order until told to stop; each in a transaction, as without a watch.
 fn alter(mut db: Database, schema: &str, commands: &[&str], is_over: &AtomicBool) -> u64 {
     let (mut dice, mut done) = (1_u64, 0);
     while !is_over.load(Ordering::SeqCst) {
@@ -73,7 +73,7 @@ fn in_schema(sql: &str, schema: &str) -> String {
     .replace('$', schema)
 }
 
-/// The change whose insert this request is about; its update is another event.
+/// Returns the change whose insert this request is about; its update is another event.
 fn inserted(request: &Request) -> Option<Change> {
     let event = request.json();
     let is_insert = event.pointer("/data/operation")? == "insert";
@@ -118,7 +118,7 @@ fn clients_of_a_watched_table_do_not_notice_when_it_is_altered() {
     with_disabled.extend([DISABLE, ENABLE]);
 
     for (what, on_flat) in [("", &ON_FLAT[..]), (" and disabled", &with_disabled)] {
-        // The writers number their changes anew in each phase.
+        // The writers renumber their changes in each phase.
         db.run("drop schema if exists trial cascade");
         receipts.forget();
         let is_over = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! Deaths of the worker itself: each restarts the whole server, and no event gets to do that again and again.
+//! Deaths of the worker itself: each restarts the whole server, and no event may cause that again and again.
 
 mod common;
 
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 const DEATHS: &str = "select count(*) from herald._last_death()";
 
-/// The worker crashes, as by a fault of its own, and takes the server with it. The session is a new one.
+/// Crashes the worker, as its own fault would, and the server with it. Opens a new session.
 fn die(cluster: &Cluster, db: &mut Database) {
     let worker = ready_worker(cluster, db);
     cluster.signal(worker, Signal::SIGSEGV).expect("a signal");
@@ -22,7 +22,7 @@ fn die(cluster: &Cluster, db: &mut Database) {
     *db = Database::of(cluster, &db.name);
 }
 
-/// The worker, once it has begun to work.
+/// Returns the worker, once it has begun to work.
 fn ready_worker(cluster: &Cluster, db: &mut Database) -> i32 {
     db.until(
         "select count(*) from pg_stat_activity
@@ -57,7 +57,7 @@ fn an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_thro
     die(&cluster, &mut db);
     db.emit("order.1");
     healthy.wait_for(1, SOON);
-    // One suspect after the other: it is the only one of them when it does it again.
+    // Suspects are tried one after another: this one is alone when it kills again.
     sick.wait_until(
         "the bad one alone",
         |sick| requests_to(sick, "/bad") == 2,
@@ -71,7 +71,7 @@ fn an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_thro
     );
     sick.set_mode(Mode::ok());
     db.emit("order.2");
-    // It goes through the pending deliveries before it is taken up, which is no burial.
+    // It passes through the pending deliveries before it is taken up, which is no burial.
     cluster.set("herald.dispatch", "queue").expect("a setting");
     db.run("select herald.start_worker()");
     db.settle();
@@ -83,7 +83,7 @@ fn an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_thro
         "bad poison"
     );
     assert_eq!(requests_to(&sick, "/bad"), 2);
-    // Sent again by hand, it is a delivery like others.
+    // Redelivered by hand, it is a delivery like others.
     db.run("select herald.redeliver_dead_letters('bad')");
     db.settle();
     assert_eq!(requests_to(&sick, "/bad"), 3);
@@ -118,7 +118,7 @@ fn what_kills_others_or_the_whole_server_is_no_death_of_the_worker() {
     hanging.wait_until("a fourth one", |hanging| hanging.total() == 4, SOON);
     assert_eq!(db.number(DEATHS), 0, "an immediate stop");
 
-    // As when the power goes: nobody is told anything.
+    // As in a power failure: no process is told anything.
     let worker = worker_of(&cluster, "others");
     let postmaster = cluster.postmaster_pid().expect("a postmaster");
     cluster.signal(postmaster, Signal::SIGSTOP).expect("a stop");
@@ -144,7 +144,7 @@ fn repeated_deaths_delay_the_next_start_and_start_worker_overrides() {
     let mut db = Database::new(&cluster, "delay");
     db.subscribe("shop", &receiver.url("/"), "");
     die(&cluster, &mut db);
-    // The first may have been an accident.
+    // The first death may have been an accident.
     db.emit("after.the.first");
     receiver.wait_for(1, SOON);
     let death = "select status || ': ' || detail from herald.doctor() where \"check\" = 'death'";
@@ -159,7 +159,7 @@ fn repeated_deaths_delay_the_next_start_and_start_worker_overrides() {
         cluster.log().contains(words).then_some(())
     });
     db.emit("after.the.second");
-    // Longer than between two starts of a worker that leaves by itself.
+    // Longer than between two starts of a worker that exits by itself.
     let is_sent = receiver.holds_within(Duration::from_secs(4), |receiver| receiver.total() > 1);
     assert!(!is_sent, "the next one did not wait");
     let twice = db.text(death);
@@ -172,7 +172,7 @@ fn repeated_deaths_delay_the_next_start_and_start_worker_overrides() {
     db.run("select herald.start_worker()");
     receiver.wait_for(2, SOON);
     assert!(db.text(death).starts_with("warning: "));
-    // A server that was stopped by hand does not wait.
+    // After a stop by hand, nothing delays the start.
     cluster.restart(StopMode::Fast).expect("a restart");
     let mut db = Database::of(&cluster, "delay");
     db.emit("after.a.restart");

@@ -227,7 +227,7 @@ fn what_was_sent_is_kept_of_attempts_that_failed_where_that_is_wanted() {
     );
     assert_eq!(kept["headers"]["x-key"], "***");
     assert_eq!(kept["headers"]["webhook-signature"], "***");
-    // Of what was delivered, and where nobody asked for it, nothing is.
+    // Requests that were delivered, and requests of a subscription that does not ask for it, are not kept.
     assert_eq!(db.number("select count(request) from herald.attempt"), 1);
     receiver.set_mode(Mode::status(500));
     db.run("select herald.emit('order.lost')");

@@ -1,4 +1,4 @@
-//! What is nested deeply or comes in masses: refused with an error that leaves the session as it was, or cut.
+//! Deep nesting and masses of data: refused with an error that leaves the session as it was, or cut.
 
 mod common;
 
@@ -9,7 +9,7 @@ use herald_trial::Cluster;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// A document with this many levels.
+/// Returns a document with this many levels.
 fn nested(levels: usize) -> String {
     format!("(repeat('[', {levels}) || repeat(']', {levels}))::jsonb")
 }
@@ -110,7 +110,8 @@ fn an_actor_of_megabytes_writes_no_more_log_than_its_limit() {
         "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '{before}')"
     ));
     assert_eq!(db.number("select count(*) from herald.event"), 21);
-    // A kilobyte of the actor in each event, beside what other databases of the cluster write: one actor would be 20 MB.
+    // Each event has a kilobyte of the actor, and other databases of the cluster write, too: a single whole actor would
+    // be 20 MB.
     assert!(written < 10_000_000, "{written} bytes");
 }
 

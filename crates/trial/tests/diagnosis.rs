@@ -1,4 +1,4 @@
-//! What pg_herald says of itself when something is wrong: the view of the worker, doctor, why, ping.
+//! What pg_herald says about itself when something is wrong: the view of the worker, doctor, why, ping.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The two ways to deliver against each other, and both against what should be: the same programs, subscriptions and
+//! The two dispatches against each other, and both against the expected result: the same programs, subscriptions and
 //! failures, once by windows and once with everything sent through the pending deliveries.
 
 mod common;
@@ -13,7 +13,7 @@ use herald_trial::{Change, Cluster, Mode, Receipts, Receiver, Verdict, Workload,
 
 const SEED: u64 = 19;
 const CLIENTS: i32 = 8;
-/// Of the subscription to which all deliveries fail a few times, and some for good.
+/// For the subscription whose deliveries all fail a few times, and some for good.
 const MOST_ATTEMPTS: i64 = 3;
 
 #[test]
@@ -22,7 +22,7 @@ fn the_queue_dispatch_delivers_the_same_as_windows_do() {
         .fsync(false)
         .setting("herald.sender_threads", "16")
         .setting("herald.poll_interval", "200ms")
-        // The view of deliveries is over all slots, which nobody has analysed: to compile it takes seconds.
+        // The view of deliveries covers all slots, which nobody has analyzed: compiling it takes seconds.
         .setting("jit", "off")
         .start()
         .expect("a cluster");
@@ -49,12 +49,12 @@ fn the_queue_dispatch_delivers_the_same_as_windows_do() {
         .collect();
     assert_eq!(difference(&windows.deliveries, &expected), [[], []]);
     figure("differences", 0);
-    // Otherwise, both were the same dispatch.
+    // Otherwise, both used the same dispatch.
     assert_eq!(queue.spilled, queue.deliveries.len() as i64);
     assert!(windows.spilled < queue.spilled);
 }
 
-/// What became of an event for a subscription. In order, and with repetitions if there were any.
+/// The end of an event for a subscription, ordered for comparison in sets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Delivery {
     subscription: String,
@@ -100,7 +100,7 @@ fn write(change: Change) -> String {
     }
 }
 
-/// Name, options, and what becomes of an event: nothing if it does not match.
+/// Name, options, and the result for an event: none if it does not match.
 type Rule = fn(Change) -> Option<(&'static str, i64)>;
 const SUBSCRIPTIONS: [(&str, &str, Rule); 5] = [
     ("all", "max_concurrency => 4", |_| Some(("delivered", 1))),
@@ -135,7 +135,7 @@ fn is_order(change: Change) -> bool {
     matches!(kind(change), Kind::Paid | Kind::Acme | Kind::Huge)
 }
 
-/// How often the subscription `failing` is answered 500 before it is answered 200.
+/// Returns how often the subscription `failing` is answered 500 before 200.
 fn failures(change: Change) -> i64 {
     (change.seq / 5 + i64::from(change.client)) % (MOST_ATTEMPTS + 2)
 }
@@ -152,7 +152,7 @@ fn expected(change: Change) -> impl Iterator<Item = Delivery> {
     })
 }
 
-/// Nothing when both are equal; else what each has that the other has not, or the beginning of it.
+/// Returns what each side has that the other lacks, at most five of each; nothing if both are equal.
 fn difference(left: &BTreeSet<Delivery>, right: &BTreeSet<Delivery>) -> [Vec<Delivery>; 2] {
     [(left, right), (right, left)]
         .map(|(one, other)| one.difference(other).take(5).cloned().collect())
@@ -170,14 +170,14 @@ struct Outcome {
 }
 
 impl Side {
-    /// Everything is committed when this returns.
+    /// Commits everything before it returns.
     fn start(cluster: &Cluster, dispatch: &str) -> Self {
         let name = format!("by_{dispatch}");
         let mut db = Database::new(cluster, &name);
         db.run(&format!(
             "alter database {name} set herald.dispatch = '{dispatch}'"
         ));
-        // In a transaction of its own: a new worker sees only what is committed.
+        // In a separate transaction: a new worker sees only what is committed.
         db.run("select herald.restart_worker()");
         db.run(
             "create table spilled (subscription_id bigint, event_seq bigint);
@@ -251,7 +251,7 @@ impl Side {
                     .filter(|one| one.subscription == *name && one.state.starts_with(state));
                 of_state.map(|one| one.change).collect()
             };
-            // What was answered 500 for good was received, too.
+            // Events answered 500 for good were received, too.
             let dead = with_state("dead exhausted");
             let due = &with_state("delivered") | &dead;
             let verdict = Verdict::with_excused(&due, receipts, &dead);

@@ -1,4 +1,4 @@
-//! Egress: a canary listens where no webhook may go, and nobody ever comes.
+//! Egress: a canary listens where no webhook may go, and no request ever comes.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::{Database, SOON, receiver, receiver_with};
 use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, Mode};
 
-/// Listens on every address of this machine, and remembers who came and with what first words.
+/// Listens on every address of this machine, and records who came and with what first words.
 struct Canary {
     port: u16,
     seen: Arc<Mutex<Vec<(IpAddr, String)>>>,
@@ -46,7 +46,7 @@ impl Canary {
     }
 }
 
-/// A cluster in which the canary's port is open, and `settings` beside it.
+/// Starts a cluster in which the canary's port is open, with `settings`.
 fn cluster(canary: &Canary, settings: &[(&str, &str)]) -> Cluster {
     let mut builder = Cluster::builder()
         .fsync(false)
@@ -59,7 +59,7 @@ fn cluster(canary: &Canary, settings: &[(&str, &str)]) -> Cluster {
     builder.start().expect("a cluster")
 }
 
-/// Whatever the spelling: refused at once, or blocked when it is dialled.
+/// Every spelling is refused at once, or blocked when dialled.
 #[test]
 fn no_spelling_of_a_private_address_gets_there() {
     let canary = Canary::start();
@@ -231,7 +231,7 @@ fn a_setting_that_is_not_valid_stops_the_sending_and_is_said() {
         "select detail like '%herald.proxy is not taken over%' from herald.doctor() where \"check\" = 'settings' and status = 'error'",
         "true",
     );
-    // Once it is mended, a worker starts at once, however often one could not before.
+    // Once the setting is mended, a worker starts at once, however often it could not before.
     cluster.set("herald.proxy", "").expect("a setting");
     db.until("select state from herald.worker", "running");
 }

@@ -1,4 +1,4 @@
-//! What users are told of an error, and what the log says of it.
+//! What errors tell users, and what the log says about them.
 
 mod common;
 
@@ -33,7 +33,7 @@ fn no_error_shows_a_backtrace_although_the_environment_asks_for_it() {
     ] {
         assert_eq!(db.refusal(sql).detail(), Some(detail), "{sql}");
     }
-    // The worker has errors as well.
+    // The worker has errors, too.
     db.run("select herald.subscribe('shop', url => 'http://127.0.0.1:9/')");
     db.run("alter table herald.window rename to window_");
     db.run("select herald.emit('order.paid')");

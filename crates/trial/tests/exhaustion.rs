@@ -1,4 +1,4 @@
-//! Exhaustion: when something runs out, nobody's commit fails because of us, and afterwards nothing is missing.
+//! Exhaustion: when a resource runs out, pg_herald fails no commit, and nothing is missing afterwards.
 
 mod common;
 #[path = "exhaustion/ledger.rs"]
@@ -16,10 +16,10 @@ use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode, StopMode, at_size, figure};
 use ledger::Ledger;
 
-/// How long after a crash or a start.
+/// The time allowed after a crash or a start.
 const LATER: Duration = Duration::from_secs(60);
 
-/// A disk that can be filled; without one there is nothing to measure.
+/// Returns a disk that can be filled, or none where nothing can be measured.
 fn small_disk(cluster: &Cluster, megabytes: u32) -> Option<SmallDisk> {
     match cluster.small_disk(megabytes) {
         Ok(disk) => Some(disk),
@@ -47,7 +47,7 @@ fn with_a_full_disk_only_postgresql_refuses_and_all_that_it_took_is_delivered_wh
     ledger.settle();
     let worker = cluster.worker_pid("full_disk").unwrap();
 
-    // The answers come when there is no room any more to write them down.
+    // The answers arrive when no space is left to record them.
     ledger
         .receiver
         .set_mode(Mode::delayed(Duration::from_millis(200)));
@@ -156,7 +156,7 @@ fn without_a_free_connection_delivery_goes_on_and_the_worker_can_be_restarted() 
 fn without_a_free_worker_slot_events_are_kept_and_delivery_starts_when_there_is_one() {
     let cluster = Cluster::builder()
         .fsync(false)
-        // One for the launcher, one for a single worker.
+        // One slot for the launcher, one for a single worker.
         .setting("max_worker_processes", "2")
         .setting("max_logical_replication_workers", "0")
         .start()
@@ -234,7 +234,7 @@ fn with_few_file_descriptors_deliveries_wait_and_no_attempt_is_counted() {
     ));
     ledger.commit(at_size(5, 100));
     ledger.settle();
-    // One that was counted would have been the last: max_attempts.
+    // An attempt that counted would have been the last: max_attempts.
     let attempts =
         "select string_agg(distinct outcome || ' ' || attempt, ', ') from herald.attempt";
     assert_eq!(db.text(attempts), "delivered 1");
@@ -258,7 +258,7 @@ fn a_worker_that_cannot_have_its_threads_says_so_and_is_started_again() {
         .unwrap();
     let mut db = Database::new(&cluster, "threads");
     let mut ledger = Ledger::new(&cluster, &mut db);
-    // A worker that is held has no threads yet.
+    // A held worker has no threads yet.
     cluster.set("herald.instance", "elsewhere").unwrap();
     db.run("select herald.restart_worker()");
     let held = "select count(*) from pg_stat_activity where backend_type = 'pg_herald worker' and query like 'paused%'";
@@ -281,7 +281,7 @@ fn a_worker_that_cannot_have_its_threads_says_so_and_is_started_again() {
 #[test]
 fn while_names_cannot_be_looked_up_deliveries_wait_and_arrive_when_they_can() {
     let names = tempfile::tempdir().unwrap();
-    // A name server that is not there.
+    // A name server that does not exist.
     fs::write(
         names.path().join("resolv.conf"),
         "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
@@ -324,7 +324,7 @@ fn while_names_cannot_be_looked_up_deliveries_wait_and_arrive_when_they_can() {
     ledger.assert_nothing_lost();
 }
 
-/// Lowers a limit of a running process of the server, in the words of `prlimit`.
+/// Lowers a limit of a running process of the server, in the syntax of `prlimit`.
 fn limit(cluster: &Cluster, pid: i32, what: &str) {
     let owner = fs::metadata(cluster.data_dir()).expect("the data directory");
     let limited = Command::new("prlimit")

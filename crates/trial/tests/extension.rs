@@ -1,4 +1,4 @@
-//! The extension comes and goes: its worker with it, and nobody else notices.
+//! The extension comes and goes, its worker with it, and nobody else notices.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn a_transaction_that_creates_the_extension_may_use_it_at_once() {
     CLUSTER.create_database("migration").unwrap();
     let mut db = Database::of(&CLUSTER, "migration");
     db.run("begin; create table before_that ()");
-    // A transaction that began later and is over first: a snapshot then counts the transaction that takes it as over.
+    // Another transaction begins later and ends first: a snapshot then counts the transaction that takes it as over.
     Database::of(&CLUSTER, "postgres").run("create table elsewhere (); drop table elsewhere");
     db.run("create extension pg_herald");
     db.subscribe("shop", &receiver.url("/"), "");
@@ -52,7 +52,7 @@ fn a_transaction_that_creates_the_extension_may_use_it_at_once() {
 /// deadlock_detected.
 const DEADLOCK: &str = "40P01";
 
-/// What a client was told that does the same again and again, by SQLSTATE.
+/// The errors of a client that repeats a statement, by SQLSTATE.
 type Refusals = BTreeMap<String, u64>;
 
 fn again_and_again(mut session: Client, sql: &str, is_over: &AtomicBool) -> (u64, Refusals) {
@@ -65,7 +65,7 @@ fn again_and_again(mut session: Client, sql: &str, is_over: &AtomicBool) -> (u64
                 *refusals.entry(code).or_default() += 1;
             }
         }
-        // Whatever waits for the same locks gets its turn.
+        // Sessions that wait for the same locks get their turn.
         thread::sleep(Duration::from_millis(1));
     }
     (done, refusals)
@@ -141,7 +141,7 @@ fn creating_and_dropping_the_extension_under_load_harms_nobody() {
     assert!(verdict.is_clean() && verdict.duplicates == 0, "{verdict}");
     assert_eq!(worker_of(&CLUSTER, "steady"), steady_worker);
     assert_eq!(plain.1, Refusals::new());
-    // Writers to a watched table and DROP EXTENSION want the same locks in another order.
+    // Writers to a watched table and DROP EXTENSION take the same locks in different orders.
     assert!(watched.1.keys().all(|code| code == DEADLOCK), "{watched:?}");
     assert!(longest_drop < Duration::from_secs(10), "{longest_drop:?}");
     eventually_holds(
@@ -178,11 +178,11 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
     let receiver = receiver_with(Mode::hang_before_answer());
     let mut db = Database::new(&CLUSTER, "pings");
     db.subscribe("shop", &receiver.url("/"), "");
-    // A ping is refused until the worker has said that it is there.
+    // A ping is refused until the worker has announced itself.
     db.until("select herald._worker_pid() is not null", "true");
     let pinging = "select count(*) from pg_stat_activity where query like 'select herald.ping%'";
     let waiting = format!("{pinging} and wait_event = 'Extension'");
-    // More than there are places for, but not with those who are just about to go.
+    // More sessions than there are places, but none beside sessions that are about to leave.
     for _ in 0..4 {
         let sessions: Vec<_> = (0..4)
             .map(|_| {
@@ -200,7 +200,7 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
             let _ = session.join().unwrap();
         }
         db.until(pinging, "0");
-        // The worker's threads are free for the next.
+        // Frees the worker's threads for the next round.
         receiver.shut_connections();
     }
     receiver.set_mode(Mode::ok());
@@ -208,7 +208,7 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
     assert_eq!(db.text(ping), "delivered");
 }
 
-/// How CREATE EXTENSION answers.
+/// Creates the extension, or returns the error's message and detail.
 fn create_extension(db: &mut Client) -> Result<(), (String, String)> {
     db.batch_execute("create extension pg_herald")
         .map_err(|error| {
@@ -285,7 +285,7 @@ fn a_schema_that_somebody_else_made_is_refused() {
         db.batch_execute(&format!("drop schema {schema} cascade"))
             .unwrap();
     }
-    // As a restore and DROP EXTENSION leave them.
+    // As left by a restore or by DROP EXTENSION.
     db.batch_execute("create schema herald; create schema herald_watch")
         .unwrap();
     create_extension(&mut db).unwrap();
@@ -308,7 +308,7 @@ fn without_preload_a_worker_ends_with_its_extension() {
     );
     let workers = "select count(*) from pg_stat_activity where backend_type = 'pg_herald worker'";
     for open_for in [0, 0, 1] {
-        // The worker is there before the extension is committed.
+        // The worker starts before the extension is committed.
         db.run(&format!(
             "create extension pg_herald; select herald.start_worker(); select pg_sleep({open_for})"
         ));

@@ -1,4 +1,4 @@
-//! What arrives at the wire in each format and style, and which options are refused.
+//! What arrives on the wire in each format and style, and which options are refused.
 
 mod common;
 
@@ -16,7 +16,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 const EMIT: &str = r#"select herald.emit('order.paid', '{"id": 7, "total": 12.50}', id => 'o-1', subject => 'order/7',
     tenant => 'müller', key => 'k', occurred_at => '2026-01-02 03:04:05.678+00', extensions => '{"region": "eu west"}')"#;
 
-/// The request that a subscription with these options makes of it, which is what preview() said before.
+/// Returns the request that a subscription with these options makes of it, which preview() must have shown before.
 fn sent(db: &mut Database, name: &str, path: &str, options: &str) -> Arc<Request> {
     let receiver = Receiver::builder().start().expect("a receiver starts");
     db.subscribe(name, &receiver.url(path), options);
@@ -314,7 +314,7 @@ fn a_signature_that_its_secret_does_not_fit_needs_another_secret() {
         db.number("select count(*) from herald.secret where kind = 'signing'"),
         1
     );
-    // The other way there is nothing to change.
+    // In the other direction, nothing has to change.
     db.run(
         "update herald.subscription set signing = '\"github\"'; select herald.emit('order.paid')",
     );

@@ -1,4 +1,4 @@
-//! A receiver that says that it is gone (410) while much is pending for it.
+//! A receiver that answers that it is gone (410) while much is pending for it.
 
 mod common;
 
@@ -13,8 +13,8 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
 const BURIED: &str = "select count(*) from herald.dead_letter where reason = 'gone'";
 
-/// A subscription `shop` for `order`, and a neighbour for everything else. So many orders wait, until the receiver that
-/// answers 410 is sent the first.
+/// Creates a subscription `shop` for `order`, and a neighbour for everything else. `backlog` orders wait until the
+/// receiver, which answers 410, is sent the first.
 fn with_backlog(
     name: &str,
     backlog: u32,
@@ -120,7 +120,7 @@ fn what_a_former_url_answers_ends_nothing_at_the_new_one() {
 fn a_backlog_is_walked_over_once_although_an_old_snapshot_still_sees_it() {
     let backlog = 2_000;
     let (mut db, _gone, _neighbour) = with_backlog("old_snapshot", backlog);
-    // What is deleted now stays in the index.
+    // Rows deleted from now on stay in the index.
     let mut old = db.session(&CLUSTER);
     old.run("begin isolation level repeatable read; select from herald.pending");
     db.until(BURIED, &backlog.to_string());
@@ -130,7 +130,7 @@ fn a_backlog_is_walked_over_once_although_an_old_snapshot_still_sees_it() {
     );
     let entries =
         db.number("select sum(idx_tup_read) from pg_stat_user_indexes where relname = 'pending'");
-    // Each is found, locked and deleted; a walk for each slice would meet most of them a hundred times.
+    // Each row is found, locked and deleted; a walk per slice would meet most rows a hundred times.
     assert!(
         entries < 20 * i64::from(backlog),
         "{entries} entries of indexes were read"
@@ -138,7 +138,7 @@ fn a_backlog_is_walked_over_once_although_an_old_snapshot_still_sees_it() {
     old.run("commit");
 }
 
-/// The first number of dead letters that can be seen.
+/// Waits for dead letters, and returns the first count seen.
 fn eventually_holds_some(db: &mut Database) -> i64 {
     herald_trial::wait::eventually(SOON, "a dead letter", || {
         Some(db.number("select count(*) from herald.dead_letter where event_seq > (select min(event_seq) from herald.dead_letter)"))

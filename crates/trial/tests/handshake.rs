@@ -1,4 +1,4 @@
-//! Receivers that have to consent before anything is delivered (CloudEvents webhooks, "Abuse Protection").
+//! Receivers that must consent before anything is delivered (CloudEvents webhooks, "Abuse Protection").
 
 mod common;
 
@@ -18,7 +18,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
         .expect("a cluster starts")
 });
 
-/// A receiver that answers the question with these headers.
+/// Starts a receiver that answers the question with these headers.
 fn asked(headers: &'static [(&'static str, &'static str)]) -> Receiver {
     receiver_with(Mode::answer_with(move |request| {
         let answer = Answer::new(if request.method == "OPTIONS" {
@@ -125,7 +125,7 @@ fn consent_to_a_former_url_is_no_consent_to_the_new_one() {
         new.url("/")
     ));
     db.emit("order.paid");
-    // The answer of the former one is there by now.
+    // The former receiver has answered by now.
     db.until(
         "select consent_error from herald.subscription",
         "its answer has no WebHook-Allowed-Origin",
@@ -157,7 +157,7 @@ fn the_rate_that_a_receiver_wants_is_kept() {
         .filter(|request| request.method == "POST")
         .map(|request| request.at_micros)
         .collect();
-    // Two a second, of which a second's worth may come at once.
+    // Two per second, of which a second's worth may come at once.
     let took = delivered[6] - delivered[0];
     assert!(took >= 2_000_000, "7 deliveries in {took} us");
 }
@@ -195,7 +195,7 @@ fn receivers_that_do_not_answer_leave_others_to_be_asked_and_threads_to_deliveri
         let options = format!("handshake => '{{}}', tenant => '{tenant}', timeout => '1 min'");
         db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), &options);
     }
-    // Of eight requests at once two are questions.
+    // At most two of eight requests at once are questions.
     hanging.wait_until("two questions", |hanging| hanging.total() == 2, SOON);
     let is_more = hanging.holds_within(Duration::from_millis(500), |hanging| hanging.total() > 2);
     assert!(!is_more, "{hanging:?}");
@@ -247,7 +247,7 @@ fn a_question_beside_a_delivery_leaves_no_thread_taken() {
     db.subscribe("asked", &refusing.url("/"), options);
     refusing.wait_until("a question", |refusing| refusing.total() == 1, SOON);
     db.settle();
-    // Of receivers that were not heard of, two requests may be young, and four are as old as they like.
+    // Receivers not heard from yet may have two young requests, and four of any age.
     let hanging = receiver_with(Mode::hang_before_answer());
     for n in 0..8 {
         let options = "types => '{hangs}', timeout => '1 min'";

@@ -318,7 +318,7 @@ fn request_with(path: &str, id: &str, extra: &str, body: &str) -> String {
     )
 }
 
-/// One request on a connection of its own, and all that comes back.
+/// Sends one request on its own connection, and returns all that comes back.
 fn exchange(receiver: &Receiver, request: &str) -> String {
     let mut connection = connect(receiver);
     let request = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);

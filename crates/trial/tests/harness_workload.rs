@@ -1,11 +1,11 @@
-//! The harness's own workloads, without the extension: the truth is what the database holds, also after crashes.
+//! The harness's own workloads, without the extension: the truth is what the database holds, even after crashes.
 
 use std::time::Duration;
 
 use herald_trial::workload::committed_changes;
 use herald_trial::{Cluster, Pgbench, Result, StopMode, Workload, eventually};
 
-/// The rows of `trial.change` that the truth does not know, and the other way round.
+/// Counts the rows that only one of `trial.change` and the truth has.
 const DIFFERENCES: &str =
     "select count(*) from trial.change full join trial.committed using (client, seq)
                            where change.ctid is null or committed.ctid is null";

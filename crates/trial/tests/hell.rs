@@ -1,5 +1,5 @@
-//! Receivers from hell: whatever an endpoint does, its attempt ends in time and in the right words, and costs the
-//! worker nothing.
+//! Receivers from hell: whatever an endpoint does, its attempt ends in time, is recorded in the right words, and costs
+//! the worker nothing.
 
 #[path = "hell/answers.rs"]
 mod answers;
@@ -17,9 +17,9 @@ use herald_trial::{Cluster, at_size, figure};
 use rows::{Row, SCHEDULED};
 
 const TIMEOUT_MS: f32 = 2_000.0;
-/// For a busy machine. What is tested would go on for much longer.
+/// Slack for a busy machine. The delays under test are much longer.
 const EPSILON_MS: f32 = 1_000.0;
-/// What is kept of a response, in bytes.
+/// How much of a response is kept, in bytes.
 const EXCERPT: i32 = 8 * 1024;
 const GROWTH_KB: u64 = 50_000;
 
@@ -81,7 +81,7 @@ fn each_endpoint_from_hell_ends_in_its_own_words_and_costs_the_worker_nothing() 
     assert!(growth < GROWTH_KB, "{before:?} grew to {after:?}");
 }
 
-/// The worker, after a delivery each with and without TLS would have loaded all that it needs.
+/// Returns the worker, after a delivery that makes it load all that it needs.
 fn warmed_up_worker(db: &mut Database) -> i32 {
     let receiver = receiver();
     db.subscribe("healthy", &receiver.url("/"), "types => '{healthy}'");
@@ -91,7 +91,7 @@ fn warmed_up_worker(db: &mut Database) -> i32 {
     worker.try_into().expect("a process id")
 }
 
-/// Until all have got so many events. Those that said when to come again got the first alone.
+/// Waits until each endpoint has got `rounds` events. Endpoints that said when to come again got only the first.
 fn until_tried(db: &mut Database, rows: &[Row], rounds: usize) {
     let patient = rows.iter().filter(|row| row.waits.is_some()).count();
     db.until(
@@ -104,22 +104,22 @@ fn until_tried(db: &mut Database, rows: &[Row], rounds: usize) {
     );
 }
 
-/// All that is on record of one endpoint.
+/// Everything recorded about one endpoint.
 struct Record {
     /// Each distinct state, status and error class.
     outcomes: String,
-    /// Each distinct error, or the beginning of the response where there is none.
+    /// Each distinct error, or the beginning of the response if there was no error.
     words: String,
     attempts: i64,
     longest_ms: f32,
     longest_response: i32,
     is_clean: bool,
-    /// The longest time in seconds from an attempt to the next one, where there is one.
+    /// The longest time in seconds from an attempt to the next, if any.
     waits: f64,
 }
 
 impl Record {
-    /// By the names of the subscriptions.
+    /// Reads all records, by subscription name.
     fn of_all(db: &mut Database) -> BTreeMap<String, Self> {
         let sql = r"
             select
@@ -150,7 +150,7 @@ impl Record {
         records.collect()
     }
 
-    /// In what this is not as it should be.
+    /// Returns how the record differs from what it should be.
     fn faults(&self, row: &Row) -> Vec<String> {
         let waits = row.waits.unwrap_or_default() as f64;
         let checks = [

@@ -1,4 +1,4 @@
-//! A minute in which everybody does their worst: ten by command, an hour in full (`cargo xtask hostile`).
+//! A minute in which all actors do their worst: ten minutes by command, an hour in full (`cargo xtask hostile`).
 
 use std::env;
 use std::time::Duration;
@@ -11,9 +11,9 @@ const MINUTES: &str = "HERALD_HOSTILE_MINUTES";
 const SEED: &str = "HERALD_HOSTILE_SEED";
 /// Set by `cargo xtask hostile`, which has the machine to itself.
 const JUDGE: &str = "HERALD_HOSTILE_JUDGE";
-/// On a machine where ten other tests run, where the ratio is a figure only.
+/// The limit on a machine that runs ten other tests, where the ratio is only a figure.
 const LONGEST_P99: Duration = Duration::from_secs(10);
-/// How much later the slowest hundredth is served beside attacks in turn, without what the machine takes from everybody.
+/// How much later the slowest hundredth is served beside attacks in turn, minus what the machine costs everybody.
 const LARGEST_RATIO: f64 = 2.0;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What somebody asks: ping, preview, why, wait, status, health of the whole.
+//! Answers to users' questions: ping, preview, why, wait, status, overall health.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn a_ping_sends_one_signed_request_and_shows_the_answer() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "ping");
     db.subscribe("shop", &receiver.url("/"), "");
-    // A ping is refused until the worker has said that it is there.
+    // A ping is refused until the worker has announced itself.
     db.until("select herald._worker_pid() is not null", "true");
     let ping =
         "select format('%s %s %s', outcome, status_code, error_class) from herald.ping('shop')";
@@ -147,7 +147,7 @@ fn wait_answers_at_once_when_nothing_that_is_left_can_end_in_time() {
     in_vain(&mut db, "'fails'");
     in_vain(&mut db, "'held'");
     in_vain(&mut db, "null");
-    // A receiver that asked to be spared for longer gets nothing of what is due.
+    // A receiver that asked to be spared for longer gets no due deliveries.
     receiver.set_mode(Mode::retry_after(503, "600"));
     db.run("select herald.redeliver('shop', 'fails')");
     db.until(
@@ -156,7 +156,7 @@ fn wait_answers_at_once_when_nothing_that_is_left_can_end_in_time() {
     );
     db.run("select herald.emit('order.paid', id => 'waits')");
     in_vain(&mut db, "'waits'");
-    // What a delivery is called is as good as its event's id.
+    // A delivery's id works as well as its event's id.
     let delivery = db.text("select delivery_id from herald.delivery where event_id = 'fails'");
     in_vain(&mut db, &format!("'{delivery}'"));
     assert_eq!(
@@ -215,7 +215,7 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     ] {
         assert!(found.contains(part), "{part} in {found}");
     }
-    // Each hint, run as it stands, mends its fault.
+    // Each hint, run as written, mends its fault.
     let hints = db.text("select string_agg(distinct replace(hint, 'Run: ', ''), ' ') from herald.doctor() where hint like 'Run: %'");
     db.run(&hints);
     db.until(faults, "none");
@@ -235,7 +235,7 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     db.until(log, "ok everything was read");
 }
 
-/// What a DBA asks of the log, in its own words.
+/// A DBA's questions about the log, in SQL.
 const QUESTIONS: [&str; 11] = [
     "select count(*) from herald.delivery",
     "select count(*) from herald.delivery where state <> 'delivered'",
@@ -250,7 +250,8 @@ const QUESTIONS: [&str; 11] = [
     "select * from herald.status()",
 ];
 
-/// The log as the worker leaves it after so many deliveries, 200 of them pending and 50 dead, in three slots.
+/// Fills the log as the worker leaves it after `deliveries` deliveries, 200 of them pending and 50 dead, in three
+/// slots.
 fn fill_the_log(db: &mut Database, deliveries: i64) {
     db.run(&format!(
         "select herald.stop_worker();
@@ -270,7 +271,7 @@ fn fill_the_log(db: &mut Database, deliveries: i64) {
     ));
 }
 
-/// The top of a query's plan, after it was run.
+/// Runs a query and returns the top of its plan.
 fn plan(db: &mut Database, sql: &str) -> serde_json::Value {
     let explain = format!("explain (analyze, buffers, timing off, format json) {sql}");
     let answer = db.simple_query(&explain).unwrap();
@@ -284,7 +285,7 @@ fn plan(db: &mut Database, sql: &str) -> serde_json::Value {
 
 #[test]
 fn what_a_dba_asks_of_a_log_that_nobody_analysed_is_answered_at_once() {
-    // Without autovacuum, which may come and analyse.
+    // Without autovacuum, which might analyze the tables.
     let cluster = Cluster::builder()
         .fsync(false)
         .setting("autovacuum", "off")
@@ -299,10 +300,10 @@ fn what_a_dba_asks_of_a_log_that_nobody_analysed_is_answered_at_once() {
         db.run(question);
         figure(question, format!("{} ms", asked_at.elapsed().as_millis()));
         let plan = plan(&mut db, question);
-        // From here on PostgreSQL compiles a query before it runs it: for as many slots that takes seconds.
+        // Above this cost PostgreSQL compiles a query before running it: with this many slots that takes seconds.
         let cost = plan["Total Cost"].as_f64().unwrap();
         assert!(cost < dear as f64, "{cost}: {question}");
-        // A look-up in every slot for every row would read 64 pages for each.
+        // Looking into every slot for every row would read 64 pages per row.
         let read = plan["Shared Hit Blocks"].as_i64().unwrap()
             + plan["Shared Read Blocks"].as_i64().unwrap();
         assert!(read < 5 * deliveries, "{read} pages: {question}");

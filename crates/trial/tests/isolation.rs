@@ -1,4 +1,4 @@
-//! Isolation: endpoints that are dead keep to their share, and those that answer do not notice.
+//! Isolation: dead endpoints keep to their share, and endpoints that answer do not notice.
 
 mod common;
 
@@ -12,10 +12,10 @@ use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, Mode, Receiver, at_size, figure};
 use postgres::NoTls;
 
-/// Time between two events of a healthy subscription's round: 200 a second.
+/// Time between two events of a healthy subscription's round: 200 per second.
 const PACE: Duration = Duration::from_millis(5);
 
-/// A database with healthy subscriptions, each with a table and a receiver of its own.
+/// A database with healthy subscriptions, each with its own table and receiver.
 struct Healthy {
     db: Database,
     receivers: Vec<Receiver>,
@@ -44,7 +44,7 @@ impl Healthy {
         healthy
     }
 
-    /// So many commits in turn, and the time in ms from each to its receipt.
+    /// Commits `commits` times in turn, and returns the time in ms from each commit to its receipt.
     fn round(&mut self, commits: usize) -> Vec<f64> {
         let first = self.inserted.len();
         let began_at = Instant::now();
@@ -75,7 +75,7 @@ impl Healthy {
     }
 }
 
-/// Rounds beside the disturbance and without it, in turn, so that the machine is the same for both.
+/// Plays rounds with and without the disturbance, in turn, so that the machine is the same for both.
 fn compare(alone: &mut Healthy, beside: &mut Healthy, what: &str) {
     let (mut undisturbed, mut disturbed) = (Vec::new(), Vec::new());
     for _ in 0..at_size(2, 20) {
@@ -116,7 +116,7 @@ fn a_dead_endpoint_with_a_backlog_keeps_to_its_share_and_healthy_ones_are_delive
     let options =
         format!("types => '{{doomed}}', timeout => '30 s', max_concurrency => {CONCURRENCY}");
     beside.db.subscribe("dead", &dead.url("/"), &options);
-    // It dies while it has the trust of the worker.
+    // It dies while the worker trusts it.
     beside.db.emit("doomed");
     dead.wait_for(1, SOON);
     dead.set_mode(Mode::hang_before_answer());
@@ -174,7 +174,7 @@ fn a_hundred_hanging_endpoints_leave_a_healthy_one_its_speed() {
 
     compare(&mut alone, &mut beside, "a hundred hanging ones");
 
-    // Half of the young threads, and the overflow.
+    // Half of the threads for young requests, and the overflow.
     let rounds = 1 + began_at.elapsed().as_secs() / 30;
     let sent = hanging.total();
     figure("requests to the hanging endpoints", sent);
@@ -209,10 +209,10 @@ fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
         }
         let asking = "select count(*) from pg_stat_activity where query like 'select herald.ping%' and wait_event = 'Extension'";
         healthy.db.until(asking, "16");
-        // Those of the overflow, and half of the others.
+        // All threads of the overflow, and half of the others.
         hanging.wait_until("hanging pings", |hanging| hanging.total() >= 12, SOON);
         healthy.round(20);
-        // Of these, both have as many as they may; others have their own.
+        // These two roles have reached their limit; other roles have their own.
         for ping in ["hangs.0", "healthy.0"] {
             let refused = healthy.db.refusal(&format!("select herald.ping('{ping}')"));
             assert_eq!(refused.message(), "too many pings are under way");
@@ -244,14 +244,14 @@ fn a_backlog_of_large_events_that_nobody_takes_keeps_no_event_from_being_read() 
     let neighbour = receiver();
     db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
     db.run("select herald.pause('hangs.1'), herald.pause('hangs.2')");
-    // Twice more than the 64 MB above which the log is not read on.
+    // Two backlogs, each above the 64 MB at which the worker stops reading the log.
     db.run(
         "select herald.emit('large', to_jsonb(repeat('x', 260000))) from generate_series(1, 300)",
     );
     db.until("select count(*) from herald.pending", "600");
     db.run("select herald.resume('hangs.1'), herald.resume('hangs.2')");
     hanging.wait_until("a request that hangs", |hanging| hanging.total() > 0, SOON);
-    // By then the lanes have claimed what they may.
+    // By then the lanes have claimed as much as they may.
     thread::sleep(Duration::from_secs(1));
     db.emit("other");
     neighbour.wait_for(1, SOON);
@@ -266,7 +266,7 @@ fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
     let options = "types => '{slow}', max_concurrency => 1";
     db.subscribe("slow", &slow.url("/"), options);
     db.subscribe("other", &other.url("/"), "types => '{other}'");
-    // It succeeds several times a second, and would take ten minutes.
+    // It succeeds several times per second, and would take ten minutes.
     db.run("select herald.emit('slow', '{}') from generate_series(1, 3000)");
     slow.wait_for(10, SOON);
     db.emit("other");
@@ -274,8 +274,8 @@ fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
     assert!(slow.total() < 1_000, "{slow:?}");
 }
 
-/// Of receivers that were not heard of yet, half of the threads may wait at once: most of these wait for a thread, some
-/// for longer than a second, and none of them is moved out of the way for that.
+/// Receivers not heard from yet may take half of the threads at once: most of these lanes wait for a thread, some for
+/// longer than a second, and none spills because of that.
 #[test]
 fn who_only_waits_for_a_thread_does_not_go_through_pending() {
     let cluster = Cluster::builder()
@@ -319,6 +319,6 @@ fn a_lane_that_waits_for_a_thread_gets_one_when_a_request_is_a_second_old() {
         db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
     }
     db.emit("hangs");
-    // Two that are young, and four that are as old as they like.
+    // Two young requests, and four of any age.
     hanging.wait_until("six requests", |hanging| hanging.total() == 6, SOON);
 }

@@ -1,4 +1,4 @@
-//! The worker's life: when it starts and stops, and that it is in nobody's way.
+//! The worker's life: when it starts and stops, and that it blocks nobody.
 
 mod common;
 
@@ -59,7 +59,7 @@ fn a_reload_switches_sending_off_and_on() {
     assert!(!receiver.holds_within(Duration::from_millis(300), |receiver| receiver.total() > 1));
     db.emit("meanwhile");
     assert!(!receiver.holds_within(Duration::from_millis(500), |receiver| receiver.total() > 1));
-    // A test request is sent all the same, and at once.
+    // A ping is sent all the same, and at once.
     for _ in 0..3 {
         let ping = "select outcome from herald.ping('shop', timeout => '1 s')";
         assert_eq!(db.text(ping), "delivered");
@@ -80,7 +80,7 @@ fn a_restarted_worker_goes_by_what_its_transaction_has_set() {
     db.run(
         "begin; alter database restarted set herald.enabled = off; select herald.restart_worker()",
     );
-    // It must not start before the setting is there.
+    // It must not start before the setting is committed.
     assert!(!receiver.holds_within(Duration::from_millis(300), |_| {
         CLUSTER.worker_pid("restarted").unwrap().is_some()
     }));
@@ -108,7 +108,7 @@ fn a_launcher_that_was_terminated_comes_back_and_leaves_stopped_workers_alone() 
     db.run(&format!("select pg_terminate_backend({launcher})"));
     db.emit("while.there.is.no.launcher");
     receiver.wait_for(1, SOON);
-    // It has to start this one when it is back.
+    // The launcher has to start this worker when it is back.
     let mut late = Database::new(&cluster, "late");
     late.subscribe("shop", &receiver.url("/"), "");
     late.emit("late");
@@ -117,7 +117,7 @@ fn a_launcher_that_was_terminated_comes_back_and_leaves_stopped_workers_alone() 
     assert_eq!(worker_of(&cluster, "running"), worker);
     assert_eq!(cluster.worker_pid("stopped").unwrap(), None);
 
-    // Killed, it takes the whole server down with it, which comes back by itself.
+    // Killing it takes the whole server down, which comes back by itself.
     db.emit("before.the.kill");
     cluster.crash(launcher_of(&cluster)).unwrap();
     let mut db = Database::of(&cluster, "running");
@@ -131,7 +131,7 @@ fn an_idle_worker_takes_no_transaction_id_and_writes_no_wal() {
     let cluster = Cluster::builder()
         .fsync(false)
         .setting("herald.poll_interval", "50ms")
-        // Housekeeping looks every two seconds, and finds nothing within this test.
+        // Housekeeping looks every two seconds, and finds nothing during this test.
         .setting("herald.retention", "4min")
         .setting("autovacuum", "off")
         .setting("checkpoint_timeout", "1h")
@@ -144,7 +144,7 @@ fn an_idle_worker_takes_no_transaction_id_and_writes_no_wal() {
     db.settle();
     db.until("select count(*) from herald.config_change", "0");
     let used = "select format('%s %s', pg_snapshot_xmax(pg_current_snapshot()), pg_current_wal_insert_lsn())";
-    // The server itself logs its running transactions now and then, so one quiet stretch of several is enough.
+    // The server itself occasionally logs its running transactions, so one quiet stretch of several is enough.
     eventually(SOON * 3, "five seconds without xid and WAL", || {
         let before = db.text(used);
         std::thread::sleep(Duration::from_secs(5));
@@ -180,7 +180,7 @@ fn without_preload_the_worker_runs_when_it_is_asked_to() {
 
 #[test]
 fn a_worker_that_is_started_beside_another_leaves_it_the_database() {
-    // Without preload, nothing but the lock keeps a second worker away.
+    // Without preload, only the lock keeps a second worker away.
     let cluster = Cluster::builder()
         .fsync(false)
         .preload(false)

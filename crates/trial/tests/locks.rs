@@ -1,4 +1,4 @@
-//! Locks that other sessions hold on what the worker writes: a locked row holds up itself and nothing else.
+//! Locks that other sessions hold on what the worker writes: a locked row delays only itself.
 
 mod common;
 
@@ -22,7 +22,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
         .expect("a cluster starts")
 });
 
-/// See [`Shop`].
+/// Creates a [`Shop`] in the shared cluster.
 fn shop(database: &str) -> Shop<'static> {
     Shop::new(&CLUSTER, database)
 }
@@ -66,7 +66,7 @@ fn a_delivery_that_a_prepared_transaction_holds_is_recorded_when_that_ends() {
 #[test]
 fn a_delivery_that_is_being_replayed_holds_up_only_its_own_record() {
     let mut shop = shop("replayed");
-    // The first answer takes a second; meanwhile a replay writes the row that the worker wants to write.
+    // The first answer takes a second; meanwhile a replay writes the row that the worker has to write.
     let slow = Mode::Delayed(Duration::from_secs(1), Box::new(Mode::flaky(1, 2)));
     shop.receiver.set_mode(slow);
     shop.db.emit("held");
@@ -122,7 +122,7 @@ fn hundreds_of_deliveries_that_are_being_replayed_are_waited_for_once_and_not_on
         .wait_until("a request", |receiver| receiver.total() >= 1, SOON);
     let mut replayer = shop.session();
     replayer.run("begin; select herald.replay('shop', since => now() - interval '1 hour')");
-    // After a second the lane is moved into the pending deliveries, where the replay has the rows.
+    // After a second the lane spills into the pending deliveries, where the replay has the rows.
     shop.db.until(
         "select count(*) from herald.doctor() where \"check\" = 'lock' and detail ~ 'herald.pending'",
         "1",
@@ -182,7 +182,7 @@ fn what_was_set_aside_survives_a_crash() {
     replayer.run("begin; select herald.replay('shop', since => now() - interval '1 hour')");
     let said = "outcomes wait until other sessions release their locks";
     eventually(SOON, said, || cluster.log().contains(said).then_some(()));
-    // Windows after it are closed meanwhile.
+    // Later windows are closed meanwhile.
     db.subscribe("other", &receiver.url("/"), "types => '{other}'");
     db.emit("other");
     db.until(
@@ -203,7 +203,7 @@ fn a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked() {
     locker.run("begin; select from herald._subscription where name = 'shop' for update");
     shop.db.emit("held");
     shop.db.until_dead("gone");
-    // All subscriptions are loaded again, and this one is still active in the table.
+    // All subscriptions are reloaded, and this one is still active in the table.
     shop.db.run("select herald._changed('subscription')");
     shop.neighbour_is_served();
     shop.db.emit("held");
@@ -317,10 +317,10 @@ fn doctor_names_who_holds_locks_and_nobody_who_asks_waits_for_them() {
     shop.db.settle();
 }
 
-/// Every question that says what is in the way, asked by a session that asks for the first time.
+/// Asks every question that says what blocks, in a session that asks for the first time.
 #[track_caller]
 fn assert_named(asker: &mut Database, event: &str, pid: &str, locked: &str) {
-    // So that waiting for ever is a failure.
+    // Turns an endless wait into a failure.
     asker.run("set statement_timeout = '15 s'");
     let why = format!("herald.why('{event}')");
     for question in ["herald.doctor()", "herald.status()", &why] {
@@ -335,7 +335,7 @@ fn assert_named(asker: &mut Database, event: &str, pid: &str, locked: &str) {
 
 #[test]
 fn doctor_status_and_why_name_the_session_whatever_it_has_locked() {
-    // What is locked is shared by all databases of a cluster.
+    // All databases of a cluster share some of the locked relations.
     let cluster = common::cluster();
     let mut shop = Shop::new(&cluster, "catalogs");
     shop.db
@@ -351,7 +351,7 @@ fn doctor_status_and_why_name_the_session_whatever_it_has_locked() {
         "pg_authid",
         "pg_class",
     ] {
-        // Whoever comes later cannot connect.
+        // Connect before the lock; later sessions cannot.
         let askers = [shop.session(), shop.db.session_as(&cluster, "on_call")];
         locker.run(&format!(
             "begin; lock table {locked} in access exclusive mode"

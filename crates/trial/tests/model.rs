@@ -1,6 +1,6 @@
 //! Random programs of transactions against a model: the events received are exactly the committed ones, whatever
-//! savepoints, exceptions and prepared transactions did. The reader that everybody writes first, `seq > last`, is run
-//! beside it and loses some.
+//! savepoints, exceptions and prepared transactions did. The obvious reader, `seq > last`, runs beside it and loses
+//! some.
 
 mod common;
 
@@ -88,7 +88,7 @@ fn what_is_received_is_what_the_model_says_and_a_naive_cursor_loses_some() {
     assert!(read_naively.is_subset(&committed));
 }
 
-/// Captures one half of the changes and emits the other. A third takes its time, so that numbers and commits come in
+/// Captures one half of the changes and emits the other. A third takes longer, so that numbers and commits come in
 /// different orders.
 fn write_and_linger(change: Change) -> String {
     let Change { client, seq } = change;
@@ -105,7 +105,7 @@ fn write_and_linger(change: Change) -> String {
     }
 }
 
-/// Polls for numbers above the last one seen, as one would without knowing better.
+/// Polls for numbers above the last one seen, as a naive reader does.
 fn read_naively(mut db: Database, is_over: &AtomicBool) -> BTreeSet<Change> {
     let sql =
         "select seq, (data -> 'record' ->> 'client')::int, (data -> 'record' ->> 'seq')::bigint

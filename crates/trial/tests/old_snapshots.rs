@@ -1,4 +1,4 @@
-//! Transactions that go on seeing what was there when they began: their changes are captured as things are now.
+//! Transactions with old snapshots: their changes are captured by the current definitions.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn an_old_transaction_writes_to_the_slot_of_the_ring_as_it_is_now() {
     assert_eq!(db.text(by_period), "0");
 }
 
-/// Sessions in a database whose worker stands still.
+/// Opens sessions in a database whose worker is stopped.
 fn two_sessions() -> (Cluster, Database, Database) {
     let cluster = Cluster::builder().fsync(false).start().expect("a cluster");
     let mut db = Database::new(&cluster, "shop");

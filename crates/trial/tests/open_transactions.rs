@@ -1,7 +1,7 @@
-//! Transactions that stay open or prepared for long, here and in another database: nobody else's events wait for them,
-//! looking at the log costs no more, and what they wrote comes when they commit.
+//! Transactions that stay open or prepared for long, here and in another database: they delay no other events, make
+//! reading the log no dearer, and their own events arrive when they commit.
 //!
-//! Two clusters do the same in turns: in one of them, nothing is held open.
+//! Two clusters do the same in turns; only one of them holds transactions open.
 
 mod common;
 
@@ -14,9 +14,9 @@ use herald_trial::receiver::Keep;
 use herald_trial::statistics::at_rank;
 use herald_trial::{Cluster, Receiver, at_size, figure};
 
-/// Transactions that one cluster makes before it is the other's turn.
+/// Transactions that one cluster makes before the other's turn.
 const ROUND: i64 = 20;
-/// Committed at once, while the held transactions are open: whoever reads the log from where these began reads it all.
+/// Committed at once, while the held transactions are open: a reader that starts where these began reads it all.
 const BULK: i64 = 500;
 
 #[test]
@@ -87,7 +87,7 @@ fn transactions_held_open_delay_nobody_else_and_are_delivered_when_they_commit()
     elsewhere.run("commit");
 }
 
-/// Blocks are compared, as they are counted; times are only told.
+/// Compares blocks, which are counted; only reports times.
 fn report(rounds: i64, lasted: Duration, free: &mut Side, held: &mut Side) {
     figure("seconds held open", lasted.as_secs());
     figure("short transactions beside them", rounds * ROUND);
@@ -121,7 +121,7 @@ struct Arrival {
     at_micros: i64,
 }
 
-/// A cluster, and who gets its events.
+/// A cluster and the receiver of its events.
 struct Side {
     arrivals: Arrivals<Arrival>,
     committed: i64,
@@ -136,7 +136,7 @@ impl Side {
         let cluster = Cluster::builder()
             .fsync(false)
             .setting("herald.sender_threads", "8")
-            // How COMMIT PREPARED is found.
+            // This finds COMMIT PREPARED.
             .setting("herald.poll_interval", "1s")
             .setting("shared_preload_libraries", "pg_herald, pg_stat_statements")
             .start()
@@ -152,7 +152,7 @@ impl Side {
                     .unwrap_or(&event["type"]);
                 let what = words.as_str().unwrap_or_default().to_owned();
                 let at_micros = request.at_micros;
-                // Nobody listens any more when the test has failed.
+                // Nobody listens any longer if the test has failed.
                 let _ = sender.send(Arrival { what, at_micros });
             })
             .start()
@@ -185,7 +185,7 @@ impl Side {
         self.committed = BULK;
     }
 
-    /// Each is received before the next begins, and nothing else is.
+    /// Receives each before the next begins, and nothing else.
     fn commit_one_by_one(&mut self) {
         for _ in 0..ROUND {
             self.committed += 1;
@@ -209,7 +209,7 @@ impl Side {
             .expect("an event arrives while others are held back")
     }
 
-    /// How many blocks the worker's statement that reads a window looked at, and how often it ran.
+    /// Returns how many blocks the worker's statement that reads a window looked at, and how often it ran.
     fn blocks_and_windows(&mut self) -> (f64, f64) {
         let sql = "select sum(shared_blks_hit + shared_blks_read)::float8, sum(calls)::float8 from pg_stat_statements
                    where query like '%not pg_catalog.pg_visible_in_snapshot(e.xid%' and calls > 0";

@@ -1,4 +1,4 @@
-//! How many test requests may be under way: of a subscription and a role (see isolation.rs), in a database, in the cluster.
+//! How many pings may be under way: per subscription and role (see isolation.rs), per database, and in the cluster.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::{Database, receiver, receiver_with};
 use herald_trial::{Cluster, Mode};
 use postgres::NoTls;
 
-/// What one subscription, one role, one database and all of them may have at once.
+/// The most pings at once of a subscription, a role and a database.
 const OF_A_SUBSCRIPTION: usize = 4;
 const OF_A_ROLE: usize = 8;
 const OF_A_DATABASE: usize = 32;
@@ -16,7 +16,7 @@ const OF_A_DATABASE: usize = 32;
 const REFUSED: &str = "too many pings are under way";
 const PING_HEALTHY: &str = "select outcome from herald.ping('healthy')";
 
-/// A database with a healthy subscription, and enough that hang to fill its places.
+/// Creates a database with a healthy subscription, and enough hanging ones to fill its places.
 fn database(cluster: &Cluster, name: &str, healthy: &str, hanging: &str) -> Database {
     let mut db = Database::new(cluster, name);
     db.subscribe("healthy", healthy, "");
@@ -24,13 +24,13 @@ fn database(cluster: &Cluster, name: &str, healthy: &str, hanging: &str) -> Data
         let options = "types => '{never}', timeout => '1 min'";
         db.subscribe(&format!("hangs.{n}"), hanging, options);
     }
-    // Of receivers without a recent success, a few have threads, and those that hang will have all of these.
+    // Receivers without a recent success share a few threads, and the hanging pings will take all of these.
     db.emit("proves.the.receiver");
     db.settle();
     db
 }
 
-/// Takes all places of a database, by roles that nobody else uses, and waits until all of them are taken.
+/// Takes all places of a database, with its own roles, and waits until they are taken.
 fn fill<'s>(scope: &'s thread::Scope<'s, '_>, cluster: &'s Cluster, db: &mut Database) {
     for role in 0..OF_A_DATABASE / OF_A_ROLE {
         db.run(&format!("create role {}_{role} superuser login", db.name));
@@ -44,7 +44,7 @@ fn fill<'s>(scope: &'s thread::Scope<'s, '_>, cluster: &'s Cluster, db: &mut Dat
                 "select herald.ping('hangs.{}', timeout => '1 min')",
                 n / OF_A_SUBSCRIPTION
             );
-            // It is terminated.
+            // The session is terminated.
             let _ = session.expect("a session").batch_execute(&ping);
         });
     }
@@ -56,7 +56,7 @@ fn fill<'s>(scope: &'s thread::Scope<'s, '_>, cluster: &'s Cluster, db: &mut Dat
     db.until(&asking, &OF_A_DATABASE.to_string());
 }
 
-/// Ends one of the pings of a database, or all.
+/// Ends `limit` pings of a database: a number, or all.
 fn end(db: &mut Database, limit: &str) {
     db.run(&format!(
         "select pg_terminate_backend(pid, 10000) from pg_stat_activity
@@ -72,7 +72,7 @@ fn a_database_and_the_cluster_have_places_for_so_many_pings_and_no_more() {
     let [mut first, mut second, mut third] = ["first", "second", "third"].map(new);
     thread::scope(|scope| {
         fill(scope, &cluster, &mut first);
-        // This role has none, this subscription neither.
+        // Neither this role nor this subscription has a ping.
         assert_eq!(first.refusal(PING_HEALTHY).message(), REFUSED);
         assert_eq!(third.text(PING_HEALTHY), "delivered");
         end(&mut first, "1");

@@ -1,4 +1,4 @@
-//! Who may do what, and what is refused: every refusal says how to do it right and changes nothing.
+//! Privileges and refusals: every refusal says how to do it right, and changes nothing.
 
 mod common;
 
@@ -10,7 +10,7 @@ use postgres::NoTls;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// Every object of the extension, by what a DBA would look for in it.
+/// Every object of the extension, as PostgreSQL describes it.
 const MEMBERS: &str = "select m.classid, m.objid, pg_describe_object(m.classid, m.objid, 0) as name
     from pg_depend m join pg_extension x on m.refobjid = x.oid and m.refclassid = 'pg_extension'::regclass
     where x.extname = 'pg_herald' and m.deptype = 'e'";

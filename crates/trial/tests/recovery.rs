@@ -1,4 +1,4 @@
-//! Copies of the files: recovery to a point in time, and clones that nobody can tell from the original.
+//! Copies of the files: recovery to a point in time, and clones that look like the original.
 
 mod common;
 
@@ -70,7 +70,7 @@ fn a_recovery_to_a_point_in_time_sends_again_what_was_done_after_that_point() {
     db.settle();
     let attempts = [&done, &pending, &unread, &forgotten, &after].map(|id| receiver.attempts(id));
     assert_eq!(attempts, [1, 2, 2, 1, 1], "{receiver:?}");
-    // The receiver knows of an event that this history does not have.
+    // The receiver knows an event that this history does not have.
     assert_eq!(
         db.number(&format!(
             "select count(*) from herald.event where uid = '{forgotten}'"
@@ -114,7 +114,7 @@ fn a_clone_of_the_files_sends_what_the_original_sends_unless_herald_instance_tel
     assert!(!receiver.holds_within(Duration::from_millis(300), |receiver| receiver.total() > 1));
     drop(named);
 
-    // Nothing in the files says that they are a copy.
+    // Nothing in the files marks them as a copy.
     let unnamed = clone("");
     Database::of(&unnamed, "shop").settle();
     db.run("select herald.start_worker()");

@@ -1,4 +1,4 @@
-//! What somebody does by hand: redeliver, replay, discard, purge.
+//! Repairs by hand: redeliver, replay, discard, purge.
 
 mod common;
 
@@ -240,7 +240,7 @@ fn a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was() {
         let mut session = db.session(&CLUSTER);
         let pid = session.text("select pg_backend_pid()");
         let running = thread::spawn(move || session.simple_query(&format!("select {command}")));
-        // What it has written by now only a sequence shows.
+        // Only a sequence shows what it has written by now.
         let written = format!("select last_value > {begun} + 10000 from herald.dead_letter_id_seq");
         db.until(&written, "true");
         let cancelled_at = Instant::now();

@@ -1,4 +1,4 @@
-//! What answers lead to beyond their own delivery, and where nothing is sent at all. The answers themselves: hell.rs.
+//! Consequences of answers beyond their own delivery, and where nothing is sent at all. For the answers, see hell.rs.
 
 mod common;
 
@@ -117,7 +117,7 @@ fn private_addresses_and_http_are_refused_unless_they_are_allowed() {
         let refused = db.refusal(&subscribe(&format!("https://{host}/")));
         assert_eq!(refused.code().code(), "22023", "{host}");
     }
-    // This machine's own name is no address. Wherever it leads, nothing is connected to.
+    // This machine's own name is no address. Wherever it leads, no connection is opened.
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let url = format!("https://{}:{}/", name.trim(), receiver.port());
     db.run(&format!(
@@ -178,7 +178,7 @@ fn a_subscription_says_which_statuses_succeed_and_which_are_tried_again() {
         db.text("select string_agg(reason, ' ' order by id) from herald.dead_letter"),
         "permanent_status exhausted"
     );
-    // Taken back, and asked by a test request as well.
+    // Pings follow these options, and their removal.
     receiver.set_mode(Mode::status(409));
     let ping = "select outcome from herald.ping('shop')";
     assert_eq!(db.text(ping), "delivered");

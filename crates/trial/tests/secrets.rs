@@ -1,4 +1,4 @@
-//! Secrets: sealed in the database with a key that is not in it, and nowhere else to be seen.
+//! Secrets: sealed in the database with a key stored outside it, and visible nowhere else.
 
 mod common;
 
@@ -12,7 +12,7 @@ use herald_trial::{Cluster, StopMode};
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const NEXT_KEY: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=";
-/// The secret as it is known to the receivers, without its prefix, which others have too.
+/// The secret as the receivers know it, without its prefix, which others have too.
 const CANARY: &str = "C2FVsBQIhrscChlQIMV";
 const HEADER: &str = "header-canary";
 
@@ -53,7 +53,7 @@ impl Sealed {
         chown(&self.key_file, Some(server.uid()), Some(server.gid())).expect("its owner");
     }
 
-    /// As a client with a driver does: the secret is a parameter.
+    /// Subscribes as a client with a driver does: the secret is a parameter.
     fn subscribe(&self, db: &mut Database, name: &str, url: &str) {
         db.execute(
             "select herald.subscribe($1, url => $2, secret => $3, headers => jsonb_build_object('X-Key', $4::text))",
@@ -63,7 +63,7 @@ impl Sealed {
     }
 }
 
-/// The files below that have one of the canaries in them.
+/// Finds the files below `directory` that contain a canary.
 fn files_with_canaries(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -103,7 +103,7 @@ fn a_secret_is_in_no_file_no_dump_and_no_log() {
             receiver.accepted(),
             db.number("select count(*) from herald.secret where key_id is not null")
         ),
-        // One secret is no second one when it is put in front again.
+        // Putting the same secret in front again does not add a second.
         (1, 2)
     );
     for view in ["pg_stat_activity", "pg_stat_statements"] {
@@ -130,7 +130,7 @@ fn a_secret_is_in_no_file_no_dump_and_no_log() {
 fn what_a_subscription_names_as_secrets_is_sent_and_never_shown() {
     let sealed = Sealed::new();
     let mut db = Database::new(&sealed.cluster, "named");
-    // A receiver that is as indiscreet as it can be.
+    // A receiver as indiscreet as possible.
     let receiver = receiver_with(Mode::answer_with(|request| Answer {
         status: 400,
         headers: Vec::new(),
@@ -221,7 +221,7 @@ fn keys_are_exchanged_without_a_break() {
     db.emit("order.paid");
     db.settle();
     assert_eq!(receiver.accepted(), 1);
-    // A header that is shown as *** stays what it is, also when it is written in another case.
+    // A header shown as *** keeps its value, even if written in another case.
     db.run("update herald.subscription set headers = '{\"x-key\": \"***\", \"X-More\": \"1\"}'");
     db.emit("order.paid");
     db.settle();

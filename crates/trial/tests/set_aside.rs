@@ -1,5 +1,5 @@
-//! Outcomes that cannot be recorded wait in memory: they hold up nothing else, nobody is ended for them, and each is
-//! recorded once.
+//! Outcomes that cannot be recorded wait in memory: they delay nothing else, no session is terminated for them, and
+//! each is recorded once.
 
 mod common;
 
@@ -35,7 +35,7 @@ fn a_tenant_with_an_open_transaction_is_never_ended() {
     shop.db
         .subscribe("notes", &notes.url("/"), "types => '{public.note.*}'");
     shop.fail_once(3);
-    // Outcomes wait for this lock, and more of them come in, while the tenant holds locks on the log.
+    // Outcomes wait for this lock, and more come in, while the tenant holds locks on the log.
     let mut locker = shop.session();
     locker.run("begin; select from herald.pending for update");
     let mut innocent = shop.db.session_as(&CLUSTER, "innocent");
@@ -74,7 +74,7 @@ fn a_dead_letter_that_takes_a_second_to_write_is_written() {
 fn a_trigger_that_sleeps_holds_up_only_what_fires_it() {
     let mut shop = Shop::new(&CLUSTER, "sleeping");
     shop.fail_once(5);
-    // Each row takes long, and no wait for a lock has to do with it.
+    // Each row takes long, and not because of a lock.
     shop.db.run(
         "create function sleep() returns trigger language plpgsql as $$
          begin perform pg_sleep(60); return coalesce(new, old); end $$;
@@ -103,7 +103,7 @@ fn a_large_replay_that_stays_open_keeps_no_neighbour_from_being_recorded() {
         db.subscribe(name, "http://127.0.0.1:1/", "");
     }
     db.run("select herald.pause('shop'); select herald.pause('neighbour')");
-    // What both have to record is read at once, and each second row waits for the replay.
+    // The worker reads the deliveries of both at once, and every second row waits for the replay.
     db.run("select herald.stop_worker()");
     db.run("select herald.emit('held') from generate_series(1, 60)");
     let mut replayer = db.session(&CLUSTER);
@@ -130,7 +130,7 @@ fn an_attempt_that_is_refused_costs_no_other_a_second_record() {
          select herald.emit('held', tenant => 'ten') from generate_series(1, 16)",
     );
     db.until("select count(*) from herald.pending", "16");
-    // A sequence counts also what is rolled back.
+    // A sequence also counts what is rolled back.
     db.run(
         "create sequence tries;
          create function refuse() returns trigger language plpgsql as $$
@@ -157,7 +157,7 @@ fn an_attempt_that_is_refused_costs_no_other_a_second_record() {
     );
 }
 
-/// Enough for 64 MB with what receivers answered, and not without, nor by that alone; few enough to be claimed.
+/// Fills 64 MB together with the receivers' answers, but neither does alone; few enough to be claimed.
 const LARGE: usize = 4_000;
 const LARGE_EVENTS: &str =
     "select herald.emit('large', '{}', key => repeat('k', 1024), subject => repeat('s', 1024),
@@ -183,7 +183,7 @@ fn full_memory_stops_the_reading_and_not_the_sending() {
     shop.db.until(pending, &LARGE.to_string());
     let mut locker = shop.session();
     locker.run("begin; select from herald.pending for update");
-    // What is due later, and not locked.
+    // Due later, and not locked.
     shop.db
         .run("update herald.subscription set retry_schedule = '{1 hour}' where name = 'shop'");
     shop.db.emit("held");

@@ -1,4 +1,4 @@
-//! Settings: what cannot be is refused when it is set, and a running worker goes by what is set.
+//! Settings: impossible values are refused when set, and a running worker follows what is set.
 
 mod common;
 
@@ -97,7 +97,7 @@ fn connections_that_are_made_after_a_reload_are_made_as_it_says() {
     db.subscribe("shop", &receiver.url("/"), "");
     db.emit("order.paid");
     db.settle();
-    // Nobody listens there, so whatever goes through it fails.
+    // Nobody listens there, so everything sent through it fails.
     cluster
         .set("herald.proxy", "http://127.0.0.1:1")
         .expect("a setting");

@@ -1,4 +1,4 @@
-//! Stops and restarts: quick whatever is under way, nothing is lost by them, and what was recorded is not sent again.
+//! Stops and restarts: quick whatever is under way; they lose nothing, and what was recorded is not sent again.
 
 mod common;
 
@@ -12,7 +12,7 @@ use herald_trial::wait::eventually_holds;
 use herald_trial::workload::Change;
 use herald_trial::{Cluster, Mode, Receipts, StopMode, Verdict, at_size, figure};
 
-/// What is promised is 3 s; a machine that others use as well gets more where it is not what is measured.
+/// The promise is 3 s; a shared machine gets more where that is not measured.
 const QUICK: Duration = Duration::from_secs(10);
 
 fn with_64_threads() -> Builder {
@@ -29,12 +29,12 @@ fn subscribe_lanes(db: &mut Database, receiver: &Receiver) {
         let options = "max_concurrency => 8, timeout => '5 min'";
         db.subscribe(&format!("shop.{n}"), &receiver.url("/"), options);
     }
-    // A success on each lane, without which it is given one thread only.
+    // Each lane needs a success; otherwise it gets only one thread.
     db.emit("proves.the.receiver");
     db.settle();
 }
 
-/// Requests that count as accepted and whose answers do not come before the stop.
+/// Counts requests as accepted, but does not answer them before the stop.
 fn unanswered() -> Mode {
     Mode::delayed(Duration::from_secs(300))
 }
@@ -118,7 +118,7 @@ fn a_stop_does_not_wait_for_a_synchronous_standby_that_is_gone() {
         let before = receiver.total();
         db.run("select herald.emit('order.' || n) from generate_series(1, 20) n");
         receiver.wait_until("hanging", |receiver| receiver.total() >= before + 64, SOON);
-        // A client whose commit hangs: nobody sees it yet, so it is not sent.
+        // A client whose commit hangs: its event is not visible yet, so it is not sent.
         let mut waits = Database::of(&cluster, "standby");
         let client = thread::spawn(move || waits.batch_execute("select herald.emit('hangs')"));
         db.until(
@@ -127,7 +127,7 @@ fn a_stop_does_not_wait_for_a_synchronous_standby_that_is_gone() {
         );
         drop(db);
         worst = worst.max(cluster.stop(StopMode::Fast).unwrap());
-        // It was told that it is committed here, if not there.
+        // The client was told that it is committed here, if not on the standby.
         client.join().unwrap().ok();
         receiver.set_mode(Mode::ok());
         receiver.shut_connections();
@@ -203,7 +203,7 @@ fn what_was_committed_while_the_worker_was_away_is_not_left_to_the_poll() {
     db.emit("before");
     receiver.wait_for(1, SOON);
     hanging.wait_until("a request", |hanging| hanging.total() > 0, SOON);
-    // The next worker begins with a window that this one leaves open.
+    // The next worker begins with a window that this worker leaves open.
     db.run("select herald.stop_worker()");
     db.emit("meanwhile");
     db.run("select herald.start_worker()");
@@ -246,7 +246,7 @@ fn restarts_send_nothing_again_and_lose_nothing() {
         "an orderly stop waits for what is under way: {receiver:?}"
     );
 
-    // A crash may repeat what was under way or not yet recorded, and nothing that was recorded on disk.
+    // A crash may repeat what was under way or not yet recorded, but nothing recorded on disk.
     db.run("checkpoint");
     cluster.restart(StopMode::Immediate).unwrap();
     let mut db = Database::of(&cluster, "restarts");

@@ -1,6 +1,6 @@
-//! Signals to the worker and to the launcher: none wakes the wrong thread, swallows a wake-up or costs an event.
+//! Signals to the worker and the launcher: none wakes the wrong thread, swallows a wake-up or costs an event.
 //!
-//! The poll that is the net under lost wake-ups comes once a minute only, so an event that needs it is not there in time.
+//! The poll, which catches lost wake-ups, comes only once a minute, so an event that needs it is not there in time.
 
 mod common;
 
@@ -69,7 +69,7 @@ fn storms_of_signals_cost_no_event_no_wakeup_and_no_process() {
                         .expect("the launcher lives");
                     thread::yield_now();
                 }
-                // So that the storm lasts as long as some deliveries do.
+                // Makes the storm last as long as some deliveries.
                 receiver.holds_within(Duration::from_millis(5), |_| false);
             }
         });
@@ -111,7 +111,7 @@ fn a_wakeup_while_the_worker_waits_for_a_lock_is_not_lost() {
         other.emit("order.first");
         // It counts as accepted before the answer is sent.
         receiver.wait_for(2 * round + 2, SOON);
-        // The last that the worker writes before it rests: that a window is closed.
+        // Closing a window is the last thing that the worker writes before it rests.
         db.run("begin; lock table herald.window in access exclusive mode");
         other.until(waits, "true");
         other.emit("order.second");
@@ -122,7 +122,7 @@ fn a_wakeup_while_the_worker_waits_for_a_lock_is_not_lost() {
         db.settle();
     }
     figure("fastest delivery after the wait, ms", fastest.as_millis());
-    // A second after the wait began, the timer of lock_timeout wakes the worker in any case.
+    // A second after the wait began, the timer of lock_timeout wakes the worker anyway.
     assert!(fastest < Duration::from_millis(200), "{fastest:?}");
 }
 
@@ -134,7 +134,7 @@ fn what_was_read_is_not_lost_when_a_later_step_of_the_worker_fails() {
     db.emit("proves.the.receiver");
     db.settle();
     db.until("select count(*) from herald.config_change", "0");
-    // An event and a changed subscription in one look, and somebody who keeps the worker from noting the latter.
+    // One look sees an event and a changed subscription, and a session keeps the worker from noting the latter.
     db.run("begin; select herald.subscribe('shop', description => 'changed')");
     db.emit("order.paid");
     let mut other = db.session(&CLUSTER);
@@ -213,7 +213,7 @@ fn a_frozen_worker_goes_on_where_it_was() {
     }
     let frozen_at = Instant::now();
     db.run("select herald.emit('order.' || n) from generate_series(101, 200) n");
-    // What the receiver already has is answered meanwhile; nothing new is sent.
+    // Requests that the receiver already has are answered meanwhile; nothing new is sent.
     receiver.holds_within(
         at_size(Duration::from_secs(1), Duration::from_secs(10)),
         |_| false,
@@ -230,11 +230,11 @@ fn a_frozen_worker_goes_on_where_it_was() {
     figure("requests beyond one for each event", receiver.total() - 201);
 }
 
-/// The threads beside the main one: herald.sender_threads, as many for slow requests, those that look names up. No
-/// library spawns any.
+/// The threads beside the main thread: herald.sender_threads, the same number for slow requests, and those that look
+/// names up. No library spawns any.
 const THREADS: usize = 2 * 8 + 32;
 
-/// How many threads of each name a process has beside its main thread, all of which must have all signals blocked.
+/// Counts a process's threads by name, except its main thread. Asserts that each blocks all signals.
 #[track_caller]
 fn blocked_threads(pid: i32) -> BTreeMap<String, usize> {
     let mut threads = BTreeMap::new();
@@ -244,7 +244,7 @@ fn blocked_threads(pid: i32) -> BTreeMap<String, usize> {
             fs::read_to_string(task.join("status")),
             fs::read_to_string(task.join("comm")),
         ) else {
-            continue; // It has ended.
+            continue; // The thread has ended.
         };
         if task.ends_with(pid.to_string()) {
             continue;
@@ -254,7 +254,8 @@ fn blocked_threads(pid: i32) -> BTreeMap<String, usize> {
             .find_map(|line| line.strip_prefix("SigBlk:"))
             .expect("a signal mask");
         let blocked = u64::from_str_radix(blocked.trim(), 16).expect("hexadecimal digits");
-        // All that a process can be sent, and the one that sets latches: HUP, INT, QUIT, USR1, USR2, ALRM, TERM, CHLD, URG.
+        // All signals sent to processes, and that which sets latches: HUP, INT, QUIT, USR1, USR2, ALRM, TERM, CHLD,
+        // URG.
         for signal in [1, 2, 3, 10, 12, 14, 15, 17, 23] {
             assert!(
                 blocked >> (signal - 1) & 1 == 1,

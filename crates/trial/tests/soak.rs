@@ -1,4 +1,4 @@
-//! A steady load for a long time, with receivers that fail and that come and go: nothing is lost, and nothing grows.
+//! A steady load for a long time, with receivers that fail, come and go: nothing is lost, and nothing grows.
 
 mod common;
 
@@ -13,17 +13,17 @@ use herald_trial::wait::eventually;
 use herald_trial::workload::committed_changes;
 use herald_trial::{Change, Cluster, Mode, Receipts, Receiver, Verdict, Workload, at_size, figure};
 
-/// About 1.6 changes are committed by each transaction.
+/// Each transaction commits about 1.6 changes.
 const TRANSACTIONS_A_SECOND: f64 = 125.0;
-/// One of so many changes is never accepted, so that there are dead letters.
+/// One change in this many is never accepted, so that dead letters exist.
 const HOPELESS: i64 = 200;
-/// One of so many is not accepted at first.
+/// One change in this many is not accepted at first.
 const UNLUCKY: i64 = 20;
-/// Not a ring.
+/// Excludes rings.
 const IS_MUTABLE: &str = "t.relname !~ '^(event|_attempt|window)_'";
 /// The rings turn several times in an hour.
 const RETENTION_SECONDS: f64 = 300.0;
-/// Growth that would show in a week, and is above what an allocator's rounding looks like in an hour.
+/// Growth in KiB per hour that would show in a week, and exceeds what an allocator's rounding looks like in an hour.
 const LARGEST_SLOPE: f64 = 4_096.0;
 
 #[test]
@@ -96,7 +96,7 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
         )),
     );
 
-    // The first changes were made before there was anybody to tell.
+    // The first changes were made before there were subscriptions.
     let mut committed = committed_changes(&mut db).expect("the truth");
     committed.retain(|change| change.client >= 100);
     for (name, endpoint) in [("steady", &steady), ("flapping", &flapping)] {
@@ -104,7 +104,7 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
         let verdict = Verdict::with_excused(&committed, &endpoint.receipts, &dead);
         figure(name, format!("{verdict}, {} dead letters", dead.len()));
         assert!(verdict.is_clean(), "{name}: {verdict}");
-        // A response that was lost on its way makes a dead letter, at worst, of what was accepted.
+        // At worst, a lost response makes a dead letter of an accepted delivery.
         assert!(verdict.accepted + dead.len() >= committed.len());
         assert!(dead.is_subset(&committed));
         assert_eq!(endpoint.receiver.invalid_signatures(), 0);
@@ -113,7 +113,7 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
     let hopeless: BTreeSet<Change> = committed.iter().filter(hopeless).copied().collect();
     assert_eq!(dead_letters(&mut db, "steady"), hopeless);
     assert_eq!(db.number("select count(*) from herald.pending"), 0);
-    // Two slots longer than the retention, and as long as it takes to get round to it.
+    // Two slots longer than the retention, and as long as housekeeping takes to get there.
     assert!(oldest < RETENTION_SECONDS * 1.2, "{oldest} s");
     assert_eq!(cluster.worker_pid("soak").expect("a look"), Some(worker));
     assert!(
@@ -140,7 +140,7 @@ impl Endpoint {
         Self { receiver, receipts }
     }
 
-    /// Well five turns of six, and then broken, in one way after the other.
+    /// Works for five turns of six, and then breaks, each time in another way.
     fn take_turn(&self, elapsed: Duration) {
         let turn = elapsed.as_millis() / at_size(250, 10_000);
         match turn % 18 {
@@ -157,7 +157,7 @@ impl Endpoint {
     }
 }
 
-/// One look at what might grow.
+/// One sample of what might grow.
 struct Sample {
     hours: f64,
     memory_kib: f64,
@@ -196,9 +196,9 @@ impl Sample {
     }
 }
 
-/// Says how each of the samples' numbers went, and returns the slope of the memory in KiB an hour.
+/// Reports how each number in the samples went, and returns the slope of the memory in KiB per hour.
 fn report(samples: &[Sample]) -> f64 {
-    // What fills at first, such as caches, is no growth.
+    // What fills at first, such as caches, does not count as growth.
     let later = &samples[samples.len() / 4..];
     let most = |of: fn(&Sample) -> i64| samples.iter().map(of).max().unwrap_or_default();
     let grows = |of: fn(&Sample) -> f64| {
@@ -237,7 +237,7 @@ fn report(samples: &[Sample]) -> f64 {
     memory
 }
 
-/// Memory that the process alone has, in KiB.
+/// Returns the memory that only this process has, in KiB.
 fn anonymous_memory(pid: i32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the worker runs");
     let line = status.lines().find(|line| line.starts_with("RssAnon:"));
@@ -246,7 +246,7 @@ fn anonymous_memory(pid: i32) -> f64 {
         .expect("a number of KiB")
 }
 
-/// The same for a change whenever it comes, so that chance makes no dead letter.
+/// Fails the same changes whenever they come, so that chance makes no dead letter.
 fn fail_now_and_then(request: &Request) -> Answer {
     let seq = Change::in_request(request).map_or(0, |change| change.seq);
     let is_unlucky = seq % UNLUCKY == 1 && request.attempt == 1;
@@ -257,7 +257,7 @@ fn fail_now_and_then(request: &Request) -> Answer {
     })
 }
 
-/// The WAL of a change before anything is watched.
+/// Returns the WAL of a change before anything is watched.
 fn wal_a_change(db: &mut Database, workload: &Workload) -> f64 {
     let before = changes_and_wal(db);
     let few = workload

@@ -1,4 +1,4 @@
-//! What a hot standby says to whoever asks it to change something, or to wait for what it cannot see to.
+//! What a hot standby answers if asked to change something, or to wait for what it cannot bring about.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::{Database, replay};
 use herald_trial::Cluster;
 
-/// What may not be done there, with arguments that are right on the primary.
+/// Calls that are refused there, with arguments that are right on the primary.
 const WRITING: [&str; 18] = [
     "herald.emit('order.paid', '{}')",
     "herald.emit('order.paid', '{}', id => 'one')",
@@ -60,7 +60,7 @@ fn a_standby_refuses_what_writes_and_waits_for_nothing() {
         "ok: waits for the promotion of this standby"
     );
 
-    // A transaction that may not write is told the same by the primary.
+    // The primary tells a read-only transaction the same.
     let refused = db.refusal("begin read only; select herald.emit('order.paid', '{}')");
     assert_eq!(
         (refused.code().code(), refused.message()),

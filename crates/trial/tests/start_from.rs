@@ -1,4 +1,4 @@
-//! Subscriptions that start from what the log holds.
+//! Subscriptions that start from events already in the log.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn a_subscription_that_starts_from_the_log_holds_nobody_up_until_it_commits() {
     starter.emit("order.own");
     starter.run(&subscribe_from("shop", &shop.url("/")));
     db.emit("order.meanwhile");
-    // The transaction stays open, and the log is read on.
+    // The transaction stays open, and the worker reads on.
     neighbour.wait_for(2, SOON);
     other.run("commit");
     neighbour.wait_for(3, SOON);
@@ -69,7 +69,7 @@ fn a_transaction_with_a_new_subscription_that_starts_from_the_log_cannot_be_prep
     assert_eq!(refusal.code().code(), "0A000");
     db.emit("order.paid");
     neighbour.wait_for(1, SOON);
-    // The next transaction of the session may be.
+    // The session's next transaction may be prepared.
     starter.run("begin; select herald.emit('order.next'); prepare transaction 'other'");
     starter.run("commit prepared 'other'");
     neighbour.wait_for(2, SOON);

@@ -1,4 +1,4 @@
-//! Stops in the middle of what the worker does: no statement, lock or receiver makes one longer than promised, and what
+//! Stops in the middle of the worker's work: no statement, lock or receiver makes a stop longer than promised, and what
 //! was done by then is recorded.
 
 mod common;
@@ -9,7 +9,7 @@ use common::shop::{RECORDED, Shop};
 use common::{Database, SOON, receiver_with};
 use herald_trial::{Cluster, Mode, StopMode, figure};
 
-/// No stop of a worker takes longer.
+/// The longest that a stop of a worker may take.
 const PROMISED: Duration = Duration::from_secs(3);
 
 fn cluster() -> Cluster {
@@ -21,7 +21,7 @@ fn cluster() -> Cluster {
         .expect("a cluster starts")
 }
 
-/// Stops the server, and starts it again. Returns a new session.
+/// Stops the server and starts it again. Returns a new session.
 #[track_caller]
 fn restart_in_time(cluster: &Cluster, db: Database) -> Database {
     let name = db.name.clone();
@@ -35,8 +35,8 @@ fn restart_in_time(cluster: &Cluster, db: Database) -> Database {
     Database::of(cluster, &name)
 }
 
-/// How long all processes but the checkpointer took to end, as the log says of the last stop. What the disk takes
-/// after that is not the worker's.
+/// Returns how long all processes but the checkpointer took to end in the last stop, according to the log. The disk's
+/// time after that is not the worker's.
 fn stop_of_all_sessions(log: &str) -> Duration {
     let said_at = |words: &str| {
         let line = log.lines().rev().find(|line| line.ends_with(words));
@@ -53,7 +53,7 @@ fn stop_of_all_sessions(log: &str) -> Duration {
     Duration::from_secs_f64(took.rem_euclid(86_400.0))
 }
 
-/// Each row that goes into this table takes a minute, until [`hasten`].
+/// Makes each row that goes into this table take a minute, until [`hasten`].
 fn slow_down(db: &mut Database, table: &str) {
     db.run(&format!(
         "create table slowness (seconds int);
@@ -64,7 +64,7 @@ fn slow_down(db: &mut Database, table: &str) {
     ));
 }
 
-/// Waits until the worker sleeps in a row, and lets all others pass.
+/// Waits until the worker sleeps in a row, and lets all other rows pass.
 fn hasten(db: &mut Database) {
     db.until(
         "select wait_event from pg_stat_activity where pid = herald._worker_pid()",
@@ -78,7 +78,7 @@ fn a_stop_cancels_the_statement_that_runs_and_records_what_is_done() {
     let cluster = cluster();
     let shop = Shop::new(&cluster, "slow_window");
     let (mut db, receiver, neighbour) = (shop.db, shop.receiver, shop.neighbour);
-    // The answer comes while the worker is in the statement.
+    // The answer comes while the worker runs the statement.
     receiver.set_mode(Mode::delayed(Duration::from_secs(1)));
     db.emit("held");
     receiver.wait_until("a request", |receiver| receiver.total() == 1, SOON);
@@ -144,7 +144,7 @@ fn a_stop_waits_for_no_lock_and_records_what_is_not_locked() {
         "3",
     );
     db.settle();
-    // Three first attempts, three second ones, and that of the locked delivery again.
+    // Three first attempts, three second ones, and the locked delivery's again.
     assert!(receiver.total() <= 7, "sent again: {receiver:?}");
 }
 
@@ -154,7 +154,7 @@ fn a_stop_beside_locked_tables_and_a_receiver_that_hangs_is_in_time() {
     let shop = Shop::new(&cluster, "tables");
     let (mut db, receiver, neighbour) = (shop.db, shop.receiver, shop.neighbour);
     let hanging = receiver_with(Mode::hang_before_answer());
-    // The next worker may ask it once more before it answers.
+    // The next worker may send it one more request before it answers.
     db.subscribe(
         "hangs",
         &hanging.url("/"),
@@ -162,7 +162,7 @@ fn a_stop_beside_locked_tables_and_a_receiver_that_hangs_is_in_time() {
     );
     db.emit("hangs");
     hanging.wait_until("a request", |hanging| hanging.total() == 1, SOON);
-    // Both are sent, and the answer of one is that it failed: its row cannot be written.
+    // Both are sent, and one is answered with a failure: its row cannot be written.
     let answer_late = Duration::from_secs(1);
     receiver.set_mode(Mode::Delayed(answer_late, Box::new(Mode::flaky(1, 2))));
     neighbour.set_mode(Mode::delayed(answer_late));

@@ -1,4 +1,4 @@
-//! Who gets what, and how: types, tenants, the moment of creation, options, secrets and states.
+//! Who gets which events, and how: types, tenants, the moment of creation, options, secrets and states.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction
     db.subscribe("shop", &receiver.url("/"), "");
     db.emit("same.after");
     db.run("commit");
-    // It was open when the subscription was made, so it is first visible after it.
+    // It was open when the subscription was created, so it becomes visible later.
     other.run("commit");
     db.emit("long.after");
     db.settle();
@@ -105,7 +105,7 @@ fn custom_headers_are_sent_and_shown_as_stars() {
         db.text(shown),
         r#"{"X-Shop": "***", "Authorization": "***"}"#
     );
-    // What is shown can be written back: the hidden value stays, the other one changes.
+    // What is shown can be written back: the hidden value stays, the other changes.
     db.run(r#"update herald.subscription set headers = headers || '{"X-Shop": "us"}'"#);
     db.emit("two");
     receiver.wait_for(2, SOON);
@@ -303,7 +303,7 @@ fn unsubscribe_buries_what_is_open_and_keeps_the_history() {
     assert_eq!(types(&receiver), ["delivered", "of.the.new.one"]);
 }
 
-/// Has one session do `second` while another has done `first` and not committed it.
+/// Runs `second` in one session while another has run but not committed `first`.
 fn one_after_the_other(db: &mut Database, first: &str, second: &'static str) {
     let mut other = db.session(&CLUSTER);
     db.run(&format!("begin; {first}"));
@@ -358,7 +358,7 @@ fn an_update_of_what_cannot_change_names_all_of_it() {
     );
 }
 
-/// What each of these secrets says of a request.
+/// Returns what each of these secrets says of a request.
 fn verified_by(request: &Request, secrets: &[&str]) -> Vec<bool> {
     let headers: HeaderMap = request
         .headers
@@ -400,7 +400,7 @@ fn a_subscription_that_has_caught_up_gets_its_events_from_the_log_again() {
     db.until("select count(*) from written", "1");
     db.run("select herald.resume('shop')");
     db.settle();
-    // The worker learns that nothing is left a moment later: what comes before goes through pending as well.
+    // The worker learns a moment later that nothing is left: earlier events go through pending as well.
     let mut from_log = 0;
     eventually_holds(
         SOON,
@@ -422,7 +422,7 @@ fn what_matches_a_subscription_that_cannot_be_read_is_held_until_it_can() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "unreadable");
     db.subscribe("shop", &receiver.url("/"), "");
-    // As an older version, or a hand, may have left it.
+    // As an older version, or a change by hand, may have left it.
     db.run(
         r#"update herald._subscription set options = options || '{"signing": "nothing"}'; select herald._changed('subscription')"#,
     );

@@ -1,4 +1,4 @@
-//! Certificates of a subscription's own: whom it trusts, and who it says it is.
+//! A subscription's own certificates: the authority that it trusts, and its identity.
 
 mod common;
 
@@ -46,7 +46,7 @@ fn a_receiver_whose_authority_nobody_else_trusts_is_trusted_by_its_subscription(
     db.emit("order.paid");
     db.settle();
     assert_eq!(receiver.accepted(), 1);
-    // Another of the same authority that is not in order is refused all the same.
+    // Flawed certificates of the same authority are refused all the same.
     for flaw in [Flaw::Expired, Flaw::OtherHost, Flaw::SelfSigned] {
         let flawed = receiver_speaking(authority.server(flaw).unwrap());
         subscribe(&mut db, &flawed, &json!({"ca": ca_of(&authority)})).unwrap();
@@ -76,7 +76,7 @@ fn a_client_certificate_is_shown_and_can_be_taken_back() {
         db.text("select tls from herald.subscription"),
         r#"{"ca": "***", "key": "***", "certificate": "***"}"#
     );
-    // Whatever else is changed, it stays.
+    // It stays, whatever else changes.
     db.run("update herald.subscription set max_concurrency = 2");
     db.emit("order.paid");
     db.settle();

@@ -7,7 +7,7 @@ use std::env;
 use common::{Database, SOON, receiver, types};
 use herald_trial::{Cluster, StopMode, figure};
 
-/// Names the pg_config of a PostgreSQL 18 that has the extension; `cargo xtask test --full` sets it.
+/// Names the pg_config of a PostgreSQL 18 with the extension; `cargo xtask test --full` sets it.
 const NEWER: &str = "HERALD_PG_CONFIG_18";
 const ORIGIN: &str = "select status || ': ' || detail || coalesce(' ' || hint, '') from herald.doctor() where \"check\" = 'origin'";
 const NEXT_XID: &str = "select pg_snapshot_xmax(pg_current_snapshot())";
@@ -19,7 +19,7 @@ fn an_upgraded_cluster_waits_and_then_delivers_or_skips_what_was_open() {
         return;
     };
     let old = Cluster::builder().fsync(false).start().expect("a cluster");
-    // More than four thousand million transactions ago, so that the upper half of their ids counts.
+    // Starts beyond four billion transactions, so that the upper half of their ids counts.
     old.stop(StopMode::Fast).unwrap();
     old.run_on_files("pg_resetwal", &["--epoch=3"])
         .expect("a later epoch");
@@ -81,8 +81,8 @@ fn an_upgraded_cluster_waits_and_then_delivers_or_skips_what_was_open() {
     );
 }
 
-/// Minor releases from 15.20 on mark columns with a version that earlier minor releases of newer majors cannot restore.
-/// Without the marks, the tables are like those that an earlier minor release of 15 has made.
+/// Removes the version that minor releases from 15.20 on put on columns, which earlier minor releases of newer majors
+/// cannot restore. The tables are then like those made by an earlier minor release of 15.
 fn forget_versions_of_columns(db: &mut Database) {
     db.run(
         "set allow_system_table_mods = on;

@@ -1,4 +1,4 @@
-//! Watches beside other sessions, other commands and other copies of their tables.
+//! Watches beside other sessions, other commands and copies of their tables.
 
 mod common;
 
@@ -73,7 +73,7 @@ fn the_schemas_of_the_extension_keep_their_names() {
     db.run("drop extension pg_herald cascade; alter schema herald rename to elsewhere");
 }
 
-/// What pg_dump makes of a database with these options, loaded into another one.
+/// Dumps a database with these options, and loads the changed dump into another database.
 fn restore(from: &str, options: &[&str], into: &str, change: impl Fn(String) -> String) {
     let dump = CLUSTER
         .run_client("pg_dump", from, options)
@@ -120,8 +120,8 @@ fn a_table_restored_elsewhere_captures_nothing_until_it_is_watched() {
     }
 }
 
-/// A schema of the user's with those of the extension, and the extension itself: without it, pg_dump
-/// dies of a signal, as it looks for the parent of a partition that it has left out.
+/// A schema of the user's with those of the extension, and the extension itself: without it, pg_dump dies of a signal
+/// as it looks for the parent of a partition that it has left out.
 const CHOSEN: [&str; 8] = [
     "-n",
     "shop",
@@ -152,7 +152,7 @@ fn a_dump_of_some_schemas_restores_with_those_of_the_extension() {
         chosen.text("select string_agg(type, ' ' order by seq) from herald.event"),
         "before shop.orders.inserted shop.sale.inserted part"
     );
-    // From the first command on that finds the restore complete, tables are followed again.
+    // Tables are followed again from the first command that finds the restore complete.
     chosen.run(
         "alter table shop.sale add column note text;
          create table shop.sale_2 partition of shop.sale for values from (10) to (20);

@@ -1,4 +1,4 @@
-//! The log read by windows: open and prepared transactions, large ones, full rings. Nothing is lost, nothing is early.
+//! The log read by windows: open, prepared and large transactions, full rings. Nothing is lost, and nothing is early.
 
 mod common;
 
@@ -20,7 +20,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
         .expect("a cluster starts")
 });
 
-/// Slots of a second.
+/// Slots of one second.
 static SHORT_RING: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster::builder()
         .fsync(false)
@@ -71,7 +71,7 @@ fn a_prepared_transaction_is_delivered_when_it_commits_and_never_when_it_is_roll
     }
     db.emit("other");
     receiver.wait_for(1, SOON);
-    // It waits over a restart, too.
+    // It also waits across a restart.
     db.run("select herald.restart_worker()");
     db.emit("other.again");
     receiver.wait_for(2, SOON);
@@ -113,7 +113,7 @@ fn a_transaction_of_20000_rows_is_complete_and_in_order() {
     let many: BTreeSet<i64> = ids_at("/many").into_iter().collect();
     assert!(many.into_iter().eq(expected.iter().copied()));
     let mut one = ids_at("/one");
-    // The update is a newer window, which may be read before the older one ends.
+    // The update is in a newer window, which may be read before the older one ends.
     let update = one.iter().position(|id| *id == 20_000).unwrap();
     one.remove(update);
     assert!(one == expected, "not in order");
@@ -129,7 +129,7 @@ fn transactions_in_quick_succession_are_all_delivered() {
     let mut db = Database::new(&CLUSTER, "quick_succession");
     db.subscribe("shop", &receiver.url("/"), "");
     let mut other = db.session(&CLUSTER);
-    // Each commit wakes the worker, which so looks while the next transaction is about to draw its number.
+    // Each commit wakes the worker, which therefore looks while the next transaction is about to draw its number.
     let emit =
         "do $$ begin for n in 1..1500 loop perform herald.emit('quick'); commit; end loop; end $$";
     let beside = std::thread::spawn(move || other.run(emit));
@@ -145,7 +145,7 @@ fn a_transaction_that_draws_its_number_long_before_it_ends_is_delivered() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "early_number");
     db.subscribe("shop", &receiver.url("/"), "");
-    // Between the number and the rest of its row, a slow session takes its time.
+    // A slow session takes its time between the number and the rest of its row.
     db.run(
         "create function take_time() returns xid8 language plpgsql as $$ begin
              if current_setting('application_name') = 'slow' then perform pg_sleep(0.5); end if;
@@ -177,7 +177,7 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
     db.run("select herald.pause('paused')");
     let mut session = db.session(&SHORT_RING);
     let mut emitted = 0;
-    // Each slot is written for a second, so 32 of them are one turn.
+    // Each slot is written for a second, so 32 slots are one turn.
     let first = db.number("select extract(epoch from clock_timestamp())::bigint");
     while db.number("select extract(epoch from clock_timestamp())::bigint") < first + 66 {
         session.emit("order.paid");
@@ -218,7 +218,7 @@ fn whoever_reads_the_windows_delays_their_cleaning_up_and_no_delivery() {
     db.subscribe("shop", &receiver.url("/"), "");
     db.emit("before");
     db.settle();
-    // As after 25,000 windows: the first slot of them is to be emptied.
+    // As after 25,000 windows: their first slot is due to be emptied.
     db.run(
         "select herald.stop_worker();
          insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
@@ -248,7 +248,7 @@ fn a_failure_of_housekeeping_delays_no_delivery() {
     let mut db = Database::new(&CLUSTER, "no_house");
     db.watched_table();
     db.subscribe("shop", &receiver.url("/"), "");
-    // Captured events never touch it, and housekeeping deletes from it.
+    // Captured events never touch this table, but housekeeping deletes from it.
     let mut other = db.session(&CLUSTER);
     other.run("begin; lock table herald.emitted in access exclusive mode");
     db.run("select herald.restart_worker()");
@@ -271,7 +271,7 @@ fn a_session_that_knows_only_the_former_period_of_the_ring_loses_nothing() {
     db.subscribe("shop", &receiver.url("/"), "");
     db.emit("order.first");
     receiver.wait_for(1, SOON);
-    // Twice: a slot of the one period may by chance be one of the other too.
+    // Twice, because by chance a slot of one period may also be a slot of the other.
     for (retention, so_far) in [("20d", 1), ("11d", 3)] {
         let period = "select period from herald.ring where name = 'event'";
         let former = db.text(period);
@@ -282,7 +282,7 @@ fn a_session_that_knows_only_the_former_period_of_the_ring_loses_nothing() {
         eventually(SOON, "another period", || {
             (admin.text(period) != former).then_some(())
         });
-        // The worker looks at the log once more, and goes by the new period from here on.
+        // The worker looks at the log once more, and uses the new period from here on.
         admin.emit("order.of.another.session");
         receiver.wait_for(so_far + 1, SOON);
         db.emit("order.by.the.former.period");
@@ -299,7 +299,7 @@ fn what_was_not_read_is_kept_beyond_its_retention() {
     unread.subscribe("shop", &receiver.url("/unread"), "");
     unread.run("alter database unread set herald.enabled = off; select herald.restart_worker()");
     let emit = "select herald.emit('order.' || n) from generate_series(1, 5) n";
-    // An older transaction, elsewhere in the cluster, keeps nothing.
+    // An older transaction elsewhere in the cluster keeps nothing.
     let mut older = unread.session(&SHORT_RING);
     older.run("begin; select pg_current_xact_id()");
     unread.run(emit);
@@ -309,7 +309,7 @@ fn what_was_not_read_is_kept_beyond_its_retention() {
     eventually(SOON * 2, "the end of retention", || {
         (read.number(left) == 0).then_some(())
     });
-    // The housekeeping of the other database has had its turn, too.
+    // The housekeeping of the other database has had its turn by now, too.
     read.run(emit);
     eventually(SOON * 2, "the end of retention again", || {
         (read.number(left) == 0).then_some(())

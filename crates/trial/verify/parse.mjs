@@ -1,5 +1,5 @@
 // Reads requests as JSON lines {headers, body, secret}, verifies and parses each as a receiver in Node would, and
-// writes the events as JSON lines. An exit code other than 0: one of them was refused.
+// writes the events as JSON lines. A nonzero exit code means that a request was refused.
 import { createInterface } from "node:readline";
 import { HTTP } from "cloudevents";
 import { Webhook } from "standardwebhooks";

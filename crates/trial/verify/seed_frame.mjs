@@ -1,5 +1,5 @@
-// The frame sampling system's way to sign in Node, for the signature in the body: what was parsed, without that member,
-// written anew.
+// How the frame sampling system signs in Node, for the signature in the body: the parsed body, without that member,
+// serialized again.
 import crypto from "node:crypto";
 
 class WebhookSender {

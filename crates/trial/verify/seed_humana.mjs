@@ -1,4 +1,4 @@
-// The receiver of Humana, with its own way to verify.
+// Humana's receiver, with its own code to verify.
 import crypto from "node:crypto";
 
 function verifyWebhook(payload, signature, secret, timestamp) {
@@ -25,7 +25,7 @@ export function verify(secret, headers, body) {
   try {
     return verifyWebhook(body.toString(), headers["x-humana-signature"], secret, headers["x-humana-timestamp"]);
   } catch (error) {
-    // It throws when a signature has another length.
+    // It throws if a signature has another length.
     if (error.code !== "ERR_CRYPTO_TIMING_SAFE_EQUAL_LENGTH") throw error;
     return false;
   }

@@ -1,4 +1,5 @@
-// The receiver of LeafEngines, with its own way to verify: it signs what express.json() made of the body, written anew.
+// LeafEngines' receiver, with its own code to verify: it signs the body as parsed by express.json() and serialized
+// again.
 import crypto from "node:crypto";
 
 function receive(req, res) {

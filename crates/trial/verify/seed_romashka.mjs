@@ -1,4 +1,4 @@
-// The receiver of ROMASHKA, with its own ways to verify Shopify and HubSpot.
+// ROMASHKA's receiver, with its own code to verify Shopify and HubSpot.
 import { createHash, createHmac } from "node:crypto";
 
 export function verify(secret, headers, body) {

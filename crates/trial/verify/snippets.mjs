@@ -1,5 +1,5 @@
-// Reads cases as JSON lines {file, secret, headers, body (hex), now?, parts?, isParsed?}, asks the function verify() of
-// each file, and writes for each case {accepted}, or {error} where it did not say yes or no.
+// Reads cases as JSON lines {file, secret, headers, body (hex), now?, parts?, isParsed?}, calls the function verify()
+// of each file, and writes {accepted} for each case, or {error} if it did not return a boolean.
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
@@ -18,7 +18,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   console.log(JSON.stringify(answer));
 }
 
-// What a framework hands over; it refuses what is no JSON before any handler sees it.
+// Returns what a framework hands over; frameworks refuse invalid JSON before any handler sees it.
 function parse(bytes) {
   try {
     return JSON.parse(bytes);

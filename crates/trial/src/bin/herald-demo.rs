@@ -35,7 +35,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     Ok(demo::run(options, &stop)?)
 }
 
-/// None when help was asked for.
+/// Returns none if help was requested.
 fn parse(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options::default();
     while let Some(argument) = arguments.next()? {

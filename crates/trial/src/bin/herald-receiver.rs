@@ -1,6 +1,6 @@
-//! A receiver in a process of its own: it prints its URL, then a line for each request, until it is stopped.
+//! A receiver in its own process: prints its URL, then a line per request, until it is stopped.
 //!
-//! For trying the extension by hand, and for accounts that no crash of the process under trial can touch.
+//! For trying the extension by hand, and for accounts that survive any crash of the process under trial.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -63,7 +63,7 @@ struct Options {
     is_quiet: bool,
 }
 
-/// Of this path only: another subscription may have had the event before.
+/// Refuses each event once on this path only: another subscription may have received the event before.
 fn refuse_once() -> Mode {
     let refused = Mutex::new(HashSet::new());
     Mode::answer_with(move |request| {
@@ -73,7 +73,7 @@ fn refuse_once() -> Mode {
     })
 }
 
-/// None when help was asked for.
+/// Returns none if help was requested.
 fn parse(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
     let mut builder = Receiver::builder();
     let (mut status, mut delay) = (200, Duration::ZERO);

@@ -38,7 +38,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     Ok(torture::run(&options)?)
 }
 
-/// None when help was asked for.
+/// Returns none if help was requested.
 fn parse(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options {
         rounds: 3,
@@ -65,7 +65,7 @@ fn parse_victims(text: &str) -> Result<Vec<Victim>, String> {
     text.split(',').map(str::parse).collect()
 }
 
-/// Short enough to be typed again.
+/// Returns a seed short enough to retype.
 fn random_seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::from(since.unwrap_or_default().subsec_nanos()) % 1_000_000

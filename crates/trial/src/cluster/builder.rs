@@ -1,4 +1,4 @@
-//! What a trial cluster is made of, and its making: initdb, configuration, first start.
+//! The configuration of a trial cluster, and its creation: initdb, settings, first start.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use super::server::{Server, Starting};
 use super::{Cluster, ROLE, StopMode};
 use crate::error::{Error, Result};
 
-/// The port is part of the socket's name only, unless TCP is asked for.
+/// The port only names the socket, unless TCP is enabled.
 const SOCKET_PORT: u16 = 5432;
 
 #[derive(Debug)]
@@ -39,57 +39,57 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Whether the extension stands in `shared_preload_libraries`; on unless said otherwise.
+    /// Sets whether the extension is in `shared_preload_libraries`; on by default.
     pub fn preload(mut self, preload: bool) -> Self {
         self.preload = preload;
         self
     }
 
-    /// On unless said otherwise, because a crash test without it proves nothing.
+    /// Sets fsync; on by default, because a crash test without it proves nothing.
     pub fn fsync(mut self, fsync: bool) -> Self {
         self.fsync = fsync;
         self
     }
 
-    /// Listens on a free port of 127.0.0.1 as well. Anybody on this machine can then log in as superuser.
+    /// Listens on a free port of 127.0.0.1 as well. Any user of this machine can then log in as superuser.
     pub fn tcp(mut self, tcp: bool) -> Self {
         self.tcp = tcp;
         self
     }
 
-    /// The installation to use, instead of `HERALD_PG_CONFIG`, Debian's PostgreSQL 15, or `pg_config` on the PATH.
+    /// Uses this installation instead of `HERALD_PG_CONFIG`, Debian's PostgreSQL 15, or `pg_config` on the PATH.
     pub fn pg_config(mut self, pg_config: impl Into<PathBuf>) -> Self {
         self.pg_config = Some(pg_config.into());
         self
     }
 
-    /// The server sees the files `hosts` and `resolv.conf` of this directory as those of `/etc`, and what becomes of
-    /// them later. Only root can arrange that.
+    /// Shows the server this directory's files `hosts` and `resolv.conf` as those of `/etc`, later changes included.
+    /// Requires root.
     pub fn names(mut self, dir: impl Into<PathBuf>) -> Self {
         self.starting = Starting::WithNames(dir.into());
         self
     }
 
-    /// Each process of the server may have so many file descriptors open at once.
+    /// Limits each process of the server to `most` open file descriptors.
     pub fn descriptors(mut self, most: u32) -> Self {
         self.starting = Starting::WithDescriptors(most);
         self
     }
 
-    /// One line of postgresql.conf; it wins over the defaults of a trial cluster.
+    /// Adds a line to postgresql.conf; it overrides a trial cluster's defaults.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Makes the cluster, starts it, and returns when it answers.
+    /// Creates the cluster, starts it, and returns when it answers.
     pub fn start(self) -> Result<Cluster> {
         let cluster = self.init()?;
         cluster.start()?;
         Ok(cluster)
     }
 
-    /// Stops `old` and makes a cluster of this installation out of it by pg_upgrade; it is not started.
+    /// Stops `old` and converts it to this installation with pg_upgrade, without starting the result.
     pub fn upgrade(self, old: &Cluster) -> Result<Cluster> {
         let cluster = self.init()?;
         old.stop(StopMode::Fast)?;
@@ -124,7 +124,7 @@ impl Builder {
             ROLE,
         ];
         if server.installation().major() >= 18 {
-            // They became the default; an upgrade has to go on without them.
+            // Checksums became the default; upgraded clusters must continue without them.
             options.push("--no-data-checksums");
         }
         server.run_on_files("initdb", &options)?;
@@ -138,7 +138,7 @@ impl Builder {
         Ok(standby)
     }
 
-    /// A copy of the files of `primary` as of now. [`Cluster::start`] makes a clone of it, and
+    /// Copies the current files of `primary`. [`Cluster::start`] makes a clone of the copy, and
     /// [`Cluster::start_recovery`] recovers it from an archive.
     pub fn back_up(self, primary: &Cluster) -> Result<Cluster> {
         self.base_backup_of(primary, &[])
@@ -210,7 +210,7 @@ impl Builder {
     }
 }
 
-/// What the programs that pg_upgrade runs complained of; itself it says only where that stands.
+/// Returns the errors of the programs that pg_upgrade runs; pg_upgrade itself only says where to find them.
 fn errors_of_the_upgrade(data_dir: &Path) -> String {
     let runs = fs::read_dir(data_dir.join("pg_upgrade_output.d"));
     let logs = runs

@@ -1,4 +1,4 @@
-//! A small disk of its own, to be filled up: a file system in memory, which only root can mount.
+//! A small disk to fill up: a file system in memory, which only root can mount.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-/// `$1` is the directory, `$2` the size in MB. However our process ends, its end of the pipe is closed.
+/// `$1` is the directory, `$2` the size in MB. The pipe closes however our process ends.
 const SCRIPT: &str = r#"
 mount -t tmpfs -o "size=$2m,mode=0700" tmpfs "$1" && echo mounted
 read -r _
@@ -19,7 +19,7 @@ umount -l "$1"
 rmdir "$1"
 "#;
 
-/// Unmounted and removed when it is dropped, or when this process has ended.
+/// Unmounted and removed when dropped, or when this process has ended.
 #[derive(Debug)]
 pub struct SmallDisk {
     dir: PathBuf,
@@ -27,7 +27,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// An error where the system does not let us mount.
+    /// Mounts the disk. Fails where the system does not let us mount.
     pub(super) fn mount(megabytes: u32, owner: Option<&User>) -> Result<Self> {
         let dir = TempDir::with_prefix("herald-trial-disk-")
             .map_err(Error::io("making a directory for a disk"))?
@@ -60,7 +60,7 @@ impl SmallDisk {
         &self.dir
     }
 
-    /// Takes all the room that is left.
+    /// Takes all remaining space.
     pub fn fill(&self) -> Result<()> {
         let write = || -> io::Result<()> {
             let mut file = File::options()
@@ -79,7 +79,7 @@ impl SmallDisk {
         write().map_err(Error::io("filling the disk"))
     }
 
-    /// Gives back what [`SmallDisk::fill`] took.
+    /// Frees what [`SmallDisk::fill`] took.
     pub fn free(&self) -> Result<()> {
         fs::remove_file(self.ballast()).map_err(Error::io("freeing the disk"))
     }

@@ -1,6 +1,7 @@
-//! The PostgreSQL installation under trial: its programs, and the operating system user that its server runs as.
+//! The PostgreSQL installation under trial: its programs, and the operating system user that runs its server.
 //!
-//! PostgreSQL refuses to run as root, so as root the server runs as the user `postgres`; otherwise it runs as ourselves.
+//! PostgreSQL refuses to run as root, so for root the server runs as the user `postgres`; otherwise as the current
+//! user.
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -39,17 +40,17 @@ impl Installation {
         self.major
     }
 
-    /// The user to whom the server's files must belong, when that is not ourselves.
+    /// Returns the user who must own the server's files, unless that is the current user.
     pub(super) fn server_user(&self) -> Option<&User> {
         self.server_user.as_ref()
     }
 
-    /// A program of this installation that will run as the server's user.
+    /// Returns a program of this installation, to be run as the server's user.
     pub(super) fn server_program(&self, name: &str) -> Command {
         self.as_server_user(&self.bin_dir.join(name))
     }
 
-    /// As [`Self::server_program`], with at most so many file descriptors in each of its processes.
+    /// Returns a [`Self::server_program`] with at most `most` file descriptors per process.
     pub(super) fn server_program_with_descriptors(&self, name: &str, most: u32) -> Command {
         let mut command = self.as_server_user(Path::new("prlimit"));
         command
@@ -63,7 +64,7 @@ impl Installation {
         command
             .current_dir("/")
             .env_remove("PGDATA")
-            // Usual on developers' machines, and of no consequence.
+            // Common on developers' machines; it must make no difference.
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null());
         if let Some(user) = &self.server_user {
@@ -73,8 +74,8 @@ impl Installation {
         command
     }
 
-    /// As [`Self::server_program`], in a mount namespace of its own in which `names` has the files `hosts` and
-    /// `resolv.conf` of `/etc`. It keeps the process id of the command.
+    /// Returns a [`Self::server_program`] in its own mount namespace, where `hosts` and `resolv.conf` of `/etc` come
+    /// from `names`. The process id remains that of the command.
     pub(super) fn server_program_with_names(&self, name: &str, names: &Path) -> Result<Command> {
         const SCRIPT: &str = r#"
             for file in hosts resolv.conf; do mount --bind "$1/$file" "/etc/$file" || exit; done

@@ -1,4 +1,4 @@
-//! The server's directory and its postmaster, a child process of ours.
+//! The server's directory and its postmaster, our child process.
 
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
@@ -19,13 +19,13 @@ use crate::wait::within;
 
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What is special about the surroundings of the server.
+/// Special surroundings of the server.
 #[derive(Debug, Clone)]
 pub(super) enum Starting {
     Plain,
-    /// Its own `hosts` and `resolv.conf`, in this directory.
+    /// Its own `hosts` and `resolv.conf`, from this directory.
     WithNames(PathBuf),
-    /// So many file descriptors for each process.
+    /// A limit of file descriptors per process.
     WithDescriptors(u32),
 }
 
@@ -37,14 +37,14 @@ pub(super) struct Server {
     socket_dir: PathBuf,
     log_file: PathBuf,
     starting: Starting,
-    /// None while the server is down. The lock also keeps a start and a stop from crossing.
+    /// None while the server is down. The lock also serializes starts and stops.
     postmaster: Mutex<Option<Child>>,
     watchdog: Watchdog,
     left_running: bool,
 }
 
 impl Server {
-    /// An empty directory that belongs to the server's user and that a watchdog will remove.
+    /// Creates an empty directory that the server's user owns and a watchdog will remove.
     pub(super) fn create(installation: Installation, starting: Starting) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("herald-trial-")
@@ -83,8 +83,8 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the postmaster and waits until `answers`. After a kill the survivors still hold the shared memory for a
-    /// moment, and the new postmaster then gives up at once: so it is started again until the deadline.
+    /// Starts the postmaster and waits until `answers`. After a kill, survivors hold the shared memory for a moment,
+    /// and a new postmaster gives up at once: so this retries until the deadline.
     pub(super) fn start(&self, deadline: Duration, answers: impl Fn() -> bool) -> Result<()> {
         let mut postmaster = self.lock();
         if postmaster
@@ -158,7 +158,7 @@ impl Server {
             .unwrap_or_default()
     }
 
-    /// An error that shows the end of the log, which is where the reason stands.
+    /// Returns an error with the end of the log, which tells the reason.
     pub(super) fn failure(&self, what: &str) -> Error {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();

@@ -1,7 +1,8 @@
 //! The watchdog ends a server and removes its directory once the process that started it is gone, however that ended.
 //!
-//! It is a small shell that waits for the end of its standard input, which the kernel closes with our process. Before it
-//! signals a process it makes sure that this is still the server of that directory. (A zombie has no arguments, so it counts as gone.)
+//! It is a small shell that waits for the end of its standard input, which the kernel closes with our process. Before
+//! signaling a process, it verifies that this is still the server of that directory. (A zombie has no arguments, so it
+//! counts as gone.)
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt;
@@ -40,21 +41,21 @@ impl Watchdog {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // A group of its own, so that Ctrl-C ends the tests and not the cleaning up after them.
+            // A separate group, so that Ctrl-C ends the tests but not the cleanup.
             .process_group(0)
             .spawn()
             .map_err(Error::io("starting the watchdog"))?;
         Ok(Self { shell })
     }
 
-    /// From now on the server and its directory are left alone.
+    /// Leaves the server and its directory alone from now on.
     pub(super) fn dismiss(&mut self) {
         if let Some(mut stdin) = self.shell.stdin.take() {
             let _ = stdin.write_all(b"keep\n");
         }
     }
 
-    /// Cleans up now and returns when that is done.
+    /// Cleans up and returns when done.
     pub(super) fn clean_up(&mut self) {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();

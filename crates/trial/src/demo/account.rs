@@ -1,4 +1,4 @@
-//! The account: what was committed, held against what each receiver heard.
+//! The account: compares what was committed with what each receiver heard.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use super::truth::Truth;
 
 #[derive(Debug)]
 pub struct Account {
-    /// One for each subscription.
+    /// One entry per subscription.
     pub entries: Vec<Entry>,
-    /// What pgbench's tables and pgbench's reports do not agree on.
+    /// Disagreements between pgbench's tables and pgbench's reports.
     pub disagreements: Vec<String>,
     /// From the first acceptance to the last.
     pub delivering_seconds: f64,
@@ -23,13 +23,13 @@ pub struct Entry {
     /// Committed and subscribed to.
     pub due: u64,
     pub counts: Counts,
-    /// Due, and never accepted.
+    /// Due, but never accepted.
     pub lost: Vec<Fact>,
-    /// Received, whatever the answer was, and not committed, or more often than it was committed.
+    /// Received, whatever the answer, but not committed, or not committed as often.
     pub uncommitted: Vec<Fact>,
     /// Acceptances beyond the first of each webhook-id.
     pub duplicates: u64,
-    /// From commit to the first acceptance, where the commit's time is known; sorted.
+    /// From commit to first acceptance, if the commit's time is known; sorted.
     pub latencies_micros: Vec<i64>,
     /// The sum of the deltas in accepted events about pgbench's history, and about its tellers.
     pub history_sum: i64,
@@ -113,12 +113,12 @@ impl Entry {
         }
     }
 
-    /// Duplicates are allowed: the promise is at least once.
+    /// Returns true if nothing is missing or wrong. Duplicates are allowed: the promise is at least once.
     pub fn adds_up(&self) -> bool {
         self.lost.is_empty() && self.uncommitted.is_empty() && self.counts.invalid_signatures == 0
     }
 
-    /// The latency that this share of the events stays within.
+    /// Returns the latency that this share of the events stays within.
     pub fn latency_micros(&self, share: f64) -> Option<i64> {
         let last = self.latencies_micros.len().checked_sub(1)?;
         let rank = (self.latencies_micros.len() as f64 * share).ceil() as usize;
@@ -134,7 +134,7 @@ fn counted<'a>(facts: impl Iterator<Item = &'a Fact>) -> BTreeMap<&'a Fact, u32>
     counts
 }
 
-/// What `these` hold more often than `those`, as often as that.
+/// Returns the facts that `these` hold more often than `those`, each repeated by the difference.
 fn excess(these: &BTreeMap<&Fact, u32>, those: &BTreeMap<&Fact, u32>) -> Vec<Fact> {
     let beyond = these.iter().flat_map(|(&fact, &times)| {
         let covered = those.get(fact).copied().unwrap_or_default();
@@ -143,7 +143,7 @@ fn excess(these: &BTreeMap<&Fact, u32>, those: &BTreeMap<&Fact, u32>) -> Vec<Fac
     beyond.collect()
 }
 
-/// Whether the truth itself can be believed: two sources say the same.
+/// Checks that the truth itself is credible: two sources must agree.
 fn disagreements(truth: &Truth) -> Vec<String> {
     let mut found = Vec::new();
     let Truth {

@@ -1,4 +1,4 @@
-//! What the receiver of one subscription heard, kept by the demo and not by pg_herald.
+//! What one subscription's receiver heard, recorded by the demo, not by pg_herald.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::fact::Fact;
 use crate::receiver::{Request, Signature};
 
-/// Which receipt [`Book::drop_one`] lets fall under the table.
+/// The receipt that [`Book::drop_one`] forgets.
 const DROPPED: usize = 100;
 
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,7 @@ pub struct Book(Arc<Mutex<Pages>>);
 pub struct Receipt {
     pub fact: Fact,
     pub received: u32,
-    /// Of those, answered with a 2xx.
+    /// Requests answered with a 2xx.
     pub accepted: u32,
     /// The first acceptance, in microseconds since 1970.
     pub accepted_at_micros: Option<i64>,
@@ -43,12 +43,12 @@ struct Pages {
 }
 
 impl Book {
-    /// From now on the book forgets one receipt, although the receiver answers it like any other.
+    /// Makes the book forget one receipt, although the receiver answers it like any other.
     pub fn drop_one(&self) {
         self.pages().drops_one = true;
     }
 
-    /// From now on each receipt is printed, with this name before it.
+    /// Prints each receipt from now on, prefixed with this name.
     pub fn print(&self, name: &'static str) {
         self.pages().prints = Some(name);
     }
@@ -89,7 +89,7 @@ impl Book {
 
 impl Pages {
     fn enter(&mut self, request: &Request, fact: Fact) {
-        // A request without webhook-id has no name under which it could be a duplicate: each is a receipt of its own.
+        // Without a webhook-id, a request cannot be recognized as a duplicate: each is its own receipt.
         let id = request
             .webhook_id
             .clone()

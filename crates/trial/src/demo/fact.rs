@@ -1,7 +1,6 @@
-//! What one event tells: the common language of the database's tables and the receivers' books.
+//! What one event says: the common language of the database's tables and the receivers' books.
 //!
-//! A fact carries the whole content, so that an event which arrives with other content counts as one lost and one that was
-//! never committed.
+//! A fact carries the whole content, so that an altered event counts as one lost and one never committed.
 
 use std::fmt;
 
@@ -11,22 +10,22 @@ use crate::receiver::Request;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fact {
-    /// A row of `pgbench_history` was inserted: the row as JSON. Its microseconds make it as good as unique.
+    /// A row inserted into `pgbench_history`, as JSON. Its microseconds make it practically unique.
     History(String),
-    /// A row of `pgbench_tellers` changed its balance.
+    /// A changed balance in `pgbench_tellers`.
     Teller { tid: i64, delta: i64 },
-    /// The application emitted an event.
+    /// An event emitted by the application.
     Emitted {
         id: String,
         event_type: String,
         data: String,
     },
-    /// Nothing that the demo ever does; it cannot have been committed.
+    /// Anything else: the demo never does it, so it cannot have been committed.
     Unknown(String),
 }
 
 impl Fact {
-    /// From a CloudEvent in structured JSON.
+    /// Reads a CloudEvent in structured JSON.
     pub fn in_request(request: &Request) -> Self {
         let event = request.json();
         Self::in_event(&event).unwrap_or_else(|| Self::Unknown(request.text()))
@@ -52,7 +51,7 @@ impl Fact {
         }
     }
 
-    /// What the fact adds to a balance.
+    /// Returns what the fact adds to a balance.
     pub fn delta(&self) -> i64 {
         match self {
             Self::History(row) => serde_json::from_str::<Value>(row)

@@ -1,4 +1,4 @@
-//! The run: traffic in the background, a line a second, a port that opens, a dead letter that is sent again.
+//! The run: traffic in the background, a line per second, a port that opens, a dead letter that is redelivered.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -18,22 +18,22 @@ use crate::workload::{Pgbench, Report};
 /// How long the port of the receiver `down` stays closed.
 const DOWN_FOR: Duration = Duration::from_secs(4);
 
-/// By when the alert must be a dead letter; without one the account will complain.
+/// When the alert must be a dead letter at the latest; otherwise the account will complain.
 const BURIED_WITHIN: Duration = Duration::from_secs(15);
 
-/// The account is drawn up when nothing has come in for so long, complete or not. Longer than any pause between attempts.
+/// Silence after which the account is drawn up, complete or not. Longer than any pause between attempts.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Even when all is complete, so that a late duplicate is not missed.
+/// Applies even if all is complete, to catch late duplicates.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
 const TICK: Duration = Duration::from_millis(100);
 const LINES_BETWEEN_HEADINGS: u32 = 15;
 
-/// Transactions a second of the client that rolls back.
+/// Transactions per second of the client that rolls back.
 const ROLLBACKS: f64 = 40.0;
 
-/// pgbench's own transaction, up to its end.
+/// pgbench's own transaction, rolled back.
 const ROLLED_BACK: &str = r"
 \set aid random(1, 100000 * :scale)
 \set bid random(1, 1 * :scale)
@@ -48,7 +48,7 @@ insert into pgbench_history (tid, bid, aid, delta, mtime) values (:tid, :bid, :a
 rollback;
 ";
 
-/// For the screen only: the account knows neither of them.
+/// For the screen only: the account uses neither of them.
 const PENDING_AND_DEAD: &str =
     "select (select count(*) from herald.pending), (select count(*) from herald.dead_letter)";
 
@@ -108,7 +108,7 @@ impl Traffic<'_> {
             && self.emitting.is_finished()
     }
 
-    /// Waits for its end, and for the database's account of it.
+    /// Waits for the traffic to end, and reads the database's account of it.
     fn into_truth(self, client: &mut Client) -> Result<Truth> {
         let committed = join(self.committing)?;
         let rolled_back = join(self.rolling_back)?;
@@ -121,7 +121,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().map_err(panicked)?
 }
 
-/// What happens when, and what is printed about it.
+/// Decides what happens when, and prints it.
 struct Director<'a> {
     stage: &'a Stage,
     /// LeafEngines events committed so far.
@@ -181,7 +181,7 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// Not before the alert is a dead letter: its three attempts must have met the closed port.
+    /// Opens the port once the alert is a dead letter: its three attempts must have met the closed port.
     fn open_the_port(&mut self) -> Result<()> {
         let at = self.began_at.elapsed();
         if self.port_is_open || at < DOWN_FOR {
@@ -212,7 +212,7 @@ impl<'a> Director<'a> {
         Ok(())
     }
 
-    /// Complete and quiet, or quiet for so long that no more will come.
+    /// Returns true if all is complete and quiet, or quiet for so long that no more will come.
     fn is_settled(&mut self, truth: &Truth) -> bool {
         let requests = self.counts().map(|counts| counts.requests).iter().sum();
         if requests != self.requests_seen {
@@ -247,7 +247,7 @@ impl<'a> Director<'a> {
             );
         }
         self.lines += 1;
-        // The receivers first, so that nothing seems to be received before it was committed.
+        // Count the receivers first, so that nothing appears received before it was committed.
         let counts = self.counts();
         let sql = "select count(*) from pgbench_history";
         let transactions: i64 = self.client.query_one(sql, &[])?.get(0);

@@ -1,4 +1,4 @@
-//! Everything left running after the account, with what to try, until somebody stops it.
+//! Everything left running after the account, with suggestions to try, until it is stopped.
 
 use std::io;
 use std::process;
@@ -13,7 +13,7 @@ use super::leafengines::ALERT;
 use super::stage::{DATABASE, SUBSCRIPTIONS, Stage};
 use super::truth::Truth;
 
-/// Ctrl-C and SIGTERM. While the demo runs they end it at once, and the cluster's watchdog cleans up; afterwards they end
+/// Ctrl-C and SIGTERM. During the demo they end it at once, and the cluster's watchdog cleans up; afterwards they end
 /// the wait.
 #[derive(Debug)]
 pub struct Stop {
@@ -22,7 +22,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// To be called before any other thread is started, since threads inherit what they do not listen to.
+    /// Starts listening. Call this before starting any other thread, because threads inherit the blocked signals.
     pub fn listen() -> io::Result<Self> {
         let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
         signals.thread_block()?;

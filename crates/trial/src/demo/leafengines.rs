@@ -1,7 +1,7 @@
-//! The events of an application: identifications of plants, as the LeafEngines briefing describes them.
+//! An application's events: identifications of plants, as the LeafEngines briefing describes them.
 //!
-//! Each is emitted in a transaction of its own. Some transactions roll back, some undo the event in a savepoint, and some
-//! emit it twice under the same id; what was committed is written down here, where no table of pg_herald is involved.
+//! Each is emitted in its own transaction. Some transactions roll back, some undo the event in a savepoint, and some
+//! emit it twice under the same id. The committed events are recorded here, without any table of pg_herald.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -15,10 +15,10 @@ use crate::error::Result;
 
 pub const EVENTS: u32 = 200;
 
-/// The one event of this type goes to a receiver that is down, with too few attempts to outlast it.
+/// A single event of this type goes to a receiver that is down, with too few attempts to outlast that.
 pub const ALERT: &str = "dev.leafengines.species.invasive_detected";
 
-/// The number of the alert, early enough to be a dead letter when the receiver comes back.
+/// The number of the alert, early enough to be a dead letter before the receiver comes back.
 const ALERT_NUMBER: u32 = 8;
 
 const SOURCE: &str = "/api/v1/identify";
@@ -36,18 +36,18 @@ const SPECIES: [(&str, &str); 8] = [
 
 const KUDZU: (&str, &str) = ("Pueraria montana", "Kudzu");
 
-/// What becomes of the transaction in which an event is emitted.
+/// The end of a transaction in which an event is emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Commit,
-    /// The same call twice: the second must change nothing.
+    /// Makes the same call twice: the second must change nothing.
     CommitTwice,
     Rollback,
-    /// The event is undone, the transaction commits.
+    /// Undoes the event but commits the transaction.
     RollbackToSavepoint,
 }
 
-/// The demo's own list.
+/// The demo's own record.
 #[derive(Debug, Clone, Default)]
 pub struct Emitted {
     pub committed: Vec<Fact>,
@@ -103,7 +103,7 @@ impl Identification {
                 _ => "dev.leafengines.identification.completed",
             },
         };
-        // Numbers that look like none: multiplied by odd constants, the same in every run.
+        // Numbers that look random but are the same in every run: multiplied by odd constants.
         let scattered = number.wrapping_mul(2_654_435_761);
         let name = format!("{scattered:08x}{number:04x}");
         let identification_id = format!("id_{scattered:08x}");

@@ -18,7 +18,7 @@ pub const DATABASE: &str = "demo";
 pub const SCALE: u32 = 10;
 pub const CLIENTS: u32 = 8;
 
-/// 32 random bytes, as Standard Webhooks wants its secrets.
+/// 32 random bytes, as Standard Webhooks requires of secrets.
 const NEW_SECRET: &str = "select 'whsec_' || encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'base64')";
 
 const WATCHES: [&str; 2] = [
@@ -32,13 +32,13 @@ const SUBSCRIBE: &str = "select from herald.subscribe($1, url => $2, types => $3
 pub struct Stage {
     pub cluster: Cluster,
     pub down: Receiver,
-    /// One for each subscription, in the order of [`SUBSCRIPTIONS`].
+    /// One per subscription, in the order of [`SUBSCRIPTIONS`].
     pub books: Vec<Book>,
     healthy: Receiver,
     flaky: Receiver,
 }
 
-/// A subscription, and which facts are due to it. `wants` says in Rust what `types` says to pg_herald.
+/// A subscription, and the facts due to it. `wants` says in Rust what `types` tells pg_herald.
 #[derive(Debug)]
 pub struct Subscription {
     pub name: &'static str,
@@ -118,7 +118,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// What there is to see, before it begins.
+    /// Prints what can be seen, before the run.
     pub fn introduce(&self, options: Options) {
         println!(
             "\nPostgreSQL {}, data and log in {}",
@@ -180,7 +180,7 @@ impl Stage {
     }
 }
 
-/// Keeps no requests of its own: the books hold what the account needs.
+/// Starts a receiver that keeps no requests: the books hold what the account needs.
 fn receiver(secret: &str, mode: Mode, books: &[Book]) -> Result<Receiver> {
     let books: Arc<[Book]> = books.into();
     Receiver::builder()
@@ -195,7 +195,7 @@ fn enter(books: &[Book], request: &Request) {
     let subscription = SUBSCRIPTIONS
         .iter()
         .position(|subscription| request.path == path(subscription.name));
-    // A path that nobody subscribed with is a fault too; the first book wants everything, so it shows there.
+    // A path without a subscription is a fault too; the first book wants everything, so the fault shows there.
     books[subscription.unwrap_or_default()].enter(request);
 }
 

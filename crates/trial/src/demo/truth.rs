@@ -1,6 +1,6 @@
-//! What was committed, by the word of pgbench's own tables, pgbench's reports and the demo's own list.
+//! What was committed, according to pgbench's tables, pgbench's reports and the demo's own record.
 //!
-//! Nothing in here may name the schema `herald`.
+//! Nothing here may name the schema `herald`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use super::stage::Subscription;
 use crate::error::{Error, Result};
 use crate::workload::Report;
 
-/// PostgreSQL notes the commit's time in the row's transaction before it makes the commit durable.
+/// PostgreSQL notes a transaction's commit time before it makes the commit durable.
 const HISTORY: &str = "
     select to_json(h)::text, h.tid::bigint, h.delta::bigint,
            (extract(epoch from pg_xact_commit_timestamp(h.xmin)) * 1000000)::bigint
@@ -31,14 +31,14 @@ pub struct Truth {
     pub committed_at_micros: HashMap<Fact, i64>,
     pub history_rows: u64,
     pub balances: Balances,
-    /// What pgbench says of its clients that commit.
+    /// pgbench's report on its clients that commit.
     pub committed: Report,
-    /// What pgbench says of its client that rolls back.
+    /// pgbench's report on its client that rolls back.
     pub rolled_back: Report,
     pub emitted: Emitted,
 }
 
-/// TPC-B adds each delta to four tables, so the four sums are the same.
+/// TPC-B adds each delta to four tables, so the four sums are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Balances {
     pub history: i64,
@@ -73,7 +73,7 @@ impl Truth {
                 .insert(history.clone(), row.get(3));
             truth.history_rows += 1;
             truth.add(history);
-            // The same transaction has added the same delta to this teller.
+            // The same transaction added the same delta to this teller.
             truth.add(Fact::Teller { tid, delta });
         }
         for fact in truth.emitted.committed.clone() {
@@ -82,7 +82,7 @@ impl Truth {
         Ok(truth)
     }
 
-    /// How many events a subscription must get.
+    /// Returns how many events a subscription must get.
     pub fn due(&self, subscription: &Subscription) -> u64 {
         let wanted = self
             .facts

@@ -1,4 +1,4 @@
-//! A role of the level admin that is no superuser: it wants what is stored for others, or to stop everybody.
+//! A role of the level admin, but no superuser: it wants what is stored for others, or to stop everybody.
 
 use super::attack::Attack;
 use super::evidence::{SEEN, VALUES};

@@ -1,4 +1,4 @@
-//! The server, its roles and subscriptions, and what is looked at in the end.
+//! The server, its roles and subscriptions, and the checks at the end.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,14 +17,14 @@ use crate::receiver::{Keep, Mode, Receiver};
 use crate::wait::within;
 
 const DATABASE: &str = "hostile";
-/// Whatever the actors do, they do not wait for longer.
+/// Limits how long an actor waits.
 const STATEMENT_TIMEOUT: &str = "-c statement_timeout=5s";
-/// All that is due must be delivered so long after the last attack.
+/// How long after the last attack everything due must be delivered.
 const DRAIN: Duration = Duration::from_secs(120);
-/// Of sick receivers, with a subscription each.
+/// Sick receivers, each with a subscription.
 pub(super) const SICK: usize = 4;
 
-/// Subscriptions that match nothing, so that a change of one shows what it costs to read all.
+/// Subscriptions that match nothing, so that changing one shows the cost of reading all.
 const IDLE: u32 = 300;
 
 const TABLES: &str = "
@@ -48,7 +48,7 @@ const TABLES: &str = "
     create schema carol authorization carol;
 ";
 
-/// What the log says when a process has ended as none should.
+/// Log lines about a process that ended abnormally.
 const DEATHS: [&str; 5] = [
     "was terminated by signal",
     "terminating any other active server processes",
@@ -57,12 +57,12 @@ const DEATHS: [&str; 5] = [
     "memory allocation",
 ];
 
-/// Who attacks.
+/// The attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Writer,
     Tenant(&'static str),
-    /// Of the level admin, with tables of its own and CREATE on the database.
+    /// Of the level admin, with its own tables and CREATE on the database.
     Admin,
     Operator,
 }
@@ -93,7 +93,7 @@ pub(super) struct Arena {
     pub(super) healthy: Receiver,
     witness: Receiver,
     pub(super) sick: Vec<Receiver>,
-    /// The receiver that stored values are for, and one that must never get them.
+    /// The receiver of stored values, and a receiver that must never get them.
     trusted: Receiver,
     spy: Receiver,
 }
@@ -152,7 +152,7 @@ impl Arena {
         Ok(arena)
     }
 
-    /// Secrets, names and data that some of the actors must never see.
+    /// Creates secrets, names and data that some actors must never see.
     fn lay_out_what_is_not_theirs(&self, client: &mut Client) -> Result<()> {
         let evidence::Values {
             header,
@@ -196,7 +196,7 @@ impl Arena {
         Ok(())
     }
 
-    /// The place as an actor knows it.
+    /// Returns the scene as an actor knows it.
     pub(super) fn scene(&self, role: Role) -> Scene {
         let (own, others) = match role {
             Role::Tenant("ann") => ("ann/", "bob/"),
@@ -245,7 +245,7 @@ impl Arena {
         Ok(())
     }
 
-    /// Events that the witness neither got nor has among its dead letters, when there are no more of them any more.
+    /// Waits until the witness has received or buried every event, and returns how many are left.
     pub(super) fn unaccounted(&self) -> Result<i64> {
         let mut client = self.superuser()?;
         let mut count = || -> Result<i64> {
@@ -264,7 +264,8 @@ impl Arena {
         none.map_or_else(count, Ok)
     }
 
-    /// How long may be waited for what is due. After a death the verdict is known, and the next worker may wait.
+    /// Returns how long to wait for what is due. After a death the verdict is known, and the next worker may be
+    /// delayed.
     pub(super) fn drain(&self) -> Duration {
         if self.deaths().is_empty() {
             DRAIN
@@ -273,7 +274,7 @@ impl Arena {
         }
     }
 
-    /// What the worker said in the log, without its time, and how often.
+    /// Returns the worker's log lines without their time, and how often each occurs.
     pub(super) fn said(&self) -> BTreeMap<String, usize> {
         let mut said = BTreeMap::new();
         for line in self.cluster.log().lines() {
@@ -285,7 +286,7 @@ impl Arena {
         said
     }
 
-    /// The file in which the worker notes what it is at.
+    /// Returns the file in which the worker notes its current step.
     pub(super) fn life(&self) -> Result<PathBuf> {
         let row = self.superuser()?.query_one(
             "select oid::text from pg_database where datname = current_database()",

@@ -15,27 +15,27 @@ use super::steps::Lasted;
 use crate::clock::now_micros;
 use crate::workload::Dice;
 
-/// Between two attacks of one actor, at most, while the machine has time for them.
+/// The longest pause between two attacks of an actor, while the machine has time for them.
 const LONGEST_PAUSE_MILLIS: u64 = 200;
-/// How long an actor waits for a machine that is busy. An attacker who takes all processors slows every program down, and
+/// How long an actor waits for a busy machine. An attacker who takes all processors slows every program down, which
 /// says nothing about the worker.
 const LONGEST_COURTESY: Duration = Duration::from_millis(500);
 
-/// Statements that somebody tries, in a session of theirs, one after the other whatever the server says of each.
+/// Statements that an actor runs in its own session, one after another, whatever the server answers.
 #[derive(Debug)]
 pub struct Attack {
     pub name: &'static str,
     pub(super) statements: fn(&Scene, &mut Dice) -> Vec<String>,
 }
 
-/// What attacks know of the place.
+/// What attacks know of the arena.
 #[derive(Debug, Clone)]
 pub struct Scene {
     /// The address of a sick receiver.
     pub(super) sick: String,
-    /// The address of the receiver that looks for stored secrets in what it gets.
+    /// The address of the receiver that searches its requests for stored secrets.
     pub(super) spy: String,
-    /// Names of the actor's own subscriptions begin with this, and those of another tenant with that.
+    /// The prefix of the actor's own subscriptions, and that of another tenant's.
     pub(super) own: &'static str,
     pub(super) others: &'static str,
 }
@@ -45,10 +45,10 @@ pub struct Scene {
 pub struct Tries {
     pub played: u64,
     pub statements: u64,
-    /// Statements that the server refused, and those of them that it has to refuse.
+    /// Statements that the server refused, and how many of those it must refuse.
     pub refused: u64,
     pub expected: u64,
-    /// The longest that a statement took.
+    /// The longest time that a statement took.
     pub longest: Duration,
 }
 
@@ -58,12 +58,12 @@ pub(super) struct Span {
     pub(super) name: String,
     pub(super) began_at: i64,
     pub(super) ended_at: i64,
-    /// Of that, for how long the worker's main thread was on a processor and waited for one, where that is known.
+    /// How long the worker's main thread meanwhile ran on a processor and waited for one, if known.
     pub(super) processor: Option<(i64, i64)>,
 }
 
 impl Tries {
-    /// Whether this attack never got anywhere, although nobody says that it must not: then it tests nothing.
+    /// Returns true if this attack never got anywhere, although it may: then it tests nothing.
     pub(super) fn is_toothless(&self) -> bool {
         self.played >= 10 && self.expected < self.refused && self.refused == self.statements
     }
@@ -92,7 +92,7 @@ impl fmt::Display for Tries {
     }
 }
 
-/// What an actor did, or all of them, and what the worker was at meanwhile.
+/// What one actor or all of them did, and what the worker did meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Played {
     pub(super) tries: BTreeMap<String, Tries>,
@@ -100,7 +100,7 @@ pub(super) struct Played {
     pub(super) steps: BTreeMap<&'static str, Lasted>,
 }
 
-/// Plays these attacks in an order that the seed gives, until it is over.
+/// Plays these attacks, in an order given by the seed, until the play is over.
 pub(super) fn play(stage: &Stage<'_>, role: Role, attacks: &'static [Attack], seed: u64) -> Played {
     let mut dice = Dice::new(seed);
     let mut played = Played::default();
@@ -123,7 +123,7 @@ pub(super) fn play(stage: &Stage<'_>, role: Role, attacks: &'static [Attack], se
                     session = session.take().filter(|client| !client.is_closed());
                 }
             }
-            // Whatever an attack left open.
+            // Close whatever an attack left open.
             if let Some(client) = session.as_mut() {
                 let _ = client.batch_execute("rollback; reset all; set statement_timeout = '5s'");
             }

@@ -1,5 +1,5 @@
-//! Proof that somebody got what is not theirs: secrets and names of others in what a role or a receiver is told, and
-//! what the catalog says at the end.
+//! Proof of leaks: secrets and names of others in what a role or a receiver is told, and what the catalog says at the
+//! end.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -11,12 +11,12 @@ use super::arena::{Arena, Role};
 use crate::error::Result;
 use crate::receiver::Request;
 
-/// Stored values of subscriptions, which nobody but their receivers may ever see.
+/// Stored values of subscriptions, which only their receivers may ever see.
 pub(super) struct Values {
     pub(super) header: &'static str,
     pub(super) bearer: &'static str,
     pub(super) client_secret: &'static str,
-    /// One that attackers know, to ask whether it is stored.
+    /// A value that attackers know, to ask whether it is stored.
     pub(super) guessed: &'static str,
 }
 
@@ -32,7 +32,7 @@ pub(super) const LEFT_OUT: &str = "canary-of-a-column";
 pub(super) const ANNS: &str = "canary-of-ann";
 pub(super) const BOBS: &str = "canary-of-bob";
 pub(super) const PLATFORMS: &str = "canary-of-the-platform";
-/// Before what a statement found that it must not find.
+/// Precedes what a statement found but must not find.
 pub(super) const SEEN: &str = "seen although it is not theirs";
 
 const SECRETS: [&str; 5] = [
@@ -43,12 +43,12 @@ const SECRETS: [&str; 5] = [
     SEEN,
 ];
 
-/// Where code of an attacker's writes down that it ran with the rights of somebody else.
+/// Where an attacker's code records that it ran with another role's rights.
 pub(super) const TRAP: &str = "
     create table trap (words text);
     grant insert on trap to public";
 
-/// What must hold in the end, as queries for what does not.
+/// Queries for violations of what must hold at the end.
 const AFTERWARDS: [&str; 6] = [
     "select 'in the trap: ' || words from trap",
     "select 'a superuser: ' || rolname from pg_roles where rolsuper and rolname <> 'postgres'",
@@ -62,14 +62,14 @@ const AFTERWARDS: [&str; 6] = [
      where r.rolname = 'carol' and nspname like 'herald%'",
 ];
 
-/// What was found, each kind once.
+/// The findings, each kind once.
 #[derive(Debug, Default)]
 pub(super) struct Evidence(Mutex<BTreeSet<String>>);
 
 impl Evidence {
     pub(super) fn add(&self, words: String) {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A kind that repeats fills no report.
+        // A repeated kind must not fill the report.
         if found.len() < 100 {
             found.insert(words);
         }
@@ -114,7 +114,7 @@ impl Evidence {
         }
     }
 
-    /// Called with each request to a receiver that is somebody's own.
+    /// Searches a request to an actor's own receiver.
     pub(super) fn look_at_request(&self, request: &Request) {
         let body = String::from_utf8_lossy(&request.body);
         let headers = request.headers.iter().map(|(_, value)| value.as_str());
@@ -125,7 +125,7 @@ impl Evidence {
         }
     }
 
-    /// What the catalog and the server's log say at the end.
+    /// Checks the catalog and the server's log at the end.
     pub(super) fn look_at_end(&self, arena: &Arena) -> Result<()> {
         let mut client = arena.superuser()?;
         for query in AFTERWARDS {
@@ -158,7 +158,7 @@ impl Evidence {
     }
 }
 
-/// Whether a line of EXPLAIN ANALYZE says that rows were looked at and left out.
+/// Returns true if a line of EXPLAIN ANALYZE counts rows that were filtered out.
 fn counts_rows(line: &str) -> bool {
     let removed = line.trim().strip_prefix("Rows Removed by ");
     removed.is_some_and(|removed| !removed.ends_with(": 0"))

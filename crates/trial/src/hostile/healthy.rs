@@ -1,8 +1,7 @@
-//! The healthy subscription: a row at a time, at a steady pace, and the time from each commit to its receipt.
+//! The healthy subscription: one row at a time, at a steady pace, and the time from each commit to its receipt.
 //!
-//! Before each of them a row goes into a table that nobody watches, and is relayed by a sender of the suite's own. What
-//! these take longer beside the attacks is what the machine and PostgreSQL take from everybody, and no doing of the
-//! worker's.
+//! Before each row, another goes into an unwatched table and is relayed by the suite's own sender. What that takes
+//! longer beside the attacks is the cost of the machine and PostgreSQL for everybody, and not the worker's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,26 +16,26 @@ use crate::clock::now_micros;
 use crate::error::Result;
 use crate::receiver::{Keep, Receiver, Request};
 
-/// Between two commits: 100 a second.
+/// The time between two commits: 100 per second.
 const PACE: Duration = Duration::from_millis(10);
-/// A commit that nobody was told the end of is counted if its event is there.
+/// A commit without an answer counts if its row exists.
 const IDS: &str = "select id from shop";
 
-/// What was measured in one stretch, the quickest first.
+/// The measurements of one phase, the quickest first.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
-    /// When each commit was heard of, and how long its receipt took, in microseconds.
+    /// When each commit was acknowledged, and how long its receipt took, in microseconds.
     pub(super) latencies: Vec<(i64, i64)>,
-    /// How long each commit of a row that nobody watches took, in microseconds.
+    /// How long each commit of an unwatched row took, in microseconds.
     pub(super) plain: Vec<i64>,
-    /// How long from that commit to the receipt of the relay's request, in microseconds.
+    /// How long each such commit took to the receipt of the relay's request, in microseconds.
     pub(super) relay: Vec<i64>,
-    /// How long the receipts took, each without what the relay took longer at that moment than it mostly does.
+    /// How long the receipts took, each minus what the relay took beyond its median at that moment, in microseconds.
     pub(super) apart: Vec<i64>,
 }
 
 impl Measured {
-    /// Both stretches in one.
+    /// Merges both phases.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.latencies.extend(other.latencies);
         self.latencies.sort_unstable_by_key(|(_, took)| *took);
@@ -55,9 +54,9 @@ impl Measured {
 pub(super) struct Healthy<'a> {
     arena: &'a Arena,
     client: Option<Client>,
-    /// When each commit was heard of.
+    /// When each commit was acknowledged.
     committed: HashMap<i64, i64>,
-    /// When each commit of a row that nobody watches began and ended.
+    /// When each commit of an unwatched row began and ended.
     plain: HashMap<i64, (i64, i64)>,
     relayed: Receiver,
     _relay: Relay,
@@ -76,19 +75,19 @@ impl<'a> Healthy<'a> {
             relayed,
             next: 0,
         };
-        // The receiver is known to answer before anything is measured.
+        // Prove that the receiver answers before measuring anything.
         healthy.measure(Duration::from_secs(2));
         Ok(healthy)
     }
 
-    /// Commits for so long.
+    /// Commits for `lasting`.
     pub(super) fn measure(&mut self, lasting: Duration) -> Measured {
         let (first, began_at) = (self.next, Instant::now());
         self.plain.clear();
         let mut due = began_at;
         while began_at.elapsed() < lasting {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            // One that took long is not made up for: the next commits would wait for each other.
+            // A slow commit is not made up for: the next commits would wait for each other.
             due = due.max(Instant::now()) + PACE;
             self.commit();
         }
@@ -120,7 +119,7 @@ impl<'a> Healthy<'a> {
         }
     }
 
-    /// How long the relay took for each row of the current stretch.
+    /// Returns how long the relay took for each row of the current phase.
     fn relayed_within(&self) -> HashMap<i64, i64> {
         let requests = self.relayed.requests();
         let took = |request: &Arc<Request>| {
@@ -131,7 +130,7 @@ impl<'a> Healthy<'a> {
         requests.iter().filter_map(took).collect()
     }
 
-    /// A commit that fails is tried again with the next number, in a new session.
+    /// Commits a row. If that fails, the next commit uses the next number and a new session.
     fn commit(&mut self) {
         let id = self.next;
         self.next += 1;
@@ -161,7 +160,7 @@ impl<'a> Healthy<'a> {
         self.committed.len()
     }
 
-    /// The commits that the receiver has not got when their time has passed: those that were heard of, and others.
+    /// Waits for the receiver, and returns the commits that it did not get in time, acknowledged or not.
     pub(super) fn wait_for_all(&self) -> Vec<i64> {
         let rows = self
             .arena
@@ -188,7 +187,7 @@ fn sorted(numbers: impl Iterator<Item = i64>) -> Vec<i64> {
     numbers
 }
 
-/// When each row was first received.
+/// Returns when each row was first received.
 fn receipts(receiver: &Receiver) -> HashMap<i64, i64> {
     let mut receipts = HashMap::new();
     for request in receiver.requests() {

@@ -1,5 +1,4 @@
-//! How busy the machine and the worker are: a machine without a free processor slows everybody down, whatever the worker
-//! does.
+//! How busy the machine and the worker are: without a free processor everybody is slow, whatever the worker does.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -9,10 +8,10 @@ use std::time::Duration;
 use super::Stage;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// Of the processors' time, in percent. Above it, actors wait with their next attack.
+/// In percent of the processors' time. Above it, actors delay their next attack.
 const BUSY_PERCENT: u64 = 75;
 
-/// Ticks of the clock that were spent, and of all that there were.
+/// Clock ticks: all of them, those used, and those used by the worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Load {
     pub(super) all: u64,
@@ -49,7 +48,7 @@ impl Load {
     }
 }
 
-/// Looks until it is over, and returns what was spent meanwhile.
+/// Updates `is_busy` until the play is over, and returns the load meanwhile.
 pub(super) fn play(stage: &Stage<'_>, worker: i32) -> Load {
     let first = Load::now(worker);
     let mut last = first;
@@ -63,13 +62,13 @@ pub(super) fn play(stage: &Stage<'_>, worker: i32) -> Load {
     last.since(first)
 }
 
-/// All ticks, and the idle ones, of the first line of /proc/stat.
+/// Returns all ticks and the idle ticks, from the first line of /proc/stat.
 fn machine_ticks(stat: &str) -> (u64, u64) {
     let line = stat.lines().next().unwrap_or_default();
     let ticks: Vec<u64> = line
         .split_whitespace()
         .skip(1)
-        // What guests take is counted before already.
+        // Earlier columns include the time of guests.
         .take(8)
         .filter_map(|number| number.parse().ok())
         .collect();
@@ -77,7 +76,7 @@ fn machine_ticks(stat: &str) -> (u64, u64) {
     (ticks.iter().sum(), idle)
 }
 
-/// What a process and its threads took, for itself and in the kernel.
+/// Returns what a process and its threads used, in user mode and in the kernel.
 fn process_ticks(stat: &str) -> u64 {
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let numbers = after_name.split_whitespace().skip(11).take(2);

@@ -1,4 +1,4 @@
-//! An operator with all rights who goes to lunch: locks that are held, and changes that reload everything.
+//! An operator with all rights who goes to lunch: locks stay held, and changes reload everything.
 
 use super::arena::SICK;
 use super::attack::Attack;
@@ -194,7 +194,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "copies another database",
         statements: |_, _| {
             vec![
-                // One that could not be dropped in time.
+                // A leftover that could not be dropped in time.
                 "drop database if exists hostile_copy".to_owned(),
                 succeeds("create database hostile_copy template template1"),
                 succeeds("drop database hostile_copy"),
@@ -228,13 +228,13 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// As docs/operations.md says for changes of the log's tables: while one waits for its lock, PostgreSQL has everybody
-/// who comes later wait behind it, and nothing is read.
+/// Follows docs/operations.md for changes of the log's tables: while such a change waits for its lock, PostgreSQL
+/// queues all later sessions behind it, and nothing is read.
 fn patience() -> String {
     "set lock_timeout = '100ms'".to_owned()
 }
 
-/// A transaction that does this, and then nothing for a while.
+/// Returns a transaction that runs the statement and then idles for a while.
 fn idle(statement: &str, dice: &mut Dice) -> Vec<String> {
     vec![
         "begin".to_owned(),

@@ -1,12 +1,12 @@
-//! The same role as in `admin.rs`, as the owner of tables that are watched: its code runs in triggers, domains and
-//! expressions, and it changes its tables in every way.
+//! The role of `admin.rs` as the owner of watched tables: its code runs in triggers, domains and expressions, and it
+//! changes its tables in every way.
 
 use super::attack::Attack;
 use super::evidence::LEFT_OUT;
 use super::statement::{fails, succeeds};
 use super::values::one_of;
 
-/// A function of carol's that writes down if somebody with more rights calls it.
+/// The body of a function of carol's, which records calls with another role's rights.
 const TRAPPING: &str = "
     begin
         if current_user <> 'carol' then insert into public.trap values ('ran as ' || current_user || ': ' || current_query()); end if;
@@ -147,7 +147,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// Statements about a table of carol's that is made for them.
+/// Returns statements about a new table of carol's.
 fn people(statements: &[String]) -> Vec<String> {
     let mut all = vec![
         "drop table if exists carol.people cascade".to_owned(),
@@ -157,7 +157,7 @@ fn people(statements: &[String]) -> Vec<String> {
     all
 }
 
-/// The same about a table that no other watch is on, not even one that is left over: what is in it must never be sent.
+/// Returns the same for a table that no other watch is on, not even a leftover: its contents must never be sent.
 fn patients(statements: &[String]) -> Vec<String> {
     people(statements)
         .into_iter()

@@ -1,4 +1,4 @@
-//! Receivers whose mood changes: they hang, refuse, say good-bye, answer slowly, in nonsense or not at all.
+//! Receivers with changing moods: they hang, refuse, say good-bye, answer slowly, with nonsense or not at all.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::attack::Tries;
 use crate::receiver::Mode;
 use crate::workload::Dice;
 
-/// A receiver keeps a mood for so long, at most.
+/// A receiver keeps a mood for half of this, on average.
 const LONGEST_MOOD_MILLIS: u64 = 2_000;
 
 type Mood = (&'static str, fn() -> Mode);
@@ -41,16 +41,16 @@ const MOODS: &[Mood] = &[
     ("trickle", || Mode::Trickle(Duration::from_millis(50))),
 ];
 
-/// Leaves the processors to the server wherever both want them, with all threads that this one starts. In truth a receiver
-/// burns the processors of another machine.
+/// Yields the processors to the server, for this thread and all threads it starts. In production, a receiver burns
+/// another machine's processors.
 pub(super) fn step_back() {
     let mut renice = Command::new("renice");
     renice.args(["-n", "19", "-p", &gettid().to_string()]);
-    // Where that is not possible, the machine is busier.
+    // Where that is impossible, the machine is busier.
     let _ = renice.output();
 }
 
-/// Changes moods in an order that the seed gives, until it is over.
+/// Changes moods, in an order given by the seed, until the play is over.
 pub(super) fn play(stage: &Stage<'_>, seed: u64) -> BTreeMap<String, Tries> {
     step_back();
     let sick = &stage.arena.sick;
@@ -63,7 +63,7 @@ pub(super) fn play(stage: &Stage<'_>, seed: u64) -> BTreeMap<String, Tries> {
         if dice.below(8) == 0 {
             receiver.down();
         } else {
-            // A port that cannot be opened again is as good as one that is closed.
+            // A port that cannot be reopened is as good as closed.
             let _ = receiver.up();
         }
         played.entry(format!("receiver {name}")).or_default().played += 1;

@@ -1,6 +1,6 @@
-//! A sender that nobody attacks, as the measure of the machine: it hears of a commit by NOTIFY, reads the row, and sends a
-//! request, one at a time. What it takes longer beside the attacks, the machine, the server and the receivers' process take
-//! from everybody.
+//! A sender that nobody attacks, as a measure of the machine: it hears of a commit by NOTIFY, reads the row, and sends
+//! a request, one at a time. What it takes longer beside the attacks is what the machine, the server and the receivers'
+//! process cost everybody.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,10 +14,10 @@ use postgres::fallible_iterator::FallibleIterator;
 
 use crate::error::{Error, Result};
 
-/// How long it takes at most until it notices that it is to end.
+/// How long the relay may take to notice its end.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Ends with this value.
+/// Ends when dropped.
 #[derive(Debug)]
 pub(super) struct Relay {
     is_over: Arc<AtomicBool>,
@@ -25,7 +25,7 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Relays the rows of `plain` that are notified of to the receiver at this port.
+    /// Relays the rows of `plain` named in notifications to the receiver at this port.
     pub(super) fn start(mut client: Client, port: u16) -> Result<Self> {
         client.batch_execute("listen plain")?;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
@@ -35,7 +35,7 @@ impl Relay {
         let thread = thread::spawn(move || {
             let mut receiver = BufReader::new(stream);
             while !ends.load(Ordering::Relaxed) {
-                // Without the server there is nothing to compare with.
+                // Without the server, nothing remains to compare with.
                 let Ok(id) = next(&mut client) else {
                     return;
                 };
@@ -69,7 +69,7 @@ fn next(client: &mut Client) -> Result<Option<i64>, postgres::Error> {
     Ok(row.map(|row| row.get(0)))
 }
 
-/// None if the receiver went away.
+/// Returns none if the receiver went away.
 fn send(receiver: &mut BufReader<TcpStream>, id: i64) -> Option<()> {
     let request = format!(
         "POST / HTTP/1.1\r\nhost: relay\r\nwebhook-id: {id}\r\ncontent-length: 2\r\n\r\n{{}}"

@@ -1,16 +1,16 @@
-//! What a statement must come to, where an attack knows that: it is said in a comment before the statement.
+//! The required result of a statement, where an attack knows it: a comment before the statement states it.
 
 use postgres::error::SqlState;
 
 const MUST_SUCCEED: &str = "/* must succeed */ ";
 const MUST_FAIL: &str = "/* must fail */ ";
 
-/// A statement that nothing of pg_herald may make fail.
+/// Marks a statement that pg_herald must not make fail.
 pub(super) fn succeeds(sql: &str) -> String {
     format!("{MUST_SUCCEED}{sql}")
 }
 
-/// A statement that has to be refused.
+/// Marks a statement that must be refused.
 pub(super) fn fails(sql: &str) -> String {
     format!("{MUST_FAIL}{sql}")
 }
@@ -33,7 +33,7 @@ impl Expected {
         }
     }
 
-    /// What is wrong with the answer, given by its error.
+    /// Returns what is wrong with the answer, given its error.
     pub(super) fn fault(self, error: Option<&postgres::Error>) -> Option<String> {
         match (self, error) {
             (Self::Success, Some(error)) if !is_due_to_others(error) => {
@@ -46,7 +46,7 @@ impl Expected {
     }
 }
 
-/// Whether a statement failed because it had to wait, or because the session was lost: deaths are counted elsewhere.
+/// Returns true if a statement failed because it had to wait or lost its session: deaths are counted elsewhere.
 fn is_due_to_others(error: &postgres::Error) -> bool {
     const WAITED: [SqlState; 3] = [
         SqlState::QUERY_CANCELED,

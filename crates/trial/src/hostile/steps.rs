@@ -1,5 +1,5 @@
-//! What the worker's main thread is at, from the file in which it notes that (`src/life.rs`): which step takes long, and
-//! which one is under way while a delivery waits.
+//! What the worker's main thread does, from the file in which it notes that (`src/life.rs`): which steps take long, and
+//! which step is under way while a delivery waits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,13 +13,13 @@ use super::attack::Span;
 use crate::clock::now_micros;
 
 const EVERY: Duration = Duration::from_millis(1);
-/// A step that lasts for longer keeps others waiting.
+/// A longer step keeps others waiting.
 const LONG_MICROS: i64 = 5_000;
-/// The place in the file, in bytes, of the number of the step.
+/// The offset of the step's number in the file, in bytes.
 const AT_STEP: u64 = 5 * 8;
 /// Begins the names of these spans.
 pub(super) const STEP: &str = "the worker is ";
-/// By their numbers. While it waits for something to do, it keeps nobody waiting.
+/// The number of a step in [`STEPS`]. While it waits for work, the worker keeps nobody waiting.
 const WAITING: u64 = 1;
 const STEPS: [&str; 12] = [
     "starting",
@@ -36,14 +36,14 @@ const STEPS: [&str; 12] = [
     "cleaning up",
 ];
 
-/// How a step fared.
+/// The long runs of a step.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lasted {
-    /// How often it took longer than 5 ms, and for how long all in all, in microseconds.
+    /// How many runs took longer than 5 ms, and how long in total, in microseconds.
     pub long: u64,
     pub total_micros: i64,
     pub longest_micros: i64,
-    /// Of that, on a processor, and waiting for one. In the rest it waited for a lock or a disk.
+    /// The parts of that total on a processor, and waiting for one. For the rest it waited for a lock or a disk.
     pub running_micros: i64,
     pub queueing_micros: i64,
 }
@@ -62,7 +62,7 @@ impl fmt::Display for Lasted {
     }
 }
 
-/// Looks until it is over. A step counts from the moment at which it is first seen to the one at which it no longer is.
+/// Samples until the play is over. A step lasts from when it is first seen until it no longer is.
 pub(super) fn play(stage: &Stage<'_>, worker: i32) -> (BTreeMap<&'static str, Lasted>, Vec<Span>) {
     let (mut lasted, mut spans) = (BTreeMap::<_, Lasted>::new(), Vec::new());
     let path = stage.arena.life().ok();
@@ -105,7 +105,7 @@ pub(super) fn play(stage: &Stage<'_>, worker: i32) -> (BTreeMap<&'static str, La
     (lasted, spans)
 }
 
-/// For how long the main thread was on a processor, and waited for one, in microseconds.
+/// Returns how long the main thread ran on a processor and waited for one, in microseconds.
 fn scheduled(worker: i32) -> (i64, i64) {
     let path = format!("/proc/{worker}/task/{worker}/schedstat");
     let stat = fs::read_to_string(path).unwrap_or_default();

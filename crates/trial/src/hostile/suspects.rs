@@ -1,4 +1,4 @@
-//! What the slowest deliveries have in common: the attacks, and the waits of the worker, that were under way with them.
+//! What the slowest deliveries have in common: the attacks and the worker's waits that were under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use super::attack::Span;
 use super::steps::STEP;
 
-/// Slow deliveries that are closer to each other than this waited for the same.
+/// Slow deliveries closer together than this waited for the same thing.
 const SAME_STALL_MICROS: i64 = 500_000;
 
 /// A time at which many deliveries waited.
@@ -17,7 +17,7 @@ pub struct Stall {
     pub longest_micros: i64,
     /// What was under way when the first of them was committed or while it waited.
     pub beside: BTreeSet<String>,
-    /// The long steps of the worker's meanwhile, in milliseconds, in their order.
+    /// The worker's long steps meanwhile, in milliseconds, in order.
     pub steps: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Stall {
     }
 }
 
-/// The times at which the slowest hundredth waited, the longest first.
+/// Returns when the slowest hundredth waited, the longest first.
 pub(super) fn stalls(latencies: &[(i64, i64)], spans: &[Span]) -> Vec<Stall> {
     let mut slowest = latencies[latencies.len() - latencies.len().div_ceil(100)..].to_vec();
     slowest.sort_unstable();
@@ -81,7 +81,7 @@ fn step_words(span: &Span) -> String {
     )
 }
 
-/// Of the attacks, which were under way when the slowest hundredth waited.
+/// Returns how many times as often each attack ran beside the slowest hundredth as beside all deliveries.
 pub(super) fn suspects(latencies: &[(i64, i64)], spans: &[Span]) -> Vec<(f64, String)> {
     let slowest = &latencies[latencies.len() - latencies.len().div_ceil(100)..];
     let mut times: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
@@ -101,11 +101,11 @@ pub(super) fn suspects(latencies: &[(i64, i64)], spans: &[Span]) -> Vec<(f64, St
     suspects
 }
 
-/// When one thing was under way, by several actors perhaps: an hour has a hundred thousand of them.
+/// When an attack was under way, perhaps by several actors: an hour has a hundred thousand of these spans.
 struct Times {
-    /// By their beginning.
+    /// Sorted by beginning.
     sorted: Vec<(i64, i64)>,
-    /// The latest end of each and of those before it.
+    /// For each span, the latest end of it and those before.
     ended_by: Vec<i64>,
 }
 
@@ -120,7 +120,7 @@ impl Times {
         Self { sorted, ended_by }
     }
 
-    /// The part of the deliveries during which it was under way.
+    /// Returns the share of the deliveries during which it was under way.
     fn share_of(&self, latencies: &[(i64, i64)]) -> f64 {
         let is_beside = |(at, took): &&(i64, i64)| {
             let began = self

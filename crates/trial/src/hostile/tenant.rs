@@ -1,4 +1,4 @@
-//! A tenant: a role with subscriptions and events of its own, that wants to see and move what is another's.
+//! A tenant: a role with its own subscriptions and events that wants to see and move those of another.
 
 use super::attack::Attack;
 use super::evidence::SEEN;
@@ -245,7 +245,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             .map(fails)
             .into_iter()
             .chain([
-                // A tenant's names begin with its own, also where another's follows.
+                // A tenant's names begin with its own prefix, even if another's follows.
                 fails(&format!("select herald.pause('{others}canary')")),
                 format!("select herald.subscribe('{others}s1', url => '{}')", scene.sick),
                 format!("select herald.unsubscribe('{others}s1')"),
@@ -257,7 +257,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// In sessions beside: while all of them hang, others are served.
+/// In parallel sessions: while all of them hang, others are served.
 pub(super) const PINGS: &[Attack] = &[Attack {
     name: "pings receivers that hang",
     statements: |scene, dice| {
@@ -268,7 +268,7 @@ pub(super) const PINGS: &[Attack] = &[Attack {
     },
 }];
 
-/// Of a tenant that has nothing: whatever it can count, or is handed to a function of its own, is another's.
+/// For a tenant that has nothing: everything it can count, or that is passed to its functions, is another's.
 pub(super) const WITH_NOTHING: &[Attack] = &[
     Attack {
         name: "counts what it cannot see",

@@ -1,8 +1,8 @@
-//! Values that nobody should be able to store, as SQL, for whichever role tries them.
+//! Values that nobody should be able to store, as SQL, for any role to try.
 
 use crate::workload::Dice;
 
-/// Templates that take a parser's stack, or never end.
+/// Templates that exhaust a parser's stack, or never end.
 const TEMPLATES: &[&str] = &[
     "'{{ ' || repeat('-', 20848) || '1 }}'",
     "'{{ ' || repeat('-', 65000) || '1 }}'",
@@ -12,7 +12,7 @@ const TEMPLATES: &[&str] = &[
     "'{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}'",
 ];
 
-/// Options that no worker could load: nulls, more than one dimension, spans beyond any clock.
+/// Options that no worker could load: nulls, several dimensions, spans beyond any clock.
 const UNREADABLE: &[&str] = &[
     "retry_schedule => '{null}'",
     "retry_schedule => '{1 s,null}'",
@@ -63,7 +63,7 @@ pub(super) fn one_of<T: Copy>(values: &[T], dice: &mut Dice) -> T {
     values[dice.below(values.len() as u64) as usize]
 }
 
-/// An option of `subscribe` as an UPDATE writes it.
+/// Rewrites an option of `subscribe` for an UPDATE.
 pub(super) fn assigned(option: &str) -> String {
     option.replacen("=>", "=", 1)
 }

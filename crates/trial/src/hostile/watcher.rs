@@ -1,4 +1,4 @@
-//! What the worker waits for, and for whom: it tells which attack a slow delivery is due to.
+//! The worker's waits and what blocks it: they tell which attack slows a delivery.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::attack::Span;
 use crate::clock::now_micros;
 
 const EVERY: Duration = Duration::from_millis(20);
-/// Not while it waits for work.
+/// Excludes waiting for work.
 const WAITS: &str = "
     select format('%s %s', a.wait_event_type, a.wait_event)
            || coalesce((select ', blocked by: ' || left(b.query, 80) from pg_stat_activity b
@@ -16,7 +16,7 @@ const WAITS: &str = "
     from pg_stat_activity a
     where a.backend_type = 'pg_herald worker' and a.wait_event_type <> 'Extension'";
 
-/// Looks until it is over.
+/// Samples until the play is over.
 pub(super) fn play(stage: &Stage<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut session = None;

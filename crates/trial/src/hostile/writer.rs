@@ -1,4 +1,4 @@
-//! A role that has INSERT on a watched table, and nothing else.
+//! A role that only has INSERT on a watched table.
 
 use super::attack::{Attack, Scene};
 use super::statement::fails;
@@ -157,7 +157,7 @@ fn insert(column: &str, value: &str) -> Vec<String> {
     vec![format!("insert into board ({column}) values ({value})")]
 }
 
-/// Around the depth at which something may stop walking, and far beyond.
+/// Nests around the depths at which something may stop walking, and far beyond.
 fn deep(dice: &mut Dice) -> String {
     let depth = [127, 128, 129, 1_300, 6_000, 14_000][dice.below(6) as usize];
     match dice.below(2) {

@@ -1,4 +1,4 @@
-//! What a receiver is made of.
+//! The configuration of a receiver.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,7 +27,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The `whsec_` secret that every request must be signed with.
+    /// Sets the `whsec_` secret that must sign every request.
     pub fn secret(mut self, secret: &str) -> Self {
         self.secret = Some(secret.to_owned());
         self
@@ -42,7 +42,7 @@ impl Builder {
         self.keep(if keep { Keep::Everything } else { Keep::Heads })
     }
 
-    /// Appends a line of JSON for each request, flushed to disk before the request is answered.
+    /// Appends a line of JSON for each request, flushed to disk before the answer.
     pub fn log(mut self, file: impl Into<PathBuf>) -> Self {
         self.log = Some(file.into());
         self
@@ -58,19 +58,20 @@ impl Builder {
         self
     }
 
-    /// 127.0.0.1 unless said otherwise.
+    /// Sets the address, 127.0.0.1 by default.
     pub fn ip(mut self, ip: IpAddr) -> Self {
         self.ip = Some(ip);
         self
     }
 
-    /// A free one unless said otherwise.
+    /// Sets the port, a free one by default.
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Called with each request, whole, before it is recorded; it is on the sender's clock, so it should be quick.
+    /// Calls `observe` with each complete request before it is recorded; the sender waits meanwhile, so it should be
+    /// quick.
     pub fn observe(mut self, observe: impl Fn(&Request) + Send + Sync + 'static) -> Self {
         self.observe = Some(Box::new(observe));
         self

@@ -1,4 +1,4 @@
-//! One connection: requests are read, recorded and answered in turn, or the connection breaks as the mode says.
+//! One connection: reads, records and answers requests in turn, or breaks as the mode says.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -38,7 +38,7 @@ impl Connection {
         })
     }
 
-    /// Until either side ends it. An error is the sender's affair, or what the mode wanted.
+    /// Serves until either side ends the connection. An error is the sender's affair, or what the mode wanted.
     pub(super) fn serve(mut self) -> io::Result<()> {
         let mode = self.shared.modes().default.clone();
         if let Mode::Break {
@@ -94,7 +94,7 @@ impl Connection {
         Ok(request)
     }
 
-    /// Records the request, then answers it; false when that has ended the connection.
+    /// Records the request, then answers it. Returns false if that has ended the connection.
     fn answer(&mut self, mut request: Request, mode: &Mode) -> io::Result<bool> {
         let answer = mode.answer_to(&request);
         request.accepted = answer.as_ref().is_some_and(|answer| answer.is_success());
@@ -159,7 +159,7 @@ impl Connection {
     fn break_off(&self, how: Breakage) -> io::Result<()> {
         match how {
             Breakage::Close => self.socket.shutdown(Shutdown::Write),
-            // Ours is the last handle, so with a linger of zero its end is a reset.
+            // Ours is the last handle, so closing it with a linger of zero resets the connection.
             Breakage::Reset => SockRef::from(&*self.socket).set_linger(Some(Duration::ZERO)),
             Breakage::Hang => {
                 let mut ignored = [0; 4096];

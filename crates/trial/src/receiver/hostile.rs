@@ -1,4 +1,4 @@
-//! Answers that are no answers: torn, endless, compressed beyond reason, or no HTTP at all.
+//! Malformed answers: torn, endless, compressed beyond reason, or not HTTP at all.
 
 use super::mode::{Answer, Breakage, Mode, Moment};
 
@@ -6,7 +6,7 @@ const TORN_ANSWER: [u8; 67] =
     *b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\n";
 
 impl Mode {
-    /// These bytes instead of an answer, then the end of the connection.
+    /// Sends these bytes instead of an answer, then closes the connection.
     pub fn raw(saying: impl Into<Vec<u8>>) -> Self {
         Self::Break {
             at: Moment::RequestRead,
@@ -15,7 +15,7 @@ impl Mode {
         }
     }
 
-    /// The same bytes at the same moment, but another end of the connection.
+    /// Sends the same bytes at the same moment, but ends the connection differently.
     pub fn then(self, how: Breakage) -> Self {
         match self {
             Self::Break { at, saying, .. } => Self::Break { at, saying, how },
@@ -28,7 +28,7 @@ impl Mode {
         Self::raw(bytes.collect::<Vec<u8>>())
     }
 
-    /// A body without status line and headers, as in HTTP/0.9.
+    /// Sends a body without status line and headers, as in HTTP/0.9.
     pub fn bare_body() -> Self {
         Self::raw(*b"<html>it works</html>\n")
     }
@@ -37,7 +37,7 @@ impl Mode {
         Self::Answer(Answer::new(200).body(b"o\0k\0\xff\xfe".to_vec()))
     }
 
-    /// A content-length that the body does not reach.
+    /// Sends a content-length that the body does not reach.
     pub fn short_body() -> Self {
         Self::raw(*b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ntoo short")
     }
@@ -50,7 +50,7 @@ impl Mode {
         }
     }
 
-    /// A gzip stream that is valid as far as it goes, of zeros: each 13 bytes are 2,064 of them.
+    /// Sends an unfinished but valid gzip stream of zeros: each 13 bytes hold 2,064 of them.
     pub fn gzip_bomb() -> Self {
         const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
         // A block of fixed codes: a zero, then "258 bytes from one byte back" (13 bits) again and again.
@@ -85,7 +85,7 @@ impl Mode {
         }
     }
 
-    /// Interim responses without end.
+    /// Sends interim responses forever.
     pub fn informational_flood() -> Self {
         Self::Endless {
             head: Vec::new(),
@@ -94,7 +94,7 @@ impl Mode {
         }
     }
 
-    /// A status and headers that promise a body which never comes.
+    /// Sends a status and headers that promise a body, which never comes.
     pub fn hang_after_headers() -> Self {
         Self::raw(TORN_ANSWER).then(Breakage::Hang)
     }

@@ -1,7 +1,7 @@
-//! The receiver's accounts: what came in, how often, and whether its signature held.
+//! The receiver's accounts: what came in, how often, and whether its signature was valid.
 //!
-//! An entry is complete, and on disk when there is a log file, before the first byte of the answer leaves. So whatever a
-//! sender counts as delivered stands in here, whatever happens to the sender.
+//! An entry is complete, and on disk if a log file is set, before the first byte of the answer leaves. So the ledger
+//! has everything that a sender counts as delivered, whatever happens to the sender.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,10 +17,10 @@ use standardwebhooks::Webhook;
 use super::request::{Request, Signature};
 use crate::error::{Error, Result};
 
-/// `holds` may look at things that make no record.
+/// Limits each wait, because `holds` may look at things that make no record.
 const LONGEST_NAP: Duration = Duration::from_millis(100);
 
-/// How much of each request stays in memory. The counts by webhook-id always do.
+/// How much of each request stays in memory. Counts by webhook-id always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
     #[default]
@@ -75,7 +75,7 @@ impl Ledger {
         })
     }
 
-    /// Counts the attempt and checks the signature. What the request then gets is decided between this and [`Self::record`].
+    /// Counts the attempt and checks the signature. The answer is decided between this and [`Self::record`].
     pub(super) fn admit(&self, request: &mut Request) {
         request.signature = self.check_signature(request);
         if let Some(id) = &request.webhook_id {
@@ -89,7 +89,7 @@ impl Ledger {
         }
     }
 
-    /// Puts the request on record; only then may it be answered.
+    /// Records the request; only then may it be answered.
     pub(super) fn record(&self, mut request: Request) -> io::Result<()> {
         if let Some(log) = &self.log {
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +113,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Looks again after each record, and now and then without one, until `holds` says yes; false when it never did.
+    /// Checks `holds` after each record, and periodically without one, until it is true. Returns false after the
+    /// deadline.
     pub(super) fn wait_until(&self, deadline: Duration, mut holds: impl FnMut() -> bool) -> bool {
         let end = Instant::now() + deadline;
         loop {

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::wait::within;
 
-/// Below the range from which systems take the ports of outgoing connections: nobody else gets the port while we are down.
+/// Below the range for outgoing connections, so that no other program gets the port while we are down.
 const PORTS: std::ops::Range<u16> = 18_000..32_000;
 const BIND_DEADLINE: Duration = Duration::from_secs(10);
 const STACK_SIZE: usize = 256 * 1024;
@@ -24,7 +24,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// A free port of this address that stays ours.
+    /// Returns a free port of this address that stays ours.
     pub(super) fn pick_port(ip: IpAddr) -> Result<SocketAddr> {
         static TRIES: AtomicU64 = AtomicU64::new(0);
         let width = u64::from(PORTS.end - PORTS.start);
@@ -70,10 +70,10 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// The port is closed when this returns.
+    /// Closes the port before it returns.
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // An accept that waits is woken by a connection, on every system alike.
+        // On every system, a connection wakes an accept that waits.
         let woken = TcpStream::connect_timeout(&self.address, Duration::from_secs(5));
         if let (Ok(_), Some(accepting)) = (woken, self.accepting.take()) {
             let _ = accepting.join();
@@ -88,7 +88,7 @@ fn accept(listener: &TcpListener, stopping: &AtomicBool, shared: &Arc<Shared>) {
         }
         match socket {
             Ok(socket) => serve(socket, shared),
-            // Out of file descriptors, most likely: closing connections will free some.
+            // Most likely out of file descriptors: closing connections will free some.
             Err(_) => shared.pause(Duration::from_millis(10)),
         }
     }
@@ -98,7 +98,7 @@ fn serve(socket: TcpStream, shared: &Arc<Shared>) {
     let socket = Arc::new(socket);
     shared.register(&socket);
     let shared = Arc::clone(shared);
-    // Without a thread to be had, the connection is dropped: the sender sees a lost one.
+    // If no thread is available, the connection is dropped: the sender sees it as lost.
     let _ = thread::Builder::new()
         .name("connection".to_owned())
         .stack_size(STACK_SIZE)

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::request::Request;
 
-/// What happens to a request, and to the connection that it came on.
+/// What happens to a request and its connection.
 #[derive(Debug, Clone)]
 pub enum Mode {
     Answer(Answer),
-    /// A pause before the mode within takes its turn.
+    /// A pause before the inner mode.
     Delayed(Duration, Box<Mode>),
     /// The first `fail` of every `of` requests get `failure`, the others a 200.
     Flaky {
@@ -24,39 +24,39 @@ pub enum Mode {
     Trickle(Duration),
     /// The headers come at once, the body a byte at a time.
     TrickleBody(Duration),
-    /// `head`, then `chunk` again and again until so many `bytes` of it are written.
+    /// `head`, then `chunk` repeatedly until `bytes` bytes of it are written.
     Endless {
         head: Vec<u8>,
         chunk: Vec<u8>,
         bytes: u64,
     },
-    /// At this moment these bytes, which need not be HTTP, and then no more of this connection.
+    /// Sends these bytes at this moment, HTTP or not, and then breaks the connection.
     Break {
         at: Moment,
         saying: Vec<u8>,
         how: Breakage,
     },
-    /// Whatever the function says; it may look at the request and at its attempt number.
+    /// The function decides; it may look at the request and its attempt number.
     Custom(CustomAnswer),
 }
 
 /// What "every `of` requests" counts.
 #[derive(Debug, Clone)]
 pub enum Counted {
-    /// Each webhook-id on its own, whatever its path: with `fail: 2, of: 3` the third attempt of each succeeds.
+    /// Each webhook-id separately, whatever its path: with `fail: 2, of: 3` the third attempt of each succeeds.
     PerId,
     /// All requests since this mode was made.
     Together(Arc<AtomicU64>),
 }
 
-/// When a connection breaks. Requests are recorded in the last case only: before that they are not complete.
+/// When a connection breaks. Requests are recorded only in the last case: before, they are incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
-    /// Before a byte is read, so also before a TLS handshake: what is said then is in the clear. For the mode of a
-    /// single path: as `HeadRead`.
+    /// Before a byte is read, and so before a TLS handshake: the bytes are sent in the clear. In the mode of a single
+    /// path, the same as `HeadRead`.
     Accepted,
     HeadRead,
-    /// The request is recorded and no byte of an answer sent: to the sender, a lost response.
+    /// The request is recorded but no byte of an answer sent: to the sender, a lost response.
     RequestRead,
 }
 
@@ -87,7 +87,7 @@ impl Mode {
         Self::Answer(Answer::new(status))
     }
 
-    /// `after` in the words of the header: seconds or an HTTP date, or any nonsense.
+    /// Answers with this Retry-After header: seconds, an HTTP date, or any nonsense.
     pub fn retry_after(status: u16, after: &str) -> Self {
         Self::Answer(Answer::new(status).header("retry-after", after))
     }
@@ -100,7 +100,7 @@ impl Mode {
         Self::Delayed(pause, Box::new(Self::ok()))
     }
 
-    /// The first `fail` of each `of` attempts of a webhook-id get a 500.
+    /// Answers the first `fail` of each `of` attempts of a webhook-id with a 500.
     pub fn flaky(fail: u32, of: u32) -> Self {
         Self::Flaky {
             fail,
@@ -110,7 +110,7 @@ impl Mode {
         }
     }
 
-    /// The first `fail` of each `of` requests get a 500, whatever their webhook-id.
+    /// Answers the first `fail` of each `of` requests with a 500, whatever their webhook-id.
     pub fn flaky_together(fail: u32, of: u32) -> Self {
         Self::Flaky {
             fail,
@@ -132,7 +132,7 @@ impl Mode {
         Self::silent(Moment::RequestRead, Breakage::Hang)
     }
 
-    /// The body of the request is not even read.
+    /// Closes the connection without reading the request's body.
     pub fn close_early() -> Self {
         Self::silent(Moment::HeadRead, Breakage::Close)
     }
@@ -153,7 +153,7 @@ impl Mode {
         }
     }
 
-    /// The answer that this mode gives once the request is complete, if it gives a proper one.
+    /// Returns this mode's answer to a complete request, if it gives a proper one.
     pub(super) fn answer_to(&self, request: &Request) -> Option<Answer> {
         match self {
             Self::Answer(answer) => Some(answer.clone()),

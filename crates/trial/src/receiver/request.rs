@@ -1,18 +1,18 @@
-//! One request as it came in, and the reading of it from a connection.
+//! One request as received, and how it is read from a connection.
 
 use std::io::{self, BufRead, Read, Write};
 
-/// More than any sender should need; past that the connection is ended as hostile.
+/// More than any sender should need; beyond it, the connection is ended as hostile.
 const MAX_HEAD: u64 = 256 * 1024;
 const MAX_HEADERS: usize = 256;
 
-/// A complete request. Everything in it was there before a byte of the answer was sent.
+/// A complete request, with everything received before a byte of the answer was sent.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// When the last byte had been read: microseconds since 1970.
+    /// When the last byte was read, in microseconds since 1970.
     pub at_micros: i64,
     pub method: String,
-    /// With the query string.
+    /// Includes the query string.
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -24,10 +24,10 @@ pub struct Request {
     pub accepted: bool,
 }
 
-/// What a standard webhooks library that is not ours says of the request.
+/// What a third-party Standard Webhooks library says of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signature {
-    /// The receiver was given no secret.
+    /// The receiver has no secret.
     Unchecked,
     Valid,
     Invalid(String),
@@ -42,7 +42,7 @@ impl Request {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; null when it is none.
+    /// Returns the body as JSON, or null if it is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -57,7 +57,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// None when the connection ended before a request began.
+    /// Returns none if the connection ended before a request began.
     pub(super) fn read(connection: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
         let mut limited = connection.take(MAX_HEAD);

@@ -18,7 +18,7 @@ pub(super) struct Shared {
     pub(super) tls: Option<Tls>,
     pub(super) observe: Option<Observe>,
     modes: Mutex<Modes>,
-    /// Weak, because a reset takes the last handle of a socket.
+    /// Weak, because a reset needs the last handle of a socket.
     open: Mutex<Vec<Weak<TcpStream>>>,
     connections: AtomicU64,
     closed: Mutex<bool>,
@@ -59,7 +59,7 @@ impl Shared {
     pub(super) fn register(&self, socket: &Arc<TcpStream>) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         let mut open = lock(&self.open);
-        // Dead entries are swept when the list would have to grow, so that the cost stays constant per connection.
+        // Dead entries are swept before the list would grow, so that the cost per connection stays constant.
         if open.len() == open.capacity() {
             open.retain(|socket| socket.strong_count() > 0);
         }
@@ -79,7 +79,7 @@ impl Shared {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Sleeps, unless the receiver is dropped in the meantime.
+    /// Sleeps, unless the receiver is dropped meanwhile.
     pub(super) fn pause(&self, pause: Duration) {
         let closed = lock(&self.closed);
         drop(

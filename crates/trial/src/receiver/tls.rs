@@ -1,4 +1,4 @@
-//! Certificates for receivers: one throw-away authority, and server certificates that are good or bad on purpose.
+//! Certificates for receivers: a throw-away authority, and server certificates that are good or deliberately bad.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -14,10 +14,10 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-/// The names under which a receiver can be reached.
+/// The names by which a receiver can be reached.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Signs the certificates of any number of receivers, all of which are trusted through one file.
+/// Signs the certificates of any number of receivers, all trusted through one file.
 #[derive(Debug)]
 pub struct Authority {
     dir: TempDir,
@@ -32,7 +32,7 @@ pub enum Flaw {
     Expired,
     NotYetValid,
     OtherHost,
-    /// Signed by nobody but itself.
+    /// Signed only by itself.
     SelfSigned,
 }
 
@@ -54,10 +54,10 @@ impl Authority {
         let key = KeyPair::generate().map_err(setup)?;
         let mut params = CertificateParams::new(Vec::new()).map_err(setup)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // The server reads the file as another user, and a temporary directory is its owner's alone.
+        // The server reads the file as another user, but a temporary directory is private to its owner.
         let dir = TempDir::with_prefix("herald-trial-ca-")
             .map_err(Error::io("making a directory for the CA"))?;
-        // Each has a name of its own: one that shares the name of another is not unknown, but an impostor.
+        // Each authority has a unique name: with the name of another it would be an impostor, not unknown.
         let name = dir.path().display().to_string();
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&key).map_err(setup)?;
@@ -71,12 +71,12 @@ impl Authority {
         })
     }
 
-    /// For `herald.ca_file`. It exists as long as the authority does.
+    /// Returns the file for `herald.ca_file`, which exists as long as the authority does.
     pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
 
-    /// A place beside the CA file that any user can read, for other PEM files.
+    /// Returns the directory of the CA file, which any user can read, for other PEM files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -90,7 +90,7 @@ impl Authority {
         })
     }
 
-    /// A server that talks only to clients with a certificate of this authority.
+    /// Makes a server that only talks to clients with a certificate of this authority.
     pub fn server_for_known_clients(&self) -> Result<Tls> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).map_err(setup)?;
@@ -138,7 +138,7 @@ impl Authority {
 }
 
 fn config_builder() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>> {
-    // The provider is named, as a process-wide default would depend on what else is linked in.
+    // Name the provider, because a process-wide default would depend on what else is linked in.
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(setup)

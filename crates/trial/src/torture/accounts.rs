@@ -1,4 +1,4 @@
-//! The receiver's log: a line for each request, on disk before the request was answered, read as it grows.
+//! The receiver's log: a line per request, on disk before the answer, read as it grows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,7 +20,7 @@ pub struct Receipt {
     bodies: BTreeSet<String>,
 }
 
-/// All receipts so far: by subscription, which is the path, and change.
+/// All receipts so far, by subscription (its path) and change.
 #[derive(Debug)]
 pub struct Accounts {
     log: BufReader<File>,
@@ -43,7 +43,7 @@ impl Accounts {
         })
     }
 
-    /// Reads what was added since the last time.
+    /// Reads what was added since the last call.
     pub fn read_on(&mut self) -> Result<()> {
         loop {
             let read = self
@@ -82,14 +82,14 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether a request came in less than this long before a moment: so long, at least, an answer takes.
+    /// Returns true if a request came in less than `answer` before `moment`; an answer takes at least that long.
     pub fn was_in_flight(&self, answer: Duration, moment: i64) -> bool {
         let next = self.arrivals.partition_point(|at| *at <= moment);
         let since = |at: i64| u128::from((moment - at).unsigned_abs());
         next > 0 && since(self.arrivals[next - 1]) < answer.as_micros()
     }
 
-    /// When the first request after a moment came in.
+    /// Returns when the first request after `moment` came in.
     pub fn first_after(&self, moment: i64) -> Option<i64> {
         let next = self.arrivals.partition_point(|at| *at <= moment);
         self.arrivals.get(next).copied()
@@ -97,7 +97,7 @@ impl Accounts {
 }
 
 impl Receipt {
-    /// The same event has the same webhook-id and the same bytes at every attempt.
+    /// Returns true if all attempts of an event had the same webhook-id and the same bytes.
     pub fn is_consistent(&self) -> bool {
         self.webhook_ids.len() <= 1 && self.bodies.len() <= 1
     }

@@ -1,4 +1,4 @@
-//! Where the torture happens: a cluster with fsync, two subscriptions, a receiver in a process of its own, and a load.
+//! The place of the torture: a cluster with fsync, two subscriptions, a receiver in its own process, and a load.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -23,14 +23,14 @@ pub const DATABASE: &str = "torture";
 pub const PATHS: [&str; 2] = ["/steady", "/flaky"];
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-/// How long the receiver takes for an answer, at least: so long is each request under way.
+/// The least time that the receiver takes to answer, for which each request is under way.
 const ANSWER: Duration = Duration::from_millis(10);
 /// A commit counts as recent for this long.
 const RECENT_MICROS: i64 = 100_000;
 const CLIENTS: i32 = 6;
-/// Client numbers of each round, so that every change of the whole run has a name of its own.
+/// Client numbers per round, so that every change of the whole run has a unique name.
 pub const NUMBERS_A_ROUND: i32 = 100;
-/// The client that makes one large transaction where a place takes one.
+/// The client that makes one large transaction for the places that need it.
 const BULK_CLIENT: i32 = 50;
 const SOON: Duration = Duration::from_secs(60);
 
@@ -77,7 +77,7 @@ impl Arena {
         Ok(arena)
     }
 
-    /// One round: load, fault, recovery, account.
+    /// Plays one round: load, fault, recovery, account.
     pub fn play(&mut self, fault: &Fault, rate: f64) -> Result<Outcome> {
         let is_power_loss = fault.victim.loses_power();
         let delay = if is_power_loss { "10s" } else { "200ms" };
@@ -90,7 +90,7 @@ impl Arena {
         self.wait_for_deliveries()?;
         thread::sleep(fault.delay);
         let before = self.worker()?;
-        // These deaths are ours, and no reason to start later.
+        // We cause these deaths, so they must not delay the next start.
         self.cluster.forget_deaths()?;
         self.provoke(fault)?;
 
@@ -98,7 +98,7 @@ impl Arena {
         let at_micros = now_micros();
         let was_busy = at_micros - last_commit.load(Ordering::Relaxed) <= RECENT_MICROS;
         let is_struck = aim.strike()?;
-        // A place of the code is reached some time after the worker was told.
+        // The worker reaches a place in the code some time after it was told.
         let is_place = matches!(fault.victim, Victim::At(_));
         let at_micros = if is_place { now_micros() } else { at_micros };
         if is_struck {
@@ -142,7 +142,7 @@ impl Arena {
             .rate(rate)
             .seed(fault.seed)
             .change(move |change| {
-                // A transaction is about to begin: the last one of this client has ended.
+                // A transaction is about to begin, so this client's last one has ended.
                 heard.store(now_micros(), Ordering::Relaxed);
                 insert_change(change)
             });
@@ -176,7 +176,7 @@ impl Arena {
             .ok_or_else(|| Error::Setup("there is no worker".to_owned()))
     }
 
-    /// Some places are passed only with more in memory than this load brings.
+    /// Brings enough into memory for places that this load alone does not pass.
     fn provoke(&self, fault: &Fault) -> Result<()> {
         if !fault.victim.takes_a_large_window() {
             return Ok(());
@@ -188,11 +188,11 @@ impl Arena {
              insert into trial.change (client, seq) select {bulk}, n from generate_series(1, 3000) n;
              insert into trial.committed (client, seq) select {bulk}, n from generate_series(1, 3000) n"
         ))?;
-        // Armed between the change and its commit: what follows the commit is passed at once.
+        // Arm between the change and its commit: what follows the commit is passed at once.
         fault.victim.arm(&self.cluster)?;
         client.batch_execute("commit")?;
         if fault.victim == Victim::At("after_spill") {
-            // The lane has more than it can send: what waits in it has to go.
+            // The lane has more than it can send: what waits in it has to be spilled.
             let _ = client.batch_execute("select herald.pause('steady')");
         }
         Ok(())
@@ -235,7 +235,7 @@ impl Drop for Arena {
     }
 }
 
-/// The program `herald-receiver`, which is built beside this one. Returns it and its URL, without a path.
+/// Starts the program `herald-receiver`, built beside this one. Returns it and its URL, without a path.
 fn start_receiver(log: &PathBuf) -> Result<(Child, String)> {
     let program = env::current_exe()
         .map_err(Error::io("looking for herald-receiver"))?

@@ -1,4 +1,4 @@
-//! The rounds so far: a line of JSON for each in a file that a later run goes on from, and the table at the end.
+//! The rounds so far: a line of JSON each, in a file that a later run resumes from, and the table at the end.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// With a file, goes on from what is in it. A file of another seed is refused.
+    /// Resumes from the file, if given. Refuses a file of another seed.
     pub fn open(file: Option<&Path>, seed: u64) -> Result<Self> {
         let Some(path) = file else {
             return Ok(Self::default());
@@ -70,7 +70,7 @@ impl Results {
         self.of(victim).count() as u64
     }
 
-    /// No round had this number.
+    /// Returns a number that no round has had.
     pub fn next_number(&self) -> u64 {
         self.rounds
             .iter()
@@ -80,7 +80,7 @@ impl Results {
             + 1
     }
 
-    /// One line for each victim, and their sum.
+    /// Returns one line per victim, and their sum.
     pub fn table(&self) -> String {
         let mut victims: Vec<&Victim> = self.rounds.iter().map(|round| &round.victim).collect();
         victims.sort();

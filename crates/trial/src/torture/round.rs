@@ -13,10 +13,10 @@ use super::victim::Victim;
 use crate::error::Result;
 use crate::workload::Change;
 
-/// The load runs so long, at most, before the fault.
+/// The longest time that the load runs before the fault.
 const LONGEST_DELAY_MICROS: u64 = 1_500_000;
 
-/// What is going to happen: the same seed and number give the same victim, load and moment.
+/// A planned fault: the same seed and number give the same victim, load and moment.
 #[derive(Debug, Clone)]
 pub struct Fault {
     pub victim: Victim,
@@ -30,16 +30,16 @@ pub struct Fault {
 pub struct Struck {
     /// The event before the first of this round.
     pub after_event: i64,
-    /// A commit was heard of in the 100 ms before.
+    /// A commit was acknowledged in the 100 ms before.
     pub is_busy: bool,
-    /// A request had come in and not been answered.
+    /// A request had come in but was not answered.
     pub was_in_flight: bool,
     pub at_micros: i64,
-    /// A new worker runs.
+    /// When a new worker was running.
     pub ready_at_micros: i64,
-    /// Every delivery came to its end.
+    /// Every delivery is delivered or dead.
     pub is_drained: bool,
-    /// Commits that nobody was told the end of.
+    /// Commits whose result no client learned.
     pub unknown: u64,
 }
 
@@ -50,21 +50,21 @@ pub struct Outcome {
     pub number: u64,
     pub is_counted: bool,
     pub is_drained: bool,
-    /// Changes that were committed; each is due once for each subscription.
+    /// Committed changes; each is due once per subscription.
     pub committed: u64,
-    /// Commits that nobody was told the end of: the table knows.
+    /// Commits whose result no client learned: the table knows.
     pub unknown: u64,
     /// I1: due, but neither accepted by the receiver nor in `herald.dead_letter`.
     pub lost: u64,
     /// I2: received, but never committed.
     pub phantom: u64,
-    /// I3: accepted more than once, over all and the most for one event.
+    /// I3: accepted more than once, in total and at most for one event.
     pub duplicates: u64,
     pub most_duplicates: u64,
-    /// I4: requests of one event that differ in webhook-id or body, and signatures that do not hold.
+    /// I4: requests of one event that differ in webhook-id or body, and invalid signatures.
     pub inconsistent: u64,
     pub invalid_signatures: u64,
-    /// I5: requests that no attempt is recorded for. A crash may take the record, never the delivery.
+    /// I5: requests without a recorded attempt. A crash may take the record, but never the delivery.
     pub unrecorded: u64,
     /// From the fault to the first request of the next worker.
     pub recovery_millis: u64,
@@ -81,7 +81,7 @@ impl Fault {
         }
     }
 
-    /// The number of this round's first client.
+    /// Returns the number of this round's first client.
     pub fn first_client(&self) -> i32 {
         i32::try_from(self.number).unwrap_or(0) * NUMBERS_A_ROUND
     }
@@ -134,7 +134,7 @@ impl Outcome {
         Ok(Self {
             victim: fault.victim.clone(),
             number: fault.number,
-            // What came twice had been sent, and its end not recorded, when the fault came.
+            // A duplicate had been sent, but its outcome not recorded, when the fault came.
             is_counted: struck.is_busy && (struck.was_in_flight || duplicates > 0),
             is_drained: struck.is_drained,
             committed: committed.len() as u64,
@@ -154,7 +154,7 @@ impl Outcome {
         })
     }
 
-    /// Whether every promise was kept. Duplicates and records that a crash took are counted, and no fault.
+    /// Returns true if every promise was kept. Duplicates and records lost in a crash are counted, but are no fault.
     pub fn is_kept(&self) -> bool {
         self.is_drained
             && [

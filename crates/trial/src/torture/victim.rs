@@ -10,10 +10,10 @@ use crate::cluster::{Cluster, StopMode};
 use crate::error::{Error, Result};
 use crate::wait::within;
 
-/// In the data directory: it names the place at which the worker is to abort, see src/failpoint.rs.
+/// The file in the data directory that names the place at which the worker aborts, see src/failpoint.rs.
 const FILE: &str = "herald_failpoint";
 
-/// How long a failpoint may take to be passed.
+/// How long the worker may take to pass a failpoint.
 const REACHED_WITHIN: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +29,10 @@ pub enum Victim {
     Immediate,
     /// `pg_ctl restart -m fast`: nothing may be sent twice.
     Fast,
-    /// `kill -9` on the postmaster while every commit is asynchronous and the WAL writer sleeps: the tail of the WAL
-    /// is lost, as when the power fails.
+    /// `kill -9` on the postmaster while every commit is asynchronous and the WAL writer sleeps: the tail of the WAL is
+    /// lost, as in a power failure.
     Power,
-    /// The worker aborts at a place of its own code. Takes a library with the feature `failpoints`.
+    /// The worker aborts at a place in its own code. Requires a library with the feature `failpoints`.
     At(&'static str),
 }
 
@@ -64,12 +64,12 @@ impl Victim {
         SIGNALS.into_iter().chain(PLACES.map(Self::At)).collect()
     }
 
-    /// Whether commits must be asynchronous for this fault to lose what was committed.
+    /// Returns true if commits must be asynchronous for this fault to lose some.
     pub fn loses_power(&self) -> bool {
         *self == Self::Power
     }
 
-    /// Finds whom to strike, so that the blow itself takes no time.
+    /// Finds the process to strike, so that the strike itself takes no time.
     pub fn aim<'a>(&'a self, cluster: &'a Cluster) -> Result<Aim<'a>> {
         let which = match self {
             Self::Worker => "backend_type = 'pg_herald worker'",
@@ -95,18 +95,18 @@ impl Victim {
         })
     }
 
-    /// Has the worker abort at this place.
+    /// Makes the worker abort at this place.
     pub fn arm(&self, cluster: &Cluster) -> Result<()> {
         let file = cluster.data_dir().join(FILE);
         fs::write(file, self.to_string()).map_err(Error::io("arming a failpoint"))
     }
 
-    /// Whether the place is passed only with more events at once than an ordinary load brings.
+    /// Returns true if the place is passed only with more events at once than an ordinary load brings.
     pub fn takes_a_large_window(&self) -> bool {
         matches!(self, Self::At("mid_slice" | "after_spill"))
     }
 
-    /// What `herald.retention` is during the round: slots of two seconds, or of one where one is to be emptied soon.
+    /// Returns `herald.retention` for the round: slots of two seconds, or of one if a slot has to be emptied soon.
     pub fn retention(&self) -> &'static str {
         match self {
             Self::At("mid_truncation") => "10s",
@@ -114,7 +114,7 @@ impl Victim {
         }
     }
 
-    /// Whether the server has to be started again.
+    /// Returns true if the server has to be started again.
     pub fn stops_the_server(&self) -> bool {
         matches!(
             self,
@@ -132,7 +132,7 @@ pub struct Aim<'a> {
 }
 
 impl Aim<'_> {
-    /// Returns false when there was nobody to strike.
+    /// Strikes the victim. Returns false if no process was found.
     pub fn strike(&self) -> Result<bool> {
         match self.victim {
             Victim::Worker | Victim::Backend | Victim::Checkpointer => match self.pid {

@@ -1,4 +1,4 @@
-//! The clients of a workload: each a thread with a session, which it opens anew after every crash.
+//! The clients of a workload: each a thread with a session, which it reopens after every crash.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::wait::within;
 /// How long a client waits for a crashed server to come back.
 const RECONNECT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A workload under way. Dropping it stops the clients and waits for them.
+/// A running workload. Dropping it stops the clients and waits for them.
 #[derive(Debug)]
 pub struct Running {
     stopping: Arc<AtomicBool>,
@@ -46,13 +46,13 @@ impl Running {
         }
     }
 
-    /// After the transaction that each client is in.
+    /// Stops each client after its current transaction.
     pub fn stop(self) -> Result<Tally> {
         self.stopping.store(true, Ordering::SeqCst);
         self.finish()
     }
 
-    /// After all transactions. Those that these clients prepared and a crash left behind are rolled back.
+    /// Waits for all transactions. Rolls back those that these clients prepared and a crash left behind.
     pub fn finish(mut self) -> Result<Tally> {
         let mut sum = Tally::default();
         for client in self.clients.drain(..) {
@@ -134,7 +134,7 @@ impl TruthfulClient {
                 },
                 Err((broken, error)) => {
                     if is_refusal(&error) {
-                        // The server is well and says no: a fault of the trial, not a crash.
+                        // The server is well and refuses: a fault of the trial, not a crash.
                         return Err(error.into());
                     }
                     match broken {
@@ -149,7 +149,7 @@ impl TruthfulClient {
         Ok(self.tally)
     }
 
-    /// Returns the changes that a commit makes happen.
+    /// Returns the changes that take effect if the transaction commits.
     fn run_program(
         &mut self,
         session: &mut Client,
@@ -194,13 +194,13 @@ impl TruthfulClient {
         for statement in statements {
             session.batch_execute(&statement)?;
         }
-        // What a savepoint or a block has not undone.
+        // What no savepoint or block has undone.
         let kept = "select client, seq from trial.committed where client = $1 and seq > $2";
         let rows = session.query(kept, &[&self.number, &before])?;
         Ok(rows.iter().map(Change::of_row).collect())
     }
 
-    /// A change and its record.
+    /// Returns the next change and its record.
     fn next_change(&mut self) -> [String; 2] {
         self.seq += 1;
         let (client, seq) = (self.number, self.seq);
@@ -219,7 +219,7 @@ impl TruthfulClient {
     }
 }
 
-/// A session that ends with its server may get a last word, which is FATAL.
+/// Returns true if the server refused. The last error of a session that ends with its server is FATAL instead.
 fn is_refusal(error: &postgres::Error) -> bool {
     let severity = error
         .as_db_error()

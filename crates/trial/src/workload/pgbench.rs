@@ -1,4 +1,4 @@
-//! `pgbench`, the load that every PostgreSQL person knows, and its report in numbers.
+//! `pgbench`, the load that every PostgreSQL user knows, and its report in numbers.
 
 use std::fs;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct Pgbench<'a> {
 pub struct Report {
     pub transactions: u64,
     pub failed: u64,
-    /// Without the time to connect.
+    /// Excludes the time to connect.
     pub tps: f64,
     pub latency_average: Duration,
 }
@@ -34,7 +34,7 @@ impl<'a> Pgbench<'a> {
         }
     }
 
-    /// Makes the tables of the standard script, with 100,000 accounts per unit of scale.
+    /// Creates the tables of the standard script, with 100,000 accounts per unit of scale.
     pub fn init(self, scale: u32) -> Result<Self> {
         let scale = scale.to_string();
         self.cluster.run_client(
@@ -45,7 +45,7 @@ impl<'a> Pgbench<'a> {
         Ok(self)
     }
 
-    /// SQL to run instead of the standard script; the meta-commands of pgbench work in it.
+    /// Runs this SQL instead of the standard script; pgbench's meta-commands work in it.
     pub fn script(mut self, sql: &str) -> Self {
         self.script = Some(sql.to_owned());
         self
@@ -60,17 +60,17 @@ impl<'a> Pgbench<'a> {
         self.option(format!("--time={seconds}"))
     }
 
-    /// Instead of seconds; per client.
+    /// Runs this many transactions per client, instead of seconds.
     pub fn transactions(self, transactions: u64) -> Self {
         self.option(format!("--transactions={transactions}"))
     }
 
-    /// Transactions a second of all clients together.
+    /// Sets the transactions per second of all clients together.
     pub fn rate(self, per_second: f64) -> Self {
         self.option(format!("--rate={per_second}"))
     }
 
-    /// Any other option, as on the command line.
+    /// Adds any other option, as on the command line.
     pub fn option(mut self, option: impl Into<String>) -> Self {
         self.options.push(option.into());
         self

@@ -1,15 +1,15 @@
 //! Random transactions from a seed: what a client does between `begin` and the end.
 
-/// Blocks and savepoints within each other.
+/// The deepest nesting of blocks and savepoints.
 const DEEPEST: u64 = 3;
 
-/// One thing that a transaction does.
+/// One step of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Change,
     /// Released, or rolled back to.
     Savepoint(Vec<Step>, Fate),
-    /// A block of PL/pgSQL that catches exceptions. When it is undone, by one, its handler makes a change.
+    /// A PL/pgSQL block that catches exceptions. If an exception undoes it, its handler makes a change.
     Block(Vec<Step>, Fate),
 }
 
@@ -50,7 +50,7 @@ impl Program {
         Self { steps, ending }
     }
 
-    /// What stands between `begin` and the ending. `change` gives the statements of one more change.
+    /// Returns the statements between `begin` and the ending. `change` returns the statements of another change.
     pub(super) fn statements(&self, change: &mut impl FnMut() -> [String; 2]) -> Vec<String> {
         let mut statements = Vec::new();
         append_statements(&self.steps, 0, change, &mut statements);
@@ -77,7 +77,7 @@ impl Step {
         }
     }
 
-    /// PL/pgSQL has no savepoints but its blocks.
+    /// Rolls a step without a savepoint, because PL/pgSQL only has blocks.
     fn roll_in_block(dice: &mut Dice, depth: u64) -> Self {
         match Self::roll(dice, depth) {
             Self::Savepoint(..) => Self::Change,
@@ -127,7 +127,7 @@ fn block(steps: &[Step], fate: Fate, change: &mut impl FnMut() -> [String; 2]) -
     format!("begin {body} {end} exception when raise_exception then {handler} end;")
 }
 
-/// `execute` takes also a `select` of which nobody wants the result.
+/// Runs each statement with `execute`, which also accepts a `select` and discards its result.
 fn execute(statements: &[String]) -> String {
     let each = statements
         .iter()
@@ -140,7 +140,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// A number from 0 on and below this one.
+    /// Returns a number from 0 on and below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;

@@ -1,7 +1,7 @@
-//! Client threads that change a table and write down, in the same transaction, what they changed.
+//! Client threads that change a table and record, in the same transaction, what they changed.
 //!
 //! So `trial.committed` is the truth about `trial.change`, whatever was rolled back, crashed, or committed without an
-//! answer. Each change has a number of its own, by which it is recognised in what a receiver got.
+//! answer. Each change has a unique number, by which it is recognized in requests.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct Change {
     pub seq: i64,
 }
 
-/// The SQL by which a change is made; the record of it is added by the workload.
+/// The SQL that makes a change; the workload adds its record.
 pub type ChangeSql = dyn Fn(Change) -> String + Send + Sync;
 
 /// A load of random transactions; the same seed gives the same transactions.
@@ -45,7 +45,7 @@ pub struct Workload {
     acknowledged: Arc<Mutex<BTreeSet<Change>>>,
 }
 
-/// What the clients were told. Where a commit got no answer, only the database knows.
+/// What the clients were told. If a commit got no answer, only the database knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub committed: u64,
@@ -55,7 +55,7 @@ pub struct Tally {
 }
 
 impl Workload {
-    /// Makes `trial.change`, to be watched by the caller, and `trial.committed`.
+    /// Creates `trial.change`, to be watched by the caller, and `trial.committed`.
     pub fn prepare(cluster: &Cluster, database: &str) -> Result<Self> {
         cluster.connect(database)?.batch_execute(TABLES)?;
         Ok(Self {
@@ -70,7 +70,7 @@ impl Workload {
         })
     }
 
-    /// Clients whose server is gone go on with this one, once it takes writes.
+    /// Lets clients whose server is gone continue with this standby, once it takes writes.
     pub fn standby(mut self, standby: &Cluster) -> Self {
         self.config
             .host_path(standby.socket_dir())
@@ -84,30 +84,30 @@ impl Workload {
         self
     }
 
-    /// Per client.
+    /// Sets the transactions per client.
     pub fn transactions(mut self, transactions: u64) -> Self {
         self.transactions = transactions;
         self
     }
 
-    /// Until [`Running::stop`].
+    /// Runs until [`Running::stop`].
     pub fn endless(self) -> Self {
         self.transactions(u64::MAX)
     }
 
-    /// Transactions a second of all clients together; as fast as possible unless said otherwise.
+    /// Sets the transactions per second of all clients together; by default as fast as possible.
     pub fn rate(mut self, per_second: f64) -> Self {
         self.per_second = Some(per_second);
         self
     }
 
-    /// Clients are numbered from here on, so that several workloads can share the tables.
+    /// Numbers clients from here on, so that several workloads can share the tables.
     pub fn first_client(mut self, number: i32) -> Self {
         self.first_client = number;
         self
     }
 
-    /// Of each session, in the form of `PGOPTIONS`: `-c synchronous_commit=off`.
+    /// Sets the options of each session, in the form of `PGOPTIONS`: `-c synchronous_commit=off`.
     pub fn session_options(mut self, options: &str) -> Self {
         self.config.options(options);
         self
@@ -118,7 +118,7 @@ impl Workload {
         self
     }
 
-    /// Another change than the insert of a row into `trial.change`, for instance `herald.emit`.
+    /// Makes another change instead of an insert into `trial.change`, for instance `herald.emit`.
     pub fn change(mut self, change: impl Fn(Change) -> String + Send + Sync + 'static) -> Self {
         self.change = Arc::new(change);
         self
@@ -132,7 +132,7 @@ impl Workload {
         Running::start(self)
     }
 
-    /// The changes whose commit a client has been told of so far.
+    /// Returns the changes whose commits were acknowledged so far.
     pub fn acknowledged(&self) -> BTreeSet<Change> {
         let acknowledged = self.acknowledged.lock();
         acknowledged.unwrap_or_else(PoisonError::into_inner).clone()
@@ -146,14 +146,14 @@ impl Workload {
     }
 }
 
-/// What the database says was committed.
+/// Returns what the database says was committed.
 pub fn committed_changes(client: &mut Client) -> Result<BTreeSet<Change>> {
     let rows = client.query("select client, seq from trial.committed", &[])?;
     Ok(rows.iter().map(Change::of_row).collect())
 }
 
 impl Change {
-    /// Of a row that is client and seq.
+    /// Reads a row of client and seq.
     pub(crate) fn of_row(row: &Row) -> Self {
         Self {
             client: row.get(0),
@@ -161,12 +161,12 @@ impl Change {
         }
     }
 
-    /// The change that a CloudEvent is about, when it is about a row of `trial.change`.
+    /// Returns the change that a CloudEvent is about, if it is about a row of `trial.change`.
     pub fn in_request(request: &Request) -> Option<Self> {
         Self::in_event(&request.json())
     }
 
-    /// As [`Change::in_request`], of the event that was the body.
+    /// Does the same as [`Change::in_request`] for an event.
     pub fn in_event(event: &Value) -> Option<Self> {
         let record = event.pointer("/data/record")?;
         let client = i32::try_from(record.get("client")?.as_i64()?).ok()?;
@@ -188,7 +188,7 @@ impl fmt::Debug for Workload {
     }
 }
 
-/// What a workload does unless told otherwise: one row.
+/// Makes a workload's default change: one row.
 pub fn insert_change(change: Change) -> String {
     let Change { client, seq } = change;
     format!(

@@ -1,4 +1,4 @@
-//! Pages of the documentation: their blocks that tests run or compare, which stand behind a comment that says so.
+//! Documentation pages: the blocks that tests run or compare, each after a comment that says so.
 
 /// A fenced block with a comment before it, such as `<!-- run: github.mjs -->`.
 pub struct Block {
@@ -6,7 +6,7 @@ pub struct Block {
     pub text: String,
 }
 
-/// The blocks of a kind: `run`, `vector`, `received`.
+/// Returns the blocks of a kind: `run`, `vector`, `received`.
 pub fn blocks(page: &'static str, kind: &str) -> Vec<Block> {
     let mut lines = page.lines();
     let mut found = Vec::new();
@@ -36,13 +36,13 @@ pub fn block(page: &'static str, kind: &str, name: &str) -> String {
         .text
 }
 
-/// How many fenced blocks are in a language.
+/// Counts the fenced blocks in a language.
 pub fn count_fences(page: &str, language: &str) -> usize {
     let fence = format!("```{language}");
     page.lines().filter(|line| *line == fence).count()
 }
 
-/// The statements of a block with this scheme, host and port in each `url`; paths and queries stay.
+/// Returns a block's statements with this scheme, host and port in each `url`; paths and queries stay.
 pub fn with_origin(sql: &str, origin: &str) -> String {
     let mut parts = sql.split("url => 'https://");
     let mut changed = parts.next().unwrap_or_default().to_owned();

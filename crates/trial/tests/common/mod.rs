@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: a database of its own for each test, and short ways to ask it.
-#![allow(dead_code, unreachable_pub)] // Each test file uses a part of it.
+//! Shared by the end-to-end tests: a separate database for each test, and short ways to query it.
+#![allow(dead_code, unreachable_pub)] // Each test file uses a part of this.
 
 pub mod document;
 pub mod process;
@@ -21,7 +21,7 @@ pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// Nothing here takes this long unless it never happens.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// A cluster for one file of tests: quick, as none of them crashes it.
+/// Starts a cluster for one file of tests: quick, because none of them crashes it.
 pub fn cluster() -> Cluster {
     Cluster::builder()
         .fsync(false)
@@ -31,7 +31,7 @@ pub fn cluster() -> Cluster {
         .expect("a cluster starts")
 }
 
-/// A receiver that answers 200 and verifies signatures.
+/// Starts a receiver that answers 200 and verifies signatures.
 pub fn receiver() -> Receiver {
     receiver_with(Mode::ok())
 }
@@ -44,7 +44,7 @@ pub fn receiver_with(mode: Mode) -> Receiver {
         .expect("a receiver starts")
 }
 
-/// A session in a database that has the extension.
+/// A session in a database with the extension.
 pub struct Database {
     pub name: String,
     client: Client,
@@ -59,24 +59,24 @@ impl Database {
         Self { name, client }
     }
 
-    /// This session.
+    /// Wraps this session.
     pub fn with(name: &str, client: Client) -> Self {
         let name = name.to_owned();
         Self { name, client }
     }
 
-    /// Another session in the same database.
+    /// Opens another session in the same database.
     pub fn session(&self, cluster: &Cluster) -> Self {
         Self::of(cluster, &self.name)
     }
 
-    /// A session of this role, which may log in.
+    /// Opens a session as this role, which may log in.
     pub fn session_as(&self, cluster: &Cluster, role: &str) -> Self {
         let client = cluster.config(&self.name).user(role).connect(NoTls);
         Self::with(&self.name, client.expect("a session"))
     }
 
-    /// A session in a database that is there already.
+    /// Opens a session in an existing database.
     pub fn of(cluster: &Cluster, name: &str) -> Self {
         let client = cluster.connect(name).expect("a session");
         let name = name.to_owned();
@@ -95,7 +95,7 @@ impl Database {
         ));
     }
 
-    /// A table `note` that is watched.
+    /// Creates a watched table `note`.
     pub fn watched_table(&mut self) {
         self.run("create table note (id int primary key, words text); select herald.watch('note')");
     }
@@ -112,7 +112,7 @@ impl Database {
         }
     }
 
-    /// The error that this raises.
+    /// Returns the error that this raises.
     #[track_caller]
     pub fn refusal(&mut self, sql: &str) -> DbError {
         match self.client.batch_execute(sql) {
@@ -129,7 +129,7 @@ impl Database {
         }
     }
 
-    /// The first value of a query's only row, as text; `-` for null, or no row.
+    /// Returns the first value of a query's only row, as text; `-` for null, or no row.
     #[track_caller]
     pub fn text(&mut self, sql: &str) -> String {
         let query = format!("select (select v::text from ({sql}) as q (v))");
@@ -139,7 +139,7 @@ impl Database {
     }
 
     #[track_caller]
-    /// The first column of all rows.
+    /// Returns the first column of all rows.
     pub fn texts(&mut self, sql: &str) -> Vec<String> {
         let rows = self.query(sql, &[]).expect(sql);
         rows.iter().map(|row| row.get(0)).collect()
@@ -153,7 +153,7 @@ impl Database {
         self.text(sql).parse().expect("a number")
     }
 
-    /// Waits until the query gives this text.
+    /// Waits until the query returns this text.
     #[track_caller]
     pub fn until(&mut self, sql: &str, expected: &str) {
         eventually_holds(
@@ -170,7 +170,7 @@ impl Database {
         self.settle_within(SOON);
     }
 
-    /// As [`Database::settle`], after more than a few events.
+    /// Does the same as [`Database::settle`] for more than a few events.
     #[track_caller]
     pub fn settle_within(&mut self, deadline: Duration) {
         let seconds = deadline.as_secs();
@@ -184,7 +184,7 @@ impl Database {
         );
     }
 
-    /// Waits until the dead letters' reasons are these.
+    /// Waits until the dead letters have these reasons.
     #[track_caller]
     pub fn until_dead(&mut self, reasons: &str) {
         self.until(
@@ -208,9 +208,9 @@ impl DerefMut for Database {
     }
 }
 
-/// Waits until the standby shows whatever was committed so far.
+/// Waits until the standby shows everything committed so far.
 pub fn replay(primary: &Cluster, standby: &Cluster) {
-    // The end of a record of its own: where the next one would begin is after a page's header, and nothing may come.
+    // Use the end of a separate record: the next record would begin after a page's header, and may never come.
     let written = Database::of(primary, "postgres")
         .text("select pg_logical_emit_message(true, 'herald trial', 'replayed')");
     Database::of(standby, "postgres").until(
@@ -219,12 +219,12 @@ pub fn replay(primary: &Cluster, standby: &Cluster) {
     );
 }
 
-/// Returns when the standby takes writes.
+/// Promotes the standby and returns when it takes writes.
 pub fn promote(standby: &Cluster) {
     Database::of(standby, "postgres").run("select pg_promote(true, 60)");
 }
 
-/// The worker of a database, as soon as it runs.
+/// Returns the worker of a database, as soon as it runs.
 #[track_caller]
 pub fn worker_of(cluster: &Cluster, database: &str) -> i32 {
     eventually(SOON, "the worker", || {
@@ -232,7 +232,7 @@ pub fn worker_of(cluster: &Cluster, database: &str) -> i32 {
     })
 }
 
-/// The launcher, as soon as it runs.
+/// Returns the launcher, as soon as it runs.
 #[track_caller]
 pub fn launcher_of(cluster: &Cluster) -> i32 {
     eventually(SOON, "the launcher", || {
@@ -240,7 +240,7 @@ pub fn launcher_of(cluster: &Cluster) -> i32 {
     })
 }
 
-/// The types of the events that a receiver got, sorted, without repetitions of the same event.
+/// Returns the types of the events that a receiver got, sorted, each event once.
 pub fn types(receiver: &Receiver) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     let mut types: Vec<String> = receiver
@@ -253,7 +253,7 @@ pub fn types(receiver: &Receiver) -> Vec<String> {
     types
 }
 
-/// A text in the JSON of a request's body.
+/// Returns a text in the JSON of a request's body.
 pub fn text_at(request: &Request, pointer: &str) -> String {
     request
         .json()
@@ -263,7 +263,7 @@ pub fn text_at(request: &Request, pointer: &str) -> String {
         .to_owned()
 }
 
-/// The one request that a receiver got.
+/// Returns the only request that a receiver got.
 #[track_caller]
 pub fn only_request(receiver: &Receiver) -> Arc<Request> {
     let requests = receiver.requests();
@@ -271,7 +271,7 @@ pub fn only_request(receiver: &Receiver) -> Arc<Request> {
     Arc::clone(&requests[0])
 }
 
-/// The hint of an error, or nothing.
+/// Returns the hint of an error, or an empty string.
 pub fn hint(error: &DbError) -> &str {
     error.hint().unwrap_or_default()
 }

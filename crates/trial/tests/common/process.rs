@@ -1,18 +1,18 @@
-//! Processes: what the kernel says of one, and which program to start.
+//! Processes: what the kernel says about a process, and which program to start.
 
 use std::fs;
 use std::process::Command;
 
-/// What a process holds that it could fail to give back.
+/// What a process holds and could leak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
-    /// Memory that is its own: heap and stacks.
+    /// Private memory: heap and stacks.
     pub anonymous_kb: u64,
     pub threads: u64,
     pub sockets: usize,
 }
 
-/// What this process holds now.
+/// Returns what this process holds now.
 #[track_caller]
 pub fn holdings(pid: i32) -> Holdings {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
@@ -36,7 +36,7 @@ fn sockets(pid: i32) -> usize {
         .count()
 }
 
-/// The first Python on the PATH, unless only the system's has these modules.
+/// Returns the first Python on the PATH, unless only the system's has these modules.
 pub fn python_with(modules: &str) -> &'static str {
     let has_them = Command::new("python3")
         .args(["-c", &format!("import {modules}")])

@@ -1,4 +1,4 @@
-//! A subscription whose deliveries become pending, beside a neighbour that must be served whatever happens to these.
+//! A subscription whose deliveries become pending, beside a neighbour that must be served whatever happens to them.
 
 use std::thread;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use herald_trial::{Cluster, Mode, Receiver};
 
 use super::{Database, receiver_with, worker_of};
 
-/// How many events the shop got and the worker recorded as delivered.
+/// Counts the events that the shop got and the worker recorded as delivered.
 pub const RECORDED: &str =
     "select count(*) from herald.attempt where subscription ~ 'shop' and outcome = 'delivered'";
 /// Options of the shop: events of type `held`, and a second attempt soon after the first.
@@ -33,7 +33,7 @@ impl<'c> Shop<'c> {
         )
     }
 
-    /// The same with a subscription of this name and with these options, for instance a tenant's.
+    /// Sets up the same with this name and these options for the subscription, for instance a tenant's.
     pub fn of(cluster: &'c Cluster, mut db: Database, name: &str, options: &str) -> Self {
         let receiver = receiver_with(Mode::flaky(1, 2));
         let neighbour = super::receiver();
@@ -48,7 +48,7 @@ impl<'c> Shop<'c> {
         }
     }
 
-    /// An event of the neighbour's is delivered, and that is recorded.
+    /// Asserts that an event of the neighbour's is delivered, and that this is recorded.
     #[track_caller]
     pub fn neighbour_is_served(&mut self) {
         self.events += 1;
@@ -60,7 +60,7 @@ impl<'c> Shop<'c> {
         assert_eq!(self.neighbour.accepted(), self.events);
     }
 
-    /// So many events wait for their second attempt.
+    /// Emits `count` events and waits until they wait for their second attempt.
     #[track_caller]
     pub fn fail_once(&mut self, count: usize) {
         self.db.run(&format!(
@@ -70,7 +70,7 @@ impl<'c> Shop<'c> {
             .until("select count(*) from herald.pending", &count.to_string());
     }
 
-    /// The worker waits for no lock at four of five moments, at least.
+    /// Asserts that the worker waits for no lock at least four times in five.
     #[track_caller]
     pub fn worker_rarely_waits(&mut self) {
         let worker = worker_of(self.cluster, &self.db.name);

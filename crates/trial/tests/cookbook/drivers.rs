@@ -8,7 +8,7 @@ use crate::common::process::python_with;
 use crate::recipe::Recipe;
 use crate::{CLUSTER, COOKBOOK};
 
-/// The payment of the recipes, which is the id of its event.
+/// The payment in the recipes, which is also the id of its event.
 const PAYMENT: &str = "0e5e1f0a-7f3c-4a53-9d52-6a4f7a4cf1d3";
 
 pub fn emits_once(blocks: &[&str]) {
@@ -35,7 +35,7 @@ pub fn emits_once(blocks: &[&str]) {
     );
 }
 
-/// What the program of a block prints.
+/// Returns what the program of a block prints.
 #[track_caller]
 fn run(block: &str, database: &str) -> String {
     let folder = tempfile::tempdir().expect("a directory");

@@ -1,6 +1,6 @@
-//! docs/cookbook.md: each recipe is run as it stands there, and what its receiver gets is compared with what it says.
+//! docs/cookbook.md: runs each recipe as written, and compares what its receiver gets with what the page says.
 //!
-//! The recipe for JDBC is not run, as a JDK would take longer to install than all other tests take.
+//! The recipe for JDBC is not run, because installing a JDK would take longer than all other tests.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,7 +18,7 @@ use recipe::Recipe;
 const COOKBOOK: &str = include_str!("../../../../docs/cookbook.md");
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// Makes a test of each block, and a list of the blocks.
+/// Makes a test of each block, and lists the blocks.
 macro_rules! recipes {
     ($($test:ident: $($block:literal),+ => $run:path;)+) => {
         $(#[test] fn $test() { $run(&[$($block),+]) })+
@@ -49,7 +49,7 @@ recipes! {
     node_postgres_emits_once: "emit_node.mjs" => drivers::emits_once;
 }
 
-/// What every recipe begins with, and what most end with.
+/// The blocks that every recipe begins with, and most end with.
 const SHARED: [&str; 2] = ["shop.sql", "change.sql"];
 
 #[test]
@@ -97,7 +97,7 @@ fn received_and_tried(blocks: &[&str]) {
     assert_eq!(requests[0].text(), requests[1].text());
 }
 
-/// For recipes that make a change themselves.
+/// Tests recipes that make a change themselves.
 fn received(blocks: &[&str]) {
     let mut recipe = Recipe::new(blocks[0]);
     recipe.run(blocks[0]);

@@ -1,4 +1,4 @@
-//! The quickstart of README.md, with its receiver of ten lines.
+//! The quickstart of README.md, with its ten-line receiver.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -63,7 +63,7 @@ fn the_quickstart_is_printed_by_its_receiver_in_python() {
         assert!(shown.contains(row), "{shown}");
     }
 
-    // Two lines for each event, the one with its id and the one with its body.
+    // Each event prints two lines: its id and its body.
     let lines: Vec<String> = BufReader::new(printed)
         .lines()
         .take(4)

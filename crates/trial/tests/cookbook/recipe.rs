@@ -1,4 +1,4 @@
-//! One recipe: a database of its own with the table that all are about, and a receiver in the place of all others.
+//! One recipe: its own database with the table used by all recipes, and a receiver in place of all others.
 
 use herald_trial::Receiver;
 use herald_trial::receiver::Request;
@@ -8,7 +8,7 @@ use crate::common::{Database, SECRET};
 use crate::{CLUSTER, COOKBOOK};
 
 pub struct Recipe {
-    /// The name of its first block, without the ending.
+    /// The name of its first block, without the extension.
     name: String,
     pub db: Database,
     pub receiver: Receiver,
@@ -27,7 +27,7 @@ impl Recipe {
         recipe
     }
 
-    /// The statements of a block, with this receiver in each URL.
+    /// Returns a block's statements, with this receiver in each URL.
     pub fn statements(&self, block: &str) -> String {
         let origin = self.receiver.url("/");
         with_origin(
@@ -41,7 +41,7 @@ impl Recipe {
         self.db.run(&self.statements(block));
     }
 
-    /// Everybody's events, at this receiver's `/`.
+    /// Subscribes this receiver's `/` to all events.
     pub fn subscribe_to_all(&mut self) {
         let url = self.receiver.url("/");
         self.db.run(&format!(
@@ -49,7 +49,8 @@ impl Recipe {
         ));
     }
 
-    /// The types of the events that came to [`subscribe_to_all`](Self::subscribe_to_all), in the order of the log.
+    /// Returns the types of the events delivered to [`subscribe_to_all`](Self::subscribe_to_all), in the order of the
+    /// log.
     pub fn types(&mut self) -> Vec<String> {
         self.db.settle();
         let delivered =
@@ -58,7 +59,7 @@ impl Recipe {
         self.db.texts(delivered)
     }
 
-    /// The receiver got the requests of the document, and no other.
+    /// Asserts that the receiver got exactly the requests of the document.
     #[track_caller]
     pub fn is_received(&mut self) {
         self.db.settle();
@@ -82,7 +83,7 @@ impl Recipe {
         assert_eq!(got, expected, "{}", got.join("\n\n"));
     }
 
-    /// `psql` prints of a block what the document shows.
+    /// Asserts that `psql` prints for a block what the document shows.
     #[track_caller]
     pub fn is_shown(&self, block: &str) {
         let file = tempfile::NamedTempFile::new().expect("a file");
@@ -96,12 +97,12 @@ impl Recipe {
     }
 }
 
-/// The name of a block without what comes after the first full stop.
+/// Returns the name of a block up to the first full stop.
 fn stem(block: &str) -> &str {
     block.split('.').next().unwrap_or_default()
 }
 
-/// A request as the document writes it, with the headers that the document shows.
+/// Writes a request as the document does, with the headers that the document shows.
 fn written(request: &Request, shown: &str) -> String {
     let (head, _) = shown.split_once("\n\n").unwrap_or((shown, ""));
     let mut text = format!("{} {}\n", request.method, request.path);
@@ -114,7 +115,7 @@ fn written(request: &Request, shown: &str) -> String {
     without_chance(&format!("{text}\n{}", request.text()))
 }
 
-/// The text with all that differs from run to run replaced: UUIDs, times and their parts.
+/// Replaces all that differs from run to run: UUIDs, times and their parts.
 fn without_chance(text: &str) -> String {
     let mut rest = text;
     let mut result = String::new();
@@ -144,7 +145,7 @@ fn uuid_length(text: &str) -> Option<usize> {
     is_uuid.then_some(shape.len())
 }
 
-/// A time as in `2026-01-02T03:04:05.678Z`, or as in `02 January 2026, 03:04 UTC`.
+/// Returns the length of a time as in `2026-01-02T03:04:05.678Z`, or as in `02 January 2026, 03:04 UTC`.
 fn time_length(text: &str) -> Option<usize> {
     let end = text
         .find(|character: char| !character.is_ascii_alphanumeric() && !"-:., ".contains(character));

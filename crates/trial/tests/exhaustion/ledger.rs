@@ -1,4 +1,4 @@
-//! Changes that are committed one by one, what the server said to each, and what became of them.
+//! Changes committed one by one, the server's answer to each, and what became of them.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Ledger<'a> {
     next: i64,
     committed: usize,
     unanswered: usize,
-    /// By SQLSTATE.
+    /// Counts by SQLSTATE.
     refusals: BTreeMap<String, usize>,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Tries so many commits. Each says with the change that it was made.
+    /// Tries `count` commits. Each records its change in the same transaction.
     pub fn commit(&mut self, count: usize) {
         for _ in 0..count {
             self.next += 1;
@@ -79,7 +79,7 @@ impl<'a> Ledger<'a> {
         self.unanswered
     }
 
-    /// Until everything that is committed is delivered.
+    /// Waits until everything committed is delivered.
     pub fn settle(&mut self) {
         eventually(LATER, "the delivery of all that is committed", || {
             let settled = self
@@ -89,7 +89,7 @@ impl<'a> Ledger<'a> {
         });
     }
 
-    /// The server refused a commit for no other reason than this SQLSTATE.
+    /// Asserts that the server refused commits only with this SQLSTATE.
     #[track_caller]
     pub fn assert_refusals(&self, state: &str) {
         let others = self.refusals.keys().filter(|found| *found != state).count();

@@ -1,4 +1,4 @@
-//! Failover after failover under load, and the account of each.
+//! Repeated failovers under load, with an account of each.
 #![allow(unreachable_pub)] // For the tests beside it.
 
 use std::thread;
@@ -13,11 +13,11 @@ use nix::sys::signal::Signal;
 use crate::common::{Database, SECRET, SOON, promote};
 use crate::{make_synchronous, primary, standby_of, until_gone, wal_sender};
 
-/// Client numbers of a round, and within it of the clients of one level.
+/// Client numbers per round, and per level within a round.
 const NUMBERS_A_ROUND: i32 = 100;
 const NUMBERS_A_LEVEL: i32 = 10;
 
-/// A chain of failovers: each new primary gets a standby, and load, and dies.
+/// A chain of failovers: each new primary gets a standby and load, and dies.
 pub struct Chain {
     primary: Cluster,
     receiver: Receiver,
@@ -25,18 +25,18 @@ pub struct Chain {
     resumed_after: Vec<Duration>,
 }
 
-/// What failovers showed, of the clients of one level of `synchronous_commit`.
+/// What failovers showed for the clients of one level of `synchronous_commit`.
 #[derive(Debug, Default)]
 pub struct Account {
     pub acknowledged: usize,
-    /// Acknowledged, and unknown to the new primary: PostgreSQL lost them.
+    /// Acknowledged, but unknown to the new primary: PostgreSQL lost them.
     pub forgotten: usize,
-    /// Sent, and unknown to the new primary, by whether the standby had kept up.
+    /// Sent, but unknown to the new primary: after a standby that kept up, and after one that did not.
     pub phantom: usize,
     pub phantom_behind: usize,
 }
 
-/// Whether the standby is held up before the fault of this round.
+/// Returns true if the standby is held up before this round's fault.
 fn is_behind(round: i32) -> bool {
     round % 2 == 0
 }
@@ -127,12 +127,12 @@ impl Chain {
             .rate(100.0)
     }
 
-    /// Load, fault, promotion, some more load.
+    /// Plays load, fault, promotion, and some more load.
     fn play(&mut self, round: i32, standby: Cluster, loads: &[Workload]) {
         let running: Vec<_> = loads.iter().map(Workload::start).collect();
         self.until_more(40);
         if is_behind(round) {
-            // The standby is held up, and what goes on without it goes on.
+            // The standby is held up, and everything that does not wait for it continues.
             let wal_sender = wal_sender(&self.primary);
             self.primary.signal(wal_sender, Signal::SIGSTOP).unwrap();
             self.until_more(10);

@@ -1,5 +1,5 @@
-//! Failover: the primary dies under load, and its standby goes on. What clients were told, what receivers got and what
-//! the new primary has are compared after each.
+//! Failover: the primary dies under load, and its standby takes over. After each, what clients were told, what
+//! receivers got and what the new primary has are compared.
 
 mod chain;
 #[path = "../common/mod.rs"]
@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 
 #[test]
 fn failovers_to_a_synchronous_standby_under_load_lose_nothing_and_send_nothing_unknown() {
-    // The clients of the last level ask to wait for nobody, and get what they ask for.
+    // The clients of the last level ask not to wait for the standby, and do not.
     let levels = ["on", "remote_write", "remote_apply", "local"];
     let accounts = Chain::start().fail_over(at_size(2, 20), &levels, true);
     for (level, account) in levels[..3].iter().zip(&accounts) {
@@ -31,7 +31,7 @@ fn failovers_to_a_synchronous_standby_under_load_lose_nothing_and_send_nothing_u
 #[test]
 fn failovers_to_an_asynchronous_standby_under_load_deliver_all_that_it_has() {
     let accounts = Chain::start().fail_over(at_size(2, 20), &["on"], false);
-    // Half of the standbys were held up before the fault, so this is about something.
+    // Half of the standbys were held up before the fault, so the test has something to show.
     assert!(accounts[0].phantom_behind > 0, "{accounts:?}");
 }
 
@@ -48,7 +48,7 @@ fn standby_of(primary: &Cluster) -> Cluster {
     builder.start_standby_of(primary).expect("a standby")
 }
 
-/// From here on a commit on the primary waits for its standby, as far as its session asks for that.
+/// Makes each commit on the primary wait for its standby, as far as its session asks for that.
 fn make_synchronous(primary: &Cluster) {
     primary.set("synchronous_standby_names", "*").unwrap();
     Database::of(primary, "postgres").until(
@@ -57,7 +57,7 @@ fn make_synchronous(primary: &Cluster) {
     );
 }
 
-/// The process that feeds the standby: stopped, it is a network that is down.
+/// Returns the process that feeds the standby: stopping it acts as a network failure.
 fn wal_sender(primary: &Cluster) -> i32 {
     let sql = "select pid from pg_stat_activity where backend_type = 'walsender'";
     Database::of(primary, "postgres").number(sql) as i32
@@ -75,7 +75,7 @@ fn with_a_synchronous_standby_only_what_it_has_is_sent_unless_nobody_waited_for_
     make_synchronous(&primary);
     let wal_sender = wal_sender(&primary);
 
-    // Each level waits for something else, and what waits is not sent.
+    // Each level waits for something else, and events that still wait are not sent.
     for (level, others) in [("on", 1), ("remote_write", 2), ("remote_apply", 3)] {
         let hold = |held: bool| match (level, held) {
             ("remote_apply", true) => standby.psql("postgres", "select pg_wal_replay_pause()"),
@@ -111,8 +111,8 @@ fn with_a_synchronous_standby_only_what_it_has_is_sent_unless_nobody_waited_for_
         "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep' order by backend_start limit 1",
     );
     receiver.wait_for(6, SOON);
-    // When the postmaster is gone, sessions stop waiting, and what they committed can be seen by a worker that still
-    // runs: it does not notice while it is being woken.
+    // Once the postmaster is gone, sessions stop waiting, and a worker that still runs can see what they committed: it
+    // does not notice the death while it is being woken.
     let worker = primary.worker_pid("shop").unwrap().expect("a worker");
     primary.signal(worker, Signal::SIGSTOP).unwrap();
     primary.kill9_postmaster().unwrap();
@@ -143,7 +143,7 @@ fn with_a_synchronous_standby_only_what_it_has_is_sent_unless_nobody_waited_for_
     );
 }
 
-/// Emits one event at this level of `synchronous_commit`, in a session of its own.
+/// Emits one event at this level of `synchronous_commit`, in a separate session.
 fn emit_in_background(primary: &Cluster, level: &str) -> thread::JoinHandle<()> {
     let mut session = Database::of(primary, "shop");
     session.run(&format!("set synchronous_commit = '{level}'"));
@@ -158,7 +158,7 @@ fn until_waiting_for_the_standby(db: &mut Database, sessions: u32) {
     );
 }
 
-/// Waits until a killed server has no process left: whoever looked at its shared memory has gone.
+/// Waits until a killed server has no process left that could look at its shared memory.
 fn until_gone(cluster: &Cluster) {
     let data_dir = cluster.data_dir().to_owned();
     eventually(SOON, "the end of the old primary", || {

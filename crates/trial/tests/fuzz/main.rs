@@ -1,7 +1,7 @@
-//! Every public function, and every column that can be written, with values that nobody means: what is refused is refused in
-//! words of our own, which name the argument and say what is allowed.
+//! Every public function, and every column that can be written, with unintended values: each refusal is in our own
+//! words, names the argument and says what is allowed.
 //!
-//! The catalog says which functions and columns there are, so a new one is played as well. Each call is rolled back.
+//! The catalog lists the functions and columns, so new ones are played as well. Each call is rolled back.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -20,21 +20,21 @@ use values::Values;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
-/// Plays the same calls again.
+/// Repeats the same calls.
 const SEED: &str = "HERALD_FUZZ_SEED";
 
-/// How a value may be refused: it is not taken (22023), or is null (22004); it names nothing that there is (42704), too much
-/// (42P09), a column or table that will not do (42703, 42809, 42P01), a reserved type (42939), or what the caller may not have
-/// (42501); there is too much of it (53400, 54000); it is there already (23505, 55006), or needed (2BP01, 23503); now is not the
-/// time (55000, 25000, F0000); the command does not do that (0A000, with a hint as all others).
+/// How a value may be refused: as invalid (22023) or null (22004); as a name that is unknown (42704) or ambiguous
+/// (42P09), an unsuitable column or table (42703, 42809, 42P01), a reserved type (42939), or not permitted (42501); as
+/// too much (53400, 54000); as already present (23505, 55006) or needed (2BP01, 23503); because of the moment (55000,
+/// 25000, F0000) or of the command (0A000, with a hint as all others).
 const RIGHT: [&str; 19] = [
     "22023", "22004", "42704", "42P09", "42703", "42809", "42P01", "42939", "42501", "53400",
     "54000", "23505", "55006", "2BP01", "23503", "55000", "25000", "F0000", "0A000",
 ];
-/// What waits is ended by statement_timeout.
+/// Functions that wait, which statement_timeout ends.
 const WAITING: [&str; 4] = ["wait", "ping", "stop_worker", "restart_worker"];
 
-/// Something to call with values: a function, or a statement that writes columns.
+/// A target for values: a function, or a statement that writes columns.
 struct Target {
     name: String,
     kind: Kind,
@@ -88,7 +88,7 @@ fn no_value_is_refused_in_words_that_are_not_our_own() {
         .collect();
     assert!(list.is_empty(), "seed {seed}:\n{}", list.join("\n"));
 
-    // Nothing was changed, and the server goes on.
+    // Nothing has changed, and the server runs on.
     assert_eq!(db.text("select pg_postmaster_start_time()"), started_at);
     db.run("set statement_timeout = 0; select herald.start_worker()");
     assert_eq!(
@@ -100,7 +100,7 @@ fn no_value_is_refused_in_words_that_are_not_our_own() {
     receiver.wait_until("the last event", |receiver| receiver.total() > before, SOON);
 }
 
-/// One of each that a call may be about.
+/// Creates one object of each kind that a call may be about.
 fn prepare(db: &mut Database, url: &str) -> Values {
     db.watched_table();
     db.subscribe("shop", url, "");
@@ -129,7 +129,7 @@ fn prepare(db: &mut Database, url: &str) -> Values {
     )
 }
 
-/// What the catalog has.
+/// Returns the functions and columns in the catalog.
 fn targets(db: &mut Database) -> Vec<Target> {
     let functions = "
         select p.oid::regprocedure::text, 'function', p.proname::text, a.name, format_type(a.type, null),
@@ -179,7 +179,7 @@ fn targets(db: &mut Database) -> Vec<Target> {
 }
 
 impl Target {
-    /// A call with some of the parameters.
+    /// Returns a call with some of the parameters.
     fn statement(&self, dice: &mut Dice, values: &Values) -> String {
         let is_few = dice.below(3) > 0;
         let mut given: Vec<(&Parameter, String)> = self
@@ -220,7 +220,7 @@ impl Target {
         }
     }
 
-    /// What is wrong with an error.
+    /// Returns what is wrong with an error.
     fn complaint(&self, error: &DbError) -> Option<String> {
         let code = error.code().code();
         let complaint = |what: &str| {
@@ -233,14 +233,14 @@ impl Target {
         if code == "57014" && WAITING.contains(&self.name.as_str()) {
             return None;
         }
-        // What does not compile is refused in PostgreSQL's words, as everywhere.
+        // Compilation errors are in PostgreSQL's words, as everywhere.
         if self.name == "watch" && error.message().contains("does not compile") {
             return None;
         }
         if !RIGHT.contains(&code) {
             return complaint("not one of the right states,");
         }
-        // A key that is there is said by its index: INSERT has ON CONFLICT for it.
+        // The index reports an existing key: INSERT has ON CONFLICT for it.
         if error.hint().is_none_or(str::is_empty) && code != "23505" {
             return complaint("without a hint,");
         }
@@ -256,7 +256,7 @@ fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// How a statement is refused; whatever it does is undone.
+/// Returns how a statement is refused, and undoes it.
 fn fault(db: &mut Database, sql: &str) -> Option<DbError> {
     let mut transaction = db.transaction().expect("a transaction");
     let error = transaction.batch_execute(sql).err();

@@ -1,4 +1,4 @@
-//! Values by type: those that are meant, and those that nobody means.
+//! Values by type, intended and unintended.
 
 use herald_trial::workload::Dice;
 
@@ -204,7 +204,7 @@ const ROLES: [&str; 8] = [
     "10",
     "4294967295",
 ];
-/// Options of `apply`, beside those of its own.
+/// Options in the documents for `apply`, besides the name.
 const OPTIONS: [&str; 12] = [
     "url",
     "types",
@@ -222,7 +222,7 @@ const OPTIONS: [&str; 12] = [
 
 /// Values of every type that a function or a column has.
 pub struct Values {
-    /// Texts that name something that is there.
+    /// Texts that name existing objects.
     names: Vec<String>,
 }
 
@@ -231,7 +231,7 @@ impl Values {
         Self { names }
     }
 
-    /// A value of this type, as it stands in a statement. Panics where the type is not known: teach it here.
+    /// Returns a value of this type, as written in a statement. Panics if the type is unknown: add it here.
     pub fn of(&self, r#type: &str, parameter: &str, dice: &mut Dice) -> String {
         if dice.below(8) == 0 {
             return format!("null::{type}");
@@ -272,7 +272,7 @@ impl Values {
         }
     }
 
-    /// A document for `apply`.
+    /// Returns a document for `apply`.
     fn declaration(&self, dice: &mut Dice) -> String {
         let mut options = vec![format!("\"name\": {}", json(&self.text(dice)))];
         for _ in 0..dice.below(4) {

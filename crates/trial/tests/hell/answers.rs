@@ -1,4 +1,4 @@
-//! The other half of the table: answers with a proper status, and something about them that is not proper at all.
+//! The other half of the table: answers with a proper status, and something improper about them.
 
 use herald_trial::receiver::Answer;
 use herald_trial::{Mode, Receiver};
@@ -6,7 +6,7 @@ use herald_trial::{Mode, Receiver};
 use crate::common::Database;
 use crate::rows::{Row, SCHEDULED};
 
-/// Bodies that lie about themselves or have no end. Once the status is known they change nothing.
+/// Returns endpoints whose bodies lie about themselves or never end. Once the status is known, they change nothing.
 pub fn bodies() -> Vec<Row> {
     let ok = |name, rest: &str, words| {
         Row::new(
@@ -72,7 +72,7 @@ pub fn bodies() -> Vec<Row> {
     ]
 }
 
-/// Answers that would lead elsewhere.
+/// Returns endpoints whose answers would lead elsewhere.
 pub fn redirects(canary: &Receiver) -> Vec<Row> {
     let to = |status, location: &str| Mode::Answer(closing(status).header("location", location));
     vec![
@@ -97,7 +97,7 @@ pub fn redirects(canary: &Receiver) -> Vec<Row> {
     ]
 }
 
-/// `Retry-After` in every kind: it delays, up to a day, or it is ignored.
+/// Returns endpoints with `Retry-After` of every kind: it delays, up to a day, or is ignored.
 pub fn retry_after(db: &mut Database) -> Vec<Row> {
     let mut in_two_hours = |format: &str| {
         db.text(&format!(
@@ -150,7 +150,7 @@ pub fn retry_after(db: &mut Database) -> Vec<Row> {
     rows
 }
 
-/// An answer after which the connection ends, so that the worker's sockets can be counted.
+/// Returns an answer that ends the connection, so that the worker's sockets can be counted.
 pub fn closing(status: u16) -> Answer {
     Answer::new(status).header("connection", "close")
 }

@@ -1,4 +1,4 @@
-//! Half of the table: connections and handshakes from hell, and what has to be on record of them.
+//! Half of the table: connections and handshakes from hell, and what must be recorded about them.
 
 use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,23 +11,23 @@ use socket2::{Domain, Socket, Type};
 use crate::answers::closing;
 use crate::common::{SECRET, receiver_with};
 
-/// One endpoint, and what becomes of what is sent to it.
+/// One endpoint, and what must be recorded about deliveries to it.
 pub struct Row {
-    /// Also of its subscription.
+    /// Also the name of its subscription.
     pub name: String,
     pub url: String,
-    /// State of the delivery, status, error class.
+    /// Delivery state, status, error class.
     pub recorded: &'static str,
-    /// What the error says, or the response when there is none.
+    /// What the error says, or the response if there is no error.
     pub words: &'static str,
-    /// Seconds until the next attempt, for those that are retried.
+    /// Seconds until the next attempt, if retried.
     pub waits: Option<i64>,
-    /// What listens; it ends with the row.
+    /// The listener; it ends with the row.
     endpoint: Box<dyn Any>,
 }
 
 pub const TIMED_OUT: &str = "timeout: no answer within 2 s";
-/// What an attempt is put off by when the receiver does not say when to come again.
+/// The delay of an attempt if the receiver does not say when to come again.
 pub const SCHEDULED: i64 = 600;
 
 impl Row {
@@ -54,7 +54,7 @@ impl Row {
         }
     }
 
-    /// Requests that the endpoint read to their end; none where it is no receiver.
+    /// Returns how many requests the endpoint read to their end; none if it is not a receiver.
     pub fn requests(&self) -> Option<u64> {
         self.endpoint
             .downcast_ref::<Receiver>()
@@ -62,7 +62,7 @@ impl Row {
     }
 }
 
-/// Silence and slowness: only the timeout ends them.
+/// Returns silent and slow endpoints: only the timeout ends them.
 pub fn slow() -> Vec<Row> {
     let second = Duration::from_secs(1);
     vec![
@@ -100,7 +100,7 @@ pub fn slow() -> Vec<Row> {
     ]
 }
 
-/// A port whose queue of connections is full: the system does not even answer.
+/// Returns a port whose queue of connections is full: the system does not even answer.
 fn full_backlog() -> Row {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -121,7 +121,7 @@ fn full_backlog() -> Row {
     )
 }
 
-/// Connections that break, and bytes that are no HTTP.
+/// Returns endpoints that break connections, or send bytes that are not HTTP.
 pub fn broken() -> Vec<Row> {
     let answered =
         |name, bytes: &str, recorded, words| Row::new(name, Mode::raw(bytes), recorded, words);
@@ -208,7 +208,7 @@ pub fn broken() -> Vec<Row> {
     ]
 }
 
-/// Certificates and handshakes.
+/// Returns endpoints with certificates and handshakes of every kind.
 pub fn tls(trusted: &Authority) -> Vec<Row> {
     let stranger = Authority::new().expect("an authority");
     let with = |name, authority: &Authority, flaw, recorded, words| {
@@ -220,7 +220,7 @@ pub fn tls(trusted: &Authority) -> Vec<Row> {
         let receiver = receiver.start().expect("a receiver");
         Row::at(name, receiver.url("/"), receiver, recorded, words)
     };
-    // What is said before anything was heard, to a client that begins a TLS session.
+    // Sends bytes before hearing anything, to a client that begins a TLS session.
     let blurting = |name, saying: &[u8], recorded, words| {
         let mode = Mode::Break {
             at: Moment::Accepted,

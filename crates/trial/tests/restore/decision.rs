@@ -1,4 +1,4 @@
-//! The decision about a copy: crashes in the middle of it, a worker that was there before, transaction ids that are lower.
+//! The decision about a copy: crashes in the middle of it, a worker that ran before, lower transaction ids.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -23,7 +23,7 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
     let undecided = state_of_the_copy(&cluster, "restored");
     assert_eq!(undecided, format!("{COPY}, 3 pending, true"));
 
-    // At the first lock, after everything that was open has become pending, and at the last statement.
+    // At the first lock, after all open work has become pending, and at the last statement.
     for (place, blocking) in [
         ("first", "lock table herald.event in row exclusive mode"),
         ("middle", "select from herald._subscription for update"),
@@ -50,7 +50,7 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
         );
     }
 
-    // The first is let be, and the others are struck at moments of the time that it took.
+    // The first is left alone, and the others are struck at moments of the time that it took.
     let rounds = at_size(3, 20);
     let mut took = Duration::ZERO;
     let mut made = 0;
@@ -94,7 +94,7 @@ fn decide_in_background(cluster: &Cluster, name: &str) -> thread::JoinHandle<()>
     thread::spawn(move || drop(session.batch_execute(decide)))
 }
 
-/// What doctor() says, what is pending, and whether there are windows of the original.
+/// Returns what doctor() says, what is pending, and whether windows of the original exist.
 fn state_of_the_copy(cluster: &Cluster, name: &str) -> String {
     let mut db = Database::of(cluster, name);
     let origin = db.text(ORIGIN);
@@ -114,7 +114,7 @@ fn a_worker_that_ran_before_the_restore_loses_nothing_of_what_came_before_the_de
     load(&TARGET, "running", &data);
     source.receiver.forget();
     db.emit("before.the.decision");
-    // It sees that there are subscriptions now, and whose they are.
+    // It sees the subscriptions now, and whose they are.
     db.until(&format!("select ({running}) like 'paused: %'"), "true");
     assert_eq!(source.receiver.total(), 0);
     db.run("select herald.resume_after_restore('skip')");
@@ -124,7 +124,7 @@ fn a_worker_that_ran_before_the_restore_loses_nothing_of_what_came_before_the_de
     assert_eq!(requests_by_path(&source.receiver), BTreeMap::from(expected));
 }
 
-/// A restore brings table after table, each in a transaction of its own.
+/// A restore fills table after table, each in a separate transaction.
 #[test]
 fn a_worker_knows_a_copy_by_its_subscriptions_alone() {
     let source = Source::prepare();
@@ -156,7 +156,7 @@ fn what_a_worker_recorded_between_the_restore_and_the_decision_is_not_sent_again
     db.run("create table note (id int primary key, words text)");
     load(&TARGET, "recorded", &data);
     source.receiver.forget();
-    // As a worker does that read the subscriptions before it could see that the log is another database's.
+    // As a worker that read the subscriptions before it could see that the log is another database's.
     db.run("select herald.stop_worker()");
     let delivered = db.emit("delivered.meanwhile");
     let pending = db.emit("pending.meanwhile");
@@ -196,7 +196,7 @@ fn a_log_that_was_read_further_than_the_transaction_ids_have_got_waits_and_then_
         db.settle();
         db.run("select herald.stop_worker()");
         db.emit("open");
-        // As if a newer log had been put into a cluster that was recovered to an older state.
+        // As if a newer log had been loaded into a cluster recovered to an older state.
         db.run(
             "create function later(s pg_snapshot) returns pg_snapshot return
                  (pg_snapshot_xmin(s)::text::bigint + 1000000 || ':' || (pg_snapshot_xmax(s)::text::bigint + 1000000) || ':')::pg_snapshot;
@@ -214,7 +214,7 @@ fn a_log_that_was_read_further_than_the_transaction_ids_have_got_waits_and_then_
         assert!(
             !receiver.holds_within(Duration::from_millis(200), |receiver| receiver.total() > 1)
         );
-        // What the deciding transaction writes itself is new, also where a later one is over before.
+        // The deciding transaction's own writes are new, even if a later transaction ends first.
         db.run("begin; select pg_current_xact_id()");
         db.session(&TARGET).run("select pg_current_xact_id()");
         db.run(&format!("select herald.resume_after_restore('{mode}')"));

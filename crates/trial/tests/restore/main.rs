@@ -64,7 +64,7 @@ fn every_kind_of_dump_restores_work_in_every_state_and_has_no_secrets() {
     assert_eq!(source.receiver.invalid_signatures(), 0);
 }
 
-/// pg_dumpall, into a cluster of its own.
+/// Restores pg_dumpall into a separate cluster.
 fn restore_everything(source: &Source) {
     let everything = source
         .cluster
@@ -74,7 +74,7 @@ fn restore_everything(source: &Source) {
     let file = source.dumps.path().join("everything");
     std::fs::write(&file, everything).expect("the dump is written");
     let cluster = common::cluster();
-    // The role postgres is there already, so not every statement can succeed.
+    // The role postgres already exists, so not every statement can succeed.
     let path = file.display().to_string();
     cluster
         .run_client("psql", "postgres", &["-X", "-q", "-f", &path])
@@ -98,7 +98,7 @@ fn a_restored_dump_that_skips_sends_nothing_of_any_state() {
     copy.settle();
     let expected = STATES.map(|state| (format!("/{state}"), 1));
     assert_eq!(requests_by_path(&source.receiver), BTreeMap::from(expected));
-    // What was pending is on record; what was not read, or was being sent, is told by replay.
+    // Pending deliveries are dead letters now; replay covers what was unread or being sent.
     assert_eq!(
         copy.text("select string_agg(reason, ' ' order by reason) from herald.dead_letter"),
         "discarded discarded discarded exhausted"

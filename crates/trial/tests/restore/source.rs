@@ -1,4 +1,4 @@
-//! A database with work in every state, its dumps, and what a copy of it has to do.
+//! A database with work in every state, its dumps, and what its copies must do.
 #![allow(unreachable_pub)] // For the other files of this test.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub const ORIGIN: &str =
     "select status || ': ' || detail from herald.doctor() where \"check\" = 'origin'";
 pub const COPY: &str =
     "error: this is a copy of another database: a restore, an upgrade or a template";
-/// One for each state in which a delivery can be when the database is copied.
+/// Every state that a delivery can have when the database is copied.
 pub const STATES: [&str; 6] = [
     "delivered",
     "retrying",
@@ -25,7 +25,7 @@ pub const STATES: [&str; 6] = [
     "sending",
 ];
 
-/// A database `shop` with an event in every state, and one that was not read; the dumps of it.
+/// A database `shop` with an event in every state and an unread one, and its dumps.
 pub struct Source {
     pub cluster: Cluster,
     pub receiver: Receiver,
@@ -92,7 +92,7 @@ impl Source {
 
 pub fn load(cluster: &Cluster, database: &str, file: &Path) {
     let file = file.display().to_string();
-    // What is restored has been captured before.
+    // The restored rows have been captured before.
     let options = [
         "-X",
         "-q",
@@ -117,7 +117,7 @@ pub fn assert_no_secrets(script: &str) {
     );
 }
 
-/// What every copy has to do: wait, send nothing, and after the decision deliver what was open, and that only.
+/// Asserts what every copy must do: wait, send nothing, and after the decision deliver only what was open.
 pub fn decide_to_deliver(source: &Source, cluster: &Cluster, name: &str) {
     let mut copy = Database::of(cluster, name);
     let receiver = &source.receiver;
@@ -134,7 +134,7 @@ pub fn decide_to_deliver(source: &Source, cluster: &Cluster, name: &str) {
     give_new_secrets(&mut copy);
     copy.run("update herald.pending set next_attempt_at = clock_timestamp(); select herald._changed('pending')");
     copy.settle();
-    // The first event was done for "delivered" and "dead"; the others are for all.
+    // For "delivered" and "dead", the first event was already done; the others are for all.
     let expected = STATES.map(|state| {
         let is_done = ["delivered", "dead"].contains(&state);
         (format!("/{state}"), if is_done { 2 } else { 3 })
@@ -154,7 +154,7 @@ pub fn give_new_secrets(copy: &mut Database) {
     copy.run(&format!(
         "select herald.rotate_secret(name, '{SECRET}') from herald.subscription"
     ));
-    // With its secret alone, nothing is sent without the headers that it had.
+    // With only its secret, a subscription sends nothing without its former headers.
     assert!(
         copy.text("select string_agg(detail, ' ') from herald.doctor() where status = 'error'")
             .contains("the values of its headers")

@@ -1,10 +1,10 @@
-//! Requests that somebody has tampered with: every one differs from a valid one in one thing.
+//! Tampered requests: each differs from a valid request in one thing.
 
 use std::collections::BTreeMap;
 
 use crate::Scheme;
 
-/// A request, its headers by their names in lower case, and the secret that it is verified with.
+/// A request, its headers by their names in lower case, and the secret that verifies it.
 #[derive(Clone)]
 pub struct Signed {
     pub secret: String,
@@ -32,7 +32,7 @@ impl Signed {
         }
     }
 
-    /// With the lowest bit of one byte after the other flipped in the body.
+    /// Flips the lowest bit of each byte of the body in turn.
     pub fn flipped_bodies(&self) -> impl Iterator<Item = Self> {
         (0..self.body.len()).map(|at| {
             let mut altered = self.clone();
@@ -41,7 +41,7 @@ impl Signed {
         })
     }
 
-    /// The same for the characters of a header, without what fills up base64.
+    /// Does the same to the characters of a header, except the padding of base64.
     fn flipped_headers(&self, name: &str) -> impl Iterator<Item = Self> {
         let value = self.headers.get(name).expect("a header of the scheme");
         (0..value.trim_end_matches('=').len()).map(move |at| {
@@ -53,7 +53,7 @@ impl Signed {
     }
 }
 
-/// What nobody may accept, with what was done.
+/// Returns requests that nobody may accept, and what was altered.
 pub fn forgeries(scheme: &Scheme, valid: &Signed) -> Vec<(String, Signed)> {
     let mut all = Vec::new();
     let mut add = |what: String, forged: Signed| all.push((what, forged));
@@ -127,7 +127,7 @@ pub fn forgeries(scheme: &Scheme, valid: &Signed) -> Vec<(String, Signed)> {
     all
 }
 
-/// What is accepted although it was changed, because it is not signed.
+/// Returns altered requests that are accepted, because the altered part is not signed.
 pub fn unnoticed(scheme: &Scheme, valid: &Signed) -> Vec<(String, Signed)> {
     let names = scheme.unsigned.iter();
     let mut all: Vec<_> = names

@@ -1,4 +1,4 @@
-//! docs/signatures.md: its vectors, and its code.
+//! docs/signatures.md: its vectors and its code.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ pub fn block(kind: &str, name: &str) -> String {
     document::block(TEXT, kind, name)
 }
 
-/// How many fenced blocks are in a language.
+/// Counts the fenced blocks in a language.
 pub fn count_fences(language: &str) -> usize {
     document::count_fences(TEXT, language)
 }
 
-/// The lines before the first empty one as names and values, and what comes after it.
+/// Returns the lines before the first empty line as names and values, and the rest.
 fn split(text: &str) -> (BTreeMap<String, String>, Option<&str>) {
     let (head, body) = match text.split_once("\n\n") {
         Some((head, body)) => (head, Some(body)),
@@ -35,7 +35,7 @@ fn split(text: &str) -> (BTreeMap<String, String>, Option<&str>) {
     (fields.collect(), body)
 }
 
-/// What all vectors are of.
+/// The common input of all vectors.
 pub struct Input {
     pub secret: String,
     pub id: String,
@@ -57,7 +57,7 @@ pub fn input() -> Input {
     }
 }
 
-/// A vector, with `method` and `url` where it has them.
+/// A vector, with `method` and `url` if it has them.
 pub struct Vector {
     pub request: Signed,
     pub method: String,
@@ -88,7 +88,7 @@ impl Scheme {
     }
 }
 
-/// The presets and the parts that the document says they are made of.
+/// Returns the presets, and their parts according to the document.
 pub fn presets() -> Vec<(&'static str, &'static str)> {
     let rows = TEXT.lines().filter_map(|line| {
         let row = line.strip_prefix("| `")?.strip_suffix("` |")?;

@@ -1,4 +1,4 @@
-//! The envelope of the frame sampling system, which is the document's example of a template.
+//! The envelope of the frame sampling system, the document's example of a template.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::{CLUSTER, Scheme, document, only_signed, server_accepts, subscribe};
 
 use herald_trial::Receiver;
 
-/// The statement of the document, with another receiver. Returns the secret.
+/// Runs the document's statement with another receiver. Returns the secret.
 fn run_example(db: &mut Database, name: &str, receiver: &Receiver) -> String {
     let example = document::block("run", &format!("{name}.sql"));
     let example = with_origin(&example, receiver.url("/").trim_end_matches('/'));

@@ -1,4 +1,4 @@
-//! Secrets while they are exchanged, and pairs of keys.
+//! Secrets during rotation, and key pairs.
 
 use serde_json::json;
 
@@ -82,7 +82,7 @@ fn where_there_is_room_for_one_signature_a_rotation_says_that_the_former_secret_
              delete from herald.secret;
              select herald.rotate_secret('{name}')"
         ));
-        // A session hears its notices before its results.
+        // A session receives its notices before its results.
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), expected, "{name}");
     }
 }
@@ -108,7 +108,7 @@ fn a_public_key_verifies_and_a_symmetric_secret_can_sign_beside_it() {
         if !rotation.is_empty() {
             let secret = db.text(rotation);
             let key = db.text("select herald.public_key('shop')");
-            // Without an argument the next secret is symmetric.
+            // Without an argument, the next secret is symmetric.
             assert_eq!(key == "-", kind == "v1");
             others.push(if kind == "v1" {
                 ("standard", secret)

@@ -1,4 +1,4 @@
-//! Signatures, as docs/signatures.md has them: its code and its vectors, against themselves and against what is sent.
+//! Signatures as in docs/signatures.md: its code and vectors, against themselves and against what is sent.
 
 mod alter;
 #[path = "../common/mod.rs"]
@@ -23,15 +23,15 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
 /// What a receiver knows of a scheme.
 struct Scheme {
-    /// As the document calls its vector and its code.
+    /// The document's name for its vector and code.
     name: &'static str,
-    /// As `subscribe` and `verify` call it, which is JSON unless it is a name.
+    /// The value for `subscribe` and `verify`: JSON, unless it is a name.
     signing: &'static str,
     /// The header with the signature.
     signature: &'static str,
-    /// Other headers that are signed, the time among them.
+    /// Other signed headers, including the time.
     signed: &'static [&'static str],
-    /// Headers of the scheme that are not.
+    /// The scheme's unsigned headers.
     unsigned: &'static [&'static str],
 }
 
@@ -127,19 +127,19 @@ impl Scheme {
         found.expect("a scheme of this name")
     }
 
-    /// The argument of `subscribe`.
+    /// Returns the argument of `subscribe`.
     fn option(&self) -> String {
         signing_option(self.signing)
     }
 
-    /// All headers that it writes.
+    /// Returns all headers that the scheme writes.
     fn headers(&self) -> impl Iterator<Item = &'static str> {
         let others = self.signed.iter().chain(self.unsigned).copied();
         std::iter::once(self.signature).chain(others)
     }
 }
 
-/// The argument of `subscribe` for a name, or an object of parts.
+/// Returns the argument of `subscribe` for a name, or an object of parts.
 fn signing_option(signing: &str) -> String {
     if signing.starts_with('{') {
         format!("signing => '{signing}'")
@@ -148,7 +148,7 @@ fn signing_option(signing: &str) -> String {
     }
 }
 
-/// A receiver that checks nothing, and the secret of its new subscription.
+/// Subscribes a receiver that checks nothing, and returns it with the secret.
 fn subscribe(db: &mut Database, name: &str, options: &str) -> (Receiver, String) {
     let receiver = Receiver::start().expect("a receiver starts");
     let url = receiver.url("/");
@@ -158,7 +158,7 @@ fn subscribe(db: &mut Database, name: &str, options: &str) -> (Receiver, String)
     (receiver, secret)
 }
 
-/// The only request that came, to be verified with this secret.
+/// Returns the only request that came, to be verified with this secret.
 #[track_caller]
 fn only_signed(receiver: &Receiver, secret: &str) -> Signed {
     receiver.wait_for(1, SOON);
@@ -176,7 +176,7 @@ fn signed(request: &Request, secret: &str) -> Signed {
     }
 }
 
-/// What `herald.verify` says.
+/// Returns what `herald.verify` says.
 #[track_caller]
 fn server_accepts(db: &mut Database, signing: &str, signed: &Signed, tolerance: &str) -> bool {
     let headers = serde_json::to_string(&signed.headers).expect("headers are text");

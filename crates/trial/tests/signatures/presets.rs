@@ -1,4 +1,4 @@
-//! What each scheme sends, verified by the document's code and by the server as it came.
+//! What each scheme sends, verified as received by the document's code and by the server.
 
 use herald_trial::{Mode, Receiver};
 use postgres::Client;
@@ -15,7 +15,7 @@ use crate::{
 
 const EMIT: &str = "select herald.emit('order.paid', '{\"city\": \"Łódź 😀\", \"total\": 42.50}')";
 
-/// A subscription of this scheme; what its receiver verifies with.
+/// Subscribes with this scheme. Returns the receiver and what it verifies with.
 fn subscribe_with(db: &mut Database, scheme: &Scheme, options: &str) -> (Receiver, String) {
     let secret = if scheme.name == "v1a" { "v1a" } else { "v1" };
     let options = format!(
@@ -105,7 +105,8 @@ fn what_each_scheme_sends_is_accepted_and_no_change_of_it_is() {
     questions.ask();
 }
 
-/// The document's example looks like what is sent: the same headers, which differ in letters and digits at most.
+/// Asserts that the document's example looks like what is sent: the same headers, with other letters and digits at
+/// most.
 fn assert_same_form(scheme: &Scheme, sent: &Signed) {
     let form = |value: &str| -> String {
         let kind = |character: char| match character {
@@ -148,7 +149,7 @@ fn every_format_and_method_is_signed_as_it_is_sent() {
     ];
     for scheme in &SCHEMES {
         for format in formats {
-            // The body of leafengines is JSON that is sent as it is, the one of frame an object.
+            // The body of leafengines is JSON sent unchanged, the body of frame an object.
             let needs = match scheme.name {
                 "leafengines" => &["binary", "raw", "template", "gzip"][..],
                 "frame" => &["binary", "batched", "raw", "template"],
@@ -236,7 +237,7 @@ fn the_documented_parts_are_those_of_the_presets() {
     }
 }
 
-/// What would be sent, with the signature.
+/// Returns what would be sent, with the signature.
 fn preview(db: &mut Client, subscription: &str, event: &str) -> Value {
     let query = "select json_build_object('headers', headers, 'body', body)::text from herald.preview($1, $2)";
     let row = db
@@ -245,7 +246,7 @@ fn preview(db: &mut Client, subscription: &str, event: &str) -> Value {
     serde_json::from_str(row.get(0)).expect("JSON")
 }
 
-/// What `look` sees when it begins and ends in one second of the server's clock.
+/// Repeats `look` until it begins and ends in one second of the server's clock.
 fn same_second<T>(db: &mut Database, mut look: impl FnMut(&mut Client) -> T) -> T {
     let second = "select extract(epoch from date_trunc('second', clock_timestamp()))";
     loop {

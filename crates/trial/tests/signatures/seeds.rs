@@ -1,4 +1,4 @@
-//! The receivers of systems that exist, with their own code to verify, and rows that are hard on it.
+//! Receivers of existing systems, with their own code to verify, and rows that are hard on it.
 
 use herald_trial::Receiver;
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::common::{Database, SOON, text_at};
 use crate::snippets::{Questions, seed};
 use crate::{CLUSTER, Scheme, only_signed, server_accepts, signed, subscribe};
 
-/// The event that LeafEngines shows as its example.
+/// LeafEngines' own example of an event.
 const IDENTIFIED: &str = r#"select herald.emit('dev.leafengines.identification.completed', '{
     "identification_id": "id_789xyz",
     "species": {"scientific_name": "Quercus robur", "common_name": "English Oak", "confidence": 0.94},
@@ -25,8 +25,8 @@ const TABLE: &str = r#"create table reading (
 
 const ROWS: i64 = 60;
 
-/// Rows that a double holds: the largest numbers, the smallest, random ones with zeros at their ends, keys that are
-/// array indices, keys given twice, half characters, and what JavaScript treats as special.
+/// Rows that fit doubles: the largest and smallest numbers, random numbers with zeros at their ends, keys that are
+/// array indices, duplicate keys, lone surrogates, and what JavaScript treats as special.
 const INSERT: &str = r#"insert into reading
     select 9007199254740993 - n * n, ((random() - 0.5) * 2e8)::numeric(12,4),
            case n % 6 when 0 then 1e30 when 1 then 5e-324 when 2 then -1.7976931348623157e308 when 3 then '-0'
@@ -38,17 +38,17 @@ const INSERT: &str = r#"insert into reading
            E'Łódź 😀 \u2028 "quoted" \\ back\b\f\n\r\t \x1f' || chr(n::integer + 1), now(), '\x00ff'
     from generate_series(1, 60) n"#;
 
-/// Events that are captured and emitted, and what is sent of them.
+/// Captures and emits events. Returns the receiver that accepted them all, and its secret.
 fn captured(name: &str, scheme: &Scheme, options: &str) -> (Database, Receiver, String) {
     let mut db = Database::new(&CLUSTER, name);
     let (receiver, secret) = subscribe(&mut db, name, &format!("{}{options}", scheme.option()));
     let mut insert = INSERT.to_owned();
     if scheme.name == "leafengines" {
-        // What nothing can hold is for those who do not read it.
+        // Only receivers that do not parse the data get numbers that nothing can hold.
         insert = insert.replace("1E400000000", "1E22");
     }
     if options.contains("template") {
-        // Templates read the data, and half a character is no text.
+        // Templates read the data, and a lone surrogate is not text.
         insert = insert.replace(r"\ud800", "");
     }
     db.run(&format!(
@@ -64,7 +64,7 @@ fn captured(name: &str, scheme: &Scheme, options: &str) -> (Database, Receiver, 
     (db, receiver, secret)
 }
 
-/// The receiver accepts all that came, and nothing with a byte flipped.
+/// Asserts that the receiver accepts all that came, and nothing with a byte flipped.
 fn verify_all(db: &mut Database, receiver: &Receiver, secret: &str, scheme: &Scheme, code: &str) {
     let file = seed(code);
     let mut questions = Questions::default();
@@ -76,7 +76,7 @@ fn verify_all(db: &mut Database, receiver: &Receiver, secret: &str, scheme: &Sch
             "{}",
             request.text()
         );
-        // Another digit may be the same number to who reads it as a double.
+        // Code that reads a double may see the same number in another digit.
         let others = sent.flipped_bodies().zip(&sent.body);
         let others = others.filter(|(_, byte)| !byte.is_ascii_digit());
         for (forged, _) in others.step_by(37) {

@@ -12,7 +12,7 @@ use crate::alter::Signed;
 use crate::common::process::python_with;
 use crate::document;
 
-/// The code of the document, as files.
+/// The document's code, as files.
 pub struct Snippets(TempDir);
 
 impl Snippets {
@@ -24,7 +24,7 @@ impl Snippets {
         Self(folder)
     }
 
-    /// The functions of a scheme in both languages.
+    /// Returns the files of a scheme in both languages.
     pub fn of(&self, name: &str) -> [PathBuf; 2] {
         ["mjs", "py"].map(|language| self.0.path().join(format!("{name}.{language}")))
     }
@@ -34,19 +34,19 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("verify")
 }
 
-/// A receiver's own code.
+/// Returns the file of a receiver's own code.
 pub fn seed(name: &str) -> PathBuf {
     folder().join(name)
 }
 
-/// Questions for functions `verify`, with the answers that they have to give.
+/// Questions for functions `verify`, with the expected answers.
 #[derive(Default)]
 pub struct Questions {
     cases: Vec<(String, bool, Value)>,
 }
 
 impl Questions {
-    /// Whether this code accepts the request. `extra` are further members of the case.
+    /// Asks whether this code accepts the request. `extra` are further members of the case.
     pub fn add(
         &mut self,
         what: &str,
@@ -69,7 +69,7 @@ impl Questions {
         self.cases.push((format!("{name}: {what}"), expected, case));
     }
 
-    /// Runs them, and panics with those that were answered otherwise. Returns how many there were.
+    /// Asks all questions, and panics with those answered wrong. Returns their number.
     #[track_caller]
     pub fn ask(self) -> usize {
         let (python, node): (Vec<_>, Vec<_>) = self.cases.into_iter().partition(|(_, _, case)| {
@@ -101,7 +101,7 @@ fn answers(program: &str, driver: &str, cases: &[(String, bool, Value)]) -> Vec<
     if cases.is_empty() {
         return Vec::new();
     }
-    // A file, as a pipe would be full before the first answer is read.
+    // A file, because a pipe would be full before the first answer is read.
     let mut input: File = tempfile::tempfile().expect("a file");
     let lines: String = cases
         .iter()

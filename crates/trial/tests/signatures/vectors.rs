@@ -1,4 +1,4 @@
-//! The vectors of the document: its code and the server agree on each, and on every change of it.
+//! The document's vectors: its code and the server agree on each, and on every change of it.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::common::Database;
 use crate::snippets::{Questions, Snippets, seed};
 use crate::{CLUSTER, SCHEMES, Scheme, document, server_accepts};
 
-/// The vectors are of 2021.
+/// The vectors date from 2021.
 const ANY_TIME: &str = "100 years";
 
 #[test]
@@ -40,7 +40,7 @@ fn every_snippet_accepts_its_vector_and_refuses_every_change_of_it() {
     assert!(questions.ask() > 7_000);
 }
 
-/// Whether a receiver refuses what is old.
+/// Returns true if a receiver refuses old requests.
 fn is_timed(scheme: &Scheme) -> bool {
     !matches!(scheme.name, "github" | "shopify" | "leafengines" | "frame")
 }

@@ -1,4 +1,4 @@
-//! Tenants: each sees and manages its own, and is kept from nothing else. What their plans allow: plans.rs.
+//! Tenants: each sees and manages everything of its own, and only that. For the limits of their plans, see plans.rs.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,7 +18,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
         .expect("a cluster starts")
 });
 
-/// A tenant with a role of its own, which may log in. Both are called `<database>_<name>`, as roles are the cluster's.
+/// Creates a tenant with its own login role. Both are called `<database>_<name>`, because roles belong to the cluster.
 fn tenant(db: &mut Database, name: &str, plan: &str) -> (String, Database) {
     let name = format!("{}_{name}", db.name);
     db.run(&format!("create role {name} login"));
@@ -41,7 +41,7 @@ fn emit(db: &mut Database, tenant: &str, word: &str) -> String {
     ))
 }
 
-/// A tenant with a subscription `shop` at this receiver, and a delivered and a dead delivery of it.
+/// A tenant with a subscription `shop` at this receiver, and with a delivered and a dead delivery.
 struct Settled {
     name: String,
     session: Database,
@@ -100,7 +100,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
             "usage"
         ]
     );
-    // What the tenant asks in its own words is not asked of rows of others, however cheap it is.
+    // A function in a tenant's query is never called with rows of others, however cheap it is.
     one.session.run(&format!(
         "create or replace function pg_temp.peep(name text, value text) returns boolean language plpgsql cost 0.0001 as
          'begin
@@ -133,7 +133,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         "select distinct p.proname from pg_proc p where p.pronamespace = 'herald'::regnamespace
          and has_function_privilege('cross_one', p.oid, 'execute') and not p.proname ^@ '_' order by 1",
     );
-    // What views call is everybody's.
+    // Every role may call what views call.
     let of_views = db.texts(
         "select p.proname from pg_proc p where p.pronamespace = 'herald'::regnamespace
          and has_function_privilege('cross_one', p.oid, 'execute') and p.proname ^@ '_' order by 1",
@@ -213,7 +213,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
             }
             "subscribe" => {
                 for name in [format!("{}/new", other.name), "platform".into()] {
-                    // It becomes one of its own.
+                    // It becomes the tenant's own.
                     let sql = format!(
                         "select name from herald.subscribe('{name}', url => 'https://example.com/')"
                     );
@@ -240,7 +240,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
     }
     assert!(functions.len() >= 14, "{functions:?}");
 
-    // What may be changed is changed by functions: a role that may UPDATE a view may lock all that is below it.
+    // Only functions make changes: a role that may UPDATE a view may lock everything below it.
     for sql in [
         "update herald.subscription set description = 'mine'",
         "delete from herald.subscription",
@@ -253,7 +253,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
     assert_eq!(db.number("select count(*) from herald.subscription"), 2);
 }
 
-/// Calls that name a subscription.
+/// Returns calls that name a subscription.
 fn calls(function: &str, subscription: &str, event: &str) -> Vec<String> {
     let after = match function {
         "redeliver" | "preview" => format!(", '{event}'"),
@@ -275,7 +275,7 @@ fn calls(function: &str, subscription: &str, event: &str) -> Vec<String> {
     calls
 }
 
-/// Calls that name an event.
+/// Returns calls that name an event.
 fn calls_with_event(function: &str, subscription: &str, event: &str) -> Vec<String> {
     match function {
         "redeliver" | "preview" => vec![format!(
@@ -328,7 +328,7 @@ fn nobody_sees_more_through_what_a_tenant_made() {
             "{relation}"
         );
     }
-    // Functions go by whose function calls them, so also for a superuser.
+    // Functions act for the owner of the function that calls them, even in a superuser's session.
     for session in [&mut web, &mut db] {
         let seen = session.texts("select shared.names()");
         assert!(
@@ -404,7 +404,7 @@ fn a_tenant_has_nothing_of_who_had_its_name_and_a_subscription_keeps_its_tenant(
         );
     }
     assert_eq!(heir.number("select events from herald.usage"), 0);
-    // What has the name of a tenant to be is in its way.
+    // Whatever has the name of a future tenant blocks its creation.
     db.run(
         "select herald.subscribe('label', url => 'https://example.com/', tenant => 'heirs_label')",
     );
@@ -433,7 +433,7 @@ fn a_name_says_whose_a_subscription_is() {
         assert_eq!(refused.code().code(), "22023");
         assert_eq!(refused.hint(), Some(hint.as_str()));
     }
-    // A name that was taken before there was the tenant is not the tenant's to take over.
+    // A tenant cannot take over a name that was taken before it existed.
     db.run(&subscribe("later/shop", ""));
     let refused = db.refusal("insert into herald.tenant (name) values ('later')");
     assert_eq!(refused.code().code(), "55006");
@@ -445,7 +445,7 @@ fn a_name_says_whose_a_subscription_is() {
     db.run("delete from herald.subscription");
     db.run(&subscribe(&format!("{name}/shop"), ""));
     assert_eq!(db.text("select tenant from herald.subscription"), name);
-    // A tenant that has no account is a label, as before.
+    // A tenant without an account remains a label.
     db.run(&subscribe("other", ", tenant => 'label'"));
     let refused = db.refusal("delete from herald.tenant");
     assert_eq!(refused.code().code(), "2BP01");
@@ -522,7 +522,7 @@ fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
     let (name, mut session) = tenant(&mut db, "one", "starter");
     session.subscribe("shop", &receiver.url("/"), "");
     db.subscribe("label", &receiver.url("/"), "tenant => 'nobody'");
-    // Another role is dropped before the dump, with what it was granted.
+    // Another role is dropped before the dump, with its grants.
     let (dropped, mut other) = tenant(&mut db, "two", "starter");
     other.subscribe("shop", &receiver.url("/"), "");
     drop(other);
@@ -585,14 +585,14 @@ fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
         "{}",
         there.text(&why)
     );
-    // With a role it is a tenant as before: the platform's networks are not its own.
+    // With a role it is a tenant as before: it cannot use the platform's networks.
     there.run(&format!(
         "create role {name} login; update herald.tenant set role = '{name}' where name = '{name}'"
     ));
     assert_eq!(there.texts(named), missing([&name, &dropped])[1..]);
     there.until(&why, "nothing can be sent: the url leads to a blocked address: 127.0.0.1 (127.0.0.1 is this machine itself.)");
 
-    // At home it finds its role, and no other that has the name of one that was dropped.
+    // At home it finds its role, and no other role with the name of a dropped one.
     let mut home = Database::of(&CLUSTER, "home");
     assert_eq!(home.text(whose), expected);
     assert_eq!(home.texts(named), missing([&name, &dropped])[1..]);
@@ -615,17 +615,17 @@ fn tenants_reach_the_networks_of_tenants_and_are_told_no_more() {
             .hint()
             .is_some_and(|hint| hint.contains("herald.tenant_networks"))
     );
-    // Who runs the platform may.
+    // The platform's operator may.
     db.run(subscribe);
     db.run("select herald.unsubscribe('shop')");
 
     session.subscribe("shop", "http://nowhere.invalid/", "");
-    // As soon as the worker knows it.
+    // Wait until the worker knows it.
     session.until(
         "select error_class || ', ' || error from herald.ping('shop')",
         "dns, DNS: nowhere.invalid has no address that may be called",
     );
-    // What was accepted once is held, and the tenant is not told by which setting.
+    // A url accepted earlier is held, and the tenant is not told by which setting.
     db.run("update herald._subscription set url = 'http://127.0.0.2:81/'; select herald._changed('subscription')");
     let event = emit(&mut db, &name, "held");
     db.until("select count(*) from herald.pending", "1");

@@ -1,4 +1,4 @@
-//! What the plans of tenants allow, and what becomes of what is beyond.
+//! What the plans of tenants allow, and what happens beyond.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn a_plan_limits_subscriptions_attempts_dead_letters_and_replays() {
         session.number("select herald.redeliver_dead_letters('shop1')"),
         1
     );
-    // What was given up may be sent again one by one, what was delivered may not.
+    // Dead letters may be redelivered one by one; delivered events may not.
     session.run(&format!("select herald.redeliver('shop1', '{name}-dead')"));
     db.settle();
     receiver.set_mode(Mode::ok());
@@ -46,7 +46,7 @@ fn a_plan_limits_subscriptions_attempts_dead_letters_and_replays() {
     assert_eq!(session.refusal(&again).code().code(), "42501");
     let from = "select herald.subscribe('shop4', url => 'https://example.com/', start_from => now() - interval '1 min')";
     assert_eq!(session.refusal(from).code().code(), "42501");
-    // Who runs the platform may.
+    // The platform's operator may.
     db.run(&format!(
         "select herald.replay('{name}/shop1', since => now() - interval '1 min')"
     ));
@@ -102,7 +102,7 @@ fn beyond_the_quota_deliveries_are_held_until_there_is_quota_again() {
         db.text("select detail from herald.doctor() where \"check\" = 'quota'")
             .contains(&name)
     );
-    // Across a restart nothing slips through.
+    // Nothing slips through across a restart.
     db.run("select herald.restart_worker()");
     emit(&mut db, &name, "late");
     db.until("select count(*) from herald.pending where subscription_id = (select id from herald.subscription where name = 'held_one/shop')", "16");
@@ -140,7 +140,7 @@ fn beyond_a_blocking_quota_deliveries_are_buried_and_retries_go_on() {
         session.text("select concat_ws(' ', events, attempts, delivered, dead) from herald.usage"),
         "5 10 5 7"
     );
-    // A new month.
+    // A new month begins.
     db.run("update herald._usage set month = month - interval '1 month'; update herald.tenant set plan = plan");
     emit(&mut db, &name, "next");
     db.settle();
@@ -194,7 +194,7 @@ fn a_tenant_that_leaves_a_transaction_open_keeps_nobody_waiting() {
     );
     let event = emit(&mut db, &name, "held");
     db.until("select count(*) from herald.pending", "1");
-    // The row stays locked, and the worker wants to delete it.
+    // The row stays locked while the worker has to delete it.
     session.run(&format!(
         "begin; select herald.redeliver('shop', '{event}')"
     ));
@@ -204,13 +204,13 @@ fn a_tenant_that_leaves_a_transaction_open_keeps_nobody_waiting() {
     let recorded = "select count(*) from herald.attempt where subscription = 'platform'";
     db.emit("other");
     db.until(recorded, "1");
-    // The row of the subscription, which a 410 wants to disable.
+    // Locks the subscription's row, which a 410 has to disable.
     session.run("commit; begin; select herald.pause('shop')");
     receiver.set_mode(Mode::status(410));
     emit(&mut db, &name, "gone");
     db.emit("other");
     db.until(recorded, "2");
-    // Its session is its own affair.
+    // The tenant's session is left alone.
     session.run("rollback");
     db.settle();
     assert_eq!(platform.accepted(), 2);
@@ -225,7 +225,7 @@ fn a_test_request_takes_one_of_the_tenant_s_connections() {
     session.subscribe("shop", &hangs.url("/"), "");
     emit(&mut db, &name, "hanging");
     hangs.wait_until("the delivery", |hangs| hangs.total() == 1, SOON);
-    // It waits for the connection that the delivery holds.
+    // The ping waits for the connection that the delivery holds.
     let refusal = session.refusal("select herald.ping('shop', timeout => '1 s')");
     assert!(
         refusal.message().contains("not answered in time"),
