@@ -1,5 +1,5 @@
-//! Receivers that are gone: their subscription is disabled, and what is pending for it is buried, a slice at a time
-//! between deliveries to others. The same for subscriptions that were removed.
+//! Burials: disables the subscriptions of receivers that are gone, and buries the pending deliveries of disabled and
+//! removed subscriptions, a slice at a time between deliveries to others.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,39 +15,39 @@ use crate::subscriptions::Subscriptions;
 use crate::suspects::Suspects;
 use crate::time::{Moment, Now};
 
-/// Deliveries that are buried at once.
+/// Deliveries buried at once.
 pub const SLICE: SliceSize = SliceSize::new(8, 4, 1_000);
-/// Burying takes a quarter of the time, at most: after a slice there is none for three times as long as it took.
+/// Burying takes at most a quarter of the time: the pause after a slice is this many times as long as the slice took.
 pub const BURIAL_GAP: u32 = 3;
-/// When it is tried again after everything left was locked.
+/// The pause after a round that found everything locked.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Answers that are noted in one turn, at most.
+/// At most this many answers are noted in one turn.
 const NOTED_AT_ONCE: usize = 16;
 
 #[derive(Debug)]
 pub struct Burials {
-    /// Answers of receivers that are not written down.
+    /// Receivers' answers that are not yet recorded.
     unnoted: VecDeque<Gone>,
-    /// Subscriptions with deliveries to bury; the next ones come after this id.
+    /// Subscriptions with deliveries to bury; the next search starts after the id `after`.
     ended: VecDeque<Ended>,
     after: i64,
-    /// When the next slice is due, if something may have to be buried.
+    /// When the next slice is due, if anything may have to be buried.
     due: Option<Moment>,
     size: SliceSize,
     buried_in_round: usize,
 }
 
-/// A receiver said that it is gone, and how.
+/// A receiver's answer that it is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
     pub subscription: i64,
-    /// The generation of the url that it was called by.
+    /// The generation of the URL that was called.
     pub generation: i32,
     pub reason: String,
 }
 
-/// A subscription with deliveries to bury, and how far this round got in them: what was buried stays in the index while an
-/// old snapshot may see it, and is not to be walked over by each slice.
+/// A subscription with deliveries to bury, and how far this round got: buried rows stay in the index while an old
+/// snapshot may see them, and later slices must not scan them again.
 #[derive(Debug)]
 pub struct Ended {
     pub id: i64,
@@ -61,7 +61,7 @@ impl Default for Burials {
             unnoted: VecDeque::new(),
             ended: VecDeque::new(),
             after: 0,
-            // What an earlier worker left.
+            // An earlier worker may have left deliveries to bury.
             due: Some(Moment::default()),
             size: SLICE,
             buried_in_round: 0,
@@ -70,7 +70,7 @@ impl Default for Burials {
 }
 
 impl Burials {
-    /// There may be something to bury in a moment.
+    /// Schedules a slice `after` from now, unless one is already scheduled.
     pub fn expect(&mut self, after: Duration, now: Now) {
         self.due.get_or_insert(now.moment + after);
     }
@@ -87,7 +87,7 @@ impl Burials {
         !self.unnoted.is_empty()
     }
 
-    /// A receiver wants nothing any more. Nothing else is sent to it from now on.
+    /// Holds the lane of a receiver that is gone, and keeps its answer until it is noted.
     pub fn end_lane(&mut self, lanes: &mut Lanes, gone: &Subscription, reason: String) {
         let Some(entry) = lanes.get(gone.id) else {
             return;
@@ -103,7 +103,8 @@ impl Burials {
         }
     }
 
-    /// Disables the subscriptions whose receivers are gone. One that is locked waits, alone. Returns whether any was noted.
+    /// Disables the subscriptions whose receivers are gone; a locked one waits without delaying others. Returns whether
+    /// any was noted.
     pub fn note_gone(
         &mut self,
         lanes: &mut Lanes,
@@ -121,7 +122,7 @@ impl Burials {
                     if let Some(entry) = lanes.get(gone.subscription) {
                         entry.is_gone = false;
                     }
-                    // It goes by what it is now, also where the answer was for a former url and does not count.
+                    // Reload it, even if the answer was for a former URL and does not count.
                     subscriptions.expire_one(gone.subscription);
                     self.expect(Duration::ZERO, now);
                     any_noted = true;
@@ -135,7 +136,7 @@ impl Burials {
         (any_noted, result)
     }
 
-    /// Buries a slice of what is pending for subscriptions that are disabled or removed.
+    /// Buries a slice of the pending deliveries of disabled and removed subscriptions.
     pub fn bury_slice(
         &mut self,
         suspects: &mut Suspects,
@@ -169,7 +170,8 @@ impl Burials {
         Ok(())
     }
 
-    /// After a round that found everything locked there is a pause; after one that found nothing, the end.
+    /// Ends a round. The next follows at once, after a pause if everything was locked, or not at all if this one found
+    /// nothing.
     fn end_round(&mut self, now: Now) {
         let was_empty = std::mem::take(&mut self.after) == 0;
         let was_in_vain = std::mem::take(&mut self.buried_in_round) == 0;

@@ -1,7 +1,6 @@
-//! Taking deliveries that are due out of `herald.pending` into their lanes.
+//! Claims due deliveries from `herald.pending` into their lanes.
 //!
-//! There is one worker for each database, so a claim is only remembered, not written: after a crash everything is
-//! still there.
+//! Each database has one worker, so a claim is kept only in memory: after a crash all rows are still pending.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,29 +22,29 @@ use crate::time::{Moment, Now};
 use crate::tokens::Tokens;
 use crate::work::{Delivery, Origin};
 
-/// In front of every due time and number.
+/// Sorts before every due time and number.
 const BEFORE_ALL: (i64, i64) = (0, 0);
 
-/// Lanes that are filled in one turn, at most: those that have been due for the longest.
+/// At most this many lanes are filled in one turn: those that have been due for longest.
 const LANES_A_TURN: usize = 16;
-/// Pending deliveries that are claimed in one turn, whichever lanes they are of. To ask for them at all counts as so many.
+/// At most this many pending deliveries are claimed in one turn, over all lanes; each lane counts as at least `ASKING`.
 const CLAIMED_A_TURN: usize = CLAIM_SIZE;
 const ASKING: usize = CLAIM_SIZE / LANES_A_TURN;
-/// So many rows that are only passed by cost as much as one that is claimed.
+/// Skipping this many rows costs as much as claiming one.
 const ROWS_FOR_ONE: usize = 16;
-/// Lanes for which the table is asked at once, at most.
+/// The table is asked for at most this many lanes at once.
 const LANES_ASKED_AT_ONCE: usize = 500;
 
-/// What has to be asked of the table: what others changed in it.
+/// What has to be read from the table, because other sessions may have changed it.
 #[derive(Debug, Default)]
 pub struct Unknown {
-    /// Lanes for which the table was not asked yet what is due.
+    /// Lanes whose next due time was not yet read from the table.
     lanes: Vec<i64>,
     looked_at: Option<Moment>,
 }
 
 impl Unknown {
-    /// Anything may have changed.
+    /// Makes the next claim ask the table for all lanes.
     pub fn forget_all(&mut self) {
         self.looked_at = None;
     }
@@ -55,7 +54,7 @@ impl Unknown {
     }
 }
 
-/// What claiming takes.
+/// The parts of the worker that claiming needs.
 #[derive(Debug)]
 pub struct Claiming<'a, S> {
     pub lanes: &'a mut Lanes,
@@ -65,12 +64,12 @@ pub struct Claiming<'a, S> {
     pub tokens: &'a mut Tokens,
     pub store: &'a mut S,
     pub effects: &'a mut Effects,
-    /// Everything goes through `herald.pending`.
+    /// All deliveries go through `herald.pending`.
     pub always_pending: bool,
 }
 
 impl<S: Store> Claiming<'_, S> {
-    /// Fills lanes with what is due. The table is asked each `poll_interval` what others changed there.
+    /// Fills lanes with due deliveries. Every `poll_interval`, asks the table for changes by other sessions.
     pub fn claim_due(
         &mut self,
         unknown: &mut Unknown,
@@ -117,12 +116,12 @@ impl<S: Store> Claiming<'_, S> {
             let at = entry.and_then(|entry| entry.due(share, now.micros));
             later = earliest(later, at);
         }
-        // Where nothing is left, the lanes need not be looked at again before the next survey.
+        // If nothing is left, the lanes need no check before the next survey.
         self.lanes.expect_first_due(later);
         Ok(())
     }
 
-    /// Asks the table when the first pending delivery of some lanes is due.
+    /// Asks the table, for some lanes, when their first pending delivery is due.
     fn look_for_due(&mut self, unknown: &mut Unknown) -> Result<(), Failure> {
         let rest = unknown.lanes.len().saturating_sub(LANES_ASKED_AT_ONCE);
         let asked = &unknown.lanes[rest..];
@@ -141,8 +140,8 @@ impl<S: Store> Claiming<'_, S> {
         Ok(())
     }
 
-    /// Fills one lane, and returns how many were claimed, or as much as it cost to find none of them new. Where an event cannot be read, the others are claimed in
-    /// halves, and at last its delivery without it.
+    /// Fills one lane. Returns the number of claimed deliveries, or the cost of skipping rows if that is higher. If an
+    /// event cannot be read, claims by halves, and in the end claims its delivery without the event.
     fn claim_for(&mut self, id: i64, now: Now, room: usize) -> Result<usize, Failure> {
         let size = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
         let most = size.min(room);
@@ -171,7 +170,7 @@ impl<S: Store> Claiming<'_, S> {
         Ok(cost)
     }
 
-    /// Claims some deliveries. Without their events, the first of them is given up.
+    /// Claims at most `most` deliveries. Without events, gives up the first.
     fn claim_some(
         &mut self,
         id: i64,
@@ -252,16 +251,16 @@ impl<S: Store> Claiming<'_, S> {
     }
 }
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Debug)]
 struct Found {
-    /// What is claimed, with its event unless that is lost.
+    /// Claimed deliveries, each with its event unless that is lost.
     taken: Vec<(Due, Option<Event>)>,
-    /// When the first that was not claimed is due, as far as it was looked at.
+    /// When the first unclaimed delivery among the rows read is due.
     next_due: Option<i64>,
-    /// Up to where everything is claimed.
+    /// The due time and number up to which everything is claimed.
     claimed_to: (i64, i64),
-    /// It was looked at everything from the beginning.
+    /// Whether the rows were read from the beginning.
     is_from_start: bool,
 }
 
@@ -297,7 +296,7 @@ impl Found {
                     break;
                 }
                 match events.remove(&due.seq) {
-                    // There was no room for it.
+                    // No room was left for its event.
                     None if !claims.is_complete && !given_up.contains(&due.seq) => {
                         found.next_due = Some(now_micros);
                     }
@@ -312,7 +311,7 @@ impl Found {
     }
 }
 
-/// What the lane knows of its pending deliveries from here on.
+/// Updates what the lane knows of its pending deliveries.
 fn take_over(
     found: &Found,
     reached_end: bool,
@@ -329,7 +328,7 @@ fn take_over(
     entry.claimed_to = Some(found.claimed_to);
     entry.next_due = next_due;
     if is_nothing_left && !found.is_from_start {
-        // To be sure, everything is looked at once more.
+        // To be sure, read everything once more.
         entry.claimed_to = None;
         entry.next_due = Some(now_micros);
     } else if is_nothing_left && entry.unrecorded == 0 && !always_pending {
@@ -461,7 +460,7 @@ mod tests {
         assert_eq!(unspilled(BEFORE_ALL, 0, false), (true, None));
         assert_eq!(unspilled(BEFORE_ALL, 1, false), (false, None));
         assert_eq!(unspilled(BEFORE_ALL, 0, true), (false, None));
-        // To be sure, everything is looked at once more.
+        // To be sure, everything is read once more.
         assert_eq!(unspilled((5, 5), 0, false), (false, Some(10)));
     }
 }

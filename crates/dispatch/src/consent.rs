@@ -1,4 +1,4 @@
-//! The worker's side of handshakes: receivers that have to consent first are asked, past the lanes, until they do.
+//! The worker's side of handshakes: asks receivers for their consent, outside the lanes, until they give it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use crate::time::{Moment, Now};
 use crate::tokens::Tokens;
 use crate::work::{Question, Work};
 
-/// Between the first two times that a receiver is asked, and the longest between any.
+/// The pause after a receiver was first asked; it doubles each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
-/// When there is a look again whether a thread has become free.
+/// How soon to check again for a free thread.
 const FOR_A_THREAD: Duration = Duration::from_millis(100);
 
-/// Of the requests that may be young at once, one in so many is a question, and one at least; a tenant has half of these,
-/// and so have all subscriptions without a tenant. Receivers that hang leave the rest to deliveries.
+/// At most one in this many young requests is a question, but one is always allowed; each tenant gets half of these,
+/// rounded up, and so do all subscriptions without a tenant together. Receivers that hang leave the rest to deliveries.
 const SHARE: usize = 4;
 
-/// Receivers that have to consent first, and when they are asked again.
+/// Receivers that have not consented, and when to ask them again.
 #[derive(Debug, Default)]
 pub struct Consents {
     asking: BTreeMap<i64, Asking>,
 }
 
-/// When a receiver is asked again.
+/// When to ask a receiver again.
 #[derive(Debug)]
 struct Asking {
     due: Moment,
@@ -40,14 +40,14 @@ struct Asking {
     tenant: Option<Arc<str>>,
 }
 
-/// How many may be asked at once, and of one tenant.
+/// Returns how many receivers may be asked at once, in total and per tenant.
 fn shares(threads: usize) -> (usize, usize) {
     let all = (threads / SHARE).max(1);
     (all, all.div_ceil(2))
 }
 
 impl Consents {
-    /// Asks the receivers that have to consent and are due, where requests of so many threads may be young at once.
+    /// Asks the receivers that are due; `threads` is the number of requests that may be young at once.
     pub fn ask(
         &mut self,
         subscriptions: &Subscriptions,
@@ -106,14 +106,14 @@ impl Consents {
         }
     }
 
-    /// How long nobody has to be asked. A receiver that is due and was not asked waits for a thread.
+    /// Returns how long no receiver has to be asked. A receiver that is due but was not asked waits for a thread.
     pub fn due_in(&self, now: Now) -> Option<Duration> {
         let waiting = self.asking.values().filter(|asking| !asking.is_under_way);
         let due = waiting.map(|asking| asking.due).min()?;
         Some(now.until(due).max(FOR_A_THREAD))
     }
 
-    /// What a receiver answered, to be written down. It is asked again after a pause, if it has not consented.
+    /// Returns a receiver's answer, to be recorded. A receiver that has not consented is asked again after a pause.
     pub fn answered(&mut self, asked: &Subscription, outcome: &Outcome, now: Now) -> Answered {
         if let Some(asking) = self.asking.get_mut(&asked.id) {
             asking.is_under_way = false;
@@ -141,7 +141,7 @@ mod tests {
     use crate::suspects::Suspects;
     use crate::testing::{Taker, at, loaded, subscription};
 
-    /// Subscriptions of these tenants whose receivers have to be asked.
+    /// Returns subscriptions of these tenants whose receivers have to be asked.
     fn waiting(tenants: &[Option<&str>]) -> Subscriptions {
         let mut subscriptions = Subscriptions::unloaded();
         let one = |(id, tenant): (i64, &Option<&str>)| {

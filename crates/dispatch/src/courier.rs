@@ -1,4 +1,4 @@
-//! Who sends: work is handed over, and comes back with what became of it.
+//! The courier, which takes work to send and returns it with the attempt.
 
 use crate::record::Attempt;
 use crate::work::Work;
@@ -14,9 +14,9 @@ pub struct Returned {
 
 /// The sender, as dispatch sees it. It never waits.
 pub trait Courier {
-    /// Hands work over, or returns it when no more is taken now.
+    /// Hands work over, or returns it if the sender takes no more now.
     fn send(&mut self, work: Work) -> Result<(), Work>;
 
-    /// What has come back, at most so many.
+    /// Returns work that has come back, at most `most` pieces.
     fn returned(&mut self, most: usize) -> Vec<Returned>;
 }

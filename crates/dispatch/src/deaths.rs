@@ -1,25 +1,25 @@
-//! What follows from the death of a worker: when the next one starts, which deliveries it sends one at a time, and which
-//! it never sends again.
+//! Decides what follows from a worker's death: when the next worker starts, which deliveries it sends one at a time,
+//! and which it never sends again.
 //!
-//! A delivery that kills the worker would be sent first thing by the next one, and a crash of the worker restarts
-//! everybody's server. It sits in front of dispatch; who writes down what a worker is at, and where, is not its business.
+//! Otherwise the next worker would send the fatal delivery first, and each crash of a worker restarts the whole server.
+//! This module sits in front of dispatch; others write down what a worker is doing.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-/// A worker that lived for this long was healthy: what it died of has nothing to do with the deaths before.
+/// A worker that lived this long was healthy: its death has nothing to do with earlier ones.
 pub const CALM: Duration = Duration::from_secs(60 * 60);
-/// The second death in a row delays the next start by this, each further one by twice as long as the one before.
+/// The delay of the next start after a second death in a row; each further death doubles it.
 pub const FIRST_DELAY: Duration = Duration::from_secs(60);
-/// No start is delayed for longer.
+/// The longest delay of a start.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(60 * 60);
-/// So many deliveries are under suspicion, at most: those of the last death before older ones.
+/// At most this many deliveries are suspects: those of the last death before older ones.
 pub const MAX_SUSPECTS: usize = 2048;
-/// So many convicted deliveries wait for their burial, at most.
+/// At most this many convicted deliveries wait for burial.
 pub const MAX_POISON: usize = 64;
 
-/// One delivery: an event, by its place in the log, and the subscription that gets it; 0 for the event as such.
+/// A delivery: the place of an event in the log, and its subscription, or 0 for the event itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     pub slot: i16,
@@ -28,7 +28,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// An event as such.
+    /// Returns the place of an event itself.
     pub fn of_event(slot: i16, seq: i64) -> Self {
         Self {
             slot,
@@ -37,7 +37,7 @@ impl Place {
         }
     }
 
-    /// The event, whoever gets it.
+    /// Returns the place of the event, without the subscription.
     ///
     /// ```
     /// use herald_dispatch::deaths::Place;
@@ -50,7 +50,7 @@ impl Place {
     }
 }
 
-/// As the server's log names it.
+/// Formats the place as in the server's log.
 ///
 /// ```
 /// use herald_dispatch::deaths::Place;
@@ -69,10 +69,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// How a worker ended. It was its own death if the postmaster told the launcher to quit, as it does when a process of
-/// the server has crashed, and did not have to tell the worker.
+/// Returns whether a worker died its own death: the postmaster told the launcher to quit, as it does when a server
+/// process has crashed, and did not have to tell the worker.
 ///
-/// A killed backend has both told. After a killed postmaster, a killed machine or an orderly stop, neither was.
+/// If a backend is killed, both are told. After a killed postmaster, a killed machine or an orderly stop, neither is.
 ///
 /// ```
 /// use herald_dispatch::deaths::is_own;
@@ -87,40 +87,40 @@ pub fn is_own(seems_alive: bool, started_at: i64, launcher_told_at: i64) -> bool
     seems_alive && launcher_told_at >= started_at
 }
 
-/// What a worker left behind. Times are in microseconds since 1970.
+/// The state that a worker left behind. Times are in microseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Life {
-    /// Whether it died of itself, see [`is_own`].
+    /// Whether it died its own death, see [`is_own`].
     pub is_own_death: bool,
     pub started_at: i64,
     /// When it was last seen alive.
     pub seen_at: i64,
     /// Own deaths in a row before it.
     pub deaths: u32,
-    /// What its main thread was at: it takes one event after the other.
+    /// The place that its main thread was working on; it takes one event at a time.
     pub main: Option<Place>,
-    /// The deliveries that its send threads were at.
+    /// The deliveries that its send threads were working on.
     pub at: Vec<Place>,
-    /// Those under suspicion for an earlier death that were not sent since.
+    /// Suspects of an earlier death that were not sent since.
     pub suspects: Vec<Place>,
-    /// Those that are known to kill a worker and are not buried yet, each as often as it did so again.
+    /// Deliveries that are known to kill a worker and not yet buried, repeated for each further death.
     pub poison: Vec<Place>,
 }
 
-/// What the next worker starts with.
+/// The state with which the next worker starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Legacy {
     /// Own deaths in a row.
     pub deaths: u32,
-    /// It starts no earlier.
+    /// The earliest time at which it starts.
     pub starts_at: i64,
-    /// Sent one at a time: what kills the worker again is known by that.
+    /// Deliveries to send one at a time, so that another death identifies its cause.
     pub suspects: Vec<Place>,
-    /// Not sent at all. What is in here twice kills the worker also on the way to its dead letter.
+    /// Deliveries never to be sent. If listed twice, a delivery also kills the worker on the way to its dead letter.
     pub poison: Vec<Place>,
 }
 
-/// What follows from a life.
+/// Returns what follows from a life.
 ///
 /// ```
 /// use herald_dispatch::deaths::{Life, Place, legacy};
@@ -160,7 +160,7 @@ pub fn legacy(life: &Life, now: i64) -> Legacy {
                 .filter(|place| *place != culprit)
                 .collect()
         }
-        // Nothing was alone: everything is as after a first death.
+        // No single culprit: proceed as after a first death.
         None => {
             let at: BTreeSet<Place> = life.main.iter().chain(&life.at).copied().collect();
             let older = before.iter().filter(|place| !at.contains(place));
@@ -169,10 +169,10 @@ pub fn legacy(life: &Life, now: i64) -> Legacy {
         }
     };
     suspects.truncate(MAX_SUSPECTS);
-    // The latest ones: an older one that comes back is found once more.
+    // Keep the latest; an older one that kills again is found again.
     poison.drain(..poison.len().saturating_sub(MAX_POISON));
     let deaths = deaths_before.saturating_add(1);
-    // A clock that was set back does not make the wait longer.
+    // A clock that was set back must not lengthen the wait.
     let died_at = life.seen_at.min(now);
     Legacy {
         deaths,
@@ -182,10 +182,10 @@ pub fn legacy(life: &Life, now: i64) -> Legacy {
     }
 }
 
-/// What the worker certainly died of: the only one that was under suspicion and is so again.
+/// Returns what the worker certainly died of: the only earlier suspect that it was working on again.
 fn culprit(life: &Life, before: &[Place]) -> Option<Place> {
     if let Some(main) = life.main {
-        // It came back to this event of all, whatever its threads were at.
+        // If the main thread died at this event again, that is the cause, whatever the send threads did.
         let is_known = before.contains(&main) || life.poison.contains(&main);
         return is_known.then_some(main);
     }
@@ -194,7 +194,7 @@ fn culprit(life: &Life, before: &[Place]) -> Option<Place> {
     again.next().copied().filter(|_| again.next().is_none())
 }
 
-/// How long after the last of so many deaths in a row the next worker starts.
+/// Returns the delay of the next start after this many deaths in a row.
 fn delay_after(deaths: u32) -> Duration {
     match deaths {
         0 | 1 => Duration::ZERO,
@@ -234,7 +234,7 @@ mod tests {
         }
     }
 
-    /// Wait in minutes, suspects, poison.
+    /// Returns the wait in minutes, the suspects and the poison.
     fn after(life: &Life) -> (i64, Vec<i64>, Vec<i64>) {
         let legacy = legacy(life, 9 * MINUTE);
         let seqs = |places: &[Place]| places.iter().map(|place| place.seq).collect();
@@ -242,7 +242,7 @@ mod tests {
         (wait, seqs(&legacy.suspects), seqs(&legacy.poison))
     }
 
-    /// Deaths before, what the threads were at, suspects; then the wait, suspects and poison that follow.
+    /// Earlier deaths, deliveries of the threads, suspects; then the resulting wait, suspects and poison.
     type Case<'a> = (u32, &'a [i64], &'a [i64], i64, &'a [i64], &'a [i64]);
 
     #[test]
@@ -252,10 +252,10 @@ mod tests {
             (0, &[], &[], 0, &[], &[]),
             (0, &[1], &[], 0, &[1], &[]),
             (0, &[1, 2, 3], &[], 0, &[1, 2, 3], &[]),
-            // One suspect among others that are none.
+            // One suspect among other deliveries.
             (1, &[2, 7, 8], &[1, 2, 3], 1, &[1, 3], &[2]),
             (1, &[1], &[1], 1, &[], &[1]),
-            // None of them, and two of them at once.
+            // No suspect, and two suspects at once.
             (1, &[7], &[1, 2], 1, &[7, 1, 2], &[]),
             (1, &[1, 2], &[1, 2, 3], 1, &[1, 2, 3], &[]),
             (1, &[], &[1, 2], 1, &[1, 2], &[]),
@@ -274,7 +274,7 @@ mod tests {
         }
     }
 
-    /// What the main thread was at, the threads, suspects, poison; then the suspects and the poison that follow.
+    /// Event of the main thread, deliveries of the threads, suspects, poison; then the resulting suspects and poison.
     type MainCase<'a> = (i64, &'a [i64], &'a [i64], &'a [i64], &'a [i64], &'a [i64]);
 
     #[test]
@@ -283,9 +283,9 @@ mod tests {
         let table: &[MainCase] = &[
             (1, &[7, 8], &[], &[], &[1, 7, 8], &[]),
             (1, &[7, 9], &[1, 7, 8], &[], &[7, 8], &[1]),
-            // Another event: the suspect that is sent beside it may be innocent.
+            // Another event: the suspect sent beside it may be innocent.
             (2, &[7], &[1, 7, 8], &[], &[2, 7, 1, 8], &[]),
-            // On its way to the dead letter.
+            // Killed again on its way to the dead letter.
             (1, &[], &[], &[1], &[], &[1, 1]),
         ];
         for (main, at, suspects, poison, left, convicted) in table {

@@ -1,4 +1,4 @@
-//! What follows from a decision beside what is stored and sent: the caller sees to it when the step is over.
+//! Effects of a decision besides storing and sending; the caller carries them out after the step.
 
 use herald_core::outcome::Outcome;
 
@@ -10,26 +10,26 @@ pub enum Effect {
     Log(String),
     /// The same, as a warning.
     Warn(String),
-    /// A session waits for what became of its test request.
+    /// The outcome of a test request, for the session that waits for it.
     Answer { mail: u64, outcome: Outcome },
-    /// A receiver was asked whether it wants deliveries.
+    /// A receiver's answer to the question whether it wants deliveries.
     Consent(Answered),
-    /// These are under suspicion from now on, and these to be buried, if the worker dies.
+    /// The suspects, and the deliveries to bury, if the worker dies.
     Keep {
         suspects: Vec<Place>,
         poison: Vec<Place>,
     },
 }
 
-/// What a receiver answered to the question whether it wants deliveries.
+/// A receiver's answer to the question whether it wants deliveries.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answered {
     pub subscription: i64,
-    /// The generation of the url and the handshake that were asked.
+    /// The generation of the URL and the handshake that were used.
     pub generation: i32,
-    /// The rate that it granted, or why it granted nothing.
+    /// The granted rate, or why consent was not given.
     pub consent: Result<Option<u32>, String>,
 }
 
-/// In the order in which they were decided.
+/// Effects in the order in which they were decided.
 pub type Effects = Vec<Effect>;

@@ -1,29 +1,29 @@
-//! Why the store could not do something, as far as it decides what is done next.
+//! Failures of the store, as far as they decide what is done next.
 
 use std::fmt;
 
 use crate::slices::DamageKind;
 
-/// What kept the store from it.
+/// Why a statement failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Another session is in the way, or it took too long. It may succeed at any moment.
+    /// Another session blocked it, or it took too long. A retry may succeed at any moment.
     Locked,
-    /// Something about the values or the stored rows: it will fail again with these.
+    /// The values or the stored rows are at fault: a retry with these will fail.
     Refused,
-    /// The tables are not there any more.
+    /// The tables no longer exist.
     Gone,
-    /// It cannot do it now, whatever the values are.
+    /// The store cannot do it now, whatever the values are.
     Other,
 }
 
-/// A statement of the store failed, and left nothing behind.
+/// A failed statement of the store, which left nothing behind.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub fault: Fault,
-    /// For the log.
+    /// The message for the log.
     pub words: String,
-    /// It may be the fault of a row that was read, of this kind.
+    /// Set if a row that was read may be at fault, with the kind of damage.
     pub damage: Option<DamageKind>,
 }
 

@@ -1,24 +1,24 @@
-//! Floors: how low the numbers of a transaction may be that a snapshot does not show.
+//! Floors: lower bounds for the event numbers of transactions that a snapshot does not show.
 //!
-//! It sits in the reading of the log. The events between two snapshots are found by their snapshots; the floor only
-//! says where to begin to look for them. Too low costs time, too high loses events.
+//! They bound the reading of the log: snapshots decide which events are read, and the floor only says where to start
+//! looking. A floor that is too low costs time, one that is too high loses events.
 //!
-//! A number is drawn by a transaction that has its id. So a look at the log first reads the last number, then the next
-//! id, and then takes its snapshot: a transaction with that id or a higher one has only higher numbers. One that the
-//! snapshot does not show although its id is lower was running, listed by the snapshot or not: a snapshot lists
-//! only ids below its xmax, which is the id after the last one that *ended*. Such a transaction keeps the floor of the
-//! look before it got its id.
+//! A transaction gets its id before it draws a number. So a look at the log first reads the last number, then the next
+//! id, and then takes its snapshot: a transaction with that id or a higher one has only higher numbers. A transaction
+//! with a lower id that the snapshot does not show was running, listed or not: a snapshot lists only ids below its
+//! xmax, the id after the last transaction that *ended*. Such a transaction keeps the floor of the look before it got
+//! its id.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use herald_core::snapshot::Snapshot;
 
-/// What is certain of the events of a transaction.
+/// Lower bounds for the events of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Floor {
-    /// All have higher numbers.
+    /// All events have higher numbers.
     pub seq: i64,
-    /// None was written before, in microseconds since 1970.
+    /// No event was written before this, in microseconds since 1970.
     pub at_micros: i64,
 }
 
@@ -39,14 +39,14 @@ pub struct Floor {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Floors {
-    /// Of the transactions that the snapshot lists as running.
+    /// Floors of the transactions that the snapshot lists as running.
     listed: BTreeMap<u64, Floor>,
-    /// An id, and the floor of the transactions from there on, up to the id of the next entry. Never empty.
+    /// Ids, each with the floor of the transactions from there up to the next entry's id. Never empty.
     by_first_id: VecDeque<(u64, Floor)>,
 }
 
 impl Floors {
-    /// Goes on from a stored snapshot, of which only the lowest floor is known.
+    /// Continues from a stored snapshot, of which only the lowest floor is known.
     pub fn restored(snapshot: &Snapshot, floor: Floor) -> Self {
         Self {
             listed: snapshot.running().iter().map(|id| (*id, floor)).collect(),
@@ -54,22 +54,23 @@ impl Floors {
         }
     }
 
-    /// The floor of what `to` shows and `from`, the snapshot of the last [`advance`](Self::advance), does not.
+    /// Returns the floor of the events that `to` shows and `from`, the snapshot of the last [`advance`](Self::advance),
+    /// does not.
     pub fn of_window(&self, from: &Snapshot, to: &Snapshot) -> Floor {
         let listed = from.ended_in(to).map(|id| self.of(id));
         let unlisted = (to.xmax() > from.xmax()).then(|| self.of(from.xmax()));
         listed.chain(unlisted).fold(self.newest(), Floor::min)
     }
 
-    /// The lowest of all: where whoever knows nothing but the snapshot has to begin.
+    /// The lowest of all floors: where a reader that knows only the snapshot has to start.
     pub fn lowest(&self) -> Floor {
         let listed = self.listed.values().copied();
         let unlisted = self.by_first_id.front().map(|(_, floor)| *floor);
         listed.chain(unlisted).fold(self.newest(), Floor::min)
     }
 
-    /// Moves on to a newer snapshot, before which the next id to be given was `next_id`, and before that the last
-    /// number drawn that of `floor`.
+    /// Moves on to a newer snapshot. Before it was taken, the next id was `next_id`, and before that, the last number
+    /// drawn was that of `floor`.
     pub fn advance(&mut self, to: &Snapshot, next_id: u64, floor: Floor) {
         match self.by_first_id.back_mut() {
             Some((id, newest)) if *id == next_id => *newest = floor,

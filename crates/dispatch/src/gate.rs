@@ -1,4 +1,4 @@
-//! What has to be free for a request to begin: a thread, and a connection of its tenant. Each request begins once and
+//! The gate: a request begins only if a thread, and a connection of its tenant, is free. Each request begins once and
 //! finishes once, whether it is a delivery, a test request or a question.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use crate::threads::Threads;
 use crate::time::Now;
 use crate::work::{Delivery, Work};
 
-/// Threads, plans of tenants, and what is under suspicion.
+/// Threads, plans of tenants, and suspects.
 #[derive(Debug)]
 pub struct Gate {
     pub threads: Threads,
@@ -23,9 +23,9 @@ pub struct Gate {
 pub struct Beginning {
     /// Its receiver answered a moment ago.
     pub is_proven: bool,
-    /// It counts for its tenant's month.
+    /// It counts towards its tenant's monthly quota.
     pub is_new: bool,
-    /// A worker died while it was sent: no other such delivery is sent beside it.
+    /// A worker died while sending it: no other suspect is sent beside it.
     pub is_suspect: bool,
 }
 
@@ -38,13 +38,13 @@ impl Gate {
         }
     }
 
-    /// Whether a request of this lane may begin beside the lanes. If its tenant has no connection left, the lane is
-    /// remembered for when it has.
+    /// Returns whether a request of this lane may begin outside the lane's queue. If its tenant has no free connection,
+    /// remembers the lane until one is free.
     pub fn has_room_for(&mut self, lane: i64, is_proven: bool, tenant: Option<&str>) -> bool {
         self.threads.has_room_for(lane, is_proven) && self.tenants.has_connection(tenant, lane)
     }
 
-    /// A request of this lane begins.
+    /// Begins a request of this lane.
     pub fn begin(
         &mut self,
         (token, lane): (u64, i64),
@@ -60,8 +60,8 @@ impl Gate {
         }
     }
 
-    /// A request came back, whatever became of it: lanes that waited for a connection may go on. Returns the suspects that
-    /// waited for it.
+    /// Finishes a request, whatever its outcome, and makes lanes that waited for a connection ready. Returns the
+    /// suspects that waited for it.
     pub fn finish(&mut self, work: &Work, lanes: &mut Lanes) -> VecDeque<Delivery> {
         self.threads.finish(work.token(), work.subscription().id);
         for waiting in self.tenants.end(work.agent().tenant.as_deref()) {

@@ -8,17 +8,17 @@ use crate::log::Ring;
 use crate::store::{Store, Took};
 use crate::time::{Moment, Now};
 
-/// How often there is a look for something to clean up; more often where slots are short.
+/// The longest pause between rounds; shorter if slots are short.
 const LONGEST: Duration = Duration::from_secs(60);
-/// After a round that found more to do.
+/// The pause after a round that left more to do.
 const BRIEFLY: Duration = Duration::from_millis(20);
 
-/// How far housekeeping is.
+/// The progress of housekeeping.
 #[derive(Debug, Default)]
 pub struct House {
     due: Moment,
     part: Part,
-    /// There is more to do after this round.
+    /// More remains to be done after this round.
     has_more: bool,
 }
 
@@ -26,14 +26,14 @@ pub struct House {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Part {
     pub number: i32,
-    /// The held event up to which it looked for some to release.
+    /// The held event up to which events were checked for release.
     pub released_to: i64,
 }
 
-/// What a part of a round did.
+/// The result of a part of a round.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cleaned {
-    /// How long a slot of the ring is written.
+    /// The period of the ring: how long a slot is written.
     pub period_micros: Option<i64>,
     pub has_more: bool,
     pub released_to: Option<i64>,
@@ -50,7 +50,7 @@ impl House {
         now.until(self.due)
     }
 
-    /// Empties what is past its retention, a few milliseconds of a round at a time.
+    /// Cleans up data past its retention, a few milliseconds of a round at a time.
     pub fn keep(
         &mut self,
         ring: &mut Ring,
@@ -58,7 +58,7 @@ impl House {
         now: Now,
     ) -> Result<(), Failure> {
         let Took { result, took } = store.keep_house(self.part);
-        // A part that cannot be done now keeps no other from being done.
+        // A failing part must not stop the others.
         self.part.number += 1;
         self.take_in(result?.unwrap_or_default(), ring, took, now.after(took));
         Ok(())
@@ -80,7 +80,7 @@ impl House {
         } else if std::mem::take(&mut self.has_more) {
             BRIEFLY
         } else {
-            // There is nothing to clean up for a while.
+            // Nothing needs cleaning up for a while.
             Duration::from_micros(ring.period_micros.unsigned_abs() / 4).min(LONGEST)
         };
         self.due = now.moment + pause;
@@ -112,7 +112,7 @@ mod tests {
         };
         assert_eq!(due_after(&mut house, part(1, true)), TOOK * 3);
         assert_eq!(due_after(&mut house, part(2, false)), TOOK * 3);
-        // A part before had more to do.
+        // An earlier part had more to do.
         assert_eq!(due_after(&mut house, part(0, false)), BRIEFLY);
         assert_eq!(due_after(&mut house, part(0, false)), LONGEST);
     }

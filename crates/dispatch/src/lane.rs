@@ -1,20 +1,20 @@
 //! The lane: the worker's bounded in-memory queue of one subscription.
 //!
-//! It decides what may be sent now and when its queue has to give way (spill). It sits between match and send; it
-//! sends nothing itself, and it has no clock: `now` is in microseconds and given by the caller.
+//! It decides which deliveries may be sent now and when its queue has to spill. It sits between match and send; it
+//! sends nothing itself and has no clock: the caller passes `now` in microseconds.
 
 use std::collections::VecDeque;
 
 /// How many deliveries a lane takes before the reader has to wait.
 pub const CAPACITY: usize = 1_000;
-/// Who waits for longer than this waits too long: a delivery in a queue, and a lane for the reader.
+/// The longest acceptable wait: of a delivery in a queue, and of a lane for the reader.
 pub const SPILL_AGE_MICROS: i64 = 1_000_000;
 /// A lane stays proven for this long after a success.
 const PROVEN_MICROS: i64 = 60_000_000;
-/// Successes that end a throttling.
+/// This many successes end throttling.
 const SUCCESSES_TO_RECOVER: u32 = 10;
 
-/// One subscription's queue of deliveries `T`.
+/// A subscription's queue of deliveries `T`.
 ///
 /// ```
 /// use herald_dispatch::lane::Lane;
@@ -36,7 +36,7 @@ pub struct Lane<T> {
     is_held: bool,
     is_spilled: bool,
     succeeded_at: i64,
-    /// Since when it has requests under way, or had some that failed, and none that succeeded.
+    /// Since when requests have been under way, or have failed, and none has succeeded.
     unanswered_since: Option<i64>,
     delayed_until: i64,
     halvings: u32,
@@ -45,12 +45,12 @@ pub struct Lane<T> {
     pace: Option<Pace>,
 }
 
-/// So many requests a minute: evenly on average, up to a second's worth at once.
+/// At most `rate` requests per minute: evenly on average, up to a second's worth at once.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     rate: u32,
     interval: i64,
-    /// When the next request would leave if they left evenly.
+    /// When the next request would leave at even intervals.
     next_at: i64,
 }
 
@@ -63,7 +63,7 @@ impl Pace {
         }
     }
 
-    /// A request leaves. Until when no other may, if a second's worth has left.
+    /// Counts a request that leaves. If a second's worth has left, returns when the next may leave.
     fn count(&mut self, now: i64) -> Option<i64> {
         self.next_at = self.next_at.max(now).saturating_add(self.interval);
         (self.next_at + self.interval > now + SPILL_AGE_MICROS).then_some(self.next_at)
@@ -71,7 +71,7 @@ impl Pace {
 }
 
 impl<T> Lane<T> {
-    /// An empty lane that sends at most `max_concurrency` requests at once.
+    /// Returns an empty lane that sends at most `max_concurrency` requests at once.
     pub fn new(max_concurrency: usize) -> Self {
         Self {
             queue: VecDeque::new(),
@@ -89,15 +89,15 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Takes over changed options of the subscription. A held lane (paused) sends nothing, and what comes meanwhile
-    /// is in the pending deliveries: they come first when it is held no more.
+    /// Applies changed options of the subscription. A held lane (paused) sends nothing, and new deliveries go to
+    /// pending: they come first once the lane is no longer held.
     pub fn configure(&mut self, max_concurrency: usize, is_held: bool) {
         self.max_concurrency = max_concurrency;
         self.is_held = is_held;
         self.is_spilled |= is_held;
     }
 
-    /// Sends so many requests a minute, and no more.
+    /// Limits the lane to `rate` requests per minute.
     ///
     /// ```
     /// use herald_dispatch::lane::Lane;
@@ -117,7 +117,7 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Sends nothing until it is configured again.
+    /// Holds the lane: it sends nothing until it is configured again.
     pub fn hold(&mut self) {
         self.is_held = true;
         self.is_spilled = true;
@@ -129,8 +129,8 @@ impl<T> Lane<T> {
         self.last_pushed_at = now;
     }
 
-    /// The next delivery, if one may be sent now. The caller reports its end by
-    /// [`succeeded`](Self::succeeded) or [`failed`](Self::failed).
+    /// Takes the next delivery, if one may be sent now. The caller reports its end by [`succeeded`](Self::succeeded) or
+    /// [`failed`](Self::failed).
     pub fn take_ready(&mut self, now: i64) -> Option<T> {
         if self.in_flight >= self.concurrency(now) {
             return None;
@@ -144,13 +144,13 @@ impl<T> Lane<T> {
         Some(delivery)
     }
 
-    /// Puts back what was taken and could not be handed to the sender.
+    /// Puts back a taken delivery that could not be handed to the sender.
     pub fn put_back(&mut self, delivery: T, now: i64) {
         self.withdrawn();
         self.queue.push_front((now, delivery));
     }
 
-    /// What was taken is given up without a request.
+    /// Gives up a taken delivery without a request.
     pub fn withdrawn(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.in_flight == 0 {
@@ -158,7 +158,7 @@ impl<T> Lane<T> {
         }
     }
 
-    /// A request of this lane succeeded.
+    /// Counts a request that succeeded.
     pub fn succeeded(&mut self, now: i64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.succeeded_at = now;
@@ -171,7 +171,7 @@ impl<T> Lane<T> {
         }
     }
 
-    /// A request of this lane failed. The receiver may have asked to be spared.
+    /// Counts a request that failed. The receiver may have asked for a delay.
     pub fn failed(&mut self, throttle: bool, delay_until: Option<i64>) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if throttle {
@@ -181,7 +181,7 @@ impl<T> Lane<T> {
         self.spare(delay_until);
     }
 
-    /// Sends nothing before this time.
+    /// Makes the lane send nothing before this time.
     ///
     /// ```
     /// use herald_dispatch::lane::Lane;
@@ -196,7 +196,7 @@ impl<T> Lane<T> {
         self.delayed_until = self.delayed_until.max(until.unwrap_or(i64::MIN));
     }
 
-    /// How many requests may be under way now.
+    /// Returns how many requests may be under way now.
     pub fn concurrency(&self, now: i64) -> usize {
         if self.is_held || now < self.delayed_until {
             0
@@ -207,12 +207,12 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Whether a success in the last minute says that the receiver answers.
+    /// Returns whether a success in the last minute shows that the receiver answers.
     pub fn is_proven(&self, now: i64) -> bool {
         now < self.succeeded_at.saturating_add(PROVEN_MICROS)
     }
 
-    /// When the lane may send again, if it was told to wait.
+    /// Returns when the lane may send again, if it is delayed.
     pub fn delayed_until(&self, now: i64) -> Option<i64> {
         (self.delayed_until > now).then_some(self.delayed_until)
     }
@@ -229,31 +229,31 @@ impl<T> Lane<T> {
         self.in_flight
     }
 
-    /// Whether the reader has to wait for this lane.
+    /// Returns whether the reader has to wait for this lane.
     pub fn is_full(&self) -> bool {
         self.queue.len() >= CAPACITY
     }
 
-    /// Whether the lane has nothing to do: it may be waiting for events that the reader does not reach because of
-    /// another lane. What is spilled is fed from the pending deliveries and does not wait for the reader.
+    /// Returns whether the lane has nothing to do: it may be waiting for events that the reader cannot reach because of
+    /// another lane. A spilled lane is fed from pending and does not wait for the reader.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.in_flight == 0 && !self.is_spilled
     }
 
-    /// Whether the lane is idle although there was something to do a moment ago.
+    /// Returns whether the lane is idle but got a delivery a moment ago.
     pub fn is_starving(&self, now: i64) -> bool {
         self.is_idle() && self.last_pushed_at.saturating_add(SPILL_AGE_MICROS) > now
     }
 
-    /// Whether deliveries wait in a queue that gets shorter: the receiver took one in the last second. A queue in front
-    /// of a receiver that does not answer, or refuses, is nothing to wait for.
+    /// Returns whether deliveries wait and the receiver took one in the last second. A queue whose receiver hangs or
+    /// refuses is not worth waiting for.
     pub fn is_flowing(&self, now: i64) -> bool {
         !self.queue.is_empty() && !is_long_ago(self.succeeded_at, now)
     }
 
-    /// Whether the queue has to move into the pending deliveries: it is held or delayed, or its receiver has taken
-    /// nothing for a second of what it was sent. Who waits for a thread only is not moved, and neither is what came
-    /// from the pending deliveries: it holds no window open.
+    /// Returns whether the queue has to move to pending: the lane is held or delayed, or its receiver has taken nothing
+    /// for a second of what it was sent. Deliveries that only wait for a thread stay, and so do those from pending,
+    /// which hold no window open.
     pub fn must_spill(&self, now: i64) -> bool {
         if self.queue.is_empty() {
             return false;
@@ -265,19 +265,19 @@ impl<T> Lane<T> {
         self.is_held || now < self.delayed_until || is_stuck && !self.is_spilled
     }
 
-    /// Whether the oldest delivery has waited for over a second, although others succeeded. Such a queue moves only
-    /// if others wait for the reader because of it: going through the pending deliveries costs more than waiting.
+    /// Returns whether the oldest delivery has waited for over a second, even if others succeeded. Such a queue spills
+    /// only if other lanes wait for the reader because of it: going through pending costs more than waiting.
     pub fn is_slow(&self, now: i64) -> bool {
         let oldest = self.queue.front();
         oldest.is_some_and(|(pushed_at, _)| is_long_ago(*pushed_at, now))
     }
 
-    /// Whether everything of this lane goes through the pending deliveries, to keep its order.
+    /// Returns whether all deliveries of this lane go through pending, to keep their order.
     pub fn is_spilled(&self) -> bool {
         self.is_spilled
     }
 
-    /// Empties the queue into the caller's hands, in order. From here on the lane is fed from the pending deliveries.
+    /// Empties the queue and returns its deliveries, in order. From then on the lane is fed from pending.
     pub fn spill(&mut self) -> impl Iterator<Item = T> {
         self.is_spilled = true;
         std::mem::take(&mut self.queue)
@@ -285,14 +285,14 @@ impl<T> Lane<T> {
             .map(|(_, delivery)| delivery)
     }
 
-    /// There is nothing pending any more: the lane is fed by the reader again.
+    /// Lets the reader feed the lane again, as nothing is pending any longer.
     pub fn unspill(&mut self) {
         self.is_spilled = false;
     }
 }
 
-/// Of lanes with the time since when they are due, those that have been due for the longest, at most so many. With it no
-/// lane that is due again at once keeps another from its turn.
+/// Returns the lanes that have been due for longest, at most `most`, given their due times. So a lane that is due again
+/// at once keeps no other from its turn.
 ///
 /// ```
 /// use herald_dispatch::lane::first_due;

@@ -1,4 +1,4 @@
-//! All lanes, which of them have something to send, and what they have claimed of `herald.pending`.
+//! All lanes: which of them have deliveries to send, and what they claimed from `herald.pending`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -11,69 +11,70 @@ use crate::tenants::Tenants;
 use crate::time::{Moment, Now};
 use crate::work::Delivery;
 
-/// What a lane claims at once, at most.
+/// A lane claims at most this many deliveries at once.
 pub const CLAIM_SIZE: usize = 256;
 
-/// A lane is filled up from the pending deliveries to this when it holds fewer than that.
+/// A lane with fewer than `REFILL_BELOW` deliveries is refilled from pending, up to `REFILL_TO`.
 const REFILL_TO: usize = 750;
 const REFILL_BELOW: usize = 250;
-/// A lane that the log keeps full takes so many all the same: retries do not wait for the end of the log.
+/// A lane that the log keeps full still claims this many: retries do not wait for the end of the log.
 const BESIDE_THE_LOG: usize = 100;
 
-/// A lane whose receiver has not answered lately is sent one request at a time, and claims no more than so many.
+/// A lane whose receiver has not answered lately sends one request at a time, and claims at most this many deliveries.
 const UNPROVEN: usize = 16;
 
-/// So many are claimed at once, at most: more come together only where their outcomes cannot be recorded.
+/// A lane holds at most this many claimed deliveries: more accumulate only if their outcomes cannot be recorded.
 const MOST_CLAIMED: usize = 5_000;
 
-/// Surveys take a tenth of the time, at most: after one there is none for so many times as long as it took.
+/// Surveys take at most a tenth of the time: the pause after a survey is this many times as long as it took.
 const SURVEY_GAP: u32 = 9;
 
 /// The lanes of all subscriptions.
 #[derive(Debug)]
 pub struct Lanes {
     by_id: BTreeMap<i64, Entry>,
-    /// What the claimed deliveries of all of them hold in memory, in bytes, and what they should.
+    /// The memory that all claimed deliveries hold, in bytes, and how much they should hold at most.
     claimed_bytes: usize,
     claim_memory: usize,
-    /// Lanes that may have something to send, each once, served in turn.
+    /// Lanes that may have deliveries to send, each once, served in turn.
     ready: VecDeque<i64>,
-    /// Those of them, each once, that wait for one of the threads that doubtful lanes may have.
+    /// Lanes that wait for one of the threads for doubtful lanes, each once.
     parked: VecDeque<i64>,
     survey: Survey,
     surveyed_at: Moment,
     survey_took: Duration,
 }
 
-/// One lane, and what of `herald.pending` concerns it.
+/// A lane, and its state in `herald.pending`.
 #[derive(Debug)]
 pub struct Entry {
     pub lane: Lane<Delivery>,
-    /// Pending deliveries that are in the lane or being sent, or whose end is not recorded yet.
+    /// Pending deliveries that are in the lane or under way, or whose end is not yet recorded.
     pub claimed: BTreeSet<i64>,
-    /// What these hold in memory, and how many of them are set aside, which hold next to nothing.
+    /// The bytes that these hold in memory, and how many of them are set aside and hold next to nothing.
     claimed_bytes: usize,
     aside: usize,
-    /// Whatever is pending up to this due time and number, and is not claimed, is not there any more. `None` if that
-    /// cannot be said. Claims go on from there: they do not read again what is claimed, nor pass over what was deleted.
+    /// All rows up to this due time and number are claimed or deleted; `None` if unknown. Claims continue from there,
+    /// so they neither reread claimed rows nor scan deleted ones.
     pub claimed_to: Option<(i64, i64)>,
-    /// When its first pending delivery that is not claimed is due, as far as known.
+    /// When its first unclaimed pending delivery is due, if known.
     pub next_due: Option<i64>,
-    /// How many of its pending deliveries are claimed at once: fewer after an event that could not be read.
+    /// How many pending deliveries it claims at once: fewer after an event that could not be read.
     pub claim_size: usize,
     /// Rows that will be in `herald.pending` once the current batch is recorded.
     pub unrecorded: usize,
-    /// Its receiver said that it is gone, and that is not written down yet.
+    /// Its receiver said that it is gone, which is not yet recorded.
     pub is_gone: bool,
     is_ready: bool,
     is_parked: bool,
 }
 
-/// What a lane may hold of pending deliveries.
+/// How many pending deliveries a lane may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
     pub bytes: usize,
-    /// Three quarters of the memory are taken: only lanes whose receivers answer may hold one where their share is used up.
+    /// Three quarters of the memory are taken: a lane may exceed its share, by one delivery, only if its receiver
+    /// answers.
     pub is_scarce: bool,
 }
 
@@ -94,13 +95,13 @@ impl Entry {
         }
     }
 
-    /// Something is pending that is due at this time.
+    /// Notes that a pending delivery is due at this time.
     pub fn expect_due(&mut self, at_micros: i64) {
         self.next_due = Some(self.next_due.map_or(at_micros, |due| due.min(at_micros)));
     }
 
-    /// How many pending deliveries the lane takes now, on top of those it has, if this is its share. One it may hold all the
-    /// same, and where even that is scarce, one whose receiver answers.
+    /// Returns how many more pending deliveries the lane takes now, if this is its share. A lane that holds none may
+    /// take one delivery beyond the share; if memory is scarce, only if its receiver answers.
     pub fn room(&self, share: Share, now: i64) -> usize {
         let is_proven = self.lane.is_proven(now);
         let may_hold_one = self.claimed_bytes == 0 && (is_proven || !share.is_scarce);
@@ -122,7 +123,7 @@ impl Entry {
         wanted.min(most.saturating_sub(self.claimed.len()))
     }
 
-    /// How many bytes are left of such a share.
+    /// Returns how many bytes of this share are left.
     pub fn byte_room(&self, share: Share) -> usize {
         share.bytes.saturating_sub(self.claimed_bytes)
     }
@@ -135,7 +136,7 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    /// None yet. They claim as much as half of this memory should hold.
+    /// Returns an empty set of lanes, whose claims should hold at most half of this memory.
     pub fn within(memory: usize) -> Self {
         Self {
             by_id: BTreeMap::new(),
@@ -149,8 +150,8 @@ impl Lanes {
         }
     }
 
-    /// What of pending deliveries a lane may hold: a quarter of what is free. However many lanes hold on to their share,
-    /// because their receivers are slow, something is left for the next one.
+    /// Returns a lane's share: a quarter of the free memory. However many lanes with slow receivers keep theirs, some
+    /// is left for the next lane.
     pub fn share(&self) -> Share {
         Share {
             bytes: self.claim_memory.saturating_sub(self.claimed_bytes) / 4,
@@ -158,12 +159,12 @@ impl Lanes {
         }
     }
 
-    /// What claimed deliveries hold in memory, in bytes.
+    /// Returns the memory that claimed deliveries hold, in bytes.
     pub fn claimed_bytes(&self) -> usize {
         self.claimed_bytes
     }
 
-    /// A delivery of a lane is set aside, so that the lane may claim another one for it. It has held so many bytes.
+    /// Sets aside a delivery that held `bytes`, so that its lane may claim another.
     pub fn set_aside(&mut self, delivery: &Delivery, bytes: usize) {
         self.release(delivery, bytes);
         if let Some(entry) = self.by_id.get_mut(&delivery.subscription.id) {
@@ -171,14 +172,14 @@ impl Lanes {
         }
     }
 
-    /// A delivery that was set aside is tried again.
+    /// Takes back a delivery that was set aside, to try it again.
     pub fn take_back(&mut self, delivery: &Delivery) {
         if let Some(entry) = self.claim(delivery) {
             entry.aside = entry.aside.saturating_sub(1);
         }
     }
 
-    /// A delivery is claimed for its lane.
+    /// Claims a delivery for its lane.
     pub fn claim(&mut self, delivery: &Delivery) -> Option<&mut Entry> {
         let bytes = delivery.memory();
         let entry = self.by_id.get_mut(&delivery.subscription.id)?;
@@ -188,7 +189,7 @@ impl Lanes {
         Some(entry)
     }
 
-    /// A claimed delivery holds so many bytes less.
+    /// Reduces by `bytes` the memory that a claimed delivery holds.
     pub fn release(&mut self, delivery: &Delivery, bytes: usize) {
         if let Some(entry) = self.by_id.get_mut(&delivery.subscription.id) {
             let bytes = bytes.min(entry.claimed_bytes);
@@ -197,7 +198,7 @@ impl Lanes {
         }
     }
 
-    /// Goes by the options of a subscription, which may be new.
+    /// Applies the options of a subscription, which may be new.
     pub fn configure(&mut self, loaded: &Loaded, tenants: &Tenants) {
         let (id, concurrency) = (loaded.config.id, loaded.config.max_concurrency);
         let entry = self
@@ -212,7 +213,7 @@ impl Lanes {
         self.make_ready(id);
     }
 
-    /// Takes out the lane of a subscription that exists no more. Returns its deliveries.
+    /// Removes the lane of a subscription that no longer exists. Returns its deliveries.
     pub fn remove(&mut self, id: i64) -> Vec<Delivery> {
         let Some(mut entry) = self.by_id.remove(&id) else {
             return Vec::new();
@@ -237,7 +238,7 @@ impl Lanes {
         self.by_id.iter().map(|(id, entry)| (*id, entry))
     }
 
-    /// Says that the lane may have something to send.
+    /// Marks the lane as ready, unless its queue is empty.
     pub fn make_ready(&mut self, id: i64) {
         if let Some(entry) = self.by_id.get_mut(&id)
             && !entry.is_ready
@@ -248,12 +249,12 @@ impl Lanes {
         }
     }
 
-    /// Whether a lane has something to send, as far as known, and waits for a thread.
+    /// Returns whether, as far as known, a lane has deliveries to send and waits for a thread.
     pub fn any_waiting(&self) -> bool {
         !self.ready.is_empty() || !self.parked.is_empty()
     }
 
-    /// The lane has something to send, and there is no thread for doubtful lanes.
+    /// Parks a lane that has deliveries to send until a thread for doubtful lanes is free.
     pub fn park(&mut self, id: i64) {
         if let Some(entry) = self.by_id.get_mut(&id)
             && !entry.is_parked
@@ -263,7 +264,8 @@ impl Lanes {
         }
     }
 
-    /// The next lane in turn that may have something to send; those that are parked only if there is a thread for them.
+    /// Takes the next lane that may have deliveries to send; parked lanes only if a thread for them is free, and then
+    /// first.
     pub fn take_ready(&mut self, may_be_doubtful: bool) -> Option<i64> {
         if may_be_doubtful && let Some(id) = self.parked.pop_front() {
             if let Some(entry) = self.by_id.get_mut(&id) {
@@ -278,27 +280,27 @@ impl Lanes {
         Some(id)
     }
 
-    /// What the lanes are like, as of the last survey.
+    /// Returns the last survey.
     pub fn survey(&self) -> &Survey {
         &self.survey
     }
 
-    /// When a lane may claim next, until the next survey.
+    /// Sets when a lane may claim next, until the next survey.
     pub fn expect_first_due(&mut self, at_micros: Option<i64>) {
         self.survey.first_due = at_micros;
     }
 
-    /// How long the next survey has to wait: surveys take a part of the time only.
+    /// Returns how long the next survey has to wait, so that surveys take only a part of the time.
     pub fn until_survey(&self, now: Now) -> Duration {
         now.until(self.surveyed_at + self.survey_took * SURVEY_GAP)
     }
 
-    /// Looks at all lanes.
+    /// Surveys all lanes.
     pub fn take_survey(&mut self, now_micros: i64) {
         self.survey = Survey::of(self.by_id.values(), self.share(), now_micros);
     }
 
-    /// A survey ended now and took so long.
+    /// Notes that a survey ended now, and how long it took.
     pub fn surveyed(&mut self, now: Now, took: Duration) {
         self.surveyed_at = now.moment;
         self.survey_took = took;

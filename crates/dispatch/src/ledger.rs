@@ -1,4 +1,4 @@
-//! What came to its end and is not recorded, and what deliveries hold in memory.
+//! The ledger: ended deliveries that are not yet recorded, and the memory that deliveries hold.
 
 use std::time::Duration;
 
@@ -11,30 +11,31 @@ use crate::time::{Moment, Now};
 use crate::windows::Windows;
 use crate::work::{Delivery, Origin};
 
-/// What is recorded together: at most this many ends, and none later than this after it came in. A dead letter takes ten
-/// times as long as another end, or a hundred times: they are recorded apart, as many as take a moment.
+/// A batch has at most `RECORD_SIZE` ends, and begins at most `RECORD_AFTER` after its first end came in. A dead letter
+/// takes ten to a hundred times as long as another end: dead letters have batches of their own, with as many as take a
+/// moment.
 pub const RECORD_SIZE: usize = 100;
 const DEAD_LETTERS: SliceSize = SliceSize::new(8, 4, RECORD_SIZE);
 pub const RECORD_AFTER: Duration = Duration::from_millis(10);
-/// What deliveries hold in memory, in bytes, above which the log is not read on. What is claimed of pending deliveries does
-/// not count: lanes share half as much among each other.
+/// The log is not read while deliveries hold this many bytes in memory. Claimed pending deliveries do not count: the
+/// lanes share half as much for them.
 pub const MEMORY: usize = 64 << 20;
 
 #[derive(Debug)]
 pub struct Ledger {
     pub windows: Windows,
-    /// What came to its end.
+    /// Ended deliveries, not yet recorded.
     ended: Vec<Record>,
     since: Since,
     outcome_bytes: usize,
-    /// How many dead letters are recorded at once, and whether the last batch was of them.
+    /// How many dead letters are recorded at once, and whether the last batch had them.
     dead_letters: SliceSize,
     were_dead: bool,
     pub set_aside: SetAside,
     bytes_in_memory: usize,
 }
 
-/// Since when the first waits of what is to be recorded.
+/// Since when the first record of each kind, and the first closable window, have been waiting.
 #[derive(Debug, Default)]
 struct Since {
     dead: Option<Moment>,
@@ -58,12 +59,12 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// A delivery comes into memory.
+    /// Counts a delivery that comes into memory.
     pub fn take_up(&mut self, delivery: &Delivery) {
         self.bytes_in_memory += delivery.memory();
     }
 
-    /// Puts an end into the batch that is recorded next.
+    /// Adds a record to the next batch.
     pub fn settle(&mut self, record: Record, lanes: &mut Lanes, now: Now) {
         if record.is_pending()
             && let Some(entry) = lanes.get(record.delivery.subscription.id)
@@ -76,7 +77,7 @@ impl Ledger {
         self.ended.push(record);
     }
 
-    /// A delivery leaves memory. Returns its lane, if there still is one.
+    /// Forgets a delivery that leaves memory. Returns its lane, if that still exists.
     pub fn forget<'l>(
         &mut self,
         delivery: &Delivery,
@@ -95,17 +96,17 @@ impl Ledger {
         Some(entry)
     }
 
-    /// What deliveries hold in memory, in bytes, with the outcomes that are not recorded.
+    /// Returns the memory that deliveries and unrecorded outcomes hold, in bytes.
     pub fn memory(&self) -> usize {
         self.bytes_in_memory + self.unrecorded_memory() + self.set_aside.memory()
     }
 
-    /// What outcomes hold in memory that nobody has tried to record, or that could not be.
+    /// Returns the memory of outcomes that were not yet tried, or could not be recorded, in bytes.
     pub fn unrecorded_memory(&self) -> usize {
         self.outcome_bytes
     }
 
-    /// Whether there is something to record, some time.
+    /// Returns whether anything waits to be recorded.
     pub fn has_something(&self) -> bool {
         !self.ended.is_empty() || self.windows.any_closable()
     }
@@ -118,7 +119,7 @@ impl Ledger {
         }
     }
 
-    /// When it is time to record, if there is something.
+    /// Returns how long until it is time to record, if anything waits.
     pub fn due_in(&self, now: Now) -> Option<Duration> {
         if !self.has_something() {
             return None;
@@ -131,7 +132,7 @@ impl Ledger {
         Some(RECORD_AFTER.saturating_sub(waited.max().unwrap_or_default()))
     }
 
-    /// Whether it is time to record.
+    /// Returns whether it is time to record.
     pub fn is_due(&mut self, now: Now) -> bool {
         if self.windows.any_closable() {
             self.since.closable.get_or_insert(now.moment);
@@ -141,10 +142,10 @@ impl Ledger {
         self.due_in(now) == Some(Duration::ZERO)
     }
 
-    /// What is recorded next, with the windows that are done with it, and how hard it is tried: while something is locked,
-    /// it is not waited for each time.
+    /// Takes the next batch, with the windows that it completes, and the effort to make: while records are set aside, a
+    /// batch does not wait for locks.
     pub fn next_batch(&mut self) -> (Batch, Effort) {
-        // In turn, so that neither waits for all of the other.
+        // Alternate, so that neither kind waits for all of the other.
         let are_dead = self.since.dead.is_some() && (self.since.other.is_none() || !self.were_dead);
         self.were_dead = are_dead;
         self.since.closable = None;
@@ -169,7 +170,7 @@ impl Ledger {
         (self.with_windows(records), effort)
     }
 
-    /// What a batch took.
+    /// Adapts the number of dead letters to the time that a batch took.
     pub fn took(&mut self, recorded: &Recorded) {
         let written = &recorded.written;
         if !written.is_empty() && written.iter().all(Record::is_dead) {
@@ -178,7 +179,7 @@ impl Ledger {
         }
     }
 
-    /// Everything, at the end of the worker's life.
+    /// Takes all records, at the end of the worker's life.
     pub fn last_batch(&mut self) -> Batch {
         let mut records = std::mem::take(&mut self.ended);
         (self.outcome_bytes, self.since) = (0, Since::default());
@@ -193,7 +194,7 @@ impl Ledger {
         }
     }
 
-    /// These were not written; they come before what ended meanwhile.
+    /// Puts back records that were not written, before those that ended meanwhile.
     pub fn put_back(&mut self, left: Vec<Record>) {
         self.outcome_bytes += outcome_memory(&left);
         for record in &left {
@@ -203,7 +204,7 @@ impl Ledger {
         self.ended.extend(newer);
     }
 
-    /// What was set aside and is to be tried now. It belongs to its lanes again.
+    /// Takes the set-aside records that are to be tried now. They belong to their lanes again.
     pub fn take_set_aside(&mut self, lanes: &mut Lanes, now: Now) -> Option<(Batch, Effort)> {
         let (batch, effort) = self.set_aside.take_due(now)?;
         for record in &batch.records {
@@ -214,7 +215,7 @@ impl Ledger {
         Some((batch, effort))
     }
 
-    /// Keeps what cannot be written now. It needs no data of events for that: the log has it.
+    /// Sets aside records that cannot be written now, without the data of their events: the log has it.
     pub fn set_aside(
         &mut self,
         mut records: Vec<Record>,
@@ -227,7 +228,7 @@ impl Ledger {
             delivery.forget_data();
             let after = delivery.memory();
             self.bytes_in_memory = self.bytes_in_memory.saturating_sub(before - after);
-            // Its lane may claim another one for it meanwhile.
+            // Its lane may claim another delivery meanwhile.
             if delivery.origin == Origin::Pending {
                 lanes.set_aside(delivery, before);
             }
@@ -268,7 +269,7 @@ mod tests {
         assert!(!ledger.is_due(at(0)) && ledger.is_due(at(10)));
         let (batch, _) = ledger.next_batch();
         assert_eq!(batch.closed_windows.len(), 1);
-        // The next one can be closed at once, too.
+        // The next window can be closed at once, too.
         assert!(!ledger.is_due(at(10)) && !ledger.is_due(at(19)) && ledger.is_due(at(20)));
     }
 

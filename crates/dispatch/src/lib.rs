@@ -1,27 +1,32 @@
-//! The worker's mind: what it does next, decided without PostgreSQL, sockets, threads, a clock or random numbers.
+//! The worker's mind: decides what the worker does next, without PostgreSQL, sockets, threads, a clock or random
+//! numbers.
 //!
-//! It is step 3 of the pipeline, between the log and the record. What it needs to know of the world is an argument: the
-//! [`time`], what was read, what came back. So the same arguments lead to the same decisions, always, and nothing here
-//! waits. It acts through two traits: the [`store`] reads and writes, the [`courier`] sends. What is beside these are
-//! [`effects`], which the caller sees to.
+//! This is step 3 of the pipeline, between the log and the record. The outside world comes in as arguments: the
+//! [`time`], what was read, what came back. So the same arguments always lead to the same decisions, and nothing here
+//! waits. It acts through two traits: the [`store`] reads and writes, the [`courier`] sends. Everything else it returns
+//! as [`effects`], which the caller carries out.
 //!
-//! The [`mind`] has all that the worker keeps in memory, and the parts of its turn; each part takes of it what it needs.
+//! The [`mind`] holds everything that the worker keeps in memory, and the parts of its turn; each part borrows what it
+//! needs.
 //!
-//! **Reading.** The [`reader`] reads the [`log`] by windows between two snapshots, as often as its [`looks`] allow.
-//! [`floors`] say where to begin to look for what a snapshot shows and an earlier one did not; [`slices`] say how much is
-//! read, or done, at once. [`subscriptions`] match it, and [`reading`] puts the deliveries into lanes.
+//! **Reading.** The [`reader`] reads the [`log`] in windows between two snapshots, as often as its [`looks`] allow.
+//! [`floors`] say where to start looking for events that a snapshot shows and an earlier one did not; [`slices`] bound
+//! how much is read, or done, at once. [`subscriptions`] match the events, and [`reading`] puts the deliveries into
+//! lanes.
 //!
-//! **Queueing.** What matched waits in its subscription's [`lane`], one of all [`lanes`], which a [`survey`] looks at
-//! together. What is pending is fetched by a [`claim`].
+//! **Queueing.** Deliveries wait in their subscription's [`lane`]; a [`survey`] looks at all [`lanes`] together. A
+//! [`claim`] fetches pending deliveries.
 //!
-//! **Sending.** [`send`] chooses the next [`work`], for which the [`gate`] needs a thread ([`threads`]) and room in a plan
-//! ([`tenants`]). [`pings`] and questions for [`consent`] go past the lanes.
+//! **Sending.** [`send`] chooses the next [`work`], for which the [`gate`] needs a thread ([`threads`]) and room in a
+//! plan ([`tenants`]). [`pings`] and questions for [`consent`] bypass the lanes.
 //!
-//! **Afterwards.** [`settle`] decides how a delivery goes on. Its [`record`] waits in the [`ledger`] until [`recording`]
-//! has written it down, or is [`set_aside`], and closes the [`windows`] of the log. [`burials`] and the [`house`] clean up.
+//! **Afterwards.** [`settle`] decides how a delivery continues. Its [`record`] waits in the [`ledger`] until
+//! [`recording`] writes it, or is [`set_aside`]; recording also closes the [`windows`] of the log. [`burials`] and the
+//! [`house`] clean up.
 //!
-//! **Failing.** The [`steps`] of a turn fail one by one, for a [`failure`] of the store, which the [`report`] tells. After a
-//! crash of the worker itself, [`deaths`] says how the next one starts, and its [`suspects`] are sent one at a time.
+//! **Failing.** Each of the [`steps`] of a turn fails alone, with a [`failure`] of the store, which the [`report`]
+//! shows. After a crash of the worker itself, [`deaths`] decides how the next worker starts, which sends the
+//! [`suspects`] one at a time.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The log as the worker reads it: windows, what a look at it shows, and in which slots there is something.
+//! The log as the worker reads it: windows, looks, and the slots that may hold events.
 //!
 //! A number from a sequence says nothing about when its transaction commits, so "everything above the last number"
 //! loses events. Numbers only bound the scan; snapshots decide.
@@ -13,11 +13,11 @@ use crate::slices::Extent;
 
 /// How many slots the ring of events has.
 pub const SLOTS: i64 = 32;
-/// For how long a session goes by the period of the ring that it read.
+/// How long a session uses the period of the ring that it read.
 pub const PERIOD_VALID: Duration = Duration::from_secs(30);
-/// A writer takes its slot from its clock; its row is found as long as that is no more wrong than this.
+/// A writer chooses the slot by its clock; its row is found if the clock is off by at most this.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
-/// A slice of a window has at most this many events, and looks at most at this many numbers, to stay within
+/// A slice of a window has at most `SLICE_EVENTS` events and spans at most `SLICE_NUMBERS` numbers, to take only
 /// milliseconds.
 pub const SLICE_EVENTS: usize = 200;
 pub const SLICE_NUMBERS: i64 = 20_000;
@@ -29,21 +29,21 @@ pub struct Logged {
     pub xid: u64,
 }
 
-/// What is read before a look takes its snapshot, in this order; see [`floors`](crate::floors).
+/// Values read before a look takes its snapshot, in this order; see [`floors`](crate::floors).
 #[derive(Debug, Clone, Copy)]
 pub struct Before {
     pub last_number: i64,
     pub next_id: u64,
 }
 
-/// What a look at the log showed.
+/// The result of a look at the log.
 #[derive(Debug)]
 pub struct Look {
     pub snapshot: Snapshot,
     pub upper_seq: i64,
-    /// Something that the worker keeps in memory changed.
+    /// Whether anything changed that the worker keeps in memory.
     pub has_changes: bool,
-    /// The end of the write-ahead log when it was looked at, or later.
+    /// The end of the write-ahead log at the time of the look, or later.
     pub written: u64,
 }
 
@@ -68,19 +68,19 @@ pub struct Window {
     pub is_open: bool,
     /// Whether an earlier worker may have delivered a part of it.
     pub is_recovered: bool,
-    /// The end of the write-ahead log when it was looked at, or later.
+    /// The end of the write-ahead log at the time of the look, or later.
     pub written: u64,
-    /// The slots that may have events of it.
+    /// The slots that may hold its events.
     pub slots: Vec<i16>,
-    /// Up to this number it was read.
+    /// The number up to which it was read.
     pub read_to: i64,
 }
 
-/// What was read of a window at once.
+/// The part of a window that was read at once.
 #[derive(Debug)]
 pub struct Slice {
     pub events: Vec<Logged>,
-    /// Whether that is all up to the number that was asked for.
+    /// Whether these are all events up to the requested number.
     pub is_complete: bool,
 }
 
@@ -95,7 +95,7 @@ impl Position {
         Self { snapshot, floors }
     }
 
-    /// Moves on to what `look` showed. Returns the window in between.
+    /// Moves on to the snapshot of `look`. Returns the window in between.
     pub fn advance(&mut self, look: &Look, before: Before, now_micros: i64, ring: Ring) -> Window {
         let floor = self.floors.of_window(&self.snapshot, &look.snapshot);
         let newest = Floor {
@@ -122,7 +122,7 @@ impl Position {
 }
 
 impl Window {
-    /// A window that an earlier worker opened and did not close. It may have events in any slot.
+    /// Returns a window that an earlier worker opened and did not close. It may have events in any slot.
     pub fn recovered(
         number: i64,
         (from, to): (Snapshot, Snapshot),
@@ -145,7 +145,7 @@ impl Window {
         }
     }
 
-    /// Whether it certainly has no event.
+    /// Returns whether the window certainly has no event.
     pub fn is_empty(&self) -> bool {
         self.upper_seq <= self.floor_seq
     }
@@ -154,12 +154,12 @@ impl Window {
         self.read_to >= self.upper_seq
     }
 
-    /// The number that is read next.
+    /// Returns the number that is read next.
     pub fn next_number(&self) -> i64 {
         self.read_to + 1
     }
 
-    /// The number up to which a slice of this extent is read.
+    /// Returns the number up to which a slice of this extent is read.
     pub fn slice_end(&self, extent: Extent) -> i64 {
         match extent {
             Extent::Numbers(numbers) => self.upper_seq.min(self.read_to.saturating_add(numbers)),
@@ -167,7 +167,7 @@ impl Window {
         }
     }
 
-    /// This was read up to there.
+    /// Notes that the slice was read, up to `end`.
     pub fn take_in(&mut self, slice: &Slice, end: i64) {
         self.read_to = match slice.events.last() {
             Some(last) if !slice.is_complete || slice.events.len() == SLICE_EVENTS => {
@@ -178,7 +178,7 @@ impl Window {
     }
 }
 
-/// The slot of `herald.window` for a window's number: ten thousand in a row share one.
+/// Returns the slot of `herald.window` for a window's number: ten thousand in a row share a slot.
 pub fn window_slot(number: i64) -> i16 {
     (number.div_euclid(10_000)).rem_euclid(4) as i16
 }
@@ -187,13 +187,13 @@ pub fn window_slot(number: i64) -> i16 {
 #[derive(Debug, Clone, Copy)]
 pub struct Ring {
     pub period_micros: i64,
-    /// From then on nobody writes by another period.
+    /// From this time on, all sessions use the period.
     settled_at_micros: i64,
 }
 
 impl Ring {
-    /// A ring whose period was changed then, if ever. Sessions go by the former one until they read it again, and an
-    /// event in a slot that nobody looks into would be lost.
+    /// Returns a ring whose period changed at `at_micros`, if ever. Sessions use the former period until they read it
+    /// again, and events in slots that the worker does not read would be lost.
     pub fn changed(period_micros: i64, at_micros: Option<i64>) -> Self {
         let settling = (PERIOD_VALID + CLOCK_TOLERANCE).as_micros() as i64;
         Self {
@@ -202,7 +202,7 @@ impl Ring {
         }
     }
 
-    /// The slots that may have been written between two times, with a wide margin for clocks.
+    /// Returns the slots that may have been written between two times, with a wide margin for clocks.
     fn slots_between(self, since_micros: i64, now_micros: i64) -> Vec<i16> {
         let period = self.period_micros.max(1);
         let margin = period.max(CLOCK_TOLERANCE.as_micros() as i64);

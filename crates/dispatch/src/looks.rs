@@ -1,24 +1,24 @@
-//! When the log is looked at again.
+//! Decides when the worker looks at the log again.
 
 use std::time::Duration;
 
 use crate::time::{Moment, Now};
 
-/// While deliveries wait for their turn, looks at the log take a quarter of the time, at most: after a look there is
-/// none for so many times as long as it took. Each that finds something costs a transaction, and a look a commit would
-/// keep the lanes waiting for it. Those that wait for a receiver which takes nothing do not count: their healthy neighbours
-/// would wait as well.
+/// While deliveries wait for their turn, looks at the log take at most a quarter of the time: the pause after a look is
+/// this many times as long as it took. Each look that finds events costs a transaction, and a look per commit would
+/// keep the lanes waiting. Deliveries whose receiver takes nothing do not count: because of them, healthy lanes would
+/// wait as well.
 const LOOK_GAP: u32 = 3;
-/// However long a look took: one that was slow because the machine is busy, or waited for a lock, must not keep what is
-/// committed next waiting for three times as long.
+/// The longest such pause: after a look that was slow because the machine was busy, or that waited for a lock, new
+/// events must not wait three times as long.
 const LONGEST_LOOK_GAP: Duration = Duration::from_millis(25);
-/// Where there is no subscription at all.
+/// The pause while no subscription exists.
 const IDLE_LOOK_GAP: Duration = Duration::from_millis(200);
 
-/// The last look, and whether there is reason for another.
+/// The last look, and whether another is wanted.
 #[derive(Debug)]
 pub struct Looks {
-    /// There may be something new in the log, or the last look left something.
+    /// The log may have new events, or the last look left some.
     pub is_wanted: bool,
     looked_at: Moment,
     took: Duration,
@@ -35,28 +35,28 @@ impl Default for Looks {
     }
 }
 
-/// Who waits for what a look finds.
+/// Reasons to wait before the next look.
 #[derive(Debug, Clone, Copy)]
 pub struct Interest {
-    /// There is no subscription at all.
+    /// No subscription exists.
     pub is_nobody_there: bool,
     /// Deliveries wait in a lane whose receiver takes them.
     pub any_flowing: bool,
 }
 
 impl Looks {
-    /// Each `poll_interval` there is a look without being woken, the net under lost wake-ups.
+    /// Wants a look every `poll_interval` without being woken, as a safety net for lost wake-ups.
     pub fn want_by_time(&mut self, poll_interval: Duration, now: Now) {
         self.is_wanted |= now.since(self.looked_at) >= poll_interval;
     }
 
-    /// A look ended now and took so long.
+    /// Notes that a look ended now, and how long it took.
     pub fn looked(&mut self, now: Now, took: Duration) {
         self.looked_at = now.moment;
         self.took = took;
     }
 
-    /// How long a look has to wait: for the lanes, or because nobody waits for what it finds.
+    /// Returns how long the next look has to wait: for the lanes, or because no subscription exists.
     pub fn gap(&self, interest: Interest, now: Now) -> Duration {
         let gap = if interest.is_nobody_there {
             IDLE_LOOK_GAP

@@ -1,7 +1,7 @@
-//! All that the worker keeps in memory, and its turn: a list of parts, of which each is told the time and does a little.
+//! Everything that the worker keeps in memory, and its turn: a list of parts that each get the time and do a little.
 //!
-//! A part may fail, and then it rests, alone ([`steps`](crate::steps)). What a part decided beside what is stored and sent
-//! is in the effects, which the caller sees to before the next part.
+//! If a part fails, it alone rests ([`steps`](crate::steps)). What a part decides besides storing and sending is in the
+//! effects, which the caller carries out before the next part.
 
 mod pause;
 mod turn;
@@ -34,17 +34,17 @@ use crate::work::Work;
 
 pub use self::turn::{Part, TURN};
 
-/// What a DBA sets that changes while the worker runs.
+/// A DBA's settings that may change while the worker runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     pub is_enabled: bool,
-    /// Everything goes through `herald.pending`.
+    /// All deliveries go through `herald.pending`.
     pub always_pending: bool,
-    /// How often there is a look for work without being woken.
+    /// How often the worker looks for work without being woken.
     pub poll_interval: Duration,
     /// Requests that may be young at once.
     pub threads: usize,
-    /// What deliveries may hold in memory, in bytes: [`MEMORY`](crate::ledger::MEMORY).
+    /// The memory that deliveries may hold, in bytes: [`MEMORY`](crate::ledger::MEMORY).
     pub memory: usize,
 }
 
@@ -57,13 +57,13 @@ pub enum Ending {
     StartAgain,
 }
 
-/// What the worker keeps in memory. Rooms have parts of it as their arguments, never all of it.
+/// Everything that the worker keeps in memory. Modules take parts of it as arguments, never all of it.
 #[derive(Debug)]
 pub struct Mind {
     pub settings: Settings,
     pub lanes: Lanes,
     pub pings: Pings,
-    /// It ends when the turn is over.
+    /// Set if the worker ends after this turn.
     pub ending: Option<Ending>,
     subscriptions: Subscriptions,
     looks: Looks,
@@ -80,13 +80,13 @@ pub struct Mind {
     tokens: Tokens,
     shortage: Shortage,
     steps: Steps,
-    /// Notices of changes that are loaded wait to be deleted.
+    /// Notices of loaded changes wait to be deleted.
     has_notices: bool,
     configuration_looked_at: Moment,
 }
 
 impl Mind {
-    /// What a worker begins with: where the log is read on, and what its predecessor left under suspicion.
+    /// Returns what a worker begins with: the place to continue reading the log, and its predecessor's suspects.
     pub fn new(settings: Settings, reader: Reader, ring: Ring, suspects: Suspects) -> Self {
         Self {
             gate: Gate::new(settings.threads, suspects),
@@ -113,28 +113,28 @@ impl Mind {
         }
     }
 
-    /// What deliveries and their outcomes hold in memory, in bytes.
+    /// Returns the memory that deliveries and their outcomes hold, in bytes.
     pub fn memory(&self) -> usize {
         self.ledger.memory()
     }
 
-    /// Stops, for another worker to take over.
+    /// Stops the worker, so that another takes over.
     pub fn start_again(&mut self, why: &str, effects: &mut Effects) {
         let words = format!("the worker starts again: {why}");
         effects.push(Effect::Log(words));
         self.ending = Some(Ending::StartAgain);
     }
 
-    /// Goes by these settings from here on.
+    /// Applies these settings from now on.
     pub fn take_settings(&mut self, settings: Settings) {
         self.settings = settings;
         self.report.took_settings();
-        // The file with the key of their secrets.
+        // The file with the key to their secrets may have changed.
         self.subscriptions.expire();
         self.looks.is_wanted = true;
     }
 
-    /// The sender took these and sends them no more.
+    /// Frees the threads of work that the sender took but will not send.
     pub fn take_back(&mut self, unsent: impl IntoIterator<Item = Work>) {
         for work in unsent {
             let lane = work.subscription().id;
@@ -142,7 +142,7 @@ impl Mind {
         }
     }
 
-    /// Writes what can be written at the end of the worker's life.
+    /// Records as much as possible at the end of the worker's life.
     pub fn record_last(
         &mut self,
         store: &mut impl Store,

@@ -1,4 +1,4 @@
-//! The worker's side of `ping()`: test requests go past the lanes, and their answers to the session that asked.
+//! The worker's side of `ping()`: test requests bypass the lanes, and their answers go to the session that asked.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::time::Now;
 use crate::tokens::Tokens;
 use crate::work::{Ping, Work};
 
-/// The most bytes of data of an event that is sent by a ping: nobody else is served while the main thread reads it.
+/// The most bytes of event data that a ping sends: the main thread serves nothing else while reading them.
 const LARGEST_EVENT: usize = 1 << 20;
-/// When there is a look again whether a thread or a connection has become free.
+/// How soon to check again for a free thread or connection.
 const FOR_A_THREAD: Duration = Duration::from_millis(100);
 
-/// A session asks for a test request.
+/// A session's call for a test request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub number: u64,
@@ -31,14 +31,14 @@ pub struct Mail {
     pub uid: String,
 }
 
-/// Test requests for which there is no thread or connection. They wait as long as somebody waits for them: the mailbox
-/// bounds how many these are, for a subscription and for a role.
+/// Test requests that wait for a thread or connection, as long as their sessions wait for them: the mailbox bounds
+/// their number, per subscription and per role.
 #[derive(Debug, Default)]
 pub struct Pings {
     waiting: Vec<Mail>,
 }
 
-/// What keeps a test request from being sent.
+/// The reason why a test request is not sent.
 enum Obstacle {
     /// It is answered without a request.
     Answered(ErrorClass, String),
@@ -50,23 +50,23 @@ impl Pings {
         self.waiting.is_empty()
     }
 
-    /// These were asked for.
+    /// Adds test requests.
     pub fn ask(&mut self, mail: impl IntoIterator<Item = Mail>) {
         self.waiting.extend(mail);
     }
 
-    /// Forgets those for whose answer nobody waits any more.
+    /// Forgets the test requests that no session waits for any longer.
     pub fn retain(&mut self, is_waited_for: impl Fn(u64) -> bool) {
         self.waiting.retain(|mail| is_waited_for(mail.number));
     }
 
-    /// How long none has to be looked at.
+    /// Returns how soon to check the waiting test requests again.
     pub fn due_in(&self) -> Option<Duration> {
         (!self.waiting.is_empty()).then_some(FOR_A_THREAD)
     }
 }
 
-/// What sending test requests takes.
+/// The parts of the worker that sending test requests needs.
 #[derive(Debug)]
 pub struct Pinging<'a, S, C> {
     pub lanes: &'a mut Lanes,
@@ -79,7 +79,7 @@ pub struct Pinging<'a, S, C> {
 }
 
 impl<S: Store, C: Courier> Pinging<'_, S, C> {
-    /// Sends those that can be sent.
+    /// Sends the test requests that can be sent.
     pub fn send(&mut self, pings: &mut Pings, now: Now) {
         for mail in std::mem::take(&mut pings.waiting) {
             match self.send_one(&mail, now) {
@@ -101,7 +101,7 @@ impl<S: Store, C: Courier> Pinging<'_, S, C> {
         let subscriptions = self.subscriptions;
         let subscription = ready(subscriptions.by_id(id))?;
         let tenant = subscription.agent.tenant.as_deref();
-        // A receiver that hangs holds no more threads and connections by pings than by deliveries.
+        // A receiver that hangs must not hold more threads and connections through pings than through deliveries.
         if !self.gate.has_room_for(id, is_proven, tenant) {
             return Err(Obstacle::Waits);
         }
@@ -123,7 +123,7 @@ impl<S: Store, C: Courier> Pinging<'_, S, C> {
         Ok(())
     }
 
-    /// The event at this place of the log, or why it cannot be sent.
+    /// Returns the event at this place of the log, or why it cannot be sent.
     fn event_at(&mut self, place: (i16, i64), subscription: &Loaded) -> Result<Event, Obstacle> {
         let largest = subscription.config.max_payload.min(LARGEST_EVENT);
         let largest = i32::try_from(largest).unwrap_or(i32::MAX);
@@ -136,7 +136,7 @@ impl<S: Store, C: Courier> Pinging<'_, S, C> {
     }
 }
 
-/// A subscription to which a test request can be sent.
+/// Returns the subscription, if a test request can be sent to it.
 fn ready(subscription: Option<&Loaded>) -> Result<&Loaded, Obstacle> {
     let Some(subscription) = subscription else {
         let words = "the subscription is too new, or disabled".into();

@@ -1,4 +1,4 @@
-//! Reading on: which slice of the log is read now, and what it matches.
+//! The reader: decides which slice of the log to read next, and matches its events.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::store::{Point, View};
 use crate::subscriptions::{Changes, Subscriptions};
 use crate::suspects::Suspects;
 
-/// Windows that are read in slices beside newer ones.
+/// At most this many windows are read in slices beside newer ones.
 const WINDOWS_BEING_READ: usize = 4;
-/// How long the worker may be behind before it remembers how far it read although nothing matched.
+/// After this many numbers without a match, the worker stores how far it read.
 const REMEMBER_AFTER_EVENTS: i64 = 10_000;
-/// The same in time.
+/// The same, after this many microseconds.
 const REMEMBER_AFTER_MICROS: i64 = 60_000_000;
-/// Subscriptions that are read in one go.
+/// At most this many subscriptions are read at once.
 pub const READ_AT_ONCE: usize = 500;
 
 /// How far the log was read.
@@ -28,10 +28,10 @@ pub const READ_AT_ONCE: usize = 500;
 pub struct Reader {
     cursor: Cursor,
     next_number: i64,
-    /// How far a stored window says that the log was read.
+    /// How far the log was read, according to the stored windows.
     remembered_seq: i64,
     remembered_at: i64,
-    /// Subscriptions changed since then: whoever reads on must not ask the new ones about what was read before.
+    /// Subscriptions changed since then: the next worker must not match the new ones with events read before.
     must_remember: bool,
     /// How much of a window is read at once.
     pub extent: Extent,
@@ -41,11 +41,11 @@ pub struct Reader {
     pub seen: SeenTypes,
 }
 
-/// What moves only if the transaction commits.
+/// The state that advances only if the transaction commits.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     position: Position,
-    /// Windows that have not been read to their end, oldest first.
+    /// Windows not yet read to their end, oldest first.
     reading: VecDeque<Window>,
     look_next: bool,
 }
@@ -53,18 +53,18 @@ pub struct Cursor {
 /// Pairs of event and subscription.
 pub type Matched = Vec<(Arc<Event>, i64)>;
 
-/// What one transaction found.
+/// The result of one transaction.
 #[derive(Debug)]
 pub struct Found {
-    /// Whether it was a look for something new, and not at the rest of an older window.
+    /// Whether it looked for new events, and not at the rest of an older window.
     pub is_look: bool,
     pub window: Option<Window>,
     pub matched: Matched,
-    /// What changed beside the log, if something did.
+    /// Changes besides the log, if any.
     pub changes: Option<Changes>,
 }
 
-/// What reading goes by.
+/// Input for reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     pub suspects: &'a Suspects,
@@ -73,7 +73,7 @@ pub struct Context<'a> {
 }
 
 impl Reader {
-    /// Goes on after the last window that was stored, with those to be read again that were not closed.
+    /// Continues after the last stored window, and reads again those in `reading`, which were not closed.
     pub fn restored(
         last: &Window,
         reading: VecDeque<Window>,
@@ -97,28 +97,28 @@ impl Reader {
         }
     }
 
-    /// Where it is, to go back to if the transaction fails.
+    /// Returns the current place, to go back to if the transaction fails.
     pub fn cursor(&self) -> Cursor {
         self.cursor.clone()
     }
 
-    /// The transaction failed. Returns the first number of the slice that was being read, if one was.
+    /// Goes back after a failed transaction. Returns the first number of the slice that was being read, if any.
     pub fn go_back(&mut self, cursor: Cursor) -> Option<i64> {
         self.cursor = cursor;
         self.reading_number.take()
     }
 
-    /// The snapshot up to which the log was read.
+    /// Returns the position up to which the log was read.
     pub fn position(&self) -> &Position {
         &self.cursor.position
     }
 
-    /// Whether older windows are not read to their end.
+    /// Returns whether older windows are not yet read to their end.
     pub fn has_rest(&self) -> bool {
         !self.cursor.reading.is_empty()
     }
 
-    /// Reads the slice that is next: of an older window that is not read to its end, in turn with a look for a new one.
+    /// Reads the next slice: alternates between older windows not yet read to their end and looks for a new one.
     pub fn next(
         &mut self,
         view: &mut dyn View,
@@ -155,7 +155,7 @@ impl Reader {
         })
     }
 
-    /// Reads a slice of the window, and writes the window down where it has to be.
+    /// Reads a slice of the window, and stores the window if necessary.
     fn read_on(
         &mut self,
         view: &mut dyn View,
@@ -170,12 +170,12 @@ impl Reader {
             let may_vanish = view.may_vanish(&window, &events)?;
             self.seen.note(&events);
             matched = match_slice(view, subscriptions, &window, events)?;
-            // Nothing is sent of what may vanish.
+            // An event that may vanish must not be sent.
             if may_vanish && !matched.is_empty() {
                 view.flush_at_commit();
             }
         }
-        // One that is not read to its end is written down before a later one: the next worker goes on from the last.
+        // A window not read to its end is stored before a later one: the next worker continues from the last.
         let must_open = !matched.is_empty()
             || !window.is_read()
             || self.must_be_remembered(&window, context.now_micros);
@@ -214,7 +214,7 @@ impl Reader {
         Ok(slice.events)
     }
 
-    /// Whether a window without deliveries has to be written down, so that the next worker goes on from its end. An
+    /// Returns whether a window without deliveries has to be stored, so that the next worker continues from its end. An
     /// idle worker writes nothing.
     fn must_be_remembered(&self, window: &Window, now_micros: i64) -> bool {
         let behind = window.upper_seq - self.remembered_seq;
@@ -224,7 +224,7 @@ impl Reader {
                 || now_micros - self.remembered_at >= REMEMBER_AFTER_MICROS)
     }
 
-    /// What was found is committed: goes by how far the window is read. Returns whether it is read to its end.
+    /// Adopts the progress of a window after the commit. Returns whether it is read to its end.
     pub fn take_in(&mut self, window: Window, now_micros: i64) -> bool {
         if window.is_open && window.number == self.next_number {
             self.next_number += 1;
@@ -240,8 +240,8 @@ impl Reader {
     }
 }
 
-/// Reads the subscriptions that are new or changed. What it costs depends on how many these are, not on how many there
-/// are. Returns whether anything had to be read.
+/// Reads new and changed subscriptions; how much it reads depends on their number, not on the total. Returns whether
+/// anything had to be read.
 fn load(
     view: &mut dyn View,
     subscriptions: &mut Subscriptions,
@@ -272,7 +272,7 @@ fn load(
     Ok(!wanted.is_empty())
 }
 
-/// The deliveries of a slice. Of a window that an earlier worker began, without those that it recorded.
+/// Returns the deliveries of a slice, without those that an earlier worker recorded.
 fn match_slice(
     view: &mut dyn View,
     subscriptions: &Subscriptions,
@@ -315,17 +315,17 @@ mod tests {
     use crate::testing::loaded;
     use herald_core::snapshot::Snapshot;
 
-    /// A log in which every event is visible whose transaction the window shows.
+    /// A log that shows the events of all transactions that the window shows.
     #[derive(Debug)]
     struct Sight {
         snapshot: u64,
-        /// Numbers, and who wrote them.
+        /// Numbers, with the transactions that wrote them.
         events: Vec<(i64, u64)>,
         changes: Option<Changes>,
         subscriptions: Vec<i64>,
         may_vanish: bool,
         done: BTreeSet<(i64, i64)>,
-        /// What cannot be read at once.
+        /// The extent that cannot be read.
         unreadable: Extent,
         opened: Vec<i64>,
         is_flushed: bool,
@@ -418,7 +418,7 @@ mod tests {
     }
 
     impl Sight {
-        /// Events with these numbers, of a transaction that is visible now, and subscription 1.
+        /// Returns a log with subscription 1, and events with these numbers from a transaction that is visible now.
         fn of(seqs: std::ops::RangeInclusive<i64>) -> Self {
             Self {
                 snapshot: 20,
@@ -455,7 +455,7 @@ mod tests {
         }
     }
 
-    /// After a window up to number 0 in snapshot 10, with these to be read again.
+    /// Returns a reader after a window up to number 0 in snapshot 10, with these windows to read again.
     fn reader(reading: Vec<Window>) -> Reader {
         let last = Window::recovered(6, (snapshot(5), snapshot(10)), (0, 0), 0);
         Reader::restored(&last, reading.into(), SeenTypes::default(), 0)

@@ -1,4 +1,4 @@
-//! What a look at the log found goes into the lanes, and what changed beside the log is taken over.
+//! Puts the deliveries that a look found into lanes, and adopts changes besides the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::time::Now;
 use crate::tokens::Tokens;
 use crate::work::{Delivery, Origin};
 
-/// What reading takes.
+/// The parts of the worker that reading needs.
 #[derive(Debug)]
 pub struct Reading<'a, S> {
     pub reader: &'a mut Reader,
@@ -45,16 +45,16 @@ pub struct Reading<'a, S> {
     pub store: &'a mut S,
     pub effects: &'a mut Effects,
     pub ring: Ring,
-    /// Everything goes through `herald.pending`.
+    /// All deliveries go through `herald.pending`.
     pub always_pending: bool,
-    /// Notices of changes that are loaded wait to be deleted.
+    /// Notices of loaded changes wait to be deleted.
     pub has_notices: &'a mut bool,
-    /// Nothing may be sent from this database any more.
+    /// Nothing may be sent from this database any longer.
     pub must_stop: &'a mut bool,
 }
 
 impl<S: Store> Reading<'_, S> {
-    /// Reads one slice of the log into the lanes. Returns whether there is more to read at once.
+    /// Reads a slice of the log into the lanes. Returns whether more can be read at once.
     pub fn read(&mut self, now: Now) -> Result<bool, Failure> {
         let context = Context {
             suspects: &self.gate.suspects,
@@ -74,7 +74,7 @@ impl<S: Store> Reading<'_, S> {
                 let number = self.reader.go_back(cursor);
                 self.subscriptions.go_back(as_of);
                 self.looks.is_wanted = true;
-                // Notices of the look may be lost with it.
+                // The look's notices may be lost with it.
                 self.unknown.forget_all();
                 *self.has_notices = true;
                 self.read_less(number, failure, after)
@@ -82,7 +82,7 @@ impl<S: Store> Reading<'_, S> {
         }
     }
 
-    /// Goes by what a transaction found that has committed.
+    /// Adopts the result of a committed transaction.
     fn take_in(&mut self, found: Found, now: Now) -> Result<bool, Failure> {
         if self.reader.seen.has_fresh() {
             self.report.saw_types();
@@ -90,11 +90,11 @@ impl<S: Store> Reading<'_, S> {
         let extent = self.reader.extent;
         self.reader.extent = extent.after_success(SLICE_NUMBERS);
         self.store.reached(Point::AfterFlush);
-        // The rest of an older window leaves the look that was wanted to the next turn.
+        // If this was the rest of an older window, the look that was wanted follows in the next turn.
         self.looks.is_wanted = !found.is_look;
         if self.subscriptions.has_changed() {
-            // A restore into this database may have put another database's log here. Who cannot tell leaves what was
-            // found, which is in an open window, to the next worker.
+            // A restore may have put another database's log here. If that cannot be ruled out, what was found stays in
+            // its open window, for the next worker.
             match self.store.hold_reason() {
                 Ok(None) => self.take_over(now),
                 held => {
@@ -113,7 +113,7 @@ impl<S: Store> Reading<'_, S> {
         Ok(self.looks.is_wanted)
     }
 
-    /// After a slice that could not be read: where something in it is damaged, less is tried at once.
+    /// Tries a smaller extent after a slice that could not be read, if something in it is damaged.
     fn read_less(
         &mut self,
         number: Option<i64>,
@@ -147,7 +147,7 @@ impl<S: Store> Reading<'_, S> {
             self.ledger.windows.add(number, matched.len());
             for (event, id) in matched {
                 match self.delivery(number, event, id, now) {
-                    // It cannot be read.
+                    // Its event cannot be read.
                     Some(delivery) if extent == Extent::Bare => {
                         self.bury(delivery, DeadReason::Poison, now);
                     }
@@ -174,7 +174,7 @@ impl<S: Store> Reading<'_, S> {
         }
     }
 
-    /// A delivery of a window, in memory from here on; `None` if its subscription exists no more.
+    /// Returns a delivery of a window and counts its memory; `None` if its subscription no longer exists.
     fn delivery(&mut self, window: i64, event: Arc<Event>, id: i64, now: Now) -> Option<Delivery> {
         let token = self.tokens.give();
         let one = self.subscriptions.by_id(id)?;
@@ -192,7 +192,7 @@ impl<S: Store> Reading<'_, S> {
         Some(delivery)
     }
 
-    /// Goes by what was read of subscriptions from here on. Buries the deliveries of removed ones.
+    /// Adopts changed subscriptions. Buries the deliveries of removed ones.
     fn take_over(&mut self, now: Now) {
         let changed = self.subscriptions.take_changed();
         if changed.quotas {
@@ -217,7 +217,7 @@ impl<S: Store> Reading<'_, S> {
             }
         }
         if any_ended {
-            // What they left in memory is in herald.pending by then.
+            // By then, their deliveries in memory have moved to herald.pending.
             self.burials.expect(Duration::from_millis(100), now);
         }
     }
@@ -227,7 +227,7 @@ impl<S: Store> Reading<'_, S> {
         self.ledger.settle(record, self.lanes, now);
     }
 
-    /// The notices tell of pending deliveries that somebody else changed.
+    /// Adopts notices of pending deliveries that other sessions changed.
     fn look_into(&mut self, changes: Changes, now: Now) {
         *self.has_notices = true;
         if changes.any_pending {

@@ -1,4 +1,4 @@
-//! What is recorded: how deliveries ended, and which windows are done with them.
+//! Records: how deliveries ended, and which windows they complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use herald_core::retry::DeadReason;
 use crate::tenants::{Tenants, Usage};
 use crate::work::Delivery;
 
-/// How a delivery goes on.
+/// How a delivery leaves the worker's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Delivered,
-    /// It stands in `herald.pending` from now on.
+    /// It has a row in `herald.pending` from now on.
     Pending {
         at_micros: i64,
         step: u32,
@@ -21,33 +21,33 @@ pub enum End {
     Dead(DeadReason),
 }
 
-/// One request, and what became of it.
+/// A request and its outcome.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     pub started_at_micros: i64,
     pub outcome: Outcome,
 }
 
-/// What is to be written of one delivery.
+/// The record to write for a delivery.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub delivery: Delivery,
-    /// The attempt that was made, if one was.
+    /// The attempt, if any was made.
     pub attempt: Option<Attempt>,
     pub end: End,
 }
 
-/// What one transaction writes.
+/// Records that are written together, and the windows that they complete.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub records: Vec<Record>,
     pub closed_windows: Vec<Closed>,
 }
 
-/// The number of a window that is done, and its slot.
+/// The number of a completed window, and its slot.
 pub type Closed = (i64, i16);
 
-/// What is added to the accounts of tenants.
+/// Usage to add to the tenants' accounts.
 pub type Accounts = Vec<(Arc<str>, Usage)>;
 
 impl Batch {
@@ -57,7 +57,7 @@ impl Batch {
 }
 
 impl Record {
-    /// A delivery that ends without an attempt.
+    /// Returns the record of a delivery that ends without an attempt.
     pub fn unattempted(delivery: Delivery, end: End) -> Self {
         Self {
             delivery,
@@ -66,7 +66,7 @@ impl Record {
         }
     }
 
-    /// What its outcome holds in memory beside the delivery, in bytes.
+    /// Returns the memory that the outcome holds besides the delivery, in bytes.
     fn outcome_memory(&self) -> usize {
         let said = self.attempt.as_ref().map_or(0, |attempt| {
             let request = attempt.outcome.request.as_deref().map_or(0, str::len);
@@ -75,7 +75,7 @@ impl Record {
         size_of::<Self>() - size_of::<Delivery>() + said
     }
 
-    /// The tenant whose account it is for.
+    /// Returns the tenant whose account the record counts for.
     pub fn account(&self, tenants: &Tenants) -> Option<&Arc<str>> {
         let tenant = self.delivery.agent.tenant.as_ref()?;
         (self.delivery.is_metered() && tenants.has_account(tenant)).then_some(tenant)
@@ -89,7 +89,7 @@ impl Record {
         matches!(self.end, End::Dead(_))
     }
 
-    /// The same without what the receiver said, for a database that refuses that.
+    /// Returns a copy without the receiver's words, for a database that refuses them.
     pub fn without_words(&self) -> Record {
         let mut record = self.clone();
         if let Some(attempt) = &mut record.attempt {
@@ -103,12 +103,12 @@ impl Record {
     }
 }
 
-/// What the outcomes of these hold in memory beside their deliveries, in bytes.
+/// Returns the memory that the outcomes of these records hold besides their deliveries, in bytes.
 pub fn outcome_memory(records: &[Record]) -> usize {
     records.iter().map(Record::outcome_memory).sum()
 }
 
-/// What these records add to the accounts of tenants.
+/// Returns the usage that these records add to the tenants' accounts.
 pub fn usage_of(records: &[&Record], tenants: &Tenants) -> Accounts {
     if tenants.is_empty() {
         return Vec::new();

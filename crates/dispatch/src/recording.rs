@@ -1,4 +1,4 @@
-//! What came to its end is written down, some of it at a time, and leaves the worker's memory.
+//! Recording: writes down ended deliveries, a batch at a time, and removes them from the worker's memory.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::subscriptions::Subscriptions;
 use crate::time::Now;
 use crate::work::Origin;
 
-/// What recording takes.
+/// The parts of the worker that recording needs.
 #[derive(Debug)]
 pub struct Recording<'a, S> {
     pub lanes: &'a mut Lanes,
@@ -31,7 +31,7 @@ pub struct Recording<'a, S> {
 }
 
 impl<S: Store> Recording<'_, S> {
-    /// Writes down what came to its end, and closes the windows that are done with it.
+    /// Writes the next batch, and closes the windows that it completes.
     pub fn record(&mut self, now: Now) -> Result<(), Failure> {
         let (batch, effort) = self.ledger.next_batch();
         self.store.reached(Point::BeforeRecord);
@@ -41,7 +41,7 @@ impl<S: Store> Recording<'_, S> {
         self.take_in(recorded, now)
     }
 
-    /// Writes what is no longer locked, if it is time to try.
+    /// Writes set-aside records that are no longer locked, if it is time to try.
     pub fn record_set_aside(&mut self, now: Now) -> Result<(), Failure> {
         let Some((batch, effort)) = self.ledger.take_set_aside(self.lanes, now) else {
             return Ok(());
@@ -53,7 +53,7 @@ impl<S: Store> Recording<'_, S> {
         self.take_in(recorded, now)
     }
 
-    /// Writes what can be written at the end of the worker's life, whatever is locked.
+    /// Writes as much as possible at the end of the worker's life, despite locks.
     pub fn record_last(&mut self, now: Now) -> Result<(), Failure> {
         let batch = self.ledger.last_batch();
         if batch.is_empty() {
@@ -84,7 +84,7 @@ impl<S: Store> Recording<'_, S> {
         recorded.failure.map_or(Ok(()), Err)
     }
 
-    /// A delivery that is on record leaves memory.
+    /// Removes a recorded delivery from memory.
     fn forget(&mut self, record: &Record, now: Now) {
         let delivery = &record.delivery;
         if let Origin::Window(number) = delivery.origin {
@@ -97,12 +97,13 @@ impl<S: Store> Recording<'_, S> {
             return;
         };
         if entry.lane.is_spilled() && entry.claimed.is_empty() {
-            // That may have been the last one: a claim that finds nothing lets the reader feed the lane again.
+            // This may have been the last pending delivery: a claim that finds nothing lets the reader feed the lane
+            // again.
             entry.expect_due(now.micros);
         }
         if let End::Pending { at_micros, .. } = record.end {
             entry.unrecorded = entry.unrecorded.saturating_sub(1);
-            // From now on the row is there to be claimed; a claim in between did not see it.
+            // From now on the row can be claimed; an earlier claim did not see it.
             entry.expect_due(at_micros);
             if entry.claimed_to >= Some((at_micros, delivery.event.seq)) {
                 entry.claimed_to = None;

@@ -1,5 +1,5 @@
-//! What the worker tells of itself: which steps fail, which settings it goes by, which event types it has seen. It is
-//! written when it changes, and no more than once a second.
+//! The worker's report on itself: which steps fail, which settings it uses, which event types it has seen. It is
+//! written when it changes, at most once per second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::steps::Step;
 use crate::time::{Moment, Now};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// The most characters of an error that are kept.
+/// At most this many characters of an error are kept.
 const SHOWN_ERROR: usize = 500;
 
-/// What is to be written, and when.
+/// The report to write, and when.
 #[derive(Debug)]
 pub struct Report {
     failing: BTreeMap<&'static str, Failing>,
-    /// The last failure of all, in words, and when it was.
+    /// The last failure of any step, in words, and its time.
     pub last_error: Option<(String, i64)>,
-    /// The settings were taken over since the last report.
+    /// Settings were applied since the last report.
     pub has_new_settings: bool,
     is_due: bool,
     written_at: Option<Moment>,
@@ -34,7 +34,7 @@ pub struct Failing {
     pub error: String,
 }
 
-/// The first report, which tells the settings.
+/// The first report, which has the settings.
 impl Default for Report {
     fn default() -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Report {
         failing.times = failing.times.saturating_add(1);
         failing.error.clone_from(&error);
         self.last_error = Some((format!("cannot {}: {error}", step.words()), now_micros));
-        // A report that cannot be written is no reason for another.
+        // A report that cannot be written must not cause another.
         self.is_due |= step != Step::Report;
     }
 
@@ -73,17 +73,17 @@ impl Report {
         self.is_due = true;
     }
 
-    /// There are event types that were never seen before.
+    /// Notes that new event types were seen.
     pub fn saw_types(&mut self) {
         self.is_due = true;
     }
 
-    /// The steps that fail, in words.
+    /// Returns the failing steps, in words.
     pub fn failing(&self) -> impl Iterator<Item = (&'static str, &Failing)> {
         self.failing.iter().map(|(step, failing)| (*step, failing))
     }
 
-    /// How long until it is to be written, if there is something to write.
+    /// Returns how long until the report has to be written, if it changed.
     pub fn due_in(&self, now: Now) -> Option<Duration> {
         let rest = self
             .written_at

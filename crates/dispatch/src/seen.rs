@@ -1,22 +1,22 @@
-//! The event types that were ever seen, so that `doctor()` can tell which globs match none.
+//! The event types seen so far, so that `doctor()` can tell which globs match none.
 
 use std::collections::HashSet;
 
 use crate::log::Logged;
 
-/// So many are remembered; `herald._doctor_types()` says nothing any more when there are more.
+/// At most this many types are remembered; `herald._doctor_types()` reports nothing once so many were seen.
 pub const MOST: usize = 1_000;
 
-/// Which types are in `herald._type`, and which will be with the next report.
+/// The types in `herald._type`, and those that the next report adds.
 #[derive(Debug, Default)]
 pub struct SeenTypes {
-    /// Found by name, and in no order.
+    /// Looked up by name; the order does not matter.
     known: HashSet<String>,
     fresh: Vec<String>,
 }
 
 impl SeenTypes {
-    /// Earlier workers saw these.
+    /// Returns the types that earlier workers saw.
     pub fn of(known: impl IntoIterator<Item = String>) -> Self {
         Self {
             known: known.into_iter().collect(),
@@ -38,7 +38,7 @@ impl SeenTypes {
         !self.fresh.is_empty()
     }
 
-    /// Those that are to be written down; they stay until [`written`](Self::written).
+    /// Returns the types to write; they stay until [`written`](Self::written).
     pub fn fresh(&self) -> &[String] {
         &self.fresh
     }

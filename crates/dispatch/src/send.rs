@@ -1,4 +1,4 @@
-//! From the lanes to the sender: which delivery is sent next, if any may be.
+//! Sending: chooses the next delivery from the lanes, and hands it to the sender.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::tenants::Verdict;
 use crate::time::Now;
 use crate::work::{Delivery, Work};
 
-/// What choosing the next delivery takes.
+/// The parts of the worker that choosing the next delivery needs.
 #[derive(Debug)]
 pub struct Choosing<'a> {
     pub lanes: &'a mut Lanes,
@@ -25,7 +25,7 @@ pub struct Choosing<'a> {
 }
 
 impl Choosing<'_> {
-    /// Hands deliveries to the sender, lane after lane, as long as there are threads.
+    /// Hands deliveries to the sender, lane by lane, while threads are free.
     pub fn send(&mut self, courier: &mut impl Courier, now: Now) {
         while self.gate.threads.has_room()
             && let Some(id) = self
@@ -51,9 +51,9 @@ impl Choosing<'_> {
         }
     }
 
-    /// Takes a delivery out of a lane, if one may be sent now. The lane comes back by itself when that changes.
+    /// Takes a delivery from a lane, if one may be sent now. If not, the lane becomes ready again when that changes.
     fn next_of(&mut self, id: i64, now: Now) -> Option<(Delivery, Beginning)> {
-        // It is removed where a transaction read so and then failed: the next look takes its lane away.
+        // A failed transaction may have read that it was removed; then the next look removes its lane.
         let subscription = self.subscriptions.by_id(id)?;
         let entry = self.lanes.get(id)?;
         let is_proven = entry.lane.is_proven(now.micros);
@@ -80,7 +80,7 @@ impl Choosing<'_> {
                 return None;
             }
         }
-        // What waited goes by the options of now: a new URL, a new secret.
+        // Queued deliveries use the current options: a new URL, a new secret.
         delivery.subscription = Arc::clone(&subscription.config);
         delivery.agent = subscription.agent.clone();
         let beginning = Beginning {
@@ -105,7 +105,7 @@ impl Choosing<'_> {
         }
     }
 
-    /// What was taken out of the lane is not sent, and the lane may have more.
+    /// Gives up the delivery taken from the lane, which may have more.
     fn withdraw(&mut self, id: i64) {
         if let Some(entry) = self.lanes.get(id) {
             entry.lane.withdrawn();
@@ -113,7 +113,7 @@ impl Choosing<'_> {
         self.lanes.make_ready(id);
     }
 
-    /// Gives a delivery up without an attempt.
+    /// Buries a delivery without an attempt.
     fn bury(&mut self, delivery: Delivery, reason: DeadReason, now: Now) {
         let record = Record::unattempted(delivery, End::Dead(reason));
         self.ledger.settle(record, self.lanes, now);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     impl Room {
-        /// With these subscriptions, and a delivery of each of these events to all of them.
+        /// Returns a room with these subscriptions, and a delivery of each of these events to all of them.
         fn new(threads: usize, suspects: Suspects, ids: &[i64], seqs: &[i64]) -> Self {
             let mut room = Self {
                 lanes: Lanes::default(),

@@ -1,4 +1,4 @@
-//! What another session's lock keeps from being recorded waits here, in memory, and is tried again apart from the rest.
+//! Records that another session's lock holds up: they wait in memory and are tried again apart from the rest.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,29 +9,31 @@ use crate::slices::SliceSize;
 use crate::store::{Effort, Recorded};
 use crate::time::{Moment, Now};
 
-/// How long after everything was tried it is tried again.
+/// The pause before the next round, after everything was tried.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What the transaction of a record that is tried alone gets: more each time that it did not suffice.
+/// The time for a transaction that tries a record alone; doubled each time it does not suffice.
 const FIRST_PATIENCE: Duration = Duration::from_millis(500);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(4);
-/// So many are tried at once, until it is known how long that takes.
+/// This many are tried at once, until it is known how long that takes.
 const AT_ONCE: SliceSize = SliceSize::new(16, 1, RECORD_SIZE);
-/// The log speaks of it this often, at most.
+/// The log mentions it at most this often.
 const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct SetAside {
     records: VecDeque<Record>,
-    /// What their outcomes hold in memory, in bytes.
+    /// The memory that their outcomes hold, in bytes.
     outcome_bytes: usize,
-    /// When the next round begins, and how many records of the current one were not tried.
+    /// When the next round begins, and how many records of the current round were not yet tried.
     due: Moment,
     left_in_round: usize,
-    /// How many are tried at once: fewer while the time does not suffice, so that none waits behind a slow one for ever.
+    /// How many are tried at once: fewer while the time does not suffice, so that none waits forever behind a slow
+    /// record.
     at_once: SliceSize,
-    /// In this round, something was slow or was not tried for that.
+    /// Whether a record of this round was slow, or was not tried because of that.
     was_slow: bool,
-    /// What one gets that is tried alone, so that a dead letter which a slow disk writes for a second is written at last.
+    /// The time for a record that is tried alone, so that even a dead letter that takes a slow disk a second is written
+    /// in the end.
     patience: Duration,
     logged_at: Option<Moment>,
 }
@@ -52,7 +54,7 @@ impl Default for SetAside {
 }
 
 impl SetAside {
-    /// Keeps these. Returns what the log is told, if it was not told lately.
+    /// Keeps these records. Returns a line for the log, unless it was told lately.
     pub fn push(&mut self, records: Vec<Record>, now: Now) -> Option<String> {
         if records.is_empty() {
             return None;
@@ -77,7 +79,7 @@ impl SetAside {
         ))
     }
 
-    /// What is tried now, if it is time to try.
+    /// Takes the records to try now, if it is time.
     pub fn take_due(&mut self, now: Now) -> Option<(Batch, Effort)> {
         if self.records.is_empty() || !now.is_past(self.due) {
             return None;
@@ -102,7 +104,7 @@ impl SetAside {
         Some((batch, Effort::Again(self.patience)))
     }
 
-    /// Goes by what became of so many that were tried.
+    /// Adapts to the result of trying `tried` records.
     pub fn tried(&mut self, tried: usize, recorded: &Recorded) {
         if recorded.is_slow {
             self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
@@ -114,7 +116,7 @@ impl SetAside {
             tried.saturating_sub(recorded.untried),
             recorded.took.as_micros() as i64,
         );
-        // While something stays locked they never become more again: a slow one has to be tried alone some time.
+        // While records stay locked, never try more at once again: at some point a slow record has to be tried alone.
         if recorded.set_aside.is_empty() {
             self.at_once.took(count, micros);
         } else {
@@ -122,12 +124,12 @@ impl SetAside {
         }
     }
 
-    /// Everything, to be tried a last time.
+    /// Takes all records, to be tried a last time.
     pub fn take_all(&mut self) -> VecDeque<Record> {
         std::mem::take(&mut self.records)
     }
 
-    /// What it takes in memory beside its deliveries, in bytes.
+    /// Returns the memory that it holds besides its deliveries, in bytes.
     pub fn memory(&self) -> usize {
         self.outcome_bytes
     }
@@ -136,7 +138,7 @@ impl SetAside {
         self.records.is_empty()
     }
 
-    /// When some of it is tried again.
+    /// Returns how long until records are tried again, if any wait.
     pub fn due_in(&self, now: Now) -> Option<Duration> {
         (!self.records.is_empty()).then(|| now.until(self.due))
     }

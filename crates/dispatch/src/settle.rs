@@ -1,4 +1,4 @@
-//! What becomes of a delivery after an attempt, or without one.
+//! Settling: decides how a delivery continues after an attempt, or without an attempt.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use crate::subscriptions::Subscriptions;
 use crate::time::{Moment, Now};
 use crate::work::{Delivery, Origin, Work};
 
-/// How long a lane waits that lacks something of our own to send anything.
+/// How long a lane waits if this server lacks a resource to send anything.
 const SHORTAGE_PAUSE_MICROS: i64 = 500_000;
-/// The log speaks of a shortage this often, at most.
+/// The log mentions a shortage at most this often.
 const SHORTAGE_SAID_EVERY: Duration = Duration::from_secs(60);
 
-/// When the log was last told that something of our own is short.
+/// When the log last mentioned that this server lacks a resource.
 #[derive(Debug, Default)]
 pub struct Shortage {
     said_at: Option<Moment>,
 }
 
-/// What settling takes.
+/// The parts of the worker that settling needs.
 #[derive(Debug)]
 pub struct Settling<'a> {
     pub lanes: &'a mut Lanes,
@@ -39,12 +39,12 @@ pub struct Settling<'a> {
     pub consents: &'a mut Consents,
     pub shortage: &'a mut Shortage,
     pub effects: &'a mut Effects,
-    /// Something changed that the next look finds.
+    /// Set if something changed that the next look finds.
     pub look_wanted: &'a mut bool,
 }
 
 impl Settling<'_> {
-    /// Decides how what came back goes on.
+    /// Decides how returned work continues.
     pub fn settle(&mut self, returned: Returned, now: Now) {
         let Returned {
             work,
@@ -74,7 +74,7 @@ impl Settling<'_> {
         }
     }
 
-    /// A suspect waited for another one, which came back.
+    /// Puts a suspect back that waited for another suspect, which came back.
     fn give_a_turn(&mut self, suspect: Delivery, now: Now) {
         let id = suspect.subscription.id;
         match self.lanes.get(id) {
@@ -96,7 +96,7 @@ impl Settling<'_> {
             if delivery.is_new_of_its_month() {
                 let tenant = delivery.agent.tenant.as_deref();
                 self.gate.tenants.take_back(tenant);
-                // Lanes may be held for what was not used after all.
+                // Lanes may be held because of quota that was not used after all.
                 self.subscriptions.expire_quotas();
                 *self.look_wanted = true;
             }
@@ -135,7 +135,7 @@ impl Settling<'_> {
                 ..
             } => End::Pending { at_micros, step },
             Decision::Bury(reason) => End::Dead(reason),
-            // It spoke for the url that it was called by.
+            // The answer was for the former URL.
             Decision::Disable if self.subscriptions.is_outdated(subscription) => End::Pending {
                 at_micros: now_micros,
                 step: delivery.step,
@@ -149,7 +149,7 @@ impl Settling<'_> {
         }
     }
 
-    /// Nothing was sent, for want of something of our own: the delivery is pending as before, and no attempt was made.
+    /// Returns an unsent delivery to pending when this server lacks a resource, without counting an attempt.
     fn settle_shortage(&mut self, delivery: Delivery, outcome: &Outcome, now: Now) {
         let (id, name) = (delivery.subscription.id, &delivery.subscription.name);
         let said_at = &mut self.shortage.said_at;
@@ -161,7 +161,7 @@ impl Settling<'_> {
             )));
         }
         if let Some(entry) = self.lanes.get(id) {
-            // Each request that ends frees something. Where none is under way, only time does.
+            // Each request that ends frees resources. If none is under way, only time does.
             let is_alone = entry.lane.in_flight() <= 1;
             let until = is_alone.then(|| now.micros + SHORTAGE_PAUSE_MICROS);
             entry.lane.failed(true, until);
@@ -183,17 +183,17 @@ impl Settling<'_> {
     }
 }
 
-/// Why queues have to make room.
+/// Reasons for queues to make room.
 #[derive(Debug, Clone, Copy)]
 pub struct Pressure {
-    /// The log waits to be read, and cannot be.
+    /// The log has to be read, and cannot be.
     pub is_held_up: bool,
-    /// Everything goes through `herald.pending`.
+    /// All deliveries go through `herald.pending`.
     pub is_always: bool,
 }
 
-/// Moves the queues out of the way that hold up a window, or the reader while another lane has nothing to do. Returns
-/// whether any moved.
+/// Spills queues that hold up a window, or the reader while another lane has nothing to do. Returns whether any
+/// spilled.
 pub fn spill_what_must(
     pressure: Pressure,
     lanes: &mut Lanes,
@@ -229,10 +229,10 @@ pub fn spill_what_must(
     has_spilled
 }
 
-/// Leaves a delivery to `herald.pending`, due now.
+/// Spills a delivery into `herald.pending`, due now.
 pub fn spill(delivery: Delivery, ledger: &mut Ledger, lanes: &mut Lanes, now: Now) {
     match delivery.origin {
-        // It is there already; it only stops being claimed.
+        // Its row exists already; only the claim ends.
         Origin::Pending => {
             if let Some(entry) = ledger.forget(&delivery, lanes) {
                 entry.claimed_to = None;
@@ -270,7 +270,7 @@ mod tests {
     }
 
     impl Room {
-        /// With subscription 1.
+        /// Returns a room with subscription 1.
         fn new() -> Self {
             let mut lanes = Lanes::default();
             lanes.configure(&loaded(1), &Default::default());
@@ -302,7 +302,7 @@ mod tests {
             settling.settle(returned, at(0));
         }
 
-        /// The only record.
+        /// Returns the only record.
         fn record(&mut self) -> Record {
             let mut records = self.ledger.last_batch().records;
             assert_eq!(records.len(), 1);
@@ -362,7 +362,7 @@ mod tests {
         let record = room.record();
         assert!(record.attempt.is_none() && record.is_pending());
         assert_eq!(record.delivery.attempts, 0);
-        // Whether its tenant has quota is asked anew.
+        // The tenant's quota is read again.
         assert!(room.look_wanted);
         assert!(
             matches!(&room.effects[..], [Effect::Log(words)] if words.contains("no descriptor"))

@@ -1,5 +1,5 @@
-//! Backlogs that are longer than their subscription's max_backlog are cut: one at a time, and a bounded part of it between
-//! deliveries to others.
+//! Shedding: cuts backlogs that exceed their subscription's max_backlog, one backlog at a time, in bounded steps
+//! between deliveries to others.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,41 +13,41 @@ use crate::slices::SliceSize;
 use crate::store::{Store, Took};
 use crate::time::{Moment, Now};
 
-/// How long a backlog may be too long: to count it costs as much as it is long.
+/// How long a backlog may exceed its limit: counting costs more the longer it is.
 const AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Shedding {
-    /// Subscriptions whose backlog has grown since it was looked at.
+    /// Subscriptions whose backlog has grown since it was last checked.
     grown: BTreeSet<i64>,
-    /// Those that are looked at next, after the one that is being walked along.
+    /// Subscriptions to check next, after the current walk.
     next: VecDeque<i64>,
     walk: Option<Walk>,
-    /// When the walk began, and since when it buries what is too much there: what was counted is not for ever.
+    /// When the walk began, and since when it has been burying the excess: a count does not stay valid.
     walking_since: Moment,
     burying_since: Option<Moment>,
     due: Option<Moment>,
     size: SliceSize,
 }
 
-/// How far a backlog was walked along, from its oldest delivery on.
+/// How far a backlog was walked, from its oldest delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Walk {
     pub id: i64,
-    /// The deliveries that were passed, up to as many as there may be.
+    /// The deliveries passed, up to as many as the limit allows.
     pub passed: i64,
-    /// The number of the last of them.
+    /// The number of the last delivery passed.
     pub after_seq: i64,
 }
 
-/// What a step along a backlog did.
+/// The result of a step along a backlog.
 #[derive(Debug, Clone, Copy)]
 pub struct Shed {
     pub passed: i64,
     pub after_seq: i64,
-    /// How many deliveries that are too many were buried.
+    /// How many excess deliveries were buried.
     pub buried: usize,
-    /// It is not too long, or not any more.
+    /// Whether the backlog is within its limit now.
     pub is_over: bool,
 }
 
@@ -66,14 +66,14 @@ impl Default for Shedding {
 }
 
 impl Shedding {
-    /// Remembers which of these went into a backlog that may not be longer than so much.
+    /// Remembers which of these records added to a backlog with a limit.
     pub fn recorded(&mut self, records: &[Record], now: Now) {
         for record in records.iter().filter(|record| record.is_pending()) {
             self.expect(&record.delivery.subscription, now);
         }
     }
 
-    /// The backlog of this subscription may be longer than it may be.
+    /// Notes that the backlog of this subscription may exceed its limit.
     pub fn expect(&mut self, subscription: &Subscription, now: Now) {
         if subscription.max_backlog.is_some() {
             self.grown.insert(subscription.id);
@@ -89,7 +89,7 @@ impl Shedding {
         self.due.map(|due| now.until(due))
     }
 
-    /// Goes a step along a backlog, or buries some of what it has too much.
+    /// Walks a step along a backlog, or buries some of its excess.
     pub fn shed(&mut self, store: &mut impl Store, now: Now) -> Result<(), Failure> {
         let Some(walk) = self.next_walk(now) else {
             self.due = None;
@@ -126,14 +126,14 @@ impl Shedding {
                     self.size.took(shed.buried, took.as_micros() as i64);
                     self.burying_since.get_or_insert(now.moment);
                 }
-                // It is counted again after a second, or as long as the count took.
+                // Count again after a second, or after as long as the count took.
                 let is_old = self.burying_since.is_some_and(|since| {
                     now.since(since) >= AFTER.max(since.since(self.walking_since))
                 });
                 if shed.is_over {
                     self.walk = None;
                 } else if is_old {
-                    // Deliveries went meanwhile. The others come first.
+                    // Deliveries have left meanwhile. The other backlogs come first.
                     self.next.push_back(walk.id);
                 } else {
                     self.walk = Some(Walk {
@@ -144,7 +144,7 @@ impl Shedding {
                 }
                 None
             }
-            // The others come first.
+            // The other backlogs come first.
             Err(failure) => {
                 self.grown.insert(walk.id);
                 Some(failure)

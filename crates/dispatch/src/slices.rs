@@ -1,9 +1,9 @@
-//! How much long work does at once, so that nothing else waits for long.
+//! Slices: how much of any long work is done at once, so that nothing else waits for long.
 
-/// What a slice may take.
+/// The time that a slice may take.
 const LONGEST_MICROS: i64 = 2_000;
 
-/// The size of the next slice: smaller after one that took too long, larger while full ones are quick.
+/// The size of the next slice: smaller after a slice that took too long, larger while full slices are quick.
 ///
 /// ```
 /// use herald_dispatch::slices::SliceSize;
@@ -28,8 +28,8 @@ pub struct SliceSize {
 }
 
 impl SliceSize {
-    /// Slices of `least` to `most`, of `first` in the beginning. Where a transaction takes a while whatever is in it, `least` is
-    /// what still gets done; where it takes ten times as long as it may, one is.
+    /// Returns a size from `least` to `most`, starting with `first`. If every transaction takes long, `least` still
+    /// gets done; after a slice that took ten times as long as it may, the size may fall to one.
     pub const fn new(first: usize, least: usize, most: usize) -> Self {
         Self {
             size: first,
@@ -42,23 +42,23 @@ impl SliceSize {
         self.size
     }
 
-    /// Goes by what a slice took in which there were so many.
+    /// Adapts the size to the time that a slice of `count` took.
     pub fn took(&mut self, count: usize, micros: i64) {
         self.took_no_less(count, micros);
         if count < self.size {
-            // It says nothing of a full one.
+            // This says nothing about a full slice.
         } else if micros < LONGEST_MICROS / 2 {
             self.size = (self.size * 2).min(self.most);
         } else if micros < LONGEST_MICROS / 4 * 3 {
-            // A slice of one may take half of it already.
+            // A slice of one may already take half of the time.
             self.size = (self.size + self.size / 4 + 1).min(self.most);
         }
     }
 
-    /// The same, but the next one is no larger.
+    /// Adapts the size in the same way, but never increases it.
     pub fn took_no_less(&mut self, count: usize, micros: i64) {
         if micros > LONGEST_MICROS {
-            // So many would have taken three quarters of it.
+            // This many would have taken three quarters of the time.
             let fitting = count as i64 * (LONGEST_MICROS / 4 * 3) / micros;
             let is_patient = micros < 10 * LONGEST_MICROS;
             let least = if is_patient { self.least } else { 1 };
@@ -68,7 +68,7 @@ impl SliceSize {
     }
 }
 
-/// How much of the log is read at once: less after a slice that could not be read, until the event that is damaged is alone.
+/// How much of the log is read at once: less after a slice that could not be read, until the damaged event is alone.
 ///
 /// ```
 /// use herald_dispatch::slices::Extent;
@@ -83,7 +83,7 @@ impl SliceSize {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// So many numbers.
+    /// This many numbers.
     Numbers(i64),
     /// One number, and of its event only what matching needs.
     Bare,
@@ -92,7 +92,7 @@ pub enum Extent {
 }
 
 impl Extent {
-    /// What to try after a slice could not be read.
+    /// Returns the extent to try after a slice could not be read.
     pub fn after_failure(self) -> Self {
         match self {
             Self::Numbers(numbers) if numbers > 1 => Self::Numbers(numbers / 2),
@@ -101,8 +101,8 @@ impl Extent {
         }
     }
 
-    /// What to read from `number` on, where these numbers are given up, each as often as it has killed a worker again: one is
-    /// read bare, and passed by if that killed another.
+    /// Returns the extent to read from `number` on. Numbers in `given_up` are listed once for each time that they
+    /// killed a worker again: if listed once, a number is read bare, and if more often, it is passed by.
     ///
     /// ```
     /// use herald_dispatch::slices::Extent;
@@ -129,7 +129,7 @@ impl Extent {
         }
     }
 
-    /// What to read after a slice that was read, at most `most` numbers.
+    /// Returns the extent to try after a slice that was read, at most `most` numbers.
     pub fn after_success(self, most: i64) -> Self {
         match self {
             Self::Numbers(numbers) => Self::Numbers(numbers.saturating_mul(2).min(most)),
@@ -138,24 +138,25 @@ impl Extent {
     }
 }
 
-/// What a failure to read speaks of.
+/// The kind of damage that a failed read reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DamageKind {
-    /// A row, or what is stored of it elsewhere.
+    /// A row, or a part of it that is stored elsewhere.
     Row,
-    /// An index: the rows may be whole, and it can be rebuilt.
+    /// An index: the rows may be intact, and it can be rebuilt.
     Index,
-    /// The disk, which may give it the next time.
+    /// The disk: the next read may succeed.
     Disk,
 }
 
-/// How long the same number has to fail before its event is given up for a fault of the disk, and before it is passed by.
+/// How long a number has to fail before its event is given up because of a disk fault, and before it is passed by.
 const DISK_GRACE_MICROS: i64 = 10_000_000;
 const PASS_GRACE_MICROS: i64 = 30_000_000;
-/// Numbers in a row that are passed by after one of them has failed for so long: as many as a page of rows has.
+/// At most this many numbers in a row are passed by after one of them has failed for that long: as many as a page has
+/// rows.
 const MOST_IN_A_ROW: u32 = 300;
 
-/// Which number cannot be read, and since when.
+/// The number that cannot be read, and since when.
 #[derive(Debug, Clone, Default)]
 pub struct Damage {
     failing: Option<(i64, i64)>,
@@ -164,7 +165,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// The extent for this number: what is given up is given up of the number that failed, and of no other.
+    /// Returns the extent for this number: only the number that failed is read bare or passed by.
     ///
     /// ```
     /// use herald_dispatch::slices::{Damage, DamageKind, Extent};
@@ -182,7 +183,8 @@ impl Damage {
         }
     }
 
-    /// Whether that may be tried now for the number that failed. Before an event is passed by, it is tried for a while.
+    /// Returns whether this extent may be tried now for the number that failed. An event is tried for a while before it
+    /// is passed by.
     pub fn may_go_to(&mut self, extent: Extent, number: i64, kind: DamageKind, now: i64) -> bool {
         if matches!(extent, Extent::Numbers(_)) {
             return true;
@@ -242,7 +244,8 @@ mod tests {
         assert!(damage.may_go_to(Extent::Bare, 7, DamageKind::Disk, 10 * SECOND));
     }
 
-    /// Reads a log of so many numbers with these damaged. Returns what was read, read barely, and passed by.
+    /// Reads a log of numbers up to `last`, some of them damaged. Returns those that were read, read bare, and passed
+    /// by.
     fn read(last: i64, damaged: &[i64], unreadable: &[i64]) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
         let (mut extent, mut read_to, mut tries) = (Extent::Numbers(64), 0, 0);
         let mut found = (Vec::new(), Vec::new(), Vec::new());
@@ -292,7 +295,7 @@ mod tests {
         }
     }
 
-    /// The sizes of ten slices of which each row takes so long.
+    /// Returns the sizes of ten slices whose rows take this long each.
     fn sizes(micros_a_row: i64) -> Vec<usize> {
         let mut size = SliceSize::new(10, 1, 1_000);
         let step = |_| {

@@ -1,7 +1,7 @@
-//! The steps of the worker's turn that may fail. Each has its own failures and its own pause, so that a step which
-//! cannot do its work keeps none of the others from theirs.
+//! The steps of the worker's turn that may fail. Each has its own failures and its own pause, so that a failing step
+//! does not stop the others.
 //!
-//! Pauses are measured, and not read from the clock on the wall: whoever sets that back must not stop a step for as long.
+//! Pauses are measured by elapsed time, not by the time of day: setting the clock back must not stop a step.
 
 use std::time::Duration;
 
@@ -10,40 +10,40 @@ use crate::time::{Moment, Now};
 /// Pauses after failures double from the first up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause after a step that had to wait for another session: that may be over at any moment, and whatever waits
-/// for this step waits for the pause as well.
+/// The longest pause after a step that had to wait for another session: the wait may end at any moment, and everything
+/// that waits for this step waits for the pause as well.
 const LONGEST_PAUSE_FOR_OTHERS: Duration = Duration::from_millis(200);
 
-/// What a turn does with the database.
+/// A step of a turn, which works with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Reads the log on.
+    /// Continues to read the log.
     Read,
-    /// Forgets the notices of changes that are loaded.
+    /// Deletes notices of loaded changes.
     ForgetChanges,
-    /// Takes what is due out of the pending deliveries.
+    /// Claims pending deliveries that are due.
     Claim,
-    /// Writes down what became of deliveries.
+    /// Records how deliveries ended.
     Record,
-    /// Writes down what another session's lock held up.
+    /// Records outcomes that another session's lock held up.
     RecordSetAside,
-    /// Writes down what receivers said about their subscription.
+    /// Notes that receivers are gone.
     Note,
-    /// Buries what is pending for subscriptions that are gone or disabled.
+    /// Buries the pending deliveries of disabled and removed subscriptions.
     Bury,
-    /// Buries what backlogs have too much.
+    /// Buries the excess of backlogs.
     Shed,
-    /// Empties what is past its retention.
+    /// Cleans up data past its retention.
     House,
-    /// Looks whether ALTER DATABASE or ALTER ROLE set what it goes by.
+    /// Checks whether ALTER DATABASE or ALTER ROLE changed the worker's settings.
     Configuration,
-    /// Writes down how it fares.
+    /// Writes the worker's report.
     Report,
 }
 
 impl Step {
     const COUNT: usize = Self::Report as usize + 1;
-    /// All of them, in their order.
+    /// All steps, in order.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Read,
         Self::ForgetChanges,
@@ -58,7 +58,7 @@ impl Step {
         Self::Report,
     ];
 
-    /// What the step does, as it reads after "cannot".
+    /// Returns what the step does, worded to follow "cannot".
     ///
     /// ```
     /// use herald_dispatch::steps::Step;
@@ -91,7 +91,7 @@ pub enum Cause {
     Own,
 }
 
-/// How the steps fare.
+/// The failures and pauses of all steps.
 ///
 /// ```
 /// use herald_dispatch::steps::{Cause, Step, Steps};
@@ -115,12 +115,12 @@ struct Health {
 }
 
 impl Steps {
-    /// Whether the step is not tried now, whatever it has to do.
+    /// Returns whether the step rests now, even if it is due.
     pub fn rests(&self, step: Step, now: Now) -> bool {
         !self.rest(step, now).is_zero()
     }
 
-    /// How long the step is not tried.
+    /// Returns how long the step still rests.
     pub fn rest(&self, step: Step, now: Now) -> Duration {
         let until = self.0[step as usize].resting_until;
         until.map_or(Duration::ZERO, |until| now.until(until))
@@ -132,8 +132,8 @@ impl Steps {
         former.failures > 0
     }
 
-    /// Counts a failure and begins a pause. Returns whether it is the first in a row, the one to be logged: a full disk
-    /// must not be filled further.
+    /// Counts a failure and begins a pause. Returns whether it is the first in a row; only that is logged, so that a
+    /// full disk is not filled further.
     pub fn failed(&mut self, step: Step, cause: Cause, now: Now) -> bool {
         let health = &mut self.0[step as usize];
         health.failures = health.failures.saturating_add(1);

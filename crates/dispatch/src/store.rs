@@ -1,7 +1,8 @@
-//! What dispatch asks of the database: one trait, which the worker implements with PostgreSQL and a test with maps.
+//! The store: all that dispatch asks of the database, as a trait that the worker implements with PostgreSQL and a test
+//! with maps.
 //!
-//! Each method is a transaction of its own. It has happened as a whole when it returns `Ok`, and left nothing behind when
-//! it returns a [`Failure`]; in between nothing is waited for but the database.
+//! Each method is a transaction of its own: after `Ok` all of it has happened, after a [`Failure`] nothing. It waits
+//! for nothing except the database.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -42,12 +43,12 @@ pub enum Point {
 
 /// The database.
 pub trait Store {
-    /// Whether somebody committed events since the last glimpse.
+    /// Returns whether events were committed since the last glimpse.
     fn is_woken(&self) -> bool;
 
-    /// One transaction that sees one snapshot, before which the last number and the next id were read, in this order. From
-    /// here on [`is_woken`](Self::is_woken) tells of later commits. It commits if `see` succeeds,
-    /// and what `see` did counts only if it has committed.
+    /// Runs `see` in a transaction with one snapshot, before which it reads the last number and the next id, in this
+    /// order. From here on, [`is_woken`](Self::is_woken) reports later commits. The transaction commits if `see`
+    /// succeeds; the effects of `see` count only if it has committed.
     fn glimpse<R>(
         &mut self,
         see: impl FnOnce(&mut dyn View, Before) -> Result<R, Failure>,
@@ -56,65 +57,65 @@ pub trait Store {
     /// Deletes the notices of changes that this snapshot shows.
     fn forget_changes(&mut self, loaded: &Snapshot) -> Result<(), Failure>;
 
-    /// Why nothing may be sent from this database, or `None`.
+    /// Returns why nothing may be sent from this database, or `None`.
     fn hold_reason(&mut self) -> Result<Option<String>, Failure>;
 
-    /// When the first pending delivery of some subscriptions is due: pairs of id and time.
+    /// Returns when the first pending delivery of each of these subscriptions is due: pairs of id and time.
     fn find_due(&mut self, subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, Failure>;
 
-    /// Pending deliveries with their events. A claim is remembered by the caller only.
+    /// Returns pending deliveries with their events. Only the caller remembers the claim.
     fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure>;
 
-    /// The event at this place of the log, without data that is larger.
+    /// Returns the event at this place of the log, without data larger than `largest`.
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure>;
 
-    /// Writes the batch, as much of it as can be written. What is written is committed; a window is closed with the last of
-    /// its records or after it, never before. A crash may undo the commit.
+    /// Writes as much of the batch as can be written, and commits it. A window is closed with the last of its records
+    /// or later, never earlier. A crash may undo the commit.
     fn record(&mut self, batch: Batch, effort: Effort, ring: Ring, tenants: &Tenants) -> Recorded;
 
     /// Disables a subscription whose receiver is gone.
     fn disable(&mut self, gone: &Gone) -> Result<(), Failure>;
 
-    /// Subscriptions with a higher id that are disabled or removed and have pending deliveries.
+    /// Returns the disabled or removed subscriptions with pending deliveries and an id above `after`.
     fn find_ended(&mut self, after: i64) -> Result<VecDeque<Ended>, Failure>;
 
-    /// Buries some of what is pending for such a subscription.
+    /// Buries at most `most` pending deliveries of such a subscription.
     fn bury(&mut self, ended: &Ended, most: usize) -> Took<Buried>;
 
-    /// Goes on along a backlog, a bounded part of it, or buries some of what is behind as many as it may have.
+    /// Walks a bounded part of a backlog, or buries some of the deliveries beyond its limit.
     fn shed(&mut self, walk: Walk, most: usize) -> Took<Shed>;
 
-    /// Cleans up, a part of a round.
+    /// Does a part of a round of cleaning up.
     fn keep_house(&mut self, part: Part) -> Took<Option<Cleaned>>;
 
-    /// What became of the settings that the worker was started with.
+    /// Returns whether the settings that the worker was started with still hold.
     fn configuration(&mut self) -> Result<Configuration, Failure>;
 
-    /// Writes down how the worker fares, and these event types, which were never seen before.
+    /// Writes the worker's report, and these event types, which are new.
     fn report(&mut self, report: &Report, fresh_types: &[String]) -> Result<(), Failure>;
 
-    /// Called at these places.
+    /// Called at these points.
     fn reached(&mut self, _point: Point) {}
 }
 
-/// What can be seen in one transaction, which is rolled back when something fails in it.
+/// The view that one transaction has, which is rolled back if anything in it fails.
 pub trait View {
-    /// One look at the log. `loaded` is the snapshot as of which the subscriptions are known.
+    /// Looks at the log. `loaded` is the snapshot as of which the subscriptions are known.
     fn look(&mut self, loaded: &Snapshot) -> Result<Look, Failure>;
 
-    /// What the notices ask for that this snapshot does not show.
+    /// Returns the changes in the notices that this snapshot does not show.
     fn changes(&mut self, loaded: &Snapshot) -> Result<Changes, Failure>;
 
-    /// The ids of all subscriptions.
+    /// Returns the ids of all subscriptions.
     fn subscriptions(&mut self) -> Result<Vec<i64>, Failure>;
 
-    /// Those of these subscriptions that exist.
+    /// Loads those of these subscriptions that exist.
     fn load(&mut self, ids: &[i64]) -> Result<Vec<Loaded>, Failure>;
 
-    /// The quotas of all tenants, and when they are others.
+    /// Returns the quotas of all tenants, and until when they hold.
     fn quotas(&mut self) -> Result<(Quotas, i64), Failure>;
 
-    /// The events of the window from its next number up to this one, without data that is larger than `largest`.
+    /// Returns the events of the window from its next number up to `end`, without data larger than `largest`.
     fn slice(
         &mut self,
         window: &Window,
@@ -123,47 +124,48 @@ pub trait View {
         extent: Extent,
     ) -> Result<Slice, Failure>;
 
-    /// Whether a crash may undo the commit of one of these events, as far as known: it was asynchronous.
+    /// Returns whether, as far as known, a crash may undo the commit of any of these events, because it was
+    /// asynchronous.
     fn may_vanish(&mut self, window: &Window, events: &[Logged]) -> Result<bool, Failure>;
 
-    /// Has everything that this transaction saw on disk when it has committed.
+    /// Makes the commit flush everything that this transaction saw.
     fn flush_at_commit(&mut self);
 
-    /// Which deliveries of these events are on record: pairs of number and subscription.
+    /// Returns which deliveries of these events are recorded: pairs of number and subscription.
     fn find_done(&mut self, events: &[Logged]) -> Result<BTreeSet<(i64, i64)>, Failure>;
 
-    /// Writes down that the window is open.
+    /// Stores the window as open.
     fn open(&mut self, window: &Window) -> Result<(), Failure>;
 
-    /// The worker is at this event from here on: what it dies of is known by that.
+    /// Notes the event that the worker is working on, so that a death can be traced to it.
     fn is_at(&mut self, place: Place);
 
-    /// Called at these places.
+    /// Called at these points.
     fn reached(&mut self, _point: Point) {}
 }
 
-/// Which pending deliveries are claimed.
+/// The pending deliveries to claim.
 #[derive(Debug)]
 pub struct Claim<'a> {
     pub subscription: i64,
-    /// At most so many rows, after this due time and number.
+    /// At most this many rows, after the due time and number in `after`.
     pub limit: usize,
     pub after: (i64, i64),
     pub now_micros: i64,
     /// Whether their events are wanted.
     pub with_events: bool,
-    /// Those that are claimed already.
+    /// Numbers already claimed.
     pub claimed: &'a BTreeSet<i64>,
-    /// Those whose events the worker died of reading.
+    /// Numbers whose events the worker died of reading.
     pub given_up: &'a [i64],
-    /// Data larger than this is left where it is.
+    /// Data larger than this is not read.
     pub largest: i32,
-    /// Events beyond so many bytes are left where they are, but for that of the first row.
+    /// Events beyond this many bytes are not read, except that of the first row.
     pub bytes: usize,
 }
 
 impl Claim<'_> {
-    /// Whether the event of this row is to be read.
+    /// Returns whether the event of this row has to be read.
     pub fn wants_event(&self, due: &Due) -> bool {
         self.with_events
             && due.next_attempt_at <= self.now_micros
@@ -183,62 +185,62 @@ pub struct Due {
     pub created_at: i64,
 }
 
-/// What was claimed.
+/// The result of a claim.
 #[derive(Debug, Default)]
 pub struct Claims {
     pub rows: Vec<Due>,
-    /// The events of those whose events were wanted, as far as there are any.
+    /// The wanted events, as far as they exist.
     pub events: Vec<Logged>,
-    /// Whether these are all of them: they may be too large for one claim.
+    /// Whether these are all wanted events: they may be too large for one claim.
     pub is_complete: bool,
 }
 
-/// How hard it is tried to write a batch.
+/// How hard to try to write a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// It waits for locks, and goes around them if it has to.
+    /// Waits for locks, and writes around them if necessary.
     Whole,
-    /// It goes around what is locked at once.
+    /// Writes around locks without waiting.
     AroundLocks,
-    /// The same with what was tried before. A record that is alone may take so long.
+    /// The same for records that were tried before. A record that is alone may take this long.
     Again(Duration),
-    /// Nothing else waits any more.
+    /// The last batch, when nothing else waits.
     Last,
 }
 
-/// What became of a batch.
+/// The result of recording a batch.
 #[derive(Debug, Default)]
 pub struct Recorded {
     pub written: Vec<Record>,
     pub closed_windows: Vec<Closed>,
-    /// What was added to the accounts of tenants.
+    /// The usage added to the tenants' accounts.
     pub usage: Accounts,
-    /// Another session's lock held these up. They can be tried again at any time.
+    /// Records that another session's lock held up. They can be tried again at any time.
     pub set_aside: Vec<Record>,
-    /// How many of them were not tried for want of time.
+    /// How many of these were not tried for lack of time.
     pub untried: usize,
-    /// A record that was alone took longer than it may.
+    /// Whether a record that was alone took too long.
     pub is_slow: bool,
     /// Why `left` was not written. Nothing is wrong with the records.
     pub failure: Option<Failure>,
     pub left: Vec<Record>,
-    /// How long all of it took.
+    /// How long everything took.
     pub took: Duration,
 }
 
-/// What was buried at once.
+/// The result of burying a slice.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Buried {
     pub count: usize,
-    /// Everything up to this number.
+    /// The number up to which everything is buried.
     pub up_to: Option<i64>,
 }
 
-/// What became of the settings that the worker was started with.
+/// The state of the settings that the worker was started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Configuration {
     Same,
-    /// Others were set for the database or the role.
+    /// Settings of the database or the role were changed.
     Changed,
     /// The extension is not the one that the worker was started for.
     Gone,

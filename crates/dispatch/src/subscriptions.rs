@@ -1,4 +1,4 @@
-//! The worker's copy of the subscriptions, as of one snapshot, and which of them an event goes to.
+//! The worker's copy of the subscriptions, as of one snapshot, which finds those that an event goes to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,19 +11,20 @@ use herald_core::subscription::{State, Subscription};
 use crate::log::{Logged, Window};
 use crate::tenants::Quotas;
 
-/// One subscription, and when it is there.
+/// A subscription, and the time for which it gets events.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Arc<Subscription>,
     pub agent: AgentKey,
     pub since: Since,
-    /// Its receiver has to consent first, and has not.
+    /// Its receiver has to consent first and has not.
     pub lacks_consent: bool,
-    /// Why nothing can be sent although the subscription is active: its secret is gone, or its URL is not allowed any more.
+    /// Why nothing can be sent although the subscription is active: its secret is gone, or its URL is no longer
+    /// allowed.
     pub obstacle: Option<String>,
-    /// When the first of its secrets ends, in microseconds since 1970.
+    /// When the first of its secrets expires, in microseconds since 1970.
     pub secret_ends_at: Option<i64>,
-    /// Until when its receiver asked to be spared, in microseconds since 1970, as far as that is written down.
+    /// Until when its receiver asked for a delay, in microseconds since 1970, as far as recorded.
     pub spare_until: Option<i64>,
 }
 
@@ -39,27 +40,27 @@ pub struct Since {
 /// All subscriptions, as of one snapshot.
 #[derive(Debug)]
 pub struct Subscriptions {
-    /// A subscription keeps its place as long as it exists: the matcher knows it by that.
+    /// Each subscription keeps its place while it exists: the matcher refers to it by place.
     places: Vec<Option<Loaded>>,
     free_places: Vec<usize>,
     by_id: BTreeMap<i64, usize>,
     matcher: Matcher,
     pub snapshot: Snapshot,
-    /// The largest data that any of them takes.
+    /// The largest data that any subscription takes, in bytes.
     pub largest: i32,
-    /// What the plans of tenants allow, and until when: the end of the month.
+    /// The tenants' quotas, and until when they hold: the end of the month.
     pub quotas: Quotas,
     quotas_end_at: i64,
     first_secret_ends_at: i64,
-    /// Those whose receivers have to be asked first.
+    /// Subscriptions whose receivers have to be asked first.
     pub without_consent: Vec<i64>,
-    /// What has to be read although no notice in the database says so.
+    /// Data to read although no notice in the database asks for it.
     demanded: Wanted,
-    /// What was read, and is not taken over by the lanes.
+    /// Changes that were read but not yet adopted by the lanes.
     changed: Changed,
 }
 
-/// What has to be read.
+/// Data to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub everything: bool,
@@ -67,7 +68,7 @@ pub struct Wanted {
     pub ids: BTreeSet<i64>,
 }
 
-/// What the notices of changes ask for.
+/// The changes that notices report.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub wanted: Wanted,
@@ -77,14 +78,14 @@ pub struct Changes {
     pub any_pending: bool,
 }
 
-/// Up to where they are known, to go back to if the transaction fails that reads on.
+/// The state to go back to if the transaction that reads on fails.
 #[derive(Debug)]
 pub struct AsOf {
     snapshot: Snapshot,
     demanded: Wanted,
 }
 
-/// What was read: subscriptions that are new, changed or removed, and whether the quotas of tenants were.
+/// Changes that were read: new, changed or removed subscriptions, and whether the tenants' quotas are among them.
 #[derive(Debug, Default)]
 pub struct Changed {
     pub ids: Vec<i64>,
@@ -104,7 +105,7 @@ impl Wanted {
 }
 
 impl Subscriptions {
-    /// None yet: the first look reads them.
+    /// Returns an empty copy: the first look reads the subscriptions.
     pub fn unloaded() -> Self {
         Self {
             places: Vec::new(),
@@ -125,7 +126,8 @@ impl Subscriptions {
         }
     }
 
-    /// What has to be read although no notice says so: nothing was yet, a secret's grace is over, or a month.
+    /// Returns what has to be read although no notice asks for it: nothing was read yet, or a secret's grace period or
+    /// a month is over.
     pub fn wanted(&self, now_micros: i64) -> Wanted {
         let mut wanted = self.demanded.clone();
         wanted.quotas |= self.quotas_end_at <= now_micros;
@@ -138,38 +140,40 @@ impl Subscriptions {
         wanted
     }
 
-    /// Has all of them read again with the next look: what they depend on beside the database may have changed.
+    /// Makes the next look read all subscriptions again: things outside the database that they depend on may have
+    /// changed.
     pub fn expire(&mut self) {
         self.demanded.everything = true;
     }
 
-    /// Has one of them read again with the next look.
+    /// Makes the next look read this subscription again.
     pub fn expire_one(&mut self, id: i64) {
         self.demanded.ids.insert(id);
     }
 
-    /// Has the quotas of tenants read again with the next look.
+    /// Makes the next look read the tenants' quotas again.
     pub fn expire_quotas(&mut self) {
         self.demanded.quotas = true;
     }
 
-    /// Whether there are none. Disabled ones count: what they missed goes by the looks that were made meanwhile.
+    /// Returns whether it is known that no subscription exists. Disabled ones count: the looks made meanwhile decide
+    /// which events they missed.
     pub fn is_nobody_there(&self) -> bool {
         self.by_id.is_empty() && self.demanded.is_empty()
     }
 
-    /// Those that are known.
+    /// Returns the ids of the known subscriptions.
     pub fn ids(&self) -> impl Iterator<Item = i64> + '_ {
         self.by_id.keys().copied()
     }
 
-    /// Goes by these quotas, which are others from then on.
+    /// Adopts these quotas, which hold until `end_at`.
     pub fn put_quotas(&mut self, (quotas, end_at): (Quotas, i64)) {
         (self.quotas, self.quotas_end_at) = (quotas, end_at);
         self.changed.quotas = true;
     }
 
-    /// Those with these ids were read, and these are what exists of them.
+    /// Replaces the subscriptions with these ids by `read`, which has those that exist.
     pub fn put_all(&mut self, ids: &[i64], read: Vec<Loaded>) {
         let mut read: BTreeMap<i64, Loaded> =
             read.into_iter().map(|one| (one.config.id, one)).collect();
@@ -179,14 +183,14 @@ impl Subscriptions {
         self.changed.ids.extend(ids);
     }
 
-    /// All that was wanted is read, as of this snapshot.
+    /// Notes that everything wanted was read, as of this snapshot.
     pub fn is_up_to_date(&mut self, snapshot: Snapshot) {
         self.demanded = Wanted::default();
         self.snapshot = snapshot;
         self.summarize();
     }
 
-    /// Where they are.
+    /// Returns the current state, to go back to.
     pub fn as_of(&self) -> AsOf {
         AsOf {
             snapshot: self.snapshot.clone(),
@@ -194,13 +198,13 @@ impl Subscriptions {
         }
     }
 
-    /// The transaction failed: what it read is read again. Until then it is not taken over by the lanes and the accounts,
-    /// which go on meanwhile.
+    /// Goes back after a failed transaction: what it read is read again. Until then the lanes and the accounts continue
+    /// without it.
     pub fn go_back(&mut self, as_of: AsOf) {
         (self.snapshot, self.demanded) = (as_of.snapshot, as_of.demanded);
     }
 
-    /// What was read and not asked for here before.
+    /// Takes the changes that were read since the last call.
     pub fn take_changed(&mut self) -> Changed {
         std::mem::take(&mut self.changed)
     }
@@ -209,7 +213,7 @@ impl Subscriptions {
         self.changed.quotas || !self.changed.ids.is_empty()
     }
 
-    /// Makes this the subscription with the id; `None` where it does not exist any more.
+    /// Sets the subscription with this id; `None` if it no longer exists.
     fn put(&mut self, id: i64, loaded: Option<Loaded>) {
         let place = self.by_id.get(&id).copied();
         if let Some(place) = place
@@ -235,7 +239,7 @@ impl Subscriptions {
         }
     }
 
-    /// Finds what concerns all of them together.
+    /// Computes the values that concern all subscriptions together.
     fn summarize(&mut self) {
         let (mut largest, mut first_end, mut without_consent) = (0, i64::MAX, Vec::new());
         for one in self.iter() {
@@ -258,19 +262,19 @@ impl Subscriptions {
         self.places[*self.by_id.get(&id)?].as_ref()
     }
 
-    /// Whether the url or the handshake is another by now.
+    /// Returns whether the URL or the handshake has changed since.
     pub fn is_outdated(&self, subscription: &Subscription) -> bool {
         self.by_id(subscription.id)
             .is_some_and(|loaded| loaded.config.generation != subscription.generation)
     }
 
-    /// Whether what is pending for this subscription is to be buried.
+    /// Returns whether the pending deliveries of this subscription have to be buried.
     pub fn is_ended(&self, id: i64) -> bool {
         self.by_id(id)
             .is_none_or(|one| one.config.state == State::Disabled)
     }
 
-    /// The subscriptions that an event of this window goes to.
+    /// Returns the subscriptions that an event of this window goes to.
     pub fn matching<'a>(
         &'a self,
         logged: &'a Logged,
@@ -287,14 +291,14 @@ impl Subscriptions {
 }
 
 impl Loaded {
-    /// Whether nothing may be sent to it now.
+    /// Returns whether nothing may be sent to it now.
     pub fn is_held(&self) -> bool {
         !matches!(self.config.state, State::Active | State::Sandbox) || self.obstacle.is_some()
     }
 }
 
 impl Since {
-    /// Before every window that is still to be read.
+    /// Returns a start before every window that is still to be read.
     pub fn ever() -> Self {
         Self {
             xid: 0,
@@ -304,8 +308,8 @@ impl Since {
         }
     }
 
-    /// Whether the subscription was there when the event became visible: it gets the events of the windows that show
-    /// it, except those that it was created after. The answer is the same whenever a window is read again.
+    /// Returns whether the subscription existed when the event became visible: it gets the events of the windows that
+    /// show it, except those from before its creation. The answer is the same whenever a window is read again.
     fn was_there_for(&self, logged: &Logged, window: &Window) -> bool {
         let is_over = self.disabled_xid.is_some_and(|xid| window.to.shows(xid));
         if is_over || !window.to.shows(self.xid) {
@@ -314,7 +318,7 @@ impl Since {
         if logged.xid == self.xid {
             return logged.event.seq > self.seq;
         }
-        // Whatever this window adds to `from` is newer than a subscription that is older than `from`.
+        // Events that this window adds to `from` are newer than a subscription that is older than `from`.
         self.snapshot.xmax() <= window.from.xmin() || !self.snapshot.shows(logged.xid)
     }
 }

@@ -1,7 +1,7 @@
-//! What all lanes together are like.
+//! A survey of all lanes together.
 //!
-//! With thousands of subscriptions, looking at every lane takes longer than a turn. It is done once for all questions,
-//! and not in each turn: that a lane is full or due may be known a little late.
+//! With thousands of subscriptions, looking at every lane takes longer than a turn. So a survey answers all questions
+//! at once, and not in every turn: its answers may be a little old.
 
 use crate::lanes::{Entry, Share};
 
@@ -13,11 +13,11 @@ pub struct Survey {
     pub any_full: bool,
     /// A lane has nothing to do.
     pub any_idle: bool,
-    /// A lane runs empty that was busy a moment ago.
+    /// A lane that was busy a moment ago has run empty.
     pub any_starving: bool,
-    /// A lane has deliveries of windows that wait for long.
+    /// A lane has deliveries of windows that have waited for long.
     pub any_slow: bool,
-    /// A lane has to move out of the way.
+    /// A lane has to spill.
     pub any_to_spill: bool,
     /// When the first lane that may send has a pending delivery to claim.
     pub first_due: Option<i64>,
@@ -46,7 +46,7 @@ impl Survey {
 }
 
 impl Entry {
-    /// When the lane can take its first pending delivery, as far as known, if it may hold so many bytes of them.
+    /// Returns when, as far as known, the lane can take its first pending delivery, if this is its share.
     pub fn due(&self, share: Share, now: i64) -> Option<i64> {
         let due = self.next_due.filter(|_| self.room(share, now) > 0)?;
         match self.lane.delayed_until(now) {

@@ -1,6 +1,7 @@
-//! After a death of the worker: what it was sending is sent one delivery at a time, and what killed it twice not at all.
+//! Suspects: after a death of the worker, the deliveries it was sending are sent one at a time, and those that killed
+//! it twice not at all.
 //!
-//! Without a death there are no suspects, and none of this costs anything. Deliveries that are under no suspicion pass.
+//! Without a death this costs nothing. Deliveries that are not suspects pass.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,25 +10,25 @@ use crate::effects::{Effect, Effects};
 use crate::record::Record;
 use crate::work::Delivery;
 
-/// What the last death left.
+/// The suspects and the poison that the last death left.
 #[derive(Debug, Default)]
 pub struct Suspects {
     suspects: BTreeSet<Place>,
-    /// Each as often as it did so again.
+    /// Each repeated for each further death.
     poison: Vec<Place>,
-    /// The token of the one that is being sent.
+    /// The token of the suspect that is being sent.
     on_trial: Option<u64>,
-    /// Those that wait for their turn, out of their lanes.
+    /// Suspects that wait for their turn, outside their lanes.
     aside: VecDeque<Delivery>,
 }
 
-/// What may become of a delivery.
+/// Whether a delivery may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
     None,
-    /// It may be sent now, and no other suspect beside it.
+    /// A suspect that may be sent now, and no other suspect beside it.
     Tried,
-    /// Another one is being sent.
+    /// A suspect that waits while another is being sent.
     Waits,
     /// It has killed the worker twice.
     Poison,
@@ -58,18 +59,18 @@ impl Suspects {
         }
     }
 
-    /// This suspect is being sent.
+    /// Notes the suspect that is being sent.
     pub fn try_one(&mut self, token: u64) {
         self.on_trial = Some(token);
     }
 
-    /// This one has to wait until the one that is being sent has come back.
+    /// Keeps a suspect until the one being sent has come back.
     pub fn set_aside(&mut self, delivery: Delivery) {
         self.aside.push_back(delivery);
     }
 
-    /// A request came back, and the worker lives. If it was a suspect's, returns all that wait: the first of them that can
-    /// be sent has its turn.
+    /// Notes that a request came back and the worker lives. If it was a suspect's, returns all suspects that wait: the
+    /// first that can be sent gets its turn.
     pub fn came_back(&mut self, token: u64) -> VecDeque<Delivery> {
         match self.on_trial.take_if(|on_trial| *on_trial == token) {
             Some(_) => std::mem::take(&mut self.aside),
@@ -77,8 +78,8 @@ impl Suspects {
         }
     }
 
-    /// These are on record, and the worker lives: they are no suspects any more, and poison that is a dead letter need not
-    /// be known. Poison that was moved into the pending deliveries comes back.
+    /// Notes that these are recorded and the worker lives: deliveries with an attempt or a dead letter are no longer
+    /// suspects, and poison with a dead letter is forgotten. Poison that was spilled into pending comes back.
     pub fn recorded(&mut self, records: &[Record], effects: &mut Effects) {
         if self.suspects.is_empty() && self.poison.is_empty() {
             return;
@@ -100,7 +101,7 @@ impl Suspects {
         }
     }
 
-    /// What was pending for a subscription is buried up to this event, and the worker lives.
+    /// Notes that the pending deliveries of a subscription are buried up to this event, and the worker lives.
     pub fn buried(&mut self, subscription: i64, up_to: i64, effects: &mut Effects) {
         let is_buried = |place: &Place| place.subscription == subscription && place.seq <= up_to;
         let before = (self.suspects.len(), self.poison.len());
@@ -111,7 +112,7 @@ impl Suspects {
         }
     }
 
-    /// Events that the worker died of reading again, by their numbers, each as often as it did.
+    /// Returns the numbers of the events that the worker died of reading again, each as often as it did.
     pub fn given_up(&self) -> impl Iterator<Item = i64> + '_ {
         let events = self.poison.iter();
         events

@@ -1,12 +1,13 @@
-//! The tenants' plans: how many requests at once, how many events in a month, and what becomes of those beyond.
+//! The tenants' plans: how many requests at once, how many events per month, and the treatment of deliveries beyond
+//! that.
 //!
-//! A month's account is kept elsewhere and grows when attempts are recorded. What was begun and is not recorded yet is
-//! counted here, so that no quota is passed by what is under way. It sits between a lane and the sender.
+//! A month's account is kept elsewhere and grows when attempts are recorded. Deliveries begun but not yet recorded are
+//! counted here, so that requests under way cannot exceed a quota. It sits between a lane and the sender.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// What a tenant's plan says, and its account.
+/// A tenant's plan and account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// Deliveries that may be begun in this month; `None` for any number.
@@ -14,30 +15,30 @@ pub struct Quota {
     /// Requests that may be under way at once.
     pub max_connections: Option<usize>,
     pub over_quota: OverQuota,
-    /// Deliveries that were begun in this month, as the account has them.
+    /// Deliveries begun in this month, according to the account.
     pub events: i64,
 }
 
-/// The quotas of all tenants that have a plan, by their names.
+/// The quotas of all tenants that have a plan, by name.
 pub type Quotas = BTreeMap<Arc<str>, Quota>;
 
-/// What becomes of deliveries beyond the month's events.
+/// The treatment of deliveries beyond the month's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverQuota {
     Throttled,
     Blocked,
 }
 
-/// What the month's events say to a delivery.
+/// The monthly quota's verdict on a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Send,
-    /// Not before there is quota again: its lane is held.
+    /// Its lane is held until the tenant has quota again.
     Hold,
     Bury,
 }
 
-/// What goes into a tenant's account.
+/// Usage that goes into a tenant's account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub events: i64,
@@ -46,7 +47,7 @@ pub struct Usage {
     pub dead: i64,
 }
 
-/// The tenants that have a plan. Whoever has none, or is nobody's, is kept from nothing.
+/// The tenants that have a plan. Deliveries of tenants without a plan, or without a tenant, are not limited.
 ///
 /// ```
 /// use herald_dispatch::tenants::{OverQuota, Quota, Quotas, Tenants, Verdict};
@@ -70,23 +71,23 @@ pub struct Usage {
 /// ```
 #[derive(Debug, Default)]
 pub struct Tenants {
-    /// Found by name, and in no order.
+    /// Looked up by name; the order does not matter.
     meters: HashMap<Arc<str>, Meter>,
-    /// Requests under way, also of tenants that have no plan: they may get one meanwhile.
+    /// Requests under way, also of tenants without a plan: they may get a plan meanwhile.
     under_way: BTreeMap<Arc<str>, usize>,
 }
 
 #[derive(Debug)]
 struct Meter {
     quota: Quota,
-    /// Begun, and not in the account yet.
+    /// Deliveries begun but not yet in the account.
     unrecorded: i64,
     /// Lanes that wait for one of the tenant's requests to end.
     waiting: BTreeSet<i64>,
 }
 
 impl Tenants {
-    /// Goes by these quotas from here on.
+    /// Applies these quotas from now on.
     pub fn configure(&mut self, quotas: &Quotas) {
         self.meters.retain(|name, _| quotas.contains_key(name));
         for (name, quota) in quotas {
@@ -105,17 +106,17 @@ impl Tenants {
         self.meters.is_empty()
     }
 
-    /// Whether there is an account for this tenant.
+    /// Returns whether this tenant has an account.
     pub fn has_account(&self, tenant: &str) -> bool {
         self.meters.contains_key(tenant)
     }
 
-    /// Whether the lanes of this tenant are held for want of quota.
+    /// Returns whether the lanes of this tenant are held for lack of quota.
     pub fn is_held(&self, tenant: Option<&str>) -> bool {
         self.judge(tenant, true) == Verdict::Hold
     }
 
-    /// Whether the tenant has a connection left. If not, `lane` is remembered for when it has.
+    /// Returns whether the tenant has a free connection. If not, remembers `lane` until it has.
     pub fn has_connection(&mut self, tenant: Option<&str>, lane: i64) -> bool {
         let Some((name, meter)) = tenant.and_then(|name| Some((name, self.meters.get_mut(name)?)))
         else {
@@ -132,7 +133,7 @@ impl Tenants {
         has_one
     }
 
-    /// What the month's events say to a delivery. One that was begun before goes on.
+    /// Judges a delivery by the monthly quota. A delivery that was begun before goes on.
     pub fn judge(&self, tenant: Option<&str>, is_new: bool) -> Verdict {
         match tenant.and_then(|name| self.meters.get(name)) {
             Some(meter) if is_new && meter.is_used_up() => match meter.quota.over_quota {
@@ -143,7 +144,7 @@ impl Tenants {
         }
     }
 
-    /// A request begins, with a delivery that is new or was begun before.
+    /// Counts a request that begins, with a delivery that is new or was begun before.
     pub fn begin(&mut self, tenant: Option<&str>, is_new: bool) {
         let Some(name) = tenant else {
             return;
@@ -157,8 +158,8 @@ impl Tenants {
         }
     }
 
-    /// A request ended. Returns the lanes that waited for that, all of them: one that has nothing to send any more must
-    /// not keep the others waiting.
+    /// Counts a request that ended. Returns all lanes that waited for it: a lane with nothing left to send must not
+    /// keep the others waiting.
     pub fn end(&mut self, tenant: Option<&str>) -> BTreeSet<i64> {
         let Some(name) = tenant else {
             return BTreeSet::new();
@@ -173,14 +174,14 @@ impl Tenants {
         meter.map_or(BTreeSet::new(), |meter| std::mem::take(&mut meter.waiting))
     }
 
-    /// What was begun as new was not sent after all.
+    /// Takes back a delivery that was begun as new and not sent after all.
     pub fn take_back(&mut self, tenant: Option<&str>) {
         if let Some(meter) = self.meter(tenant) {
             meter.no_longer_under_way(1);
         }
     }
 
-    /// These are in the accounts now.
+    /// Notes usage that is in the accounts now.
     pub fn recorded(&mut self, usage: &[(Arc<str>, Usage)]) {
         for (name, one) in usage {
             if let Some(meter) = self.meters.get_mut(name) {
@@ -196,7 +197,7 @@ impl Tenants {
 }
 
 impl Meter {
-    /// What was begun before there was the account is not in the count.
+    /// Reduces the count, which lacks deliveries begun before the account existed.
     fn no_longer_under_way(&mut self, events: i64) {
         self.unrecorded = (self.unrecorded - events).max(0);
     }

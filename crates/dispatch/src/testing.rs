@@ -31,12 +31,12 @@ use crate::tenants::Tenants;
 use crate::time::{Moment, Now};
 use crate::work::{Delivery, Origin, Work};
 
-/// The time so many milliseconds after the start.
+/// Returns the time this many milliseconds after the start.
 pub fn at(millis: u64) -> Now {
     Now::default().after(Duration::from_millis(millis))
 }
 
-/// The moment so many milliseconds after the start.
+/// Returns the moment this many milliseconds after the start.
 pub fn moment(millis: u64) -> Moment {
     at(millis).moment
 }
@@ -62,7 +62,7 @@ pub fn loaded(id: i64) -> Loaded {
     }
 }
 
-/// The delivery of an event with this number, of a window.
+/// Returns the delivery of an event with this number, from a window.
 pub fn delivery(subscription_id: i64, seq: i64) -> Delivery {
     Delivery {
         token: seq.unsigned_abs(),
@@ -79,14 +79,14 @@ pub fn delivery(subscription_id: i64, seq: i64) -> Delivery {
     }
 }
 
-/// The record of a pending delivery that was made.
+/// Returns the record of a pending delivery that succeeded.
 pub fn pending() -> Record {
     let mut delivery = delivery(1, 1);
     delivery.origin = Origin::Pending;
     Record::unattempted(delivery, End::Delivered)
 }
 
-/// A sender that takes so many works, and sends none.
+/// A sender that takes as much work as it has room for, and sends none.
 #[derive(Debug)]
 pub struct Taker {
     pub room: usize,
@@ -101,7 +101,7 @@ impl Taker {
         }
     }
 
-    /// The numbers of the events whose deliveries were taken.
+    /// Returns the numbers of the events whose deliveries were taken.
     pub fn seqs(&self) -> Vec<i64> {
         self.taken.iter().map(|work| work.place().seq).collect()
     }
@@ -121,13 +121,13 @@ impl Courier for Taker {
     }
 }
 
-/// This work came back with a status.
+/// Returns this work as it comes back with a status.
 pub fn answered(work: Work, status: u16) -> Returned {
     let outcome = Outcome::answered(status, Duration::ZERO, None, String::new());
     failed(work, outcome)
 }
 
-/// This work came back with this outcome.
+/// Returns this work as it comes back with this outcome.
 pub fn failed(work: Work, outcome: Outcome) -> Returned {
     Returned {
         work,
@@ -139,7 +139,7 @@ pub fn failed(work: Work, outcome: Outcome) -> Returned {
     }
 }
 
-/// Of a worker that has just begun.
+/// Returns the mind of a worker that has just begun.
 pub fn mind() -> Mind {
     let snapshots = ("5:5:".parse().unwrap(), "10:10:".parse().unwrap());
     let last = Window::recovered(6, snapshots, (0, 0), 0);
@@ -155,16 +155,16 @@ pub fn mind() -> Mind {
     Mind::new(settings, reader, ring, Suspects::default())
 }
 
-/// A database in which there is nothing, and which takes everything that is recorded.
+/// An empty database that takes everything that is recorded.
 #[derive(Debug, Default)]
 pub struct Empty {
     pub is_woken: bool,
     pub recorded: usize,
-    /// But that for each subscription so many deliveries are pending and due, the same whenever it is asked.
+    /// Each subscription has this many pending deliveries that are due, the same at every claim.
     pub pending: i64,
 }
 
-/// A pending delivery of the event with the number.
+/// Returns a pending delivery of the event with this number.
 pub fn due(seq: i64, next_attempt_at: i64) -> Due {
     Due {
         slot: 0,
@@ -176,7 +176,7 @@ pub fn due(seq: i64, next_attempt_at: i64) -> Due {
     }
 }
 
-/// An event as it is read.
+/// Returns an event as it is read.
 pub fn logged(seq: i64) -> Logged {
     Logged {
         event: Event {

@@ -1,8 +1,8 @@
-//! Which requests hold which threads, so that slow receivers cannot hold all of them.
+//! The threads that requests hold, shared so that slow receivers cannot hold all of them.
 //!
-//! There are twice as many threads as `herald.sender_threads`: one half for requests that are young, the other, the
-//! overflow, for those older than a second. Lanes without a recent success, and lanes with slow requests, together
-//! get at most half of the young ones.
+//! The pool has twice as many threads as `herald.sender_threads`: one half for young requests, the other, the overflow,
+//! for requests older than a second. Lanes without a recent success, and lanes with slow requests, together get at most
+//! half of the young threads.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,7 +11,7 @@ const SLOW_MICROS: i64 = 1_000_000;
 #[derive(Debug)]
 pub struct Threads {
     limit: usize,
-    /// In the order in which they were started.
+    /// Start times and tokens, in the order of starting.
     started: VecDeque<(i64, u64)>,
     young: BTreeMap<u64, Holder>,
     young_of_doubtful: usize,
@@ -37,22 +37,22 @@ impl Threads {
         }
     }
 
-    /// How many threads there have to be for `limit` young requests.
+    /// Returns how many threads `limit` young requests need.
     pub fn pool_size(limit: usize) -> usize {
         limit * 2
     }
 
-    /// Whether any lane may start a request.
+    /// Returns whether any lane may start a request.
     pub fn has_room(&self) -> bool {
         self.young.len() < self.limit && self.in_flight() < Self::pool_size(self.limit)
     }
 
-    /// Whether this lane may start a request.
+    /// Returns whether this lane may start a request.
     pub fn has_room_for(&self, lane: i64, is_proven: bool) -> bool {
         self.has_room() && (!self.is_doubtful(lane, is_proven) || self.has_room_for_doubtful())
     }
 
-    /// Whether there is a thread for a doubtful lane, if there is one at all.
+    /// Returns whether a doubtful lane may have a thread, if any is free.
     pub fn has_room_for_doubtful(&self) -> bool {
         self.young_of_doubtful < self.limit.div_ceil(2)
     }
@@ -96,7 +96,7 @@ impl Threads {
         }
     }
 
-    /// After how many microseconds [`Threads::age`] makes room for another request, if none ends before.
+    /// Returns after how many microseconds [`Threads::age`] makes room for another request, if none ends earlier.
     pub fn until_aged(&self, now: i64) -> Option<i64> {
         let (started, _) = self.started.front()?;
         let has_room = self.overflow.len() < self.limit;

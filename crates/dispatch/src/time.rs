@@ -1,5 +1,5 @@
-//! The time, as the caller gives it: of day, for what is written down and what lanes go by, and since the worker's start,
-//! for what is measured, as a clock on the wall may be set.
+//! The time, as the caller passes it: the time of day, for stored values and for lanes, and the time since the worker's
+//! start, for measurements, because the clock may be set.
 
 use std::ops::Add;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Moment {
         Self(elapsed)
     }
 
-    /// How long it is after an earlier one.
+    /// Returns how long this is after an earlier moment.
     pub fn since(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
@@ -49,22 +49,22 @@ impl Add<Duration> for Moment {
 }
 
 impl Now {
-    /// How long ago that was.
+    /// Returns how long ago the moment was.
     pub fn since(self, moment: Moment) -> Duration {
         self.moment.since(moment)
     }
 
-    /// How long it is until then.
+    /// Returns how long it is until the moment.
     pub fn until(self, moment: Moment) -> Duration {
         moment.since(self.moment)
     }
 
-    /// Whether it is that late.
+    /// Returns whether the moment has come.
     pub fn is_past(self, moment: Moment) -> bool {
         self.moment >= moment
     }
 
-    /// The time after something that took so long.
+    /// Returns the time after something that took this long.
     pub fn after(self, took: Duration) -> Self {
         let micros = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
         Self {

@@ -1,11 +1,11 @@
-//! Numbers for what is with the sender, so that each request gives back what it took and no other does.
+//! Tokens: numbers for requests at the sender, so that each gives back exactly what it took.
 
-/// The last one that was given.
+/// The last token that was given.
 #[derive(Debug, Default)]
 pub struct Tokens(u64);
 
 impl Tokens {
-    /// One that was never given before.
+    /// Returns a token that was never given before.
     ///
     /// ```
     /// use herald_dispatch::tokens::Tokens;

@@ -1,4 +1,4 @@
-//! The open windows: which have deliveries that are not recorded yet, and which are done.
+//! The open windows: which still have unrecorded deliveries, and which are done.
 
 use std::collections::BTreeMap;
 
@@ -20,24 +20,24 @@ struct Progress {
 }
 
 impl Windows {
-    /// Deliveries of this window came into memory.
+    /// Counts deliveries of this window that came into memory.
     pub fn add(&mut self, number: i64, deliveries: usize) {
         self.open.entry(number).or_default().outstanding += deliveries;
     }
 
-    /// All of the window's events have been read.
+    /// Notes that all of the window's events have been read.
     pub fn mark_read(&mut self, number: i64) {
         self.open.entry(number).or_default().is_read = true;
     }
 
-    /// A delivery of this window is recorded: it came to its end, or to a row in pending.
+    /// Counts a recorded delivery of this window: it has ended, or has a row in pending.
     pub fn settle(&mut self, number: i64) {
         if let Some(progress) = self.open.get_mut(&number) {
             progress.outstanding = progress.outstanding.saturating_sub(1);
         }
     }
 
-    /// The windows of which nothing is outstanding once these records are written.
+    /// Returns the windows that are done once these records are written.
     pub fn closable(&self, records: &[Record]) -> Vec<Closed> {
         let mut settled: BTreeMap<i64, usize> = BTreeMap::new();
         for record in records {
@@ -55,14 +55,14 @@ impl Windows {
             .collect()
     }
 
-    /// Whether a window is done and not recorded as closed.
+    /// Returns whether a window is done but not recorded as closed.
     pub fn any_closable(&self) -> bool {
         self.open
             .values()
             .any(|progress| progress.is_read && progress.outstanding == 0)
     }
 
-    /// These windows are recorded as closed.
+    /// Forgets windows that are recorded as closed.
     pub fn forget(&mut self, closed: &[Closed]) {
         for (number, _) in closed {
             self.open.remove(number);

@@ -1,6 +1,6 @@
-//! What is sent: deliveries, and the requests beside them that are none.
+//! Work for the sender: deliveries, and requests that are not deliveries.
 //!
-//! A delivery says where the duty to deliver is written down; [`record`](crate::record) says what became of it.
+//! A delivery says where the duty to deliver is stored; a [`record`](crate::record) says how it ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use herald_core::subscription::{State, Subscription};
 
 use crate::deaths::Place;
 
-/// What goes to the sender.
+/// Work for the sender.
 #[derive(Debug, Clone)]
 pub enum Work {
     Delivery(Delivery),
@@ -38,16 +38,16 @@ pub struct Delivery {
     pub created_at_micros: i64,
 }
 
-/// Where the duty to deliver is written down until it is done.
+/// Where the duty to deliver is stored until it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// In the open window of the log with this number: no row anywhere else.
+    /// In the open window of the log with this number, without a row of its own.
     Window(i64),
     /// In a row of `herald.pending`.
     Pending,
 }
 
-/// A test request. Nothing is recorded of it; its answer goes to the session that asked.
+/// A test request. It is not recorded; its answer goes to the session that asked.
 #[derive(Debug, Clone)]
 pub struct Ping {
     pub token: u64,
@@ -91,7 +91,7 @@ impl Work {
         }
     }
 
-    /// What a send thread is at while it sends this. Only what has an event of the log has a number.
+    /// Returns what a send thread notes while it sends this. Only work with an event of the log has a number.
     pub fn place(&self) -> Place {
         match self {
             Self::Delivery(delivery) => delivery.place(),
@@ -104,7 +104,7 @@ impl Work {
         }
     }
 
-    /// The request, signed at this time in seconds since 1970, or the outcome if there is none to send.
+    /// Returns the request, signed at this time in seconds since 1970, or the outcome if nothing is to be sent.
     pub fn request(&self, now_unix: i64) -> Result<HttpRequest, Outcome> {
         let (event, subscription) = match self {
             Self::Delivery(delivery) => (&delivery.event, &delivery.subscription),
@@ -130,17 +130,17 @@ impl Delivery {
         place(&self.event, &self.subscription)
     }
 
-    /// Whether it counts for its tenant's plan. What tells of that itself does not.
+    /// Returns whether it counts towards its tenant's plan. pg_herald's own events (`herald.*`) do not.
     pub fn is_metered(&self) -> bool {
         !self.event.r#type.starts_with("herald.")
     }
 
-    /// Whether it counts as a new one of its tenant's month when it is sent now.
+    /// Returns whether it counts as new in its tenant's month if it is sent now.
     pub fn is_new_of_its_month(&self) -> bool {
         self.attempts == 0 && self.is_metered()
     }
 
-    /// Keeps of the event what is recorded.
+    /// Keeps only those parts of the event that are recorded.
     pub fn forget_data(&mut self) {
         if self.event.data.is_some() {
             let event = Event {
@@ -151,14 +151,14 @@ impl Delivery {
         }
     }
 
-    /// Roughly what it holds in memory, in bytes, with the whole event.
+    /// Returns roughly the memory that it holds, in bytes, with the whole event.
     pub fn memory(&self) -> usize {
         self.event.memory() + size_of::<Self>()
     }
 }
 
 impl Ping {
-    /// A test request with an event of the log, if one was named, or else with one of the type `herald.ping`. Its uid is new,
+    /// Returns a test request with this event of the log, or else with an event of type `herald.ping`. Its uid is new,
     /// so that no receiver takes it for the event's own delivery.
     pub fn new(
         (token, mail): (u64, u64),

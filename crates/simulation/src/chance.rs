@@ -1,9 +1,9 @@
-//! Random numbers that are the same for the same seed, whatever else was drawn.
+//! Random numbers that depend only on their seed and key, not on other draws.
 
 use fastrand::Rng;
 
-/// Numbers for one purpose: the same seed and key give the same ones. So a step that is left out of a schedule changes
-/// nothing of what becomes of the others.
+/// Returns random numbers for one purpose: the same seed and key give the same numbers. So leaving a step out of a
+/// schedule does not change the others.
 pub fn dice(seed: u64, key: &[u64]) -> Rng {
     let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
     for part in key {
@@ -12,18 +12,18 @@ pub fn dice(seed: u64, key: &[u64]) -> Rng {
     Rng::with_seed(state)
 }
 
-/// One of these.
+/// Returns one of these.
 pub fn one_of<T: Copy>(dice: &mut Rng, these: &[T]) -> T {
     these[dice.usize(..these.len())]
 }
 
-/// So many microseconds of any magnitude between the two.
+/// Returns a number of microseconds of any magnitude between the two.
 pub fn any_magnitude(dice: &mut Rng, least: i64, most: i64) -> i64 {
     let (least, most) = (least.max(1) as f64, most as f64);
     (least * (most / least).powf(dice.f64())) as i64
 }
 
-/// The finaliser of SplitMix64.
+/// Applies the finaliser of SplitMix64.
 fn mixed(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

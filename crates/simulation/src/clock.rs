@@ -1,13 +1,13 @@
-//! Virtual time: it moves when somebody spends it.
+//! Virtual time, which moves only when it is spent.
 
 use std::time::Duration;
 
 use herald_dispatch::time::{Moment, Now};
 
-/// Some day in 2026, at which every run begins.
+/// A day in 2026 at which every run begins, in microseconds since 1970.
 const BEGINNING: i64 = 1_780_000_000_000_000;
 
-/// Microseconds since the run began, and how far the clock on the wall was set since.
+/// Microseconds since the run began, and how far the time of day was set since.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Clock {
     pub elapsed: i64,
@@ -15,12 +15,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The time of day in microseconds since 1970.
+    /// Returns the time of day in microseconds since 1970.
     pub fn wall(&self) -> i64 {
         BEGINNING + self.elapsed + self.set_by
     }
 
-    /// The time as a worker sees it that started then.
+    /// Returns the time for a worker that started at `started`.
     pub fn now_since(&self, started: i64) -> Now {
         Now {
             micros: self.wall(),
@@ -36,7 +36,7 @@ impl Clock {
         self.elapsed = self.elapsed.max(elapsed);
     }
 
-    /// Somebody sets the clock on the wall.
+    /// Sets the time of day forward or back.
     pub fn set(&mut self, by: i64) {
         self.set_by += by;
     }

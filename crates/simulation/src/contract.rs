@@ -1,7 +1,7 @@
-//! What a store has to keep so that the simulation proves something about the real one: claims, each of which is played
-//! against a [`Subject`].
+//! The contract that a store has to keep, so that the simulation proves something about the real store: claims that are
+//! each played against a [`Subject`].
 //!
-//! The modelled store keeps them by a test below, `src/store` by one in `pgrx-tests/contract.rs`.
+//! A test below plays them against the modelled store, a test in `pgrx-tests/contract.rs` against `src/store`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,38 +19,38 @@ use herald_dispatch::store::{Claim, Claims, Effort, Store};
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::work::{Delivery, Origin};
 
-/// A store, and what sessions do to its database: one active subscription, with the id 1, that wants every event. Nothing is
-/// pending for it.
+/// A store, and what sessions do to its database. It begins with one active subscription, with id 1, that wants every
+/// event and has nothing pending.
 pub trait Subject {
     type Store: Store;
 
     fn store(&mut self) -> &mut Self::Store;
-    /// In microseconds since 1970.
+    /// Returns the time in microseconds since 1970.
     fn now(&self) -> i64;
     fn ring(&mut self) -> Ring;
-    /// A transaction begins, and writes so many events.
+    /// Begins a transaction that writes this many events.
     fn begin(&mut self, session: u8, events: u16);
     fn commit(&mut self, session: u8, is_flushed: bool);
     fn roll_back(&mut self, session: u8);
     fn subscription(&mut self) -> Arc<Subscription>;
-    /// The subscription's url is changed.
+    /// Changes the subscription's URL.
     fn change_url(&mut self);
-    /// No more than so many deliveries may be pending for it.
+    /// Limits the subscription's pending deliveries to `most`.
     fn limit_backlog(&mut self, most: u32);
-    /// What is pending is given up by somebody.
+    /// Discards all pending deliveries, as a user does.
     fn discard(&mut self);
-    /// Where a worker reads on that starts now.
+    /// Returns where a worker that starts now continues to read.
     fn position(&mut self) -> Position;
-    /// Whether it finds windows that were not closed.
+    /// Returns whether that worker finds windows that were not closed.
     fn has_open_windows(&mut self) -> bool;
-    /// A session locks a pending delivery, and does not let go of it.
+    /// Makes a session lock a pending delivery and keep the lock.
     fn lock(&mut self, seq: i64);
 }
 
-/// A claim.
+/// A claim about a store, with its name.
 pub type Claimed<S> = (&'static str, fn(&mut S));
 
-/// All of them, by their names. Each is played against a subject of its own.
+/// Returns all claims, with their names. Each is played against its own subject.
 pub fn claims<S: Subject>() -> [Claimed<S>; 10] {
     macro_rules! named {
         ($($claim:ident),+ $(,)?) => { [$((stringify!($claim), $claim as fn(&mut S))),+] };
@@ -69,7 +69,7 @@ pub fn claims<S: Subject>() -> [Claimed<S>; 10] {
     ]
 }
 
-/// One look: its window, with all that is in it, and whether that may vanish.
+/// Looks at the log. Returns the window, its events, and whether they may vanish.
 fn look(subject: &mut impl Subject, position: &mut Position) -> (Window, Vec<Logged>, bool) {
     let (ring, now) = (subject.ring(), subject.now());
     let seen = subject.store().glimpse(|view, before| {
@@ -99,7 +99,7 @@ fn delivery(subject: &mut impl Subject, logged: &Logged, origin: Origin) -> Deli
     }
 }
 
-/// Pending deliveries of so many new events; their numbers.
+/// Makes pending deliveries of this many new events. Returns their numbers.
 fn make_pending(subject: &mut impl Subject, events: u16) -> Vec<i64> {
     let mut position = subject.position();
     subject.begin(1, events);
@@ -153,7 +153,7 @@ fn pending(at_micros: i64) -> End {
     End::Pending { at_micros, step: 3 }
 }
 
-/// A look finds what was committed since the one before, once, whenever its numbers were drawn.
+/// A look finds, exactly once, what was committed since the look before, whenever its numbers were drawn.
 pub fn a_look_finds_what_became_visible(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 2);
@@ -168,7 +168,7 @@ pub fn a_look_finds_what_became_visible(subject: &mut impl Subject) {
     assert_eq!(look(subject, &mut position).1.len(), 0);
 }
 
-/// A commit that is not flushed may vanish, and one that is flushed does not.
+/// A commit may vanish until it is flushed, and not afterwards.
 pub fn what_may_vanish_is_told(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 1);
@@ -179,7 +179,7 @@ pub fn what_may_vanish_is_told(subject: &mut impl Subject) {
     assert!(!look(subject, &mut position).2);
 }
 
-/// A window that is opened is found by the next worker, until it is closed.
+/// The next worker finds an opened window until it is closed.
 pub fn a_window_stays_open_until_it_is_closed(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 1);
@@ -202,7 +202,7 @@ pub fn a_window_stays_open_until_it_is_closed(subject: &mut impl Subject) {
     assert!(!subject.has_open_windows());
 }
 
-/// What is on record in any form is done.
+/// A delivery that is recorded in any form is done.
 pub fn what_is_on_record_is_done(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 4);
@@ -229,7 +229,7 @@ pub fn what_is_on_record_is_done(subject: &mut impl Subject) {
     assert_eq!(done.result.ok(), Some(expected));
 }
 
-/// Claims come in the order in which they are due, go on after the last one, and bring their events and counters.
+/// Claims come in the order of their due times, continue after the last delivery, and bring events and counters.
 pub fn claims_come_in_the_order_in_which_they_are_due(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 3);
@@ -259,7 +259,7 @@ pub fn claims_come_in_the_order_in_which_they_are_due(subject: &mut impl Subject
     assert_eq!(due.ok(), Some(vec![(1, 10)]));
 }
 
-/// What was discarded while it was being sent stays away.
+/// A delivery that was discarded while being sent does not return to pending.
 pub fn what_was_discarded_stays_away(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 1);
@@ -279,7 +279,7 @@ pub fn what_was_discarded_stays_away(subject: &mut impl Subject) {
     assert!(claim(subject, (0, 0)).rows.is_empty());
 }
 
-/// A delivery that a session holds keeps no other from being recorded.
+/// A delivery that a session has locked does not stop others from being recorded.
 pub fn what_is_locked_is_passed_by(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 3);
@@ -316,7 +316,8 @@ pub fn what_is_locked_is_passed_by(subject: &mut impl Subject) {
     assert_eq!((recorded.written.len(), recorded.left.len()), (2, 0));
 }
 
-/// A receiver that is gone by a former url disables nothing; by the url of now it does, and what is pending is buried.
+/// A receiver that is gone at a former URL disables nothing; at the current URL it does, and its pending deliveries are
+/// buried.
 pub fn only_the_url_of_now_can_be_gone(subject: &mut impl Subject) {
     let seqs = make_pending(subject, 2);
     let former = subject.subscription().generation;
@@ -342,7 +343,7 @@ pub fn only_the_url_of_now_can_be_gone(subject: &mut impl Subject) {
     assert_eq!(claim(subject, (0, 0)).rows.len(), 1);
 }
 
-/// What a backlog has too much are the newest; nothing else is buried.
+/// Only the newest deliveries of a backlog, its excess, are buried.
 pub fn a_backlog_is_cut_to_its_oldest(subject: &mut impl Subject) {
     let seqs = make_pending(subject, 12);
     subject.limit_backlog(9);
@@ -372,7 +373,7 @@ pub fn a_backlog_is_cut_to_its_oldest(subject: &mut impl Subject) {
     assert_eq!((buried, left.as_slice()), (3, &seqs[..9]));
 }
 
-/// A notice is told until a snapshot that shows it is taken over, and only those are deleted.
+/// A notice is reported until the worker adopts a snapshot that shows it; only such notices are deleted.
 pub fn notices_are_told_until_they_are_taken_over(subject: &mut impl Subject) {
     let before = snapshot(subject);
     subject.change_url();

@@ -1,4 +1,4 @@
-//! The worker's own death: what it was at is on file, and the next one goes by that.
+//! The worker's own death: a file says what it was working on, for the next worker.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use herald_dispatch::effects::Effect;
 
 use crate::world::World;
 
-/// One delivery kills no more workers: twice until it is convicted, and again if a crash undid its dead letter.
+/// A delivery kills at most this many workers: two until it is convicted, and more if a crash undid its dead letter.
 const MOST_KILLED: u32 = 8;
 
-/// What is on file, and what killed how many.
+/// The file, and how many workers each delivery killed.
 #[derive(Debug, Default)]
 pub struct File {
     life: Life,
     killed: BTreeMap<Place, u32>,
-    /// How many deaths each was under way at.
+    /// At how many deaths each delivery was under way.
     was_at: BTreeMap<Place, u32>,
 }
 
 impl World {
-    /// The worker dies of this delivery, and the server crashes with it.
+    /// Makes the worker die of this delivery, and the server crash with it.
     pub(crate) fn die_of(&mut self, place: Place) {
         self.story
             .tell(&self.clock, || format!("the worker dies of {place}"));
@@ -39,7 +39,7 @@ impl World {
         self.worker.crash = Some((0.5, 100_000));
     }
 
-    /// What the next worker starts with. It may have to wait.
+    /// Returns what the next worker starts with, after the delay of its start.
     pub(crate) fn inherit(&mut self) -> Legacy {
         let wall = self.clock.wall();
         self.file.life.seen_at = wall;
@@ -63,7 +63,7 @@ impl World {
         !self.file.life.suspects.is_empty()
     }
 
-    /// What is wrong with sending this now, after what earlier workers died of.
+    /// Returns an error if sending this now is wrong, given the deaths of earlier workers.
     pub(crate) fn judge_suspicion(&self, place: Place) -> Result<(), String> {
         let Life {
             suspects, poison, ..
@@ -78,7 +78,7 @@ impl World {
         Ok(())
     }
 
-    /// What the worker has decided beside what it stores and sends.
+    /// Carries out what the worker has decided besides storing and sending.
     pub(crate) fn see_to(&mut self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             if let Effect::Keep { suspects, poison } = effect {
@@ -87,8 +87,8 @@ impl World {
         }
     }
 
-    /// Whether workers may seem to have died of this delivery: it was under way at two deaths. It may be innocent, where
-    /// another one killed the second worker that nobody suspected.
+    /// Returns whether workers may seem to have died of this delivery: it was under way at two deaths. It may be
+    /// innocent if a delivery that was no suspect killed the second worker.
     pub fn seems_to_kill(&self, seq: i64, subscription: i64) -> bool {
         let mut was_at = self.file.was_at.iter();
         was_at.any(|(place, deaths)| {

@@ -1,14 +1,14 @@
-//! What happens to a database, its worker and its receivers: a schedule is a list of these.
+//! Deeds: what happens to a database, its worker and its receivers; a schedule is a list of them.
 
 use herald_dispatch::failure::Fault;
 use herald_dispatch::store::Point;
 
 use crate::database::{Durability, SessionId};
 
-/// One thing that happens, so long after the one before.
+/// A deed, `gap` microseconds after the step before.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Its place in the whole schedule, which it keeps when others are left out.
+    /// Its place in the whole schedule, which it keeps when other steps are left out.
     pub number: u64,
     pub gap: i64,
     pub when: When,
@@ -19,22 +19,22 @@ pub struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     Then,
-    /// In the next look at the log, after the last number and the next id were read, and before its snapshot is taken.
+    /// In the next look at the log, after reading the last number and the next id, and before taking the snapshot.
     BeforeSnapshot,
-    /// After its snapshot was taken, and before it looks.
+    /// In the next look, after taking the snapshot, and before reading.
     AfterSnapshot,
 }
 
-/// Subscriptions and receivers have the same ids. Whatever is not there makes a deed do nothing.
+/// Subscriptions and receivers have the same ids. A deed does nothing if its target does not exist.
 #[derive(Debug, Clone)]
 pub enum Deed {
-    /// Events in the open transaction of a session, which is begun if there is none.
+    /// Writes events in the session's open transaction, and begins it if necessary.
     Emit {
         session: SessionId,
         kind: Kind,
         count: u16,
     },
-    /// The last events of the open transaction are rolled back to a savepoint.
+    /// Rolls back the last events of the open transaction to a savepoint.
     RollBackTo {
         session: SessionId,
         count: u16,
@@ -73,7 +73,7 @@ pub enum Deed {
         id: i64,
         most: i32,
     },
-    /// Some of its last events, whatever became of them.
+    /// Redelivers some of its last events, whatever became of them.
     Redeliver {
         id: i64,
         last: usize,
@@ -89,35 +89,35 @@ pub enum Deed {
         id: i64,
         mood: Mood,
     },
-    /// Statements of a kind fail for a while.
+    /// Makes statements of a kind fail for a while.
     Trouble {
         with: Statement,
         fault: Fault,
         lasts: i64,
     },
-    /// All statements take longer for a while.
+    /// Makes all statements take longer for a while.
     Slowness {
         times: i64,
         lasts: i64,
     },
-    /// Another session locks some of what is pending, the first ones.
+    /// Makes another session lock the first pending deliveries.
     Lock {
         id: i64,
         count: usize,
         lasts: i64,
     },
-    /// The server crashes, and finds this part of what was not flushed.
+    /// Crashes the server; this fraction of what was not flushed survives.
     Crash {
         found: f64,
         down_for: i64,
     },
-    /// The same when the worker reaches this place once more.
+    /// The same, when the worker next reaches this point.
     CrashAt {
         point: Point,
         found: f64,
         down_for: i64,
     },
-    /// The worker is told to stop, and another one starts.
+    /// Tells the worker to stop; another worker starts.
     Stop {
         down_for: i64,
     },
@@ -128,14 +128,14 @@ pub enum Deed {
         tenant: u8,
         quota: QuotaWish,
     },
-    /// `herald.enabled`, and `herald.dispatch`.
+    /// Sets `herald.enabled` and `herald.dispatch`.
     Settings {
         is_enabled: bool,
         always_pending: bool,
     },
 }
 
-/// What an event is like.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     pub r#type: u8,
@@ -143,7 +143,7 @@ pub struct Kind {
     pub bytes: usize,
 }
 
-/// A subscription as somebody wants it.
+/// The options of a new subscription.
 #[derive(Debug, Clone)]
 pub struct Wish {
     pub wants: Option<u8>,
@@ -166,31 +166,31 @@ pub struct QuotaWish {
     pub is_blocked: bool,
 }
 
-/// How a receiver fares.
+/// How a receiver behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mood {
-    /// It takes what comes, within so many microseconds.
+    /// It takes requests within this many microseconds.
     Healthy(i64),
-    /// It takes what comes after more than a second.
+    /// It takes requests after this many microseconds, or down to half as many.
     Slow(i64),
-    /// It answers nothing, until the timeout.
+    /// It does not answer until the timeout.
     Hangs,
     /// It resets connections.
     Resets,
     Answers(u16),
-    /// It answers with this status, and asks to be spared for so many seconds.
+    /// It answers with this status, and asks for a delay of this many seconds.
     Spares(u16, u32),
-    /// It answers 500 to this part of the requests.
+    /// It answers 500 to this fraction of the requests.
     Flaky(f64),
-    /// It takes what comes, and this part of its answers is lost.
+    /// It takes requests, and this fraction of its answers is lost.
     LosesAnswers(f64),
-    /// Something of our own is short.
+    /// This server lacks a resource to send.
     Shortage,
-    /// The worker dies of sending it some of the events: those that are [`deadly`].
+    /// The worker dies of sending it some events: those that are [`deadly`].
     Kills,
 }
 
-/// The store's statements, by what can be wrong with them.
+/// The kinds of the store's statements, which fail separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Statement {
     Glimpse,
@@ -205,7 +205,7 @@ pub enum Statement {
     Report,
 }
 
-/// Whether the worker dies of sending this event where it can.
+/// Returns whether the worker dies of sending this event to a receiver that kills.
 pub fn deadly(uid: u64) -> bool {
     uid.is_multiple_of(7)
 }

@@ -1,5 +1,5 @@
-//! The end of every schedule: all troubles are over, and then everything has to come to its end, new events have to arrive at
-//! once, and a worker with nothing to do has to do nothing.
+//! The end of every schedule: once all troubles are over, every delivery has to end, new events have to arrive at once,
+//! and an idle worker has to do nothing.
 
 use herald_core::subscription::State;
 
@@ -10,15 +10,15 @@ use crate::deed::{Kind, Mood, QuotaWish, When};
 use crate::judge::LONGEST_RETRY_AFTER;
 use crate::world::World;
 
-/// Within this, everything that can be delivered is: the longest pause of a step, the longest delay of a retry, what a
-/// receiver asked for, and the time for the deliveries themselves.
+/// The time for delivering everything that can be delivered: the longest pause of a step, the longest delay of a retry,
+/// the delay that a receiver asked for, and the deliveries themselves.
 const DRAIN: i64 = 10 * MINUTE;
-/// How long a step may still rest, and a lane be delayed or go on through the pending deliveries, when nothing is pending.
+/// How long a step may still rest, and a lane be delayed or fed from pending, after nothing is pending any longer.
 const SETTLE: i64 = LONGEST_REST + LONGEST_RETRY_AFTER;
-/// Within this, an event arrives where nothing else is to be done.
+/// The time for an event to arrive if nothing else is to be done.
 const PROBE: i64 = SECOND;
 const PROBE_EACH: i64 = SECOND / 20;
-/// No delay of a retry is longer, moved by chance.
+/// The longest delay of a retry, with jitter.
 const LONGEST_DELAY: i64 = 33 * SECOND;
 const PROBES: u64 = 3;
 const IDLE: i64 = 3 * MINUTE;
@@ -53,7 +53,7 @@ enum Stage {
         probes: Vec<Key>,
         until: i64,
     },
-    /// Receivers refuse new events, and take them when they are tried again.
+    /// Receivers refuse new events, and take them at the retry.
     Refusing {
         until: i64,
     },
@@ -86,7 +86,7 @@ impl Epilogue {
         matches!(self.stage, Stage::Over) || world.witness.fault.is_some()
     }
 
-    /// When there is something to look at.
+    /// Returns when the next check is due.
     pub fn next_at(&self, world: &World) -> Option<i64> {
         match &self.stage {
             Stage::Playing if world.next_step_at().is_none() => {
@@ -103,7 +103,7 @@ impl Epilogue {
         }
     }
 
-    /// Goes on to the next stage, if it is time.
+    /// Moves on to the next stage, if it is time.
     pub fn tick(&mut self, world: &mut World) {
         let now = world.clock.elapsed;
         match &mut self.stage {
@@ -145,7 +145,7 @@ impl Epilogue {
                 if round + 1 < PROBES {
                     self.probe(world, round + 1);
                 } else if round + 1 == PROBES {
-                    // The last ones once more.
+                    // Redeliver the last probes.
                     for (id, _) in &probes {
                         world.send_again(*id, 1, true);
                     }
@@ -201,7 +201,7 @@ impl Epilogue {
 }
 
 impl World {
-    /// Everything is well from here on, and every transaction ends.
+    /// Ends all troubles and all transactions.
     fn heal(&mut self, keeps_paused: bool) {
         self.story
             .tell(&self.clock, || "all troubles are over".into());
@@ -261,7 +261,7 @@ impl World {
         }
     }
 
-    /// What is not at its end, if anything is.
+    /// Returns what is unfinished, if anything.
     fn unfinished(&mut self) -> Option<String> {
         if self.receivers.in_flight() > 0 {
             return Some(format!(
@@ -292,7 +292,7 @@ impl World {
             .map(|row| format!("window {} is open", row.window.number))
     }
 
-    /// An event for each subscription that can get one at once.
+    /// Emits an event for each subscription that can get it at once.
     fn emit_probes(&mut self, round: u64) -> Vec<Key> {
         const SESSION: u8 = 255;
         let subscriptions = self.database.tables.subscriptions.clone();
@@ -322,7 +322,7 @@ impl World {
         probes
     }
 
-    /// How long all deliveries of these may take: many subscriptions share few threads.
+    /// Returns how long all deliveries of these may take: many subscriptions share few threads.
     fn time_for(&self, probes: &[Key]) -> i64 {
         let tables = &self.database.tables;
         let events = probes.iter().filter_map(|(_, seq)| tables.events.get(seq));

@@ -1,4 +1,4 @@
-//! What has to be true of the database in the end, and of lanes all the time.
+//! The judge: what must be true of the database in the end, and of lanes all the time.
 
 use herald_core::subscription::State;
 
@@ -9,20 +9,20 @@ use crate::receivers::LONGEST_TIMEOUT;
 use crate::witness::PATIENCE;
 use crate::world::World;
 
-/// How often there is a look at the lanes.
+/// How often the lanes are checked.
 const LOOK_EVERY: i64 = SECOND / 4;
-/// How long a lane may still be delayed by what its receiver said in trouble.
+/// How long a lane may still be delayed by what its receiver asked for during the troubles.
 pub const LONGEST_RETRY_AFTER: i64 = 30 * SECOND;
 
 impl World {
-    /// A healthy receiver gets what waits for it within a bounded time, whatever the others do.
+    /// Checks that a healthy receiver gets what waits for it within a bounded time, whatever the others do.
     pub fn judge_progress(&mut self) {
         let now = self.clock.elapsed;
         if now < self.judged_at + LOOK_EVERY {
             return;
         }
         self.judged_at = now;
-        // Requests that began before last as long as a receiver hangs.
+        // Earlier requests last as long as a receiver hangs.
         let disturbed_at = self
             .witness
             .disturbed_at()
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// Since when the first pending delivery of a subscription is due.
+    /// Returns since when the first pending delivery of a subscription is overdue, if it is.
     pub fn overdue_since(&self, id: i64) -> Option<i64> {
         let pending = self.database.tables.pending_of(id);
         let due = pending.map(|(_, row)| row.next_attempt_at).min()?;
@@ -66,14 +66,15 @@ impl World {
         (since < self.clock.elapsed).then_some(since)
     }
 
-    /// When the clock on the wall shows that, as it is set now.
+    /// Returns when the clock, as it is set now, shows this time of day.
     fn elapsed_at(&self, wall: i64) -> i64 {
         self.clock
             .elapsed
             .saturating_add(wall.saturating_sub(self.clock.wall()))
     }
 
-    /// A lane that was not heard of in the last minute waits in one line with those that hang.
+    /// Returns how long a lane may wait: without a success in the last half minute, it waits in one line with those
+    /// that hang.
     fn patience_with(&self, id: i64) -> i64 {
         let wall = self.clock.wall();
         let is_proven = self
@@ -87,7 +88,7 @@ impl World {
         }
     }
 
-    /// Everything came to its end: what is on record has to be the truth, and all of it.
+    /// Checks, after everything has ended, that the records are true and complete.
     pub fn judge_end(&mut self) {
         let mut faults = Vec::new();
         for (id, subscription) in self.database.tables.subscriptions.iter() {

@@ -1,12 +1,12 @@
-//! The simulation: the real decisions of the worker, in virtual time, against a modelled database and modelled receivers.
+//! The simulation: the worker's real decisions, in virtual time, against a modelled database and modelled receivers.
 //!
 //! A seed makes a [`schedule`] of [`deed`]s: writers that commit late, receivers that hang, crashes, users at work.
-//! [`run`] plays it: the real `herald-dispatch` turns in the loop of [`worker`], reads and writes through the [`store`], and
-//! sends through the [`receivers`]. All of them live in one [`world`], whose [`clock`] moves only when somebody spends time.
-//! The [`witness`] sees all that is sent and recorded, the [`judge`] says what must be true, and the [`epilogue`] ends every
-//! schedule. What fails is [`shrink`](mod@shrink)ed, and told as a [`story`].
+//! [`run`] plays it: the real `herald-dispatch` turns in the loop of [`worker`], reads and writes through the
+//! [`store`], and sends through the [`receivers`]. They share one [`world`], whose [`clock`] moves only when time is
+//! spent. The [`witness`] sees all that is sent and recorded, the [`judge`] says what must be true, and the
+//! [`epilogue`] ends every schedule. A failed schedule is [`shrink`](mod@shrink)ed, and told as a [`story`].
 //!
-//! Nothing in here is random or takes time but by the seed: the same seed gives the same run, always.
+//! All chance and all timing come from the seed: the same seed always gives the same run.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! `herald-simulation`: plays schedules until one fails, or time is up. `cargo xtask simulate` runs it.
+//! `herald-simulation`: plays schedules until one fails or time is up. `cargo xtask simulate` runs it.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ use herald_simulation::story::Story;
 use lexopt::prelude::*;
 
 const THREADS: u64 = 2;
-/// How long a schedule that failed is made shorter.
+/// How long to shrink a schedule that failed.
 const SHRINK: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ struct Options {
     schedules: Option<u64>,
     seed: Option<u64>,
     is_traced: bool,
-    /// A failure is told as it is.
+    /// Reports a failed schedule without shrinking it.
     is_not_shrunk: bool,
 }
 
@@ -64,7 +64,7 @@ fn parse() -> Result<Options, lexopt::Error> {
     Ok(options)
 }
 
-/// Plays one seed, and what is left of it when it is shrunk if it fails.
+/// Plays one seed. If it fails, shrinks it and tells the failure.
 fn play_one(seed: u64, is_traced: bool) -> bool {
     let schedule = Schedule::of(seed);
     let report = play(&schedule, Story::default());
@@ -110,7 +110,7 @@ fn tell_failure(schedule: &Schedule, report: &Report, is_traced: bool) {
     }
 }
 
-/// Plays fresh seeds on two threads until time is up or one fails.
+/// Plays fresh seeds on two threads until time is up or a schedule fails.
 fn play_many(options: &Options) -> bool {
     let first = options.seed.unwrap_or_else(|| fastrand::u64(..1 << 48));
     let until = options
@@ -165,7 +165,7 @@ fn play_many(options: &Options) -> bool {
     failed.is_empty()
 }
 
-/// What was played in all.
+/// Totals of what was played.
 #[derive(Debug, Default)]
 struct Figures {
     schedules: u64,

@@ -1,4 +1,4 @@
-//! The modelled courier and the receivers behind it: what is sent takes its time, and comes back with what became of it.
+//! The modelled courier and the receivers behind it: requests take their time and come back with their outcomes.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::deed::{Mood, deadly};
 use crate::witness::number;
 use crate::world::{Shared, World};
 
-/// Requests under way, and how each receiver fares.
+/// Requests under way, and each receiver's mood.
 #[derive(Debug, Default)]
 pub struct Receivers {
     moods: BTreeMap<i64, Mood>,
     /// In the order in which they end.
     flights: BTreeMap<(i64, u64), Flight>,
     sent: u64,
-    /// How many may be under way at once.
+    /// How many requests may be under way at once.
     pub threads: usize,
 }
 
@@ -33,7 +33,7 @@ struct Flight {
     chance: f64,
 }
 
-/// What becomes of a request, and whether its receiver took it.
+/// The outcome of a request, and whether its receiver took it.
 struct Answer {
     lasts: i64,
     outcome: Outcome,
@@ -52,12 +52,12 @@ impl Receivers {
             .unwrap_or(Mood::Healthy(20_000))
     }
 
-    /// When the next outcome comes in, in microseconds since the beginning.
+    /// Returns when the next outcome comes in, in microseconds since the beginning.
     pub fn next_outcome_at(&self) -> Option<i64> {
         self.flights.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// What the send threads are at.
+    /// Returns what the send threads are working on.
     pub fn places(&self) -> Vec<Place> {
         self.flights
             .values()
@@ -69,7 +69,7 @@ impl Receivers {
         self.flights.len()
     }
 
-    /// Nobody waits for an answer any more.
+    /// Ends all requests, as nothing waits for their answers.
     pub fn hang_up(&mut self) {
         self.flights.clear();
     }
@@ -192,5 +192,5 @@ fn answer(mood: Mood, timeout: i64, dice: &mut Rng) -> Answer {
     }
 }
 
-/// How long any request lasts at most, in microseconds.
+/// The longest duration of a request, in microseconds.
 pub const LONGEST_TIMEOUT: i64 = 10 * SECOND;

@@ -1,4 +1,4 @@
-//! Playing a schedule, from its first step to the end of everything.
+//! Plays a schedule, from its first step to the end of everything.
 
 use crate::clock::SECOND;
 use crate::epilogue::Epilogue;
@@ -7,13 +7,13 @@ use crate::story::Story;
 use crate::worker::{End, Worker};
 use crate::world::{Shared, World};
 
-/// Workers in one run: each crash and each stop is followed by another.
+/// At most this many workers in a run: each crash and each stop is followed by another.
 const MOST_WORKERS: usize = 3_000;
 
-/// What became of a schedule.
+/// The result of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// What was wrong first.
+    /// The first fault, if any.
     pub fault: Option<String>,
     pub workers: usize,
     pub events: usize,
@@ -23,7 +23,7 @@ pub struct Report {
     pub drained_in: i64,
 }
 
-/// Plays it. The same schedule gives the same report, always.
+/// Plays a schedule. The same schedule always gives the same report.
 pub fn play(schedule: &Schedule, story: Story) -> Report {
     let world = World::new(schedule.seed, schedule.steps.iter().cloned(), story);
     let shared = Shared::new(world);

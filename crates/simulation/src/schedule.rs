@@ -1,7 +1,7 @@
-//! Schedules: what a seed makes happen.
+//! Schedules: the steps that a seed makes.
 //!
-//! Each seed prefers some kinds of deeds and leaves others out, so that some schedules are full of crashes and others have
-//! none at all.
+//! Each seed prefers some kinds of deeds and leaves others out, so that some schedules are full of crashes and others
+//! have none.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::worker::Station;
 const TYPES: u8 = 3;
 const TENANTS: u8 = 3;
 const SESSIONS: u8 = 5;
-/// Of an event, in bytes.
+/// The largest data of an event, in bytes.
 pub const LARGEST_DATA: usize = 1 << 18;
 const POINTS: [Point; 7] = [
     Point::AfterRead,
@@ -42,7 +42,7 @@ const STATEMENTS: [Statement; 10] = [
     Statement::Report,
 ];
 
-/// What is played.
+/// A schedule to play.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     pub seed: u64,
@@ -51,7 +51,7 @@ pub struct Schedule {
     pub steps: Vec<Step>,
 }
 
-/// How often a seed does what.
+/// How often a seed chooses each topic, and with which options.
 #[derive(Debug)]
 struct Taste {
     weights: Vec<(Topic, u32)>,
@@ -81,17 +81,17 @@ enum Topic {
 }
 
 impl Schedule {
-    /// The schedule of this seed, always the same.
+    /// Returns the schedule of this seed, always the same.
     pub fn of(seed: u64) -> Self {
         let mut dice = dice(seed, &[0x5c4e_d01e]);
         let dice = &mut dice;
         let station = Station {
             threads: one_of(dice, &[2, 3, 4, 8]),
             poll_interval: Duration::from_millis(one_of(dice, &[1_000, 5_000, 60_000, 60_000])),
-            // Thrown apart, so that seeds that were kept are the schedules that they were.
+            // Drawn separately, so that stored seeds still give the same schedules.
             memory: one_of(&mut chance::dice(seed, &[0x3e30]), &[64 << 20, 1 << 20]),
         };
-        // Most are short: they say more in the same time.
+        // Most are short: they test more in the same time.
         let count = (200.0 * 10_f64.powf(dice.f64().powi(5))) as u64;
         let taste = Taste::of(dice);
         let mut steps: Vec<Step> = (1..=taste.subscriptions)
@@ -280,7 +280,7 @@ impl Taste {
             },
             18 => Deed::Subscribe {
                 session,
-                // An id of its own.
+                // A new id.
                 id: 1_000 + step as i64,
                 wish: self.wish(dice),
             },
@@ -374,7 +374,7 @@ fn trouble(dice: &mut Rng) -> Deed {
 
 fn crash(dice: &mut Rng) -> Deed {
     let (found, down_for) = (dice.f64(), any_magnitude(dice, 100_000, 10 * SECOND));
-    // Often nothing of what was not flushed is found.
+    // Often nothing survives that was not flushed.
     let found = if dice.bool() { 0.0 } else { found };
     if dice.bool() {
         Deed::Crash { found, down_for }

@@ -1,11 +1,11 @@
-//! Leaving out of a schedule what its failure does not need.
+//! Shrinks a schedule to what its failure needs.
 
 use crate::run::{Report, play};
 use crate::schedule::Schedule;
 use crate::story::Story;
 
-/// Drops steps, in chunks and then one by one, as long as something is still wrong. Returns what is left, and what is wrong
-/// with it. It is asked each time whether it may go on.
+/// Drops steps, in chunks and then one by one, while the schedule still fails. Returns the remaining schedule and its
+/// report. Asks `may_go_on` before each try.
 pub fn shrink(schedule: &Schedule, mut may_go_on: impl FnMut() -> bool) -> (Schedule, Report) {
     let mut least = schedule.clone();
     let mut report = play(&least, Story::default());
@@ -28,7 +28,7 @@ pub fn shrink(schedule: &Schedule, mut may_go_on: impl FnMut() -> bool) -> (Sche
     (least, report)
 }
 
-/// The time that the steps took stays.
+/// Returns the schedule without these steps; the time that they took stays.
 fn without(schedule: &Schedule, at: usize, count: usize) -> Schedule {
     let mut shorter = schedule.clone();
     let end = (at + count).min(shorter.steps.len());

@@ -1,4 +1,4 @@
-//! What happened, line by line, for a reader of a seed that failed.
+//! The story of a run, line by line, for the reader of a failed seed.
 
 use crate::clock::Clock;
 
@@ -8,7 +8,7 @@ pub struct Story {
 }
 
 impl Story {
-    /// A line of it. It is made only if somebody listens.
+    /// Prints a line, which is made only if the story is told.
     pub fn tell(self, clock: &Clock, line: impl FnOnce() -> String) {
         if self.is_told {
             let seconds = clock.elapsed as f64 / 1e6;

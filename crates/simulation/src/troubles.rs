@@ -1,4 +1,4 @@
-//! What keeps statements of the worker from succeeding, and slows them down.
+//! Troubles: they make statements of the worker fail, and slow them down.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use herald_dispatch::failure::{Failure, Fault};
 use crate::database::rows::Key;
 use crate::deed::Statement;
 
-/// What a statement takes where nothing is wrong, in microseconds.
+/// How long a statement takes without troubles, in microseconds.
 const QUICK: std::ops::Range<i64> = 100..900;
 
 #[derive(Debug, Default)]
 pub struct Troubles {
     failing: BTreeMap<Statement, (Fault, i64)>,
     slow: Option<(i64, i64)>,
-    /// Rows of other sessions, and until when.
+    /// Rows that other sessions have locked, and until when.
     locks: BTreeMap<Key, i64>,
     /// When the last trouble ended or will end.
     pub until: i64,
@@ -45,7 +45,7 @@ impl Troubles {
         !self.locks.is_empty()
     }
 
-    /// Everything is well from here on.
+    /// Ends all troubles.
     pub fn end(&mut self, elapsed: i64) {
         self.failing.clear();
         self.locks.clear();
@@ -53,7 +53,7 @@ impl Troubles {
         self.until = self.until.min(elapsed);
     }
 
-    /// What is wrong with such a statement now.
+    /// Returns why such a statement fails now, if it does.
     pub fn failure(&self, statement: Statement, elapsed: i64) -> Option<Failure> {
         let (fault, until) = self.failing.get(&statement)?;
         (elapsed < *until).then(|| Failure {
@@ -63,7 +63,7 @@ impl Troubles {
         })
     }
 
-    /// What a statement takes now.
+    /// Returns how long a statement takes now, in microseconds.
     pub fn cost(&self, dice: &mut Rng, elapsed: i64) -> i64 {
         let times = match self.slow {
             Some((times, until)) if elapsed < until => times,

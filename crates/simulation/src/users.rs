@@ -19,7 +19,7 @@ use crate::world::World;
 pub const PERIOD: i64 = 3_600 * SECOND;
 
 impl World {
-    /// Does what a step says, as far as it can be done.
+    /// Does what a step says, as far as possible.
     pub fn do_step(&mut self, step: &Step) {
         self.story.tell(&self.clock, || {
             format!("step {}: {:?}", step.number, step.deed)
@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    /// What the transaction did becomes visible.
+    /// Commits a transaction, which makes its changes visible.
     pub(crate) fn commit(&mut self, mut open: Open, durability: Durability) {
         let (order, now) = (self.database.next_order(), self.clock.elapsed);
         for change in &mut open.changes {
@@ -214,7 +214,7 @@ impl World {
         changes.push(notice);
     }
 
-    /// Changes a subscription in a transaction of its own.
+    /// Changes a subscription in its own transaction.
     fn change_row(&mut self, id: i64, change: impl FnOnce(&mut SubscriptionRow, u64, u64)) {
         let Some(row) = self.database.tables.subscriptions.get(&id) else {
             return;
@@ -255,7 +255,7 @@ impl World {
         });
     }
 
-    /// Some of the last events that the subscription wants are pending for it again.
+    /// Makes some of the last events that the subscription wants pending for it again.
     pub(crate) fn send_again(&mut self, id: i64, last: usize, is_redelivery: bool) {
         let tables = &self.database.tables;
         let Some(row) = tables.subscriptions.get(&id).cloned() else {
@@ -354,7 +354,7 @@ impl World {
 }
 
 impl SubscriptionRow {
-    /// Whether an event is one of those that it asks for, whenever it was written.
+    /// Returns whether it asks for this event, whenever the event was written.
     pub fn wants(&self, row: &EventRow) -> bool {
         let is_wanted = self
             .wants
@@ -393,7 +393,7 @@ fn compiled(id: i64, wish: &Wish) -> Subscription {
         .expect("a schedule has valid options only")
 }
 
-/// The number of an event that is written.
+/// Returns the number of an event that is written.
 fn number_of(change: &Change) -> Option<i64> {
     match change {
         Change::Event(seq, Some(_)) => Some(*seq),

@@ -1,4 +1,4 @@
-//! Whoever sees what is sent and what is recorded, and knows what must not be.
+//! The witness: sees all that is sent and recorded, and knows what must not happen.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,47 +18,47 @@ type Pair = (u64, i64);
 
 #[derive(Debug, Default)]
 pub struct Witness {
-    /// The first thing that was wrong.
+    /// The first fault.
     pub fault: Option<String>,
     life: Life,
     pairs: BTreeMap<Pair, Story>,
     sent: BTreeSet<u64>,
-    /// Deliveries that certainly have to be made and are not on record, by subscription, with the time of their commit.
+    /// Deliveries that certainly have to be made and are not recorded, by subscription, with the time of their commit.
     open: BTreeMap<i64, BTreeSet<(i64, i64)>>,
     discarded: BTreeSet<i64>,
-    /// Their receivers said good-bye.
+    /// Subscriptions whose receivers said that they are gone.
     gone: BTreeSet<i64>,
     disturbed_at: i64,
     looked_at: i64,
-    /// Deliveries that went from a window to the pending ones without an attempt.
+    /// Deliveries that went from a window to pending without an attempt.
     pub spilled: BTreeSet<Key>,
     pub known_quotas: Quotas,
-    /// How far the clock on the wall was set back in all, and how long starts were delayed: everything waits for so long.
+    /// How far the clock was set back in total, plus how long starts were delayed: everything may be late by this.
     pub late_by: i64,
 }
 
-/// What a worker has done since it started.
+/// A worker's actions since it started.
 #[derive(Debug, Default)]
 struct Life {
     in_flight: BTreeMap<i64, usize>,
     in_flight_of_tenant: BTreeMap<Arc<str>, usize>,
     under_way: BTreeSet<Pair>,
-    /// Success was heard of.
+    /// Pairs whose success the worker has heard of.
     heard: BTreeSet<Pair>,
-    /// Until when receivers asked to be spared, by the clock on the wall.
+    /// Until when receivers asked for a delay, by the time of day.
     spared: BTreeMap<i64, i64>,
     succeeded_at: BTreeMap<i64, i64>,
     sent_at: BTreeMap<i64, VecDeque<i64>>,
-    /// Begun as new ones of the month, and not recorded.
+    /// Deliveries begun as new in the month, and not recorded.
     begun: BTreeMap<Arc<str>, i64>,
     progress_at: BTreeMap<i64, i64>,
 }
 
-/// What became of a pair in all.
+/// What became of a pair over the whole run.
 #[derive(Debug, Default, Clone, Copy)]
 struct Story {
     taken: u32,
-    /// Somebody asked for another delivery.
+    /// A user asked for another delivery.
     is_excused: bool,
 }
 
@@ -83,7 +83,7 @@ impl Witness {
         self.discarded.contains(&id)
     }
 
-    /// Something happened for which everything may have to wait.
+    /// Notes a disturbance for which everything may have to wait.
     pub fn disturbed(&mut self, elapsed: i64) {
         self.disturbed_at = self.disturbed_at.max(elapsed);
     }
@@ -107,7 +107,7 @@ impl Witness {
         }
     }
 
-    /// The worker has read that these receivers asked to be spared.
+    /// Notes that the worker has read which receivers asked for a delay.
     pub fn read_spared(&mut self, spared: Vec<(i64, i64)>) {
         for (id, until) in spared {
             let known = self.life.spared.entry(id).or_insert(until);
@@ -115,14 +115,14 @@ impl Witness {
         }
     }
 
-    /// How often the receiver took it.
+    /// Returns how often the receiver took the event.
     pub fn taken(&self, uid: &str, id: i64) -> u32 {
         self.pairs
             .get(&(number(uid), id))
             .map_or(0, |pair| pair.taken)
     }
 
-    /// Until when its receiver asked to be spared.
+    /// Returns until when its receiver asked for a delay.
     pub fn spared_until(&self, id: i64) -> i64 {
         self.life.spared.get(&id).copied().unwrap_or(i64::MIN)
     }
@@ -137,13 +137,13 @@ impl Witness {
 }
 
 impl World {
-    /// Another worker starts.
+    /// Notes that another worker starts.
     pub fn begin_life(&mut self) {
         self.witness.life = Life::default();
         self.witness.disturbed(self.clock.elapsed);
     }
 
-    /// These events are visible from now on.
+    /// Notes that these events are visible from now on.
     pub fn committed(&mut self, seqs: impl IntoIterator<Item = i64>) {
         for seq in seqs {
             let Some(event) = self.database.tables.events.get(&seq) else {
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    /// The server crashed, and these events are gone with their commits.
+    /// Notes that the server crashed and these events are gone with their commits.
     pub fn undone(&mut self, gone: &[EventRow]) {
         for row in gone {
             let uid = number(&row.event.uid);
@@ -177,7 +177,7 @@ impl World {
         }
     }
 
-    /// A delivery is handed over.
+    /// Notes that a delivery is handed over.
     pub(crate) fn sent(&mut self, delivery: &Delivery, is_taken: bool) {
         let id = delivery.subscription.id;
         let uid = number(&delivery.event.uid);
@@ -204,7 +204,7 @@ impl World {
         }
     }
 
-    /// What is wrong with sending this now.
+    /// Returns an error if sending this now is wrong.
     fn judge_sending(&self, delivery: &Delivery, uid: u64) -> Result<(), String> {
         let (id, event) = (delivery.subscription.id, &delivery.event);
         let row = self.database.tables.events.get(&event.seq);
@@ -318,7 +318,7 @@ impl World {
         Ok(())
     }
 
-    /// The worker hears what became of a request.
+    /// Notes that the worker hears the outcome of a request.
     pub(crate) fn heard(&mut self, work: &Work, outcome: &Outcome) {
         let Work::Delivery(delivery) = work else {
             return;
@@ -372,7 +372,7 @@ impl World {
 }
 
 impl World {
-    /// When the first event was committed that certainly goes to the subscription and is not on record.
+    /// Returns when the first event was committed that certainly goes to the subscription and is not recorded.
     pub fn waits_since(&mut self, id: i64) -> Option<i64> {
         let (open, tables) = (self.witness.open.get_mut(&id)?, &self.database.tables);
         let row = tables.subscriptions.get(&id)?;
@@ -389,7 +389,7 @@ impl World {
 }
 
 impl SubscriptionRow {
-    /// Whether it certainly gets the event: it became visible after it did.
+    /// Returns whether the subscription certainly gets the event: the event became visible after the subscription.
     pub fn is_certain_of(&self, row: &EventRow) -> bool {
         let is_in_time = if row.xid == self.created_xid {
             row.event.seq > self.created_seq
@@ -399,7 +399,7 @@ impl SubscriptionRow {
         self.wants(row) && is_in_time && row.order < self.certain_until
     }
 
-    /// Whether it may get the event, as it is now.
+    /// Returns whether the subscription, as it is now, may get the event.
     fn may_get(&self, row: &EventRow, now: &SubscriptionRow) -> bool {
         let is_early = if row.xid == self.created_xid {
             row.event.seq <= self.created_seq
@@ -411,10 +411,10 @@ impl SubscriptionRow {
     }
 }
 
-/// A uid, as schedules number them.
+/// Returns the number of a uid, as schedules assign it.
 pub fn number(uid: &str) -> u64 {
     uid.parse().unwrap_or(u64::MAX)
 }
 
-/// How long something may wait where nothing is wrong, in microseconds.
+/// How long a delivery may wait while nothing is wrong, in microseconds.
 pub const PATIENCE: i64 = 4 * SECOND;

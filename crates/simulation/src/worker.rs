@@ -1,4 +1,4 @@
-//! The worker around the real decisions: its waiting and its turns, in virtual time. It is what `src/worker` is with a
+//! The worker around the real decisions: its waiting and its turns, in virtual time, as `src/worker` does it in a
 //! process.
 
 use std::collections::VecDeque;
@@ -20,19 +20,19 @@ use crate::store::SLICE_BYTES;
 use crate::users::PERIOD;
 use crate::world::{Shared, World};
 
-/// What a turn takes beside its statements, in microseconds.
+/// How long a turn takes besides its statements, in microseconds.
 const TURN_COST: i64 = 20;
 /// How long a stop waits for requests under way.
 const STOP_GRACE: i64 = 2 * SECOND;
-/// Turns in a row without a pause in which nothing is done.
+/// At most this many turns in a row may do nothing without a pause.
 const MOST_IDLE_TURNS: u32 = 50;
 
-/// What a worker is started with.
+/// The settings that a worker starts with.
 #[derive(Debug, Clone, Copy)]
 pub struct Station {
     pub threads: usize,
     pub poll_interval: Duration,
-    /// What deliveries may hold in memory, in bytes.
+    /// The memory that deliveries may hold, in bytes.
     pub memory: usize,
 }
 
@@ -41,11 +41,11 @@ pub struct Station {
 pub enum End {
     /// Everything is played, or something is wrong.
     Over,
-    /// Another worker starts after so many microseconds.
+    /// Another worker starts after this many microseconds.
     Next(i64),
 }
 
-/// One worker, from its start to its end.
+/// A worker, from its start to its end.
 pub struct Worker<'a> {
     shared: Shared,
     mind: Mind,
@@ -138,7 +138,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// One turn: everything a little. Returns whether there is more to do at once.
+    /// Runs one turn: a little of everything. Returns whether more can be done at once.
     fn turn(&mut self, pause: Duration) -> bool {
         let efforts = self.shared.0.borrow().efforts;
         let mut has_more = false;
@@ -203,7 +203,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Whether it is over with this worker, and how.
+    /// Returns how this worker has ended, if it has.
     fn ended(&mut self) -> Option<End> {
         let (is_over, crash, stop) = {
             let world = &mut *self.shared.0.borrow_mut();
@@ -221,7 +221,7 @@ impl<'a> Worker<'a> {
         Some(self.stop(asked))
     }
 
-    /// Waits a little for what is under way, records it, and leaves the rest to the next worker.
+    /// Waits briefly for requests under way, records them, and leaves the rest to the next worker.
     fn stop(&mut self, down_for: i64) -> End {
         let until = self.shared.0.borrow().clock.elapsed + STOP_GRACE;
         loop {
@@ -237,7 +237,7 @@ impl<'a> Worker<'a> {
                 .settle_returned(&mut courier, &mut self.effects, now);
         }
         let (now, mut store) = (self.now(), self.shared.clone());
-        // What is not recorded is delivered again.
+        // Deliveries that are not recorded are made again.
         let _ = self.mind.record_last(&mut store, &mut self.effects, now);
         let world = &mut *self.shared.0.borrow_mut();
         world.receivers.hang_up();
@@ -268,14 +268,14 @@ fn settings(world: &World, station: Station) -> Settings {
     }
 }
 
-/// What a worker may hold at most: it reads up to its bound, claims and sends up to twice as much, and a look or a round of
-/// claims may be as large as they are for each of the subscriptions.
+/// Returns the most memory that a worker may hold: it reads up to its bound, claims and sends up to twice as much, and
+/// a look or a round of claims may take its largest size for each subscription.
 fn most_memory(station: Station, subscriptions: usize) -> usize {
     let of_one_look = subscriptions * (SLICE_BYTES + 2 * LARGEST_DATA);
     4 * station.memory + 2 * of_one_look
 }
 
-/// The last window, and those that were not closed, to be read again.
+/// Returns the last window, and those that were not closed, to be read again.
 fn stored_windows(world: &mut World) -> (Window, VecDeque<Window>) {
     let written = world.database.written();
     let again = |window: &Window| {
@@ -294,7 +294,7 @@ fn stored_windows(world: &mut World) -> (Window, VecDeque<Window>) {
 }
 
 impl World {
-    /// How long until the next worker starts, everything else goes on.
+    /// Lets time pass until the next worker starts, while everything else goes on.
     pub fn be_down_for(&mut self, duration: i64) {
         let until = self.clock.elapsed + duration;
         while let Some(at) = self.next_step_at()
@@ -304,7 +304,7 @@ impl World {
             self.act();
         }
         self.clock.forward_to(until);
-        // Who is not there cannot be told to stop.
+        // No worker is running that could crash or stop.
         self.worker.crash = None;
         self.worker.stop = None;
     }

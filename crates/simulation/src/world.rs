@@ -1,4 +1,4 @@
-//! Everything that a run consists of beside the worker.
+//! The world: everything in a run except the worker.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -25,27 +25,27 @@ pub struct World {
     pub troubles: Troubles,
     pub witness: Witness,
     pub story: Story,
-    /// What is still to happen, and when the last of it happened that did.
+    /// The steps still to be done, and when the last step was due.
     pub agenda: VecDeque<Step>,
     pub acted_at: i64,
-    /// What has to happen within the next look.
+    /// Steps to be done within the next look.
     pub in_look: Vec<(When, Step)>,
     pub worker: Orders,
     /// Subscriptions as of the worker's last look.
     pub known: Subscriptions,
     pub judged_at: i64,
     pub file: File,
-    /// How often the worker did something that costs anything.
+    /// How often the worker did something that has a cost.
     pub efforts: u64,
 }
 
-/// What is to become of the worker.
+/// Orders to the worker.
 #[derive(Debug)]
 pub struct Orders {
-    /// How much of what is not flushed is found again, and how long the server is down.
+    /// Which fraction of what is not flushed survives, and how long the server is down.
     pub crash: Option<(f64, i64)>,
     pub crash_at: Option<(Point, f64, i64)>,
-    /// How long until another one starts.
+    /// How long until another worker starts.
     pub stop: Option<i64>,
     pub is_enabled: bool,
     pub always_pending: bool,
@@ -88,12 +88,12 @@ impl World {
         world
     }
 
-    /// When the next step is due, in microseconds since the beginning.
+    /// Returns when the next step is due, in microseconds since the beginning.
     pub fn next_step_at(&self) -> Option<i64> {
         Some(self.acted_at + self.agenda.front()?.gap)
     }
 
-    /// Does what is due by now.
+    /// Does the steps that are due by now.
     pub fn act(&mut self) {
         self.database.flush_older(self.clock.elapsed);
         while let Some(at) = self.next_step_at()
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// Does what has to happen within a look.
+    /// Does the steps to be done within a look.
     pub fn act_in_look(&mut self, when: When) {
         for (_, step) in self
             .in_look
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// Whether the worker is no more.
+    /// Returns whether the worker has crashed.
     pub fn has_crashed(&self) -> bool {
         self.worker.crash.is_some()
     }
@@ -136,7 +136,7 @@ impl World {
     }
 }
 
-/// The worker's store and its courier look at the same world.
+/// The world, which the worker's store and its courier share.
 #[derive(Debug, Clone)]
 pub struct Shared(pub Rc<RefCell<World>>);
 

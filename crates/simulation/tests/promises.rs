@@ -1,10 +1,10 @@
-//! Schedules that are played with every change: those that failed once, fresh ones, and a fixed thousand for the mutants.
+//! Plays schedules with every change: those that failed once, fresh ones, and a fixed thousand for the mutants.
 
 use herald_simulation::run::play;
 use herald_simulation::schedule::Schedule;
 use herald_simulation::story::Story;
 
-/// Seeds that failed once, a line each, with a word on why.
+/// Seeds that failed once, one per line, each with its reason.
 const SEEDS: &str = include_str!("../seeds.txt");
 
 fn keep(seeds: impl IntoIterator<Item = u64>) {
@@ -44,7 +44,7 @@ fn the_same_seed_is_the_same_run() {
     }
 }
 
-/// For the mutants, which have to fail by it.
+/// The mutants have to fail this test.
 #[test]
 #[ignore = "it takes an optimised build"]
 fn a_thousand_schedules_keep_every_promise() {

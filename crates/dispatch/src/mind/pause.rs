@@ -1,4 +1,4 @@
-//! How long the worker may sleep between two turns.
+//! Decides how long the worker may sleep between two turns.
 
 use super::Mind;
 use crate::steps::Step;
@@ -7,7 +7,8 @@ use crate::time::Now;
 use std::time::Duration;
 
 impl Mind {
-    /// How long there is certainly nothing to do, unless woken. Without a survey after the turn, until there is one.
+    /// Returns how long the worker certainly has nothing to do, unless woken. If the turn ended without a survey, the
+    /// pause ends when the next survey may be taken.
     pub fn pause(&self, store: &impl Store, survey_gap: Duration, now: Now) -> Duration {
         let mut pause = self.settings.poll_interval;
         let mut is_due_in =
@@ -53,7 +54,7 @@ impl Mind {
         pause
     }
 
-    /// How long there is nothing to claim, if there is something at all.
+    /// Returns how long nothing has to be claimed, if anything is pending.
     fn claim_due_in(&self, now: Now) -> Option<Duration> {
         if !self.may_claim() {
             return None;
@@ -66,7 +67,7 @@ impl Mind {
         Some(Duration::from_micros(due.unsigned_abs()))
     }
 
-    /// When a request has been under way for so long that it makes room for a lane that waits.
+    /// Returns how long until a request is old enough to make room for a lane that waits.
     fn aged_in(&self, now: Now) -> Option<Duration> {
         if !self.lanes.any_waiting() {
             return None;
@@ -85,7 +86,7 @@ mod tests {
     use crate::testing::{Empty, Taker, at, delivery, mind, pending};
     use std::time::Duration;
 
-    /// What is due is done, but for looks at the log. Returns how many parts that were.
+    /// Runs the parts that are due, except looks at the log. Returns their number.
     fn turn(mind: &mut Mind, store: &mut Empty, now: Now) -> usize {
         let (mut courier, mut effects) = (Taker::with_room(0), Effects::new());
         mind.looks.is_wanted = false;
@@ -100,7 +101,7 @@ mod tests {
         done
     }
 
-    /// A mind that has done what a new one has to do, at this moment.
+    /// Returns a mind that has done its first work at this moment.
     fn idle() -> (Mind, Empty) {
         let (mut mind, mut store) = (mind(), Empty::default());
         mind.looks.looked(at(0), Duration::ZERO);
@@ -117,7 +118,7 @@ mod tests {
     fn an_idle_worker_sleeps_for_the_poll_interval() {
         let (mut mind, mut store) = idle();
         assert_eq!(pause(&mind, &store, at(0)), Duration::from_secs(5));
-        // Settling, claiming and sending cost nothing where there is nothing.
+        // Settling, claiming and sending cost nothing without deliveries.
         assert_eq!(turn(&mut mind, &mut store, at(4_999)), 3);
         assert_eq!(pause(&mind, &store, at(4_999)), Duration::from_millis(1));
     }
@@ -126,7 +127,7 @@ mod tests {
     fn a_commit_wakes_the_worker_when_it_may_look_again() {
         let (mind, mut store) = idle();
         store.is_woken = true;
-        // There is no subscription: five looks a second.
+        // Without a subscription: five looks per second.
         assert_eq!(pause(&mind, &store, at(50)), Duration::from_millis(150));
         assert_eq!(pause(&mind, &store, at(200)), Duration::ZERO);
     }

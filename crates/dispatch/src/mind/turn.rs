@@ -16,21 +16,21 @@ use crate::store::{Configuration, Point, Store};
 use crate::time::Now;
 use std::time::Duration;
 
-/// Outcomes looked at between two looks at everything else.
+/// At most this many outcomes are settled in one turn.
 const OUTCOMES_A_TURN: usize = 100;
 
 /// A part of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// What came back is settled, and queues move out of the way.
+    /// Settles returned work, and spills queues that hold up a window.
     Settle,
-    /// What waits is handed to the sender.
+    /// Hands waiting work to the sender.
     Send,
-    /// Something with the database.
+    /// Does something with the database.
     Step(Step),
 }
 
-/// One turn: everything a little, in this order.
+/// One turn: a little of everything, in this order.
 pub const TURN: [Part; 13] = [
     Part::Settle,
     Part::Step(Step::Read),
@@ -48,7 +48,7 @@ pub const TURN: [Part; 13] = [
 ];
 
 impl Mind {
-    /// Whether the part has something to do now.
+    /// Returns whether the part has something to do now.
     pub fn is_due(&mut self, part: Part, store: &impl Store, now: Now) -> bool {
         let Part::Step(step) = part else {
             return true;
@@ -69,7 +69,7 @@ impl Mind {
         is_due && !self.steps.rests(step, now)
     }
 
-    /// Does a part of the turn. Whoever calls it [`finishes`](Self::finish) the part with the result.
+    /// Runs a part of the turn. The caller [`finishes`](Self::finish) the part with the result.
     pub fn run(
         &mut self,
         part: Part,
@@ -88,7 +88,7 @@ impl Mind {
         }
     }
 
-    /// The part is over: a step that failed rests from now on. Returns whether there is more to do at once.
+    /// Finishes a part: a step that failed rests from now on. Returns whether more can be done at once.
     pub fn finish(
         &mut self,
         part: Part,
@@ -102,7 +102,7 @@ impl Mind {
         result.unwrap_or(false)
     }
 
-    /// Takes what came back and decides how it goes on, and moves queues out of the way. Returns whether there is more.
+    /// Settles returned work, and spills queues that hold up a window. Returns whether more may have come back.
     fn settle(
         &mut self,
         store: &mut impl Store,
@@ -122,7 +122,7 @@ impl Mind {
         is_full
     }
 
-    /// Takes what came back and decides how it goes on. Returns whether there may be more.
+    /// Settles returned work: decides how each delivery continues. Returns whether more may have come back.
     pub fn settle_returned(
         &mut self,
         courier: &mut impl Courier,
@@ -148,7 +148,7 @@ impl Mind {
         is_full
     }
 
-    /// Hands to the sender what may be sent.
+    /// Hands the sender the work that may be sent.
     fn send(
         &mut self,
         store: &mut impl Store,
@@ -217,7 +217,7 @@ impl Mind {
         Ok(false)
     }
 
-    /// A failure concerns this step only.
+    /// Notes the result of a step; a failure concerns this step only.
     fn take_in_result(
         &mut self,
         step: Step,
@@ -239,7 +239,7 @@ impl Mind {
             Fault::Refused | Fault::Gone | Fault::Other => Cause::Own,
         };
         let is_first = self.steps.failed(step, cause, now);
-        // Whoever is in the way is named by doctor() anyway.
+        // doctor() names the blocking session anyway.
         if cause == Cause::Own {
             self.report.failed(step, &failure.words, now.micros);
         }
@@ -252,8 +252,8 @@ impl Mind {
         }
     }
 
-    /// Whether there may be something new in the log: somebody committed, the last look left something, or it is
-    /// time for the look that is the net under lost wake-ups. While none can be made, commits do not wake the worker.
+    /// Returns whether a look is due: some transaction committed, the last look left events, or it is time for the
+    /// safety net for lost wake-ups. While the worker cannot look, commits do not wake it.
     fn is_look_due(&mut self, is_woken: bool, now: Now) -> bool {
         self.looks.want_by_time(self.settings.poll_interval, now);
         self.looks.is_wanted |= is_woken;
@@ -268,8 +268,8 @@ impl Mind {
         self.looks.gap(interest, now)
     }
 
-    /// Whether there is room for what a look at the log finds. What is claimed does not count: a receiver that is slow to take
-    /// it must not keep the log from being read.
+    /// Returns whether memory has room for the events of a look. Claimed deliveries do not count: a slow receiver must
+    /// not stop the reading of the log.
     pub(super) fn can_read(&self) -> bool {
         let unclaimed = self
             .ledger
@@ -280,15 +280,15 @@ impl Mind {
             && !self.lanes.survey().any_full
     }
 
-    /// Whether there is room for pending deliveries.
+    /// Returns whether memory has room for pending deliveries.
     pub(super) fn may_claim(&self) -> bool {
         self.settings.is_enabled
             && self.lanes.claimed_bytes() < self.settings.memory
             && self.ledger.memory() < 2 * self.settings.memory
     }
 
-    /// Whether outcomes can be recorded nearly as soon as they come in. Where nothing can be recorded, what is sent is sent
-    /// again after a crash, and its outcomes fill the memory.
+    /// Returns whether outcomes are recorded nearly as soon as they come in. If nothing can be recorded, sent
+    /// deliveries are sent again after a crash, and their outcomes fill the memory.
     fn may_send(&self) -> bool {
         self.settings.is_enabled && self.ledger.unrecorded_memory() < 2 * self.settings.memory
     }
@@ -385,7 +385,7 @@ impl Mind {
         self.configuration_looked_at = now.moment;
         match configuration {
             Configuration::Same => {}
-            // It was dropped, and maybe created again, with a worker of its own.
+            // The extension was dropped, and maybe created again, with another worker.
             Configuration::Gone => self.ending = self.ending.or(Some(Ending::Stop)),
             Configuration::Changed => {
                 let why = "settings of the database or its role were changed";
@@ -395,7 +395,7 @@ impl Mind {
         Ok(())
     }
 
-    /// Whether a batch is to be recorded without a pause.
+    /// Returns whether a batch has to be recorded without a pause.
     pub fn must_record(&self, now: Now) -> bool {
         self.ledger.due_in(now) == Some(Duration::ZERO) && !self.steps.rests(Step::Record, now)
     }
@@ -454,7 +454,7 @@ mod tests {
         for id in 0..30 {
             mind.lanes.configure(&loaded(id), &Default::default());
             mind.lanes.get(id).unwrap().lane.succeeded(0);
-            // As many as it may.
+            // As many as the lane may hold.
             for seq in 0.. {
                 let share = mind.lanes.share();
                 if mind.lanes.get(id).unwrap().room(share, 1) == 0 {
@@ -466,7 +466,7 @@ mod tests {
             }
         }
         mind.lanes.configure(&loaded(30), &Default::default());
-        // One that is not heard of takes little, and nothing where even the last quarter is taken.
+        // A lane whose receiver has not answered takes little, and nothing if even the last quarter is taken.
         let another = mind.lanes.get(30).unwrap();
         let share = |is_scarce| Share {
             bytes: 0,

@@ -1,7 +1,8 @@
-//! The modelled PostgreSQL: transactions with ids and snapshots, a sequence, a write-ahead log of which a crash forgets the
-//! end, and tables.
+//! The modelled PostgreSQL: transactions with ids and snapshots, a sequence, a write-ahead log whose end is lost in a
+//! crash, and tables.
 //!
-//! Changes are made when their transaction commits, and remembered until that is flushed, to be undone by a crash.
+//! Changes are made when their transaction commits, and remembered until the commit is flushed, so that a crash can
+//! undo them.
 
 pub mod rows;
 mod sequence;
@@ -17,10 +18,10 @@ use self::sequence::Sequence;
 use self::sessions::Sessions;
 pub use self::sessions::{Open, SessionId};
 
-/// How long a commit is in danger that nobody waits for: three times wal_writer_delay.
+/// For how long a crash may undo an asynchronous commit: three times wal_writer_delay, in microseconds.
 const FLUSHED_AFTER: i64 = 600_000;
 
-/// What a commit waits for.
+/// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     Flushed,
@@ -34,7 +35,7 @@ pub struct Database {
     pub sequence: Sequence,
     pub(crate) sessions: Sessions,
     next_xid: u64,
-    /// The next id as far as the write-ahead log on disk tells: a crash gives later ones again.
+    /// The next id according to the write-ahead log on disk: after a crash, later ids are assigned again.
     durable_xid: u64,
     last_ended: u64,
     running: BTreeSet<u64>,
@@ -45,7 +46,7 @@ pub struct Database {
     unflushed: VecDeque<Commit>,
     orders: u64,
     notices: u64,
-    /// A commit has something for the worker, which has not looked since.
+    /// A commit had something for the worker, which has not looked since.
     pub is_woken: bool,
     /// The worker has to be woken.
     pub latch: bool,
@@ -84,7 +85,7 @@ impl Default for Database {
 }
 
 impl Database {
-    /// The log begins: nothing of it is to be read.
+    /// Begins the log, with nothing to read.
     pub fn install(&mut self) {
         let snapshot = self.snapshot();
         let window = Window::recovered(0, (snapshot.clone(), snapshot), (0, 0), 0);
@@ -103,7 +104,7 @@ impl Database {
         self.written
     }
 
-    /// A transaction writes for the first time.
+    /// Assigns an id to a transaction that writes for the first time.
     pub fn begin(&mut self) -> u64 {
         let xid = self.next_xid;
         self.next_xid += 1;
@@ -112,7 +113,7 @@ impl Database {
         xid
     }
 
-    /// What can be seen now.
+    /// Returns a snapshot of what can be seen now.
     pub fn snapshot(&mut self) -> Snapshot {
         if let Some(snapshot) = &self.snapshot {
             return snapshot.clone();
@@ -126,18 +127,18 @@ impl Database {
         snapshot
     }
 
-    /// A notice by this transaction for the worker.
+    /// Returns a notice from this transaction to the worker.
     pub fn notice(&mut self, xid: u64, about: rows::About) -> Change {
         self.notices += 1;
         Change::Notice(self.notices, Some(Notice { xid, about }))
     }
 
-    /// The order of the next commit.
+    /// Returns the order of the next commit.
     pub fn next_order(&self) -> u64 {
         self.orders + 1
     }
 
-    /// Ends a transaction with these changes, which become visible.
+    /// Commits a transaction with these changes, which become visible.
     pub fn commit(&mut self, xid: u64, changes: Vec<Change>, durability: Durability, elapsed: i64) {
         self.orders += 1;
         let wakes = changes
@@ -159,13 +160,13 @@ impl Database {
         }
     }
 
-    /// A transaction of a single statement.
+    /// Runs a transaction of a single statement.
     pub fn autocommit(&mut self, durability: Durability, elapsed: i64, changes: Vec<Change>) {
         let xid = self.begin();
         self.commit(xid, changes, durability, elapsed);
     }
 
-    /// A transaction left nothing behind but its id.
+    /// Rolls back a transaction, which leaves only its id behind.
     pub fn roll_back(&mut self, xid: u64, elapsed: i64) {
         self.log(xid, Vec::new(), elapsed);
         self.end(xid);
@@ -188,7 +189,7 @@ impl Database {
         self.snapshot = None;
     }
 
-    /// Draws a number, as a transaction does that has its id.
+    /// Draws a number, for a transaction that has its id.
     pub fn draw(&mut self) -> i64 {
         let (number, is_logged) = self.sequence.draw();
         if is_logged {
@@ -198,7 +199,7 @@ impl Database {
         number
     }
 
-    /// Everything that was written is on disk.
+    /// Flushes everything that was written.
     pub fn flush(&mut self) {
         self.flushed = self.written;
         self.durable_xid = self.next_xid;
@@ -206,7 +207,7 @@ impl Database {
         self.sequence.flushed(self.flushed);
     }
 
-    /// The walwriter had its turn.
+    /// Flushes old commits, as the walwriter does.
     pub fn flush_older(&mut self, elapsed: i64) {
         while let Some(first) = self.unflushed.front()
             && first.made_at + FLUSHED_AFTER <= elapsed
@@ -221,13 +222,13 @@ impl Database {
         written <= self.flushed
     }
 
-    /// Whether a crash may undo the commit of this transaction.
+    /// Returns whether a crash may undo the commit of this transaction.
     pub fn may_vanish(&self, xid: u64) -> bool {
         self.unflushed.iter().any(|commit| commit.xid == xid)
     }
 
-    /// The server crashes. Of what is not flushed, this part of the beginning is found again. Returns the events whose
-    /// commits are undone.
+    /// Crashes the server. Of what is not flushed, the first part, as large as the fraction `found`, survives. Returns
+    /// the events whose commits are undone.
     pub fn crash(&mut self, found: f64) -> Vec<rows::EventRow> {
         let kept = (self.unflushed.len() as f64 * found) as usize;
         for commit in self.unflushed.drain(..kept) {
@@ -244,7 +245,7 @@ impl Database {
         self.written = self.flushed;
         self.sequence.crash(self.flushed);
         self.running = self.sessions.crash();
-        // Ids of which nothing is on disk are given again.
+        // Ids without a trace on disk are assigned again.
         self.next_xid = self.durable_xid;
         self.last_ended = self.next_xid - 1;
         self.snapshot = None;

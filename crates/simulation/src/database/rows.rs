@@ -1,4 +1,4 @@
-//! What the modelled tables hold.
+//! The rows of the modelled tables.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -54,7 +54,7 @@ pub struct WindowRow {
 #[derive(Debug, Clone)]
 pub struct SubscriptionRow {
     pub config: Arc<Subscription>,
-    /// The one of the event types that it wants, or all.
+    /// The event type that it wants; `None` for all.
     pub wants: Option<u8>,
     pub tenant: Option<Arc<str>>,
     pub is_removed: bool,
@@ -62,9 +62,9 @@ pub struct SubscriptionRow {
     pub created_snapshot: Snapshot,
     pub created_seq: i64,
     pub disabled_xid: Option<u64>,
-    /// From which commit on it is certain to get events: from its own, or from that which ended its last end.
+    /// The commit from which it certainly gets events: its own, or the one that last enabled it again.
     pub certain_from: u64,
-    /// With which commit that ended.
+    /// The commit with which that ended.
     pub certain_until: u64,
 }
 
@@ -74,7 +74,7 @@ impl SubscriptionRow {
     }
 }
 
-/// Somebody changed something that the worker keeps in memory.
+/// A notice that something changed which the worker keeps in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Notice {
     pub xid: u64,
@@ -103,7 +103,7 @@ pub struct Tables {
     pub quotas: BTreeMap<Arc<str>, Quota>,
 }
 
-/// What a row becomes; `None` for no row. Of attempts, one comes last or the last one goes.
+/// The new state of a row; `None` for no row. Attempts are appended, or the last is removed.
 #[derive(Debug)]
 pub enum Change {
     Event(i64, Option<Box<EventRow>>),
@@ -117,7 +117,7 @@ pub enum Change {
 }
 
 impl Tables {
-    /// Makes the change. Returns the one that undoes it.
+    /// Makes the change. Returns the change that undoes it.
     pub fn apply(&mut self, change: Change) -> Change {
         match change {
             Change::Event(seq, row) => {
@@ -158,7 +158,7 @@ impl Tables {
         attempts.is_some_and(|attempts| attempts.iter().any(|attempt| attempt.is_delivered))
     }
 
-    /// Whether what became of the delivery is on record.
+    /// Returns whether the delivery is recorded in any form.
     pub fn is_done(&self, key: Key) -> bool {
         let attempts = self.attempts.get(&key);
         attempts.is_some_and(|attempts| !attempts.is_empty())
@@ -166,14 +166,14 @@ impl Tables {
             || self.dead.contains_key(&key)
     }
 
-    /// What is pending for a subscription.
+    /// Returns the pending deliveries of a subscription.
     pub fn pending_of(&self, id: i64) -> impl Iterator<Item = (i64, &PendingRow)> {
         let rows = self.pending.range((id, i64::MIN)..=(id, i64::MAX));
         rows.map(|((_, seq), row)| (*seq, row))
     }
 }
 
-/// Puts a row where there was another, or none, and returns that.
+/// Sets or removes a row. Returns the former row, if any.
 fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: Option<V>) -> Option<V> {
     match row {
         Some(row) => rows.insert(key, row),

@@ -1,24 +1,24 @@
-//! A sequence: numbers that are drawn before their transaction commits, and logged 32 at a time.
+//! A sequence: numbers that are drawn before their transaction commits, and logged 32 in advance.
 
-/// SEQ_LOG_VALS.
+/// PostgreSQL's SEQ_LOG_VALS.
 const LOGGED_AHEAD: i64 = 32;
 
 #[derive(Debug, Default)]
 pub struct Sequence {
     last: i64,
     logged: i64,
-    /// Up to where the write-ahead log has it, and up to which number.
+    /// Positions in the write-ahead log, and the number up to which the sequence is logged there.
     unflushed: Vec<(u64, i64)>,
     flushed: i64,
 }
 
 impl Sequence {
-    /// The last number drawn.
+    /// Returns the last number drawn.
     pub fn last(&self) -> i64 {
         self.last
     }
 
-    /// The next number, and whether that has to be logged.
+    /// Draws the next number. Returns it, and whether the sequence has to be logged.
     pub fn draw(&mut self) -> (i64, bool) {
         self.last += 1;
         let must_log = self.last > self.logged;
@@ -28,7 +28,7 @@ impl Sequence {
         (self.last, must_log)
     }
 
-    /// What was drawn last is in the write-ahead log from here on.
+    /// Notes that the last draw is logged at this position of the write-ahead log.
     pub fn log(&mut self, at: u64) {
         self.unflushed.push((at, self.logged));
     }
@@ -40,7 +40,7 @@ impl Sequence {
         }
     }
 
-    /// What is not on disk is forgotten, and what was logged ahead is passed by.
+    /// Forgets what is not on disk, and skips what was logged ahead.
     pub fn crash(&mut self, flushed: u64) {
         self.flushed(flushed);
         self.unflushed.clear();

@@ -20,7 +20,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// What is not prepared is gone. Returns the ids of the rest.
+    /// Drops the transactions that are not prepared. Returns the ids of the prepared ones.
     pub fn crash(&mut self) -> BTreeSet<u64> {
         self.open.clear();
         self.prepared.iter().map(|open| open.xid).collect()

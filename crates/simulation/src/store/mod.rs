@@ -1,5 +1,5 @@
-//! The modelled store: what the worker's statements do to the modelled database. It means what `src/store` means, without a
-//! line of it: the [`contract`](crate::contract) is what both have to keep.
+//! The modelled store: what the worker's statements do to the modelled database. It behaves like `src/store` but shares
+//! no code with it: both have to keep the [`contract`](crate::contract).
 
 mod record;
 mod view;
@@ -29,13 +29,14 @@ use crate::database::rows::{About, Change, DeadRow, EventRow};
 use crate::deed::{Statement, When};
 use crate::world::{Shared, World};
 
-/// The events of a slice, and of a claim, in bytes; or one event. Less than PostgreSQL reads, so that it is reached.
+/// The most bytes of events in a slice, or in a claim, unless it is a single event. Less than with PostgreSQL, so that
+/// the limit is reached.
 pub const SLICE_BYTES: usize = 1 << 20;
-/// How far a step goes along a backlog: less than PostgreSQL does, so that short backlogs take several.
+/// How far a step walks along a backlog: less than with PostgreSQL, so that short backlogs take several steps.
 const WALKED_AT_ONCE: i64 = 7;
 
 impl World {
-    /// A statement of the worker runs: it takes its time, and may fail.
+    /// Runs a statement of the worker, which takes its time and may fail. Returns the time it took.
     fn statement(&mut self, statement: Statement) -> Result<i64, Failure> {
         self.efforts += 1;
         let mut dice = dice(self.seed, &[0x57a7, self.efforts]);
@@ -55,7 +56,7 @@ impl World {
         }
     }
 
-    /// The worker changes something. Nobody waits for its commits.
+    /// Makes changes of the worker, whose commits are asynchronous.
     fn write(&mut self, changes: Vec<Change>) {
         if !changes.is_empty() {
             let elapsed = self.clock.elapsed;
@@ -64,7 +65,7 @@ impl World {
         }
     }
 
-    /// What became of a delivery that is given up while it is pending.
+    /// Returns the changes that bury a pending delivery.
     fn bury_pending(&self, key: (i64, i64), reason: &'static str) -> [Change; 2] {
         let attempts = self
             .database
@@ -91,7 +92,7 @@ fn no_server() -> Failure {
     }
 }
 
-/// A copy of the row as a query gives it. Data larger than `largest` is left where it is.
+/// Returns a copy of the row as a query does, without data larger than `largest`.
 fn logged(row: &EventRow, largest: i32) -> Logged {
     let mut event = row.event.clone();
     if event.size > largest {
@@ -103,7 +104,7 @@ fn logged(row: &EventRow, largest: i32) -> Logged {
     }
 }
 
-/// As many of these as go into one answer, and whether that is all.
+/// Returns as many of these as fit into one answer, and whether these are all.
 fn within_bytes<'r>(
     rows: impl Iterator<Item = &'r EventRow>,
     largest: i32,

@@ -1,5 +1,5 @@
-//! Recording: what can be written is written, what is locked is set aside, and windows are closed with the last of their
-//! records or after it.
+//! Recording: writes what can be written, sets aside what is locked, and closes windows with the last of their records
+//! or later.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ impl World {
         }
     }
 
-    /// What is in the first transaction of several is written, and the next one fails.
+    /// Writes what is in the first of several transactions, and fails at the next.
     fn record_a_part(
         &mut self,
         batch: Batch,
@@ -118,7 +118,7 @@ impl World {
             }
             let is_pending = record.delivery.origin == Origin::Pending;
             match record.end {
-                // One that was discarded meanwhile stays away.
+                // A delivery that was discarded meanwhile does not return to pending.
                 End::Pending { .. } if is_pending && !self.is_pending(key) => {}
                 End::Pending { at_micros, step } => {
                     let row = self.pending_row(record, at_micros, step);

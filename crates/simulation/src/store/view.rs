@@ -1,4 +1,4 @@
-//! What the worker sees in one transaction.
+//! The worker's view in one transaction.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -22,15 +22,15 @@ pub(super) struct Sight<'w> {
     pub world: &'w mut World,
     snapshot: Snapshot,
     pub subscriptions: Subscriptions,
-    /// What it writes, and whether all that it saw is flushed when it commits.
+    /// What it writes, and whether its commit flushes all that it saw.
     pub opened: Vec<Change>,
     pub must_flush: bool,
-    /// Receivers that asked to be spared, as far as that was read.
+    /// Receivers that asked for a delay, as far as read, and until when.
     pub spared: Vec<(i64, i64)>,
 }
 
 impl<'w> Sight<'w> {
-    /// The snapshot is taken now.
+    /// Takes the snapshot.
     pub fn new(world: &'w mut World) -> Self {
         Self {
             snapshot: world.database.snapshot(),
@@ -158,7 +158,7 @@ impl View for Sight<'_> {
     }
 }
 
-/// A subscription as the worker keeps it.
+/// Returns a subscription as the worker keeps it.
 fn loaded(row: &SubscriptionRow, world: &World) -> Loaded {
     let id = row.config.id;
     let wall = world.clock.wall();
