@@ -57,88 +57,85 @@ options! {
         pub state: State = State::Active,
     }
 
-    /// where requests go; needed for a new subscription. `https`, on port 443, to public addresses, unless
+    /// where requests go; required for a new subscription. Only `https`, on port 443, to public addresses, unless
     /// [settings](#settings) allow more. Path and query may have [placeholders](#placeholders)
     url: String = "\"\"" as " ", "2,048 bytes";
-    /// which event types: `*` stands for any characters, dots too, and case matters. `*` does not match types that begin with
-    /// `herald.`
+    /// the event types to match: `*` stands for any characters, including dots; case matters. Types that begin with `herald.`
+    /// match only members that begin with `herald.`
     types: Vec<String> = "[\"*\"]", "1 to 1,000 members of at most 1,024 bytes, 65,536 bytes in all";
-    /// gets only this [tenant's](#tenants) events; without one, all
-    tenant: Option<String> = "null" as "none, or the one that the name begins with", "255 bytes, no white space at its ends";
-    /// an object of strings, added to each request. Their values are kept as secrets, and may have
-    /// [placeholders](#placeholders). Reserved are `webhook-*`, `ce-*`, `cloudevents-*`, `proxy-*`, `content-type` and others
-    /// that belong to the request
+    /// gets only this [tenant's](#tenants) events; without a tenant, all
+    tenant: Option<String> = "null" as "none, or the tenant in the name", "255 bytes, no leading or trailing white space";
+    /// an object of strings, added to each request. Values are kept as secrets and may have [placeholders](#placeholders).
+    /// Reserved are `webhook-*`, `ce-*`, `cloudevents-*`, `proxy-*`, `content-type` and others that pg_herald sets
     headers: Option<Members> = "null", "32, of 8,192 bytes in all", secret |_| true;
-    /// the method of requests
+    /// the request method
     method: String = "\"POST\"", "`POST`, `PUT`, `PATCH`";
-    /// what the body is
+    /// the form of the body
     format: String = "\"structured\"", "see [formats](#formats)";
     /// the [template](#templates) of the format `template`; not for [tenants](#tenants)
     template: Option<String> = "null", "65,536 bytes";
-    /// for `structured`, `batched`, `raw` and `template`
+    /// the media type, for the formats `structured`, `batched`, `raw` and `template`
     content_type: Option<String> = "null" as "that of the [format](#formats); `application/json` with a [preset](signatures.md) of `signing`",
         "a media type of at most 256 bytes";
-    /// how much is told: the attributes without data; with it; with `actor`, `role`, `sequence` and `recordedtime` as well. For
-    /// the formats that have attributes or an envelope
+    /// how much is sent: the attributes without data; with data; also with `actor`, `role`, `sequence` and `recordedtime`. For
+    /// formats with attributes or an envelope
     profile: String = "\"standard\"", "`minimal`, `standard`, `detailed`";
-    /// an event whose body is larger than `max_payload` goes in the next smaller profile instead of into the dead letters
+    /// sends an event whose body is larger than `max_payload` in the next smaller profile instead of burying it
     shrink: bool = "false", "";
-    /// the signature covers the compressed bytes
+    /// how the body is compressed; the signature covers the compressed bytes
     compression: String = "\"none\"", "`none`, `gzip`";
-    /// what requests say they are sent by
+    /// the header `user-agent`
     user_agent: Option<String> = "null" as "`pg_herald/` and the version", "256 visible ASCII characters";
-    /// how requests are signed: see [Signatures](signatures.md). From a secret that does not fit, it can be changed only
-    /// together with `secret`
+    /// how requests are signed: see [Signatures](signatures.md). If the current secret does not fit, give `secret` too
     signing: Value = "\"standard\"" as "`\"standard\"`",
         "a preset, or an object of parts of at most 256 bytes each; `content` has `{body}` once";
-    /// [credentials](#credentials) beside the signature
+    /// [credentials](#credentials) sent beside the signature
     auth: Option<Members> = "null", "an object of strings of at most 8,192 bytes each",
         secret |member| SECRET_MEMBERS.contains(&member);
-    /// an object of strings that `url` and the values of `headers` name as `{secret.NAME}`, and a template as `secrets.NAME`:
-    /// see [secrets](#secrets)
+    /// an object of strings that `url` and values of `headers` name as `{secret.NAME}`, and a template as `secrets.NAME`: see
+    /// [secrets](#secrets)
     secrets: Option<Members> = "null", "32, each of 8 to 2,048 visible ASCII characters", secret |_| true;
-    /// the receiver has to [consent](#handshake) first
+    /// the receiver must [consent](#handshake) first
     handshake: Option<Value> = "null",
-        "an object: `rate` (1 to 10,000,000 a minute), `callback` (a URL of at most 2,048 bytes)";
-    /// an object with `ca` (authorities to trust beside the server's), `certificate` (with its chain) and `key` (what to show
-    /// to a receiver that asks). Kept as secrets, replaced as a whole
+        "an object: `rate` (1 to 10,000,000 per minute), `callback` (a URL of at most 2,048 bytes)";
+    /// an object with `ca` (authorities to trust beside the server's), and `certificate` (with its chain) and `key`, shown to
+    /// receivers that ask. Kept as secrets, replaced as a whole
     tls: Option<Members> = "null", "PEM, each member at most 262,144 bytes", secret |_| true;
-    /// of one attempt, from the look-up to the last byte
+    /// the time limit of an attempt, from name look-up to last byte
     timeout: Span = "\"30 s\"", TIMEOUT.allowed;
-    /// the delays between attempts; [backoff](#backoff) makes one that grows
+    /// the delays between attempts; [backoff](#backoff) makes a growing schedule
     retry_schedule: Vec<Span> = "[\"5 s\",\"5 min\",\"30 min\",\"2 h\",\"5 h\",\"10 h\",\"14 h\",\"20 h\",\"24 h\"]",
-        "1 to 100 members, each over 0 and up to 30 days; the first one may be 0";
-    /// how far each delay is moved at random, as a part of it
+        "1 to 100 members, each over 0 and up to 30 days; the first may be 0";
+    /// how much each delay varies at random, as a fraction of it
     retry_jitter: f64 = "0.1", "0 to 1";
-    /// a cap on all attempts of a delivery; 1 means to try once
+    /// a cap on all attempts of a delivery; 1 means no retries
     max_attempts: Option<i32> = "null", "1 to 1,000";
-    /// the statuses that are successes
+    /// the statuses that count as success
     success: Option<Vec<i32>> = "null" as "2xx", "1 to 400 statuses of 200 to 599";
-    /// the statuses after which it is tried again; after others it becomes a dead letter (`permanent_status`). Where there was
-    /// no answer it is tried again always
-    retry_on: Option<Vec<i32>> = "null" as "all that are no success", "1 to 400 statuses of 200 to 599";
-    /// what a 410 ends, where neither `success` nor `retry_on` names it: `disable` the subscription, as Standard Webhooks
-    /// says, or make the delivery a `dead` letter (`permanent_status`)
+    /// the statuses that are retried; after other failures, a delivery becomes a dead letter (`permanent_status`). Attempts
+    /// without an answer are always retried
+    retry_on: Option<Vec<i32>> = "null" as "all except success", "1 to 400 statuses of 200 to 599";
+    /// the effect of a 410, unless `success` or `retry_on` names it: `disable` the subscription, as Standard Webhooks
+    /// specifies, or make the delivery a `dead` letter (`permanent_status`)
     gone: String = "\"disable\"", "`disable`, `dead`";
-    /// the delay after an attempt that timed out, in the place of the schedule's
+    /// the delay after an attempt that timed out, instead of the schedule's
     timeout_delay: Option<Span> = "null", "over 0, up to 30 days";
-    /// no retry comes later than so long after the delivery began; then it is `exhausted`
+    /// how long after its match a delivery is retried; then it is `exhausted`
     retry_duration: Option<Span> = "null", "over 0, up to 10 years";
-    /// requests under way at once
+    /// concurrent requests
     max_concurrency: i32 = "10", MAX_CONCURRENCY.allowed;
-    /// bytes of body; larger ones become dead letters (`too_large`)
+    /// the largest body; events with larger bodies become dead letters (`too_large`)
     max_payload: i32 = "262144", MAX_PAYLOAD.allowed;
-    /// a pending delivery that is older becomes a dead letter (`expired`) when it would be sent
+    /// a pending delivery older than this becomes a dead letter (`expired`) when it would be sent
     max_age: Option<Span> = "null", MAX_AGE.allowed;
-    /// so many deliveries may be pending; of those beyond, which is looked at once a second, the newest become dead letters
-    /// (`discarded`)
+    /// the most pending deliveries; beyond it, checked once per second, the newest become dead letters (`discarded`)
     max_backlog: Option<i64> = "null", MAX_BACKLOG.allowed;
     /// how long dead letters are kept
     dead_letter_retention: Span = "\"30 days\"", DEAD_LETTER_RETENTION.allowed;
-    /// `failed` keeps the method, URL, headers and body of requests that fail in `herald.attempt.request`, and that of the last
-    /// one in the dead letter: at most 8,192 bytes, with `***` for secrets
+    /// `failed` keeps the method, URL, headers and body of failed requests in `herald.attempt.request`, and of the last request
+    /// in the dead letter: at most 8,192 bytes, with `***` for secrets
     keep_request: String = "\"none\"", "`none`, `failed`";
-    /// what it is for, in words for people
+    /// its purpose, for people
     description: Option<String> = "null", "1,000 characters";
 }
 
@@ -166,7 +163,7 @@ const NAME: Declared = argument(
     "name",
     "text",
     " ",
-    "1 to 63 of `A-Z a-z 0-9 . _ / -`, not digits alone, which are an id",
+    "1 to 63 of `A-Z a-z 0-9 . _ / -`; not only digits, which are an id",
     "",
 );
 
@@ -174,16 +171,16 @@ const NO_OPTIONS: [Declared; 3] = [
     argument(
         "secret",
         "text",
-        "a new one",
-        "`whsec_` and the base64 of 24 to 64 bytes, `whsk_` and an ed25519 key, or for other [signatures](signatures.md) 8 to 256 visible ASCII characters",
-        "for an existing subscription: as `rotate_secret` with a grace of 24 hours",
+        "a new secret",
+        "`whsec_` and the base64 of 24 to 64 bytes, `whsk_` and an ed25519 key, or for other [signatures](signatures.md) 8 to 256 visible ASCII characters and spaces",
+        "for an existing subscription, as `rotate_secret` with a grace of 24 hours",
     ),
     argument(
         "start_from",
         "timestamptz",
         "now",
         "",
-        "new subscriptions only: sends first what the log holds since then",
+        "new subscriptions only: first sends the log's events since then",
     ),
     argument(
         "preset",
