@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, fault, one, role, run, run_as};
+    use crate::in_postgres::support::{all, fault, role, run, run_as, value};
     use pgrx::prelude::*;
 
     const VIEWS: [&str; 6] = [
@@ -26,7 +26,7 @@ mod tests {
         role("lock_one");
         run("insert into herald.tenant (name, role) values ('one', 'lock_one')");
         let relations = all(
-            "select relname from pg_class where relnamespace = 'herald'::regnamespace
+            "select oid::regclass::text from pg_class where relnamespace = any ('{herald,herald_internal}'::regnamespace[])
                              and relkind in ('r', 'p', 'v') and relname !~ '_[0-9]+$' order by 1",
         );
         assert!(relations.len() > 20, "{relations:?}");
@@ -39,13 +39,21 @@ mod tests {
         ] {
             for relation in &relations {
                 for mode in ["row share", "row exclusive", "share", "access exclusive"] {
-                    let lock = format!(
-                        "set local role {role}; lock table herald.{relation} in {mode} mode"
-                    );
+                    let lock =
+                        format!("set local role {role}; lock table {relation} in {mode} mode");
                     assert_eq!(fault(&lock).sqlstate, "42501", "{lock}");
                 }
             }
         }
+    }
+
+    #[pg_test]
+    fn no_function_is_compiled_just_in_time() {
+        let compiled = "select string_agg(p.oid::regprocedure::text, ', ') from pg_proc p
+                        join pg_language l on l.oid = p.prolang
+                        where p.pronamespace = any ('{herald,herald_internal}'::regnamespace[])
+                        and l.lanname = 'plpgsql' and ('jit=off' = any (p.proconfig)) is not true";
+        assert_eq!(value(compiled), "null");
     }
 
     #[pg_test]
@@ -55,7 +63,7 @@ mod tests {
                      join pg_rewrite r on r.ev_class = v.oid
                      join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
                      join pg_class c on c.oid = d.refobjid
-                     where v.relnamespace = 'herald'::regnamespace and c.relnamespace <> 'herald'::regnamespace";
+                     where v.relnamespace = any ('{herald,herald_internal}'::regnamespace[]) and c.relnamespace <> all ('{herald,herald_internal}'::regnamespace[])";
         assert_eq!(all(below), Vec::<String>::new());
     }
 
@@ -90,7 +98,7 @@ mod tests {
             "admin_of_tenants",
             "select herald.drop_tenant('one'); select herald.drop_plan('pilot')",
         );
-        assert_eq!(one("select count(*) from herald.tenant"), "0");
+        assert_eq!(value("select count(*) from herald.tenant"), "0");
     }
 
     /// Creates two tenants, each with a subscription, a delivered event and a dead one.
@@ -107,13 +115,13 @@ mod tests {
         run(
             "select herald.emit('order.paid', id => t.name || n, tenant => t.name) from herald.tenant t, generate_series(1, 2) n",
         );
-        run("insert into herald._attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome, error)
+        run("insert into herald_internal.attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome, error)
              select e.seq, s.id, now(), 1, 3, e.slot, e.slot, case right(e.id, 1) when '1' then 'delivered' else 'dead' end, e.tenant || ' fell'
-             from herald.event e join herald._subscription s on s.tenant = e.tenant");
-        run("select herald._bury(array_agg(s.id), array_agg(e.slot), array_agg(e.seq), array_agg('exhausted'::text), array_agg(1), array_agg(now()))
-             from herald.event e join herald._subscription s on s.tenant = e.tenant where e.id like '%2'");
+             from herald.event e join herald_internal.subscription s on s.tenant = e.tenant");
+        run("select herald_internal.bury(array_agg(s.id), array_agg(e.slot), array_agg(e.seq), array_agg('exhausted'::text), array_agg(1), array_agg(now()))
+             from herald.event e join herald_internal.subscription s on s.tenant = e.tenant where e.id like '%2'");
         run(
-            "analyze herald._subscription, herald._attempt, herald._dead_letter, herald.tenant, herald._usage",
+            "analyze herald_internal.subscription, herald_internal.attempt, herald_internal.dead_letter, herald.tenant, herald_internal.usage",
         );
     }
 
@@ -138,7 +146,7 @@ mod tests {
             });
             for line in &lines {
                 let is_executed = line.contains("(actual");
-                let is_own = line.contains("Function Scan on _own_");
+                let is_own = line.contains("Function Scan on own_");
                 let reads = line.contains("Scan");
                 assert!(
                     !(is_executed && reads && !is_own),
@@ -153,13 +161,13 @@ mod tests {
     #[pg_test]
     fn estimates_know_nothing_of_names_and_words() {
         two_tenants();
-        let known = "select tablename || '.' || attname from pg_stats where schemaname = 'herald'
-                     and (tablename ~ '^_attempt' or tablename in ('_subscription', '_dead_letter', 'tenant', '_usage'))
+        let known = "select tablename || '.' || attname from pg_stats where schemaname in ('herald', 'herald_internal')
+                     and (tablename ~ '^attempt' or tablename in ('subscription', 'dead_letter', 'tenant', 'usage'))
                      and (most_common_vals::text ~ 'own_|shop|fell' or histogram_bounds::text ~ 'own_|shop|fell')";
         assert_eq!(all(known), Vec::<String>::new());
         assert_ne!(
-            one(
-                "select count(*) from pg_stats where schemaname = 'herald' and tablename = '_subscription'"
+            value(
+                "select count(*) from pg_stats where schemaname = 'herald_internal' and tablename = 'subscription'"
             ),
             "0"
         );
@@ -254,25 +262,25 @@ mod tests {
     fn a_publication_that_takes_secrets_along_is_named() {
         let check = "select string_agg(concat_ws(' ', status, detail), '; ') from herald.doctor() d where d.\"check\" = 'publication'";
         run("create publication harmless for tables in schema public");
-        assert_eq!(one(check), "null");
+        assert_eq!(value(check), "null");
         run("create publication takes_all for all tables");
         assert_eq!(
-            one(check),
+            value(check),
             "warning publication \"takes_all\" publishes the tables of pg_herald"
         );
         run("select herald.subscribe('shop', url => 'https://example.com/')");
         assert_eq!(
-            one(check),
+            value(check),
             "error publication \"takes_all\" publishes the tables of pg_herald, and with them secrets in clear"
         );
         run("update herald.secret set key_id = 'k'");
         assert_eq!(
-            one(check),
+            value(check),
             "warning publication \"takes_all\" publishes the tables of pg_herald"
         );
         run("drop publication takes_all; alter publication harmless add table herald.event");
         assert_eq!(
-            one(check),
+            value(check),
             "warning publication \"harmless\" publishes the tables of pg_herald"
         );
     }
@@ -280,24 +288,42 @@ mod tests {
     #[pg_test]
     fn a_publication_of_all_tables_stops_nothing() {
         let unable = "select string_agg(c.relname, ' ') from pg_class c
-                      where c.relnamespace = 'herald'::regnamespace and c.relkind = 'r' and c.relreplident = 'd'
+                      where c.relnamespace = any ('{herald,herald_internal}'::regnamespace[]) and c.relkind = 'r' and c.relreplident = 'd'
                       and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
-                      and c.relname !~ '^(event|_attempt|window)(_[0-9]+)?$'";
-        assert_eq!(one(unable), "null");
+                      and c.relname !~ '^(event|attempt|window)(_[0-9]+)?$'";
+        assert_eq!(value(unable), "null");
+    }
+
+    #[pg_test]
+    fn doctor_s_hint_ends_a_pause_and_a_sandbox() {
+        run("select herald.subscribe('shop', url => 'https://example.com/')");
+        let of_subscriptions = "from herald.doctor() where \"check\" = 'subscription'";
+        for state in ["paused", "sandbox"] {
+            run(&format!("update herald.subscription set state = '{state}'"));
+            let hint = value(&format!("select hint {of_subscriptions}"));
+            run(hint.strip_prefix("Run: ").unwrap());
+            assert_eq!(value("select state from herald.subscription"), "active");
+            assert_eq!(
+                value(&format!(
+                    "select count(*) {of_subscriptions} and status <> 'ok'"
+                )),
+                "0"
+            );
+        }
     }
 
     #[pg_test]
     fn a_check_that_fails_is_a_row_of_the_doctor() {
-        run("create or replace function herald._doctor_quota() returns table (\"check\" text, status text, detail text, hint text)
+        run("create or replace function herald_internal.doctor_quota() returns table (\"check\" text, status text, detail text, hint text)
              language plpgsql as $$ begin raise 'no luck'; end $$");
         assert_eq!(
-            one(
+            value(
                 "select concat_ws(' ', status, detail) from herald.doctor() d where d.\"check\" = 'quota'"
             ),
             "error this check failed: no luck"
         );
         assert_eq!(
-            one("select count(*) from herald.doctor() d where d.\"check\" = 'log'"),
+            value("select count(*) from herald.doctor() d where d.\"check\" = 'log'"),
             "1"
         );
     }
@@ -308,17 +334,17 @@ mod tests {
         run("select herald.subscribe('label', url => 'https://example.com/', tenant => 'other')");
         run("insert into herald.tenant (name, role) values ('kept', 'kept_role')");
         run("select herald.subscribe('kept/shop', url => 'https://example.com/')");
-        let whose = "select string_agg(concat_ws(' ', name, is_tenants), ', ' order by name) from herald._subscription";
-        assert_eq!(one(whose), "kept/shop t, label f");
+        let whose = "select string_agg(concat_ws(' ', name, is_tenants), ', ' order by name) from herald_internal.subscription";
+        assert_eq!(value(whose), "kept/shop t, label f");
         run(
             "alter table herald.tenant disable trigger user; delete from herald.tenant; alter table herald.tenant enable trigger user",
         );
-        assert_eq!(one(whose), "kept/shop t, label f");
+        assert_eq!(value(whose), "kept/shop t, label f");
         // Nor does a change of the subscription.
         run("update herald.subscription set description = 'changed'");
-        assert_eq!(one(whose), "kept/shop t, label f");
+        assert_eq!(value(whose), "kept/shop t, label f");
         assert_eq!(
-            one(
+            value(
                 "select concat_ws(' ', status, detail) from herald.doctor() d where d.\"check\" = 'tenant'"
             ),
             "error tenant \"kept\" is missing, so nothing is sent to its subscriptions"
@@ -335,7 +361,7 @@ mod tests {
         run("update herald.subscription set url = 'https://127.0.0.1/' where name = 'label'");
         run("insert into herald.tenant (name, role) values ('kept', 'kept_role')");
         assert_eq!(
-            one("select count(*) from herald.doctor() d where d.\"check\" = 'tenant'"),
+            value("select count(*) from herald.doctor() d where d.\"check\" = 'tenant'"),
             "0"
         );
     }
@@ -345,13 +371,19 @@ mod tests {
         role("renamed_role");
         run("insert into herald.tenant (name, role) values ('one', 'renamed_role')");
         run("alter role renamed_role rename to renamed_later; create role renamed_role");
-        assert_eq!(one("select herald._tenants_of('renamed_role')"), "null");
-        assert_eq!(one("select herald._tenants_of('renamed_later')"), "{one}");
-        run("select herald._note_role_names()");
-        assert_eq!(one("select role from herald.tenant"), "renamed_later");
+        assert_eq!(
+            value("select herald_internal.tenants_of('renamed_role')"),
+            "null"
+        );
+        assert_eq!(
+            value("select herald_internal.tenants_of('renamed_later')"),
+            "{one}"
+        );
+        run("select herald_internal.note_role_names()");
+        assert_eq!(value("select role from herald.tenant"), "renamed_later");
         run("drop owned by renamed_later; drop role renamed_later");
         assert_eq!(
-            one(
+            value(
                 "select concat_ws(' ', status, detail) from herald.doctor() d where d.\"check\" = 'tenant'"
             ),
             "error role \"renamed_later\" of tenant \"one\" is missing, so nothing is sent to its subscriptions"
@@ -368,13 +400,16 @@ mod tests {
         run(
             "insert into herald.tenant (name, role, role_oid, role_cluster) values ('one', 'comes_later', null, 4711)",
         );
-        let obstacle = "select herald._tenant_obstacle('one')";
-        assert_ne!(one(obstacle), "null");
+        let obstacle = "select herald_internal.tenant_obstacle('one')";
+        assert_ne!(value(obstacle), "null");
         role("comes_later");
-        assert_ne!(one(obstacle), "null");
+        assert_ne!(value(obstacle), "null");
         run("update herald.tenant set role = 'comes_later' where name = 'one'");
-        assert_eq!(one(obstacle), "null");
-        assert_eq!(one("select herald._tenants_of('comes_later')"), "{one}");
+        assert_eq!(value(obstacle), "null");
+        assert_eq!(
+            value("select herald_internal.tenants_of('comes_later')"),
+            "{one}"
+        );
     }
 
     /// Inserts a tenant as from a dump, and returns the result.
@@ -382,8 +417,8 @@ mod tests {
         run(&format!(
             "delete from herald.tenant; insert into herald.tenant (name, role, role_oid, role_cluster) values ('one', '{role}', {oid}, {cluster})"
         ));
-        one(
-            "select concat_ws(' ', role, role_oid is null, herald._tenant_obstacle(name)) from herald.tenant",
+        value(
+            "select concat_ws(' ', role, role_oid is null, herald_internal.tenant_obstacle(name)) from herald.tenant",
         )
     }
 
@@ -392,12 +427,12 @@ mod tests {
         role("restored_role");
         let oid = "'restored_role'::regrole::oid";
         assert_eq!(
-            restored("former_name", oid, "herald._cluster()"),
+            restored("former_name", oid, "herald_internal.cluster()"),
             "restored_role f"
         );
         let missing = "restored_role f role \"restored_role\" of tenant \"one\" is missing";
         assert_eq!(
-            restored("restored_role", "4000000000", "herald._cluster()"),
+            restored("restored_role", "4000000000", "herald_internal.cluster()"),
             missing
         );
         assert_eq!(

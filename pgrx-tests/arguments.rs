@@ -1,6 +1,6 @@
 //! Arguments of functions: null means "not given", and errors name senseless values.
 
-use super::support::{fault, one, role, run};
+use super::support::{fault, role, run, value};
 use pgrx::prelude::*;
 
 /// Creates a subscription, and an event for it that is a dead letter.
@@ -20,7 +20,7 @@ mod tests {
 
     #[pg_test]
     fn a_stored_interval_is_read_as_postgresql_counts_it() {
-        let rows = "select i::text || '=' || herald._micros(i)
+        let rows = "select i::text || '=' || herald_internal.micros(i)
             from generate_series(-40, 40) n,
             lateral (values
                 (make_interval(months => n * 7, days => n * 3, secs => n * 12345.678901)),
@@ -75,10 +75,10 @@ mod tests {
                 "true",
             ),
         ] {
-            assert_eq!(one(&format!("select {call}")), expected, "{call}");
+            assert_eq!(value(&format!("select {call}")), expected, "{call}");
         }
         assert_eq!(
-            one(
+            value(
                 "select count(*) from herald.secret where expires_at > now() + interval '23 hours'"
             ),
             "1"
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[pg_test]
-    fn preview_says_what_is_in_the_way() {
+    fn preview_names_the_obstacle() {
         dead_letter();
         run("delete from herald.secret");
         let fault = fault("select herald.preview('shop', 'one')");
@@ -94,7 +94,7 @@ mod tests {
             (fault.sqlstate.as_str(), fault.message.as_str()),
             (
                 "55000",
-                "nothing can be sent to subscription \"shop\": it has no secret; run herald.rotate_secret()"
+                "cannot send to subscription \"shop\": it has no secret; run herald.rotate_secret()"
             )
         );
     }
@@ -145,7 +145,7 @@ mod tests {
             (
                 "insert into herald.tenant (name) values ('a/b')",
                 "22023",
-                "invalid name of a tenant \"a/b\"",
+                "invalid tenant name \"a/b\"",
             ),
             (
                 "insert into herald.tenant (name, plan) values ('b', 'entreprise')",
@@ -193,7 +193,7 @@ mod tests {
         }
         run("select herald.subscribe('shop', preset => 'github')");
         assert_eq!(
-            one("select signing from herald.subscription"),
+            value("select signing from herald.subscription"),
             r#""github""#
         );
     }
@@ -201,9 +201,9 @@ mod tests {
     #[pg_test]
     fn digits_alone_are_an_id_and_no_name() {
         dead_letter();
-        let id = one("select id from herald.subscription");
+        let id = value("select id from herald.subscription");
         assert_eq!(
-            one(&format!("select name from herald.pause('{id}')")),
+            value(&format!("select name from herald.pause('{id}')")),
             "shop"
         );
         let named = format!("update herald.subscription set name = '{id}1'");
@@ -235,7 +235,7 @@ mod tests {
                 "{call}"
             );
         }
-        assert_eq!(one("select count(*) from herald.dead_letter"), "1");
-        assert_eq!(one("select herald.purge_dead_letters('0')"), "1");
+        assert_eq!(value("select count(*) from herald.dead_letter"), "1");
+        assert_eq!(value("select herald.purge_dead_letters('0')"), "1");
     }
 }

@@ -2,10 +2,10 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, fault, one, run};
+    use crate::in_postgres::support::{all, fault, run, value};
     use pgrx::prelude::*;
 
-    const SUBSCRIPTION: &str = "(select id from herald._subscription)";
+    const SUBSCRIPTION: &str = "(select id from herald_internal.subscription)";
 
     fn subscription() {
         run("select herald.subscribe('shop', url => 'https://example.com/')");
@@ -22,14 +22,51 @@ mod tests {
     fn log(seq: i64, size: i64, data: &str) {
         run(&format!(
             "insert into herald.event (seq, xid, origin, time, uid, size, slot, source, type, subject, data)
-             values ({seq}, '3', herald._origin(), now(), gen_random_uuid(), {size}, 3, '/shop', 'order.paid', 'it', {data})"
+             values ({seq}, '3', herald_internal.origin(), now(), gen_random_uuid(), {size}, 3, '/shop', 'order.paid', 'it', {data})"
         ));
     }
 
     fn letters(expression: &str) -> Vec<String> {
         all(&format!(
-            "select {expression} from herald._dead_letter order by event_seq"
+            "select {expression} from herald_internal.dead_letter order by event_seq"
         ))
+    }
+
+    #[pg_test]
+    fn a_slot_that_does_not_exist_keeps_no_delivery_from_being_buried() {
+        subscription();
+        run(&format!(
+            "insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
+             values ({SUBSCRIPTION}, 99, 7, now())"
+        ));
+        run(&format!(
+            "select herald_internal.bury_pending({SUBSCRIPTION}, 'discarded')"
+        ));
+        assert_eq!(letters("event_slot || event_id"), ["99?"]);
+    }
+
+    #[pg_test]
+    fn large_events_and_their_dead_letters_are_compressed_with_lz4() {
+        subscription();
+        pending("generate_series(7, 7)");
+        let text = "(select string_agg(md5(i::text), '') from generate_series(1, 1000) i)";
+        run(&format!(
+            "create table public.document (body text); select herald.watch('document');
+             insert into public.document values ({text} || {text} || {text})"
+        ));
+        assert_eq!(
+            value("select pg_column_compression(data) from herald.event"),
+            "lz4"
+        );
+        log(
+            7,
+            100_000,
+            "json_build_object('body', repeat('word ', 20000))",
+        );
+        run(&format!(
+            "select herald_internal.bury_pending({SUBSCRIPTION}, 'discarded')"
+        ));
+        assert_eq!(letters("pg_column_compression(event)"), ["lz4"]);
     }
 
     #[pg_test]
@@ -40,30 +77,30 @@ mod tests {
             "update herald.pending set created_at = now() + interval '1 hour' where event_seq in (7, 20001)",
         );
         let bury = format!(
-            "select herald._bury_pending({SUBSCRIPTION}, 'discarded', now() + interval '1 minute', 'words')"
+            "select herald_internal.bury_pending({SUBSCRIPTION}, 'discarded', now() + interval '1 minute', 'words')"
         );
-        assert_eq!(one(&bury), "19999");
+        assert_eq!(value(&bury), "19999");
         assert_eq!(
             all("select event_seq from herald.pending order by 1"),
             ["7", "20001"]
         );
         assert_eq!(
-            one(
-                "select count(*) from herald._dead_letter where reason = 'discarded' and note = 'words' and event_id = '?'"
+            value(
+                "select count(*) from herald_internal.dead_letter where reason = 'discarded' and note = 'words' and event_id = '?'"
             ),
             "19999"
         );
     }
 
     #[pg_test]
-    fn a_backlog_is_gone_along_in_steps_and_what_it_has_too_much_is_buried_in_slices() {
+    fn a_backlog_is_walked_in_steps_and_its_excess_buried_in_slices() {
         subscription();
         run("update herald.subscription set max_backlog = 5002");
         pending("generate_series(1, 5005)");
         let step = |passed, after| {
-            one(&format!(
+            value(&format!(
                 "select concat_ws(' ', passed, last_seq, buried, is_over)
-                 from herald._shed_backlog({SUBSCRIPTION}, {passed}, {after}, 2)"
+                 from herald_internal.shed_backlog({SUBSCRIPTION}, {passed}, {after}, 2)"
             ))
         };
         assert_eq!(step(0, -1), "5000 5000 0 f");
@@ -82,11 +119,11 @@ mod tests {
         pending("generate_series(1, 3)");
         let slice = |after: i32| {
             format!(
-                "select concat_ws(' ', buried, last_seq) from herald._bury_slice({SUBSCRIPTION}, 'gone', {after}, 2)"
+                "select concat_ws(' ', buried, last_seq) from herald_internal.bury_slice({SUBSCRIPTION}, 'gone', {after}, 2)"
             )
         };
         assert_eq!(
-            [one(&slice(-1)), one(&slice(2)), one(&slice(3))],
+            [value(&slice(-1)), value(&slice(2)), value(&slice(3))],
             ["2 2", "1 3", "0 3"]
         );
         assert_eq!(letters("reason"), ["gone", "gone", "gone"]);
@@ -97,9 +134,9 @@ mod tests {
         subscription();
         pending("generate_series(1, 4)");
         let slice = format!(
-            "select concat_ws(' ', buried, last_seq) from herald._bury_slice({SUBSCRIPTION}, 'gone', 2, 10)"
+            "select concat_ws(' ', buried, last_seq) from herald_internal.bury_slice({SUBSCRIPTION}, 'gone', 2, 10)"
         );
-        assert_eq!(one(&slice), "2 4");
+        assert_eq!(value(&slice), "2 4");
         assert_eq!(letters("event_seq"), ["3", "4"]);
     }
 
@@ -108,13 +145,13 @@ mod tests {
         subscription();
         log(1, 9, "'{\"half\": \"\\ud800\", \"n\": null}'");
         run(&format!(
-            "insert into herald._attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome, response)
+            "insert into herald_internal.attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome, response)
              select 1, {SUBSCRIPTION}, now() + n * interval '1 s', n, 3, 3, 5, 'retrying', repeat('x', 2000) from generate_series(1, 2) n"
         ));
         pending("generate_series(1, 2)");
         run("update herald.pending set attempts = 2 where event_seq = 1");
         run(&format!(
-            "select herald._bury_pending({SUBSCRIPTION}, 'gone')"
+            "select herald_internal.bury_pending({SUBSCRIPTION}, 'gone')"
         ));
         let event = letters("event::text").remove(0);
         assert!(event.contains(r#""subject":"it","time":""#), "{event}");
@@ -147,7 +184,7 @@ mod tests {
         log(6, 10, "null");
         pending("generate_series(1, 6)");
         run(&format!(
-            "select herald._bury_pending({SUBSCRIPTION}, 'gone')"
+            "select herald_internal.bury_pending({SUBSCRIPTION}, 'gone')"
         ));
         let kept = "concat_ws(' ', event::jsonb ? 'data', event ->> 'dataomitted')";
         assert_eq!(
@@ -169,7 +206,7 @@ mod tests {
         log(1, 10, "'{}'");
         pending("generate_series(1, 1)");
         run(&format!(
-            "select herald._bury_pending({SUBSCRIPTION}, 'too_large')"
+            "select herald_internal.bury_pending({SUBSCRIPTION}, 'too_large')"
         ));
         assert_eq!(
             letters("event ->> 'dataomitted'"),
@@ -186,21 +223,21 @@ mod tests {
             log(seq, 10, large);
         }
         run("do $$ declare
-                 toast regclass := (select reltoastrelid from pg_class where oid = 'herald.event_3'::regclass);
+                 toast regclass := (select reltoastrelid from pg_class where oid = 'herald_internal.event_3'::regclass);
                  place tid;
              begin
                  execute format('select min(ctid) from %s where chunk_seq = 0 and chunk_id = (select max(chunk_id) from %1$s)', toast) into place;
                  perform heap_force_kill(toast, array[place]);
              end $$");
         assert!(
-            fault("select sum(length(data::text)) from herald.event_3")
+            fault("select sum(length(data::text)) from herald_internal.event_3")
                 .message
                 .contains("chunk")
         );
         pending("generate_series(1, 5)");
         assert_eq!(
-            one(&format!(
-                "select herald._bury_pending({SUBSCRIPTION}, 'gone')"
+            value(&format!(
+                "select herald_internal.bury_pending({SUBSCRIPTION}, 'gone')"
             )),
             "5"
         );
@@ -215,7 +252,7 @@ mod tests {
     fn a_delivery_that_is_given_up_twice_at_once_is_one_letter() {
         subscription();
         run(&format!(
-            "select herald._bury(array[{SUBSCRIPTION}, {SUBSCRIPTION}], '{{3,3}}', '{{9,9}}', '{{gone,poison}}', '{{1,4}}', array[now(), now()])"
+            "select herald_internal.bury(array[{SUBSCRIPTION}, {SUBSCRIPTION}], '{{3,3}}', '{{9,9}}', '{{gone,poison}}', '{{1,4}}', array[now(), now()])"
         ));
         assert_eq!(letters("reason || ' ' || attempts"), ["poison 4"]);
     }
@@ -232,6 +269,6 @@ mod tests {
             refused.detail,
             "It has 201 characters; at most 200 are allowed."
         );
-        assert_eq!(one(&discard(200)), "1");
+        assert_eq!(value(&discard(200)), "1");
     }
 }

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{event, events, fault, one, orders, run};
+    use crate::in_postgres::support::{event, events, fault, orders, run, value};
     use herald_core::limits;
     use pgrx::prelude::*;
 
@@ -18,7 +18,7 @@ mod tests {
         assert_eq!(events("octet_length(subject)"), ["1024", "1024", "1024"]);
         assert_eq!(events("right(subject, 1)"), ["x", "…", "…"]);
         assert_eq!(events("octet_length(key)"), ["1024", "71", "71"]);
-        assert_eq!(one("select count(distinct key) from herald.event"), "3");
+        assert_eq!(value("select count(distinct key) from herald.event"), "3");
         let both = "the subject has more than 1024 bytes and was cut; the key has more than 1024 bytes and was hashed";
         assert_eq!(events(FAULTS), ["", both, both]);
         assert_eq!(
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(event("source = '/' || current_database()"), "true");
         assert_eq!(
             event(FAULTS),
-            "herald.source is no URI-reference of at most 1024 bytes and was left out"
+            "herald.source was left out: it must be a URI-reference of at most 1024 bytes"
         );
     }
 
@@ -156,7 +156,7 @@ mod tests {
         run("select herald.watch('public.parts')");
         run("update public.parts set part = 2 where part = 1 or id > 100");
         assert_eq!(
-            one("select count(*) from herald.event where type like '%updated'"),
+            value("select count(*) from herald.event where type like '%updated'"),
             "1902"
         );
     }

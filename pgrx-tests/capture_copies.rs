@@ -2,12 +2,12 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, one, orders, run};
+    use crate::in_postgres::support::{all, event, events, orders, run, value};
     use pgrx::prelude::*;
 
     const DOCTOR: &str = "select status || ': ' || detail from herald.doctor() where \"check\" = 'trigger' order by 1";
     const TRIGGERS: &str =
-        "select count(*) from pg_trigger where tgfoid = 'herald._capture()'::regprocedure";
+        "select count(*) from pg_trigger where tgfoid = 'herald_internal.capture()'::regprocedure";
 
     /// Copies public.orders as pg_dump and psql do, with the triggers of the watch of this number.
     fn copy(id: &str) {
@@ -19,12 +19,12 @@ mod tests {
         ] {
             run(&format!(
                 "create trigger pg_herald_{operation} after {operation} on copy.orders referencing {tables}
-                 for each statement execute function herald._capture('{id}')"
+                 for each statement execute function herald_internal.capture('{id}')"
             ));
         }
         run(
             "create trigger pg_herald_truncate after truncate on copy.orders
-             for each statement execute function herald._capture('0')",
+             for each statement execute function herald_internal.capture('0')",
         );
     }
 
@@ -36,7 +36,7 @@ mod tests {
     }
 
     fn id_of_watch() -> String {
-        one("select id from herald.watch")
+        value("select id from herald.watch")
     }
 
     #[pg_test]
@@ -46,7 +46,7 @@ mod tests {
         run("insert into public.twin values (1)");
         run("create table public.result as select * from public.orders");
         assert_eq!(events("type").len(), 0);
-        assert_eq!(one(TRIGGERS), "3");
+        assert_eq!(value(TRIGGERS), "3");
     }
 
     #[pg_test]
@@ -64,7 +64,7 @@ mod tests {
             "warning: trigger pg_herald_delete on copy.orders belongs to no watch of this table, so it captures nothing"
         );
         run("select herald.unwatch('copy.orders')");
-        assert_eq!(one(TRIGGERS), "3");
+        assert_eq!(value(TRIGGERS), "3");
         assert_eq!(all(DOCTOR).len(), 0);
     }
 
@@ -98,7 +98,7 @@ mod tests {
         write_to_copy();
         assert_eq!(events("type").len(), 0);
         // The remaining trigger has a number that no watch ever had.
-        assert_eq!(one(TRIGGERS), "1");
+        assert_eq!(value(TRIGGERS), "1");
     }
 
     #[pg_test]
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[pg_test]
-    fn a_table_in_the_place_of_a_watched_one_is_told_of() {
+    fn doctor_reports_a_table_that_replaced_a_watched_table() {
         let renamed =
             "select detail || ' | ' || hint from herald.doctor() where \"check\" = 'renamed'";
         orders("");
-        assert_eq!(one(renamed), "null");
+        assert_eq!(value(renamed), "null");
         run("alter table public.orders rename to orders_old");
         assert_eq!(
-            one(renamed),
+            value(renamed),
             "watch \"default\" was made for public.orders, which is now called public.orders_old; its events have types of the \
              new name | To go on with public.orders_old, run: select * from herald.watch('public.orders_old', 'default');"
         );
@@ -134,17 +134,17 @@ mod tests {
         run("insert into public.orders values (1)");
         assert_eq!(events("type").len(), 0);
         assert_eq!(
-            one(renamed),
+            value(renamed),
             "watch \"default\" was made for public.orders, which is now called public.orders_old; another table is public.orders \
              now, and is not captured by it; its events have types of the new name | To capture that table, run: select * from \
              herald.watch('public.orders', 'default'); To go on with public.orders_old, run: select * from \
              herald.watch('public.orders_old', 'default');"
         );
         run("select herald.watch('public.orders_old', type => 'order.changed')");
-        assert_eq!(one(renamed), "null");
+        assert_eq!(value(renamed), "null");
         run("create schema old; alter table public.orders_old set schema old");
         assert_eq!(
-            one(renamed).split(" | ").next(),
+            value(renamed).split(" | ").next(),
             Some(
                 "watch \"default\" was made for public.orders_old, which is now called old.orders_old"
             )
@@ -155,12 +155,12 @@ mod tests {
     fn triggers_of_a_dump_find_their_place_free_while_it_is_restored() {
         orders("");
         let definitions = all(&format!("{ALL_TRIGGERS} order by 1"));
-        run("create temp table dumped as select * from herald._watch;
-             alter table herald._watch disable trigger audit;
-             delete from herald._watch; drop table public.orders;
+        run("create temp table dumped as select * from herald_internal.watch;
+             alter table herald_internal.watch disable trigger audit;
+             delete from herald_internal.watch; drop table public.orders;
              create table public.orders (id bigint primary key, status text, total numeric, note text);
              update dumped set table_name = 'public.orders';
-             insert into herald._watch select * from dumped");
+             insert into herald_internal.watch select * from dumped");
         for definition in definitions {
             run("alter table public.orders alter column note set default ''");
             run(&definition);
@@ -171,5 +171,5 @@ mod tests {
         assert_eq!(event("type"), "public.orders.inserted");
     }
 
-    const ALL_TRIGGERS: &str = "select pg_get_triggerdef(oid) from pg_trigger where tgfoid = 'herald._capture()'::regprocedure";
+    const ALL_TRIGGERS: &str = "select pg_get_triggerdef(oid) from pg_trigger where tgfoid = 'herald_internal.capture()'::regprocedure";
 }

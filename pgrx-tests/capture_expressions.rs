@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{event, events, fault, forget_events, one, orders, run};
+    use crate::in_postgres::support::{event, events, fault, forget_events, orders, run, value};
     use pgrx::prelude::*;
 
     #[pg_test]
@@ -150,7 +150,7 @@ mod tests {
         orders(", subject => 'public.note(new.status)', on_error => 'capture'");
         run("insert into public.orders values (1, 'a'), (2, 'b'), (3, 'c')");
         assert_eq!(
-            one("select string_agg(t, '' order by t) from public.log"),
+            value("select string_agg(t, '' order by t) from public.log"),
             "ac"
         );
         assert_eq!(
@@ -238,7 +238,7 @@ mod tests {
         run("insert into public.orders values (2)");
         assert_eq!(
             events("coalesce(extensions ->> 'captureerror', '')")[1],
-            "the condition of a watch on public.orders was dropped: It went with a column or a function that it used, by a DROP ... CASCADE."
+            "the condition of a watch on public.orders was dropped: DROP ... CASCADE of a column or function that it used dropped it, too."
         );
         run("select herald.watch('public.orders', condition => 'new.id > 2', on_error => 'abort')");
         run("insert into public.orders values (2000), (0)");
@@ -249,9 +249,9 @@ mod tests {
     fn a_condition_on_a_table_that_is_dropped_needs_no_cascade() {
         orders(", condition => 'new.total > 100', data => 'new'");
         run("drop table public.orders");
-        assert_eq!(one("select count(*) from herald._watch"), "0");
+        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
         assert_eq!(
-            one("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
             "0"
         );
     }

@@ -3,7 +3,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, forget_events, one, run};
+    use crate::in_postgres::support::{all, event, events, forget_events, run, value};
     use pgrx::prelude::*;
 
     /// Creates `public.sales`, by region: `north`, and `west`, divided further into `west_1` and `west_2`.
@@ -135,7 +135,7 @@ mod tests {
         run(
             "select herald.watch('public.loose', operations => '{insert,truncate}', key => 'new.id')",
         );
-        assert_eq!(one(KINDS), "statement");
+        assert_eq!(value(KINDS), "statement");
         run("alter table public.sales attach partition public.loose for values in ('l')");
         run("insert into public.loose values ('l', 1, 1)");
         run("insert into public.sales values ('l', 2, 1)");
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(event("type"), "public.loose.truncated");
         forget_events();
         run("alter table public.sales detach partition public.loose");
-        assert_eq!(one(KINDS), "statement");
+        assert_eq!(value(KINDS), "statement");
         run("insert into public.loose values ('l', 3, 1)");
         assert_eq!(captured(), ["public.loose.inserted 3"]);
     }

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{event, events, fault, forget_events, one, orders, run};
+    use crate::in_postgres::support::{event, events, fault, forget_events, orders, run, value};
     use pgrx::prelude::*;
 
     #[pg_test]
@@ -20,19 +20,21 @@ mod tests {
         );
         assert_eq!(
             event("source"),
-            format!("/{}", one("select current_database()"))
+            format!("/{}", value("select current_database()"))
         );
     }
 
     #[pg_test]
     fn a_trigger_of_ones_own_is_told_to_call_watch() {
         run("create table public.orders (id bigint primary key)");
-        run("create trigger mine after insert on public.orders execute function herald._capture()");
+        run(
+            "create trigger mine after insert on public.orders execute function herald_internal.capture()",
+        );
         let refused = fault("insert into public.orders values (1)");
         assert_eq!(refused.sqlstate, "39P01");
         assert_eq!(
             refused.message,
-            "herald._capture() is a trigger function of pg_herald's own"
+            "herald_internal.capture() is an internal trigger function of pg_herald"
         );
         assert_eq!(
             refused.hint,
@@ -118,12 +120,12 @@ mod tests {
             "delete from public.orders where false",
         ] {
             assert_eq!(
-                one(&format!("select pg_temp.ids_of($q${statement}$q$)")),
+                value(&format!("select pg_temp.ids_of($q${statement}$q$)")),
                 "0"
             );
         }
         assert_eq!(
-            one("select pg_temp.ids_of('delete from public.orders')"),
+            value("select pg_temp.ids_of('delete from public.orders')"),
             "1"
         );
         assert_eq!(events("type"), ["public.orders.deleted"]);
@@ -140,13 +142,18 @@ mod tests {
         forget_events();
         run("update public.orders set total = -total");
         assert_eq!(
-            one("select count(*) from herald.event
+            value(
+                "select count(*) from herald.event
                  where data -> 'record' ->> 'id' = data -> 'old_record' ->> 'id'
                  and data -> 'record' ->> 'total' = '-' || (data -> 'old_record' ->> 'total')
-                 and key = data -> 'record' ->> 'id'"),
+                 and key = data -> 'record' ->> 'id'"
+            ),
             "1203"
         );
-        assert_eq!(one("select count(distinct uid) from herald.event"), "1203");
+        assert_eq!(
+            value("select count(distinct uid) from herald.event"),
+            "1203"
+        );
     }
 
     #[pg_test]
@@ -173,10 +180,12 @@ mod tests {
         run("insert into public.orders select n, 'new', n from generate_series(1, 9000) n");
         run("update public.orders set total = -total");
         assert_eq!(
-            one("select count(*) from herald.event
+            value(
+                "select count(*) from herald.event
                  where data -> 'record' ->> 'id' = data -> 'old_record' ->> 'id'
                  and data -> 'record' ->> 'total' = '-' || (data -> 'old_record' ->> 'total')
-                 and key = data -> 'record' ->> 'id'"),
+                 and key = data -> 'record' ->> 'id'"
+            ),
             "9000"
         );
     }
@@ -208,7 +217,7 @@ mod tests {
 
     #[pg_test]
     fn a_merge_leaves_what_each_of_its_actions_did() {
-        if one("select current_setting('server_version_num')::int >= 150000") == "false" {
+        if value("select current_setting('server_version_num')::int >= 150000") == "false" {
             return;
         }
         orders("");
@@ -245,7 +254,7 @@ mod tests {
         run("delete from public.orders");
         let mut seen =
             events("type || ' ' || key || ' ' || coalesce(data -> 'record' ->> 'order_id', '-')");
-        seen.retain(|one| one.contains("items"));
+        seen.retain(|line| line.contains("items"));
         seen.sort();
         assert_eq!(
             seen,
@@ -346,7 +355,7 @@ mod tests {
         );
         assert_eq!(events("data ->> 'changed'"), ["null", "[]"]);
         assert_eq!(
-            one("select count(*) from herald.event where data::text like '%secret%'"),
+            value("select count(*) from herald.event where data::text like '%secret%'"),
             "0"
         );
     }
@@ -362,7 +371,7 @@ mod tests {
         );
         assert_eq!(events("data ->> 'changed'"), ["null", r#"["total"]"#]);
         assert_eq!(
-            one("select count(*) from herald.event where data::text like '%secret%'"),
+            value("select count(*) from herald.event where data::text like '%secret%'"),
             "0"
         );
     }
@@ -387,8 +396,8 @@ mod tests {
             r#"{"at":"2026-02-03T04:05:06+00:00","span":"1 day 02:03:00","x":0.3666666666666667,"bytes":"\\x01ff","days":"[2026-02-03,2026-02-04)"}"#
         );
         assert_eq!(events("key")[0], events("key")[2]);
-        assert_eq!(one("select current_setting('timezone')"), "Asia/Tokyo");
-        assert_eq!(one("select current_setting('datestyle')"), "German, DMY");
+        assert_eq!(value("select current_setting('timezone')"), "Asia/Tokyo");
+        assert_eq!(value("select current_setting('datestyle')"), "German, DMY");
     }
 
     /// In PostgreSQL 18, the value of a virtual column is computed when it is read.
@@ -471,7 +480,7 @@ mod tests {
 
     #[pg_test]
     fn a_prepared_transaction_s_events_come_with_its_commit() {
-        if one("select exists (select from pg_available_extensions where name = 'dblink')")
+        if value("select exists (select from pg_available_extensions where name = 'dblink')")
             == "false"
         {
             return;
@@ -485,7 +494,7 @@ mod tests {
         };
         let remote = |sql: &str| run(&format!("select dblink_exec('c', $q${sql}$q$)"));
         let count = || {
-            one(
+            value(
                 "select n from dblink('c', 'select string_agg(key, '','') from herald.event') as d (n text)",
             )
         };

@@ -3,7 +3,7 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{
-        all, event, events, fault, one, orders, owner, role, run, run_as,
+        all, event, events, fault, orders, owner, role, run, run_as, value,
     };
     use pgrx::prelude::*;
 
@@ -36,10 +36,10 @@ mod tests {
         let fault = fault("insert into mallory.walls values (1, 'red')");
         assert_eq!(fault.sqlstate, "42501", "{fault:?}");
         assert_eq!(
-            one("select rolsuper from pg_roles where rolname = 'mallory'"),
+            value("select rolsuper from pg_roles where rolname = 'mallory'"),
             "false"
         );
-        assert_eq!(one("select count(*) from mallory.walls"), "0");
+        assert_eq!(value("select count(*) from mallory.walls"), "0");
     }
 
     #[pg_test]
@@ -69,10 +69,10 @@ mod tests {
         run("insert into mallory.walls values (3, 'red')");
         assert_eq!(events("key"), ["1", "2", "3"]);
         assert_eq!(
-            one("select current_setting('search_path')"),
+            value("select current_setting('search_path')"),
             "\"$user\", public"
         );
-        assert_eq!(one("select current_setting('datestyle')"), "ISO, MDY");
+        assert_eq!(value("select current_setting('datestyle')"), "ISO, MDY");
     }
 
     #[pg_test]
@@ -209,7 +209,7 @@ mod tests {
              delete from public.orders where id = 1; truncate public.orders",
         );
         assert_eq!(
-            one("select has_schema_privilege('clerk', 'herald', 'usage')"),
+            value("select has_schema_privilege('clerk', 'herald', 'usage')"),
             "false"
         );
         assert_eq!(events("type").len(), 3 + 2);
@@ -223,19 +223,19 @@ mod tests {
             "create table alice.notes (id int); select herald.watch('alice.notes', condition => 'new.id > 0')",
         );
         assert_eq!(
-            one(
+            value(
                 "select has_schema_privilege('alice', 'herald_watch', 'create') or has_schema_privilege('alice', 'herald_watch', 'usage')"
             ),
             "false"
         );
         assert_eq!(
-            one(
+            value(
                 "select nspacl::text like '%alice%' from pg_namespace where nspname = 'herald_watch'"
             ),
             "false"
         );
         assert_eq!(
-            one(
+            value(
                 "select proowner::regrole from pg_proc where pronamespace = 'herald_watch'::regnamespace"
             ),
             "alice"
@@ -251,7 +251,7 @@ mod tests {
         run(
             "grant usage on schema alice to mallory; grant create, usage on schema herald_watch to mallory",
         );
-        let next = one("select nextval('herald.watch_id_seq') + 1");
+        let next = value("select nextval('herald_internal.watch_id_seq') + 1");
         run_as(
             "mallory",
             &format!(
@@ -267,7 +267,7 @@ mod tests {
             "alice",
             "select herald.watch('alice.notes', condition => 'new.id > 0')",
         );
-        assert_eq!(one("select max(id) from herald._watch"), next);
+        assert_eq!(value("select max(id) from herald_internal.watch"), next);
         run("insert into alice.notes values (1)");
         assert_eq!(event("data -> 'record' ->> 'id'"), "1");
     }
@@ -293,11 +293,11 @@ mod tests {
         assert_eq!(ending.sqlstate, "42501");
         run("grant alice to bob");
         run_as("bob", "select herald.unwatch('alice.notes')");
-        assert_eq!(one("select count(*) from herald._watch"), "0");
+        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
     }
 
     #[pg_test]
-    fn nobody_watches_a_table_by_way_of_a_superuser_who_calls_their_code() {
+    fn a_superuser_calling_foreign_code_cannot_be_used_to_watch() {
         owner("mallory");
         owner("alice");
         run_as(
@@ -315,6 +315,6 @@ mod tests {
             "42501"
         );
         assert_eq!(fault("select mallory.attack()").sqlstate, "42501");
-        assert_eq!(one("select count(*) from herald._watch"), "0");
+        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
     }
 }

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, fault, forget_events, one, run};
+    use crate::in_postgres::support::{all, event, events, fault, forget_events, run, value};
     use pgrx::prelude::*;
 
     /// Creates `public.sales`, by region: `north` as it is, `south` with other columns in another order, and `west`
@@ -40,7 +40,7 @@ mod tests {
                 r#"{"region":"w","id":3,"total":30}"#
             ]
         );
-        assert_eq!(one("select count(distinct type) from herald.event"), "1");
+        assert_eq!(value("select count(distinct type) from herald.event"), "1");
     }
 
     #[pg_test]
@@ -79,7 +79,7 @@ mod tests {
         pairs.sort();
         assert_eq!(pairs, ["nnn/2", "nss/1", "sww/3"]);
         assert_eq!(
-            one(
+            value(
                 "select bool_and((data -> 'old_record' ->> 'id') = (data -> 'record' ->> 'id')) from herald.event"
             ),
             "true"
@@ -128,9 +128,9 @@ mod tests {
         );
         forget_events();
         run("update public.sales set region = case when id <= 3 then 's' else 'n' end");
-        assert_eq!(one("select count(*) from herald.event"), "899");
+        assert_eq!(value("select count(*) from herald.event"), "899");
         assert_eq!(
-            one("select count(*) from herald.event where data ->> 'old_record' is not null"),
+            value("select count(*) from herald.event where data ->> 'old_record' is not null"),
             "0"
         );
     }
@@ -270,18 +270,18 @@ mod tests {
     fn unwatch_leaves_no_trigger_in_the_tree() {
         sales(", operations => '{insert,update,delete,truncate}'");
         assert_eq!(
-            one("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
+            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
             "20"
         );
         run("select herald.unwatch('public.sales')");
         assert_eq!(
-            one("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
+            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
             "0"
         );
     }
 
     fn foreign_server() -> bool {
-        if one("select exists (select from pg_available_extensions where name = 'file_fdw')")
+        if value("select exists (select from pg_available_extensions where name = 'file_fdw')")
             == "false"
         {
             return false;
@@ -319,7 +319,7 @@ mod tests {
         run("insert into public.t values (2)");
         run("select herald.unwatch('public.t')");
         assert_eq!(
-            one("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
+            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
             "0"
         );
     }

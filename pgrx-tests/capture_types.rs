@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, forget_events, one, run};
+    use crate::in_postgres::support::{all, event, events, forget_events, run, value};
     use pgrx::prelude::*;
 
     /// Returns the record of a row with one column `v` of this type and value.
@@ -84,7 +84,7 @@ mod tests {
         let mut made = 0;
         for first in (0..).step_by(300) {
             forget_events();
-            let columns: usize = one(&format!("select pg_temp.make({first})"))
+            let columns: usize = value(&format!("select pg_temp.make({first})"))
                 .parse()
                 .unwrap();
             if columns == 0 {
@@ -96,7 +96,7 @@ mod tests {
                 events("(select count(*) from json_object_keys(data::text::json -> 'record'))");
             assert_eq!(members, vec![(columns + 1).to_string(); 4]);
             assert_eq!(
-                one("select count(*) from herald.event where data::text ~ E'[\\n\\t]'"),
+                value("select count(*) from herald.event where data::text ~ E'[\\n\\t]'"),
                 "0"
             );
         }

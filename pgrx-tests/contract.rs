@@ -45,7 +45,7 @@ impl Real {
         let (extension, event_seq, address) = transaction(|| {
             (
                 catalog::extension().expect("the extension is there"),
-                catalog::relation_in_herald("event_seq").expect("it has a sequence"),
+                catalog::relation("herald_internal.event_seq").expect("it has a sequence"),
                 address(),
             )
         })
@@ -73,11 +73,11 @@ impl Real {
     fn clear(&mut self) {
         self.run(
             "select herald.subscribe('shop', url => 'https://example.com/')
-             where not exists (select from herald._subscription);
+             where not exists (select from herald_internal.subscription);
              delete from herald.pending;
-             delete from herald._dead_letter;
+             delete from herald_internal.dead_letter;
              update herald.subscription set max_backlog = null, state = 'active' where name = 'shop';
-             delete from herald.config_change",
+             delete from herald_internal.config_change",
         );
     }
 }
@@ -158,7 +158,7 @@ impl Subject for Real {
     }
 
     fn position(&mut self) -> Position {
-        let sql = "select pg_current_snapshot()::text, coalesce(pg_sequence_last_value('herald.event_seq'), 0)";
+        let sql = "select pg_current_snapshot()::text, coalesce(pg_sequence_last_value('herald_internal.event_seq'), 0)";
         let row = self.admin.query_one(sql, &[]).expect("there is a snapshot");
         let snapshot: String = row.get(0);
         Position::restored(snapshot.parse().expect("a snapshot"), row.get(1))

@@ -1,6 +1,6 @@
 //! `emit()`: which contents are the same, and which times and types are valid.
 
-use super::support::{event, fault, one, run};
+use super::support::{event, fault, run, value};
 use pgrx::prelude::*;
 
 #[pg_schema]
@@ -11,7 +11,7 @@ mod tests {
     fn the_same_content_is_the_same_in_every_session() {
         let emit = "select herald.emit('order.paid', '{\"n\": 1.50}', id => 'one', occurred_at => '2026-03-01 12:00:00.123456+01',
                                        extensions => '{\"a\": 1}')";
-        assert_eq!(one(emit), "one");
+        assert_eq!(value(emit), "one");
         for setting in [
             "timezone = 'Asia/Kathmandu'",
             "datestyle = 'German'",
@@ -20,7 +20,7 @@ mod tests {
             "bytea_output = 'escape'",
         ] {
             run(&format!("set local {setting}"));
-            assert_eq!(one(emit), "one", "{setting}");
+            assert_eq!(value(emit), "one", "{setting}");
         }
         assert_eq!(event("id"), "one");
     }
@@ -72,8 +72,8 @@ mod tests {
              select herald.subscribe('shop', url => 'https://127.0.0.1/', types => '{\"public.Order Items.*\"}')",
         );
         assert_eq!(event("type"), "public.Order Items.inserted");
-        let matches = "select herald._matches(s.types, s.tenant, e.type, e.tenant) from herald.event e, herald.subscription s";
-        assert_eq!(one(matches), "true");
+        let matches = "select herald_internal.matches(s.types, s.tenant, e.type, e.tenant) from herald.event e, herald.subscription s";
+        assert_eq!(value(matches), "true");
         let fault = fault("select herald.subscribe('shop', types => array[E'a\\nb'])");
         assert_eq!(fault.sqlstate, "22023");
     }

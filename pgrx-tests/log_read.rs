@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, one, run};
+    use crate::in_postgres::support::{all, run, value};
     use crate::log::read::load_events;
     use herald_core::limits;
     use herald_dispatch::log::Logged;
@@ -37,7 +37,7 @@ mod tests {
         let (all, _) = load(&places(), 2 * MEGABYTE as i32);
         assert!(
             all.iter()
-                .all(|one| one.event.data.is_none() && one.event.size == 3_000_002)
+                .all(|logged| logged.event.data.is_none() && logged.event.size == 3_000_002)
         );
     }
 
@@ -88,7 +88,7 @@ mod tests {
 
     /// Returns the places of all events, read from the log as other tests draw numbers at the same time.
     fn places() -> Vec<(i16, i64)> {
-        let slot = one("select distinct slot from herald.event");
+        let slot = value("select distinct slot from herald.event");
         let slot: i16 = slot.parse().unwrap();
         let seqs = all("select seq from herald.event");
         let place = |seq: String| (slot, seq.parse().unwrap());

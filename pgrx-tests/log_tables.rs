@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, fault, one, orders, run};
+    use crate::in_postgres::support::{all, event, events, fault, orders, run, value};
     use crate::log::append::KNOWN;
     use crate::pg::catalog;
     use crate::pg::heap::{Heap, Value};
@@ -13,19 +13,19 @@ mod tests {
     use std::cell::Cell;
 
     fn layout(table: &str, known: &'static Known) -> Layout {
-        Layout::of(catalog::relation_in_herald(table).unwrap(), known)
+        Layout::of(catalog::relation(table).unwrap(), known)
     }
 
     #[pg_test]
     fn the_executor_is_left_out_where_there_are_plain_indexes_only() {
-        let is_plain = || layout("event_7", &KNOWN).is_plain();
-        assert!(is_plain() && layout("_attempt_7", &ATTEMPT).is_plain());
+        let is_plain = || layout("herald_internal.event_7", &KNOWN).is_plain();
+        assert!(is_plain() && layout("herald_internal.attempt_7", &ATTEMPT).is_plain());
         for plain in [
             "create index on herald.event (type, time)",
-            "create index on herald.event_7 using hash (key)",
-            "create unique index on herald.event_7 (seq) include (type)",
+            "create index on herald_internal.event_7 using hash (key)",
+            "create unique index on herald_internal.event_7 (seq) include (type)",
             "create index on herald.event using brin (time)",
-            "alter table herald.event_8 add check (source <> 'x')",
+            "alter table herald_internal.event_8 add check (source <> 'x')",
             "alter table herald.event alter column uid set not null",
         ] {
             run(plain);
@@ -40,29 +40,29 @@ mod tests {
         );
         for more in [
             "create index on herald.event ((data ->> 'order'))",
-            "create index on herald.event_7 (lower(type))",
-            "create index on herald.event_7 (type) where tenant is null",
-            "alter table herald.event_7 add exclude (uid with =)",
-            "alter table herald.event_7 add unique (seq) deferrable",
-            "create trigger t before insert on herald.event_7 for each row execute function public.pass()",
+            "create index on herald_internal.event_7 (lower(type))",
+            "create index on herald_internal.event_7 (type) where tenant is null",
+            "alter table herald_internal.event_7 add exclude (uid with =)",
+            "alter table herald_internal.event_7 add unique (seq) deferrable",
+            "create trigger t before insert on herald_internal.event_7 for each row execute function public.pass()",
             "create trigger t after insert on herald.event for each row execute function public.pass()",
             "create trigger t after insert on herald.event execute function public.pass()",
             "alter table herald.event add check (source <> 'x')",
-            "alter table herald.event_7 add check (source <> 'x') not valid",
-            "alter table herald.event_7 alter column key set not null",
+            "alter table herald_internal.event_7 add check (source <> 'x') not valid",
+            "alter table herald_internal.event_7 alter column key set not null",
             "alter table herald.event add column region text default 'eu'",
             "alter table herald.event add column region text",
             "alter table herald.event add column half bigint generated always as (seq / 2) stored",
             "alter table herald.event alter column subject type varchar(80)",
             "alter table herald.event enable row level security",
-            "alter table herald.event_7 enable row level security",
+            "alter table herald_internal.event_7 enable row level security",
             "create rule r as on insert to herald.event do also notify logged",
-            "alter table herald.event detach partition herald.event_7",
+            "alter table herald.event detach partition herald_internal.event_7",
         ] {
             let is_plain = Cell::new(true);
             let undone = subtransaction(|| {
                 run(more);
-                is_plain.set(layout("event_7", &KNOWN).is_plain());
+                is_plain.set(layout("herald_internal.event_7", &KNOWN).is_plain());
                 pgrx::error!("undo");
             });
             assert_eq!(
@@ -71,10 +71,13 @@ mod tests {
                 "{more}"
             );
             assert!(!is_plain.get(), "{more}");
-            assert!(layout("event_7", &KNOWN).is_plain(), "without {more}");
+            assert!(
+                layout("herald_internal.event_7", &KNOWN).is_plain(),
+                "without {more}"
+            );
         }
-        run("create index on herald._attempt (outcome) where outcome = 'dead'");
-        assert!(!layout("_attempt_7", &ATTEMPT).is_plain());
+        run("create index on herald_internal.attempt (outcome) where outcome = 'dead'");
+        assert!(!layout("herald_internal.attempt_7", &ATTEMPT).is_plain());
     }
 
     #[pg_test]
@@ -85,7 +88,7 @@ mod tests {
         run("insert into public.orders select generate_series(1, 3)");
         run(r#"select herald.emit('order.paid', '{"order": 7}')"#);
         run("set local enable_seqscan = off");
-        let found = |condition| one(&format!("select type from herald.event where {condition}"));
+        let found = |condition| value(&format!("select type from herald.event where {condition}"));
         assert_eq!(
             found("data -> 'record' ->> 'id' = '2'"),
             "public.orders.inserted"
@@ -127,7 +130,7 @@ mod tests {
         run("reset role");
         assert_eq!(events("subject"), ["0", "changed"]);
         let owner =
-            one("select relowner::regrole from pg_class where oid = 'herald.event'::regclass");
+            value("select relowner::regrole from pg_class where oid = 'herald.event'::regclass");
         let expected = [format!("ROW {owner}"), format!("STATEMENT {owner}")];
         assert_eq!(
             all("select what || ' ' || who from public.seen order by 1"),
@@ -151,9 +154,9 @@ mod tests {
 
     #[pg_test]
     fn an_index_of_any_kind_on_attempts_is_kept() {
-        run("create index on herald._attempt (event_seq) where outcome = 'dead'");
-        run("drop index herald.attempt_of_delivery");
-        let layout = layout("_attempt_3", &ATTEMPT);
+        run("create index on herald_internal.attempt (event_seq) where outcome = 'dead'");
+        run("drop index herald_internal.attempt_of_delivery");
+        let layout = layout("herald_internal.attempt_3", &ATTEMPT);
         let mut heap = Heap::open(&layout);
         for (seq, outcome) in [(1, "dead"), (2, "delivered")] {
             heap.insert([
@@ -173,10 +176,10 @@ mod tests {
         }
         drop(heap);
         run("set local enable_seqscan = off; set local enable_bitmapscan = off");
-        let dead = "select event_seq from herald._attempt where outcome = 'dead' and event_seq > 0";
+        let dead = "select event_seq from herald_internal.attempt where outcome = 'dead' and event_seq > 0";
         assert_eq!(all(dead), ["1"]);
         assert_eq!(
-            one("select string_agg(error, ' ') from herald._attempt"),
+            value("select string_agg(error, ' ') from herald_internal.attempt"),
             "refused refused"
         );
     }

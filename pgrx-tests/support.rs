@@ -8,7 +8,7 @@ pub fn run(sql: &str) {
 }
 
 /// Returns the one value of a query, as text; `null` if it is null or the query has no row.
-pub fn one(sql: &str) -> String {
+pub fn value(sql: &str) -> String {
     let query = format!("select (select x::text from ({sql}) as q (x))");
     let value = Spi::get_one::<String>(&query).unwrap_or_else(|error| panic!("{error}: {sql}"));
     value.unwrap_or_else(|| "null".to_owned())

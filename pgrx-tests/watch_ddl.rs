@@ -3,12 +3,12 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{
-        event, events, forget_events, one, orders, owner, role, run, run_as,
+        event, events, forget_events, orders, owner, role, run, run_as, value,
     };
     use pgrx::prelude::*;
 
     const LISTS: &str =
-        "select row(include_columns, exclude_columns, on_change_of) from herald._watch";
+        "select row(include_columns, exclude_columns, on_change_of) from herald_internal.watch";
 
     #[pg_test]
     fn the_view_shows_the_text_of_expressions_as_they_are_now_to_whoever_may_read_it() {
@@ -19,16 +19,18 @@ mod tests {
         run("alter table public.orders rename column status to state");
         let shown = "select string_agg(format('%s %s %s %s %s', name, condition, data, key, subject), '; ' order by id) from herald.watch";
         let texts = "default ((new).state = 'paid'::text) jsonb_build_object('n', (new).total) (new).note ; plain    ";
-        assert_eq!(one(shown), texts);
+        assert_eq!(value(shown), texts);
         role("watch_reader");
         run("select herald.grant_access('watch_reader', 'reader')");
         run("set local role watch_reader");
-        assert_eq!(one(shown), texts);
+        assert_eq!(value(shown), texts);
         run("reset role");
         role("watch_stranger");
-        run("grant usage on schema herald to watch_stranger; set local role watch_stranger");
+        run(
+            "grant usage on schema herald, herald_internal to watch_stranger; set local role watch_stranger",
+        );
         assert_eq!(
-            one("select count(*) from herald._expressions_of_watches()"),
+            value("select count(*) from herald_internal.expressions_of_watches()"),
             "0"
         );
         run("reset role");
@@ -39,7 +41,7 @@ mod tests {
         orders(", exclude_columns => '{note}', on_change_of => '{status,total}'");
         run("alter table public.orders rename column note to remark");
         run("alter table public.orders rename column total to amount");
-        assert_eq!(one(LISTS), r#"(,{remark},"{status,amount}")"#);
+        assert_eq!(value(LISTS), r#"(,{remark},"{status,amount}")"#);
         run("insert into public.orders values (1, 'a', 5, 'secret')");
         run("update public.orders set amount = 6");
         run("update public.orders set remark = 'other'");
@@ -65,7 +67,7 @@ mod tests {
         );
         run("alter event trigger pg_herald_follow_ddl enable");
         run("select herald.watch('public.orders')");
-        assert_eq!(one(LISTS), "(,{remark},)");
+        assert_eq!(value(LISTS), "(,{remark},)");
     }
 
     #[pg_test]
@@ -73,9 +75,9 @@ mod tests {
         orders(", include_columns => '{id,note}', on_change_of => '{status}'");
         run("alter table public.orders drop column note");
         run("insert into public.orders values (1, 'a')");
-        assert_eq!(one(LISTS), "({id},,{status})");
+        assert_eq!(value(LISTS), "({id},,{status})");
         run("alter table public.orders drop column id, drop column status");
-        assert_eq!(one(LISTS), "({},,{})");
+        assert_eq!(value(LISTS), "({},,{})");
         forget_events();
         run("update public.orders set total = 1");
         assert_eq!(events("type").len(), 0);
@@ -126,7 +128,7 @@ mod tests {
             event("data ->> 'record'"),
             r#"{"id":2,"status":null,"total":null}"#
         );
-        assert_eq!(one(LISTS), "(,{note},)");
+        assert_eq!(value(LISTS), "(,{note},)");
     }
 
     #[pg_test]
@@ -139,11 +141,11 @@ mod tests {
         run("drop schema shop cascade");
         run("drop table public.orders");
         assert_eq!(
-            one("select string_agg(table_name::text, ',') from herald._watch"),
+            value("select string_agg(table_name::text, ',') from herald_internal.watch"),
             "keep"
         );
         assert_eq!(
-            one("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
             "0"
         );
     }
@@ -173,7 +175,7 @@ mod tests {
         run(
             "create function public.own() returns trigger language plpgsql as $$ begin return null; end $$",
         );
-        let id = one("select id from herald._watch");
+        let id = value("select id from herald_internal.watch");
         run(&format!(
             "create trigger pg_herald_{id}_insert after insert on public.one for each statement execute function public.own()"
         ));
@@ -185,17 +187,17 @@ mod tests {
     #[pg_test]
     fn a_fault_of_the_event_triggers_fails_no_command() {
         orders("");
-        run("alter table herald._watch rename to hidden");
+        run("alter table herald_internal.watch rename to hidden");
         run(
             "create table public.more (id int); alter table public.more add column x int; drop table public.more",
         );
-        run("alter table herald.hidden rename to _watch");
+        run("alter table herald_internal.hidden rename to watch");
         run("insert into public.orders values (1)");
         assert_eq!(event("key"), "1");
     }
 
     #[pg_test]
-    fn a_user_s_trigger_with_a_name_like_ours_is_in_nobody_s_way() {
+    fn a_user_trigger_named_like_ours_blocks_nothing() {
         orders("");
         run("create table public.other (id int)");
         run(
@@ -227,7 +229,7 @@ mod tests {
     #[pg_test]
     fn a_trigger_of_a_watch_keeps_working_under_another_name() {
         orders("");
-        let id = one("select id from herald._watch");
+        let id = value("select id from herald_internal.watch");
         run(&format!(
             "alter trigger pg_herald_{id}_insert on public.orders rename to captures"
         ));
@@ -237,7 +239,7 @@ mod tests {
         assert_eq!(events("key"), ["1"]);
         run("select herald.unwatch('public.orders')");
         assert_eq!(
-            one("select count(*) from pg_trigger where tgrelid = 'public.orders'::regclass"),
+            value("select count(*) from pg_trigger where tgrelid = 'public.orders'::regclass"),
             "0"
         );
     }
@@ -252,7 +254,7 @@ mod tests {
         run("alter table public.base rename column note to remark");
         run("alter event trigger pg_herald_follow_ddl enable always");
         run("alter foreign table public.away inherit public.base");
-        assert_eq!(one(LISTS), "(,{remark},)");
+        assert_eq!(value(LISTS), "(,{remark},)");
     }
 
     #[pg_test]
@@ -270,13 +272,16 @@ mod tests {
             event("type || ' ' || source"),
             format!(
                 "public.kinds.inserted /{}",
-                one("select current_database()")
+                value("select current_database()")
             )
         );
-        assert_eq!(one("select exclude_columns from herald._watch"), "{g}");
+        assert_eq!(
+            value("select exclude_columns from herald_internal.watch"),
+            "{g}"
+        );
         run("alter table public.kinds drop column kind cascade");
         run("drop table public.kinds");
-        assert_eq!(one("select count(*) from herald._watch"), "0");
+        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
     }
 
     #[pg_test]
@@ -296,6 +301,6 @@ mod tests {
         );
         assert_eq!(event("data ->> 'record'"), r#"{"id":1}"#);
         run_as("alice", "drop table alice.notes");
-        assert_eq!(one("select count(*) from herald._watch"), "0");
+        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
     }
 }

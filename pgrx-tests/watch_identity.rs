@@ -3,7 +3,7 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{
-        event, events, fault, one, orders, owner, role, run, run_as,
+        event, events, fault, orders, owner, role, run, run_as, value,
     };
     use pgrx::prelude::*;
 
@@ -28,7 +28,9 @@ mod tests {
     fn lost_condition() -> String {
         orders(", condition => 'new.total > 100'");
         run("alter table public.orders drop column total cascade");
-        let id = one("select id from herald._watch where table_name = 'public.orders'::regclass");
+        let id = value(
+            "select id from herald_internal.watch where table_name = 'public.orders'::regclass",
+        );
         format!(
             r#"herald_watch._{id}_condition("new" public.orders, "old" public.orders, operation text)
                returns boolean language plpgsql as $$ begin execute 'alter role mallory superuser'; return true; end $$"#
@@ -59,7 +61,7 @@ mod tests {
         run_as("mallory", "insert into mallory.bait values (1)");
         assert_eq!(event("subject"), "a");
         assert_eq!(
-            one("select count(*) from pg_namespace where nspname like 'herald\\_watch\\_%'"),
+            value("select count(*) from pg_namespace where nspname like 'herald\\_watch\\_%'"),
             "0"
         );
     }
@@ -84,7 +86,7 @@ mod tests {
         let refused = fault("insert into public.orders values (1)");
         assert_eq!(refused.sqlstate, "42883", "{refused:?}");
         assert_eq!(
-            one("select rolsuper from pg_roles where rolname = 'mallory'"),
+            value("select rolsuper from pg_roles where rolname = 'mallory'"),
             "false"
         );
         // Nor does it pass to the table's owner with the next change of the table.
@@ -101,20 +103,20 @@ mod tests {
     fn after_a_restore_a_function_is_found_by_name_owner_and_arguments() {
         orders(", condition => 'new.id > 1', on_change_of => '{status}'");
         // As a restore leaves it.
-        run(r#"update herald._watch set functions = '{"condition": 1}'"#);
-        run("select herald._announce_change('public.orders')");
+        run(r#"update herald_internal.watch set functions = '{"condition": 1}'"#);
+        run("select herald_internal.announce_change('public.orders')");
         run("insert into public.orders values (1), (2)");
         assert_eq!(events("key"), ["2"]);
         run("alter table public.orders add column more int");
         assert_eq!(
-            one(
-                "select (functions ->> 'condition')::oid::regproc::text ~ '^herald_watch._[0-9]+_condition$' from herald._watch"
+            value(
+                "select (functions ->> 'condition')::oid::regproc::text ~ '^herald_watch._[0-9]+_condition$' from herald_internal.watch"
             ),
             "true"
         );
         run("create role heir; alter table public.orders owner to heir");
         assert_eq!(
-            one(
+            value(
                 "select proowner::regrole from pg_proc where pronamespace = 'herald_watch'::regnamespace"
             ),
             "heir"
@@ -122,19 +124,19 @@ mod tests {
     }
 
     const FUNCTION: &str = "select concat_ws(' ', p.proowner::regrole, (w.functions ->> 'condition')::oid = p.oid)
-                            from herald._watch w, pg_proc p where p.pronamespace = 'herald_watch'::regnamespace";
+                            from herald_internal.watch w, pg_proc p where p.pronamespace = 'herald_watch'::regnamespace";
 
     /// Creates a role's table, whose watch comes from a dump with this number for the function of its condition.
     fn restored(function: &str) {
         orders(", condition => 'new.id > 1'");
         run("create role seller; create role heir; alter table public.orders owner to seller");
         run(&format!(
-            "create temp table dumped as select * from herald._watch;
+            "create temp table dumped as select * from herald_internal.watch;
              update dumped set functions = jsonb_build_object('condition', {function});
-             alter table herald._watch disable trigger audit;
-             delete from herald._watch;
-             insert into herald._watch select * from dumped;
-             select herald._announce_change('public.orders')"
+             alter table herald_internal.watch disable trigger audit;
+             delete from herald_internal.watch;
+             insert into herald_internal.watch select * from dumped;
+             select herald_internal.announce_change('public.orders')"
         ));
     }
 
@@ -142,7 +144,7 @@ mod tests {
     fn a_restored_table_that_gets_another_owner_first_keeps_its_functions() {
         restored("1");
         run("alter table public.orders owner to heir");
-        assert_eq!(one(FUNCTION), "heir t");
+        assert_eq!(value(FUNCTION), "heir t");
         run("insert into public.orders values (1), (2)");
         assert_eq!(events("key"), ["2"]);
     }
@@ -151,8 +153,8 @@ mod tests {
     fn a_number_that_another_function_has_by_now_names_no_function_of_a_watch() {
         restored("1");
         run(
-            "update herald._watch set functions = jsonb_build_object('condition', 'herald.doctor()'::regprocedure::oid);
-             select herald._announce_change('public.orders')",
+            "update herald_internal.watch set functions = jsonb_build_object('condition', 'herald.doctor()'::regprocedure::oid);
+             select herald_internal.announce_change('public.orders')",
         );
         run("insert into public.orders values (1), (2)");
         assert_eq!(events("key"), ["2"]);
@@ -162,11 +164,11 @@ mod tests {
     fn an_upgraded_table_that_gets_another_owner_after_the_decision_keeps_its_functions() {
         restored("1");
         // pg_upgrade keeps the rows as they are.
-        run("update herald._watch set functions = '{\"condition\": 1}'");
-        run("update herald.window set origin = origin + 1");
+        run("update herald_internal.watch set functions = '{\"condition\": 1}'");
+        run("update herald_internal.window set origin = origin + 1");
         run("select herald.resume_after_restore('skip')");
         run("alter table public.orders owner to heir");
-        assert_eq!(one(FUNCTION), "heir t");
+        assert_eq!(value(FUNCTION), "heir t");
     }
 
     #[pg_test]

@@ -2,22 +2,22 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, fault, one, orders, run};
+    use crate::in_postgres::support::{all, event, events, fault, orders, run, value};
     use pgrx::prelude::*;
 
     #[pg_test]
     fn watch_says_what_it_did() {
         run("create table public.orders (id int)");
         assert_eq!(
-            one("select w from herald.watch('public.orders') w"),
+            value("select w from herald.watch('public.orders') w"),
             "(default,orders,t)"
         );
         assert_eq!(
-            one("select w from herald.watch('public.orders') w"),
+            value("select w from herald.watch('public.orders') w"),
             "(default,orders,f)"
         );
         assert_eq!(
-            one("select w from herald.watch('public.orders', 'second') w"),
+            value("select w from herald.watch('public.orders', 'second') w"),
             "(second,orders,t)"
         );
         assert_eq!(
@@ -29,7 +29,7 @@ mod tests {
             0
         );
         assert_eq!(
-            one("select w from herald.watch('public.orders', 'second') w"),
+            value("select w from herald.watch('public.orders', 'second') w"),
             "(second,orders,t)"
         );
     }
@@ -38,13 +38,13 @@ mod tests {
     fn watch_again_changes_exactly_the_given_options() {
         orders(", operations => '{insert,delete}', type => 'order.x', condition => 'new.id > 0 or old.id > 0', subject => 'new.status',
                  exclude_columns => '{total}', on_change_of => '{status}', on_error => 'capture'");
-        let options = "select row(operations, type, include_columns, exclude_columns, on_change_of, on_error, expressions) from herald._watch";
-        let before = one(options);
+        let options = "select row(operations, type, include_columns, exclude_columns, on_change_of, on_error, expressions) from herald_internal.watch";
+        let before = value(options);
         run("select herald.watch('public.orders')");
-        assert_eq!(one(options), before);
+        assert_eq!(value(options), before);
         run("select herald.watch('public.orders', on_error => 'abort', priority => $$'high'$$)");
         assert_eq!(
-            one(options),
+            value(options),
             before
                 .replace(",capture,", ",abort,")
                 .replace("{condition,subject}", "{condition,priority,subject}")
@@ -66,10 +66,10 @@ mod tests {
         run("select herald.watch('public.orders', type_expression => 'new.status')");
         run("select herald.watch('public.orders', type => 'it''s')");
         assert_eq!(events("type"), ["row.1", "again"]);
-        assert_eq!(one("select expressions from herald._watch"), "{}");
+        assert_eq!(value("select expressions from herald_internal.watch"), "{}");
         // Called by a session that has just read that a type_expression exists.
         assert_eq!(
-            one(
+            value(
                 "select pg_get_function_sqlbody(oid) from pg_proc where pronamespace = 'herald_watch'::regnamespace"
             ),
             "RETURN 'it''s'::text"
@@ -77,7 +77,7 @@ mod tests {
         run("alter table public.orders drop column status");
         run("select herald.unwatch('public.orders')");
         assert_eq!(
-            one("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
             "0"
         );
     }
@@ -86,14 +86,14 @@ mod tests {
     fn a_changed_expression_keeps_its_function() {
         orders(", condition => 'new.status is not null'");
         let function = "select oid from pg_proc where pronamespace = 'herald_watch'::regnamespace";
-        let before = one(function);
+        let before = value(function);
         run("select herald.watch('public.orders', condition => 'new.id > 1')");
-        assert_eq!(one(function), before);
+        assert_eq!(value(function), before);
         run("alter table public.orders drop column status");
         run("insert into public.orders values (1), (2)");
         assert_eq!(event("key"), "2");
         run("drop table public.orders");
-        assert_eq!(one(function), "null");
+        assert_eq!(value(function), "null");
     }
 
     #[pg_test]
@@ -112,12 +112,12 @@ mod tests {
         orders(", include_columns => '{id,note}'");
         run("select herald.watch('public.orders', exclude_columns => '{id,note}')");
         assert_eq!(
-            one("select row(include_columns, exclude_columns) from herald._watch"),
+            value("select row(include_columns, exclude_columns) from herald_internal.watch"),
             r#"(,"{id,note}")"#
         );
         run("select herald.watch('public.orders', include_columns => '{id}')");
         assert_eq!(
-            one("select row(include_columns, exclude_columns) from herald._watch"),
+            value("select row(include_columns, exclude_columns) from herald_internal.watch"),
             "({id},)"
         );
     }
@@ -127,9 +127,9 @@ mod tests {
         orders(", condition => 'new.id > 0'");
         let triggers =
             "select array_agg(oid order by oid) from pg_trigger where tgname like 'pg\\_herald%'";
-        let before = one(triggers);
+        let before = value(triggers);
         run("select herald.watch('public.orders', condition => 'new.id > 1')");
-        assert_eq!(one(triggers), before);
+        assert_eq!(value(triggers), before);
         run("select herald.watch('public.orders', operations => '{insert,truncate}')");
         assert_eq!(
             all("select tgname from pg_trigger where tgname like 'pg\\_herald%' order by 1")
@@ -142,8 +142,8 @@ mod tests {
 
     /// Checks the faults of calls that must change nothing: SQLSTATE, and what message, detail and hint contain.
     fn refused(table: &str, cases: &[(&str, &str, &str, &str, &str)]) {
-        let state = "select row((select array_agg(w) from herald._watch w), (select count(*) from pg_trigger), (select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace))";
-        let before = one(state);
+        let state = "select row((select array_agg(w) from herald_internal.watch w), (select count(*) from pg_trigger), (select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace))";
+        let before = value(state);
         for (options, sqlstate, message, detail, hint) in cases {
             let fault = fault(&format!("select herald.watch('{table}'{options})"));
             assert_eq!(fault.sqlstate, *sqlstate, "{options}: {fault:?}");
@@ -157,7 +157,7 @@ mod tests {
                 "{options}: {fault:?}"
             );
         }
-        assert_eq!(one(state), before);
+        assert_eq!(value(state), before);
     }
 
     #[pg_test]
@@ -500,7 +500,7 @@ mod tests {
             ("pg_catalog.pg_class", "system table"),
             ("information_schema.sql_parts", "system table"),
             ("herald.event", "pg_herald itself"),
-            ("herald._subscription", "pg_herald itself"),
+            ("herald_internal.subscription", "pg_herald itself"),
         ] {
             refused(table, &[("", "42809", "cannot be watched", detail, "")]);
         }
@@ -517,7 +517,7 @@ mod tests {
         assert_eq!(unknown.message, "public.orders has no watch \"audti\"");
         assert_eq!(unknown.detail, "Its watches are audit, default.");
         assert_eq!(unknown.hint, "Perhaps you meant \"audit\".");
-        assert_eq!(one("select count(*) from herald._watch"), "2");
+        assert_eq!(value("select count(*) from herald_internal.watch"), "2");
         run("select herald.unwatch('public.orders', 'audit')");
         run("insert into public.orders values (1)");
         assert_eq!(events("type").len(), 1);
@@ -530,11 +530,11 @@ mod tests {
         run("insert into public.orders values (1)");
         assert_eq!(events("type").len(), 0);
         assert_eq!(
-            one("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
             "0"
         );
         assert_eq!(
-            one("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
+            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
             "0"
         );
         run("alter table public.orders drop column total");

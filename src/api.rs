@@ -5,8 +5,9 @@ use crate::launcher;
 use crate::log::append::{self, Common, NewEvent};
 use crate::pg::shmem::{self, Demand};
 use crate::pg::{catalog, ending, forward, identity, lock, process, transaction, user};
-use herald_core::attributes::{Attributes, is_reserved, source_of_database};
+use herald_core::attributes::{Attributes, source_of_database};
 use herald_core::globs::Glob;
+use herald_core::globs::is_operational;
 use herald_core::signature::Secret;
 use herald_core::suggest;
 use pgrx::datum::TimestampWithTimeZone;
@@ -54,7 +55,7 @@ pub(crate) fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
     }
     .validate()
     .map_err(invalid)?;
-    if is_reserved(event_type) {
+    if is_operational(event_type) {
         return Err(reserved_type(event_type));
     }
     match Glob::parse(event_type) {
@@ -80,7 +81,7 @@ pub(crate) fn reserved_type(event_type: &str) -> ErrorReport {
     .set_hint("Choose another prefix.")
 }
 
-/// Appends one event; see `emit` in sql/05_delivery.sql, which checks the idempotent id.
+/// Appends one event; see `emit` in sql/delivery/emit.sql, which checks the idempotent id.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn append_event(

@@ -17,7 +17,7 @@ fn caller() -> Result<pg_sys::Oid, ErrorReport> {
             "functions of pg_herald cannot be called within a security-restricted operation",
             "caller",
         )
-        .set_hint("Call it as a statement of its own, not from an index, a materialized view or an expression."));
+        .set_hint("Call the function in a separate statement, not from an index, a materialized view or an expression."));
     }
     Ok(forward::caller().unwrap_or_else(user::outer_user))
 }
@@ -204,7 +204,7 @@ fn name_missing_column(
 }
 
 /// Suggests what to write instead of a single word, which is more often meant as a text or a column than as SQL.
-fn meant_by_word(label: &str, expression: &str, table_name: pg_sys::Oid) -> Option<String> {
+fn hint_for_word(label: &str, expression: &str, table_name: pg_sys::Oid) -> Option<String> {
     let word = expression.trim();
     let columns = catalog::column_names(table_name);
     // An unquoted word never names a column with capitals.
@@ -257,7 +257,7 @@ fn describe(
         detail.push_str(&own);
     }
     let own = error.hint.map_or_else(String::new, |hint| hint + " ");
-    let hint = meant_by_word(label, expression, table_name).unwrap_or_else(|| {
+    let hint = hint_for_word(label, expression, table_name).unwrap_or_else(|| {
         format!(
             "{own}An expression sees new, old and operation, and runs as the table's owner with only pg_catalog in its \
              search path: write public.my_function(new.id) for a function of your own."

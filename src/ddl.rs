@@ -23,7 +23,7 @@ pub fn watch_commands() {
 }
 
 fn before(command: &Command) {
-    if command.may_bring_database {
+    if command.may_create_database {
         ending::on_commit(look_for_new_database);
     }
     if let Some(concerned) = &command.concerned {
@@ -35,7 +35,7 @@ fn before(command: &Command) {
 /// the command.
 fn never_fail(body: impl FnOnce()) {
     if let Err(fault) = transaction::subtransaction(body) {
-        if fault.is_about_the_session() {
+        if fault.is_session_error() {
             fault.raise();
         }
         pgrx::warning!("pg_herald: the worker was not stopped before this command: {fault}");

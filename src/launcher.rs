@@ -28,8 +28,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(60);
 struct Starts {
     last: Option<Instant>,
     in_a_row: u32,
-    said_no_slot: bool,
-    said_delay: bool,
+    logged_no_slot: bool,
+    logged_delay: bool,
 }
 
 impl Starts {
@@ -42,15 +42,15 @@ impl Starts {
         if wait <= 0 {
             return None;
         }
-        if !self.said_delay {
-            self.said_delay = true;
-            say_delay(database, &death, wait);
+        if !self.logged_delay {
+            self.logged_delay = true;
+            log_delay(database, &death, wait);
         }
         Some(Duration::from_micros(wait.unsigned_abs()))
     }
 }
 
-fn say_delay(database: pg_sys::Oid, death: &Death, wait: i64) {
+fn log_delay(database: pg_sys::Oid, death: &Death, wait: i64) {
     let place = death
         .place
         .map_or(String::new(), |place| format!(", at {place}"));
@@ -86,7 +86,7 @@ pub fn run() {
             .and_then(|()| start_missing(registry, &mut starts))
             .unwrap_or_else(|error| {
                 registry.note_new_database();
-                pgrx::log!("pg_herald: the launcher could not look at the databases: {error}");
+                pgrx::log!("pg_herald: the launcher cannot read the list of databases: {error}");
                 LOOK_EVERY
             });
         wait::wait_for_latch(next);
@@ -144,7 +144,7 @@ fn start_missing(
         let start = starts.entry(database.to_u32()).or_default();
         if entry.take_asked(database) {
             *start = Starts {
-                said_no_slot: start.said_no_slot,
+                logged_no_slot: start.logged_no_slot,
                 ..Starts::default()
             };
         } else if start.last.is_none()
@@ -168,9 +168,9 @@ fn start_missing(
         entry.note_no_slot(!is_started);
         if is_started {
             start.in_a_row += 1;
-            start.said_no_slot = false;
-        } else if !start.said_no_slot {
-            start.said_no_slot = true;
+            start.logged_no_slot = false;
+        } else if !start.logged_no_slot {
+            start.logged_no_slot = true;
             pgrx::log!(
                 "pg_herald: no background worker slot is free for database {}; raise max_worker_processes",
                 database.to_u32()

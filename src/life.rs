@@ -174,8 +174,8 @@ pub fn begin(database: pg_sys::Oid, now: i64) -> io::Result<Legacy> {
     words[AT_STARTED].store(now as u64, Relaxed);
     words[AT_SEEN].store(now as u64, Relaxed);
     words[AT_STATE].store(ALIVE, Release);
-    quit::note_when_told(&words[AT_STATE]);
-    quit::clear_when_leaving(&words[AT_STATE]);
+    quit::note_quit_signal(&words[AT_STATE]);
+    quit::clear_on_exit(&words[AT_STATE]);
     let _ = OWN.set(words);
     Ok(legacy)
 }
@@ -191,9 +191,9 @@ pub fn keep(suspects: &[Place], poison: &[Place]) {
 /// Notes from here on when the launcher is told to quit, which tells a worker's own death from others.
 pub fn watch_launcher() {
     match mapped::words(&launcher_file(), 1) {
-        Ok(words) => quit::note_when_told(&words[0]),
+        Ok(words) => quit::note_quit_signal(&words[0]),
         Err(error) => {
-            pgrx::log!("pg_herald: deaths of workers cannot be told apart: {error}");
+            pgrx::log!("pg_herald: cannot note when the launcher is told to quit: {error}");
         }
     }
 }

@@ -49,7 +49,7 @@ fn ping(
     };
     let Some(request) = mailbox::ask(database, about) else {
         return Err(fault("too many pings are under way")
-            .set_detail("A subscription has at most 4 at once, a role 8, and a database 32.")
+            .set_detail("A subscription has at most 4 at once, a role 8, a database 32, and the cluster 64.")
             .set_hint("Wait until one of them has its answer, and try again."));
     };
     entry.call();

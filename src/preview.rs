@@ -38,17 +38,16 @@ fn preview(
         let (events, _) = read::load_events(client, &[(event_slot, event_seq)], largest, 0);
         (loaded, events)
     });
-    let loaded =
-        loaded.ok_or_else(|| fault("the subscription does not exist any more".into(), None))?;
+    let loaded = loaded.ok_or_else(|| fault("the subscription no longer exists".into(), None))?;
     // What a receiver must consent to can be shown before it does.
     if let (false, Some(obstacle)) = (loaded.lacks_consent, &loaded.obstacle) {
         let name = &loaded.config.name;
-        let message = format!("nothing can be sent to subscription \"{name}\": {obstacle}");
+        let message = format!("cannot send to subscription \"{name}\": {obstacle}");
         return Err(fault(message, None));
     }
     let logged = events
         .first()
-        .ok_or_else(|| fault("the event is not there any more".into(), None))?;
+        .ok_or_else(|| fault("the event no longer exists".into(), None))?;
     // A signature over a partly hidden request would only help to guess the hidden part.
     let show_secrets = show_secrets && loaded.config.secrets.is_empty();
     let now = chrono::Utc::now().timestamp();
@@ -86,7 +85,7 @@ fn obstacles() -> TableIterator<'static, (name!(subscription_id, i64), name!(obs
     });
     let found: Vec<_> = loaded
         .into_iter()
-        .filter_map(|one| Some((one.config.id, one.obstacle?)))
+        .filter_map(|subscription| Some((subscription.config.id, subscription.obstacle?)))
         .collect();
     TableIterator::new(found)
 }

@@ -1,7 +1,7 @@
 //! The key file, read when a secret is sealed or opened, and not kept.
 //!
-//! A session seals what is stored (sql/04_secret.sql). Only the worker, `preview()`, `public_key()` and the exchange of
-//! a secret open it, in here. No SQL function returns an opened secret.
+//! A session seals what is stored (sql/subscription/secret.sql). Only the worker, `preview()`, `public_key()` and the
+//! exchange of a secret open it, in here. No SQL function returns an opened secret.
 
 use crate::pg::random;
 use crate::settings;
@@ -32,7 +32,9 @@ impl Vault {
         }
         let keys = match self.0.get_or_init(keys) {
             Ok(Some(keys)) => keys,
-            Ok(None) => return Err("it is sealed, and herald.secret_key_file is not set".into()),
+            Ok(None) => {
+                return Err("the value is sealed, but herald.secret_key_file is not set".into());
+            }
             Err(fault) => return Err(fault.clone()),
         };
         let sealed = Sealed {
@@ -56,7 +58,7 @@ fn keys() -> Result<Option<Keys>, String> {
 fn read(path: &Path) -> Result<Keys, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if metadata.permissions().mode() & TOO_OPEN != 0 {
-        return Err("others than its owner may use it; run chmod 600".into());
+        return Err("users other than its owner can access the file; run chmod 600".into());
     }
     let file = fs::read_to_string(path)
         .map(Zeroizing::new)
@@ -89,7 +91,7 @@ fn reseal_secret(stored: &str, about: &str) -> Result<Vec<String>, ErrorReport> 
     let keys = keys()
         .map_err(no_key)?
         .ok_or_else(|| no_key("herald.secret_key_file is not set".into()))?;
-    let opened = Vault::default().open(stored, about).map_err(no_key)?;
+    let opened = Vault::default().open(stored, about).map_err(cannot_open)?;
     seal(&keys, &opened, about)
 }
 
@@ -104,7 +106,7 @@ fn is_secret(stored: &str, about: &str, secret: &str) -> bool {
 /// Returns the public key of a stored signing secret, if that is a private key.
 #[pg_extern(sql = false)]
 fn public_key_of(stored: &str, about: &str) -> Result<Option<String>, ErrorReport> {
-    let opened = Vault::default().open(stored, about).map_err(no_key)?;
+    let opened = Vault::default().open(stored, about).map_err(cannot_open)?;
     Ok(Secret::parse(&opened)
         .ok()
         .and_then(|secret| secret.public_key()))
@@ -118,14 +120,22 @@ fn seal(keys: &Keys, value: &str, about: &str) -> Result<Vec<String>, ErrorRepor
 }
 
 fn no_key(fault: String) -> ErrorReport {
+    key_fault("cannot seal the secret", fault)
+}
+
+fn cannot_open(fault: String) -> ErrorReport {
+    key_fault("cannot open the stored secret", fault)
+}
+
+fn key_fault(message: &'static str, fault: String) -> ErrorReport {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,
-        "the secret cannot be sealed",
+        message,
         "secret",
     )
     .set_detail(fault)
     .set_hint(
-        "Let herald.secret_key_file name a file that only the server's user may read, with a key in each line, \
+        "Set herald.secret_key_file to a file that only the server's user may read, with one key per line, \
          the current one first.",
     )
 }

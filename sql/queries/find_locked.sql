@@ -12,17 +12,17 @@ with wanted as materialized (
 ), free_dead as materialized (
     select l.subscription_id, l.event_seq
     from wanted w
-    join herald._dead_letter l on l.subscription_id = w.subscription_id and l.event_seq = w.event_seq
+    join herald_internal.dead_letter l on l.subscription_id = w.subscription_id and l.event_seq = w.event_seq
     for update of l skip locked
 ), account as materialized (
     select u.tenant, u.month
-    from herald._usage u
+    from herald_internal.usage u
     where u.tenant = any ($3)
     and u.month = pg_catalog.date_trunc('month', pg_catalog.clock_timestamp() at time zone 'UTC')::date
 ), free_account as materialized (
     select a.tenant
     from account a
-    join herald._usage u on u.tenant = a.tenant and u.month = a.month
+    join herald_internal.usage u on u.tenant = a.tenant and u.month = a.month
     for update of u skip locked
 )
 select w.place
@@ -34,7 +34,7 @@ and not exists (
     select from free_pending f
     where f.subscription_id = w.subscription_id and f.event_seq = w.event_seq)
 or exists (
-    select from herald._dead_letter l
+    select from herald_internal.dead_letter l
     where l.subscription_id = w.subscription_id and l.event_seq = w.event_seq)
 and not exists (
     select from free_dead f

@@ -7,4 +7,4 @@ join herald.plan p on p.name = t.plan
 cross join (
     select pg_catalog.date_trunc('month', pg_catalog.clock_timestamp() at time zone 'UTC') as month
 ) m
-left join herald._usage u on u.tenant = t.name and u.month = m.month::date
+left join herald_internal.usage u on u.tenant = t.name and u.month = m.month::date

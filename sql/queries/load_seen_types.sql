@@ -1,2 +1,2 @@
 -- $1 limit. Returns event types that were ever seen.
-select t.type from herald._type t limit $1
+select t.type from herald_internal.type t limit $1

@@ -22,7 +22,7 @@ select
     (select (extract(epoch from max(p.spare_until)) * 1000000)::bigint from herald.pending p
      where p.subscription_id = s.id and p.spare_until > (select pg_catalog.clock_timestamp())) as spare_until_micros
 from pg_catalog.unnest($1::bigint[]) as wanted (id)
-join herald._subscription s on s.id = wanted.id
+join herald_internal.subscription s on s.id = wanted.id
 left join herald.tenant t on s.is_tenants and t.name = s.tenant
 left join herald.plan p on p.name = t.plan
 left join pg_catalog.pg_roles r on r.oid = t.role_oid

@@ -6,5 +6,5 @@ select
     w.on_error = 'capture' as captures_faults,
     w.expressions <> '{}'
         or pg_catalog.num_nonnulls(w.include_columns, w.exclude_columns, w.on_change_of) > 0 as has_details
-from herald._watch w
+from herald_internal.watch w
 where w.id = $1

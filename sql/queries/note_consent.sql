@@ -1,3 +1,3 @@
 -- $1 subscription, $2 the rate that its receiver granted, $3 why it granted none, $4 the generation of the url and
 -- handshake that asked.
-select herald._note_consent($1, $2::integer, $3, $4)
+select herald_internal.note_consent($1, $2::integer, $3, $4)

@@ -9,7 +9,8 @@ use crate::pg::expression::Evaluator;
 use crate::pg::rows::Row;
 use crate::pg::transaction::{self, TransactionError};
 use crate::pg::trigger::Operation;
-use herald_core::attributes::{is_priority, is_reserved};
+use herald_core::attributes::is_priority;
+use herald_core::globs::is_operational;
 use herald_core::json::minify;
 use herald_core::limits::{self, Limit};
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
@@ -126,7 +127,7 @@ impl<'w> Evaluators<'w> {
         let captures_faults = watch.captures_faults && watch.has_expressions();
         Self {
             prepared: if captures_faults {
-                undone_if_faulty(prepare)
+                in_subtransaction(prepare)
             } else {
                 Ok(place.named_in_errors(prepare))
             },
@@ -158,7 +159,7 @@ impl<'w> Evaluators<'w> {
         // One subtransaction per row: a fault undoes only what this row's expressions did.
         let result = {
             let event = event.clone();
-            undone_if_faulty(|| evaluate(evaluators, place, event, new, old))
+            in_subtransaction(|| evaluate(evaluators, place, event, new, old))
         };
         match result {
             Ok(event) => event.map(Captured::from),
@@ -211,9 +212,9 @@ fn faulty(event: NewEvent, fault: &TransactionError) -> Captured {
 }
 
 /// Runs `body` in a subtransaction. Errors about the session, such as a cancel, are raised again.
-fn undone_if_faulty<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
+fn in_subtransaction<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError> {
     transaction::subtransaction(body).inspect_err(|fault| {
-        if fault.is_about_the_session() {
+        if fault.is_session_error() {
             fault.raise();
         }
     })
@@ -229,7 +230,7 @@ fn checked(limit: Limit, value: Option<String>) -> Option<String> {
 
 fn checked_type(value: Option<String>) -> Option<String> {
     let value = checked(limits::TYPE, value);
-    if value.as_deref().is_some_and(is_reserved) {
+    if value.as_deref().is_some_and(is_operational) {
         api::reserved_type(value.as_deref().unwrap_or_default()).report(PgLogLevel::ERROR);
     }
     value
@@ -242,7 +243,7 @@ fn checked_priority(priority: String) -> String {
             format!("a watch's priority gave \"{priority}\""),
             "capture",
         )
-        .set_hint("It has to be low, normal or high.")
+        .set_hint("Return low, normal or high.")
         .report(PgLogLevel::ERROR);
     }
     priority

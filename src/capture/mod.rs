@@ -34,13 +34,7 @@ use watch::{Format, Watch};
 const BATCH_ROWS: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
 
-#[pg_trigger(sql = r#"
-create function herald._capture() returns trigger
-    language c
-    as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function herald._capture() is
-    'Captures the changes of one statement on a watched table; watch() creates its triggers.';
-"#)]
+#[pg_trigger(sql = false)]
 fn capture<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, ErrorReport> {
@@ -82,7 +76,7 @@ fn common(watch: &Watch, role: pg_sys::Oid, faults: &mut Vec<String>) -> Common 
         if !is_allowed {
             let bytes = limits::SOURCE.bytes;
             faults.push(format!(
-                "herald.source is no URI-reference of at most {bytes} bytes and was left out"
+                "herald.source was left out: it must be a URI-reference of at most {bytes} bytes"
             ));
         }
         is_allowed

@@ -5,7 +5,8 @@
 use super::watch::{Format, Watch};
 use crate::pg::rows::Row;
 use crate::pg::trigger::Operation;
-use herald_core::attributes::{is_reserved, replace_forbidden};
+use herald_core::attributes::replace_forbidden;
+use herald_core::globs::is_operational;
 use herald_core::json::push_string;
 use herald_core::limits;
 
@@ -132,7 +133,7 @@ pub fn attribute(text: Option<String>) -> Option<String> {
 /// reserved type, so that gets a leading underscore.
 pub fn default_type(schema: &str, table: &str, change: &str) -> String {
     let names = attribute(Some(format!("{schema}.{table}.{change}"))).unwrap_or_default();
-    if is_reserved(&names) {
+    if is_operational(&names) {
         return format!("_{names}");
     }
     names

@@ -84,7 +84,7 @@ impl Watch {
         let Some(id) = id else {
             return Err(ErrorReport::new(
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-                "herald._capture() is a trigger function of pg_herald's own",
+                "herald_internal.capture() is an internal trigger function of pg_herald",
                 "capture",
             )
             .set_hint("Call herald.watch() to capture the changes of a table."));
@@ -195,7 +195,7 @@ impl Watch {
             format!("the {name} of a watch on {schema}.{table} was dropped"),
             "capture",
         )
-        .set_detail("It went with a column or a function that it used, by a DROP ... CASCADE.")
+        .set_detail("DROP ... CASCADE of a column or function that it used dropped it, too.")
         .set_hint(format!(
             "Call herald.watch() for the table again with a {name} that fits, or herald.unwatch('{schema}.{table}')."
         ))
@@ -205,7 +205,7 @@ impl Watch {
 
 impl Format {
     fn new(watch: &Watch, fired: pg_sys::Oid) -> Self {
-        let has = |list: &Vec<String>, name: &str| list.iter().any(|one| one == name);
+        let has = |list: &Vec<String>, name: &str| list.iter().any(|listed| listed == name);
         let (include, exclude) = (
             &watch.details.include_columns,
             &watch.details.exclude_columns,

@@ -92,7 +92,7 @@ pub fn append_many(common: &Common, events: &[NewEvent]) {
 
 /// `herald.event`, as [`Slot::append`] writes it.
 pub static KNOWN: Known = Known {
-    parent: "event",
+    parent: "herald.event",
     columns: &[
         required("seq", pg_sys::INT8OID),
         required("xid", pg_sys::XID8OID),
@@ -154,16 +154,16 @@ impl Place {
 
     fn find(number: i16) -> Self {
         let relation = |name: &str| {
-            let found = catalog::relation_in_herald(name)
-                .unwrap_or_else(|| pgrx::error!("pg_herald: herald.{name} is missing"));
+            let found = catalog::relation(name)
+                .unwrap_or_else(|| pgrx::error!("pg_herald: {name} is missing"));
             relcache::follow(found);
             found
         };
         relation(KNOWN.parent);
         Self {
             number,
-            sequence: relation("event_seq"),
-            layout: Layout::of(relation(&format!("event_{number}")), &KNOWN),
+            sequence: relation("herald_internal.event_seq"),
+            layout: Layout::of(relation(&format!("herald_internal.event_{number}")), &KNOWN),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use pgrx::{PgRelation, pg_sys};
 use std::cell::Cell;
+use std::ffi::CString;
 
 /// Returns the oid of this extension in the current database, if it is installed.
 pub fn extension() -> Option<pg_sys::Oid> {
@@ -21,19 +22,20 @@ pub fn extension_owner() -> pg_sys::Oid {
     {
         return owner;
     }
-    let event = relation_in_herald("event").unwrap_or(pg_sys::InvalidOid);
+    let event = relation("herald.event").unwrap_or(pg_sys::InvalidOid);
     super::relcache::follow(event);
     let owner = owner_of(event);
     CACHED.set(Some((super::relcache::generation(), owner)));
     owner
 }
 
-/// Returns the oid of a relation in schema herald.
-pub fn relation_in_herald(name: &str) -> Option<pg_sys::Oid> {
-    let name = std::ffi::CString::new(name).ok()?;
+/// Returns the oid of a relation, by its name with its schema.
+pub fn relation(qualified_name: &str) -> Option<pg_sys::Oid> {
+    let (schema, name) = qualified_name.split_once('.')?;
+    let (schema, name) = (CString::new(schema).ok()?, CString::new(name).ok()?);
     // SAFETY: NUL-terminated strings; inside a transaction.
     let oid = unsafe {
-        let schema = pg_sys::get_namespace_oid(c"herald".as_ptr(), true);
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
         pg_sys::get_relname_relid(name.as_ptr(), schema)
     };
     (oid != pg_sys::InvalidOid).then_some(oid)

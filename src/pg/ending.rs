@@ -29,7 +29,8 @@ thread_local! {
 
 fn follow_transaction(when: When, action: Action) {
     ACTIONS.with_borrow_mut(|actions| {
-        let is_same = |one: &(When, Action)| one.0 == when && std::ptr::fn_addr_eq(one.1, action);
+        let is_same =
+            |known: &(When, Action)| known.0 == when && std::ptr::fn_addr_eq(known.1, action);
         if !actions.iter().any(is_same) {
             actions.push((when, action));
         }

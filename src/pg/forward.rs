@@ -27,7 +27,7 @@ pub extern "C-unwind" fn pg_finfo_with_rights_wrapper() -> &'static pg_sys::Pg_f
     &V1
 }
 
-/// Runs as the body of herald.NAME: calls herald._NAME with the same arguments and the rights of the extension's owner.
+/// Runs as the body of herald.NAME: calls herald_internal.NAME with the same arguments and the rights of the extension's owner.
 ///
 /// # Safety
 /// Only PostgreSQL may call it, as a function of the version-1 convention.
@@ -48,7 +48,7 @@ pub extern "C-unwind" fn pg_finfo_answer_soon_wrapper() -> &'static pg_sys::Pg_f
 }
 
 /// Runs as the body of a herald.NAME that answers even under locks, declared with a `lock_timeout`. Works like
-/// [`with_rights_wrapper`]; but if a catalog that herald._NAME needs to begin is locked, calls herald._NAME_blocked
+/// [`with_rights_wrapper`]; but if a catalog that herald_internal.NAME needs to begin is locked, calls herald_internal.NAME_blocked
 /// with the caller's rights, as another role's rights would need a lookup.
 ///
 /// # Safety
@@ -66,12 +66,12 @@ pub unsafe extern "C-unwind" fn answer_soon_wrapper(
             let _owner = user::Acting::as_extension_owner(owner);
             // The function's settings need this before the function can catch anything.
             pg_sys::superuser_arg(owner);
-            sibling(function, "");
+            inner(function, "");
         });
         match looked_up {
             Ok(()) => call_as_owner(fcinfo),
             Err(error) if error.sqlstate == LOCK_NOT_AVAILABLE => {
-                call(sibling(function, "_blocked"), fcinfo)
+                call(inner(function, "_blocked"), fcinfo)
             }
             Err(error) => {
                 error.raise();
@@ -82,6 +82,7 @@ pub unsafe extern "C-unwind" fn answer_soon_wrapper(
 }
 
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+const INTERNAL: &str = "herald_internal";
 
 /// # Safety
 /// `fcinfo` belongs to a call of herald.NAME.
@@ -98,7 +99,7 @@ unsafe fn call_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         let _called = Called;
         let _owner = user::Acting::as_extension_owner(catalog::extension_owner());
         // Look it up as the owner: the reader of a view may lack privileges on the schema that the view reads.
-        call(sibling((*(*fcinfo).flinfo).fn_oid, ""), fcinfo)
+        call(inner((*(*fcinfo).flinfo).fn_oid, ""), fcinfo)
     }
 }
 
@@ -129,18 +130,25 @@ unsafe fn call(target: pg_sys::Oid, fcinfo: pg_sys::FunctionCallInfo) -> pg_sys:
     }
 }
 
-/// Returns the function with the same schema and arguments, named as `public` between an underscore and `ending`.
-fn sibling(public: pg_sys::Oid, ending: &str) -> pg_sys::Oid {
-    // SAFETY: `public` is being called, so its name and schema exist; what PostgreSQL allocates lives in the memory of
-    // the call. An ERROR if the sibling does not exist.
+/// Returns the function of herald_internal with the arguments of `shell` and its name with `ending`. A shell that is itself in
+/// herald_internal calls the function with an underscore before its name.
+fn inner(shell: pg_sys::Oid, ending: &str) -> pg_sys::Oid {
+    // SAFETY: `shell` is being called, so its name and schema exist; what PostgreSQL allocates lives in the memory of
+    // the call. An ERROR if the inner function does not exist.
     unsafe {
-        let name = CStr::from_ptr(pg_sys::get_func_name(public)).to_string_lossy();
-        let schema = pg_sys::get_namespace_name(pg_sys::get_func_namespace(public));
+        let name = CStr::from_ptr(pg_sys::get_func_name(shell)).to_string_lossy();
+        let schema = pg_sys::get_namespace_name(pg_sys::get_func_namespace(shell));
+        let underscore = if CStr::from_ptr(schema).to_bytes() == INTERNAL.as_bytes() {
+            "_"
+        } else {
+            ""
+        };
+        let name = format!("{underscore}{name}{ending}");
         let (mut types, mut count) = (std::ptr::null_mut(), 0);
-        pg_sys::get_func_signature(public, &mut types, &mut count);
+        pg_sys::get_func_signature(shell, &mut types, &mut count);
         let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        for part in [schema, format!("_{name}{ending}").as_pg_cstr()] {
-            names = pg_sys::lappend(names, pg_sys::makeString(part).cast());
+        for part in [INTERNAL, &name] {
+            names = pg_sys::lappend(names, pg_sys::makeString(part.as_pg_cstr()).cast());
         }
         pg_sys::LookupFuncName(names, count, types, false)
     }

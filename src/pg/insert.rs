@@ -57,7 +57,7 @@ impl Insert {
 
 fn prepare(known: &Known) -> pg_sys::SPIPlanPtr {
     let text = CString::new(known.insert).expect("a statement has no NUL");
-    let mut types: Vec<pg_sys::Oid> = known.columns.iter().map(|one| one.type_oid).collect();
+    let mut types: Vec<pg_sys::Oid> = known.columns.iter().map(|column| column.type_oid).collect();
     let (text, count, types) = (text.as_ptr(), types.len() as i32, types.as_mut_ptr());
     // SAFETY: a NUL-terminated text with one type for each parameter; the plan is kept beyond the connection.
     let plan = unsafe {

@@ -141,7 +141,7 @@ pub extern "C-unwind" fn pg_finfo_as_json_wrapper() -> &'static pg_sys::Pg_finfo
     &V1
 }
 
-/// Implements herald._as_json(text): returns the same value as json. The two types are stored alike; the text is not
+/// Implements herald_internal.as_json(text): returns the same value as json. The two types are stored alike; the text is not
 /// checked.
 ///
 /// # Safety

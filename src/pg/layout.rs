@@ -99,7 +99,7 @@ fn positions(table: pg_sys::Oid, known: &Known) -> Option<Vec<usize>> {
 
 /// Returns whether the parent has no triggers, rules or policies: they would concern rows of the partitions, too.
 fn is_plain_parent(name: &str) -> bool {
-    catalog::relation_in_herald(name).is_some_and(|parent| {
+    catalog::relation(name).is_some_and(|parent| {
         // SAFETY: as in `positions`.
         let parent = unsafe { PgRelation::with_lock(parent, pg_sys::AccessShareLock as i32) };
         !has_triggers_or_rules(&parent)
@@ -126,7 +126,7 @@ fn has_known_checks(relation: &PgRelation, known: &[&str]) -> bool {
         }
         (0..usize::from((*constraints).num_check)).all(|at| {
             let name = CStr::from_ptr((*(*constraints).check.add(at)).ccname);
-            known.iter().any(|one| one.as_bytes() == name.to_bytes())
+            known.iter().any(|text| text.as_bytes() == name.to_bytes())
         })
     }
 }

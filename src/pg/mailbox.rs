@@ -6,9 +6,9 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 /// The most questions at once, from all sessions of the cluster.
 const BOXES: usize = 64;
 /// The most questions about one subscription, of one role, and about one database, so that nobody takes all boxes.
-const BOXES_OF_A_SUBSCRIPTION: usize = 4;
-const BOXES_OF_A_ROLE: usize = 8;
-const BOXES_OF_A_DATABASE: usize = 32;
+const BOXES_PER_SUBSCRIPTION: usize = 4;
+const BOXES_PER_ROLE: usize = 8;
+const BOXES_PER_DATABASE: usize = 32;
 const TEXT: usize = 512;
 
 static BOARD: PgLwLock<Board> = new_board();
@@ -128,9 +128,9 @@ pub fn ask(database: pg_sys::Oid, about: About) -> Option<Question> {
     };
     let is_of_this =
         |mail: &Mail| mail.database == database && mail.about.subscription == about.subscription;
-    if taken(&is_of_this) >= BOXES_OF_A_SUBSCRIPTION
-        || taken(&|mail| mail.role == role) >= BOXES_OF_A_ROLE
-        || taken(&|mail| mail.database == database) >= BOXES_OF_A_DATABASE
+    if taken(&is_of_this) >= BOXES_PER_SUBSCRIPTION
+        || taken(&|mail| mail.role == role) >= BOXES_PER_ROLE
+        || taken(&|mail| mail.database == database) >= BOXES_PER_DATABASE
     {
         return None;
     }

@@ -153,7 +153,7 @@ pub fn stop_requested() -> bool {
 }
 
 /// Exits if the postmaster is gone. A wait does so too, but not while the latch keeps being set.
-pub fn leave_with_postmaster() {
+pub fn exit_with_postmaster() {
     // SAFETY: main thread, outside a transaction; a read from the pipe that the postmaster holds open.
     unsafe {
         if !PostmasterIsAliveInternal() {
@@ -228,9 +228,9 @@ impl EventFd {
 
     /// Wakes the waiting side. Callable from any thread.
     pub fn signal(&self) {
-        let one = 1u64.to_ne_bytes();
+        let increment = 1u64.to_ne_bytes();
         // SAFETY: writes 8 bytes from a local; a full counter (EAGAIN) is as good as a signal.
-        let _ = unsafe { libc::write(self.raw(), one.as_ptr().cast(), one.len()) };
+        let _ = unsafe { libc::write(self.raw(), increment.as_ptr().cast(), increment.len()) };
     }
 
     /// Takes the signals so far, so that the next wait sees only later ones.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 static NOTE: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
 
 /// From here on, stores the time in the word, in microseconds since 1970, if this process is told to quit.
-pub fn note_when_told(word: &'static AtomicU64) {
+pub fn note_quit_signal(word: &'static AtomicU64) {
     NOTE.store(std::ptr::from_ref(word).cast_mut(), Relaxed);
     // SAFETY: main thread; the handler does what PostgreSQL's own does for background workers
     // (`SignalHandlerForCrashExit`), after one store.
@@ -18,7 +18,7 @@ pub fn note_when_told(word: &'static AtomicU64) {
 }
 
 /// Sets the word to 0 when this process leaves in order.
-pub fn clear_when_leaving(word: &'static AtomicU64) {
+pub fn clear_on_exit(word: &'static AtomicU64) {
     // SAFETY: main thread; the callback gets the address of a word that is never unmapped.
     unsafe {
         pg_sys::on_proc_exit(
@@ -44,7 +44,7 @@ unsafe extern "C-unwind" fn told_to_quit(_signal: i32) {
 unsafe extern "C-unwind" fn leaving(code: i32, word: pg_sys::Datum) {
     // Any other code is a crash to the postmaster.
     if code == 0 || code == 1 {
-        // SAFETY: see `clear_when_leaving`.
+        // SAFETY: see `clear_on_exit`.
         let word = unsafe { &*(word.value() as *const AtomicU64) };
         word.store(0, Relaxed);
     }

@@ -9,7 +9,7 @@ pub fn strong<const N: usize>() -> [u8; N] {
     // SAFETY: the buffer has N bytes.
     let is_done = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
     if !is_done {
-        pgrx::error!("pg_herald: the system has no random bytes");
+        pgrx::error!("pg_herald: cannot get random bytes from the system");
     }
     bytes
 }

@@ -83,8 +83,11 @@ impl Shape {
         unsafe {
             let relation = PgRelation::with_lock(watched, pg_sys::AccessShareLock as i32);
             let descriptor = relation.tuple_desc();
-            let attributes = descriptor.iter().filter(|one| !one.attisdropped);
-            let (computed, stored): (Vec<_>, Vec<_>) = attributes.partition(|one| is_virtual(one));
+            let attributes = descriptor
+                .iter()
+                .filter(|attribute| !attribute.attisdropped);
+            let (computed, stored): (Vec<_>, Vec<_>) =
+                attributes.partition(|attribute| is_virtual(attribute));
             let columns: Vec<Column> = stored.into_iter().map(Column::of).collect();
             let kept = kept.or((!computed.is_empty()).then_some(&|_: &str| true));
             let (descriptor, conversion, projection) = memory.run(|| {
@@ -218,7 +221,7 @@ impl Rows<'_> {
 
     /// # Safety
     /// `tuple` is null or a row in the format of the relation whose trigger fired; it outlives the value.
-    pub(super) unsafe fn one(tuple: pg_sys::HeapTuple) -> Option<Self> {
+    pub(super) unsafe fn of_row(tuple: pg_sys::HeapTuple) -> Option<Self> {
         (!tuple.is_null()).then_some(Self {
             source: Source::One(Some(tuple)),
             trigger: PhantomData,
@@ -386,7 +389,9 @@ impl Row<'_> {
         }
         // SAFETY: the datum is of the column's type, as both come from one descriptor.
         unsafe {
-            let plain = column.encoding.and_then(|one| one.text(self.values[at]));
+            let plain = column
+                .encoding
+                .and_then(|encoding| encoding.text(self.values[at]));
             if plain.is_some() {
                 return plain;
             }
@@ -405,10 +410,10 @@ impl Row<'_> {
             (false, false) => {
                 // SAFETY: both datums are of the column's type.
                 unsafe {
-                    let (one, another) = (self.values[at], other.values[at]);
+                    let (left, right) = (self.values[at], other.values[at]);
                     let (by_value, length) = (column.by_value, i32::from(column.length));
                     pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                        datum_image_eq(one, another, by_value, length)
+                        datum_image_eq(left, right, by_value, length)
                     })
                 }
             }

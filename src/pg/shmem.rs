@@ -131,12 +131,12 @@ impl Registry {
             let taken = entry.place.compare_exchange(0, place, SeqCst, SeqCst);
             taken.is_ok()
         };
-        self.while_alone(|| self.find(database).is_some() || self.entries.iter().any(take))
+        self.with_spin_lock(|| self.find(database).is_some() || self.entries.iter().any(take))
     }
 
     /// Runs `act` in one process at a time: a spin lock, held for a look at all entries. No process stops while holding
     /// it, as nothing in there can fail or be interrupted, and a crash resets the shared memory.
-    fn while_alone<T>(&self, act: impl FnOnce() -> T) -> T {
+    fn with_spin_lock<T>(&self, act: impl FnOnce() -> T) -> T {
         while self.is_making.swap(true, SeqCst) {
             std::thread::yield_now();
         }

@@ -6,8 +6,8 @@ use std::ffi::c_char;
 
 unsafe extern "C-unwind" {
     pub fn datum_image_eq(
-        one: pg_sys::Datum,
-        other: pg_sys::Datum,
+        left: pg_sys::Datum,
+        right: pg_sys::Datum,
         by_value: bool,
         length: i32,
     ) -> bool;

@@ -56,17 +56,17 @@ impl TransactionError {
 
     /// Returns whether a row that was read may be at fault: a value, damage, or a part of a file that the disk cannot
     /// read.
-    pub fn is_about_what_was_read(&self) -> bool {
+    pub fn may_be_a_bad_row(&self) -> bool {
         self.fault() == Fault::Value || self.sqlstate == "58030"
     }
 
     /// Returns whether it took too long, or was cancelled.
-    pub fn is_a_timeout(&self) -> bool {
+    pub fn is_timeout(&self) -> bool {
         self.sqlstate == "57014"
     }
 
     /// Returns whether the extension is gone.
-    pub fn is_about_a_missing_table(&self) -> bool {
+    pub fn is_missing_table(&self) -> bool {
         matches!(self.sqlstate.as_str(), "3F000" | "42P01")
     }
 }
@@ -74,7 +74,7 @@ impl TransactionError {
 impl TransactionError {
     /// Returns whether it concerns the session or the server, such as a cancel, a serialization failure or a full disk,
     /// rather than the work: classes 40, 53, 57, 58 and XX of Appendix A of the PostgreSQL documentation.
-    pub fn is_about_the_session(&self) -> bool {
+    pub fn is_session_error(&self) -> bool {
         ["40", "53", "57", "58", "XX"]
             .iter()
             .any(|class| self.sqlstate.starts_with(class))

@@ -51,8 +51,12 @@ pub fn rows<'a>(trigger: &PgTrigger<'a>) -> (Option<Rows<'a>>, Option<Rows<'a>>)
     let data = trigger.trigger_data();
     if matches!(trigger.level(), PgTriggerLevel::Row) {
         // SAFETY: PostgreSQL passes tuples that live as long as the trigger's call, in the row format of tg_relation.
-        let (first, second) =
-            unsafe { (Rows::one(data.tg_trigtuple), Rows::one(data.tg_newtuple)) };
+        let (first, second) = unsafe {
+            (
+                Rows::of_row(data.tg_trigtuple),
+                Rows::of_row(data.tg_newtuple),
+            )
+        };
         return match operation(trigger) {
             Operation::Insert => (None, first),
             _ => (first, second),

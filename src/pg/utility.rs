@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_char};
 pub struct Command {
     pub concerned: Option<Concerned>,
     /// Its commit may bring a new database to connect to.
-    pub may_bring_database: bool,
+    pub may_create_database: bool,
 }
 
 /// What must be unused, and without connections, for a command to succeed.
@@ -97,7 +97,7 @@ unsafe extern "C-unwind" fn look(statement: *mut pg_sys::PlannedStmt) {
         before(&Command {
             // SAFETY: as above.
             concerned: unsafe { concerned(node) },
-            may_bring_database: matches!(tag, T_CreatedbStmt | T_AlterDatabaseStmt),
+            may_create_database: matches!(tag, T_CreatedbStmt | T_AlterDatabaseStmt),
         });
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn source_address(text: &str) -> Result<Option<IpAddr>, Error> {
     text.parse().map(Some).map_err(|_| Error::Setting {
         name: "herald.source_address",
         value: text.into(),
-        fault: "It is no IP address.".into(),
+        fault: "The value is not an IP address.".into(),
         hint: "Use an IP address of this machine.".into(),
     })
 }

@@ -12,14 +12,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long a note waits for a lock, and how long it may take in all.
-const BRIEFLY: Duration = Duration::from_millis(3);
+const SHORT_PAUSE: Duration = Duration::from_millis(3);
 const LONGEST_NOTE: Duration = Duration::from_secs(1);
 
 /// Disables a subscription whose receiver is gone.
 pub fn disable(gone: &Gone) -> Result<(), TransactionError> {
     static STATEMENT: Prepared =
         Prepared::write(include_str!("../../sql/queries/disable_subscription.sql"));
-    with_lock_timeout(BRIEFLY, || {
+    with_lock_timeout(SHORT_PAUSE, || {
         transaction_within(LONGEST_NOTE, || {
             Spi::connect_mut(|client| {
                 let arguments = vec![

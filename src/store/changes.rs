@@ -1,4 +1,4 @@
-//! Changes of what the worker keeps in memory, from the notices in `herald.config_change`.
+//! Changes of what the worker keeps in memory, from the notices in `herald_internal.config_change`.
 
 use crate::prepared::Prepared;
 use herald_core::snapshot::Snapshot;

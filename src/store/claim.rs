@@ -54,7 +54,7 @@ pub fn claim(claim: &Claim<'_>) -> Result<Claims, TransactionError> {
                 // Events come in the order of the log. The one that has been due longest comes in any case.
                 let oldest = places.first().filter(|_| !is_complete);
                 if let Some((slot, seq)) = oldest
-                    && !events.iter().any(|one| one.event.seq == *seq)
+                    && !events.iter().any(|logged| logged.event.seq == *seq)
                 {
                     let place = [(*slot, *seq)];
                     events.extend(read::load_events(client, &place, claim.largest, 0).0);

@@ -64,7 +64,7 @@ impl View for Glimpse<'_, '_> {
         if wal::is_flushed(window.written) {
             return Ok(false);
         }
-        let mut xids: Vec<u64> = events.iter().map(|one| one.xid).collect();
+        let mut xids: Vec<u64> = events.iter().map(|logged| logged.xid).collect();
         xids.sort_unstable();
         xids.dedup();
         Ok(!xids.into_iter().all(wal::is_commit_flushed))
@@ -77,7 +77,7 @@ impl View for Glimpse<'_, '_> {
     fn find_done(&mut self, events: &[Logged]) -> Result<BTreeSet<(i64, i64)>, Failure> {
         static STATEMENT: Prepared =
             Prepared::read(include_str!("../../sql/queries/find_done.sql"));
-        let seqs: Vec<i64> = events.iter().map(|one| one.event.seq).collect();
+        let seqs: Vec<i64> = events.iter().map(|logged| logged.event.seq).collect();
         let mut rows = STATEMENT.run(self.client, vec![seqs.into()]);
         let mut done = BTreeSet::new();
         while rows.next().is_some() {

@@ -86,7 +86,7 @@ impl Store for PgStore {
         });
         // A session that waits for a synchronous standby stops waiting when the postmaster dies, and its commit becomes
         // visible although no standby has it. If the postmaster still runs after the look, the look saw no such commit.
-        process::leave_with_postmaster();
+        process::exit_with_postmaster();
         seen
     }
 
@@ -197,7 +197,7 @@ fn reached(point: Point) {
 impl From<TransactionError> for Failure {
     fn from(error: TransactionError) -> Self {
         let fault = match error.fault() {
-            _ if error.is_about_a_missing_table() => Fault::Gone,
+            _ if error.is_missing_table() => Fault::Gone,
             transaction::Fault::Others => Fault::Locked,
             transaction::Fault::Server => Fault::Other,
             transaction::Fault::Value => Fault::Refused,
@@ -205,7 +205,7 @@ impl From<TransactionError> for Failure {
         Self {
             fault,
             words: error.to_string(),
-            damage: error.is_about_what_was_read().then(|| error.damage()),
+            damage: error.may_be_a_bad_row().then(|| error.damage()),
         }
     }
 }

@@ -41,21 +41,22 @@ fn load_windows(client: &mut SpiClient<'_>) -> (Window, VecDeque<Window>) {
     let mut reading = VecDeque::new();
     let mut last = None;
     while rows.next().is_some() {
-        let stored = stored_window(&rows)
-            .unwrap_or_else(|| pgrx::error!("pg_herald: a row of herald.window could not be read"));
+        let stored = stored_window(&rows).unwrap_or_else(|| {
+            pgrx::error!("pg_herald: a row of herald_internal.window could not be read")
+        });
         if !stored.is_closed {
             reading.push_back(stored.window.clone());
         }
         last = Some((stored.window, stored.timeline));
     }
     let Some((last, last_timeline)) = last else {
-        pgrx::error!("pg_herald: herald.window has no row of this database")
+        pgrx::error!("pg_herald: herald_internal.window has no row of this database")
     };
     let timeline = identity::timeline();
     if ![0, timeline].contains(&last_timeline) {
         pgrx::warning!(
             "pg_herald: this cluster was promoted or recovered to a new timeline ({timeline}, was {last_timeline}), \
-             and its deliveries go on; see to it that the old primary sends nothing"
+             and its deliveries continue; ensure that the old primary sends nothing"
         );
     }
     (last, reading)

@@ -25,7 +25,7 @@ impl Worker {
     pub(super) fn reload_settings(&mut self) {
         match Settings::read() {
             Ok(settings) if settings.sending != self.sending => {
-                let why = "settings of its connections were changed";
+                let why = "its connection settings changed";
                 self.mind.start_again(why, &mut self.effects);
             }
             Ok(settings) => {

@@ -106,7 +106,8 @@ pub fn run(database: pg_sys::Oid) {
 /// Returns the extension with its sequence, if it exists.
 fn find_extension() -> Result<Option<(pg_sys::Oid, Option<pg_sys::Oid>)>, TransactionError> {
     transaction::transaction(|| {
-        catalog::extension().map(|extension| (extension, catalog::relation_in_herald("event_seq")))
+        catalog::extension()
+            .map(|extension| (extension, catalog::relation("herald_internal.event_seq")))
     })
 }
 
@@ -151,7 +152,7 @@ pub fn prepare_session() {
 /// Begins the life of this worker with its predecessor's legacy.
 fn inherit(database: pg_sys::Oid) -> Suspects {
     let legacy = life::begin(database, now_micros()).unwrap_or_else(|error| {
-        pgrx::log!("pg_herald: what the worker is at cannot be noted: {error}");
+        pgrx::log!("pg_herald: cannot note what the worker is doing: {error}");
         Legacy::default()
     });
     if let [.., poison] = &legacy.poison[..] {
@@ -259,7 +260,7 @@ impl Worker {
             let result = self.mind.run(part, store, courier, effects, now);
             let now = self.now();
             has_more |= self.mind.finish(part, result, &mut self.effects, now);
-            self.see_to_effects();
+            self.carry_out_effects();
         }
         has_more || self.mind.must_record(self.now())
     }
@@ -285,7 +286,7 @@ impl Worker {
     }
 
     /// Carries out effects other than storing and sending.
-    fn see_to_effects(&mut self) {
+    fn carry_out_effects(&mut self) {
         for effect in self.effects.drain(..) {
             match effect {
                 // A stop cancels running statements: their failures are not logged.
@@ -312,7 +313,7 @@ impl Worker {
 
     /// Waits briefly for requests under way, records them, and leaves the rest to the next worker.
     fn stop(&mut self) {
-        self.see_to_effects();
+        self.carry_out_effects();
         process::stop_cancelling_statements();
         self.mind.take_back(self.courier.close());
         let until = Instant::now() + STOP_GRACE;
@@ -323,14 +324,14 @@ impl Worker {
             let now = self.now();
             let effects = &mut self.effects;
             self.mind.settle_returned(&mut self.courier, effects, now);
-            self.see_to_effects();
+            self.carry_out_effects();
         }
         let now = self.now();
         let (store, effects) = (&mut self.store, &mut self.effects);
         if let Err(failure) = self.mind.record_last(store, effects, now) {
             pgrx::log!("pg_herald: the last attempts before the stop are not recorded: {failure}");
         }
-        self.see_to_effects();
+        self.carry_out_effects();
     }
 
     fn now(&self) -> Now {

@@ -95,7 +95,7 @@ fn dispatch_depends_on_the_core_only() {
 }
 
 #[test]
-fn no_room_of_the_worker_uses_one_that_comes_after_it() {
+fn worker_modules_use_only_earlier_modules() {
     let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let modules: Vec<&str> = code_of(&library)
         .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))

@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+#[cfg(test)]
+mod circles;
 mod demo;
 #[cfg(test)]
 mod fences;
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn unknown_arguments_are_refused() {
         for line in [
             "test --pg 12",
             "test --only nothing",

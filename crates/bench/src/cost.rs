@@ -52,8 +52,8 @@ fn first_statement(rig: &Rig, database: &str) -> Result<f64> {
 pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
     let mut bench = rig.bench("cost_none")?;
     bench.run(TABLE)?;
-    let mut one = rig.bench("cost_one")?;
-    one.run(&format!("{TABLE}; select herald.watch('item')"))?;
+    let mut watched = rig.bench("cost_one")?;
+    watched.run(&format!("{TABLE}; select herald.watch('item')"))?;
     let mut three = rig.bench("cost_three")?;
     three.run(&format!(
         "{TABLE}; select herald.watch('item', name => 'first'); select herald.watch('item', name => 'second'); select herald.watch('item', name => 'third')"

@@ -11,7 +11,7 @@ use crate::size::Size;
 
 const WAL: &str = "select pg_current_wal_insert_lsn() - '0/0'";
 const TABLES: &str = "select sum(pg_total_relation_size(inhrelid)) from pg_inherits
-    where inhparent in ('herald.event'::regclass, 'herald._attempt'::regclass, 'herald.window'::regclass)";
+    where inhparent in ('herald.event'::regclass, 'herald_internal.attempt'::regclass, 'herald_internal.window'::regclass)";
 
 /// Returns how much the query's number grows while `body` runs.
 fn growth(

@@ -106,7 +106,7 @@ impl Figure {
 pub fn ratios(ours: &[f64], others: &[f64]) -> Vec<f64> {
     ours.iter()
         .zip(others)
-        .map(|(one, other)| one / other)
+        .map(|(our, other)| our / other)
         .collect()
 }
 

@@ -161,7 +161,7 @@ pub fn beside_a_dead_endpoint(rig: &Rig, size: Size) -> Result<Finding> {
 }
 
 /// Measures while the backlog of an endpoint that answers 410 is buried.
-pub fn beside_one_that_is_gone(rig: &Rig, size: Size) -> Result<Finding> {
+pub fn beside_a_gone_receiver(rig: &Rig, size: Size) -> Result<Finding> {
     let backlog = size.of(5_000, 40_000);
     let gone = Receiver::builder().mode(Mode::status(410)).start()?;
     let title = format!(

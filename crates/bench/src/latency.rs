@@ -128,7 +128,7 @@ fn session(
     let insert = client.prepare(&format!(
         "insert into {table} select n, repeat('x', 850) from generate_series($1::int, $1::int + $2::int - 1) n",
     ))?;
-    let one = client.prepare(&format!(
+    let insert_row = client.prepare(&format!(
         "insert into {table} values ($1, repeat('x', 850))"
     ))?;
     let rows = i32::try_from(load.rows).map_err(|error| Error::Setup(error.to_string()))?;
@@ -145,7 +145,7 @@ fn session(
         arrivals.send_off(first..first + load.rows);
         let sent_at = Instant::now();
         match load.rows {
-            1 => client.execute(&one, &[&number])?,
+            1 => client.execute(&insert_row, &[&number])?,
             _ => client.execute(&insert, &[&number, &rows])?,
         };
         commits.push(sent_at.elapsed().as_secs_f64() * 1e3);
@@ -272,8 +272,8 @@ pub fn rates(rig: &Rig, size: Size) -> Result<Finding> {
         }
         let named = |what: &str| format!("{rate} statements/s of {rows}: {what}");
         let percentiles = |heard: &[Heard], percent: f64| -> Vec<f64> {
-            let one = |heard: &Heard| heard.latencies.percentile(percent);
-            heard.iter().map(one).collect()
+            let percentile = |heard: &Heard| heard.latencies.percentile(percent);
+            heard.iter().map(percentile).collect()
         };
         for percent in [50.0, 95.0, 99.0] {
             let mut figure = Figure::new(

@@ -76,7 +76,7 @@ const FINDINGS: [(&str, Measure); 18] = [
     ("cost", cost::of_a_watch),
     ("old-snapshot", drain::old_snapshot),
     ("isolation", isolation::beside_a_dead_endpoint),
-    ("gone", isolation::beside_one_that_is_gone),
+    ("gone", isolation::beside_a_gone_receiver),
     ("locked", isolation::beside_locked_rows),
     ("changes", isolation::beside_changes),
     ("matching", matching::against_many),

@@ -46,8 +46,8 @@ fn match_all(count: usize) -> Result<(f64, usize)> {
         .collect();
     let (mut found, mut most) = (Vec::new(), 0);
     let began_at = Instant::now();
-    for one in &types {
-        matcher.matching_into(black_box(one), None, &mut found);
+    for event_type in &types {
+        matcher.matching_into(black_box(event_type), None, &mut found);
         most = most.max(found.len());
     }
     Ok((began_at.elapsed().as_secs_f64() * 1e6 / EVENTS as f64, most))

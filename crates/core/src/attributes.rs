@@ -109,17 +109,6 @@ pub fn is_source(text: &str) -> bool {
     check_text(limits::SOURCE, text).is_ok() && check_uri_reference("source", text).is_ok()
 }
 
-/// Returns whether the type is one of the operational events, which only pg_herald itself creates.
-///
-/// ```
-/// use herald_core::attributes::is_reserved;
-///
-/// assert!(is_reserved("herald.quota.exceeded") && !is_reserved("heralds.order"));
-/// ```
-pub fn is_reserved(event_type: &str) -> bool {
-    event_type.starts_with("herald.")
-}
-
 /// Returns whether a text is one of the three priorities.
 ///
 /// ```

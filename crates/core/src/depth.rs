@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_ends_anywhere_is_no_fault_of_ours() {
+    fn truncated_json_passes_the_depth_check() {
         for text in ["", "\"", "\"\\", "]]]]", "[{"] {
             assert_eq!(check(text.as_bytes()), Ok(()), "{text}");
         }

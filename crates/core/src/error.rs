@@ -252,13 +252,13 @@ impl Error {
             Error::BlockedAddress {
                 network, setting, ..
             } => Some(format!(
-                "If it is meant, let a superuser add {network} to {setting}."
+                "To allow it, have a superuser add {network} to {setting}."
             )),
             Error::BlockedPort { port, .. } => Some(format!(
                 "Use one of them, or let a superuser add {port} to herald.allow_ports."
             )),
             Error::Secret { .. } => Some(
-                "Leave it out to have one made, or give whsec_ and the base64 of 24 to 64 bytes, for ed25519 whsk_ and the base64 of the key."
+                "Leave it out to have one made, or give one in the form of the signing scheme: whsec_ and the base64 of 24 to 64 bytes, for ed25519 whsk_ and the base64 of the key, or text of 8 to 256 characters."
                     .into(),
             ),
             Error::NoSecret { subscription } => Some(format!(

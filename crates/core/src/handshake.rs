@@ -55,7 +55,7 @@ impl Handshake {
     pub fn parse(option: &Value, origin: &str, policy: &UrlPolicy) -> Result<Handshake, Error> {
         let Some(members) = option.as_object() else {
             return Err(refused(
-                "It is no object.".into(),
+                "The handshake is not an object.".into(),
                 "Use handshake => '{}', or '{\"rate\": 120}' to ask for 120 deliveries a minute.",
             ));
         };
@@ -71,7 +71,7 @@ impl Handshake {
         }
         if origin.is_empty() {
             return Err(refused(
-                "There is no name to ask in.".into(),
+                "herald.request_origin is not set.".into(),
                 "Let a superuser set herald.request_origin to the DNS name that receivers know this system by.",
             ));
         }
@@ -141,7 +141,9 @@ impl Handshake {
                 Ok(rate) if rate > 0 => Ok(Consent {
                     rate: Some(rate.min(MAX_RATE)),
                 }),
-                _ => Err("its WebHook-Allowed-Rate is no number of deliveries a minute".into()),
+                _ => {
+                    Err("its WebHook-Allowed-Rate is not a number of deliveries per minute".into())
+                }
             },
             None if self.rate.is_some() => Err("its answer has no WebHook-Allowed-Rate".into()),
             None => Ok(Consent { rate: None }),

@@ -126,7 +126,7 @@ impl Headers {
             headers.entries.push(entry);
             if headers.entries.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
                 let fault = format!(
-                    "With it there are {} headers with {bytes} bytes.",
+                    "This header makes {} headers with {bytes} bytes.",
                     headers.entries.len()
                 );
                 let hint = format!(

@@ -167,7 +167,7 @@ const NAME: Declared = argument(
     "",
 );
 
-const NO_OPTIONS: [Declared; 3] = [
+const OTHER_ARGUMENTS: [Declared; 3] = [
     argument(
         "secret",
         "text",
@@ -196,7 +196,7 @@ pub fn arguments() -> impl Iterator<Item = &'static Declared> {
     let (first, others) = OPTIONS.split_at(2);
     std::iter::once(&NAME)
         .chain(first)
-        .chain(&NO_OPTIONS)
+        .chain(&OTHER_ARGUMENTS)
         .chain(others)
 }
 

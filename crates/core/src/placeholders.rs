@@ -227,13 +227,13 @@ fn name_at(text: &str) -> Option<&str> {
 
 /// Returns each text in braces that looks like a name but cannot be one.
 fn unusable_names(text: &str) -> impl Iterator<Item = &str> {
-    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     text.split('{')
         .skip(1)
         .filter_map(|from| Some(from.split_once('}')?.0))
         .filter(move |name| {
             name.starts_with(|first: char| first.is_ascii_alphabetic())
-                && name.bytes().all(is_of_a_name)
+                && name.bytes().all(is_name_byte)
         })
 }
 
@@ -251,7 +251,9 @@ fn attribute<'a>(event: &'a Event, name: &str, place: &str) -> Result<Cow<'a, st
     value
         .filter(|value| !value.is_empty())
         .ok_or_else(|| Error::Unsendable {
-            fault: format!("the {place} of its subscription needs {{{name}}}, which it has not"),
+            fault: format!(
+                "the {place} of its subscription needs {{{name}}}, which the event lacks"
+            ),
         })
 }
 
@@ -327,14 +329,14 @@ mod tests {
     }
 
     #[test]
-    fn what_an_event_has_not_is_never_left_empty() {
+    fn missing_attributes_are_refused() {
         for name in ["tenant", "key", "partitionkey", "nothing"] {
             let pattern = Pattern::parse(&format!("/{{{name}}}"));
             let error = pattern.for_url(&event("")).unwrap_err();
             assert_eq!(
                 error.message(),
                 format!(
-                    "the event cannot be sent: the url of its subscription needs {{{name}}}, which it has not"
+                    "the event cannot be sent: the url of its subscription needs {{{name}}}, which the event lacks"
                 )
             );
         }

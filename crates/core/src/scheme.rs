@@ -235,7 +235,7 @@ fn preset_parts(preset: &Value) -> Result<Map<String, Value>, Error> {
         let names = || PRESETS.iter().map(|(known, _)| *known);
         let all: Vec<_> = std::iter::once("standard").chain(names()).collect();
         return Err(refused(
-            &format!("There is no preset {preset}."),
+            &format!("Preset {preset} does not exist."),
             &match suggest::nearest(name, all.iter().copied()) {
                 Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
                 None => format!("The presets are {}.", all.join(", ")),
@@ -399,7 +399,7 @@ impl Parts {
 fn check(scheme: &Scheme) -> Result<(), Error> {
     if !scheme.content.names().any(|name| name == "body") {
         return Err(refused(
-            "Its content is without {body}, so that anybody could exchange the body.",
+            "The content lacks {body}, so anybody could replace the body.",
             "Use content => \"{timestamp}.{body}\", or leave it out for {body}.",
         ));
     }
@@ -440,10 +440,10 @@ fn check(scheme: &Scheme) -> Result<(), Error> {
             "Let a comma or a blank follow: lead => \"t={timestamp},\".",
         ));
     }
-    let is_of_a_signature = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let is_signature_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
     if let Some(separator) = &scheme.separator
         && (separator.is_empty()
-            || separator.bytes().all(is_of_a_signature)
+            || separator.bytes().all(is_signature_byte)
             || scheme.prefix.contains(separator.as_str()))
     {
         return Err(refused(

@@ -43,11 +43,11 @@ impl NamedSecrets {
             ));
         }
         for (name, value) in &members {
-            let is_of_a_name =
+            let is_name_byte =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-            if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(is_of_a_name) {
+            if !(1..=MAX_NAME).contains(&name.len()) || !name.bytes().all(is_name_byte) {
                 return Err(refused(
-                    format!("{name:?} is no name of a secret."),
+                    format!("{name:?} is not a valid name for a secret."),
                     format!(
                         "A name has 1 to {MAX_NAME} lower-case letters, digits and underscores."
                     ),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_hidden_or_would_look_another_way_is_refused() {
+    fn values_that_cannot_be_hidden_or_need_escaping_are_refused() {
         for value in [
             "",
             "1234567",

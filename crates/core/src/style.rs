@@ -239,7 +239,7 @@ fn check_scheme(scheme: &Scheme, format: &Format, gzip: bool) -> Result<(), Erro
     if scheme.body_member.is_some() && !is_object {
         return Err(refused(
             "signing",
-            "Its body_member belongs into a JSON object, which the body is not in this format.",
+            "body_member needs a JSON object, and this format's body is not one.",
             "Use the format structured, envelope, data or template, or leave body_member out.",
         ));
     }
@@ -272,7 +272,7 @@ fn content_type(text: &str) -> Result<HeaderValue, Error> {
         .ok_or_else(|| {
             refused(
                 "content_type",
-                "It is no media type.",
+                "The value is not a media type.",
                 "Use content_type => 'application/xml; charset=utf-8', for instance.",
             )
         })

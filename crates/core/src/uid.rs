@@ -52,6 +52,6 @@ mod tests {
         let made: Vec<Uuid> = (0..5_000)
             .map(|n| uids.next(times[n % 5], [n as u8; 8]))
             .collect();
-        assert!(made.is_sorted_by(|one, next| one < next));
+        assert!(made.is_sorted_by(|former, next| former < next));
     }
 }

@@ -128,7 +128,7 @@ fn standard(
     let given = (received.header)("webhook-signature")?;
     let valid = few(given.split(' '))?
         .into_iter()
-        .map(|one| verifier.accepts(one, id, timestamp, received.body));
+        .map(|signature| verifier.accepts(signature, id, timestamp, received.body));
     // Checks all signatures, so that the duration does not tell which one was valid.
     Some(valid.fold(false, |any, is_valid| any | is_valid))
 }
@@ -161,8 +161,8 @@ fn by_scheme(
         return None;
     }
     let message = scheme.signed_content(id, timestamp, received.body);
-    let valid = signatures.into_iter().map(|one| {
-        let mac = one
+    let valid = signatures.into_iter().map(|signature| {
+        let mac = signature
             .strip_prefix(scheme.prefix.as_str())
             .and_then(|text| decode(scheme.encoding, text));
         mac.is_some_and(|mac| key.is_mac_of(&mac, &message))

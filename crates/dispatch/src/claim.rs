@@ -31,7 +31,7 @@ const LANES_A_TURN: usize = 16;
 const CLAIMED_A_TURN: usize = CLAIM_SIZE;
 const ASKING: usize = CLAIM_SIZE / LANES_A_TURN;
 /// Skipping this many rows costs as much as claiming one.
-const ROWS_FOR_ONE: usize = 16;
+const ROWS_SKIPPED_PER_CLAIM: usize = 16;
 /// The table is asked for at most this many lanes at once.
 const LANES_ASKED_AT_ONCE: usize = 500;
 
@@ -210,7 +210,7 @@ impl<S: Store> Claiming<'_, S> {
         if !found.taken.is_empty() {
             self.store.reached(Point::AfterClaim);
         }
-        let cost = found.taken.len().max(rows / ROWS_FOR_ONE);
+        let cost = found.taken.len().max(rows / ROWS_SKIPPED_PER_CLAIM);
         for (due, event) in found.taken {
             self.claim(due, event, subscription, now);
         }

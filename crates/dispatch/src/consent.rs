@@ -74,10 +74,10 @@ impl Consents {
                 return;
             }
             let token = tokens.give();
-            let Some(one) = subscriptions.by_id(id) else {
+            let Some(loaded) = subscriptions.by_id(id) else {
                 continue;
             };
-            let tenant = &one.agent.tenant;
+            let tenant = &loaded.agent.tenant;
             let asking = self.asking.entry(id).or_insert_with(|| Asking {
                 due: now.moment,
                 pause: FIRST_PAUSE,
@@ -94,8 +94,8 @@ impl Consents {
             }
             let question = Question {
                 token,
-                subscription: Arc::clone(&one.config),
-                agent: one.agent.clone(),
+                subscription: Arc::clone(&loaded.config),
+                agent: loaded.agent.clone(),
             };
             if courier.send(Work::Question(question)).is_ok() {
                 asking.is_under_way = true;
@@ -124,7 +124,7 @@ impl Consents {
         let answer = match (handshake, &outcome.consent_headers, &outcome.error) {
             (Some(handshake), Some(headers), _) => handshake.consent(headers),
             (_, _, Some((_, words))) => Err(words.clone()),
-            _ => Err("it gave no answer".into()),
+            _ => Err("the receiver gave no answer".into()),
         };
         Answered {
             subscription: asked.id,
@@ -144,7 +144,7 @@ mod tests {
     /// Returns subscriptions of these tenants whose receivers have to be asked.
     fn waiting(tenants: &[Option<&str>]) -> Subscriptions {
         let mut subscriptions = Subscriptions::unloaded();
-        let one = |(id, tenant): (i64, &Option<&str>)| {
+        let with_tenant = |(id, tenant): (i64, &Option<&str>)| {
             let mut loaded = Loaded {
                 lacks_consent: true,
                 ..loaded(id)
@@ -152,11 +152,14 @@ mod tests {
             loaded.agent.tenant = tenant.map(Arc::from);
             loaded
         };
-        let loaded: Vec<Loaded> = (1..).zip(tenants).map(one).collect();
-        let ids: Vec<i64> = loaded.iter().map(|one| one.config.id).collect();
+        let loaded: Vec<Loaded> = (1..).zip(tenants).map(with_tenant).collect();
+        let ids: Vec<i64> = loaded
+            .iter()
+            .map(|subscription| subscription.config.id)
+            .collect();
         subscriptions.put_all(&ids, loaded);
         let snapshot = herald_core::snapshot::Snapshot::before_everything();
-        subscriptions.is_up_to_date(snapshot);
+        subscriptions.mark_up_to_date(snapshot);
         subscriptions
     }
 
@@ -188,7 +191,7 @@ mod tests {
             assert_eq!(asked(&mut consents, &subscriptions, now), [1]);
             let outcome = Outcome::answered(200, Duration::ZERO, None, String::new());
             let answer = consents.answered(&subscription(1), &outcome, now);
-            assert_eq!(answer.consent, Err("it gave no answer".into()));
+            assert_eq!(answer.consent, Err("the receiver gave no answer".into()));
             let pause = consents.due_in(now).unwrap();
             pauses.push(pause.as_secs());
             now = now.after(pause);

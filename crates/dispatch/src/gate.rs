@@ -56,7 +56,7 @@ impl Gate {
             .start(token, lane, beginning.is_proven, now.micros);
         self.tenants.begin(tenant, beginning.is_new);
         if beginning.is_suspect {
-            self.suspects.try_one(token);
+            self.suspects.begin_trial(token);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::time::{Moment, Now};
 /// The longest pause between rounds; shorter if slots are short.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The pause after a round that left more to do.
-const BRIEFLY: Duration = Duration::from_millis(20);
+const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The progress of housekeeping.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl House {
         let pause = if self.part.number > 0 {
             took * BURIAL_GAP
         } else if std::mem::take(&mut self.has_more) {
-            BRIEFLY
+            SHORT_PAUSE
         } else {
             // Nothing needs cleaning up for a while.
             Duration::from_micros(ring.period_micros.unsigned_abs() / 4).min(LONGEST)
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(due_after(&mut house, part(1, true)), TOOK * 3);
         assert_eq!(due_after(&mut house, part(2, false)), TOOK * 3);
         // An earlier part had more to do.
-        assert_eq!(due_after(&mut house, part(0, false)), BRIEFLY);
+        assert_eq!(due_after(&mut house, part(0, false)), SHORT_PAUSE);
         assert_eq!(due_after(&mut house, part(0, false)), LONGEST);
     }
 

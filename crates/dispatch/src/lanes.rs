@@ -18,7 +18,7 @@ pub const CLAIM_SIZE: usize = 256;
 const REFILL_TO: usize = 750;
 const REFILL_BELOW: usize = 250;
 /// A lane that the log keeps full still claims this many: retries do not wait for the end of the log.
-const BESIDE_THE_LOG: usize = 100;
+const REFILL_WHEN_FULL: usize = 100;
 
 /// A lane whose receiver has not answered lately sends one request at a time, and claims at most this many deliveries.
 const UNPROVEN: usize = 16;
@@ -110,8 +110,8 @@ impl Entry {
         }
         let wanted = if self.lane.len() < REFILL_BELOW {
             REFILL_TO - self.lane.len()
-        } else if self.claimed.len() < BESIDE_THE_LOG / 2 {
-            BESIDE_THE_LOG - self.claimed.len()
+        } else if self.claimed.len() < REFILL_WHEN_FULL / 2 {
+            REFILL_WHEN_FULL - self.claimed.len()
         } else {
             0
         };

@@ -30,7 +30,7 @@ pub struct Ledger {
     outcome_bytes: usize,
     /// How many dead letters are recorded at once, and whether the last batch had them.
     dead_letters: SliceSize,
-    were_dead: bool,
+    last_was_dead: bool,
     pub set_aside: SetAside,
     bytes_in_memory: usize,
 }
@@ -51,7 +51,7 @@ impl Default for Ledger {
             since: Since::default(),
             outcome_bytes: 0,
             dead_letters: DEAD_LETTERS,
-            were_dead: true,
+            last_was_dead: true,
             set_aside: SetAside::default(),
             bytes_in_memory: 0,
         }
@@ -146,8 +146,9 @@ impl Ledger {
     /// batch does not wait for locks.
     pub fn next_batch(&mut self) -> (Batch, Effort) {
         // Alternate, so that neither kind waits for all of the other.
-        let are_dead = self.since.dead.is_some() && (self.since.other.is_none() || !self.were_dead);
-        self.were_dead = are_dead;
+        let are_dead =
+            self.since.dead.is_some() && (self.since.other.is_none() || !self.last_was_dead);
+        self.last_was_dead = are_dead;
         self.since.closable = None;
         let most = if are_dead {
             self.dead_letters.get()
@@ -285,7 +286,7 @@ mod tests {
         let seqs: Vec<i64> = batch
             .records
             .iter()
-            .map(|one| one.delivery.event.seq)
+            .map(|ended| ended.delivery.event.seq)
             .collect();
         assert_eq!(seqs, [1, 2]);
     }
@@ -312,7 +313,10 @@ mod tests {
                 ..Recorded::default()
             };
             ledger.took(&recorded);
-            let seqs = recorded.written.iter().map(|one| one.delivery.event.seq);
+            let seqs = recorded
+                .written
+                .iter()
+                .map(|record| record.delivery.event.seq);
             seqs.collect::<Vec<i64>>()
         };
         assert_eq!(next(90), [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
@@ -322,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_aside_is_gone_around_and_holds_no_data() {
+    fn records_set_aside_hold_no_data_and_block_no_batch() {
         let (mut ledger, mut lanes) = (Ledger::default(), Lanes::default());
         let mut delivery = delivery(1, 1);
         let event = herald_core::event::Event {

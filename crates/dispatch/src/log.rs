@@ -64,7 +64,7 @@ pub struct Window {
     pub upper_seq: i64,
     pub next_seq: i64,
     pub next_floor_seq: i64,
-    /// Whether a row of `herald.window` says that it is open.
+    /// Whether a row of `herald_internal.window` says that it is open.
     pub is_open: bool,
     /// Whether an earlier worker may have delivered a part of it.
     pub is_recovered: bool,
@@ -178,7 +178,7 @@ impl Window {
     }
 }
 
-/// Returns the slot of `herald.window` for a window's number: ten thousand in a row share a slot.
+/// Returns the slot of `herald_internal.window` for a window's number: ten thousand in a row share a slot.
 pub fn window_slot(number: i64) -> i16 {
     (number.div_euclid(10_000)).rem_euclid(4) as i16
 }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_waits_there_are_five_looks_a_second() {
+    fn without_subscriptions_the_worker_looks_five_times_per_second() {
         let nobody = Interest {
             is_nobody_there: true,
             any_flowing: false,

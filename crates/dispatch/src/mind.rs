@@ -120,7 +120,7 @@ impl Mind {
 
     /// Stops the worker, so that another takes over.
     pub fn start_again(&mut self, why: &str, effects: &mut Effects) {
-        let words = format!("the worker starts again: {why}");
+        let words = format!("restarting the worker: {why}");
         effects.push(Effect::Log(words));
         self.ending = Some(Ending::StartAgain);
     }

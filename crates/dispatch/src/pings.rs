@@ -129,7 +129,7 @@ impl<S: Store, C: Courier> Pinging<'_, S, C> {
         let largest = i32::try_from(largest).unwrap_or(i32::MAX);
         let words = match self.store.event_at(place, largest) {
             Ok(Some(event)) => return Ok(event),
-            Ok(None) => "the event is not there any more".into(),
+            Ok(None) => "the event no longer exists".into(),
             Err(failure) => format!("the event cannot be read: {failure}"),
         };
         Err(Obstacle::Answered(ErrorClass::Internal, words))
@@ -144,7 +144,7 @@ fn ready(subscription: Option<&Loaded>) -> Result<&Loaded, Obstacle> {
     };
     let words = match &subscription.obstacle {
         _ if subscription.lacks_consent => "its receiver has not consented to deliveries".into(),
-        Some(obstacle) => format!("nothing can be sent: {obstacle}"),
+        Some(obstacle) => format!("cannot send: {obstacle}"),
         None => return Ok(subscription),
     };
     Err(Obstacle::Answered(ErrorClass::Blocked, words))

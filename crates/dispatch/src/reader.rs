@@ -268,7 +268,7 @@ fn load(
     for ids in ids.chunks(READ_AT_ONCE) {
         subscriptions.put_all(ids, view.load(ids)?);
     }
-    subscriptions.is_up_to_date(look.snapshot.clone());
+    subscriptions.mark_up_to_date(look.snapshot.clone());
     Ok(!wanted.is_empty())
 }
 
@@ -286,16 +286,16 @@ fn match_slice(
     };
     let mut found = Vec::new();
     let mut matched = Vec::new();
-    for one in events {
-        view.is_at(Place::of_event(one.event.slot, one.event.seq));
+    for logged in events {
+        view.is_at(Place::of_event(logged.event.slot, logged.event.seq));
         let ids: Vec<i64> = subscriptions
-            .matching(&one, window, &mut found)
+            .matching(&logged, window, &mut found)
             .map(|to| to.config.id)
             .collect();
         if ids.is_empty() {
             continue;
         }
-        let event = Arc::new(one.event);
+        let event = Arc::new(logged.event);
         let open = ids
             .into_iter()
             .filter(|id| !done.contains(&(event.seq, *id)));

@@ -177,11 +177,11 @@ impl<S: Store> Reading<'_, S> {
     /// Returns a delivery of a window and counts its memory; `None` if its subscription no longer exists.
     fn delivery(&mut self, window: i64, event: Arc<Event>, id: i64, now: Now) -> Option<Delivery> {
         let token = self.tokens.give();
-        let one = self.subscriptions.by_id(id)?;
+        let loaded = self.subscriptions.by_id(id)?;
         let delivery = Delivery {
             event,
-            subscription: Arc::clone(&one.config),
-            agent: one.agent.clone(),
+            subscription: Arc::clone(&loaded.config),
+            agent: loaded.agent.clone(),
             origin: Origin::Window(window),
             attempts: 0,
             step: 0,
@@ -198,16 +198,16 @@ impl<S: Store> Reading<'_, S> {
         if changed.quotas {
             let quotas = &self.subscriptions.quotas;
             self.gate.tenants.configure(quotas);
-            for one in self.subscriptions.iter() {
-                self.lanes.configure(one, &self.gate.tenants);
+            for loaded in self.subscriptions.iter() {
+                self.lanes.configure(loaded, &self.gate.tenants);
             }
         }
         let mut any_ended = false;
         for id in changed.ids {
-            if let Some(one) = self.subscriptions.by_id(id) {
-                any_ended |= one.config.state == State::Disabled;
-                self.lanes.configure(one, &self.gate.tenants);
-                self.shedding.expect(&one.config, now);
+            if let Some(loaded) = self.subscriptions.by_id(id) {
+                any_ended |= loaded.config.state == State::Disabled;
+                self.lanes.configure(loaded, &self.gate.tenants);
+                self.shedding.expect(&loaded.config, now);
                 self.look_into_pending(id, now);
                 continue;
             }
@@ -235,8 +235,8 @@ impl<S: Store> Reading<'_, S> {
         }
         for id in changes.pending {
             self.look_into_pending(id, now);
-            if let Some(one) = self.subscriptions.by_id(id) {
-                self.shedding.expect(&one.config, now);
+            if let Some(loaded) = self.subscriptions.by_id(id) {
+                self.shedding.expect(&loaded.config, now);
             }
         }
     }

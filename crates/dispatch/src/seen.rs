@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use crate::log::Logged;
 
-/// At most this many types are remembered; `herald._doctor_types()` reports nothing once so many were seen.
+/// At most this many types are remembered; `herald_internal.doctor_types()` reports nothing once so many were seen.
 pub const MOST: usize = 1_000;
 
-/// The types in `herald._type`, and those that the next report adds.
+/// The types in `herald_internal.type`, and those that the next report adds.
 #[derive(Debug, Default)]
 pub struct SeenTypes {
     /// Looked up by name; the order does not matter.
@@ -25,8 +25,8 @@ impl SeenTypes {
     }
 
     pub fn note(&mut self, logged: &[Logged]) {
-        for one in logged {
-            let event_type = &one.event.r#type;
+        for entry in logged {
+            let event_type = &entry.event.r#type;
             if self.known.len() < MOST && !self.known.contains(event_type) {
                 self.known.insert(event_type.clone());
                 self.fresh.push(event_type.clone());

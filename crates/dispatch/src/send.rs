@@ -85,7 +85,7 @@ impl Choosing<'_> {
         delivery.agent = subscription.agent.clone();
         let beginning = Beginning {
             is_proven,
-            is_new: delivery.is_new_of_its_month(),
+            is_new: delivery.is_new_this_month(),
             is_suspect: suspicion == Suspicion::Tried,
         };
         match self.gate.tenants.judge(tenant, beginning.is_new) {
@@ -159,10 +159,13 @@ mod tests {
         }
 
         fn subscribe(&mut self, loaded: Vec<Loaded>) {
-            for one in &loaded {
-                self.lanes.configure(one, &self.gate.tenants);
+            for subscription in &loaded {
+                self.lanes.configure(subscription, &self.gate.tenants);
             }
-            let ids: Vec<i64> = loaded.iter().map(|one| one.config.id).collect();
+            let ids: Vec<i64> = loaded
+                .iter()
+                .map(|subscription| subscription.config.id)
+                .collect();
             self.subscriptions.put_all(&ids, loaded);
         }
 
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_goes_by_the_options_of_now() {
+    fn queued_deliveries_use_current_options() {
         let mut room = Room::new(64, Suspects::default(), &[1], &[1]);
         let mut changed = loaded(1);
         let mut config = (*changed.config).clone();
@@ -271,7 +274,7 @@ mod tests {
         assert_eq!(courier.seqs(), [1, 4]);
         assert_eq!(room.ends(), [(3, End::Dead(DeadReason::Poison))]);
         let waiting = room.gate.finish(&courier.taken[0], &mut room.lanes);
-        let seqs: Vec<i64> = waiting.iter().map(|one| one.event.seq).collect();
+        let seqs: Vec<i64> = waiting.iter().map(|suspect| suspect.event.seq).collect();
         assert_eq!(seqs, [2]);
     }
 }

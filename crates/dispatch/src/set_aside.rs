@@ -120,12 +120,13 @@ impl SetAside {
         if recorded.set_aside.is_empty() {
             self.at_once.took(count, micros);
         } else {
-            self.at_once.took_no_less(count, micros);
+            self.at_once.took_without_growth(count, micros);
         }
     }
 
     /// Takes all records, to be tried a last time.
     pub fn take_all(&mut self) -> VecDeque<Record> {
+        self.outcome_bytes = 0;
         std::mem::take(&mut self.records)
     }
 

@@ -20,7 +20,7 @@ use crate::work::{Delivery, Origin, Work};
 /// How long a lane waits if this server lacks a resource to send anything.
 const SHORTAGE_PAUSE_MICROS: i64 = 500_000;
 /// The log mentions a shortage at most this often.
-const SHORTAGE_SAID_EVERY: Duration = Duration::from_secs(60);
+const SHORTAGE_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// When the log last mentioned that this server lacks a resource.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Settling<'_> {
             attempt.outcome.request = None;
         }
         for suspect in self.gate.finish(&work, self.lanes) {
-            self.give_a_turn(suspect, now);
+            self.requeue_suspect(suspect, now);
         }
         match work {
             Work::Delivery(delivery) => self.settle_delivery(delivery, attempt, chance, now),
@@ -75,7 +75,7 @@ impl Settling<'_> {
     }
 
     /// Puts a suspect back that waited for another suspect, which came back.
-    fn give_a_turn(&mut self, suspect: Delivery, now: Now) {
+    fn requeue_suspect(&mut self, suspect: Delivery, now: Now) {
         let id = suspect.subscription.id;
         match self.lanes.get(id) {
             Some(entry) => {
@@ -93,7 +93,7 @@ impl Settling<'_> {
     fn settle_delivery(&mut self, mut delivery: Delivery, attempt: Attempt, chance: f64, now: Now) {
         let outcome = &attempt.outcome;
         if outcome.is_own_shortage() {
-            if delivery.is_new_of_its_month() {
+            if delivery.is_new_this_month() {
                 let tenant = delivery.agent.tenant.as_deref();
                 self.gate.tenants.take_back(tenant);
                 // Lanes may be held because of quota that was not used after all.
@@ -153,7 +153,7 @@ impl Settling<'_> {
     fn settle_shortage(&mut self, delivery: Delivery, outcome: &Outcome, now: Now) {
         let (id, name) = (delivery.subscription.id, &delivery.subscription.name);
         let said_at = &mut self.shortage.said_at;
-        let is_new = said_at.is_none_or(|at| now.since(at) >= SHORTAGE_SAID_EVERY);
+        let is_new = said_at.is_none_or(|at| now.since(at) >= SHORTAGE_LOGGED_EVERY);
         if is_new && let Some((_, words)) = &outcome.error {
             *said_at = Some(now.moment);
             self.effects.push(Effect::Log(format!(
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_other_attempt_for_a_subscription_that_exists_no_more() {
+    fn removed_subscriptions_get_no_retry() {
         let end = ended(delivery(2, 1), 500);
         assert_eq!(end, End::Dead(DeadReason::Unsubscribed));
     }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_for_want_of_something_of_our_own_was_not_attempted() {
+    fn a_shortage_counts_no_attempt() {
         let mut room = Room::new();
         let shortage = || Outcome::failed(ErrorClass::Shortage, "no descriptor", Duration::ZERO);
         room.settle(failed(Work::Delivery(delivery(1, 1)), shortage()));
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pending_delivery_that_is_spilled_is_only_claimed_no_more() {
+    fn spilling_a_pending_delivery_only_ends_its_claim() {
         let (mut lanes, mut ledger) = (Lanes::default(), Ledger::default());
         lanes.configure(&loaded(1), &Default::default());
         let mut claimed = delivery(1, 7);

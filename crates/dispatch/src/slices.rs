@@ -44,7 +44,7 @@ impl SliceSize {
 
     /// Adapts the size to the time that a slice of `count` took.
     pub fn took(&mut self, count: usize, micros: i64) {
-        self.took_no_less(count, micros);
+        self.took_without_growth(count, micros);
         if count < self.size {
             // This says nothing about a full slice.
         } else if micros < LONGEST_MICROS / 2 {
@@ -56,7 +56,7 @@ impl SliceSize {
     }
 
     /// Adapts the size in the same way, but never increases it.
-    pub fn took_no_less(&mut self, count: usize, micros: i64) {
+    pub fn took_without_growth(&mut self, count: usize, micros: i64) {
         if micros > LONGEST_MICROS {
             // This many would have taken three quarters of the time.
             let fitting = count as i64 * (LONGEST_MICROS / 4 * 3) / micros;

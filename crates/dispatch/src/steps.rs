@@ -76,8 +76,8 @@ impl Step {
             Self::Bury => "bury the deliveries of ended subscriptions",
             Self::Shed => "cut backlogs to max_backlog",
             Self::House => "clean up",
-            Self::Configuration => "look at its settings",
-            Self::Report => "report how it fares",
+            Self::Configuration => "check the worker's settings",
+            Self::Report => "write the worker's report",
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct Subscriptions {
     quotas_end_at: i64,
     first_secret_ends_at: i64,
     /// Subscriptions whose receivers have to be asked first.
-    pub without_consent: Vec<i64>,
+    pub without_consent: BTreeSet<i64>,
     /// Data to read although no notice in the database asks for it.
     demanded: Wanted,
     /// Changes that were read but not yet adopted by the lanes.
@@ -117,7 +117,7 @@ impl Subscriptions {
             quotas: Quotas::new(),
             quotas_end_at: i64::MAX,
             first_secret_ends_at: i64::MAX,
-            without_consent: Vec::new(),
+            without_consent: BTreeSet::new(),
             demanded: Wanted {
                 everything: true,
                 ..Wanted::default()
@@ -134,8 +134,8 @@ impl Subscriptions {
         if self.first_secret_ends_at <= now_micros {
             let ended = self
                 .iter()
-                .filter(|one| one.secret_ends_at.is_some_and(|end| end <= now_micros));
-            wanted.ids.extend(ended.map(|one| one.config.id));
+                .filter(|loaded| loaded.secret_ends_at.is_some_and(|end| end <= now_micros));
+            wanted.ids.extend(ended.map(|loaded| loaded.config.id));
         }
         wanted
     }
@@ -175,8 +175,10 @@ impl Subscriptions {
 
     /// Replaces the subscriptions with these ids by `read`, which has those that exist.
     pub fn put_all(&mut self, ids: &[i64], read: Vec<Loaded>) {
-        let mut read: BTreeMap<i64, Loaded> =
-            read.into_iter().map(|one| (one.config.id, one)).collect();
+        let mut read: BTreeMap<i64, Loaded> = read
+            .into_iter()
+            .map(|loaded| (loaded.config.id, loaded))
+            .collect();
         for id in ids {
             self.put(*id, read.remove(id));
         }
@@ -184,7 +186,7 @@ impl Subscriptions {
     }
 
     /// Notes that everything wanted was read, as of this snapshot.
-    pub fn is_up_to_date(&mut self, snapshot: Snapshot) {
+    pub fn mark_up_to_date(&mut self, snapshot: Snapshot) {
         self.demanded = Wanted::default();
         self.snapshot = snapshot;
         self.summarize();
@@ -241,12 +243,12 @@ impl Subscriptions {
 
     /// Computes the values that concern all subscriptions together.
     fn summarize(&mut self) {
-        let (mut largest, mut first_end, mut without_consent) = (0, i64::MAX, Vec::new());
-        for one in self.iter() {
-            largest = largest.max(one.config.max_payload);
-            first_end = first_end.min(one.secret_ends_at.unwrap_or(i64::MAX));
-            if one.lacks_consent && one.config.state == State::Active {
-                without_consent.push(one.config.id);
+        let (mut largest, mut first_end, mut without_consent) = (0, i64::MAX, BTreeSet::new());
+        for loaded in self.iter() {
+            largest = largest.max(loaded.config.max_payload);
+            first_end = first_end.min(loaded.secret_ends_at.unwrap_or(i64::MAX));
+            if loaded.lacks_consent && loaded.config.state == State::Active {
+                without_consent.insert(loaded.config.id);
             }
         }
         self.largest = i32::try_from(largest).unwrap_or(i32::MAX);
@@ -271,7 +273,7 @@ impl Subscriptions {
     /// Returns whether the pending deliveries of this subscription have to be buried.
     pub fn is_ended(&self, id: i64) -> bool {
         self.by_id(id)
-            .is_none_or(|one| one.config.state == State::Disabled)
+            .is_none_or(|loaded| loaded.config.state == State::Disabled)
     }
 
     /// Returns the subscriptions that an event of this window goes to.
@@ -286,7 +288,7 @@ impl Subscriptions {
         found
             .iter()
             .filter_map(|place| self.places[*place].as_ref())
-            .filter(move |one| one.since.was_there_for(logged, window))
+            .filter(move |loaded| loaded.since.gets(logged, window))
     }
 }
 
@@ -310,7 +312,7 @@ impl Since {
 
     /// Returns whether the subscription existed when the event became visible: it gets the events of the windows that
     /// show it, except those from before its creation. The answer is the same whenever a window is read again.
-    fn was_there_for(&self, logged: &Logged, window: &Window) -> bool {
+    fn gets(&self, logged: &Logged, window: &Window) -> bool {
         let is_over = self.disabled_xid.is_some_and(|xid| window.to.shows(xid));
         if is_over || !window.to.shows(self.xid) {
             return false;
@@ -333,7 +335,7 @@ mod tests {
         let as_of = subscriptions.as_of();
         let before = subscriptions.snapshot.clone();
         subscriptions.put_quotas((Quotas::new(), i64::MAX));
-        subscriptions.is_up_to_date("9:9:".parse().unwrap());
+        subscriptions.mark_up_to_date("9:9:".parse().unwrap());
         assert!(!subscriptions.wanted(0).everything);
         subscriptions.go_back(as_of);
         assert!(subscriptions.wanted(0).everything);

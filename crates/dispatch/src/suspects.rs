@@ -60,7 +60,7 @@ impl Suspects {
     }
 
     /// Notes the suspect that is being sent.
-    pub fn try_one(&mut self, token: u64) {
+    pub fn begin_trial(&mut self, token: u64) {
         self.on_trial = Some(token);
     }
 
@@ -153,7 +153,7 @@ mod tests {
             |suspects: &Suspects| [1, 2, 3, 4].map(|seq| suspects.judge(&delivery(1, seq)));
         use Suspicion::{None, Poison, Tried, Waits};
         assert_eq!(judged(&suspects), [Tried, Tried, Poison, None]);
-        suspects.try_one(1);
+        suspects.begin_trial(1);
         assert_eq!(judged(&suspects), [Waits, Waits, Poison, None]);
         suspects.set_aside(delivery(1, 2));
         assert!(suspects.came_back(7).is_empty());

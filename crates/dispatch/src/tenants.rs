@@ -183,10 +183,10 @@ impl Tenants {
 
     /// Notes usage that is in the accounts now.
     pub fn recorded(&mut self, usage: &[(Arc<str>, Usage)]) {
-        for (name, one) in usage {
+        for (name, used) in usage {
             if let Some(meter) = self.meters.get_mut(name) {
-                meter.no_longer_under_way(one.events);
-                meter.quota.events += one.events;
+                meter.no_longer_under_way(used.events);
+                meter.quota.events += used.events;
             }
         }
     }
@@ -282,16 +282,16 @@ mod tests {
 
     #[test]
     fn what_was_under_way_before_there_was_a_plan_takes_a_connection_until_it_ends() {
-        let one = Quota {
+        let limited = Quota {
             max_connections: Some(1),
             ..quota(0)
         };
         let mut tenants = Tenants::default();
         tenants.begin(ACME, true);
-        tenants.configure(&quotas(one));
+        tenants.configure(&quotas(limited));
         assert!(!tenants.has_connection(ACME, 1));
         tenants.configure(&Quotas::new());
-        tenants.configure(&quotas(one));
+        tenants.configure(&quotas(limited));
         assert!(!tenants.has_connection(ACME, 1));
         tenants.end(ACME);
         assert!(tenants.has_connection(ACME, 1) && tenants.under_way.is_empty());
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_no_account_is_kept_from_nothing() {
+    fn tenants_without_an_account_are_not_limited() {
         let mut tenants = tenants(quota(3));
         for other in [None, Some("other")] {
             assert_eq!(tenants.judge(other, true), Verdict::Send);

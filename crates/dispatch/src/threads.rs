@@ -14,7 +14,7 @@ pub struct Threads {
     /// Start times and tokens, in the order of starting.
     started: VecDeque<(i64, u64)>,
     young: BTreeMap<u64, Holder>,
-    young_of_doubtful: usize,
+    young_doubtful: usize,
     overflow: BTreeSet<u64>,
     slow_by_lane: BTreeMap<i64, usize>,
 }
@@ -31,7 +31,7 @@ impl Threads {
             limit,
             started: VecDeque::new(),
             young: BTreeMap::new(),
-            young_of_doubtful: 0,
+            young_doubtful: 0,
             overflow: BTreeSet::new(),
             slow_by_lane: BTreeMap::new(),
         }
@@ -54,19 +54,19 @@ impl Threads {
 
     /// Returns whether a doubtful lane may have a thread, if any is free.
     pub fn has_room_for_doubtful(&self) -> bool {
-        self.young_of_doubtful < self.limit.div_ceil(2)
+        self.young_doubtful < self.limit.div_ceil(2)
     }
 
     pub fn start(&mut self, token: u64, lane: i64, is_proven: bool, now: i64) {
         let is_doubtful = self.is_doubtful(lane, is_proven);
         self.started.push_back((now, token));
         self.young.insert(token, Holder { lane, is_doubtful });
-        self.young_of_doubtful += usize::from(is_doubtful);
+        self.young_doubtful += usize::from(is_doubtful);
     }
 
     pub fn finish(&mut self, token: u64, lane: i64) {
         if let Some(holder) = self.young.remove(&token) {
-            self.young_of_doubtful -= usize::from(holder.is_doubtful);
+            self.young_doubtful -= usize::from(holder.is_doubtful);
         } else if self.overflow.remove(&token)
             && let Some(slow) = self.slow_by_lane.get_mut(&lane)
         {
@@ -89,7 +89,7 @@ impl Threads {
             }
             self.started.pop_front();
             if let Some(holder) = self.young.remove(&token) {
-                self.young_of_doubtful -= usize::from(holder.is_doubtful);
+                self.young_doubtful -= usize::from(holder.is_doubtful);
                 *self.slow_by_lane.entry(holder.lane).or_default() += 1;
                 self.overflow.insert(token);
             }

@@ -136,7 +136,7 @@ impl Delivery {
     }
 
     /// Returns whether it counts as new in its tenant's month if it is sent now.
-    pub fn is_new_of_its_month(&self) -> bool {
+    pub fn is_new_this_month(&self) -> bool {
         self.attempts == 0 && self.is_metered()
     }
 

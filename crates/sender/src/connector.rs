@@ -79,7 +79,7 @@ impl Dialer {
             let left = deadline.saturating_duration_since(Instant::now());
             let is_last = tried + 1 == candidates.len();
             let share = if is_last { left } else { left / 2 };
-            match self.dial_one(*address, share.max(MIN_SHARE)) {
+            match self.dial_address(*address, share.max(MIN_SHARE)) {
                 Ok(stream) => return Ok((stream, *address)),
                 Err(error) => failure = Failure::connect(&error, *address),
             }
@@ -90,7 +90,7 @@ impl Dialer {
         Err(failure)
     }
 
-    fn dial_one(&self, address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
+    fn dial_address(&self, address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
         let socket = socket2::Socket::new(
             Domain::for_address(address),
             Type::STREAM,

@@ -297,7 +297,7 @@ impl fmt::Debug for Dns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shares::MAX_WAITING_OF_ONE;
+    use crate::shares::MAX_WAITING_PER_SHARE;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const STACK: usize = 256 * 1024;
@@ -393,7 +393,7 @@ mod tests {
         assert!(dns.table.lock().names.len() <= MAX_NAMES);
 
         let dns = Dns::start(1, STACK, TTL, hanging_but("none")).expect("threads start");
-        let answers = (0..MAX_WAITING_OF_ONE + 10)
+        let answers = (0..MAX_WAITING_PER_SHARE + 10)
             .map(|number| dns.addresses(anybody, &format!("{number}.example"), Instant::now()));
         let busy = answers
             .filter(|answer| *answer == Err(LookupError::Busy))
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_hang_keep_nobody_else_from_an_answer() {
+    fn hanging_names_do_not_delay_other_shares() {
         let dns = Dns::start(8, STACK, TTL, hanging_but("good")).expect("threads start");
         let tenant = |name: &str| Share::Tenant(name.into());
         for number in 0..20 {

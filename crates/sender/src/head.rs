@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_is_kept_and_the_rest_left_out_however_it_comes() {
+    fn only_relevant_parts_are_kept_in_any_chunking() {
         let long = format!("x-long: {}\r\n", "x".repeat(20_000));
         for (answer, expected) in [
             (

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// At most this many names wait for a thread.
 pub(crate) const MAX_WAITING: usize = 256;
 /// At most this many of them belong to one share.
-pub(crate) const MAX_WAITING_OF_ONE: usize = 64;
+pub(crate) const MAX_WAITING_PER_SHARE: usize = 64;
 /// A share has at most one thread in this many, but always at least one.
 const SHARES: usize = 8;
 
@@ -87,13 +87,13 @@ impl Shares {
     pub(crate) fn is_sought_for(&self, share: &Share, name: &str) -> bool {
         let waiting = self.waiting.get(share);
         self.is_running(name)
-            || waiting.is_some_and(|names| names.iter().any(|one| *one.name == *name))
+            || waiting.is_some_and(|names| names.iter().any(|queued| *queued.name == *name))
     }
 
     /// Queues a name behind those of its share. Returns false if too many names of the share, or of all shares, wait.
     pub(crate) fn wait(&mut self, share: &Share, name: &Arc<str>, is_doubtful: bool) -> bool {
         let waiting = self.waiting.get(share).map_or(0, VecDeque::len);
-        if self.count >= MAX_WAITING || waiting >= MAX_WAITING_OF_ONE {
+        if self.count >= MAX_WAITING || waiting >= MAX_WAITING_PER_SHARE {
             return false;
         }
         if waiting == 0 {
@@ -150,10 +150,10 @@ impl Shares {
         let names = self.waiting.get_mut(share)?;
         // Another share may have begun with a name meanwhile: its answer serves all.
         let before = names.len();
-        names.retain(|one| !self.names.contains(&one.name));
+        names.retain(|queued| !self.names.contains(&queued.name));
         let position = names
             .iter()
-            .position(|one| !one.is_doubtful || has_room_for_doubtful);
+            .position(|queued| !queued.is_doubtful || has_room_for_doubtful);
         let taken = position.and_then(|position| names.remove(position));
         self.count -= before - names.len();
         if names.is_empty() {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_up_once_for_all_and_nobody_waits_for_anothers_queue() {
+    fn a_name_is_looked_up_once_and_never_waits_in_another_share() {
         let mut shares = Shares::new(8);
         wait(&mut shares, &tenant("bad"), &["1", "shared"], true);
         assert_eq!(begun(&mut shares), ["1"]);
@@ -267,12 +267,12 @@ mod tests {
         let mut wait = |share: &str, number: usize| {
             shares.wait(&tenant(share), &number.to_string().into(), true)
         };
-        assert!((0..MAX_WAITING_OF_ONE).all(|number| wait("bad", number)));
-        assert!(!wait("bad", MAX_WAITING_OF_ONE));
-        let shares_to_fill = MAX_WAITING / MAX_WAITING_OF_ONE;
+        assert!((0..MAX_WAITING_PER_SHARE).all(|number| wait("bad", number)));
+        assert!(!wait("bad", MAX_WAITING_PER_SHARE));
+        let shares_to_fill = MAX_WAITING / MAX_WAITING_PER_SHARE;
         for other in 1..shares_to_fill {
             let other = other.to_string();
-            assert!((0..MAX_WAITING_OF_ONE).all(|number| wait(&other, number)));
+            assert!((0..MAX_WAITING_PER_SHARE).all(|number| wait(&other, number)));
         }
         assert!(!wait("good", 0));
     }

@@ -57,13 +57,13 @@ pub fn claims<S: Subject>() -> [Claimed<S>; 10] {
     }
     named![
         a_look_finds_what_became_visible,
-        what_may_vanish_is_told,
+        commits_that_may_vanish_are_reported,
         a_window_stays_open_until_it_is_closed,
-        what_is_on_record_is_done,
+        recorded_deliveries_are_done,
         claims_come_in_the_order_in_which_they_are_due,
-        what_was_discarded_stays_away,
-        what_is_locked_is_passed_by,
-        only_the_url_of_now_can_be_gone,
+        discarded_deliveries_stay_discarded,
+        locked_deliveries_block_no_others,
+        only_the_current_url_can_be_gone,
         a_backlog_is_cut_to_its_oldest,
         notices_are_told_until_they_are_taken_over,
     ]
@@ -169,7 +169,7 @@ pub fn a_look_finds_what_became_visible(subject: &mut impl Subject) {
 }
 
 /// A commit may vanish until it is flushed, and not afterwards.
-pub fn what_may_vanish_is_told(subject: &mut impl Subject) {
+pub fn commits_that_may_vanish_are_reported(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 1);
     subject.commit(1, false);
@@ -203,7 +203,7 @@ pub fn a_window_stays_open_until_it_is_closed(subject: &mut impl Subject) {
 }
 
 /// A delivery that is recorded in any form is done.
-pub fn what_is_on_record_is_done(subject: &mut impl Subject) {
+pub fn recorded_deliveries_are_done(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 4);
     subject.commit(1, true);
@@ -253,14 +253,18 @@ pub fn claims_come_in_the_order_in_which_they_are_due(subject: &mut impl Subject
         2
     );
     let first_alone = claim_within(subject, (0, 0), 0);
-    let seqs: Vec<i64> = first_alone.events.iter().map(|one| one.event.seq).collect();
+    let seqs: Vec<i64> = first_alone
+        .events
+        .iter()
+        .map(|logged| logged.event.seq)
+        .collect();
     assert_eq!((seqs, first_alone.is_complete), (vec![first.seq], false));
     let due = subject.store().find_due(&[1, 2]);
     assert_eq!(due.ok(), Some(vec![(1, 10)]));
 }
 
 /// A delivery that was discarded while being sent does not return to pending.
-pub fn what_was_discarded_stays_away(subject: &mut impl Subject) {
+pub fn discarded_deliveries_stay_discarded(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 1);
     subject.commit(1, true);
@@ -280,7 +284,7 @@ pub fn what_was_discarded_stays_away(subject: &mut impl Subject) {
 }
 
 /// A delivery that a session has locked does not stop others from being recorded.
-pub fn what_is_locked_is_passed_by(subject: &mut impl Subject) {
+pub fn locked_deliveries_block_no_others(subject: &mut impl Subject) {
     let mut position = subject.position();
     subject.begin(1, 3);
     subject.commit(1, true);
@@ -318,7 +322,7 @@ pub fn what_is_locked_is_passed_by(subject: &mut impl Subject) {
 
 /// A receiver that is gone at a former URL disables nothing; at the current URL it does, and its pending deliveries are
 /// buried.
-pub fn only_the_url_of_now_can_be_gone(subject: &mut impl Subject) {
+pub fn only_the_current_url_can_be_gone(subject: &mut impl Subject) {
     let seqs = make_pending(subject, 2);
     let former = subject.subscription().generation;
     subject.change_url();

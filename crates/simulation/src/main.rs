@@ -24,7 +24,7 @@ struct Options {
     seed: Option<u64>,
     is_traced: bool,
     /// Reports a failed schedule without shrinking it.
-    is_not_shrunk: bool,
+    keeps_failures_whole: bool,
 }
 
 fn main() -> ExitCode {
@@ -56,7 +56,7 @@ fn parse() -> Result<Options, lexopt::Error> {
             Long("seconds") => options.seconds = Some(arguments.value()?.parse()?),
             Long("schedules") => options.schedules = Some(arguments.value()?.parse()?),
             Long("seed") => options.seed = Some(arguments.value()?.parse()?),
-            Long("no-shrink") => options.is_not_shrunk = true,
+            Long("no-shrink") => options.keeps_failures_whole = true,
             Long("trace") => options.is_traced = true,
             other => return Err(other.unexpected()),
         }
@@ -155,7 +155,7 @@ fn play_many(options: &Options) -> bool {
         .print(first, took);
     let failed = failed.into_inner().expect("no thread panics");
     for (schedule, report) in &failed {
-        if options.is_not_shrunk {
+        if options.keeps_failures_whole {
             let fault = report.fault.as_deref().unwrap_or_default();
             println!("seed {} fails: {fault}", schedule.seed);
             continue;

@@ -198,7 +198,7 @@ impl World {
         if let Some(tenant) = tenant {
             *life.in_flight_of_tenant.entry(tenant.clone()).or_default() += 1;
             let has_account = self.witness.known_quotas.contains_key(&tenant);
-            if delivery.is_new_of_its_month() && has_account {
+            if delivery.is_new_this_month() && has_account {
                 *life.begun.entry(tenant).or_default() += 1;
             }
         }
@@ -219,7 +219,7 @@ impl World {
             return Err("it is held or gone".into());
         }
         if delivery.subscription.generation < known.config.generation {
-            return Err("by a former url".into());
+            return Err("it goes to a former URL".into());
         }
         let pair = self
             .witness
@@ -310,7 +310,7 @@ impl World {
         let is_over = quota
             .events_per_month
             .is_some_and(|most| used + begun >= most);
-        if delivery.is_new_of_its_month() && is_over {
+        if delivery.is_new_this_month() && is_over {
             return Err(format!(
                 "its tenant has used {used}, and {begun} are under way"
             ));
@@ -334,7 +334,7 @@ impl World {
             if let Some(in_flight) = life.in_flight_of_tenant.get_mut(tenant) {
                 *in_flight = in_flight.saturating_sub(1);
             }
-            if outcome.is_own_shortage() && delivery.is_new_of_its_month() {
+            if outcome.is_own_shortage() && delivery.is_new_this_month() {
                 let begun = life.begun.entry(tenant.clone()).or_default();
                 *begun = (*begun - 1).max(0);
             }

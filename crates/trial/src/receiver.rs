@@ -180,7 +180,7 @@ impl Receiver {
     #[track_caller]
     pub fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool, deadline: Duration) {
         if !self.holds_within(deadline, holds) {
-            panic!("waited {deadline:?} in vain for {what}; the last state was {self:?}");
+            panic!("timed out after {deadline:?} waiting for {what}; the last state was {self:?}");
         }
     }
 

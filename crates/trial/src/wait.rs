@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 pub fn eventually<T>(deadline: Duration, what: &str, condition: impl FnMut() -> Option<T>) -> T {
     match within(deadline, condition) {
         Some(answer) => answer,
-        None => panic!("waited {deadline:?} in vain for {what}"),
+        None => panic!("timed out after {deadline:?} waiting for {what}"),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn eventually_holds<S: Debug>(
     match (answer, last) {
         (Some(state), _) => state,
         (None, Some(last)) => {
-            panic!("waited {deadline:?} in vain for {what}; the last state was {last:#?}")
+            panic!("timed out after {deadline:?} waiting for {what}; the last state was {last:#?}")
         }
         (None, None) => unreachable!("a condition is looked at at least once"),
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "in vain for a pig that flies; the last state was \"on the ground\"")]
+    #[should_panic(expected = "waiting for a pig that flies; the last state was \"on the ground\"")]
     fn a_vain_wait_names_what_was_awaited_and_the_last_state() {
         eventually_holds(
             Duration::from_millis(5),

@@ -13,14 +13,14 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
 const LEVELS: [&str; 4] = ["reader", "emitter", "operator", "admin"];
 
-/// Each object of the schema herald with the roles that may use it, as `name: role role`.
+/// Each object of the extension's schemas with the roles that may use it, as `name: role role`.
 const MATRIX: &str = "
     select format('%s: %s', o.name, coalesce(string_agg(o.role || o.how, ' ' order by o.position), '-')) as line
     from (
         select p.oid::regprocedure::text as name, r.role, r.position, '' as how
         from pg_proc p
         left join roles r on has_function_privilege(r.oid, p.oid, 'execute')
-        where p.pronamespace = 'herald'::regnamespace
+        where p.pronamespace = any ('{herald,herald_internal}'::regnamespace[])
         union all
         select format('%s %s', case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end,
                       regexp_replace(c.oid::regclass::text, '_[0-9]+$', '_<slot>')),
@@ -36,7 +36,7 @@ const MATRIX: &str = "
             from roles r
         ) p on p.privileges is not null
         left join roles r on r.oid = p.oid
-        where c.relnamespace = 'herald'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')
+        where c.relnamespace = any ('{herald,herald_internal}'::regnamespace[]) and c.relkind in ('r', 'p', 'v', 'S')
     ) o
     group by o.name";
 
@@ -80,7 +80,7 @@ fn every_object_is_for_the_roles_of_the_matrix() {
 }
 
 #[test]
-fn each_level_works_and_ends_with_what_it_is_for() {
+fn each_level_allows_exactly_its_purpose() {
     let mut db = with_levels("levels");
     db.run(&format!(
         "select herald.subscribe('shop', url => 'https://example.com/', secret => '{SECRET}')"
@@ -167,7 +167,7 @@ fn each_level_works_and_ends_with_what_it_is_for() {
 }
 
 #[test]
-fn a_level_that_is_none_is_refused() {
+fn an_unknown_level_is_refused() {
     let mut db = with_levels("no_level");
     let refused = db.refusal("select herald.grant_access('no_level_nobody', 'opperator')");
     assert_eq!(refused.hint(), Some("Perhaps you meant \"operator\"."));
@@ -194,7 +194,7 @@ fn pg_monitor_sees_statistics_and_no_event() {
 }
 
 #[test]
-fn every_change_is_on_record_with_who_made_it_and_without_secrets() {
+fn every_change_is_audited_with_its_role_and_without_secrets() {
     let mut db = with_levels("audit");
     db.run("create table item (id int primary key); alter table item owner to audit_admin");
     let mut admin = db.session_as(&CLUSTER, "audit_admin");
@@ -288,7 +288,7 @@ fn a_publication_that_takes_tables_of_pg_herald_along_is_warned_of() {
         assert_eq!(said.collect::<Vec<_>>(), warnings, "{command}");
     }
     // A fault of ours must not fail a command.
-    db.run("alter function herald._publications() rename to gone");
+    db.run("alter function herald_internal.publications() rename to gone");
     dba.run("alter publication p set (publish = 'insert')");
     let warnings: Vec<_> = heard.try_iter().collect();
     assert!(

@@ -20,7 +20,7 @@ const SHOP: &str = r#"{"name": "shop", "url": "http://127.0.0.1:1/", "types": ["
     "retry_schedule": ["1 s", "5 s"], "headers": {"X-Shop": "eu"}, "auth": {"type": "bearer", "token": "canary"}, "signing": "standard"}"#;
 
 #[test]
-fn a_document_makes_the_subscriptions_what_it_declares_and_a_second_time_changes_nothing() {
+fn applying_a_document_is_idempotent() {
     let mut db = Database::new(&CLUSTER, "apply");
     let document = format!(
         r#"{{"subscriptions": [{SHOP}, {{"name": "billing", "url": "http://127.0.0.1:1/"}}]}}"#
@@ -104,8 +104,8 @@ fn a_document_is_no_oracle_for_values_that_are_not_shown() {
     );
     let again = guess("finch", false);
     // The audit says the same of both.
-    let grown = |one: &(Vec<String>, usize, String), other: &(Vec<String>, usize, String)| {
-        other.2.parse::<i64>().unwrap() - one.2.parse::<i64>().unwrap()
+    let grown = |before: &(Vec<String>, usize, String), after: &(Vec<String>, usize, String)| {
+        after.2.parse::<i64>().unwrap() - before.2.parse::<i64>().unwrap()
     };
     assert_eq!(grown(&right, &wrong), grown(&wrong, &again));
     assert_eq!(
@@ -142,7 +142,7 @@ fn classes_of_statuses_are_taken_as_they_are() {
 }
 
 #[test]
-fn a_secret_in_a_document_is_put_in_front_and_nobody_is_told_whether_it_was_there() {
+fn a_secret_in_a_document_signs_first_and_its_former_presence_stays_hidden() {
     let mut db = Database::new(&CLUSTER, "apply_secret");
     let with = |secret: &str| {
         let billing = r#"{"name": "billing", "url": "http://127.0.0.1:1/""#;

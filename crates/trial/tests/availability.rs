@@ -56,7 +56,7 @@ fn a_standby_sends_nothing_and_goes_on_where_the_primary_stopped_when_it_is_prom
     assert_eq!(receiver.total(), 2);
 
     db.run("select herald.stop_worker()");
-    db.run("update herald._subscription set state = 'active', state_reason = null");
+    db.run("update herald_internal.subscription set state = 'active', state_reason = null");
     db.run("insert into note values (3, 'not read at the promotion')");
     replay(&primary, &standby);
     drop(db);
@@ -92,7 +92,7 @@ fn with_on_timeline_change_pause_a_promoted_standby_waits_for_a_decision() {
 }
 
 #[test]
-fn an_old_primary_that_runs_on_sends_what_was_open_under_the_same_id_and_events_of_its_own() {
+fn a_surviving_old_primary_resends_open_deliveries_and_sends_its_own_events() {
     let (receiver, primary, standby) = pair(&[("herald.on_timeline_change", "pause")]);
     let mut old = Database::of(&primary, "shop");
     old.run("select herald.pause('shop')");

@@ -96,7 +96,7 @@ const REFUSED: [(&str, &str, &str); 22] = [
 fn an_option_beyond_its_bounds_is_refused_by_subscribe_update_and_apply() {
     let mut db = Database::new(&CLUSTER, "refused");
     db.subscribe("shop", "https://example.com/", "");
-    let kept = "select md5(string_agg(s::text, '')) from herald._subscription s";
+    let kept = "select md5(string_agg(s::text, '')) from herald_internal.subscription s";
     let before = db.text(kept);
     for (option, value, expected) in REFUSED {
         let url = "url => 'https://example.com/'";
@@ -206,7 +206,7 @@ fn assignment(change: &str) -> String {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended() {
+fn an_unreadable_subscription_is_held_alone_and_catches_up_once_mended() {
     let (healthy, broken) = (receiver(), receiver());
     let mut db = Database::new(&CLUSTER, "broken");
     db.subscribe("healthy", &healthy.url("/"), "");
@@ -217,11 +217,11 @@ fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended
             "types => '{order.*}'",
         );
         db.run(&format!(
-            "update herald._subscription set {} where name = '{name}'",
+            "update herald_internal.subscription set {} where name = '{name}'",
             assignment(broken_by)
         ));
     }
-    db.run("select herald._changed('subscription')");
+    db.run("select herald_internal.changed('subscription')");
     db.emit("order.paid");
     db.emit("invoice.paid");
     healthy.wait_for(2, SOON);
@@ -233,26 +233,21 @@ fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended
     let uid = db.text("select uid from herald.event where type = 'order.paid'");
     for (name, ..) in BROKEN {
         let said = db.text(&format!(
-            "select detail from herald.doctor() where detail like 'nothing can be sent to subscription \"{name}\"%'"
+            "select detail from herald.doctor() where detail like 'cannot send to subscription \"{name}\"%'"
         ));
         assert!(!said.is_empty(), "{name}");
         let blocked = db.text(&format!(
             "select blocked_by from herald.why('{uid}') where subscription = '{name}'"
         ));
-        assert!(
-            blocked.starts_with("nothing can be sent: "),
-            "{name}: {blocked}"
-        );
+        assert!(blocked.starts_with("cannot send: "), "{name}: {blocked}");
         let error = db.refusal(&format!("select herald.preview('{name}', '{uid}')"));
         assert!(
-            error
-                .message()
-                .starts_with("nothing can be sent to subscription"),
+            error.message().starts_with("cannot send to subscription"),
             "{error}"
         );
     }
     db.run(&format!("select herald.preview('healthy', '{uid}')"));
-    db.run("select * from herald.status(); select * from herald.subscription; select herald._shed_backlog(s.id, 0, -1, 1000) from herald._subscription s");
+    db.run("select * from herald.status(); select * from herald.subscription; select herald_internal.shed_backlog(s.id, 0, -1, 1000) from herald_internal.subscription s");
     // Options that are not a document are mended as in any other subscription.
     db.run("select herald.subscribe('document', timeout => '9 s')");
     assert_eq!(
@@ -262,11 +257,11 @@ fn a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended
     for (name, _, mended_by) in BROKEN {
         let mended_by = mended_by.replace("$url", &broken.url("/url"));
         db.run(&format!(
-            "update herald._subscription set {} where name = '{name}'",
+            "update herald_internal.subscription set {} where name = '{name}'",
             assignment(&mended_by)
         ));
     }
-    db.run("select herald._changed('subscription')");
+    db.run("select herald_internal.changed('subscription')");
     db.until("select count(*) from herald.pending", "0");
     db.settle();
     // Unreadable types were matched with every event, and deliveries that the mended types do not match were removed.
@@ -293,16 +288,16 @@ fn a_row_that_postgresql_cannot_read_is_found_among_the_others() {
          begin
              raise exception using errcode = 'data_corrupted', message = 'missing chunk number 0';
          end $$;
-         alter table herald._subscription rename to whole_subscription;
+         alter table herald_internal.subscription rename to whole_subscription;
          do $$
          begin
-             execute format('create view herald._subscription as select %s from herald.whole_subscription', (
+             execute format('create view herald_internal.subscription as select %s from herald_internal.whole_subscription', (
                  select string_agg(case attname when 'options' then
                      'case name when ''damaged'' then herald.damaged() else options end as options' else attname end, ', ' order by attnum)
-                 from pg_attribute where attrelid = 'herald.whole_subscription'::regclass and attnum > 0 and not attisdropped));
+                 from pg_attribute where attrelid = 'herald_internal.whole_subscription'::regclass and attnum > 0 and not attisdropped));
          end $$",
     );
-    db.run("select herald._changed('subscription')");
+    db.run("select herald_internal.changed('subscription')");
     db.emit("order.paid");
     db.emit("invoice.paid");
     db.until(
@@ -316,8 +311,8 @@ fn a_row_that_postgresql_cannot_read_is_found_among_the_others() {
         "{said}"
     );
     db.run(
-        "drop view herald._subscription; alter table herald.whole_subscription rename to _subscription;
-         drop function herald.damaged(); select herald._changed('subscription')",
+        "drop view herald_internal.subscription; alter table herald_internal.whole_subscription rename to subscription;
+         drop function herald.damaged(); select herald_internal.changed('subscription')",
     );
     broken.wait_for(1, SOON);
     db.settle();
@@ -328,7 +323,7 @@ fn a_row_that_postgresql_cannot_read_is_found_among_the_others() {
 fn no_text_keeps_a_session_busy_beyond_its_timeout() {
     let mut db = Database::new(&CLUSTER, "busy");
     db.run("set statement_timeout = '2 s'");
-    db.run("insert into herald.emitted (source, id, slot, seq, uid, content_hash) select '/', repeat('x', 60000) || n, 0, n, gen_random_uuid(), '' from generate_series(1, 200) n");
+    db.run("insert into herald_internal.emitted (source, id, slot, seq, uid, content_hash) select '/', repeat('x', 60000) || n, 0, n, gen_random_uuid(), '' from generate_series(1, 200) n");
     for (statement, expected) in [
         (
             "select herald.verify(repeat('y', 100000000), 's', '{}', '')",

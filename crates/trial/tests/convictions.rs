@@ -45,7 +45,11 @@ fn a_delivery_whose_record_kills_the_worker_is_a_dead_letter_after_the_second_de
     db.subscribe("shop", &receiver.url("/"), "");
     let type_of =
         "select e.type from herald.event e where e.slot = new.event_slot and e.seq = new.event_seq";
-    kill_at(&mut db, "herald._attempt", &format!("({type_of}) = 'bad'"));
+    kill_at(
+        &mut db,
+        "herald_internal.attempt",
+        &format!("({type_of}) = 'bad'"),
+    );
     db.run("select herald.emit(t) from unnest('{order.1,bad,order.2}'::text[]) t");
     until_dead_and_back(&cluster, &mut db);
     until_dead_and_back(&cluster, &mut db);
@@ -78,7 +82,7 @@ fn an_event_whose_burial_kills_the_worker_is_buried_without_its_data() {
     db.subscribe("shop", &gone.url("/"), "max_concurrency => 1");
     kill_at(
         &mut db,
-        "herald._dead_letter",
+        "herald_internal.dead_letter",
         "new.type = 'bad' and new.event::jsonb ? 'data'",
     );
     db.run("select herald.emit(t, '{\"n\": 1}') from unnest('{order.1,bad,order.2}'::text[]) t");

@@ -157,7 +157,7 @@ fn options_without_a_value_are_no_fault() {
 }
 
 #[test]
-fn whoever_may_not_drop_a_database_does_not_stop_its_worker() {
+fn an_unprivileged_drop_database_does_not_stop_the_worker() {
     let mut db = Database::new(&CLUSTER, "not_yours");
     let worker = worker_of(&CLUSTER, "not_yours");
     db.run("create role stranger createdb login");

@@ -9,7 +9,7 @@ use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode, Receiver, StopMode};
 use nix::sys::signal::Signal;
 
-const DEATHS: &str = "select count(*) from herald._last_death()";
+const DEATHS: &str = "select count(*) from herald_internal.last_death()";
 
 /// Crashes the worker, as its own fault would, and the server with it. Opens a new session.
 fn die(cluster: &Cluster, db: &mut Database) {
@@ -34,7 +34,10 @@ fn ready_worker(cluster: &Cluster, db: &mut Database) -> i32 {
 
 fn requests_to(receiver: &Receiver, path: &str) -> usize {
     let requests = receiver.requests();
-    requests.iter().filter(|one| one.path == path).count()
+    requests
+        .iter()
+        .filter(|request| request.path == path)
+        .count()
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_thro
 }
 
 #[test]
-fn what_kills_others_or_the_whole_server_is_no_death_of_the_worker() {
+fn deaths_of_other_processes_do_not_count_as_worker_deaths() {
     let cluster = Cluster::builder()
         .setting("herald.sender_threads", "8")
         .start()
@@ -195,7 +198,7 @@ fn deaths_count_where_the_server_does_not_restart_itself() {
             cluster.start().ok()?;
             Some(Database::with("off", cluster.connect("off").ok()?))
         });
-        db.until("select deaths from herald._last_death()", deaths);
+        db.until("select deaths from herald_internal.last_death()", deaths);
     }
     assert_eq!(cluster.worker_pid("off").expect("an answer"), None);
 }

@@ -203,7 +203,7 @@ fn an_exhausted_delivery_becomes_a_dead_letter_with_all_that_is_known() {
 }
 
 #[test]
-fn what_was_sent_is_kept_of_attempts_that_failed_where_that_is_wanted() {
+fn keep_request_keeps_the_requests_of_failed_attempts() {
     let receiver = receiver_with(Mode::flaky(1, 2));
     let mut db = Database::new(&CLUSTER, "kept");
     let options =

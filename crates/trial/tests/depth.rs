@@ -19,7 +19,7 @@ fn options_that_are_nested_too_deep_are_refused() {
     let mut db = Database::new(&CLUSTER, "options");
     db.subscribe("shop", "https://example.com/", "");
     let pid = db.text("select pg_backend_pid()");
-    let kept = "select md5(string_agg(s::text, '')) from herald._subscription s";
+    let kept = "select md5(string_agg(s::text, '')) from herald_internal.subscription s";
     let before = db.text(kept);
     for levels in [129, 10_000] {
         let deep = nested(levels);
@@ -93,7 +93,7 @@ fn a_preview_of_data_that_is_too_deep_to_be_read_is_an_error_and_others_show_it(
 }
 
 #[test]
-fn an_actor_of_megabytes_writes_no_more_log_than_its_limit() {
+fn a_huge_actor_is_cut_to_its_limit() {
     let mut db = Database::new(&CLUSTER, "actor");
     db.watched_table();
     db.run(

@@ -64,7 +64,7 @@ fn a_step_that_fails_is_shown_until_it_succeeds() {
     db.subscribe("shop", &receiver.url("/"), "");
     db.run(
         "create function broken() returns trigger language plpgsql as 'begin raise exception ''a disk is full''; end';
-         create trigger broken before delete on herald.config_change execute function broken()",
+         create trigger broken before delete on herald_internal.config_change execute function broken()",
     );
     db.run("select herald.pause('shop')");
     db.until(
@@ -79,7 +79,7 @@ fn a_step_that_fails_is_shown_until_it_succeeds() {
         last.starts_with("cannot delete notices of changes: a disk is full"),
         "{last}"
     );
-    db.run("drop trigger broken on herald.config_change; select herald.resume('shop')");
+    db.run("drop trigger broken on herald_internal.config_change; select herald.resume('shop')");
     db.until(&doctor("failure"), "-");
 }
 
@@ -124,7 +124,7 @@ fn a_glob_that_nothing_matches_is_named_with_the_nearest_type() {
     }
     db.emit("order.paid");
     db.settle();
-    db.run("update herald._subscription set created_at = now() - interval '2 days'");
+    db.run("update herald_internal.subscription set created_at = now() - interval '2 days'");
     let expected = "no type that was ever seen is matched by \"order.paid,order.sent\" of subscription \"two\"; \
                     no type that was ever seen is matched by \"order.payed\" of subscription \"slip\"";
     db.until(&doctor("types"), expected);
@@ -137,12 +137,12 @@ fn a_glob_that_nothing_matches_is_named_with_the_nearest_type() {
 }
 
 #[test]
-fn a_slot_that_somebody_keeps_from_being_emptied_is_named_with_who_it_is() {
+fn doctor_names_the_session_that_blocks_a_slot() {
     let mut db = Database::new(&CLUSTER, "kept_slot");
     db.emit("order.paid");
     db.run(
         "update herald.event set uid = '01800000-0000-7000-8000-000000000000';
-         update herald.window set state = state",
+         update herald_internal.window set state = state",
     );
     let mut other = db.session(&CLUSTER);
     other.run("begin; select count(*) from herald.event");
@@ -150,7 +150,7 @@ fn a_slot_that_somebody_keeps_from_being_emptied_is_named_with_who_it_is() {
     db.run("select herald.wait(timeout => '5 s')");
     db.until(
         &format!(
-            "select ({}) like 'slot herald.event_%: process {pid} uses it'",
+            "select ({}) like 'slot herald_internal.event_%: process {pid} uses it'",
             doctor("ring")
         ),
         "true",
@@ -164,7 +164,7 @@ fn a_ping_sends_an_event_of_the_log_under_an_id_of_its_own() {
     let mut db = Database::new(&CLUSTER, "ping_event");
     db.subscribe("shop", &receiver.url("/"), "types => '{nothing.of.this}'");
     let event = db.text("select herald.emit('order.paid', '{\"total\": 42.50}', subject => '7')");
-    db.until("select herald._worker_pid() is not null", "true");
+    db.until("select herald_internal.worker_pid() is not null", "true");
     db.until(
         &format!("select outcome from herald.ping('shop', event_id => '{event}')"),
         "delivered",
@@ -189,15 +189,15 @@ fn a_ping_says_why_nothing_can_be_sent() {
     let mut db = Database::new(&CLUSTER, "ping_obstacle");
     db.subscribe("shop", &receiver.url("/"), "");
     db.until("select outcome from herald.ping('shop')", "delivered");
-    db.run("update herald._subscription set url = 'https://10.0.0.1/'; select herald._changed('subscription')");
+    db.run("update herald_internal.subscription set url = 'https://10.0.0.1/'; select herald_internal.changed('subscription')");
     db.until(
-        "select error like 'nothing can be sent: %10.0.0.1%' from herald.ping('shop')",
+        "select error like 'cannot send: %10.0.0.1%' from herald.ping('shop')",
         "true",
     );
 }
 
 #[test]
-fn a_retry_makes_what_waits_due_and_spares_who_asked_for_it() {
+fn a_retry_makes_waiting_deliveries_due_except_after_retry_after() {
     let receiver = receiver_with(Mode::status(503));
     receiver.set_mode_at("/spare", Mode::retry_after(503, "36000"));
     let mut db = Database::new(&CLUSTER, "retry_now");

@@ -38,7 +38,7 @@ fn the_queue_dispatch_delivers_the_same_as_windows_do() {
     let dead = windows
         .deliveries
         .iter()
-        .filter(|one| one.state.starts_with("dead"));
+        .filter(|delivery| delivery.state.starts_with("dead"));
     figure("dead", dead.count());
     assert!(windows.committed == queue.committed);
     assert_eq!(difference(&windows.deliveries, &queue.deliveries), [[], []]);
@@ -155,7 +155,7 @@ fn expected(change: Change) -> impl Iterator<Item = Delivery> {
 /// Returns what each side has that the other lacks, at most five of each; nothing if both are equal.
 fn difference(left: &BTreeSet<Delivery>, right: &BTreeSet<Delivery>) -> [Vec<Delivery>; 2] {
     [(left, right), (right, left)]
-        .map(|(one, other)| one.difference(other).take(5).cloned().collect())
+        .map(|(side, other)| side.difference(other).take(5).cloned().collect())
 }
 
 struct Side {
@@ -246,10 +246,10 @@ impl Side {
         let committed = committed_changes(db).expect("the truth");
         for (name, receiver, receipts) in &self.endpoints {
             let with_state = |state: &str| -> BTreeSet<Change> {
-                let of_state = deliveries
-                    .iter()
-                    .filter(|one| one.subscription == *name && one.state.starts_with(state));
-                of_state.map(|one| one.change).collect()
+                let of_state = deliveries.iter().filter(|delivery| {
+                    delivery.subscription == *name && delivery.state.starts_with(state)
+                });
+                of_state.map(|delivery| delivery.change).collect()
             };
             // Events answered 500 for good were received, too.
             let dead = with_state("dead exhausted");

@@ -213,7 +213,7 @@ fn requests_go_through_the_proxy_whose_password_only_superusers_see() {
 }
 
 #[test]
-fn a_setting_that_is_not_valid_stops_the_sending_and_is_said() {
+fn an_invalid_setting_stops_sending_and_is_reported() {
     let canary = Canary::start();
     let cluster = cluster(&canary, &[("herald.proxy", "socks5://user:canary@proxy")]);
     let mut db = Database::new(&cluster, "invalid");

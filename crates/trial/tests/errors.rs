@@ -13,7 +13,9 @@ fn no_error_shows_a_backtrace_although_the_environment_asks_for_it() {
     let environment = fs::read(format!("/proc/{postmaster}/environ")).expect("its environment");
     let variables = String::from_utf8_lossy(&environment);
     assert!(
-        variables.split('\0').any(|one| one == "RUST_BACKTRACE=1"),
+        variables
+            .split('\0')
+            .any(|variable| variable == "RUST_BACKTRACE=1"),
         "{variables}"
     );
     let mut db = Database::new(&cluster, "errors");
@@ -35,10 +37,13 @@ fn no_error_shows_a_backtrace_although_the_environment_asks_for_it() {
     }
     // The worker has errors, too.
     db.run("select herald.subscribe('shop', url => 'http://127.0.0.1:9/')");
-    db.run("alter table herald.window rename to window_");
+    db.run("alter table herald_internal.window rename to window_");
     db.run("select herald.emit('order.paid')");
     herald_trial::eventually(common::SOON, "an error of the worker", || {
-        cluster.log().contains("\"herald.window\"").then_some(())
+        cluster
+            .log()
+            .contains("\"herald_internal.window\"")
+            .then_some(())
     });
     assert_no_backtrace(Some(&cluster.log()));
 }

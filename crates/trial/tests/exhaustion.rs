@@ -31,7 +31,7 @@ fn small_disk(cluster: &Cluster, megabytes: u32) -> Option<SmallDisk> {
 }
 
 #[test]
-fn with_a_full_disk_only_postgresql_refuses_and_all_that_it_took_is_delivered_when_there_is_room() {
+fn with_a_full_disk_accepted_commits_are_delivered_once_space_is_free() {
     let cluster = common::cluster();
     let Some(disk) = small_disk(&cluster, 96) else {
         return;

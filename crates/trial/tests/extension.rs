@@ -179,7 +179,7 @@ fn sessions_that_end_during_a_ping_leave_room_for_others() {
     let mut db = Database::new(&CLUSTER, "pings");
     db.subscribe("shop", &receiver.url("/"), "");
     // A ping is refused until the worker has announced itself.
-    db.until("select herald._worker_pid() is not null", "true");
+    db.until("select herald_internal.worker_pid() is not null", "true");
     let pinging = "select count(*) from pg_stat_activity where query like 'select herald.ping%'";
     let waiting = format!("{pinging} and wait_event = 'Extension'");
     // More sessions than there are places, but none beside sessions that are about to leave.
@@ -228,8 +228,7 @@ fn a_schema_that_somebody_else_made_is_refused() {
     )
     .unwrap();
     let theirs = "It belongs to squatter, who is no superuser.";
-    let function =
-        "create function herald._perhaps(text, text) returns text language sql return 'mine'";
+    let function = "create function herald_internal.perhaps(text, text[]) returns text language sql return 'mine'";
     for (schema, made, why) in [
         (
             "herald",
@@ -243,7 +242,7 @@ fn a_schema_that_somebody_else_made_is_refused() {
         ),
         (
             "herald",
-            &format!("create schema herald; {function}"),
+            "create schema herald; create function herald.emit() returns text language sql return 'mine'",
             "It is not empty.",
         ),
         (
@@ -267,6 +266,16 @@ fn a_schema_that_somebody_else_made_is_refused() {
             theirs,
         ),
         (
+            "herald_internal",
+            "create schema herald_internal authorization squatter",
+            theirs,
+        ),
+        (
+            "herald_internal",
+            &format!("create schema herald_internal; {function}"),
+            "It is not empty.",
+        ),
+        (
             "herald_watch",
             "create schema herald_watch; create table herald_watch.t ()",
             "It is not empty.",
@@ -286,8 +295,10 @@ fn a_schema_that_somebody_else_made_is_refused() {
             .unwrap();
     }
     // As left by a restore or by DROP EXTENSION.
-    db.batch_execute("create schema herald; create schema herald_watch")
-        .unwrap();
+    db.batch_execute(
+        "create schema herald; create schema herald_internal; create schema herald_watch",
+    )
+    .unwrap();
     create_extension(&mut db).unwrap();
     db.batch_execute("drop extension pg_herald").unwrap();
     create_extension(&mut db).unwrap();

@@ -42,7 +42,7 @@ fn sent(db: &mut Database, name: &str, path: &str, options: &str) -> Arc<Request
         }
     }
     db.run(&format!("select herald.unsubscribe('{name}')"));
-    db.run("delete from herald.emitted");
+    db.run("delete from herald_internal.emitted");
     request
 }
 
@@ -221,7 +221,7 @@ fn an_event_that_no_request_can_be_made_of_is_buried_with_the_reason() {
         words,
         [
             "json: template, the event cannot be sent: its template made no JSON: expected value at line 1 column 8",
-            "path: template, the event cannot be sent: the url of its subscription needs {tenant}, which it has not",
+            "path: template, the event cannot be sent: the url of its subscription needs {tenant}, which the event lacks",
         ]
     );
 }

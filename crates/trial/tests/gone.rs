@@ -91,7 +91,7 @@ fn a_410_ends_its_delivery_only_where_the_subscription_wants_that() {
 }
 
 #[test]
-fn what_a_former_url_answers_ends_nothing_at_the_new_one() {
+fn a_410_from_the_former_url_does_not_affect_the_new_url() {
     let mut db = Database::new(&CLUSTER, "former_url");
     let former = receiver_with(Mode::Delayed(
         Duration::from_secs(1),

@@ -40,7 +40,7 @@ fn methods(receiver: &Receiver) -> Vec<String> {
 }
 
 #[test]
-fn a_receiver_is_asked_first_and_told_each_time_who_delivers() {
+fn a_receiver_is_asked_first_and_each_delivery_names_its_origin() {
     let receiver = asked(&[
         ("WebHook-Allowed-Origin", "db.example.com"),
         ("WebHook-Allowed-Rate", "6000"),
@@ -224,7 +224,7 @@ fn a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked() {
     let options = "handshake => '{}', tenant => 'good'";
     db.subscribe("shop", &consenting.url("/"), options);
     db.run("select herald.emit('order.paid', tenant => 'good')");
-    consenting.wait_until("a delivery", |one| methods(one).len() == 2, SOON);
+    consenting.wait_until("a delivery", |receiver| methods(receiver).len() == 2, SOON);
 }
 
 #[test]

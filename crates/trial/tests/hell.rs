@@ -68,7 +68,10 @@ fn each_endpoint_from_hell_ends_in_its_own_words_and_costs_the_worker_nothing() 
     let looped = rows.iter().find(|row| row.name == "a_redirect_to_itself");
     assert_eq!(looped.and_then(Row::requests), Some(rounds));
 
-    assert_eq!(db.text("select herald._worker_pid()"), worker.to_string());
+    assert_eq!(
+        db.text("select herald_internal.worker_pid()"),
+        worker.to_string()
+    );
     let after = eventually_holds(
         SOON,
         "no more threads and sockets than before",
@@ -87,7 +90,7 @@ fn warmed_up_worker(db: &mut Database) -> i32 {
     db.subscribe("healthy", &receiver.url("/"), "types => '{healthy}'");
     db.emit("healthy");
     db.settle();
-    let worker = db.number("select herald._worker_pid()");
+    let worker = db.number("select herald_internal.worker_pid()");
     worker.try_into().expect("a process id")
 }
 

@@ -18,7 +18,7 @@ fn a_ping_sends_one_signed_request_and_shows_the_answer() {
     let mut db = Database::new(&CLUSTER, "ping");
     db.subscribe("shop", &receiver.url("/"), "");
     // A ping is refused until the worker has announced itself.
-    db.until("select herald._worker_pid() is not null", "true");
+    db.until("select herald_internal.worker_pid() is not null", "true");
     let ping =
         "select format('%s %s %s', outcome, status_code, error_class) from herald.ping('shop')";
     db.until(ping, "delivered 200 ");
@@ -223,7 +223,7 @@ fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
     receiver.wait_until("the event", |receiver| receiver.total() == 1, SOON);
 
     db.run("select herald.stop_worker(); insert into note values (2, 'nobody reads it')");
-    db.run("update herald.event set uid = herald._uid_at(now() - interval '10 minutes') where key = '2'");
+    db.run("update herald.event set uid = herald_internal.uid_at(now() - interval '10 minutes') where key = '2'");
     let log = "select status || ' ' || detail from herald.doctor() where \"check\" = 'log'";
     assert!(
         db.text(log)
@@ -257,15 +257,15 @@ fn fill_the_log(db: &mut Database, deliveries: i64) {
         "select herald.stop_worker();
          select herald.subscribe('shop.' || n, url => 'https://example.com/') from generate_series(1, 5) n;
          insert into herald.event (seq, xid, origin, time, uid, size, slot, source, type, data)
-         select n, '3', herald._origin(), now(), gen_random_uuid(), 0, 10 + n * 3 / ({deliveries} + 1), '/shop', 'order.paid', '{{}}'
+         select n, '3', herald_internal.origin(), now(), gen_random_uuid(), 0, 10 + n * 3 / ({deliveries} + 1), '/shop', 'order.paid', '{{}}'
          from generate_series(1, {deliveries}) n;
-         insert into herald._attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome)
+         insert into herald_internal.attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome)
          select e.seq, e.seq % 5 + 1, now() - e.seq * interval '1 ms', 1, 3, e.slot, e.slot,
                 case when e.seq <= 50 then 'dead' when e.seq <= 250 then 'retrying' else 'delivered' end
          from herald.event e;
          insert into herald.pending (subscription_id, event_seq, event_slot, next_attempt_at)
          select e.seq % 5 + 1, e.seq, e.slot, now() from herald.event e where e.seq between 51 and 250;
-         select herald._bury(array_agg(e.seq % 5 + 1), array_agg(e.slot), array_agg(e.seq), array_agg('exhausted'::text),
+         select herald_internal.bury(array_agg(e.seq % 5 + 1), array_agg(e.slot), array_agg(e.seq), array_agg('exhausted'::text),
                             array_agg(1), array_agg(now()))
          from herald.event e where e.seq <= 50"
     ));
@@ -284,7 +284,7 @@ fn plan(db: &mut Database, sql: &str) -> serde_json::Value {
 }
 
 #[test]
-fn what_a_dba_asks_of_a_log_that_nobody_analysed_is_answered_at_once() {
+fn queries_on_an_unanalyzed_log_are_fast() {
     // Without autovacuum, which might analyze the tables.
     let cluster = Cluster::builder()
         .fsync(false)

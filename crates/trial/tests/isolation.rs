@@ -277,7 +277,7 @@ fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
 /// Receivers not heard from yet may take half of the threads at once: most of these lanes wait for a thread, some for
 /// longer than a second, and none spills because of that.
 #[test]
-fn who_only_waits_for_a_thread_does_not_go_through_pending() {
+fn a_delivery_that_only_waits_for_a_thread_does_not_spill() {
     let cluster = Cluster::builder()
         .fsync(false)
         .setting("herald.sender_threads", "2")

@@ -23,7 +23,7 @@ fn two_workers_on_one_database_are_impossible() {
         db.settle();
     }
     // A failed transaction of the worker must not give its place away.
-    db.run("begin; lock table herald._attempt in access exclusive mode");
+    db.run("begin; lock table herald_internal.attempt in access exclusive mode");
     let mut other = db.session(&CLUSTER);
     other.emit("order.late");
     receiver.wait_for(4, SOON);
@@ -71,7 +71,7 @@ fn a_reload_switches_sending_off_and_on() {
 }
 
 #[test]
-fn a_restarted_worker_goes_by_what_its_transaction_has_set() {
+fn a_restarted_worker_uses_settings_of_the_restarting_transaction() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "restarted");
     db.subscribe("shop", &receiver.url("/"), "");
@@ -142,7 +142,7 @@ fn an_idle_worker_takes_no_transaction_id_and_writes_no_wal() {
     db.subscribe("shop", &receiver.url("/"), "");
     db.emit("order.paid");
     db.settle();
-    db.until("select count(*) from herald.config_change", "0");
+    db.until("select count(*) from herald_internal.config_change", "0");
     let used = "select format('%s %s', pg_snapshot_xmax(pg_current_snapshot()), pg_current_wal_insert_lsn())";
     // The server itself occasionally logs its running transactions, so one quiet stretch of several is enough.
     eventually(SOON * 3, "five seconds without xid and WAL", || {

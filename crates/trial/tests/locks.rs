@@ -99,7 +99,7 @@ fn an_index_that_a_dba_puts_in_the_place_of_a_known_one_does_no_harm() {
     let mut writer = shop.session();
     writer.run(
         "begin; insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, error_class)
-         select s.id, e.slot, e.seq, now(), 'timeout' from herald._subscription s, herald.event e where s.name = 'shop'",
+         select s.id, e.slot, e.seq, now(), 'timeout' from herald_internal.subscription s, herald.event e where s.name = 'shop'",
     );
     for _ in 0..10 {
         shop.neighbour_is_served();
@@ -155,7 +155,7 @@ fn a_locked_account_holds_up_only_its_own_tenant() {
     shop.db.run(emit);
     shop.db.until(RECORDED, "100");
     let mut locker = shop.session();
-    locker.run("begin; select from herald._usage for update");
+    locker.run("begin; select from herald_internal.usage for update");
     shop.db.run(emit);
     shop.receiver.wait_for(200, SOON);
     shop.worker_rarely_waits();
@@ -200,11 +200,12 @@ fn a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked() {
     let mut shop = shop("gone");
     shop.receiver.set_mode(Mode::status(410));
     let mut locker = shop.session();
-    locker.run("begin; select from herald._subscription where name = 'shop' for update");
+    locker.run("begin; select from herald_internal.subscription where name = 'shop' for update");
     shop.db.emit("held");
     shop.db.until_dead("gone");
     // All subscriptions are reloaded, and this one is still active in the table.
-    shop.db.run("select herald._changed('subscription')");
+    shop.db
+        .run("select herald_internal.changed('subscription')");
     shop.neighbour_is_served();
     shop.db.emit("held");
     shop.neighbour_is_served();
@@ -224,7 +225,7 @@ fn a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded() {
     let mut shop = shop("unread");
     shop.fail_once(2);
     let mut locker = shop.session();
-    locker.run("begin; lock table herald.window in exclusive mode");
+    locker.run("begin; lock table herald_internal.window in exclusive mode");
     shop.db.emit("other");
     shop.db.until(RECORDED, "2");
     assert_eq!(shop.neighbour.total(), 0, "its window cannot be opened");
@@ -288,7 +289,7 @@ fn sessions_that_hold_rows_in_turn_hold_up_only_these() {
 }
 
 #[test]
-fn doctor_names_who_holds_locks_and_nobody_who_asks_waits_for_them() {
+fn doctor_names_lock_holders_without_waiting_for_them() {
     let mut shop = shop("named");
     shop.fail_once(1);
     let mut locker = shop.session();
@@ -299,7 +300,7 @@ fn doctor_names_who_holds_locks_and_nobody_who_asks_waits_for_them() {
         shop.db.text(named).contains(&pid).then_some(())
     });
     locker.run(
-        "commit; begin; lock table herald._subscription, herald.tenant in access exclusive mode",
+        "commit; begin; lock table herald_internal.subscription, herald.tenant in access exclusive mode",
     );
     let began_at = Instant::now();
     let said = shop

@@ -33,7 +33,9 @@ fn a_session_keeps_no_watch_that_only_an_old_snapshot_shows() {
 fn an_old_transaction_writes_to_the_slot_of_the_ring_as_it_is_now() {
     let (_cluster, mut db, mut old) = two_sessions();
     begin(&mut old, "repeatable read");
-    db.run("update herald.ring set period = '7 s', changed_at = now() where name = 'event'");
+    db.run(
+        "update herald_internal.ring set period = '7 s', changed_at = now() where name = 'event'",
+    );
     old.run("select herald.emit('order.paid'); commit");
     let by_period = "select slot - floor(extract(epoch from time) / 7) % 32 from herald.event";
     assert_eq!(db.text(by_period), "0");

@@ -65,7 +65,7 @@ fn end(db: &mut Database, limit: &str) {
 }
 
 #[test]
-fn a_database_and_the_cluster_have_places_for_so_many_pings_and_no_more() {
+fn pings_are_limited_per_database_and_cluster() {
     let cluster = common::cluster();
     let (healthy, hanging) = (receiver(), receiver_with(Mode::hang_before_answer()));
     let new = |name: &str| database(&cluster, name, &healthy.url("/"), &hanging.url("/"));

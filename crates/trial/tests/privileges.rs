@@ -22,7 +22,8 @@ fn nothing_is_granted_to_public() {
         "select string_agg(name, ', ') from ({MEMBERS}) m join pg_proc p on p.oid = m.objid and m.classid = 'pg_proc'::regclass
          where has_function_privilege('public', p.oid, 'execute')
          -- What views call, whoever may read them. It takes the schema to call it otherwise.
-         and p.proname !~ '^_(sees_all|show_worker|expressions_of_watches|readable_options|own_(usage|subscription|attempt|delivery|dead_letter|subscription_stats))$'"
+         and not (p.pronamespace = 'herald_internal'::regnamespace
+             and p.proname ~ '^(sees_all|show_worker|expressions_of_watches|readable_options|own_(usage|subscription|attempt|delivery|dead_letter|subscription_stats))$')"
     );
     assert_eq!(db.text(&functions), "-");
     let relations = format!(
@@ -31,7 +32,10 @@ fn nothing_is_granted_to_public() {
             or c.relkind = 'S' and has_sequence_privilege('public', c.oid, 'usage,select,update')"
     );
     assert_eq!(db.text(&relations), "-");
-    assert_eq!(db.text("select has_schema_privilege('public', 'herald', 'usage,create') or has_schema_privilege('public', 'herald_watch', 'usage,create')"), "false");
+    for schema in ["herald", "herald_internal", "herald_watch"] {
+        let granted = format!("select has_schema_privilege('public', '{schema}', 'usage,create')");
+        assert_eq!(db.text(&granted), "false");
+    }
 }
 
 #[test]
@@ -45,9 +49,9 @@ fn a_role_with_every_function_still_reads_no_secret() {
     );
     let event = db.emit("order.paid");
     db.settle();
-    db.run("create role secret_reader login; grant usage on schema herald to secret_reader;
-            grant execute on all functions in schema herald to secret_reader;
-            grant select on herald.subscription, herald.attempt, herald.delivery, herald.dead_letter, herald._subscription to secret_reader");
+    db.run("create role secret_reader login; grant usage on schema herald, herald_internal to secret_reader;
+            grant execute on all functions in schema herald, herald_internal to secret_reader;
+            grant select on herald.subscription, herald.attempt, herald.delivery, herald.dead_letter, herald_internal.subscription to secret_reader");
     let mut reader = CLUSTER
         .config("secrets")
         .user("secret_reader")
@@ -59,7 +63,7 @@ fn a_role_with_every_function_still_reads_no_secret() {
     assert_eq!(denied.code().unwrap().code(), "42501");
     for sql in [
         "select string_agg(s::text, '') from herald.subscription s",
-        "select string_agg(s::text, '') from herald._subscription s",
+        "select string_agg(s::text, '') from herald_internal.subscription s",
         "select string_agg(s::text, '') from herald.delivery s",
         &format!("select p::text from herald.preview('shop', '{event}') p"),
         "select string_agg(s::text, '') from herald.doctor() s",
@@ -103,12 +107,21 @@ fn every_object_that_a_user_meets_has_a_comment() {
         "select string_agg(m.name, ', ' order by m.name) from ({MEMBERS}) m
          where obj_description(m.objid, m.classid::regclass::name) is null
          and m.classid in ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_namespace'::regclass)
-         and m.name !~ '(herald\\._|^index|^toast|herald_watch\\.)'"
+         and m.name !~ '(herald_internal\\.|^index|^toast|herald_watch\\.)'"
     );
     assert_eq!(db.text(&without), "-");
     assert_eq!(
         db.text(
-            "select string_agg(o.name, ', ') from herald._declared_options() o
+            "select string_agg(a.attrelid::regclass || '.' || a.attname, ', ') from pg_attribute a
+             join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'v')
+             where c.relnamespace = 'herald'::regnamespace and a.attnum > 0 and not a.attisdropped
+             and col_description(a.attrelid, a.attnum) is null"
+        ),
+        "-"
+    );
+    assert_eq!(
+        db.text(
+            "select string_agg(o.name, ', ') from herald_internal.declared_options() o
              join pg_attribute a on a.attrelid = 'herald.subscription'::regclass and a.attname = o.name
              where o.is_option and (col_description(a.attrelid, a.attnum) ~ '^[A-Z`].*[^]][.]$') is not true"
         ),
@@ -123,7 +136,7 @@ fn bad_subscriptions_are_refused_with_a_way_out() {
     db.run(&format!(
         "select herald.subscribe('orders', url => 'https://example.com/hook', secret => '{SECRET}')"
     ));
-    let before = db.text("select md5(string_agg(s::text, '')) from herald._subscription s");
+    let before = db.text("select md5(string_agg(s::text, '')) from herald_internal.subscription s");
     let url = "url => 'https://example.com/'";
     for (arguments, sqlstate, words) in [
         ("'new'", "22023", "url => "),
@@ -242,7 +255,7 @@ fn bad_subscriptions_are_refused_with_a_way_out() {
         "{error:?}"
     );
     assert_eq!(
-        db.text("select md5(string_agg(s::text, '')) from herald._subscription s"),
+        db.text("select md5(string_agg(s::text, '')) from herald_internal.subscription s"),
         before
     );
     assert_eq!(db.number("select count(*) from herald.secret"), 1);

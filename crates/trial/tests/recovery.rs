@@ -42,7 +42,7 @@ fn a_recovery_to_a_point_in_time_sends_again_what_was_done_after_that_point() {
     db.until("select count(*) from herald.pending", "1");
     db.run("select herald.stop_worker()");
     let unread = db.emit("unread");
-    db.run("update herald._subscription set state = 'active', state_reason = null");
+    db.run("update herald_internal.subscription set state = 'active', state_reason = null");
     db.run("select pg_create_restore_point('the point')");
     db.run("select herald.start_worker()");
     let forgotten = db.emit("forgotten");

@@ -229,19 +229,20 @@ fn a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was() {
     db.subscribe("shop", "https://example.com/", "");
     db.run(&format!(
         "insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
-         select s.id, 3, n, now() from herald._subscription s, generate_series(1, {backlog}) n"
+         select s.id, 3, n, now() from herald_internal.subscription s, generate_series(1, {backlog}) n"
     ));
     let state = "select concat_ws(' ', (select count(*) from herald.pending), (select count(*) from herald.dead_letter),
                                   (select state from herald.subscription))";
     let before = db.text(state);
     assert_eq!(before, format!("{backlog} 0 active"));
     for command in ["herald.discard('shop')", "herald.unsubscribe('shop')"] {
-        let begun = db.number("select last_value from herald.dead_letter_id_seq");
+        let begun = db.number("select last_value from herald_internal.dead_letter_id_seq");
         let mut session = db.session(&CLUSTER);
         let pid = session.text("select pg_backend_pid()");
         let running = thread::spawn(move || session.simple_query(&format!("select {command}")));
         // Only a sequence shows what it has written by now.
-        let written = format!("select last_value > {begun} + 10000 from herald.dead_letter_id_seq");
+        let written =
+            format!("select last_value > {begun} + 10000 from herald_internal.dead_letter_id_seq");
         db.until(&written, "true");
         let cancelled_at = Instant::now();
         db.run(&format!("select pg_cancel_backend({pid})"));

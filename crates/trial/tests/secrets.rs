@@ -179,7 +179,7 @@ fn what_a_subscription_names_as_secrets_is_sent_and_never_shown() {
     );
     let tables = db.texts(
         "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname = 'herald' and c.relkind in ('r', 'p', 'v')",
+         where n.nspname in ('herald', 'herald_internal') and c.relkind in ('r', 'p', 'v')",
     );
     for table in tables {
         let rows = db.text(&format!("select string_agg(t::text, ' ') from {table} t"));
@@ -243,7 +243,7 @@ fn without_its_key_a_subscription_is_held_and_says_so() {
     db.run("select herald.restart_worker()");
     let event = db.emit("order.paid");
     db.until("select count(*) from herald.pending", "1");
-    let words = "nothing can be sent: a secret cannot be opened: the key that sealed it is not in herald.secret_key_file";
+    let words = "cannot send: a secret cannot be opened: the key that sealed it is not in herald.secret_key_file";
     assert_eq!(
         db.text(&format!("select blocked_by from herald.why('{event}')")),
         words
@@ -263,18 +263,18 @@ fn without_its_key_a_subscription_is_held_and_says_so() {
 fn a_sealed_value_does_not_open_for_another_subscription() {
     let sealed = Sealed::new();
     let mut db = Database::new(&sealed.cluster, "copied");
-    let (one, other) = (receiver(), receiver());
-    sealed.subscribe(&mut db, "one", &one.url("/"));
-    sealed.subscribe(&mut db, "other", &other.url("/"));
+    let (source, target) = (receiver(), receiver());
+    sealed.subscribe(&mut db, "one", &source.url("/"));
+    sealed.subscribe(&mut db, "other", &target.url("/"));
     db.run(
         "update herald.secret o set value = x.value from herald.secret x
          where x.subscription_id < o.subscription_id and x.kind = o.kind",
     );
     db.run("select herald.restart_worker()");
     db.emit("order.paid");
-    one.wait_for(1, SOON);
+    source.wait_for(1, SOON);
     db.until("select count(*) from herald.pending", "1");
-    assert_eq!(other.connections(), 0);
+    assert_eq!(target.connections(), 0);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn nothing_is_reencrypted_without_a_key() {
 }
 
 #[test]
-fn a_key_file_that_others_may_read_or_that_is_none_is_refused() {
+fn a_readable_or_invalid_key_file_is_refused() {
     let sealed = Sealed::new();
     let mut db = Database::new(&sealed.cluster, "bad_file");
     let subscribe = "select herald.subscribe('shop', url => 'https://example.com/')";
@@ -316,7 +316,10 @@ fn a_key_file_that_others_may_read_or_that_is_none_is_refused() {
     }
     fs::remove_file(&sealed.key_file).unwrap();
     db.refusal(subscribe);
-    assert_eq!(db.number("select count(*) from herald._subscription"), 0);
+    assert_eq!(
+        db.number("select count(*) from herald_internal.subscription"),
+        0
+    );
 }
 
 #[test]

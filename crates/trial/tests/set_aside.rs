@@ -63,7 +63,7 @@ fn a_dead_letter_that_takes_a_second_to_write_is_written() {
     db.subscribe("shop", &receiver.url("/"), "max_attempts => 1");
     db.run(
         "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(1); return new; end';
-         create trigger slow before insert on herald._dead_letter for each row execute function slow()",
+         create trigger slow before insert on herald_internal.dead_letter for each row execute function slow()",
     );
     db.emit("order.paid");
     db.until_dead("exhausted");
@@ -136,23 +136,25 @@ fn an_attempt_that_is_refused_costs_no_other_a_second_record() {
          create function refuse() returns trigger language plpgsql as $$
          begin perform nextval('public.tries'); raise check_violation; end $$;
          do $$ begin execute format(
-             'create trigger refuse before insert on herald._attempt for each row when (new.event_seq = %s)
+             'create trigger refuse before insert on herald_internal.attempt for each row when (new.event_seq = %s)
               execute function refuse()', (select event_seq from herald.pending order by event_seq offset 7 limit 1));
          end $$;
          select herald.resume('ten/shop')",
     );
     db.until(recorded, "15");
     db.until("select last_value >= 10 from tries", "true");
-    db.run("drop trigger refuse on herald._attempt");
+    db.run("drop trigger refuse on herald_internal.attempt");
     db.until(recorded, "16");
     db.settle();
     assert_eq!(receiver.total(), 16);
     assert_eq!(
-        db.text("select format('%s %s', count(*), max(attempt)) from herald._attempt"),
+        db.text("select format('%s %s', count(*), max(attempt)) from herald_internal.attempt"),
         "16 1"
     );
     assert_eq!(
-        db.text("select format('%s %s %s', events, attempts, delivered) from herald._usage"),
+        db.text(
+            "select format('%s %s %s', events, attempts, delivered) from herald_internal.usage"
+        ),
         "16 16 16"
     );
 }

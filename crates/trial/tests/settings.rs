@@ -25,7 +25,7 @@ fn a_value_that_cannot_be_is_refused_wherever_it_is_set() {
         ),
         ("allow_hosts", "10.0.0.1", ""),
         ("proxy", "socks5://proxy:1080", "Its scheme is not http."),
-        ("source_address", "eth0", "It is no IP address."),
+        ("source_address", "eth0", "The value is not an IP address."),
         ("dispatch", "windows", ""),
         ("on_timeline_change", "stop", ""),
     ] {
@@ -68,7 +68,7 @@ fn a_file_with_a_value_that_cannot_be_changes_nothing_and_doctor_says_so() {
 }
 
 #[test]
-fn what_a_reload_closes_a_running_worker_has_closed() {
+fn a_running_worker_obeys_restrictions_after_a_reload() {
     let cluster = cluster();
     let receiver = receiver();
     let mut db = Database::new(&cluster, "closed");

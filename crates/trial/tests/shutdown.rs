@@ -225,7 +225,7 @@ fn restarts_send_nothing_again_and_lose_nothing() {
         db.run(emit);
         match round {
             0 => db.run("select herald.restart_worker()"),
-            1 => db.run("select pg_terminate_backend(herald._worker_pid())"),
+            1 => db.run("select pg_terminate_backend(herald_internal.worker_pid())"),
             2 => {
                 cluster.restart(StopMode::Fast).unwrap();
                 db = Database::of(&cluster, "restarts");

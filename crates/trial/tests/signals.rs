@@ -112,7 +112,7 @@ fn a_wakeup_while_the_worker_waits_for_a_lock_is_not_lost() {
         // It counts as accepted before the answer is sent.
         receiver.wait_for(2 * round + 2, SOON);
         // Closing a window is the last thing that the worker writes before it rests.
-        db.run("begin; lock table herald.window in access exclusive mode");
+        db.run("begin; lock table herald_internal.window in access exclusive mode");
         other.until(waits, "true");
         other.emit("order.second");
         db.run("commit");
@@ -133,23 +133,23 @@ fn what_was_read_is_not_lost_when_a_later_step_of_the_worker_fails() {
     db.subscribe("shop", &receiver.url("/"), "");
     db.emit("proves.the.receiver");
     db.settle();
-    db.until("select count(*) from herald.config_change", "0");
+    db.until("select count(*) from herald_internal.config_change", "0");
     // One look sees an event and a changed subscription, and a session keeps the worker from noting the latter.
     db.run("begin; select herald.subscribe('shop', description => 'changed')");
     db.emit("order.paid");
     let mut other = db.session(&CLUSTER);
     let locker = thread::spawn(move || {
-        other.run("begin; lock table herald.config_change in share mode");
+        other.run("begin; lock table herald_internal.config_change in share mode");
         other
     });
     let waits = "select count(*) from pg_locks where mode = 'ShareLock' and not granted
-                 and relation = 'herald.config_change'::regclass";
+                 and relation = 'herald_internal.config_change'::regclass";
     let mut watcher = db.session(&CLUSTER);
     watcher.until(waits, "1");
     db.run("commit");
     let mut locker = locker.join().unwrap();
     let tries = "select count(*) from pg_locks where mode = 'RowExclusiveLock' and not granted
-                 and relation = 'herald.config_change'::regclass";
+                 and relation = 'herald_internal.config_change'::regclass";
     for worker_waits in ["1", "0"] {
         watcher.until(tries, worker_waits);
     }

@@ -20,7 +20,7 @@ const HOPELESS: i64 = 200;
 /// One change in this many is not accepted at first.
 const UNLUCKY: i64 = 20;
 /// Excludes rings.
-const IS_MUTABLE: &str = "t.relname !~ '^(event|_attempt|window)_'";
+const IS_MUTABLE: &str = "t.relname !~ '^(event|attempt|window)_'";
 /// The rings turn several times in an hour.
 const RETENTION_SECONDS: f64 = 300.0;
 /// Growth in KiB per hour that would show in a week, and exceeds what an allocator's rounding looks like in an hour.
@@ -92,7 +92,7 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
         db.text(&format!(
             "select string_agg(format('%s: %s, %s, %s', t.relname, pg_total_relation_size(t.relid), t.n_dead_tup,
                                       t.autovacuum_count), '; ' order by t.relname)
-             from pg_stat_user_tables t where t.schemaname = 'herald' and {IS_MUTABLE}"
+             from pg_stat_user_tables t where t.schemaname in ('herald', 'herald_internal') and {IS_MUTABLE}"
         )),
     );
 
@@ -180,7 +180,7 @@ impl Sample {
                  sum(pg_total_relation_size(t.relid)) filter (where {IS_MUTABLE})::bigint,
                  sum(pg_total_relation_size(t.relid))::bigint
              from pg_stat_user_tables t
-             where t.schemaname = 'herald'"
+             where t.schemaname in ('herald', 'herald_internal')"
             ),
             &[],
         );
@@ -202,10 +202,13 @@ fn report(samples: &[Sample]) -> f64 {
     let later = &samples[samples.len() / 4..];
     let most = |of: fn(&Sample) -> i64| samples.iter().map(of).max().unwrap_or_default();
     let grows = |of: fn(&Sample) -> f64| {
-        let points: Vec<_> = later.iter().map(|one| (one.hours, of(one))).collect();
+        let points: Vec<_> = later
+            .iter()
+            .map(|sample| (sample.hours, of(sample)))
+            .collect();
         slope(&points)
     };
-    let memory = grows(|one| one.memory_kib);
+    let memory = grows(|sample| sample.memory_kib);
     figure(
         "anonymous memory, KiB at last",
         samples[samples.len() - 1].memory_kib,
@@ -213,26 +216,26 @@ fn report(samples: &[Sample]) -> f64 {
     figure("anonymous memory, KiB an hour", format!("{memory:.0}"));
     figure(
         "oldest snapshot of the worker, transactions",
-        most(|one| one.xmin_age.into()),
+        most(|sample| sample.xmin_age.into()),
     );
-    figure("pending, most", most(|one| one.pending));
-    figure("dead rows, most", most(|one| one.dead_rows));
+    figure("pending, most", most(|sample| sample.pending));
+    figure("dead rows, most", most(|sample| sample.dead_rows));
     figure(
         "dead rows, an hour",
-        format!("{:.0}", grows(|one| one.dead_rows as f64)),
+        format!("{:.0}", grows(|sample| sample.dead_rows as f64)),
     );
     figure(
         "mutable tables, bytes at most",
-        most(|one| one.mutable_bytes),
+        most(|sample| sample.mutable_bytes),
     );
     figure(
         "mutable tables, bytes an hour",
-        format!("{:.0}", grows(|one| one.mutable_bytes as f64)),
+        format!("{:.0}", grows(|sample| sample.mutable_bytes as f64)),
     );
-    figure("all tables, bytes at most", most(|one| one.all_bytes));
+    figure("all tables, bytes at most", most(|sample| sample.all_bytes));
     figure(
         "all tables, bytes an hour",
-        format!("{:.0}", grows(|one| one.all_bytes as f64)),
+        format!("{:.0}", grows(|sample| sample.all_bytes as f64)),
     );
     memory
 }

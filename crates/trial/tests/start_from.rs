@@ -49,7 +49,10 @@ fn a_subscription_that_starts_from_the_log_holds_nobody_up_until_it_commits() {
     assert_eq!(types(&shop), all);
     assert_eq!(shop.total(), 5, "each once");
     assert_eq!(types(&neighbour), all);
-    assert_eq!(db.text("select count(*) from herald.starting"), "0");
+    assert_eq!(
+        db.text("select count(*) from herald_internal.starting"),
+        "0"
+    );
 }
 
 #[test]

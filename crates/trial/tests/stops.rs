@@ -67,7 +67,7 @@ fn slow_down(db: &mut Database, table: &str) {
 /// Waits until the worker sleeps in a row, and lets all other rows pass.
 fn hasten(db: &mut Database) {
     db.until(
-        "select wait_event from pg_stat_activity where pid = herald._worker_pid()",
+        "select wait_event from pg_stat_activity where pid = herald_internal.worker_pid()",
         "PgSleep",
     );
     db.run("update slowness set seconds = 0");
@@ -82,7 +82,7 @@ fn a_stop_cancels_the_statement_that_runs_and_records_what_is_done() {
     receiver.set_mode(Mode::delayed(Duration::from_secs(1)));
     db.emit("held");
     receiver.wait_until("a request", |receiver| receiver.total() == 1, SOON);
-    slow_down(&mut db, "herald.window");
+    slow_down(&mut db, "herald_internal.window");
     db.emit("other");
     hasten(&mut db);
     receiver.wait_until("an answer", |receiver| receiver.accepted() == 1, SOON);
@@ -101,7 +101,7 @@ fn a_stop_in_the_middle_of_a_burial_is_quick_and_the_rest_is_buried_later() {
     db.run("select herald.pause('shop'); select herald.emit('held') from generate_series(1, 500)");
     db.until("select count(*) from herald.pending", "500");
     receiver.set_mode(Mode::status(410));
-    slow_down(&mut db, "herald._dead_letter");
+    slow_down(&mut db, "herald_internal.dead_letter");
     db.run("select herald.resume('shop')");
     db.until(
         "select state from herald.subscription where name = 'shop'",
@@ -167,10 +167,10 @@ fn a_stop_beside_locked_tables_and_a_receiver_that_hangs_is_in_time() {
     receiver.set_mode(Mode::Delayed(answer_late, Box::new(Mode::flaky(1, 2))));
     neighbour.set_mode(Mode::delayed(answer_late));
     db.run("select herald.emit('held'), herald.emit('other')");
-    neighbour.wait_until("a request", |one| one.total() == 1, SOON);
-    receiver.wait_until("a request", |one| one.total() == 1, SOON);
+    neighbour.wait_until("a request", |neighbour| neighbour.total() == 1, SOON);
+    receiver.wait_until("a request", |receiver| receiver.total() == 1, SOON);
     db.run(
-        "begin; lock table herald.pending, herald.window in share mode; prepare transaction 'held'",
+        "begin; lock table herald.pending, herald_internal.window in share mode; prepare transaction 'held'",
     );
     let mut db = restart_in_time(&cluster, db);
     db.until(
@@ -197,12 +197,12 @@ fn a_stop_while_no_row_can_be_recorded_in_time_records_what_can() {
     receiver.set_mode(Mode::flaky(1, 1_000));
     db.run("select herald.emit('held') from generate_series(1, 5)");
     db.until(
-        "select wait_event from pg_stat_activity where pid = herald._worker_pid()",
+        "select wait_event from pg_stat_activity where pid = herald_internal.worker_pid()",
         "PgSleep",
     );
     neighbour.set_mode(Mode::delayed(Duration::from_secs(1)));
     db.emit("other");
-    neighbour.wait_until("a request", |one| one.total() == 1, SOON);
+    neighbour.wait_until("a request", |neighbour| neighbour.total() == 1, SOON);
     let mut db = restart_in_time(&cluster, db);
     db.run("drop trigger sleep on herald.pending");
     hanging.set_mode(Mode::ok());

@@ -190,10 +190,14 @@ fn a_rotated_secret_signs_beside_the_old_one_until_its_grace_is_over() {
         "select count(*) from herald.secret where expires_at > clock_timestamp()",
         "0",
     );
-    let one = send(&mut db, 3);
-    assert_eq!(verified_by(&one, &[SECRET, &new]), [false, true]);
+    let after_grace = send(&mut db, 3);
+    assert_eq!(verified_by(&after_grace, &[SECRET, &new]), [false, true]);
     assert_eq!(
-        one.header("webhook-signature").unwrap().split(' ').count(),
+        after_grace
+            .header("webhook-signature")
+            .unwrap()
+            .split(' ')
+            .count(),
         1
     );
 
@@ -249,7 +253,7 @@ fn pause_holds_what_comes_and_resume_sends_it_in_order() {
         "20",
     );
     db.run("select herald.restart_worker()");
-    db.until("select herald._worker_pid() is not null", "true");
+    db.until("select herald_internal.worker_pid() is not null", "true");
     assert!(!receiver.holds_within(Duration::from_millis(300), |receiver| receiver.total() > 0));
     let blocked = "select blocked_by from herald.why((select min(event_id) from herald.delivery))";
     assert!(
@@ -316,7 +320,7 @@ fn one_after_the_other(db: &mut Database, first: &str, second: &'static str) {
 }
 
 #[test]
-fn a_state_is_changed_from_what_it_is_by_then() {
+fn a_state_change_starts_from_the_committed_state() {
     let mut db = Database::new(&CLUSTER, "states_at_once");
     db.subscribe("shop", "http://127.0.0.1:1/", "");
     one_after_the_other(
@@ -424,7 +428,7 @@ fn what_matches_a_subscription_that_cannot_be_read_is_held_until_it_can() {
     db.subscribe("shop", &receiver.url("/"), "");
     // As an older version, or a change by hand, may have left it.
     db.run(
-        r#"update herald._subscription set options = options || '{"signing": "nothing"}'; select herald._changed('subscription')"#,
+        r#"update herald_internal.subscription set options = options || '{"signing": "nothing"}'; select herald_internal.changed('subscription')"#,
     );
     db.emit("order.paid");
     db.until("select count(*) from herald.pending", "1");

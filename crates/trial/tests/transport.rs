@@ -94,7 +94,7 @@ fn a_client_certificate_is_shown_and_can_be_taken_back() {
 #[test]
 fn certificates_that_are_of_no_use_are_refused_at_once_and_not_repeated() {
     let authority = Authority::new().unwrap();
-    let (one, other) = (
+    let (identity, other) = (
         authority.client_identity().unwrap(),
         authority.client_identity().unwrap(),
     );
@@ -107,11 +107,11 @@ fn certificates_that_are_of_no_use_are_refused_at_once_and_not_repeated() {
         json!({"ca": ""}),
         json!({"ca": "canary"}),
         json!({"ca": "***"}),
-        json!({"certificate": one.certificate_pem}),
-        json!({"key": one.key_pem}),
-        json!({"certificate": one.certificate_pem, "key": other.key_pem}),
-        json!({"certificate": "canary", "key": one.key_pem}),
-        json!({"certificate": one.certificate_pem, "key": "canary"}),
+        json!({"certificate": identity.certificate_pem}),
+        json!({"key": identity.key_pem}),
+        json!({"certificate": identity.certificate_pem, "key": other.key_pem}),
+        json!({"certificate": "canary", "key": identity.key_pem}),
+        json!({"certificate": identity.certificate_pem, "key": "canary"}),
         json!({"ca": "-----BEGIN CERTIFICATE-----\nY2FuYXJ5\n-----END CERTIFICATE-----\n"}),
     ] {
         let refused = subscribe(&mut db, &receiver, &tls).expect_err("a refusal");
@@ -129,5 +129,8 @@ fn certificates_that_are_of_no_use_are_refused_at_once_and_not_repeated() {
             "{words}"
         );
     }
-    assert_eq!(db.number("select count(*) from herald._subscription"), 0);
+    assert_eq!(
+        db.number("select count(*) from herald_internal.subscription"),
+        0
+    );
 }

@@ -36,7 +36,7 @@ fn an_upgraded_cluster_waits_and_then_delivers_or_skips_what_was_open() {
         db.emit("pending");
         db.until("select count(*) from herald.pending", "1");
         db.run("select herald.stop_worker()");
-        db.run("update herald._subscription set state = 'active', state_reason = null");
+        db.run("update herald_internal.subscription set state = 'active', state_reason = null");
         db.run("insert into note values (1, 'not read')");
         forget_versions_of_columns(&mut db);
     }

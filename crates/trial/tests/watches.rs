@@ -60,7 +60,7 @@ fn db_session() -> Database {
 fn the_schemas_of_the_extension_keep_their_names() {
     let mut db = Database::new(&CLUSTER, "renaming");
     db.run("create role somebody; create schema other");
-    for schema in ["herald", "herald_watch"] {
+    for schema in ["herald", "herald_internal", "herald_watch"] {
         let refused = db.refusal(&format!("alter schema {schema} rename to elsewhere"));
         let expected = format!("cannot rename schema {schema}");
         assert_eq!(
@@ -122,11 +122,13 @@ fn a_table_restored_elsewhere_captures_nothing_until_it_is_watched() {
 
 /// A schema of the user's with those of the extension, and the extension itself: without it, pg_dump dies of a signal
 /// as it looks for the parent of a partition that it has left out.
-const CHOSEN: [&str; 8] = [
+const CHOSEN: [&str; 10] = [
     "-n",
     "shop",
     "-n",
     "herald",
+    "-n",
+    "herald_internal",
     "-n",
     "herald_watch",
     "-e",
@@ -162,7 +164,10 @@ fn a_dump_of_some_schemas_restores_with_those_of_the_extension() {
         chosen.text("select type || ' ' || key from herald.event order by seq desc limit 1"),
         "shop.sale.inserted 10"
     );
-    for options in [&["-t", "herald.*"][..], &["-n", "herald"]] {
+    for options in [
+        &["-t", "herald.*", "-t", "herald_internal.*"][..],
+        &["-n", "herald", "-n", "herald_internal"],
+    ] {
         let options = [options, &["-e", "pg_herald"]].concat();
         let dump = CLUSTER.run_client("pg_dump", "dumped", &options);
         assert!(dump.expect("a dump").contains("before"), "{options:?}");

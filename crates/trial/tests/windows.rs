@@ -112,11 +112,11 @@ fn a_transaction_of_20000_rows_is_complete_and_in_order() {
     let expected: Vec<i64> = (1..=20_000).collect();
     let many: BTreeSet<i64> = ids_at("/many").into_iter().collect();
     assert!(many.into_iter().eq(expected.iter().copied()));
-    let mut one = ids_at("/one");
+    let mut arrived = ids_at("/one");
     // The update is in a newer window, which may be read before the older one ends.
-    let update = one.iter().position(|id| *id == 20_000).unwrap();
-    one.remove(update);
-    assert!(one == expected, "not in order");
+    let update = arrived.iter().position(|id| *id == 20_000).unwrap();
+    arrived.remove(update);
+    assert!(arrived == expected, "not in order");
     assert_eq!(
         (receiver.total(), receiver.invalid_signatures()),
         (40_001, 0)
@@ -157,7 +157,7 @@ fn a_transaction_that_draws_its_number_long_before_it_ends_is_delivered() {
     let mut slow = db.session(&CLUSTER);
     slow.run("set application_name = 'slow'");
     let slow = std::thread::spawn(move || slow.emit("slow"));
-    db.until("select last_value from herald.event_seq", "2");
+    db.until("select last_value from herald_internal.event_seq", "2");
     db.emit("quick");
     receiver.wait_for(2, SOON);
     slow.join().unwrap();
@@ -171,7 +171,7 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
     db.subscribe("paused", &paused.url("/"), "");
     db.subscribe("active", &active.url("/"), "");
     db.until(
-        "select period from herald.ring where name = 'event'",
+        "select period from herald_internal.ring where name = 'event'",
         "00:00:01",
     );
     db.run("select herald.pause('paused')");
@@ -212,7 +212,7 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
 }
 
 #[test]
-fn whoever_reads_the_windows_delays_their_cleaning_up_and_no_delivery() {
+fn a_reader_of_windows_delays_their_cleanup_but_no_delivery() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "read_windows");
     db.subscribe("shop", &receiver.url("/"), "");
@@ -221,16 +221,16 @@ fn whoever_reads_the_windows_delays_their_cleaning_up_and_no_delivery() {
     // As after 25,000 windows: their first slot is due to be emptied.
     db.run(
         "select herald.stop_worker();
-         insert into herald.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
+         insert into herald_internal.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
                                     next_seq, next_floor_seq)
-         select 25000, herald._origin(), 2, 'open', herald._timeline(), n.snapshot, n.snapshot, s.last_value, s.last_value,
+         select 25000, herald_internal.origin(), 2, 'open', herald_internal.timeline(), n.snapshot, n.snapshot, s.last_value, s.last_value,
                 s.last_value, s.last_value
-         from herald.event_seq s, (select pg_current_snapshot()) as n (snapshot);
-         insert into herald.window (number, origin, slot, state) values (25000, herald._origin(), 2, 'closed')",
+         from herald_internal.event_seq s, (select pg_current_snapshot()) as n (snapshot);
+         insert into herald_internal.window (number, origin, slot, state) values (25000, herald_internal.origin(), 2, 'closed')",
     );
     let mut dump = db.session(&CLUSTER);
-    dump.run("begin; select from herald.window");
-    let empty = "select herald._empty_window_slot(0::smallint)";
+    dump.run("begin; select from herald_internal.window");
+    let empty = "select herald_internal.empty_window_slot(0::smallint)";
     db.run("set statement_timeout = '10 s'");
     assert_eq!(db.text(empty), "false");
     db.run("select herald.start_worker()");
@@ -250,7 +250,7 @@ fn a_failure_of_housekeeping_delays_no_delivery() {
     db.subscribe("shop", &receiver.url("/"), "");
     // Captured events never touch this table, but housekeeping deletes from it.
     let mut other = db.session(&CLUSTER);
-    other.run("begin; lock table herald.emitted in access exclusive mode");
+    other.run("begin; lock table herald_internal.emitted in access exclusive mode");
     db.run("select herald.restart_worker()");
     eventually(SOON, "housekeeping has met the lock", || {
         let worker = CLUSTER.worker_pid("no_house").unwrap()?;
@@ -273,7 +273,7 @@ fn a_session_that_knows_only_the_former_period_of_the_ring_loses_nothing() {
     receiver.wait_for(1, SOON);
     // Twice, because by chance a slot of one period may also be a slot of the other.
     for (retention, so_far) in [("20d", 1), ("11d", 3)] {
-        let period = "select period from herald.ring where name = 'event'";
+        let period = "select period from herald_internal.ring where name = 'event'";
         let former = db.text(period);
         let mut admin = db.session(&CLUSTER);
         admin.run(&format!(

@@ -100,10 +100,10 @@ impl Recording<'_> {
                 Fault::Value if records.len() == 1 => {
                     records
                         .into_iter()
-                        .for_each(|record| self.write_less(record, &error));
+                        .for_each(|record| self.write_without_words(record, &error));
                 }
                 Fault::Others if records.len() == 1 => {
-                    self.done.is_slow |= error.is_a_timeout();
+                    self.done.is_slow |= error.is_timeout();
                     self.done.set_aside.extend(records);
                 }
                 Fault::Value | Fault::Others => {
@@ -123,7 +123,7 @@ impl Recording<'_> {
             1 => self.alone,
             _ => (left / 2).max(LEAST),
         };
-        let (locked, usage) = write::passing_by_locks(records, self.ring, self.tenants, within)?;
+        let (locked, usage) = write::skipping_locked(records, self.ring, self.tenants, within)?;
         self.done.usage.extend(usage);
         Ok(locked)
     }
@@ -139,7 +139,7 @@ impl Recording<'_> {
     }
 
     /// Writes a record that PostgreSQL refuses, but without what the receiver said.
-    fn write_less(&mut self, record: Record, error: &TransactionError) {
+    fn write_without_words(&mut self, record: Record, error: &TransactionError) {
         let (event, subscription) = (
             &record.delivery.event.uid,
             &record.delivery.subscription.name,

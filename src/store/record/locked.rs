@@ -45,14 +45,14 @@ struct Tables {
 impl Tables {
     /// Locks the tables, but waits for none.
     fn lock(records: &[Record], ring: Ring, tenants: &Tenants) -> Self {
-        let is_free =
-            |name: &str| catalog::relation_in_herald(name).is_none_or(lock::try_for_writing);
+        let is_free = |name: &str| catalog::relation(name).is_none_or(lock::try_for_writing);
         let needs_usage = |record: &Record| record.account(tenants).is_some();
         Self {
             attempt: attempt_table(records.iter(), ring).is_none_or(lock::try_for_writing),
-            pending: !records.iter().any(needs_pending) || is_free("pending"),
-            dead_letter: !records.iter().any(Record::is_dead) || is_free("_dead_letter"),
-            usage: !records.iter().any(needs_usage) || is_free("_usage"),
+            pending: !records.iter().any(needs_pending) || is_free("herald.pending"),
+            dead_letter: !records.iter().any(Record::is_dead)
+                || is_free("herald_internal.dead_letter"),
+            usage: !records.iter().any(needs_usage) || is_free("herald_internal.usage"),
         }
     }
 
@@ -99,10 +99,13 @@ fn find_uncommitted(records: &[Record], locked: &mut HashSet<usize>) {
     add_uncommitted(
         records,
         Record::is_pending,
-        ("pending", "pending_pkey"),
+        ("herald.pending", "herald.pending_pkey"),
         locked,
     );
-    let dead_letters = ("_dead_letter", "dead_letter_of_delivery");
+    let dead_letters = (
+        "herald_internal.dead_letter",
+        "herald_internal.dead_letter_of_delivery",
+    );
     add_uncommitted(records, Record::is_dead, dead_letters, locked);
 }
 
@@ -119,8 +122,8 @@ fn add_uncommitted(
     if places.peek().is_none() {
         return;
     }
-    let table = catalog::relation_in_herald(table);
-    let index = catalog::relation_in_herald(index);
+    let table = catalog::relation(table);
+    let index = catalog::relation(index);
     // If the index is not as it was made, the insert waits for each row, briefly.
     let index = table
         .zip(index)

@@ -28,7 +28,7 @@ pub const LONGEST: Duration = Duration::from_millis(500);
 /// The same for a transaction that only closes windows.
 const LONGEST_CLOSE: Duration = Duration::from_millis(250);
 /// How long to wait for a lock while other work waits.
-const BRIEFLY: Duration = Duration::from_millis(3);
+const SHORT_PAUSE: Duration = Duration::from_millis(3);
 
 /// Writes everything or nothing. Waits for locks.
 pub fn patiently(
@@ -49,13 +49,13 @@ pub fn patiently(
 }
 
 /// Writes all records except those that another session has locked, and returns the places of these.
-pub fn passing_by_locks(
+pub fn skipping_locked(
     records: &[Record],
     ring: Ring,
     tenants: &Tenants,
     within: Duration,
 ) -> Result<(HashSet<usize>, Accounts), TransactionError> {
-    with_lock_timeout(BRIEFLY, || {
+    with_lock_timeout(SHORT_PAUSE, || {
         transaction_within(within, || {
             Spi::connect_mut(|client| {
                 let locked = locked::find(client, records, ring, tenants);
@@ -75,7 +75,7 @@ pub fn passing_by_locks(
 
 /// Records these windows as closed. Waits for a lock only briefly.
 pub fn close(windows: &[Closed]) -> Result<(), TransactionError> {
-    with_lock_timeout(BRIEFLY, || {
+    with_lock_timeout(SHORT_PAUSE, || {
         transaction_within(LONGEST_CLOSE, || {
             Spi::connect_mut(|client| close_windows(client, windows));
         })
@@ -100,8 +100,8 @@ pub fn attempt_table<'r>(
 }
 
 fn attempt_slot(slot: i16) -> pg_sys::Oid {
-    catalog::relation_in_herald(&format!("_attempt_{slot}"))
-        .unwrap_or_else(|| pgrx::error!("pg_herald: herald._attempt_{slot} is missing"))
+    catalog::relation(&format!("herald_internal.attempt_{slot}"))
+        .unwrap_or_else(|| pgrx::error!("pg_herald: herald_internal.attempt_{slot} is missing"))
 }
 
 /// Returns the slot of the ring at the time of their last attempt.
@@ -114,9 +114,9 @@ fn slot_of_attempts<'r>(
     Some(last.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16)
 }
 
-/// `herald._attempt`, as [`insert_attempts`] writes it.
+/// `herald_internal.attempt`, as [`insert_attempts`] writes it.
 pub static ATTEMPT: Known = Known {
-    parent: "_attempt",
+    parent: "herald_internal.attempt",
     columns: &[
         required("event_seq", pg_sys::INT8OID),
         required("subscription_id", pg_sys::INT8OID),
@@ -132,7 +132,7 @@ pub static ATTEMPT: Known = Known {
         optional("response", pg_sys::TEXTOID),
         optional("request", pg_sys::JSONOID),
     ],
-    checks: &["_attempt_slot_check", "_attempt_outcome_check"],
+    checks: &["attempt_slot_check", "attempt_outcome_check"],
     insert: include_str!("../../../sql/queries/insert_attempt.sql"),
 };
 
@@ -379,15 +379,20 @@ fn meter(client: &mut SpiClient<'_>, usage: &[(Arc<str>, Usage)]) {
         return;
     }
     let names: Vec<String> = usage.iter().map(|(name, _)| name.to_string()).collect();
-    let of = |count: fn(&Usage) -> i64| usage.iter().map(|(_, one)| count(one)).collect::<Vec<_>>();
+    let of = |count: fn(&Usage) -> i64| {
+        usage
+            .iter()
+            .map(|(_, used)| count(used))
+            .collect::<Vec<_>>()
+    };
     STATEMENT.run(
         client,
         vec![
             names.into(),
-            of(|one| one.events).into(),
-            of(|one| one.attempts).into(),
-            of(|one| one.delivered).into(),
-            of(|one| one.dead).into(),
+            of(|used| used.events).into(),
+            of(|used| used.attempts).into(),
+            of(|used| used.delivered).into(),
+            of(|used| used.dead).into(),
         ],
     );
 }

@@ -332,25 +332,25 @@ fn any_double() -> impl Strategy<Value = f64> {
 }
 
 /// Compares with tolerance: whole numbers lose their ".0", and serde_json is inexact in the last digits.
-fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
-            (one - other).abs() <= one.abs() * 4.0 * f64::EPSILON
+fn is_same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => {
+            let (left, right) = (left.as_f64().unwrap(), right.as_f64().unwrap());
+            (left - right).abs() <= left.abs() * 4.0 * f64::EPSILON
         }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len()
-                && one
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len()
+                && left
                     .iter()
-                    .zip(other)
-                    .all(|(one, other)| is_same(one, other))
+                    .zip(right)
+                    .all(|(left, right)| is_same(left, right))
         }
-        (Value::Object(one), Value::Object(other)) => {
-            let is_in_other =
-                |(key, value)| other.get(key).is_some_and(|other| is_same(value, other));
-            one.len() == other.len() && one.iter().all(is_in_other)
+        (Value::Object(left), Value::Object(right)) => {
+            let is_in_right =
+                |(key, value)| right.get(key).is_some_and(|right| is_same(value, right));
+            left.len() == right.len() && left.iter().all(is_in_right)
         }
-        _ => one == other,
+        _ => left == right,
     }
 }
 

@@ -414,9 +414,9 @@ mod tests {
 
     #[test]
     fn a_batch_is_an_array_of_the_structured_event() {
-        let one = text(&event());
+        let structured = text(&event());
         let batch = batched(&event(), Profile::Standard);
-        assert_eq!(String::from_utf8(batch).unwrap(), format!("[{one}]"));
+        assert_eq!(String::from_utf8(batch).unwrap(), format!("[{structured}]"));
     }
 
     #[test]

@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn a_matcher_that_followed_changes_is_one_that_was_compiled_anew(
+    fn a_changed_matcher_equals_a_recompiled_one(
         wanted in proptest::collection::vec(
             (proptest::collection::vec("(herald[.])?[ab.*]{1,4}", 1..4), proptest::option::of("[ab]"), any::<bool>()), 0..20),
         event_type in "(herald[.])?[ab.]{0,4}",

@@ -31,7 +31,7 @@ pub fn interval_micros(text: &str) -> Option<i64> {
             "year" | "years" => months += number * 12,
             "mon" | "mons" => months += number,
             "day" | "days" => days += number,
-            unit => micros += i128::from(number) * of_time(unit)?,
+            unit => micros += i128::from(number) * unit_micros(unit)?,
         }
     }
     let (months, days) = (i32::try_from(months).ok()?, i32::try_from(days).ok()?);
@@ -45,7 +45,7 @@ const SECOND: i128 = 1_000_000;
 const DAY: i128 = 86_400 * SECOND;
 
 /// Returns a unit of time, as used in declared defaults, in microseconds.
-fn of_time(unit: &str) -> Option<i128> {
+fn unit_micros(unit: &str) -> Option<i128> {
     Some(match unit {
         "ms" => SECOND / 1_000,
         "s" => SECOND,

@@ -156,7 +156,7 @@ fn every_option_is_checked() {
 }
 
 #[test]
-fn what_cannot_be_compiled_is_still_matched() {
+fn an_invalid_subscription_still_matches() {
     let broken = SubscriptionOptions {
         id: 7,
         tenant: Some("acme".into()),
@@ -286,7 +286,7 @@ fn a_document_is_read_as_it_was_declared_and_nothing_else_is() {
 }
 
 #[test]
-fn what_is_given_is_put_into_the_document_and_what_is_given_as_null_is_taken_out() {
+fn given_options_are_merged_and_nulls_removed() {
     let document = |json: &str| -> Map<String, Value> { serde_json::from_str(json).unwrap() };
     let put = |former: &str, given: &str| merged(document(former), document(given));
     let former = r#"{"timeout": "00:00:30", "max_age": "1 day", "headers": {"a": "***"}}"#;
@@ -312,7 +312,7 @@ fn what_is_given_is_put_into_the_document_and_what_is_given_as_null_is_taken_out
 }
 
 #[test]
-fn every_declared_default_is_the_one_that_is_obeyed() {
+fn declared_defaults_take_effect() {
     let mut defaults = defaults();
     for option in OPTIONS {
         let has_none = defaults[option.name].is_null();

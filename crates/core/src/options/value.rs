@@ -28,7 +28,7 @@ pub trait OptionValue: Sized {
 fn refused(option: &'static str, value: &Value, expected: &str) -> Error {
     Error::Option {
         option,
-        fault: format!("It is {value}, and not {expected}."),
+        fault: format!("The value is {value}, not {expected}."),
         hint: format!("Write {option} as subscribe() takes it."),
     }
 }

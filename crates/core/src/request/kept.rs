@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_was_sent_is_kept_within_its_bound(
+        fn a_kept_request_stays_within_its_limit(
             body in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..20_000),
                 proptest::collection::vec(Just(b'"'), 0..20_000),

@@ -294,7 +294,7 @@ fn placeholders_are_filled_in_url_and_headers() {
 }
 
 #[test]
-fn what_is_too_large_is_told_in_a_smaller_profile_where_that_is_wanted() {
+fn a_large_body_shrinks_to_a_smaller_profile_if_wanted() {
     let large = Event {
         data: Some(format!("\"{}\"", "x".repeat(1000))),
         size: 1002,
@@ -419,7 +419,7 @@ fn deep(levels: usize) -> Event {
 }
 
 /// Builds a request with no more stack than a send thread has.
-fn of_deep_data(style: &'static str, levels: usize) -> Result<HttpRequest, Error> {
+fn build_with_deep_data(style: &'static str, levels: usize) -> Result<HttpRequest, Error> {
     let thread = std::thread::Builder::new().stack_size(1 << 20);
     let sent = thread.spawn(move || styled(style, URL, &[], &deep(levels)));
     sent.unwrap().join().unwrap()
@@ -436,7 +436,7 @@ fn data_of_any_depth_passes_through_the_formats_that_do_not_read_it() {
         r#"{"format":"data","signing":"github"}"#,
         r#"{"format":"raw"}"#,
     ] {
-        let request = of_deep_data(style, 100_000).unwrap();
+        let request = build_with_deep_data(style, 100_000).unwrap();
         assert!(request.readable_body(false).contains("[[[[]]]]"), "{style}");
     }
 }
@@ -453,9 +453,9 @@ fn data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read() {
     ];
     for (style, beside) in styles {
         let most = crate::depth::MAX_LEVELS - beside;
-        assert!(of_deep_data(style, most).is_ok(), "{style}");
+        assert!(build_with_deep_data(style, most).is_ok(), "{style}");
         for levels in [most + 1, 100_000] {
-            let outcome = Outcome::from(of_deep_data(style, levels).unwrap_err());
+            let outcome = Outcome::from(build_with_deep_data(style, levels).unwrap_err());
             let (class, words) = outcome.error.clone().unwrap();
             assert_eq!(class, crate::outcome::ErrorClass::Template, "{style}");
             assert!(words.contains("nested in more than 128 levels"), "{words}");

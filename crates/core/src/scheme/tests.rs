@@ -25,7 +25,7 @@ fn parts_replace_those_of_their_preset() {
 fn what_cannot_be_signed_or_checked_is_refused_with_a_hint() {
     for (faulty, detail) in [
         (json!(1), "It is neither a name nor an object."),
-        (json!("gihtub"), "There is no preset \"gihtub\"."),
+        (json!("gihtub"), "Preset \"gihtub\" does not exist."),
         (json!({}), "It has no header for the signature."),
         (
             json!({"header": 1}),
@@ -41,7 +41,7 @@ fn what_cannot_be_signed_or_checked_is_refused_with_a_hint() {
         ),
         (
             json!({"header": "x-a", "content": "{timestamp}"}),
-            "Its content is without {body}, so that anybody could exchange the body.",
+            "The content lacks {body}, so anybody could replace the body.",
         ),
         (
             json!({"header": "x-a", "content": "{type}.{body}"}),

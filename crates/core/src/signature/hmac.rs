@@ -194,7 +194,7 @@ fn insert_member(mut body: Vec<u8>, member: &str, value: &str) -> Result<(Vec<u8
         unsendable(&format!("its body is {fault}, so that it cannot be signed"))
     })?;
     let members: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&body)
-        .map_err(|_| unsendable("its signature belongs into the body, which is no JSON object"))?;
+        .map_err(|_| unsendable("its signature must be in the body, which is not a JSON object"))?;
     if members.contains_key(member) {
         return Err(unsendable(&format!(
             "its body has a member {member:?} already, where its signature belongs"

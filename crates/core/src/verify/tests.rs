@@ -74,7 +74,7 @@ fn schemes() -> Vec<Value> {
 }
 
 #[test]
-fn what_was_signed_is_valid_and_nothing_else_is() {
+fn only_signed_requests_are_valid() {
     for scheme in schemes() {
         let headers = signed(&scheme, &[SECRET], BODY);
         let is_valid =

@@ -105,7 +105,8 @@ mod tests {
     fn idle() -> (Mind, Empty) {
         let (mut mind, mut store) = (mind(), Empty::default());
         mind.looks.looked(at(0), Duration::ZERO);
-        mind.subscriptions.is_up_to_date("10:10:".parse().unwrap());
+        mind.subscriptions
+            .mark_up_to_date("10:10:".parse().unwrap());
         turn(&mut mind, &mut store, at(0));
         (mind, store)
     }

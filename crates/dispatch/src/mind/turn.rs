@@ -142,8 +142,8 @@ impl Mind {
             effects,
             look_wanted: &mut self.looks.is_wanted,
         };
-        for one in returned {
-            settling.settle(one, now);
+        for attempted in returned {
+            settling.settle(attempted, now);
         }
         is_full
     }
@@ -439,8 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn what_slow_receivers_hold_of_pending_deliveries_keeps_nobody_from_being_read_or_claimed_for()
-    {
+    fn claims_of_slow_receivers_block_neither_reading_nor_claiming() {
         let mut mind = mind();
         let large = |id, seq| {
             let mut delivery = delivery(id, seq);

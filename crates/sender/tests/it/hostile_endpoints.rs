@@ -128,7 +128,7 @@ fn an_early_end_of_the_connection_says_so() {
 }
 
 #[test]
-fn what_is_not_http_says_so() {
+fn an_answer_that_is_not_http_is_named() {
     for garbage in [
         &b"SSH-2.0-OpenSSH_9.6\r\n\r\n"[..],
         b"HTTP/9.9 200 OK\r\n\r\n",
@@ -261,7 +261,7 @@ fn a_huge_body_costs_neither_time_nor_transfer() {
 }
 
 #[test]
-fn names_that_hang_keep_their_own_tenant_waiting_and_nobody_else() {
+fn hanging_names_delay_only_their_own_tenant() {
     let endpoint = Endpoint::answering(OK);
     let mut settings = settings();
     (settings.threads, settings.queue) = (64, 64);
@@ -292,7 +292,11 @@ fn names_that_hang_keep_their_own_tenant_waiting_and_nobody_else() {
         pool.sender.send(work).expect("room for one more");
         let attempted = loop {
             // Works that hang come back as well, at their timeout.
-            if let Some(found) = pool.gather(1).into_iter().find(|one| one.work.number == 1) {
+            if let Some(found) = pool
+                .gather(1)
+                .into_iter()
+                .find(|attempted| attempted.work.number == 1)
+            {
                 break found;
             }
         };

@@ -112,7 +112,7 @@ fn giving_tokens() -> Endpoint {
 }
 
 /// A token endpoint that hangs once it is asked.
-fn asked_in_vain() -> Endpoint {
+fn hanging_when_asked() -> Endpoint {
     Endpoint::serving(|connection| {
         connection.read_request();
         connection.hang();
@@ -269,7 +269,7 @@ fn the_receiver_gets_the_token_and_no_other_authorization() {
 }
 
 #[test]
-fn a_token_is_used_until_it_ends_and_then_fetched_anew() {
+fn a_token_is_used_until_it_ends_and_then_fetched_again() {
     // Half of the second is kept as a margin.
     let scene = Scene::of(giving_tokens_for(1), Endpoint::answering(OK));
     let began_at = Instant::now();
@@ -578,9 +578,9 @@ fn a_401_that_came_late_leaves_the_rest_of_the_timeout_to_the_new_token() {
 }
 
 #[test]
-fn who_waits_for_the_token_of_another_waits_no_longer_than_its_own_timeout() {
+fn waiting_for_a_shared_token_ends_at_the_request_timeout() {
     const PATIENCE: Duration = Duration::from_secs(2);
-    let scene = Scene::of(asked_in_vain(), Endpoint::answering(OK));
+    let scene = Scene::of(hanging_when_asked(), Endpoint::answering(OK));
     let send = |timeout| {
         let mut request = scene.request();
         request.timeout = timeout;
@@ -600,7 +600,7 @@ fn who_waits_for_the_token_of_another_waits_no_longer_than_its_own_timeout() {
 
 #[test]
 fn threads_that_wait_for_a_token_do_not_hold_up_the_shutdown() {
-    let scene = Scene::of(asked_in_vain(), Endpoint::answering(OK));
+    let scene = Scene::of(hanging_when_asked(), Endpoint::answering(OK));
     let held = Arc::new(());
     let all_have_a_thread = Arc::new(Barrier::new(16));
     for _ in 0..16 {

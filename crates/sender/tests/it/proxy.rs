@@ -146,7 +146,7 @@ fn a_proxy_that_refuses_is_named_as_the_fault() {
 }
 
 #[test]
-fn a_proxy_that_answers_without_end_or_not_at_all_holds_nobody_up() {
+fn an_endless_or_silent_proxy_delays_no_request() {
     let flooding = Endpoint::serving(|connection| {
         connection.read_request();
         while connection.write(&[b'x'; 1024]).is_some() {}

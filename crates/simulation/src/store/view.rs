@@ -83,7 +83,8 @@ impl View for Sight<'_> {
         let rows = ids.iter().filter_map(|id| self.subscriptions.get(id));
         let there = rows.filter(|row| !row.is_removed);
         let read: Vec<Loaded> = there.map(|row| loaded(row, self.world)).collect();
-        let spared = |one: &Loaded| Some((one.config.id, one.spare_until?));
+        let spared =
+            |subscription: &Loaded| Some((subscription.config.id, subscription.spare_until?));
         self.spared.extend(read.iter().filter_map(spared));
         Ok(read)
     }
@@ -121,7 +122,7 @@ impl View for Sight<'_> {
     fn may_vanish(&mut self, window: &Window, events: &[Logged]) -> Result<bool, Failure> {
         let database = &self.world.database;
         Ok(!database.is_flushed(window.written)
-            && events.iter().any(|one| database.may_vanish(one.xid)))
+            && events.iter().any(|logged| database.may_vanish(logged.xid)))
     }
 
     fn flush_at_commit(&mut self) {
@@ -130,14 +131,14 @@ impl View for Sight<'_> {
 
     fn find_done(&mut self, events: &[Logged]) -> Result<BTreeSet<(i64, i64)>, Failure> {
         let tables = &self.world.database.tables;
-        let of_one = |seq: i64| {
+        let of_event = |seq: i64| {
             let ids = tables.subscriptions.keys();
             let done = ids.filter(move |id| tables.is_done((**id, seq)));
             done.map(move |id| (seq, *id))
         };
         Ok(events
             .iter()
-            .flat_map(|one| of_one(one.event.seq))
+            .flat_map(|logged| of_event(logged.event.seq))
             .collect())
     }
 

@@ -16,7 +16,7 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "herald.event",
                 "herald.pending",
                 "herald.subscription_stats",
-                "herald._subscription",
+                "herald_internal.subscription",
             ];
             let mode = one_of(&["share", "exclusive", "access exclusive"], dice);
             vec![
@@ -91,8 +91,8 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "select a::text from herald.attempt a order by 1 desc limit 5",
                 "select d::text from herald.doctor() d",
                 "/* must fail */ select * from herald.secret",
-                "/* must fail */ select * from herald._subscription",
-                "/* must fail */ select herald._generate_secret()",
+                "/* must fail */ select * from herald_internal.subscription",
+                "/* must fail */ select herald_internal.generate_secret()",
             ]
             .map(str::to_owned)
             .to_vec()

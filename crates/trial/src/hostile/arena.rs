@@ -148,12 +148,12 @@ impl Arena {
         let template =
             r#"format => 'template', template => '{"type": {{ type }}, "data": {{ data }}}'"#;
         subscribe("template", &arena.witness.url("/template"), template)?;
-        arena.lay_out_what_is_not_theirs(&mut client)?;
+        arena.create_forbidden_values(&mut client)?;
         Ok(arena)
     }
 
     /// Creates secrets, names and data that some actors must never see.
-    fn lay_out_what_is_not_theirs(&self, client: &mut Client) -> Result<()> {
+    fn create_forbidden_values(&self, client: &mut Client) -> Result<()> {
         let evidence::Values {
             header,
             bearer,
@@ -253,9 +253,9 @@ impl Arena {
                 "select count(*) from herald.event e
                  cross join herald.subscription s
                  where s.name = 'witness' and e.type not like 'herald.%'
-                 and not exists (select from herald._attempt a
+                 and not exists (select from herald_internal.attempt a
                                  where a.event_seq = e.seq and a.subscription_id = s.id and a.outcome = 'delivered')
-                 and not exists (select from herald._dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)",
+                 and not exists (select from herald_internal.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)",
                 &[],
             )?;
             Ok(row.get(0))

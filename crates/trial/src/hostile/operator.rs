@@ -138,7 +138,7 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "herald.event using btree ((data ->> 'order'))",
                 "herald.event using btree (type) where tenant is not null",
                 "herald.event using gin ((data::jsonb))",
-                "herald._attempt using btree (outcome) where attempt > 1",
+                "herald_internal.attempt using btree (outcome) where attempt > 1",
             ];
             let index = one_of(&index, dice);
             vec![
@@ -171,10 +171,10 @@ pub(super) const ATTACKS: &[Attack] = &[
             vec![
                 patience(),
                 format!(
-                    "alter table herald.event_{slot} add constraint hostile check (length(type) > 0) not valid"
+                    "alter table herald_internal.event_{slot} add constraint hostile check (length(type) > 0) not valid"
                 ),
                 "select pg_sleep(0.5)".to_owned(),
-                format!("alter table herald.event_{slot} drop constraint hostile"),
+                format!("alter table herald_internal.event_{slot} drop constraint hostile"),
             ]
         },
     },
@@ -220,7 +220,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             [
                 "vacuum analyze herald.pending",
                 "reindex table herald.pending",
-                "vacuum herald._attempt",
+                "vacuum herald_internal.attempt",
             ]
             .map(str::to_owned)
             .to_vec()

@@ -122,10 +122,10 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "select * from herald.doctor()".to_owned(),
                 "select herald.watch('carol.people')".to_owned(),
                 "select herald.unsubscribe('passing.admin')".to_owned(),
-                fails("create function herald._perhaps(text, text) returns text language sql return 'mine'"),
+                fails("create function herald_internal.perhaps(text, text) returns text language sql return 'mine'"),
                 fails("create table herald_watch.mine ()"),
                 fails("create schema herald_watch"),
-                fails("alter function herald._perhaps(text, text[]) owner to carol"),
+                fails("alter function herald_internal.perhaps(text, text[]) owner to carol"),
             ]
         },
     },

@@ -97,7 +97,7 @@ pub(super) fn suspects(latencies: &[(i64, i64)], spans: &[Span]) -> Vec<(f64, St
             (often, name.to_owned())
         })
         .collect();
-    suspects.sort_by(|one, other| other.0.total_cmp(&one.0));
+    suspects.sort_by(|left, right| right.0.total_cmp(&left.0));
     suspects
 }
 

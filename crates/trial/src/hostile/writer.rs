@@ -139,7 +139,7 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "delete from herald.event",
                 "lock table herald.event",
                 "select * from herald.secret",
-                "select herald._want_worker(false)",
+                "select herald_internal.want_worker(false)",
                 "select herald.stop_worker()",
                 "select herald.verify('standard', 's', '{}', '')",
                 "truncate board",

@@ -167,7 +167,7 @@ impl Arena {
     }
 
     fn last_event(&self) -> Result<i64> {
-        let sql = "select last_value from herald.event_seq";
+        let sql = "select last_value from herald_internal.event_seq";
         Ok(self.cluster.connect(DATABASE)?.query_one(sql, &[])?.get(0))
     }
 

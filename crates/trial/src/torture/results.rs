@@ -89,18 +89,23 @@ impl Results {
             "\nvictim           rounds  committed  lost  phantom  duplicates a round: mean, max  recovery ms: p50, p99\n",
         );
         let mut line = |name: &str, rounds: &[&Outcome]| {
-            let sum = |value: fn(&Outcome) -> u64| rounds.iter().map(|one| value(one)).sum::<u64>();
-            let duplicates = sum(|one| one.duplicates) as f64 / rounds.len().max(1) as f64;
-            let most = rounds.iter().map(|one| one.duplicates).max().unwrap_or(0);
-            let mut recovery: Vec<u64> = rounds.iter().map(|one| one.recovery_millis).collect();
+            let sum =
+                |value: fn(&Outcome) -> u64| rounds.iter().map(|round| value(round)).sum::<u64>();
+            let duplicates = sum(|round| round.duplicates) as f64 / rounds.len().max(1) as f64;
+            let most = rounds
+                .iter()
+                .map(|round| round.duplicates)
+                .max()
+                .unwrap_or(0);
+            let mut recovery: Vec<u64> = rounds.iter().map(|round| round.recovery_millis).collect();
             recovery.sort_unstable();
             let _ = writeln!(
                 table,
                 "{name:<15} {:>7} {:>10} {:>5} {:>8} {duplicates:>25.1} {most:>4} {:>17} {:>5}",
                 rounds.len(),
-                sum(|one| one.committed),
-                sum(|one| one.lost),
-                sum(|one| one.phantom),
+                sum(|round| round.committed),
+                sum(|round| round.lost),
+                sum(|round| round.phantom),
                 at_rank(&recovery, 50),
                 at_rank(&recovery, 99),
             );

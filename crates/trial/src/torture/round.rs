@@ -110,7 +110,7 @@ impl Outcome {
         )?;
         let recorded: i64 = client
             .query_one(
-                "select count(*) from herald._attempt a join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
+                "select count(*) from herald_internal.attempt a join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
                  where a.event_seq > $3 and e.seq > $3 and (e.data -> 'record' ->> 'client')::int between $1 and $2",
                 &[&numbers.start, &(numbers.end - 1), &struck.after_event],
             )?
@@ -128,8 +128,11 @@ impl Outcome {
             .filter(|(_, change)| !buried.contains(change))
             .count();
         let again = |receipt: &Receipt| u64::from(receipt.accepted.saturating_sub(1));
-        let duplicates = heard.iter().map(|(_, one)| again(one)).sum();
-        let received: u64 = heard.iter().map(|(_, one)| u64::from(one.received)).sum();
+        let duplicates = heard.iter().map(|(_, receipt)| again(receipt)).sum();
+        let received: u64 = heard
+            .iter()
+            .map(|(_, receipt)| u64::from(receipt.received))
+            .sum();
         let first_after = accounts.first_after(struck.ready_at_micros);
         Ok(Self {
             victim: fault.victim.clone(),
@@ -145,8 +148,15 @@ impl Outcome {
                 .filter(|((_, change), _)| !committed.contains(change))
                 .count() as u64,
             duplicates,
-            most_duplicates: heard.iter().map(|(_, one)| again(one)).max().unwrap_or(0),
-            inconsistent: heard.iter().filter(|(_, one)| !one.is_consistent()).count() as u64,
+            most_duplicates: heard
+                .iter()
+                .map(|(_, receipt)| again(receipt))
+                .max()
+                .unwrap_or(0),
+            inconsistent: heard
+                .iter()
+                .filter(|(_, receipt)| !receipt.is_consistent())
+                .count() as u64,
             invalid_signatures: accounts.invalid_signatures.len() as u64,
             unrecorded: received.saturating_sub(recorded.unsigned_abs()),
             recovery_millis: first_after
@@ -273,31 +283,31 @@ pub mod tests {
         let kept = outcome(Victim::Worker, 1);
         assert!(kept.is_kept());
         let broken: [fn(&mut Outcome); 5] = [
-            |one| one.lost = 1,
-            |one| one.phantom = 1,
-            |one| one.inconsistent = 1,
-            |one| one.invalid_signatures = 1,
-            |one| one.is_drained = false,
+            |round| round.lost = 1,
+            |round| round.phantom = 1,
+            |round| round.inconsistent = 1,
+            |round| round.invalid_signatures = 1,
+            |round| round.is_drained = false,
         ];
         for change in broken {
-            let mut one = kept.clone();
-            change(&mut one);
-            assert!(!one.is_kept(), "{one:?}");
+            let mut round = kept.clone();
+            change(&mut round);
+            assert!(!round.is_kept(), "{round:?}");
         }
     }
 
     #[test]
     fn a_seed_gives_the_same_faults_again() {
-        let one = Fault::new(Victim::Worker, 7, 3);
+        let fault = Fault::new(Victim::Worker, 7, 3);
         let again = Fault::new(Victim::Worker, 7, 3);
         let other = Fault::new(Victim::Worker, 8, 3);
-        assert_eq!((one.delay, one.seed), (again.delay, again.seed));
-        assert_ne!(one.seed, other.seed);
+        assert_eq!((fault.delay, fault.seed), (again.delay, again.seed));
+        assert_ne!(fault.seed, other.seed);
     }
 
     #[test]
     fn an_outcome_survives_its_file() {
-        let one = outcome(Victim::At("mid_record"), 12);
-        assert_eq!(Outcome::from_json(&one.to_json()), Some(one));
+        let written = outcome(Victim::At("mid_record"), 12);
+        assert_eq!(Outcome::from_json(&written.to_json()), Some(written));
     }
 }

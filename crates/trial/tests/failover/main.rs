@@ -64,7 +64,7 @@ fn wal_sender(primary: &Cluster) -> i32 {
 }
 
 #[test]
-fn with_a_synchronous_standby_only_what_it_has_is_sent_unless_nobody_waited_for_it() {
+fn events_wait_for_the_synchronous_standby_if_their_commit_does() {
     let receiver = receiver();
     let primary = primary();
     let mut db = Database::new(&primary, "shop");

@@ -56,7 +56,7 @@ struct Parameter {
 }
 
 #[test]
-fn no_value_is_refused_in_words_that_are_not_our_own() {
+fn every_refusal_uses_our_own_words() {
     let seed = match env::var(SEED) {
         Ok(seed) => seed.parse().expect("a number"),
         Err(_) => UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs(),
@@ -143,7 +143,7 @@ fn targets(db: &mut Database) -> Vec<Target> {
                 where coalesce(x.mode, 'i') in ('i', 'b', 'v')
             ) n
         ) a on true
-        where p.pronamespace = 'herald'::regnamespace and p.proname !~ '^_' and p.prokind = 'f'
+        where p.pronamespace = 'herald'::regnamespace and p.prokind = 'f'
         order by 1, a.number";
     let columns = "
         select k.kind || ' ' || c.relname, k.kind, c.relname::text, a.attname::text, format_type(a.atttypid, null), true, false
@@ -185,35 +185,44 @@ impl Target {
         let mut given: Vec<(&Parameter, String)> = self
             .parameters
             .iter()
-            .filter(|one| !one.is_optional || dice.below(if is_few { 10 } else { 2 }) == 0)
-            .map(|one| (one, String::new()))
+            .filter(|parameter| {
+                !parameter.is_optional || dice.below(if is_few { 10 } else { 2 }) == 0
+            })
+            .map(|parameter| (parameter, String::new()))
             .collect();
         if given.is_empty() && self.kind != Kind::Function {
-            let one = dice.below(self.parameters.len() as u64) as usize;
-            given.push((&self.parameters[one], String::new()));
+            let index = dice.below(self.parameters.len() as u64) as usize;
+            given.push((&self.parameters[index], String::new()));
         }
-        for (one, value) in &mut given {
-            *value = values.of(&one.r#type, &one.name, dice);
+        for (parameter, value) in &mut given {
+            *value = values.of(&parameter.r#type, &parameter.name, dice);
         }
         let list = |f: &dyn Fn(&Parameter, &str) -> String| {
-            let texts: Vec<String> = given.iter().map(|(one, value)| f(one, value)).collect();
+            let texts: Vec<String> = given
+                .iter()
+                .map(|(parameter, value)| f(parameter, value))
+                .collect();
             texts.join(", ")
         };
         let name = &self.name;
         match self.kind {
             Kind::Function => {
-                let arguments = list(&|one, value| {
-                    let variadic = if one.is_variadic { "variadic " } else { "" };
-                    format!("{variadic}\"{}\" => {value}", one.name)
+                let arguments = list(&|parameter, value| {
+                    let variadic = if parameter.is_variadic {
+                        "variadic "
+                    } else {
+                        ""
+                    };
+                    format!("{variadic}\"{}\" => {value}", parameter.name)
                 });
                 format!("select * from herald.{name}({arguments})")
             }
             Kind::Update => {
-                let set = list(&|one, value| format!("\"{}\" = {value}", one.name));
+                let set = list(&|parameter, value| format!("\"{}\" = {value}", parameter.name));
                 format!("update herald.{name} set {set} where name in ('shop', 'acme', 'own')")
             }
             Kind::Insert => {
-                let names = list(&|one, _| format!("\"{}\"", one.name));
+                let names = list(&|parameter, _| format!("\"{}\"", parameter.name));
                 let all = list(&|_, value| value.to_owned());
                 format!("insert into herald.{name} ({names}) values ({all})")
             }

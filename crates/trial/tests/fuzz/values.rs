@@ -190,7 +190,7 @@ const RELATIONS: [&str; 9] = [
     "pg_class",
     "herald.event",
     "herald.subscription",
-    "herald.event_seq",
+    "herald_internal.event_seq",
     "0",
     "4294967295",
 ];

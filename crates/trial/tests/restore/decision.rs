@@ -26,8 +26,14 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
     // At the first lock, after all open work has become pending, and at the last statement.
     for (place, blocking) in [
         ("first", "lock table herald.event in row exclusive mode"),
-        ("middle", "select from herald._subscription for update"),
-        ("last", "lock table herald.config_change in share mode"),
+        (
+            "middle",
+            "select from herald_internal.subscription for update",
+        ),
+        (
+            "last",
+            "lock table herald_internal.config_change in share mode",
+        ),
     ] {
         let mut blocker = Database::of(&cluster, "restored");
         blocker.run(&format!("begin; {blocking}"));
@@ -99,7 +105,7 @@ fn state_of_the_copy(cluster: &Cluster, name: &str) -> String {
     let mut db = Database::of(cluster, name);
     let origin = db.text(ORIGIN);
     let pending = db.number("select count(*) from herald.pending");
-    let foreign = "select exists (select from herald.window where origin <> herald._origin())";
+    let foreign = "select exists (select from herald_internal.window where origin <> herald_internal.origin())";
     format!("{origin}, {pending} pending, {}", db.text(foreign))
 }
 
@@ -131,7 +137,7 @@ fn a_worker_knows_a_copy_by_its_subscriptions_alone() {
     let data = source.dump("by_table", &["--data-only"]);
     let text = std::fs::read_to_string(&data).expect("the dump");
     let from = text
-        .find("COPY herald._subscription ")
+        .find("COPY herald_internal.subscription ")
         .expect("the subscriptions");
     let end = from + text[from..].find("\n\\.\n").expect("their end") + 4;
     let first = source.dumps.path().join("first");
@@ -161,12 +167,12 @@ fn what_a_worker_recorded_between_the_restore_and_the_decision_is_not_sent_again
     let delivered = db.emit("delivered.meanwhile");
     let pending = db.emit("pending.meanwhile");
     db.run(
-        "insert into herald._attempt (slot, event_slot, event_seq, subscription_id, attempt, at, duration_ms, outcome)
+        "insert into herald_internal.attempt (slot, event_slot, event_seq, subscription_id, attempt, at, duration_ms, outcome)
          select e.slot, e.slot, e.seq, s.id, 1, now(), 1, 'delivered'
-         from herald.event e, herald._subscription s where e.type = 'delivered.meanwhile';
+         from herald.event e, herald_internal.subscription s where e.type = 'delivered.meanwhile';
          insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
          select s.id, e.slot, e.seq, now()
-         from herald.event e, herald._subscription s where e.type = 'pending.meanwhile'",
+         from herald.event e, herald_internal.subscription s where e.type = 'pending.meanwhile'",
     );
     db.run("select herald.resume_after_restore('deliver')");
     give_new_secrets(&mut db);
@@ -201,8 +207,8 @@ fn a_log_that_was_read_further_than_the_transaction_ids_have_got_waits_and_then_
             "create function later(s pg_snapshot) returns pg_snapshot return
                  (pg_snapshot_xmin(s)::text::bigint + 1000000 || ':' || (pg_snapshot_xmax(s)::text::bigint + 1000000) || ':')::pg_snapshot;
              update herald.event set xid = (xid::text::bigint + 1000000)::text::xid8;
-             update herald.window set from_snapshot = later(from_snapshot), to_snapshot = later(to_snapshot);
-             update herald._subscription set created_xid = (created_xid::text::bigint + 1000000)::text::xid8,
+             update herald_internal.window set from_snapshot = later(from_snapshot), to_snapshot = later(to_snapshot);
+             update herald_internal.subscription set created_xid = (created_xid::text::bigint + 1000000)::text::xid8,
                                              created_snapshot = later(created_snapshot)",
         );
         db.run("select herald.start_worker()");

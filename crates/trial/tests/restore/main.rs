@@ -121,7 +121,7 @@ fn a_copy_by_template_takes_open_work_along_with_its_secrets() {
     );
     copy.run("select herald.resume_after_restore('deliver')");
     copy.run("select herald.resume('held')");
-    copy.run("update herald.pending set next_attempt_at = clock_timestamp(); select herald._changed('pending')");
+    copy.run("update herald.pending set next_attempt_at = clock_timestamp(); select herald_internal.changed('pending')");
     copy.settle();
     let expected = STATES.map(|state| {
         let is_done = ["delivered", "dead"].contains(&state);

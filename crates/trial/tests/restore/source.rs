@@ -65,7 +65,7 @@ impl Source {
         receiver.wait_until("a hanging request", |receiver| receiver.total() == 4, SOON);
         db.run("select herald.stop_worker()");
         db.run("insert into note values (2, 'unread')");
-        db.run("update herald._subscription set state = 'active', state_reason = null where name = 'pending'");
+        db.run("update herald_internal.subscription set state = 'active', state_reason = null where name = 'pending'");
         receiver.set_mode(Mode::ok());
         for state in STATES {
             receiver.set_mode_at(&format!("/{state}"), Mode::ok());
@@ -132,7 +132,7 @@ pub fn decide_to_deliver(source: &Source, cluster: &Cluster, name: &str) {
     assert!(!receiver.holds_within(Duration::from_millis(200), |receiver| receiver.total() > 0));
     copy.run("select herald.resume_after_restore('deliver')");
     give_new_secrets(&mut copy);
-    copy.run("update herald.pending set next_attempt_at = clock_timestamp(); select herald._changed('pending')");
+    copy.run("update herald.pending set next_attempt_at = clock_timestamp(); select herald_internal.changed('pending')");
     copy.settle();
     // For "delivered" and "dead", the first event was already done; the others are for all.
     let expected = STATES.map(|state| {

@@ -158,7 +158,7 @@ fn a_body_that_has_no_place_for_the_signature_is_buried() {
 }
 
 #[test]
-fn the_documented_scheme_of_one_s_own_is_the_one_of_its_vector() {
+fn the_documented_custom_scheme_matches_its_vector() {
     let mut db = Database::new(&CLUSTER, "own_example");
     let receiver = Receiver::start().expect("a receiver starts");
     let secret = run_example(&mut db, "own", &receiver);

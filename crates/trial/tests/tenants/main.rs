@@ -81,7 +81,7 @@ impl Settled {
 fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those() {
     let mut db = Database::new(&CLUSTER, "cross");
     let receiver = receiver();
-    let mut one = Settled::new(&mut db, "one", &receiver);
+    let mut own = Settled::new(&mut db, "one", &receiver);
     let other = Settled::new(&mut db, "other", &receiver);
     db.subscribe("platform", &receiver.url("/"), "");
 
@@ -101,7 +101,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         ]
     );
     // A function in a tenant's query is never called with rows of others, however cheap it is.
-    one.session.run(&format!(
+    own.session.run(&format!(
         "create or replace function pg_temp.peep(name text, value text) returns boolean language plpgsql cost 0.0001 as
          'begin
              if value ~ ''cross_other'' or name = ''subscription_id'' and value = ''{}'' then raise ''leaked''; end if;
@@ -110,7 +110,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         other.subscription_id
     ));
     for relation in relations {
-        let rows = one.session.texts(&format!(
+        let rows = own.session.texts(&format!(
             "select to_jsonb(r)::text from herald.{relation} r"
         ));
         assert!(!rows.is_empty(), "{relation}");
@@ -123,7 +123,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         for column in db.texts(&format!(
             "select attname from pg_attribute where attrelid = 'herald.{relation}'::regclass and attnum > 0"
         )) {
-            one.session.run(&format!(
+            own.session.run(&format!(
                 "select from herald.{relation} r where pg_temp.peep('{column}', r.{column}::text)"
             ));
         }
@@ -131,36 +131,36 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
 
     let functions: Vec<String> = db.texts(
         "select distinct p.proname from pg_proc p where p.pronamespace = 'herald'::regnamespace
-         and has_function_privilege('cross_one', p.oid, 'execute') and not p.proname ^@ '_' order by 1",
+         and has_function_privilege('cross_one', p.oid, 'execute') order by 1",
     );
     // Every role may call what views call.
     let of_views = db.texts(
-        "select p.proname from pg_proc p where p.pronamespace = 'herald'::regnamespace
-         and has_function_privilege('cross_one', p.oid, 'execute') and p.proname ^@ '_' order by 1",
+        "select p.proname from pg_proc p where p.pronamespace = 'herald_internal'::regnamespace
+         and has_function_privilege('cross_one', p.oid, 'execute') order by 1",
     );
     assert_eq!(
         of_views,
         [
-            "_expressions_of_watches",
-            "_own_attempt",
-            "_own_dead_letter",
-            "_own_delivery",
-            "_own_subscription",
-            "_own_subscription_stats",
-            "_own_usage",
-            "_readable_options",
-            "_sees_all",
-            "_show_worker"
+            "expressions_of_watches",
+            "own_attempt",
+            "own_dead_letter",
+            "own_delivery",
+            "own_subscription",
+            "own_subscription_stats",
+            "own_usage",
+            "readable_options",
+            "sees_all",
+            "show_worker"
         ]
     );
     assert_eq!(
-        one.session
-            .number("select count(*) from herald._expressions_of_watches()"),
+        own.session
+            .number("select count(*) from herald_internal.expressions_of_watches()"),
         0
     );
-    for function in of_views.iter().filter(|name| name.starts_with("_own_")) {
-        let rows = one.session.texts(&format!(
-            "select to_jsonb(r)::text from herald.{function}() r"
+    for function in of_views.iter().filter(|name| name.starts_with("own_")) {
+        let rows = own.session.texts(&format!(
+            "select to_jsonb(r)::text from herald_internal.{function}() r"
         ));
         assert!(
             rows.iter()
@@ -169,15 +169,16 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         );
     }
     assert_eq!(
-        one.session.text("select herald._sees_all('delivery')"),
+        own.session
+            .text("select herald_internal.sees_all('delivery')"),
         "false"
     );
     assert_eq!(
-        one.session
-            .number("select count(*) from herald._show_worker()"),
+        own.session
+            .number("select count(*) from herald_internal.show_worker()"),
         0
     );
-    let (own_name, own_event) = (format!("{}/shop", one.name), one.delivered.clone());
+    let (own_name, own_event) = (format!("{}/shop", own.name), own.delivered.clone());
     for function in &functions {
         for subscription in [
             format!("{}/shop", other.name),
@@ -185,7 +186,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
             "platform".to_owned(),
         ] {
             for call in calls(function, &subscription, &own_event) {
-                let refused = one.session.refusal(&call);
+                let refused = own.session.refusal(&call);
                 assert_eq!(refused.code().code(), "42704", "{call}: {refused}");
                 let words = format!("{refused:?}");
                 assert!(
@@ -196,20 +197,20 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         }
         for event in [&other.delivered, &other.dead] {
             for call in calls_with_event(function, "shop", event) {
-                let refused = one.session.refusal(&call);
+                let refused = own.session.refusal(&call);
                 assert_eq!(refused.code().code(), "42704", "{call}: {refused}");
             }
         }
         match function.as_str() {
             "status" => {
-                let seen = one
+                let seen = own
                     .session
                     .texts("select subscription from herald.status()");
                 assert_eq!(seen, [own_name.as_str()]);
             }
             "why" => {
                 let sql = format!("select subscription from herald.why('{}')", own_event);
-                assert_eq!(one.session.texts(&sql), [own_name.as_str()]);
+                assert_eq!(own.session.texts(&sql), [own_name.as_str()]);
             }
             "subscribe" => {
                 for name in [format!("{}/new", other.name), "platform".into()] {
@@ -217,18 +218,18 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
                     let sql = format!(
                         "select name from herald.subscribe('{name}', url => 'https://example.com/')"
                     );
-                    assert_eq!(one.session.text(&sql), format!("{}/{name}", one.name));
-                    one.session
+                    assert_eq!(own.session.text(&sql), format!("{}/{name}", own.name));
+                    own.session
                         .run(&format!("select herald.unsubscribe('{name}')"));
                 }
                 let sql = format!(
                     "select herald.subscribe('new', url => 'https://example.com/', tenant => '{}')",
                     other.name
                 );
-                assert_eq!(one.session.refusal(&sql).code().code(), "42501");
+                assert_eq!(own.session.refusal(&sql).code().code(), "42501");
             }
             "purge_dead_letters" => {
-                one.session.run("select herald.purge_dead_letters('0')");
+                own.session.run("select herald.purge_dead_letters('0')");
                 let left = "select string_agg(subscription, ' ') from herald.dead_letter";
                 assert_eq!(db.text(left), format!("{}/shop", other.name));
             }
@@ -247,9 +248,9 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         "do $$ begin lock table herald.subscription in access exclusive mode; end $$",
         "select from herald.subscription for update",
     ] {
-        assert_eq!(one.session.refusal(sql).code().code(), "42501", "{sql}");
+        assert_eq!(own.session.refusal(sql).code().code(), "42501", "{sql}");
     }
-    one.session.run("select herald.unsubscribe('shop')");
+    own.session.run("select herald.unsubscribe('shop')");
     assert_eq!(db.number("select count(*) from herald.subscription"), 2);
 }
 
@@ -290,7 +291,7 @@ fn calls_with_event(function: &str, subscription: &str, event: &str) -> Vec<Stri
 fn nobody_sees_more_through_what_a_tenant_made() {
     let mut db = Database::new(&CLUSTER, "deputy");
     let receiver = receiver();
-    let mut one = Settled::new(&mut db, "one", &receiver);
+    let mut maker = Settled::new(&mut db, "one", &receiver);
     let _other = Settled::new(&mut db, "other", &receiver);
     db.subscribe("platform", &receiver.url("/"), "");
     db.run("create role deputy_web login noinherit; grant deputy_one to deputy_web");
@@ -303,11 +304,11 @@ fn nobody_sees_more_through_what_a_tenant_made() {
         "subscription_stats",
         "usage",
     ] {
-        one.session.run(&format!(
+        maker.session.run(&format!(
             "create view shared.{relation} as select * from herald.{relation}; grant select on shared.{relation} to public"
         ));
     }
-    one.session.run(
+    maker.session.run(
         "create function shared.names() returns setof text language sql security definer as
              'select subscription from herald.status()';
          create function shared.spy() returns text language sql security definer as
@@ -383,7 +384,7 @@ fn a_tenant_has_no_template_but_may_keep_the_platform_s() {
 }
 
 #[test]
-fn a_tenant_has_nothing_of_who_had_its_name_and_a_subscription_keeps_its_tenant() {
+fn a_tenant_inherits_nothing_from_a_former_tenant_of_its_name() {
     let mut db = Database::new(&CLUSTER, "heirs");
     let receiver = receiver();
     let former = Settled::new(&mut db, "one", &receiver);
@@ -438,7 +439,7 @@ fn a_name_says_whose_a_subscription_is() {
     let refused = db.refusal("insert into herald.tenant (name) values ('later')");
     assert_eq!(refused.code().code(), "55006");
     db.run(&format!(
-        "update herald._subscription set name = '{name}/taken' where name = 'later/shop'"
+        "update herald_internal.subscription set name = '{name}/taken' where name = 'later/shop'"
     ));
     let refused = session.refusal(&subscribe("taken", ""));
     assert_eq!(refused.code().code(), "42501");
@@ -452,7 +453,7 @@ fn a_name_says_whose_a_subscription_is() {
 }
 
 #[test]
-fn a_role_with_other_privileges_is_no_tenant_s_and_gets_none_afterwards() {
+fn a_privileged_role_cannot_become_a_tenant_role() {
     let mut db = Database::new(&CLUSTER, "roles");
     db.run("create role roles_reader; select herald.grant_access('roles_reader', 'reader')");
     db.run("create role roles_emitter; select herald.grant_access('roles_emitter', 'emitter')");
@@ -557,7 +558,7 @@ fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
     }
 
     let mut there = Database::of(&elsewhere, "home");
-    let whose = "select string_agg(concat_ws(' ', name, is_tenants), ', ' order by name) from herald._subscription";
+    let whose = "select string_agg(concat_ws(' ', name, is_tenants), ', ' order by name) from herald_internal.subscription";
     let expected = format!("{name}/shop t, {dropped}/shop t, label f");
     assert_eq!(there.text(whose), expected);
     let missing = |names: [&str; 2]| {
@@ -590,7 +591,7 @@ fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
         "create role {name} login; update herald.tenant set role = '{name}' where name = '{name}'"
     ));
     assert_eq!(there.texts(named), missing([&name, &dropped])[1..]);
-    there.until(&why, "nothing can be sent: the url leads to a blocked address: 127.0.0.1 (127.0.0.1 is this machine itself.)");
+    there.until(&why, "cannot send: the url leads to a blocked address: 127.0.0.1 (127.0.0.1 is this machine itself.)");
 
     // At home it finds its role, and no other role with the name of a dropped one.
     let mut home = Database::of(&CLUSTER, "home");
@@ -626,13 +627,10 @@ fn tenants_reach_the_networks_of_tenants_and_are_told_no_more() {
         "dns, DNS: nowhere.invalid has no address that may be called",
     );
     // A url accepted earlier is held, and the tenant is not told by which setting.
-    db.run("update herald._subscription set url = 'http://127.0.0.2:81/'; select herald._changed('subscription')");
+    db.run("update herald_internal.subscription set url = 'http://127.0.0.2:81/'; select herald_internal.changed('subscription')");
     let event = emit(&mut db, &name, "held");
     db.until("select count(*) from herald.pending", "1");
     let why = format!("select blocked_by from herald.why('{event}')");
-    assert_eq!(
-        session.text(&why),
-        "nothing can be sent: ask who runs the database"
-    );
+    assert_eq!(session.text(&why), "cannot send: ask who runs the database");
     assert!(db.text(&why).contains("127.0.0.2"));
 }

@@ -61,8 +61,8 @@ fn beyond_the_quota_deliveries_are_held_until_there_is_quota_again() {
     plan(&mut db, "ten", "events_per_month", "10");
     let (name, mut session) = tenant(&mut db, "one", "ten");
     let (free, mut neighbour) = tenant(&mut db, "free", "enterprise");
-    for one in [&mut session, &mut neighbour] {
-        one.subscribe("shop", &receiver.url("/"), "");
+    for subscriber in [&mut session, &mut neighbour] {
+        subscriber.subscribe("shop", &receiver.url("/"), "");
     }
     db.subscribe("quotas", &platform.url("/"), "types => '{herald.quota.*}'");
     for n in 0..25 {
@@ -141,7 +141,7 @@ fn beyond_a_blocking_quota_deliveries_are_buried_and_retries_go_on() {
         "5 10 5 7"
     );
     // A new month begins.
-    db.run("update herald._usage set month = month - interval '1 month'; update herald.tenant set plan = plan");
+    db.run("update herald_internal.usage set month = month - interval '1 month'; update herald.tenant set plan = plan");
     emit(&mut db, &name, "next");
     db.settle();
     assert_eq!(receiver.accepted(), 6);

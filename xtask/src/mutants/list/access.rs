@@ -10,8 +10,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "rows-of-all",
         breaks: "What a tenant can count is its own.",
-        file: "sql/07_insight.sql",
-        from: " where (select herald._sees_all(%1$L))",
+        file: "sql/insight/views.sql",
+        from: " where (select herald_internal.sees_all(%1$L))",
         to: "",
         killed_by: in_database("what_a_tenant_can_count_is_its_own"),
         says: "own_two",
@@ -19,16 +19,16 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "estimates-of-names",
         breaks: "What the planner expects tells no names.",
-        file: "sql/07_insight.sql",
+        file: "sql/insight/views.sql",
         from: "y.typcategory not in ('N', 'D', 'T', 'B')",
         to: "false",
         killed_by: in_database("estimates_know_nothing_of_names_and_words"),
-        says: "_subscription.name",
+        says: "subscription.name",
     },
     Mutant {
         name: "locked-by-an-admin",
         breaks: "No role can lock what lies below what it may write.",
-        file: "sql/09_access.sql",
+        file: "sql/access/access.sql",
         from: "string_agg(format('%s (%s)', p, c.names), ', ')",
         to: "string_agg(p, ', ')",
         killed_by: in_database("no_role_can_lock_what_is_not_its_own"),
@@ -37,8 +37,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lock-of-anybody",
         breaks: "Nobody but pg_herald takes a lock that others wait for.",
-        file: "sql/05_delivery.sql",
-        from: "perform herald._lock('event ' || wanted_source || ' ' || emit.key);",
+        file: "sql/delivery/emit.sql",
+        from: "perform herald_internal.lock('event ' || wanted_source || ' ' || emit.key);",
         to: "perform pg_advisory_xact_lock(hashtextextended(wanted_source || ' ' || emit.key, 7349));",
         killed_by: in_database("nothing_here_waits_for_a_lock_that_anybody_can_take"),
         says: "assertion `left == right` failed",
@@ -87,15 +87,15 @@ pub const MUTANTS: &[Mutant] = &[
         to: "if kept.len() <= 3 * MAX_KEPT_BYTES {",
         killed_by: Test::Unit {
             package: "herald-core",
-            name: "request::kept::tests::whatever_was_sent_is_kept_within_its_bound",
+            name: "request::kept::tests::a_kept_request_stays_within_its_limit",
         },
         says: "MAX_KEPT_BYTES",
     },
     Mutant {
         name: "values-for-another-host",
         breaks: "Stored values go to nobody but whom they were given for.",
-        file: "sql/04_save_subscription.sql",
-        from: "perform herald._check_values_stay(former, wanted);",
+        file: "sql/subscription/save.sql",
+        from: "perform herald_internal.check_values_stay(former, wanted);",
         to: "null;",
         killed_by: in_database("stored_values_do_not_go_to_another_host"),
         says: "it does not fail",
@@ -103,9 +103,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "platform-by-a-lost-row",
         breaks: "A tenant's subscription never becomes the platform's.",
-        file: "sql/04_save_subscription.sql",
-        from: "herald._check_subscription(entry.name, entry.is_tenants,",
-        to: "herald._check_subscription(entry.name, exists (select from herald.tenant t where t.name = entry.tenant),",
+        file: "sql/subscription/save.sql",
+        from: "herald_internal.check_subscription(entry.name, entry.is_tenants,",
+        to: "herald_internal.check_subscription(entry.name, exists (select from herald.tenant t where t.name = entry.tenant),",
         killed_by: in_database(
             "whose_a_subscription_is_does_not_change_with_the_row_of_its_tenant",
         ),
@@ -114,7 +114,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "tenant-by-a-name",
         breaks: "A tenant's role is a role, whatever it is called.",
-        file: "sql/02_tenant.sql",
+        file: "sql/tenant/sight.sql",
         from: "where pg_has_role($1::oid, t.role_oid, 'usage')",
         to: "where pg_has_role($1::oid, to_regrole(t.role::text)::oid, 'usage')",
         killed_by: in_database("the_role_of_a_tenant_is_the_role_and_not_its_name"),
@@ -123,8 +123,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "name-of-another-cluster",
         breaks: "A name in a dump is looked for in another cluster only.",
-        file: "sql/02_tenant.sql",
-        from: "if new.role_cluster <> herald._cluster() then",
+        file: "sql/tenant/tenant.sql",
+        from: "if new.role_cluster <> herald_internal.cluster() then",
         to: "if true then",
         killed_by: in_database(
             "a_restored_tenant_finds_its_role_by_oid_at_home_and_by_name_elsewhere",
@@ -134,7 +134,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "good-bye-of-a-former-url",
         breaks: "A 410 of a former URL disables nothing.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: " and s.generation = $3",
         to: "",
         killed_by: in_database("an_answer_for_a_former_url_does_not_count"),
@@ -143,8 +143,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "deep-letters",
         breaks: "A dead letter can be read.",
-        file: "sql/05_bury.sql",
-        from: "when herald._is_too_deep(data::text) then",
+        file: "sql/delivery/bury.sql",
+        from: "when herald_internal.is_too_deep(data::text) then",
         to: "when false then",
         killed_by: in_database("data_that_cannot_be_read_with_ease_is_left_out_of_a_letter"),
         says: "assertion `left == right` failed",
@@ -152,7 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "letters-lost-together",
         breaks: "An event that cannot be read costs its own letter its data, and no other.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: "if how_many > 1 then",
         to: "if false then",
         killed_by: in_database("an_event_that_cannot_be_read_costs_its_own_letter_its_data"),
@@ -161,7 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "doctor-falls-ill",
         breaks: "A check that fails costs its own row.",
-        file: "sql/07_doctor.sql",
+        file: "sql/insight/doctor.sql",
         from: "            when others then\n                return query values (current_check",
         to: "            when assert_failure then\n                return query values (current_check",
         killed_by: in_database("a_check_that_fails_is_a_row_of_the_doctor"),
@@ -170,7 +170,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "names-by-scan",
         breaks: "A subscription is found without a look at others.",
-        file: "sql/06_find.sql",
+        file: "sql/subscription/find.sql",
         from: "s.id = subscription::bigint",
         to: "s.id::text = subscription",
         killed_by: in_database(
@@ -181,8 +181,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "history-without-a-name",
         breaks: "An ended subscription is there as long as its dead letters.",
-        file: "sql/09_house.sql",
-        from: "        and not exists (select from herald._dead_letter d where d.subscription_id = r.id)\n",
+        file: "sql/house/house.sql",
+        from: "        and not exists (select from herald_internal.dead_letter d where d.subscription_id = r.id)\n",
         to: "",
         killed_by: in_database("an_ended_subscription_is_kept_as_long_as_its_history"),
         says: "left: [\"shop.1\", \"shop.4\"]",
@@ -202,7 +202,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "values-for-another-token-endpoint",
         breaks: "A stored client secret goes to no other token endpoint.",
-        file: "sql/04_values.sql",
+        file: "sql/subscription/values.sql",
         from: "if not (moves_url or moves_token) or",
         to: "if not moves_url or",
         killed_by: Test::EndToEnd {
@@ -214,7 +214,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "token-with-new-headers",
         breaks: "New headers take no stored token to another host.",
-        file: "sql/04_values.sql",
+        file: "sql/subscription/values.sql",
         from: "(moves_url or o.name = 'auth')",
         to: "moves_url and o.name <> 'auth'",
         killed_by: Test::EndToEnd {
@@ -231,9 +231,9 @@ pub const MUTANTS: &[Mutant] = &[
         to: "Decision::Disable if self.subscriptions.is_outdated(subscription) && false => End::Pending {",
         killed_by: Test::EndToEnd {
             file: "gone",
-            name: "what_a_former_url_answers_ends_nothing_at_the_new_one",
+            name: "a_410_from_the_former_url_does_not_affect_the_new_url",
         },
-        says: "in vain for 1 accepted",
+        says: "waiting for 1 accepted",
     },
     Mutant {
         name: "consent-of-a-former-url",
@@ -245,12 +245,12 @@ pub const MUTANTS: &[Mutant] = &[
             file: "handshake",
             name: "consent_to_a_former_url_is_no_consent_to_the_new_one",
         },
-        says: "in vain for its answer has no",
+        says: "waiting for its answer has no",
     },
     Mutant {
         name: "publication-changed-unseen",
         breaks: "Whoever changes a publication is warned of secrets.",
-        file: "sql/06_publication.sql",
+        file: "sql/schema/publication.sql",
         from: "when tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION')",
         to: "when tag in ('CREATE PUBLICATION')",
         killed_by: Test::EndToEnd {
@@ -262,7 +262,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "publication-of-a-schema",
         breaks: "A schema that joins a publication is seen.",
-        file: "sql/06_publication.sql",
+        file: "sql/schema/publication.sql",
         from: "where d.classid = 'pg_publication_namespace'::regclass)",
         to: "where d.classid = 'pg_namespace'::regclass)",
         killed_by: Test::EndToEnd {
@@ -274,7 +274,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "publication-fails",
         breaks: "No publication fails because of a fault of ours.",
-        file: "sql/06_publication.sql",
+        file: "sql/schema/publication.sql",
         from: "exception when others then\n    raise warning 'pg_herald could not look",
         to: "exception when division_by_zero then\n    raise warning 'pg_herald could not look",
         killed_by: Test::EndToEnd {
@@ -286,7 +286,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "reason-of-any-length",
         breaks: "The reason of a discard is short: each letter has it.",
-        file: "sql/06_redeliver.sql",
+        file: "sql/repair/redeliver.sql",
         from: "if length(reason) > 200 then",
         to: "if length(reason) > 2000000 then",
         killed_by: in_database("the_reason_of_a_discard_is_bounded"),

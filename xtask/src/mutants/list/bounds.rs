@@ -59,7 +59,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "b'\"' | b'\\'' => {}",
         killed_by: Test::Unit {
             package: "herald-core",
-            name: "format::template::bounds::tests::what_stands_in_strings_comments_and_raw_blocks_is_no_operator",
+            name: "format::template::bounds::tests::strings_comments_and_raw_blocks_contain_no_operators",
         },
         says: "panicked",
     },
@@ -179,7 +179,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: ".unwrap_or_else(|_| TypeGlobs::parse(&[\"none\".into()]).expect(\"a glob\"))",
         killed_by: Test::Unit {
             package: "herald-core",
-            name: "options::tests::what_cannot_be_compiled_is_still_matched",
+            name: "options::tests::an_invalid_subscription_still_matches",
         },
         says: "assertion failed",
     },
@@ -191,7 +191,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "if !name.is_empty() {",
         killed_by: Test::EndToEnd {
             file: "bounds",
-            name: "a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended",
+            name: "an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
         },
         says: "interval",
     },
@@ -210,8 +210,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "secret-in-a-document",
         breaks: "What is stored and shown of a subscription has *** in the place of secrets.",
-        file: "sql/04_save_subscription.sql",
-        from: "masked := herald._masked_options(wanted) - ",
+        file: "sql/subscription/save.sql",
+        from: "masked := herald_internal.masked_options(wanted) - ",
         to: "masked := wanted - ",
         killed_by: Test::EndToEnd {
             file: "privileges",
@@ -246,19 +246,19 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unwanted-after-mending",
         breaks: "A subscription whose types are mended gets what they match and nothing else.",
-        file: "sql/04_save_subscription.sql",
-        from: "    if not herald._are_types(new.types) then\n",
+        file: "sql/subscription/save.sql",
+        from: "    if not herald_internal.are_types(new.types) then\n",
         to: "    if false then\n",
         killed_by: Test::EndToEnd {
             file: "bounds",
-            name: "a_row_that_cannot_be_read_is_held_alone_and_gets_everything_once_it_is_mended",
+            name: "an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
         },
         says: "\"invoice.paid\"",
     },
     Mutant {
         name: "audit-of-everything",
         breaks: "The audit keeps what changed, and not the whole row each time.",
-        file: "sql/09_audit.sql",
+        file: "sql/access/audit.sql",
         from: "where other is null or m.value is distinct from other -> m.key);",
         to: "where true);",
         killed_by: Test::EndToEnd {

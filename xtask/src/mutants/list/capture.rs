@@ -6,7 +6,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "content-of-a-time-zone",
         breaks: "The same content is the same in every session.",
-        file: "sql/05_delivery.sql",
+        file: "sql/delivery/emit.sql",
         from: "extract(epoch from emit.occurred_at)",
         to: "emit.occurred_at",
         killed_by: Test::InDatabase {
@@ -17,7 +17,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "data-that-is-null",
         breaks: "No data is other content than data that is null.",
-        file: "sql/05_delivery.sql",
+        file: "sql/delivery/emit.sql",
         from: "emit.type, emit.data::text, emit.subject",
         to: "emit.type, emit.data, emit.subject",
         killed_by: Test::InDatabase {

@@ -20,7 +20,7 @@ pub const MUTANTS: &[Mutant] = &[
             file: "locks",
             name: "a_locked_delivery_holds_up_only_its_own_record",
         },
-        says: "in vain for",
+        says: "waiting for",
     },
     Mutant {
         name: "closed-without-set-aside",
@@ -32,7 +32,7 @@ pub const MUTANTS: &[Mutant] = &[
             file: "locks",
             name: "what_was_set_aside_survives_a_crash",
         },
-        says: "in vain for 1 from",
+        says: "waiting for 1 from",
     },
     Mutant {
         name: "gone-but-sent-to",
@@ -56,7 +56,7 @@ pub const MUTANTS: &[Mutant] = &[
             file: "locks",
             name: "a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded",
         },
-        says: "in vain for 2 from",
+        says: "waiting for 2 from",
     },
     Mutant {
         name: "buried-at-once",
@@ -95,11 +95,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "backlog-counted-at-once",
         breaks: "A backlog is gone along in steps.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: "least(max_backlog - passed, 5000)",
         to: "max_backlog - passed",
         killed_by: Test::InDatabase {
-            name: "a_backlog_is_gone_along_in_steps_and_what_it_has_too_much_is_buried_in_slices",
+            name: "a_backlog_is_walked_in_steps_and_its_excess_buried_in_slices",
         },
         says: "left: \"5002 5002 0 f\"",
     },
@@ -118,9 +118,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gap-at-the-start",
         breaks: "A subscription that starts from the log gets what was committed while it was made.",
-        file: "sql/06_replay.sql",
-        from: "and herald._was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)\n        and herald._matches",
-        to: "and false and herald._matches",
+        file: "sql/repair/replay.sql",
+        from: "and herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)\n        and herald_internal.matches",
+        to: "and false and herald_internal.matches",
         killed_by: Test::EndToEnd {
             file: "start_from",
             name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
@@ -130,9 +130,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "read-while-one-starts",
         breaks: "The log is not read on between the last look of a subscription that starts from it and its commit.",
-        file: "sql/06_replay.sql",
-        from: "update herald._subscription s set created_snapshot = pg_current_snapshot() where s.id = new.subscription_id",
-        to: "select s.id from herald._subscription s where s.id = new.subscription_id",
+        file: "sql/repair/replay.sql",
+        from: "update herald_internal.subscription s set created_snapshot = pg_current_snapshot() where s.id = new.subscription_id",
+        to: "select s.id from herald_internal.subscription s where s.id = new.subscription_id",
         killed_by: Test::EndToEnd {
             file: "start_from",
             name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
@@ -173,7 +173,7 @@ pub const MUTANTS: &[Mutant] = &[
             file: "locks",
             name: "a_table_that_is_being_indexed_holds_up_only_what_goes_into_it",
         },
-        says: "in vain for",
+        says: "waiting for",
     },
     Mutant {
         name: "uncommitted-one-by-one",
@@ -202,7 +202,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "letter-needs-attributes",
         breaks: "A dead letter is written although nothing of its event can be read.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: "$6, $7, 'nothing');",
         to: "$6, $7, 'attributes');",
         killed_by: Test::EndToEnd {
@@ -214,7 +214,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "letter-with-endless-subject",
         breaks: "A dead letter keeps no more of an attribute than people read.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: "pg_catalog.to_json(pg_catalog.left(subject, 4096))",
         to: "pg_catalog.to_json(subject)",
         killed_by: Test::EndToEnd {
@@ -250,7 +250,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "buried-from-the-start",
         breaks: "A slice takes nothing from before where it is to begin.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: "where p.subscription_id = $1 and p.event_seq > after_seq\n        order by p.event_seq\n        limit most",
         to: "where p.subscription_id = $1\n        order by p.event_seq\n        limit most",
         killed_by: Test::InDatabase {
@@ -273,7 +273,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "blockers-by-a-view",
         breaks: "Who has locked pg_authid is found without a look into it.",
-        file: "sql/07_lock.sql",
+        file: "sql/insight/lock.sql",
         from: "left join lateral pg_stat_get_activity(l.pid) a on l.pid is not null",
         to: "left join pg_stat_activity a on a.pid = l.pid",
         killed_by: Test::EndToEnd {
@@ -285,7 +285,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "blockers-that-wait",
         breaks: "The session that a lock waits for is named.",
-        file: "sql/07_lock.sql",
+        file: "sql/insight/lock.sql",
         from: "from held w\n        where w.mode = 'AccessExclusiveLock'",
         to: "from held w\n        where l.mode = 'AccessExclusiveLock'",
         killed_by: Test::EndToEnd {
@@ -297,7 +297,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "discard-without-cancel",
         breaks: "Who discards a backlog may change their mind.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: "'everything');\n        return;\n    exception when data_exception",
         to: "'everything');\n        return;\n    exception when query_canceled or data_exception",
         killed_by: Test::EndToEnd {

@@ -50,7 +50,7 @@ pub const MUTANTS: &[Mutant] = &[
             file: "life",
             name: "a_worker_that_is_started_beside_another_leaves_it_the_database",
         },
-        says: "in vain for two more workers to leave",
+        says: "waiting for two more workers to leave",
     },
     Mutant {
         name: "lease-lost-on-error",

@@ -8,7 +8,7 @@ const KILLS: Test = Test::EndToEnd {
 };
 const OTHERS: Test = Test::EndToEnd {
     file: "deaths",
-    name: "what_kills_others_or_the_whole_server_is_no_death_of_the_worker",
+    name: "deaths_of_other_processes_do_not_count_as_worker_deaths",
 };
 const DELAY: Test = Test::EndToEnd {
     file: "deaths",
@@ -119,7 +119,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "told-is-dead",
         breaks: "A worker that was told to quit did not die of itself.",
         file: "src/life.rs",
-        from: "    quit::note_when_told(&words[AT_STATE]);\n",
+        from: "    quit::note_quit_signal(&words[AT_STATE]);\n",
         to: "",
         killed_by: OTHERS,
         says: "a killed backend",
@@ -181,7 +181,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "letter-keeps-poison",
         breaks: "A dead letter that the worker died of twice keeps no data.",
-        file: "sql/05_bury.sql",
+        file: "sql/delivery/bury.sql",
         from: "$8 = 'everything' and b.deaths = 0 and",
         to: "$8 = 'everything' and",
         killed_by: BURIAL,

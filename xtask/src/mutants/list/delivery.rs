@@ -66,7 +66,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lost-update",
         breaks: "Sessions that set different columns of a subscription at once both keep what they set.",
-        file: "sql/07_subscription.sql",
+        file: "sql/subscription/write.sql",
         from: "entry, coalesce(changes, '{}') - ",
         to: "entry, to_jsonb(new) - '{id,state_reason,created_at,changed_at,state_changed_at,consented_at,consent_rate,consent_error}'::text[] - ",
         killed_by: Test::EndToEnd {
@@ -78,7 +78,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sandbox-that-is-resumed",
         breaks: "No resume makes a sandbox send.",
-        file: "sql/06_subscription.sql",
+        file: "sql/subscription/state.sql",
         from: "case when entry.is_sandbox then 'sandbox' else 'active' end",
         to: "'active'",
         killed_by: Test::EndToEnd {
@@ -90,19 +90,19 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "oracle-of-secrets",
         breaks: "Nothing tells whether a declared secret is the one that is stored.",
-        file: "sql/09_audit.sql",
+        file: "sql/access/audit.sql",
         from: "if tg_op = 'DELETE' and kind = 'secret' and before ->> 'expires_at' is not null then",
         to: "if false then",
         killed_by: Test::EndToEnd {
             file: "apply",
-            name: "a_secret_in_a_document_is_put_in_front_and_nobody_is_told_whether_it_was_there",
+            name: "a_secret_in_a_document_signs_first_and_its_former_presence_stays_hidden",
         },
         says: "assertion `left == right` failed",
     },
     Mutant {
         name: "wait-in-vain",
         breaks: "wait() answers at once when nothing that is left can end in time.",
-        file: "sql/06_wait.sql",
+        file: "sql/delivery/wait.sql",
         from: "or is_read and not may_end then",
         to: "then",
         killed_by: Test::EndToEnd {
@@ -274,8 +274,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "template-of-a-tenant",
         breaks: "A tenant runs no program in the server.",
-        file: "sql/04_save_subscription.sql",
-        from: "        and herald._tenants_of(herald._caller()) is not null\n",
+        file: "sql/subscription/save.sql",
+        from: "        and herald_internal.tenants_of(herald_internal.caller()) is not null\n",
         to: "        and false\n",
         killed_by: Test::EndToEnd {
             file: "tenants",
@@ -363,7 +363,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "let is_stuck = is_unanswered || self.is_slow(now);",
         killed_by: Test::EndToEnd {
             file: "isolation",
-            name: "who_only_waits_for_a_thread_does_not_go_through_pending",
+            name: "a_delivery_that_only_waits_for_a_thread_does_not_spill",
         },
         says: "right: 0",
     },
@@ -377,6 +377,6 @@ pub const MUTANTS: &[Mutant] = &[
             file: "subscriptions",
             name: "a_subscription_that_has_caught_up_gets_its_events_from_the_log_again",
         },
-        says: "in vain for five events in a row from the log",
+        says: "waiting for five events in a row from the log",
     },
 ];

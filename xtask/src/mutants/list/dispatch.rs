@@ -46,7 +46,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "if self.byte_room(share) == 0 && !may_hold_one {",
         to: "if share.bytes == usize::MAX && !may_hold_one {",
         killed_by: unit(
-            "mind::turn::tests::what_slow_receivers_hold_of_pending_deliveries_keeps_nobody_from_being_read_or_claimed_for",
+            "mind::turn::tests::claims_of_slow_receivers_block_neither_reading_nor_claiming",
         ),
         says: "left: (16, 16)",
     },
@@ -76,7 +76,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/send.rs",
         from: "        delivery.subscription = Arc::clone(&subscription.config);\n",
         to: "        let _ = Arc::clone(&subscription.config);\n",
-        killed_by: unit("send::tests::what_waited_goes_by_the_options_of_now"),
+        killed_by: unit("send::tests::queued_deliveries_use_current_options"),
         says: "left: 0",
     },
     Mutant {
@@ -125,9 +125,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/settle.rs",
         from: "        if outcome.is_own_shortage() {",
         to: "        if outcome.is_own_shortage() && delivery.attempts > 0 {",
-        killed_by: unit(
-            "settle::tests::what_was_not_sent_for_want_of_something_of_our_own_was_not_attempted",
-        ),
+        killed_by: unit("settle::tests::a_shortage_counts_no_attempt"),
         says: "record.attempt.is_none()",
     },
     Mutant {

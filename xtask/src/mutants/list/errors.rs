@@ -18,8 +18,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "purge-of-the-future",
         breaks: "A span that makes no sense deletes nothing.",
-        file: "sql/06_redeliver.sql",
-        from: "    perform herald._check_span('older_than', older_than, '0', '100 years', 'Use older_than => ''0'' to delete all.');\n",
+        file: "sql/repair/redeliver.sql",
+        from: "    perform herald_internal.check_span('older_than', older_than, '0', '100 years', 'Use older_than => ''0'' to delete all.');\n",
         to: "",
         killed_by: Test::InDatabase {
             name: "a_span_that_makes_no_sense_is_refused_and_deletes_nothing",
@@ -29,9 +29,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "null-is-nothing",
         breaks: "A null for an argument that has a default means \"not given\".",
-        file: "sql/06_redeliver.sql",
-        from: "between coalesce(_redeliver_dead_letters.since, '-infinity') and",
-        to: "between _redeliver_dead_letters.since and",
+        file: "sql/repair/redeliver.sql",
+        from: "between coalesce(redeliver_dead_letters.since, '-infinity') and",
+        to: "between redeliver_dead_letters.since and",
         killed_by: Test::InDatabase {
             name: "a_null_for_an_argument_that_has_a_default_means_not_given",
         },
@@ -40,20 +40,20 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "raw-constraint",
         breaks: "Every odd value is refused in words of our own.",
-        file: "sql/02_tenant.sql",
-        from: "        perform herald._check_plan(new);\n",
+        file: "sql/tenant/tenant.sql",
+        from: "        perform herald_internal.check_plan(new);\n",
         to: "        null;\n",
         killed_by: Test::EndToEnd {
             file: "fuzz",
-            name: "no_value_is_refused_in_words_that_are_not_our_own",
+            name: "every_refusal_uses_our_own_words",
         },
         says: "not one of the right states, 23514",
     },
     Mutant {
         name: "constant-priority",
         breaks: "A constant that no row can be captured with is refused by watch().",
-        file: "sql/03_expressions.sql",
-        from: "    perform herald._check_constant(made, expression, expression_name, table_name);\n",
+        file: "sql/watch/expressions.sql",
+        from: "    perform herald_internal.check_constant(made, expression, expression_name, table_name);\n",
         to: "",
         killed_by: Test::InDatabase {
             name: "a_constant_that_no_row_can_be_captured_with_is_refused_at_once",
@@ -64,7 +64,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "word-for-text",
         breaks: "Where an expression is a word, the hint says how a text is written.",
         file: "src/compile.rs",
-        from: "meant_by_word(label, expression, table_name).unwrap_or_else",
+        from: "hint_for_word(label, expression, table_name).unwrap_or_else",
         to: "None.unwrap_or_else",
         killed_by: Test::InDatabase {
             name: "a_word_is_answered_with_how_texts_and_columns_are_written",
@@ -97,8 +97,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "silent-rotation",
         breaks: "A rotation says so where the former secret ends at once.",
-        file: "sql/06_subscription.sql",
-        from: "    perform herald._note_lone_signature(entry);\n",
+        file: "sql/subscription/signing.sql",
+        from: "    perform herald_internal.note_lone_signature(entry);\n",
         to: "",
         killed_by: Test::EndToEnd {
             file: "signatures",

@@ -6,7 +6,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "all-dead-letters-looked-at",
         breaks: "Housekeeping looks at what is over, and at nothing else.",
-        file: "sql/09_house.sql",
+        file: "sql/house/house.sql",
         from: "l.expires_at < began_at order by",
         to: "l.expires_at < clock_timestamp() order by",
         killed_by: Test::InDatabase {
@@ -77,8 +77,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "copy-by-windows-alone",
         breaks: "A copy is known by its subscriptions, whatever of a dump came first.",
-        file: "sql/08_worker.sql",
-        from: "\n        or exists (select from herald._subscription s where s.origin < own)\n        or exists (select from herald._subscription s where s.origin > own);",
+        file: "sql/worker/restore.sql",
+        from: "\n        or exists (select from herald_internal.subscription s where s.origin < own)\n        or exists (select from herald_internal.subscription s where s.origin > own);",
         to: ";",
         killed_by: Test::EndToEnd {
             file: "restore",
@@ -101,12 +101,12 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "retry-spares-nobody",
         breaks: "A retry spares a receiver that asked for it.",
-        file: "sql/06_retry.sql",
+        file: "sql/repair/retry.sql",
         from: "p.next_attempt_at > greatest(clock_timestamp(), p.spare_until) + interval '1 second'",
         to: "p.next_attempt_at > clock_timestamp()",
         killed_by: Test::EndToEnd {
             file: "diagnosis",
-            name: "a_retry_makes_what_waits_due_and_spares_who_asked_for_it",
+            name: "a_retry_makes_waiting_deliveries_due_except_after_retry_after",
         },
         says: "assertion `left == right` failed",
     },
@@ -117,15 +117,15 @@ pub const MUTANTS: &[Mutant] = &[
         from: "while self.is_making.swap(true, SeqCst) {",
         to: "while false {",
         killed_by: Test::InDatabase {
-            name: "two_that_ask_for_a_worker_at_once_make_one_entry",
+            name: "concurrent_demands_make_one_entry",
         },
         says: "in round",
     },
     Mutant {
         name: "held-events-not-kept",
         breaks: "What a pending delivery or a dead letter needs outlives its slot.",
-        file: "sql/09_house.sql",
-        from: "    perform herald._hold_events(slot, 2147483647);\n",
+        file: "sql/house/slots.sql",
+        from: "    perform herald_internal.hold_events(slot, 2147483647);\n",
         to: "",
         killed_by: Test::InDatabase {
             name: "what_pending_and_dead_letters_need_is_held_when_its_slot_is_emptied",
@@ -135,7 +135,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "emptied-unread",
         breaks: "No slot is emptied before it was read to its end.",
-        file: "sql/09_house.sql",
+        file: "sql/house/slots.sql",
         from: "and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)",
         to: "and false and e.origin = $2)",
         killed_by: Test::InDatabase {
@@ -146,7 +146,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "house-in-one-go",
         breaks: "A round of housekeeping takes a few milliseconds at a time.",
-        file: "sql/09_house.sql",
+        file: "sql/house/house.sql",
         from: "if clock_timestamp() - began_at > within and part < last_part then",
         to: "if false then",
         killed_by: Test::InDatabase {

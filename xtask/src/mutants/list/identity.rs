@@ -6,7 +6,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "squatted-schema",
         breaks: "CREATE EXTENSION takes no schema that belongs to somebody else.",
-        file: "sql/01_log.sql",
+        file: "sql/schema/schemas.sql",
         from: "if not squatted.is_superusers or squatted.has_objects or",
         to: "if squatted.has_objects or",
         killed_by: Test::EndToEnd {
@@ -18,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "squatted-function",
         breaks: "CREATE EXTENSION takes no schema with anything in it.",
-        file: "sql/01_log.sql",
+        file: "sql/schema/schemas.sql",
         from: "if not squatted.is_superusers or squatted.has_objects or",
         to: "if not squatted.is_superusers or",
         killed_by: Test::EndToEnd {
@@ -42,7 +42,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "somebody-else-s-function",
         breaks: "A watch calls no function that does not belong to its table's owner.",
-        file: "sql/03_expressions.sql",
+        file: "sql/watch/expressions.sql",
         from: "or p.proowner = c.relowner and not exists",
         to: "or not exists",
         killed_by: Test::InDatabase {
@@ -53,7 +53,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "restored-oids",
         breaks: "A restored watch finds its functions before its table gets another owner.",
-        file: "sql/03_follow_ddl.sql",
+        file: "sql/watch/follow_ddl.sql",
         from: "for each row when (new.column_table is not null)",
         to: "for each row when (false)",
         killed_by: Test::InDatabase {
@@ -64,8 +64,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "upgraded-oids",
         breaks: "An upgraded watch finds its functions when somebody decides.",
-        file: "sql/08_worker.sql",
-        from: "    perform herald._note_functions(w.id) from herald._watch w;\n",
+        file: "sql/worker/restore.sql",
+        from: "    perform herald_internal.note_functions(w.id) from herald_internal.watch w;\n",
         to: "",
         killed_by: Test::InDatabase {
             name: "an_upgraded_table_that_gets_another_owner_after_the_decision_keeps_its_functions",
@@ -75,7 +75,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "oid-of-another",
         breaks: "A function with the number that a watch's own had elsewhere is not in its way.",
-        file: "sql/03_expressions.sql",
+        file: "sql/watch/expressions.sql",
         from: "where k.oid = f.made and k.pronamespace = p.pronamespace and k.proname = p.proname",
         to: "where k.oid = f.made",
         killed_by: Test::InDatabase {
@@ -86,7 +86,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "open-schema",
         breaks: "Nobody ever may create in herald_watch.",
-        file: "sql/03_expressions.sql",
+        file: "sql/watch/expressions.sql",
         from: "execute format('grant usage, create on schema %I to %s', workshop, owner);",
         to: "execute format('grant usage, create on schema %I, herald_watch to %s', workshop, owner);",
         killed_by: Test::InDatabase {
@@ -97,9 +97,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "trigger-by-name",
         breaks: "A watch knows its triggers under any name.",
-        file: "sql/03_triggers.sql",
-        from: "from herald._triggers() p where p.watch_id = (entry).id",
-        to: "from herald._triggers() p where p.watch_id = (entry).id and p.name like 'pg_herald_%'",
+        file: "sql/watch/triggers.sql",
+        from: "from herald_internal.triggers() p where p.watch_id = (entry).id",
+        to: "from herald_internal.triggers() p where p.watch_id = (entry).id and p.name like 'pg_herald_%'",
         killed_by: Test::InDatabase {
             name: "a_trigger_of_a_watch_keeps_working_under_another_name",
         },
@@ -108,7 +108,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "event-trigger-fails",
         breaks: "No command fails because an event trigger of ours does.",
-        file: "sql/03_follow_ddl.sql",
+        file: "sql/watch/follow_ddl.sql",
         from: "    end loop;
 exception when others then
     raise warning using
@@ -122,12 +122,12 @@ exception when division_by_zero then
         killed_by: Test::InDatabase {
             name: "a_fault_of_the_event_triggers_fails_no_command",
         },
-        says: "herald._watch",
+        says: "herald_internal.watch",
     },
     Mutant {
         name: "foreign-table-missed",
         breaks: "ALTER FOREIGN TABLE is followed.",
-        file: "sql/03_follow_ddl.sql",
+        file: "sql/watch/follow_ddl.sql",
         from: "'ALTER TABLE', 'ALTER FOREIGN TABLE', ",
         to: "'ALTER TABLE', ",
         killed_by: Test::InDatabase {
@@ -138,7 +138,7 @@ exception when division_by_zero then
     Mutant {
         name: "data-past-the-lists",
         breaks: "The expression data does not pass by the lists of columns.",
-        file: "sql/03_watch.sql",
+        file: "sql/watch/watch.sql",
         from: "if 'data' = any (entry.expressions) and",
         to: "if 'none' = any (entry.expressions) and",
         killed_by: Test::InDatabase {
@@ -149,7 +149,7 @@ exception when division_by_zero then
     Mutant {
         name: "grant-a-superuser",
         breaks: "No hint says to grant a superuser.",
-        file: "sql/03_watch.sql",
+        file: "sql/watch/watch.sql",
         from: "hint = case when (select r.rolsuper from pg_roles r where r.oid = owner)",
         to: "hint = case when false",
         killed_by: Test::InDatabase {
@@ -171,7 +171,7 @@ exception when division_by_zero then
     Mutant {
         name: "squatted-by-privilege",
         breaks: "CREATE EXTENSION takes no schema in which somebody else may create.",
-        file: "sql/01_log.sql",
+        file: "sql/schema/schemas.sql",
         from: " or squatted.creators is not null then",
         to: " then",
         killed_by: Test::EndToEnd {
@@ -183,8 +183,8 @@ exception when division_by_zero then
     Mutant {
         name: "squatted-functions-schema",
         breaks: "CREATE EXTENSION takes no herald_watch of somebody else's.",
-        file: "sql/01_log.sql",
-        from: "where n.nspname in ('herald', 'herald_watch')",
+        file: "sql/schema/schemas.sql",
+        from: "where n.nspname in ('herald', 'herald_internal', 'herald_watch')",
         to: "where n.nspname = 'herald'",
         killed_by: Test::EndToEnd {
             file: "extension",
@@ -196,7 +196,7 @@ exception when division_by_zero then
         name: "type-of-our-own",
         breaks: "No watch is given a type of pg_herald's own.",
         file: "src/api.rs",
-        from: "if is_reserved(event_type) {",
+        from: "if is_operational(event_type) {",
         to: "if false {",
         killed_by: Test::InDatabase {
             name: "a_type_of_pg_herald_s_own_is_refused",

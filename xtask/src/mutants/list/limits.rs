@@ -47,7 +47,7 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: Test::InDatabase {
             name: "the_stored_size_of_data_is_not_believed",
         },
-        says: "one.event.data.is_none()",
+        says: "logged.event.data.is_none()",
     },
     Mutant {
         name: "long-attribute-read",
@@ -97,7 +97,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "forged-type",
         breaks: "No expression makes an event of pg_herald's own.",
         file: "src/capture/expressions.rs",
-        from: "is_some_and(is_reserved)",
+        from: "is_some_and(is_operational)",
         to: "is_some_and(|_| false)",
         killed_by: Test::InDatabase {
             name: "a_type_of_pg_herald_s_own_is_refused",
@@ -108,7 +108,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "unknown-constraint",
         breaks: "A constraint that a DBA adds to the log is checked.",
         file: "src/pg/layout.rs",
-        from: "known.iter().any(|one| one.as_bytes() == name.to_bytes())",
+        from: "known.iter().any(|text| text.as_bytes() == name.to_bytes())",
         to: "!name.is_empty() || known.is_empty()",
         killed_by: Test::InDatabase {
             name: "the_executor_is_asked_where_there_is_more",
@@ -124,7 +124,7 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: Test::InDatabase {
             name: "the_executor_is_asked_where_there_is_more",
         },
-        says: "create trigger t before insert on herald.event_7",
+        says: "create trigger t before insert on herald_internal.event_7",
     },
     Mutant {
         name: "unknown-column",
@@ -178,7 +178,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "match limit.cut(&value).filter(|_| false) {",
         killed_by: Test::EndToEnd {
             file: "depth",
-            name: "an_actor_of_megabytes_writes_no_more_log_than_its_limit",
+            name: "a_huge_actor_is_cut_to_its_limit",
         },
         says: " bytes",
     },

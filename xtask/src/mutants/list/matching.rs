@@ -19,7 +19,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "creation-ignored",
         breaks: "A subscription gets nothing that was visible before it was created.",
         file: "crates/dispatch/src/subscriptions.rs",
-        from: ".filter(move |one| one.since.was_there_for(logged, window))",
+        from: ".filter(move |loaded| loaded.since.gets(logged, window))",
         to: ".filter(move |_| true)",
         killed_by: Test::EndToEnd {
             file: "subscriptions",

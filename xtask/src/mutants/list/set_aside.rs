@@ -33,10 +33,10 @@ pub const MUTANTS: &[Mutant] = &[
         name: "never-fewer-at-once",
         breaks: "Records that take long to be refused keep no others from ever being tried.",
         file: "crates/dispatch/src/set_aside.rs",
-        from: "self.at_once.took_no_less(count, micros);",
+        from: "self.at_once.took_without_growth(count, micros);",
         to: "self.at_once = SliceSize::new(RECORD_SIZE, count.max(1), RECORD_SIZE);",
         killed_by: set_aside("a_trigger_that_sleeps_holds_up_only_what_fires_it"),
-        says: "in vain for",
+        says: "waiting for",
     },
     Mutant {
         name: "slow-half-takes-all",
@@ -54,7 +54,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "const LONGEST: Duration = Duration::from_millis(500);",
         to: "const LONGEST: Duration = Duration::from_secs(500);",
         killed_by: set_aside("a_trigger_that_sleeps_holds_up_only_what_fires_it"),
-        says: "in vain for",
+        says: "waiting for",
     },
     Mutant {
         name: "written-twice",
@@ -63,7 +63,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "                self.done.written.push(record);\n            }\n        }\n    }",
         to: "                self.done.set_aside.push(record);\n            }\n        }\n    }",
         killed_by: set_aside("an_attempt_that_is_refused_costs_no_other_a_second_record"),
-        says: "in vain for",
+        says: "waiting for",
     },
     Mutant {
         name: "answers-set-aside-for-nothing",
@@ -90,7 +90,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "self.ledger.memory() < 2 * self.settings.memory",
         to: "self.ledger.memory() < self.settings.memory",
         killed_by: set_aside("full_memory_stops_the_reading_and_not_the_sending"),
-        says: "in vain for",
+        says: "waiting for",
     },
     Mutant {
         name: "stop-waits-for-statement",

@@ -23,7 +23,7 @@ const PINGS: Test = Test::EndToEnd {
 
 const PLACES: Test = Test::EndToEnd {
     file: "pings",
-    name: "a_database_and_the_cluster_have_places_for_so_many_pings_and_no_more",
+    name: "pings_are_limited_per_database_and_cluster",
 };
 
 pub const MUTANTS: &[Mutant] = &[
@@ -33,7 +33,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/shares.rs",
         from: "if self.running.get(share).copied().unwrap_or(0) >= most {",
         to: "if self.running.get(share).copied().unwrap_or(0) >= usize::MAX.min(most + 99) {",
-        killed_by: unit("dns::tests::names_that_hang_keep_nobody_else_from_an_answer"),
+        killed_by: unit("dns::tests::hanging_names_do_not_delay_other_shares"),
         says: "soon()).is_ok()",
     },
     Mutant {
@@ -49,10 +49,10 @@ pub const MUTANTS: &[Mutant] = &[
         name: "unbounded-look-up-queue",
         breaks: "A share has at most 64 names waiting.",
         file: "crates/sender/src/shares.rs",
-        from: "waiting >= MAX_WAITING_OF_ONE",
-        to: "waiting > MAX_WAITING_OF_ONE",
+        from: "waiting >= MAX_WAITING_PER_SHARE",
+        to: "waiting > MAX_WAITING_PER_SHARE",
         killed_by: unit("shares::tests::the_queues_are_bounded_for_each_and_for_all"),
-        says: "!wait(\"bad\", MAX_WAITING_OF_ONE)",
+        says: "!wait(\"bad\", MAX_WAITING_PER_SHARE)",
     },
     Mutant {
         name: "cache-of-one-share",
@@ -67,7 +67,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "pings-of-a-subscription",
         breaks: "The pings of one subscription leave places for others.",
         file: "src/pg/mailbox.rs",
-        from: "if taken(&is_of_this) >= BOXES_OF_A_SUBSCRIPTION",
+        from: "if taken(&is_of_this) >= BOXES_PER_SUBSCRIPTION",
         to: "if taken(&is_of_this) > BOXES",
         killed_by: PINGS,
         says: "the ping was not answered in time",
@@ -76,7 +76,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "pings-of-a-role",
         breaks: "The pings of one role leave places for others.",
         file: "src/pg/mailbox.rs",
-        from: "|| taken(&|mail| mail.role == role) >= BOXES_OF_A_ROLE",
+        from: "|| taken(&|mail| mail.role == role) >= BOXES_PER_ROLE",
         to: "|| taken(&|mail| mail.role == role) > BOXES",
         killed_by: PINGS,
         says: "healthy.0",
@@ -110,14 +110,14 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: handshake(
             "a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked",
         ),
-        says: "in vain for a delivery",
+        says: "waiting for a delivery",
     },
     Mutant {
         name: "pings-of-a-database",
         breaks: "The pings of one database leave places for others.",
         file: "src/pg/mailbox.rs",
-        from: ">= BOXES_OF_A_DATABASE",
-        to: "> BOXES_OF_A_DATABASE",
+        from: ">= BOXES_PER_DATABASE",
+        to: "> BOXES_PER_DATABASE",
         killed_by: PLACES,
         says: "was not refused",
     },
@@ -137,7 +137,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "let token = tokens.give();",
         to: "let token = tokens.give() - 1;",
         killed_by: handshake("a_question_beside_a_delivery_leaves_no_thread_taken"),
-        says: "in vain for six requests",
+        says: "waiting for six requests",
     },
     Mutant {
         name: "aged-unnoticed",
@@ -149,6 +149,6 @@ pub const MUTANTS: &[Mutant] = &[
             file: "isolation",
             name: "a_lane_that_waits_for_a_thread_gets_one_when_a_request_is_a_second_old",
         },
-        says: "in vain for six requests",
+        says: "waiting for six requests",
     },
 ];

@@ -6,7 +6,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "events-of-all",
         breaks: "A tenant finds its own events only.",
-        file: "sql/06_find.sql",
+        file: "sql/subscription/find.sql",
         from: "    where m.id = event_id and (own is null or e.tenant = any (own));",
         to: "    where m.id = event_id;",
         killed_by: Test::EndToEnd {
@@ -18,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "tenant-left",
         breaks: "A tenant cannot make a subscription one of nobody's.",
-        file: "sql/04_subscribe.sql",
+        file: "sql/subscription/subscribe.sql",
         from: "(named is null or named <> all (own) or tenant is distinct from named)",
         to: "(named is null or named <> all (own))",
         killed_by: Test::EndToEnd {
@@ -30,8 +30,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "deputy-by-view",
         breaks: "Nobody sees more through a view that a tenant made.",
-        file: "sql/02_tenant.sql",
-        from: "\n        and has_any_column_privilege(herald._viewer(), format('herald.%I', relation), 'select');",
+        file: "sql/tenant/sight.sql",
+        from: "\n        and has_any_column_privilege(herald_internal.viewer(), format('herald.%I', relation), 'select');",
         to: ";",
         killed_by: Test::EndToEnd {
             file: "tenants",
@@ -55,8 +55,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "replay-by-hand",
         breaks: "A plan without replays does not send again what was delivered.",
-        file: "sql/06_redeliver.sql",
-        from: "perform herald._check_replay(entry.tenant, herald._recorded_at(event.uid));",
+        file: "sql/repair/redeliver.sql",
+        from: "perform herald_internal.check_replay(entry.tenant, herald_internal.recorded_at(event.uid));",
         to: "null;",
         killed_by: Test::EndToEnd {
             file: "tenants",
@@ -79,12 +79,12 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "inherited-past",
         breaks: "A tenant has nothing of who had its name before.",
-        file: "sql/02_tenant.sql",
-        from: "        update herald._subscription s set tenant = null where s.tenant = old.name;\n",
+        file: "sql/tenant/tenant.sql",
+        from: "        update herald_internal.subscription s set tenant = null where s.tenant = old.name;\n",
         to: "",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "a_tenant_has_nothing_of_who_had_its_name_and_a_subscription_keeps_its_tenant",
+            name: "a_tenant_inherits_nothing_from_a_former_tenant_of_its_name",
         },
         says: "attempt",
     },
@@ -116,7 +116,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "retries-after-the-log",
         breaks: "A retry does not wait for the end of the log.",
         file: "crates/dispatch/src/lanes.rs",
-        from: "} else if self.claimed.len() < BESIDE_THE_LOG / 2 {",
+        from: "} else if self.claimed.len() < REFILL_WHEN_FULL / 2 {",
         to: "} else if false {",
         killed_by: Test::EndToEnd {
             file: "delivery",

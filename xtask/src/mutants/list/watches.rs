@@ -6,7 +6,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "function-made-anew",
         breaks: "A writer beside watch() finds the function that it has just read of.",
-        file: "sql/03_expressions.sql",
+        file: "sql/watch/expressions.sql",
         from: "p.oid = present and p.proowner = owner as is_kept",
         to: "false as is_kept",
         killed_by: Test::EndToEnd {
@@ -18,9 +18,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "function-dropped-for-a-type",
         breaks: "So does one beside a watch() that replaces an expression by a fixed type.",
-        file: "sql/03_watch.sql",
-        from: "perform herald._create_expression(entry, 'type_expression', quote_literal(_watch.type));",
-        to: "perform herald._drop_expression(entry, 'type_expression');",
+        file: "sql/watch/watch.sql",
+        from: "perform herald_internal.create_expression(entry, 'type_expression', quote_literal(watch.type));",
+        to: "perform herald_internal.drop_expression(entry, 'type_expression');",
         killed_by: Test::InDatabase {
             name: "a_type_and_a_type_expression_replace_each_other",
         },
@@ -62,7 +62,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "schema-renamed",
         breaks: "The schemas of the extension keep their names.",
-        file: "sql/03_follow_ddl.sql",
+        file: "sql/watch/follow_ddl.sql",
         from: "if missing is not null then",
         to: "if false then",
         killed_by: Test::EndToEnd {
@@ -86,7 +86,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "wait-on-a-standby",
         breaks: "wait() waits for nothing on a standby.",
-        file: "sql/06_wait.sql",
+        file: "sql/delivery/wait.sql",
         from: "if pg_is_in_recovery() then",
         to: "if false then",
         killed_by: Test::EndToEnd {
@@ -120,8 +120,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "partition-by-statement",
         breaks: "A partition's watch captures what is written by way of the table above.",
-        file: "sql/03_triggers.sql",
-        from: "(entry).replicated or herald._is_part((entry).table_name) as is_by_row",
+        file: "sql/watch/triggers.sql",
+        from: "(entry).replicated or herald_internal.is_part((entry).table_name) as is_by_row",
         to: "(entry).replicated as is_by_row",
         killed_by: Test::InDatabase {
             name: "a_partition_s_watch_captures_what_comes_through_the_table_above",
@@ -131,7 +131,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "attached-not-followed",
         breaks: "A watched table that becomes a partition is captured by row.",
-        file: "sql/03_follow_ddl.sql",
+        file: "sql/watch/follow_ddl.sql",
         from: "or w.id in (select a.id from above a where a.relid in (select up.relid from up))",
         to: "",
         killed_by: Test::InDatabase {
@@ -142,7 +142,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "restore-in-the-way",
         breaks: "No trigger is made while a dump brings it.",
-        file: "sql/03_follow_ddl.sql",
+        file: "sql/watch/follow_ddl.sql",
         from: "entry.column_table is null and exists (",
         to: "false and exists (",
         killed_by: Test::InDatabase {
@@ -153,7 +153,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "replicated-as-others",
         breaks: "What logical replication writes is captured on request.",
-        file: "sql/03_triggers.sql",
+        file: "sql/watch/triggers.sql",
         from: "enable always trigger %I",
         to: "enable trigger %I",
         killed_by: Test::EndToEnd {

@@ -226,8 +226,8 @@ fn without_sign(text: &str) -> &str {
 }
 
 fn word_of(text: &str) -> &str {
-    let is_of_a_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let length = text.bytes().take_while(|byte| is_of_a_word(byte)).count();
+    let is_word_byte = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let length = text.bytes().take_while(|byte| is_word_byte(byte)).count();
     text.get(..length).unwrap_or_default()
 }
 
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_comma_or_a_tag_divides_does_not_hang_together() {
+    fn commas_and_tags_separate_operators() {
         let member = r#""a": data.record.a|upper ~ "-","#;
         assert_eq!(
             fault(&format!("{{{{ {{ {} }} }}}}", member.repeat(1000))),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_strings_comments_and_raw_blocks_is_no_operator() {
+    fn strings_comments_and_raw_blocks_contain_no_operators() {
         let many = "-".repeat(200);
         for (before, after) in [
             ("{{ \"", "\" }}"),

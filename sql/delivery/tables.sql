@@ -1,0 +1,60 @@
+-- Unfinished deliveries (pending) and those given up (dead letters).
+
+-- The only mutable queue: deliveries that could not be finished at first go.
+create table herald.pending (
+    subscription_id bigint not null,
+    event_seq bigint not null,
+    next_attempt_at timestamptz not null,
+    created_at timestamptz not null default clock_timestamp(),
+    attempts integer not null default 0 check (attempts >= 0),
+    -- The position in the retry schedule. A redelivery restarts the schedule; attempts is never reset.
+    step integer not null default 0 check (step >= 0),
+    event_slot smallint not null,
+    -- From the last attempt, so that nobody has to search every slot for it.
+    last_attempt_at timestamptz,
+    duration_ms real,
+    status_code smallint,
+    error_class text,
+    -- Until then the receiver asked to be spared: nothing is sent to it, not even by a worker that starts later.
+    spare_until timestamptz,
+    primary key (subscription_id, event_seq)
+)
+with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+create index pending_due on herald.pending (subscription_id, next_attempt_at, event_seq);
+create index pending_by_event on herald.pending (event_seq);
+create index pending_to_spare on herald.pending (subscription_id, spare_until) where spare_until is not null;
+
+create sequence herald_internal.dead_letter_id_seq as bigint;
+
+create table herald_internal.dead_letter (
+    id bigint not null primary key default nextval('herald_internal.dead_letter_id_seq'),
+    subscription_id bigint not null,
+    subscription text not null,
+    event_seq bigint not null,
+    event_slot smallint not null,
+    event_id text not null,
+    type text not null,
+    event json not null,
+    subscription_config jsonb not null,
+    attempt_log jsonb not null default '[]',
+    reason text not null check (reason in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired',
+                                           'unsubscribed', 'discarded', 'poison', 'quota')),
+    -- Why it was discarded, in words.
+    note text,
+    attempts integer not null,
+    created_at timestamptz not null,
+    last_attempt_at timestamptz,
+    failed_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz not null
+);
+do $$
+begin
+    if (select 'lz4' = any (s.enumvals) from pg_settings s where s.name = 'default_toast_compression') then
+        alter table herald_internal.dead_letter alter event set compression lz4,
+            alter subscription_config set compression lz4, alter attempt_log set compression lz4;
+    end if;
+end
+$$;
+create unique index dead_letter_of_delivery on herald_internal.dead_letter (subscription_id, event_seq);
+create index dead_letter_by_event on herald_internal.dead_letter (event_seq);
+create index dead_letter_expiry on herald_internal.dead_letter (expires_at);

@@ -1,0 +1,155 @@
+-- Sends deliveries again by hand, and gives them up. Whatever is sent goes through herald.pending.
+
+-- Puts deliveries into herald.pending, due now, with the retry schedule at its start. Dead letters come back.
+-- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald_internal.dead_letter.
+create function herald_internal.redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    how_many bigint;
+begin
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts, last_attempt_at,
+                                duration_ms, status_code, error_class)
+    select subscription_id, e.slot, e.seq, clock_timestamp(), greatest(a.attempt, d.attempts, 0),
+           coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code, a.error_class
+    from unnest(slots, seqs) as e (slot, seq)
+    left join herald_internal.dead_letter d on d.subscription_id = redeliver.subscription_id and d.event_seq = e.seq
+    left join lateral (
+        select t.attempt, t.at, t.duration_ms, t.status_code, t.error_class
+        from herald_internal.attempt t
+        where t.event_seq = e.seq and t.subscription_id = redeliver.subscription_id
+        order by t.at desc
+        limit 1
+    ) a on true
+    on conflict on constraint pending_pkey do update set next_attempt_at = excluded.next_attempt_at, step = 0;
+    get diagnostics how_many = row_count;
+    delete from herald_internal.dead_letter d
+    where d.subscription_id = redeliver.subscription_id and d.event_seq = any (seqs);
+    perform herald_internal.changed('pending', redeliver.subscription_id);
+    return how_many;
+end
+$$;
+
+-- Sends one event to one subscription again, whatever became of it. The webhook-id stays the same.
+create function herald_internal.redeliver(subscription text, event_id text)
+    returns table (delivery_id text, state text)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry constant herald_internal.subscription := herald_internal.find_subscription($1);
+    event constant herald.event := herald_internal.find_event($2);
+begin
+    if herald_internal.why_not(entry.types, entry.tenant, event.type, event.tenant) like 'tenant: %' then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('event "%s" is not one of the subscription''s tenant', $2),
+            detail = format('The event is of %s, the subscription of tenant "%s".',
+                            coalesce(format('tenant "%s"', event.tenant), 'no tenant'), entry.tenant),
+            hint = 'A tenant''s events never go to another tenant.';
+    end if;
+    -- Dead letters and pending deliveries are unfinished; resending a delivered event is a replay.
+    if not exists (select from herald_internal.dead_letter d where d.subscription_id = entry.id and d.event_seq = event.seq)
+        and not exists (select from herald.pending p where p.subscription_id = entry.id and p.event_seq = event.seq)
+    then
+        perform herald_internal.check_replay(entry.tenant, herald_internal.recorded_at(event.uid));
+    end if;
+    perform herald_internal.redeliver(entry.id, array[event.slot], array[event.seq]);
+    return query select format('%s/%s', entry.id, event.seq), case when entry.state in ('active', 'sandbox') then 'pending' else 'held' end;
+end
+$$;
+
+-- Sends dead letters again, of one subscription or, if null, of all that are the caller's. Returns how many.
+create function herald_internal.redeliver_dead_letters(
+    subscription text, since timestamptz default null, until timestamptz default null, reason text default null
+)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    own constant text[] := herald_internal.tenants_of(herald_internal.caller());
+    only_id bigint;
+    letters record;
+    how_many bigint := 0;
+begin
+    if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded', 'poison',
+                      'quota')
+    then
+        raise exception using errcode = 'invalid_parameter_value', message = format('unknown reason "%s"', reason),
+            hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded, poison or quota.';
+    end if;
+    if subscription is not null then
+        only_id := (herald_internal.find_subscription(subscription)).id;
+    end if;
+    for letters in
+        select s.id, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs
+        from herald_internal.subscription s
+        join herald_internal.dead_letter d on d.subscription_id = s.id
+        where s.removed_at is null and (only_id is null or s.id = only_id)
+        and (own is null or s.is_tenants and s.tenant = any (own))
+        and d.failed_at between coalesce(redeliver_dead_letters.since, '-infinity') and coalesce(redeliver_dead_letters.until, 'infinity')
+        and (redeliver_dead_letters.reason is null or d.reason = redeliver_dead_letters.reason)
+        group by s.id
+    loop
+        how_many := how_many + herald_internal.redeliver(letters.id, letters.slots, letters.seqs);
+    end loop;
+    return how_many;
+end
+$$;
+
+-- Drops an unwanted backlog: the subscription's pending deliveries become dead letters, on record.
+create function herald_internal.discard(subscription text, until timestamptz default null, reason text default null)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    entry constant herald_internal.subscription := herald_internal.find_subscription(subscription);
+    how_many bigint;
+begin
+    -- Every dead letter stores it.
+    if length(reason) > 200 then
+        raise exception using errcode = 'invalid_parameter_value', message = 'reason is too long',
+            detail = format('It has %s characters; at most 200 are allowed.', length(reason)),
+            hint = 'Shorten it, or refer to a longer text by its address.';
+    end if;
+    how_many := herald_internal.bury_pending(entry.id, 'discarded', coalesce(until, clock_timestamp()), reason);
+    perform herald_internal.changed('pending', entry.id);
+    return how_many;
+end
+$$;
+
+-- Deletes dead letters before their retention ends. Returns how many.
+create function herald_internal.purge_dead_letters(older_than interval, subscription text default null)
+    returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    own constant text[] := herald_internal.tenants_of(herald_internal.caller());
+    entry herald_internal.subscription;
+    how_many bigint;
+begin
+    if older_than is null then
+        raise exception using errcode = 'null_value_not_allowed', message = 'older_than is null',
+            hint = 'Run: select herald.purge_dead_letters(older_than => ''30 days'');';
+    end if;
+    perform herald_internal.check_span('older_than', older_than, '0', '100 years', 'Use older_than => ''0'' to delete all.');
+    if subscription is not null then
+        entry := herald_internal.find_subscription(subscription);
+    end if;
+    delete from herald_internal.dead_letter d
+    where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id)
+    and (own is null or d.subscription_id in (select s.id from herald_internal.subscription s where s.is_tenants and s.tenant = any (own)));
+    get diagnostics how_many = row_count;
+    return how_many;
+end
+$$;

@@ -1,0 +1,67 @@
+-- Subscriptions and their secrets.
+
+create sequence herald_internal.subscription_id_seq as bigint;
+
+-- The rows behind the view herald.subscription. A row outlives its subscription (removed_at), so that attempts and dead
+-- letters keep its name.
+create table herald_internal.subscription (
+    id bigint not null primary key default nextval('herald_internal.subscription_id_seq'),
+    name text not null,
+    state text not null default 'active' check (state in ('active', 'paused', 'disabled', 'sandbox')),
+    state_reason text,
+    state_changed_at timestamptz not null default clock_timestamp(),
+    -- Whether it is a sandbox, even while it is paused: resume() does not make it send.
+    is_sandbox boolean not null default false check (is_sandbox or state <> 'sandbox'),
+    url text not null,
+    types text[] not null,
+    -- Since when its types cannot be read.
+    types_unreadable_at timestamptz,
+    tenant text,
+    -- Whether it belongs to that tenant, whose plan and limits apply; otherwise the tenant only says whose events it
+    -- gets. Stored at creation: whatever happens to the tenant's row, it never becomes the platform's.
+    is_tenants boolean not null default false check (tenant is not null or not is_tenants or removed_at is not null),
+    -- The other arguments of subscribe(), as one document: see herald_internal.declared_options(). Of secrets it has only the
+    -- names.
+    options jsonb not null,
+    -- How often url or handshake changed: a receiver's answer to a former one does not count.
+    generation integer not null default 0,
+    -- The receiver's answer to the handshake: when it consented, to how many deliveries a minute (null: any number), or
+    -- why not.
+    consented_at timestamptz,
+    consent_rate integer,
+    consent_error text,
+    max_backlog bigint,
+    dead_letter_retention interval not null check (dead_letter_retention between interval '1 second' and interval '10 years'),
+    -- The subscription gets the events first visible after these: see "New subscriptions" in docs/internals.md.
+    created_xid xid8 not null default pg_current_xact_id(),
+    created_snapshot pg_snapshot not null default pg_current_snapshot(),
+    created_seq bigint not null,
+    -- The transaction that disabled it, if it is disabled. It still gets the events of windows that do not show this
+    -- transaction.
+    disabled_xid xid8 check ((disabled_xid is null) = (state <> 'disabled')),
+    -- The database it belongs to. A row with another origin came with a dump or a copy, and waits for
+    -- resume_after_restore().
+    origin bigint not null default herald_internal.origin(),
+    created_at timestamptz not null default clock_timestamp(),
+    changed_at timestamptz not null default clock_timestamp(),
+    removed_at timestamptz
+);
+create unique index subscription_name on herald_internal.subscription (name) where removed_at is null;
+create index subscription_of_tenant on herald_internal.subscription (tenant) where tenant is not null;
+create index subscription_removed on herald_internal.subscription (removed_at) where removed_at is not null;
+create index subscription_origin on herald_internal.subscription (origin);
+create index subscription_disabled on herald_internal.subscription (id) where state = 'disabled' and removed_at is null;
+
+-- Never dumped; readable by superusers only.
+create table herald.secret (
+    subscription_id bigint not null,
+    -- The option that this is a member of, or signing.
+    kind text not null check (kind in ('signing', 'headers', 'secrets', 'tls', 'auth')),
+    name text not null default '',
+    value text not null,
+    -- The key that sealed the value; null if it is not sealed.
+    key_id text,
+    created_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz
+);
+create index secret_of_subscription on herald.secret (subscription_id);

@@ -1,0 +1,53 @@
+-- Plans, tenants, and what each tenant used.
+
+-- What a plan allows; null means no limit.
+create table herald.plan (
+    name text not null primary key check (name ~ '^[A-Za-z0-9._-]{1,63}$'),
+    -- Subscriptions at the same time.
+    endpoints integer check (endpoints >= 0),
+    -- Deliveries begun in a calendar month (UTC); retries are free.
+    events_per_month bigint check (events_per_month >= 0),
+    -- Attempts per delivery, including the first.
+    max_attempts integer check (max_attempts > 0),
+    -- Concurrent requests, over all subscriptions.
+    max_connections integer check (max_connections > 0),
+    dead_letter_retention interval check (dead_letter_retention between interval '1 second' and interval '10 years'),
+    -- How far back a tenant may replay by itself.
+    replay_window interval check (replay_window between interval '0' and interval '10 years')
+);
+
+insert into herald.plan
+    (name, endpoints, events_per_month, max_attempts, max_connections, dead_letter_retention, replay_window)
+values
+    ('starter', 2, 100000, 4, 2, '24 hours', '0'),
+    ('professional', 10, 500000, 7, 5, '7 days', '0'),
+    ('enterprise', null, null, null, 50, '30 days', '30 days');
+
+-- Owners of subscriptions. A tenant's role, and the roles that inherit from it, see and manage its subscriptions and
+-- nothing else. The names of these subscriptions begin with the tenant's name and a slash. A subscription may name a
+-- tenant without a row here: then it only gets that tenant's events.
+create table herald.tenant (
+    name text not null primary key check (name ~ '^[A-Za-z0-9._-]{1,31}$'),
+    -- The role's name as last seen: a text, so that a dump can be restored where the role is missing.
+    role name,
+    -- Identifies the role and its cluster, as a role may be renamed and another may take its name. Null if the role was
+    -- missing when a dump was restored.
+    role_oid oid unique,
+    role_cluster bigint,
+    plan text not null default 'enterprise' references herald.plan on update cascade,
+    -- What happens to deliveries beyond events_per_month: they are held (throttled) or given up (blocked).
+    over_quota text not null default 'throttled' check (over_quota in ('throttled', 'blocked')),
+    created_at timestamptz not null default clock_timestamp()
+);
+
+-- What a tenant used in a month. The worker adds to it in the transaction that records the attempts.
+create table herald_internal.usage (
+    tenant text not null,
+    month date not null,
+    events bigint not null,
+    attempts bigint not null,
+    delivered bigint not null,
+    dead bigint not null,
+    primary key (tenant, month)
+)
+with (fillfactor = 50);
