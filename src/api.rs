@@ -1,6 +1,7 @@
 //! SQL functions written in Rust: validation by the core, emit, control of the worker.
 
 use crate::capture;
+use crate::errors::{invalid, reserved_type};
 use crate::launcher;
 use crate::log::append::{self, Common, NewEvent};
 use crate::pg::shmem::{self, Demand};
@@ -68,17 +69,6 @@ pub(crate) fn check_event_type(event_type: &str) -> Result<(), ErrorReport> {
         .set_hint("Patterns with * belong to subscribe(types => ...).")),
         Err(error) => Err(invalid(error)),
     }
-}
-
-/// Returns the error for an event type that only pg_herald itself makes.
-pub(crate) fn reserved_type(event_type: &str) -> ErrorReport {
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_RESERVED_NAME,
-        format!("the event type \"{event_type}\" is reserved"),
-        "type",
-    )
-    .set_detail("Types that begin with herald. are pg_herald's own operational events.")
-    .set_hint("Choose another prefix.")
 }
 
 /// Appends one event; see `emit` in sql/delivery/emit.sql, which checks the idempotent id.
@@ -283,19 +273,4 @@ fn library_version() -> &'static str {
 #[pg_extern(sql = false)]
 fn timeline() -> i32 {
     identity::timeline()
-}
-
-pub(crate) fn invalid(error: herald_core::error::Error) -> ErrorReport {
-    let mut report = ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-        error.message(),
-        "pg_herald",
-    );
-    if let Some(detail) = error.detail() {
-        report = report.set_detail(detail);
-    }
-    if let Some(hint) = error.hint() {
-        report = report.set_hint(hint);
-    }
-    report
 }

@@ -1,6 +1,7 @@
 //! Compiles the expressions of watches: their text becomes a function of the table's owner.
 
 use crate::api;
+use crate::errors::invalid;
 use crate::pg::{catalog, dependency, expression, forward, relcache, user};
 use herald_core::attributes::{check_tenant, is_priority};
 use herald_core::{limits, suggest};
@@ -96,7 +97,7 @@ fn check_constant(
         .map_err(|error| describe(error, 0, expression, label, table_name))?;
     match (label, constant.flatten()) {
         ("type_expression", Some(event_type)) => api::check_event_type(&event_type),
-        ("tenant", Some(tenant)) => check_tenant(&tenant).map_err(api::invalid),
+        ("tenant", Some(tenant)) => check_tenant(&tenant).map_err(invalid),
         ("priority", Some(priority)) if !is_priority(&priority) => Err(ErrorReport::new(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("unknown priority \"{priority}\""),

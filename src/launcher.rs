@@ -8,7 +8,7 @@
 //! worker starts, unless a user asks for it.
 
 use crate::life::{self, Death};
-use crate::pg::shmem::{self, Demand, Registry};
+use crate::pg::shmem::{self, Demand, Entry, Registry};
 use crate::pg::transaction::TransactionError;
 use crate::pg::{databases, process, wait};
 use pgrx::pg_sys;
@@ -33,6 +33,30 @@ struct Starts {
 }
 
 impl Starts {
+    /// Starts this database's worker, unless it must wait. Returns the time until the next look at it.
+    fn start_if_due(&mut self, entry: &Entry, database: pg_sys::Oid) -> Duration {
+        if entry.take_asked(database) {
+            *self = Self {
+                logged_no_slot: self.logged_no_slot,
+                ..Self::default()
+            };
+        } else if self.last.is_none()
+            && let Some(wait) = self.wait_after_death(database)
+        {
+            return wait;
+        }
+        let since = self.last.map_or(Duration::MAX, |last| last.elapsed());
+        if since > 2 * LONGEST_DELAY {
+            self.in_a_row = 0;
+        }
+        let delay = (FIRST_DELAY * 2u32.pow(self.in_a_row.min(6))).min(LONGEST_DELAY);
+        if since < delay {
+            return delay - since;
+        }
+        self.start(entry, database);
+        delay
+    }
+
     /// Returns how long this database's worker must not start yet, because the last ones died on their own. Only a
     /// launcher that has not started it yet needs to ask: a later death would have ended the launcher, too.
     fn wait_after_death(&mut self, database: pg_sys::Oid) -> Option<Duration> {
@@ -47,6 +71,22 @@ impl Starts {
             log_delay(database, &death, wait);
         }
         Some(Duration::from_micros(wait.unsigned_abs()))
+    }
+
+    fn start(&mut self, entry: &Entry, database: pg_sys::Oid) {
+        self.last = Some(Instant::now());
+        let is_started = start_worker(database);
+        entry.note_no_slot(!is_started);
+        if is_started {
+            self.in_a_row += 1;
+            self.logged_no_slot = false;
+        } else if !self.logged_no_slot {
+            self.logged_no_slot = true;
+            pgrx::log!(
+                "pg_herald: no background worker slot is free for database {}; raise max_worker_processes",
+                database.to_u32()
+            );
+        }
     }
 }
 
@@ -122,7 +162,7 @@ fn start_missing(
     let mut next = LOOK_EVERY;
     // A worker that found no extension released its entry: a later start is not a restart.
     starts.retain(|database, _| registry.find(pg_sys::Oid::from(*database)).is_some());
-    let missing: Vec<(&shmem::Entry, pg_sys::Oid)> = registry
+    let missing: Vec<(&Entry, pg_sys::Oid)> = registry
         .entries()
         .filter(|entry| entry.pid().is_none())
         .map(|entry| (entry, entry.database()))
@@ -136,45 +176,9 @@ fn start_missing(
             entry.release(database);
             life::forget(database);
             starts.remove(&database.to_u32());
-            continue;
-        }
-        if !entry.is_wanted() {
-            continue;
-        }
-        let start = starts.entry(database.to_u32()).or_default();
-        if entry.take_asked(database) {
-            *start = Starts {
-                logged_no_slot: start.logged_no_slot,
-                ..Starts::default()
-            };
-        } else if start.last.is_none()
-            && let Some(wait) = start.wait_after_death(database)
-        {
-            next = next.min(wait);
-            continue;
-        }
-        let since = start.last.map_or(Duration::MAX, |last| last.elapsed());
-        if since > 2 * LONGEST_DELAY {
-            start.in_a_row = 0;
-        }
-        let delay = (FIRST_DELAY * 2u32.pow(start.in_a_row.min(6))).min(LONGEST_DELAY);
-        if since < delay {
-            next = next.min(delay - since);
-            continue;
-        }
-        next = next.min(delay);
-        start.last = Some(Instant::now());
-        let is_started = start_worker(database);
-        entry.note_no_slot(!is_started);
-        if is_started {
-            start.in_a_row += 1;
-            start.logged_no_slot = false;
-        } else if !start.logged_no_slot {
-            start.logged_no_slot = true;
-            pgrx::log!(
-                "pg_herald: no background worker slot is free for database {}; raise max_worker_processes",
-                database.to_u32()
-            );
+        } else if entry.is_wanted() {
+            let start = starts.entry(database.to_u32()).or_default();
+            next = next.min(start.start_if_due(entry, database));
         }
     }
     Ok(next)

@@ -18,6 +18,8 @@ mod api;
 mod capture;
 mod compile;
 mod ddl;
+mod deaths;
+mod errors;
 mod failpoint;
 mod launcher;
 mod life;

@@ -4,8 +4,6 @@
 //! backups leave this directory out. A note is a single store, and a request costs a few. [`herald_dispatch::deaths`]
 //! decides what follows from a death. Without the file (no disk space, no directory) nothing is noted.
 
-mod sql;
-
 use crate::pg::{mapped, quit};
 use herald_dispatch::deaths::{self, Legacy, MAX_POISON, MAX_SUSPECTS, Place};
 use herald_dispatch::steps::Step;

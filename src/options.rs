@@ -1,6 +1,6 @@
 //! SQL functions about the options of subscriptions, which are declared in `herald_core::options`.
 
-use crate::api::invalid;
+use crate::errors::invalid;
 use crate::settings;
 use herald_core::error::Error;
 use herald_core::options::{

@@ -1,7 +1,7 @@
 //! Statements of `sql/queries`, prepared once per session and kept.
 
 use crate::pg::pages::Pages;
-use pgrx::datum::DatumWithOid;
+use pgrx::datum::{DatumWithOid, IntoDatum};
 use pgrx::pg_sys::PgOid;
 use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
 use std::cell::RefCell;
@@ -84,4 +84,9 @@ impl Prepared {
         PLANS.with_borrow_mut(|plans| plans.insert(address, plan));
         plan
     }
+}
+
+/// Returns an argument with a value of each row: statements get many rows as columns.
+pub fn column<'r, R, V: IntoDatum>(rows: &'r [R], value: impl Fn(&'r R) -> V) -> DatumWithOid<'r> {
+    rows.iter().map(value).collect::<Vec<_>>().into()
 }

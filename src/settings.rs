@@ -7,6 +7,7 @@ use herald_core::url_policy::UrlPolicy;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -180,70 +181,109 @@ fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
 
 /// Defines the parameters; called once when the library is loaded.
 pub fn define() {
-    let flags = GucFlags::default();
-    let boolean = |name: &'static CStr, short: &'static CStr, setting, context| {
-        GucRegistry::define_bool_guc(name, short, c"", setting, context, flags);
-    };
-    let string = |name: &'static CStr, short: &'static CStr, setting, context, flags| {
-        GucRegistry::define_string_guc(name, short, c"", setting, context, flags);
-    };
-    boolean(
+    define_worker_settings();
+    define_address_settings();
+    define_request_settings();
+    define_event_settings();
+    identity::reserve_prefix();
+}
+
+/// Defines the parameters that say whether, when and how the worker works.
+fn define_worker_settings() {
+    define_boolean(
         c"herald.enabled",
         c"Sends events. Off: capture goes on, nothing is sent.",
         &ENABLED,
-        GucContext::Suset,
     );
-    boolean(
-        c"herald.capture",
-        c"Captures changes of watched tables in this session.",
-        &CAPTURE,
+    GucRegistry::define_enum_guc(
+        c"herald.dispatch",
+        c"How events reach the lanes: window, or queue (everything through herald.pending).",
+        c"",
+        &DISPATCH,
         GucContext::Suset,
+        GucFlags::default(),
     );
-    boolean(
+    define_string(
+        c"herald.instance",
+        c"When set, nothing is sent unless it equals cluster_name.",
+        &INSTANCE,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"herald.on_timeline_change",
+        c"What the worker does after a promotion: continue or pause.",
+        c"",
+        &ON_TIMELINE_CHANGE,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    define_integer(
+        c"herald.sender_threads",
+        c"Requests younger than a second that may be under way at once; as many again may be older.",
+        &SENDER_THREADS,
+        1..=1024,
+        GucFlags::default(),
+    );
+    define_integer(
+        c"herald.poll_interval",
+        c"How often the worker looks for work without being woken.",
+        &POLL_INTERVAL,
+        10..=60_000,
+        GucFlags::UNIT_MS,
+    );
+    define_integer(
+        c"herald.retention",
+        c"How long events and attempts are kept.",
+        &RETENTION,
+        10..=10 * 365 * 24 * 60 * 60,
+        GucFlags::UNIT_S,
+    );
+}
+
+/// Defines the parameters that say which addresses may be delivered to.
+fn define_address_settings() {
+    define_boolean(
         c"herald.allow_http",
         c"Accepts http:// URLs beside https://.",
         &ALLOW_HTTP,
-        GucContext::Suset,
-    );
-    string(
-        c"herald.source",
-        c"CloudEvents source of this database's events; empty: /<database>.",
-        &SOURCE,
-        GucContext::Suset,
-        flags,
     );
     guc::define::<checks::AllowNetworks>(
         c"herald.allow_networks",
         c"Networks that may be delivered to although they are not public, as CIDR, separated by commas.",
         &ALLOW_NETWORKS,
-        flags,
+        GucFlags::default(),
     );
     guc::define::<checks::TenantNetworks>(
         c"herald.tenant_networks",
         c"Networks that subscriptions of tenants may be delivered to beside public addresses, separated by commas.",
         &TENANT_NETWORKS,
-        flags,
+        GucFlags::default(),
     );
     guc::define::<checks::AllowHosts>(
         c"herald.allow_hosts",
         c"Hosts that may be delivered to wherever they lead to, as names or *.domain, separated by commas.",
         &ALLOW_HOSTS,
-        flags,
+        GucFlags::default(),
     );
     guc::define::<checks::AllowPorts>(
         c"herald.allow_ports",
         c"Ports that may be delivered to beside 443 (and 80 with herald.allow_http), separated by commas.",
         &ALLOW_PORTS,
-        flags,
+        GucFlags::default(),
     );
-    string(
+}
+
+/// Defines the parameters that say how requests are made.
+fn define_request_settings() {
+    define_string(
         c"herald.ca_file",
         c"PEM file of certificate authorities to trust beside the system's.",
         &CA_FILE,
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );
-    string(
+    define_string(
         c"herald.secret_key_file",
         c"File with the keys that secrets are sealed with, one in a line, the current one first; empty: they are stored as they are.",
         &SECRET_KEY_FILE,
@@ -254,7 +294,7 @@ pub fn define() {
         c"herald.source_address",
         c"Local IP address that requests come from; empty: the system chooses.",
         &SOURCE_ADDRESS,
-        flags,
+        GucFlags::default(),
     );
     guc::define::<checks::ProxyUrl>(
         c"herald.proxy",
@@ -262,86 +302,75 @@ pub fn define() {
         &PROXY,
         GucFlags::SUPERUSER_ONLY,
     );
-    GucRegistry::define_enum_guc(
-        c"herald.dispatch",
-        c"How events reach the lanes: window, or queue (everything through herald.pending).",
-        c"",
-        &DISPATCH,
-        GucContext::Suset,
-        flags,
-    );
-    string(
-        c"herald.instance",
-        c"When set, nothing is sent unless it equals cluster_name.",
-        &INSTANCE,
-        GucContext::Suset,
-        flags,
-    );
-    GucRegistry::define_enum_guc(
-        c"herald.on_timeline_change",
-        c"What the worker does after a promotion: continue or pause.",
-        c"",
-        &ON_TIMELINE_CHANGE,
-        GucContext::Suset,
-        flags,
-    );
-    string(
+    define_string(
         c"herald.request_origin",
         c"DNS name that receivers know this system by, for handshakes.",
         &REQUEST_ORIGIN,
         GucContext::Suset,
-        flags,
+        GucFlags::default(),
     );
-    string(
+}
+
+/// Defines the parameters that say which changes become events, and what events carry.
+fn define_event_settings() {
+    define_boolean(
+        c"herald.capture",
+        c"Captures changes of watched tables in this session.",
+        &CAPTURE,
+    );
+    define_string(
+        c"herald.source",
+        c"CloudEvents source of this database's events; empty: /<database>.",
+        &SOURCE,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    define_string(
         c"herald.traceparent",
         c"W3C trace context that this session's events carry.",
         &TRACEPARENT,
         GucContext::Userset,
-        flags,
+        GucFlags::default(),
     );
-    string(
+    define_string(
         c"herald.tracestate",
         c"W3C trace state that this session's events carry beside the context.",
         &TRACESTATE,
         GucContext::Userset,
-        flags,
+        GucFlags::default(),
     );
-    string(
+    define_string(
         c"herald.actor",
         c"Who acts in this session, as its events carry it.",
         &ACTOR,
         GucContext::Userset,
-        flags,
+        GucFlags::default(),
     );
-    GucRegistry::define_int_guc(
-        c"herald.sender_threads",
-        c"Requests younger than a second that may be under way at once; as many again may be older.",
-        c"",
-        &SENDER_THREADS,
-        1,
-        1024,
-        GucContext::Suset,
-        flags,
-    );
-    GucRegistry::define_int_guc(
-        c"herald.retention",
-        c"How long events and attempts are kept.",
-        c"",
-        &RETENTION,
-        10,
-        10 * 365 * 24 * 60 * 60,
-        GucContext::Suset,
-        GucFlags::UNIT_S,
-    );
-    GucRegistry::define_int_guc(
-        c"herald.poll_interval",
-        c"How often the worker looks for work without being woken.",
-        c"",
-        &POLL_INTERVAL,
-        10,
-        60_000,
-        GucContext::Suset,
-        GucFlags::UNIT_MS,
-    );
-    crate::pg::identity::reserve_prefix();
+}
+
+fn define_boolean(name: &'static CStr, short: &'static CStr, setting: &'static GucSetting<bool>) {
+    let (context, flags) = (GucContext::Suset, GucFlags::default());
+    GucRegistry::define_bool_guc(name, short, c"", setting, context, flags);
+}
+
+fn define_string(
+    name: &'static CStr,
+    short: &'static CStr,
+    setting: &'static GucSetting<Option<CString>>,
+    context: GucContext,
+    flags: GucFlags,
+) {
+    GucRegistry::define_string_guc(name, short, c"", setting, context, flags);
+}
+
+fn define_integer(
+    name: &'static CStr,
+    short: &'static CStr,
+    setting: &'static GucSetting<i32>,
+    range: RangeInclusive<i32>,
+    flags: GucFlags,
+) {
+    let (least, most) = range.into_inner();
+    let context = GucContext::Suset;
+    GucRegistry::define_int_guc(name, short, c"", setting, least, most, context, flags);
 }

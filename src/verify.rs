@@ -1,7 +1,7 @@
 //! `herald.verify`, for receivers of webhooks in the database. Hashing a request cannot be interrupted, so each part is
 //! limited first.
 
-use crate::api::invalid;
+use crate::errors::invalid;
 use herald_core::signature::MAX_TEXT_BYTES;
 use herald_core::verify::{
     Check, MAX_BODY_BYTES, MAX_HEADERS_BYTES, MAX_METHOD_BYTES, MAX_SCHEME_BYTES, MAX_URL_BYTES,

@@ -1,5 +1,5 @@
 -- Inserts one attempt through the executor: see insert_event.sql. The columns and parameters are those of ATTEMPT in
--- write.rs.
+-- attempts.rs.
 insert into herald_internal.attempt (
     event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, status_code, outcome, error_class, error,
     response, request)

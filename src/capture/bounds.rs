@@ -2,9 +2,9 @@
 //!
 //! A long subject is cut and a long key hashed; neither fails the statement. A type or a tenant is never shortened: its
 //! beginning may be another's name. Only an expression can make these too long, so `on_error` decides
-//! (`expressions.rs`).
+//! (`evaluators.rs`).
 
-use super::payload;
+use super::attributes;
 use crate::log::append::NewEvent;
 use herald_core::attributes::replace_forbidden;
 use herald_core::limits::{KEY, Limit, SUBJECT};
@@ -36,7 +36,7 @@ impl Captured {
         fit(&mut event.key, KEY, Limit::hash, "hashed", &mut faults);
         if !faults.is_empty() || !context.is_empty() {
             faults.extend_from_slice(context);
-            event.extensions = Some(payload::fault_extension(&faults.join("; ")));
+            event.extensions = Some(attributes::fault_extension(&faults.join("; ")));
         }
         event
     }

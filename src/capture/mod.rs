@@ -4,9 +4,11 @@
 //! the table's owner, in a security-restricted operation; then only finished text is appended to the log. Nothing here
 //! sends, waits, or locks a row that other sessions use.
 
+mod attributes;
 mod bounds;
 mod context;
-mod expressions;
+mod evaluators;
+mod expression;
 mod payload;
 mod truncate;
 mod watch;
@@ -20,9 +22,8 @@ use crate::pg::trigger::{self, Operation};
 use crate::pg::user::{self, Acting};
 use crate::settings;
 use bounds::Captured;
-use expressions::Evaluators;
-use herald_core::attributes::is_source;
-use herald_core::limits;
+use context::common;
+use evaluators::Evaluators;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::collections::HashMap;
@@ -66,25 +67,6 @@ fn capture_statement(trigger: &PgTrigger<'_>) -> Result<(), ErrorReport> {
         Statement::new(&watch, format, operation).capture(old, new);
     }
     Ok(())
-}
-
-/// Returns what all events of one statement share. Long values are cut or left out, and `faults` says so.
-fn common(watch: &Watch, role: pg_sys::Oid, faults: &mut Vec<String>) -> Common {
-    let context = context(role, faults);
-    let source = settings::source().filter(|source| {
-        let is_allowed = is_source(source);
-        if !is_allowed {
-            let bytes = limits::SOURCE.bytes;
-            faults.push(format!(
-                "herald.source was left out: it must be a URI-reference of at most {bytes} bytes"
-            ));
-        }
-        is_allowed
-    });
-    Common {
-        source: source.unwrap_or_else(|| watch.default_source.clone()),
-        context,
-    }
 }
 
 /// A new and an old row.

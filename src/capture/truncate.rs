@@ -1,7 +1,7 @@
 //! Captures TRUNCATE as one event without records.
 
 use super::bounds::Captured;
-use super::common;
+use super::context::common;
 use super::payload;
 use super::watch::Watch;
 use crate::log::append::{self, NewEvent};

@@ -1,7 +1,7 @@
 //! A watch as the trigger needs it, cached in the session's memory.
 
-use super::expressions::Expression;
-use super::payload;
+use super::attributes;
+use super::expression::Expression;
 use crate::pg::expression::Planned;
 use crate::pg::rows::Shape;
 use crate::pg::trigger::Operation;
@@ -133,7 +133,7 @@ impl Watch {
         let table = catalog::Table::open(watched);
         let event_type = |operation: Operation| {
             let (schema, table, change) = (&table.schema, &table.name, operation.past_tense());
-            let of_names = || payload::default_type(schema, table, change);
+            let of_names = || attributes::default_type(schema, table, change);
             row.get(3).unwrap_or_else(of_names)
         };
         Self {

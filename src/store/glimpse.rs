@@ -1,6 +1,6 @@
 //! What one transaction sees: the log, the notices of changes, the subscriptions.
 
-use super::{changes, reached, subscriptions};
+use super::{changes, points, subscriptions};
 use crate::life;
 use crate::log::read;
 use crate::pg::transaction::flush_at_commit;
@@ -116,6 +116,6 @@ impl View for Glimpse<'_, '_> {
     }
 
     fn reached(&mut self, point: Point) {
-        reached(point);
+        points::reached(point);
     }
 }

@@ -10,6 +10,7 @@ mod consent;
 mod glimpse;
 mod hold;
 mod house;
+mod points;
 pub mod record;
 mod report;
 pub mod subscriptions;
@@ -20,7 +21,6 @@ pub use self::consent::note_consent;
 pub use self::hold::hold_reason;
 pub use self::windows::restore;
 
-use crate::failpoint;
 use crate::log::read;
 use crate::pg::transaction::{self, TransactionError, snapshot_transaction, transaction};
 use crate::pg::{process, shmem};
@@ -167,7 +167,7 @@ impl Store for PgStore {
     }
 
     fn reached(&mut self, point: Point) {
-        reached(point);
+        points::reached(point);
     }
 }
 
@@ -179,19 +179,6 @@ fn measured<R>(run: impl FnOnce() -> Result<R, TransactionError>) -> Took<R> {
         result,
         took: began_at.elapsed(),
     }
-}
-
-/// Passes points of dispatch on by the names that the torture knows.
-fn reached(point: Point) {
-    failpoint::reached(match point {
-        Point::AfterRead => "after_read",
-        Point::AfterFlush => "after_flush",
-        Point::MidSlice => "mid_slice",
-        Point::AfterClaim => "after_claim",
-        Point::AfterSpill => "after_spill",
-        Point::BeforeRecord => "before_record",
-        Point::AfterRecord => "after_record",
-    });
 }
 
 impl From<TransactionError> for Failure {

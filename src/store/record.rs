@@ -3,12 +3,13 @@
 //! A crash may lose its commit: the deliveries are then made again. A window must never be closed before its records
 //! are written, and one record that cannot be written must not keep the others from being written.
 
+mod attempts;
 mod careful;
 mod locked;
 mod write;
 
 #[cfg(any(test, feature = "pg_test"))]
-pub use write::ATTEMPT;
+pub use attempts::ATTEMPT;
 
 use crate::pg::transaction::Fault;
 use herald_dispatch::log::Ring;

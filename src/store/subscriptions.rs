@@ -2,7 +2,7 @@
 
 use crate::prepared::Prepared;
 use crate::settings::UrlPolicies;
-use herald_dispatch::subscriptions::{Loaded, Since};
+use herald_dispatch::subscriptions::Loaded;
 use pgrx::spi::SpiClient;
 
 mod quotas;

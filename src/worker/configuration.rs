@@ -3,11 +3,11 @@
 //! A reload brings those of the configuration file. The threads cannot adopt new ones, so the worker restarts for
 //! these.
 
-use super::Worker;
 use crate::pg::process;
-use crate::settings::Settings;
+use crate::settings::{Sending, Settings};
+use herald_dispatch::effects::Effects;
 use herald_dispatch::ledger::MEMORY;
-use herald_dispatch::mind;
+use herald_dispatch::mind::{self, Mind};
 
 /// Returns the settings that dispatch uses.
 pub fn of_dispatch(settings: &Settings) -> mind::Settings {
@@ -20,28 +20,25 @@ pub fn of_dispatch(settings: &Settings) -> mind::Settings {
     }
 }
 
-impl Worker {
-    /// Adopts the current settings.
-    pub(super) fn reload_settings(&mut self) {
-        match Settings::read() {
-            Ok(settings) if settings.sending != self.sending => {
-                let why = "its connection settings changed";
-                self.mind.start_again(why, &mut self.effects);
-            }
-            Ok(settings) => {
-                self.mind.take_settings(of_dispatch(&settings));
-                self.report_state();
-            }
-            Err(message) => pgrx::warning!("pg_herald: settings are not taken over: {message}"),
+/// Adopts the current settings. `sending` are those that the sender was started with.
+pub fn reload(mind: &mut Mind, sending: &Sending, effects: &mut Effects) {
+    match Settings::read() {
+        Ok(settings) if settings.sending != *sending => {
+            mind.start_again("its connection settings changed", effects);
         }
+        Ok(settings) => {
+            mind.take_settings(of_dispatch(&settings));
+            report_state(mind);
+        }
+        Err(message) => pgrx::warning!("pg_herald: settings are not taken over: {message}"),
     }
+}
 
-    /// Shows in `pg_stat_activity` what the worker does.
-    pub(super) fn report_state(&self) {
-        process::report_activity(if self.mind.settings.is_enabled {
-            "waiting for events"
-        } else {
-            "herald.enabled is off"
-        });
-    }
+/// Shows in `pg_stat_activity` what the worker does.
+pub fn report_state(mind: &Mind) {
+    process::report_activity(if mind.settings.is_enabled {
+        "waiting for events"
+    } else {
+        "herald.enabled is off"
+    });
 }

@@ -9,7 +9,6 @@ mod courier;
 mod hold;
 mod mail;
 
-use self::configuration::of_dispatch;
 use self::courier::HttpCourier;
 use crate::launcher;
 use crate::life::{self, Doing};
@@ -47,18 +46,11 @@ pub fn run(database: pg_sys::Oid) {
     let registry = shmem::registry();
     let entry = registry.and_then(|registry| registry.find(database));
     let seen = entry.map(|entry| (entry, entry.seen()));
-    let mut start = find_extension();
-    // The transaction that created the extension and started this worker may not have committed yet.
-    let until = Instant::now() + COMMITTED_BY;
-    while registry.is_none()
-        && matches!(start, Ok(None))
-        && Instant::now() < until
-        && !process::stop_requested()
-    {
-        wait::wait_for_latch(Duration::from_millis(50));
-        start = find_extension();
-    }
-    let (extension, event_seq) = match start {
+    let found = match registry {
+        Some(_) => find_extension(),
+        None => wait_for_extension(),
+    };
+    let (extension, event_seq) = match found {
         Ok(Some((extension, Some(event_seq)))) => (extension, event_seq),
         // The extension is missing: nothing to do until somebody creates it.
         Ok(_) => {
@@ -101,6 +93,18 @@ pub fn run(database: pg_sys::Oid) {
         }
         Err(message) => pgrx::warning!("pg_herald: the worker cannot start: {message}"),
     }
+}
+
+/// Finds the extension, and waits for it a little if it is missing: the transaction that created it and started this
+/// worker may not have committed yet.
+fn wait_for_extension() -> Result<Option<(pg_sys::Oid, Option<pg_sys::Oid>)>, TransactionError> {
+    let mut found = find_extension();
+    let until = Instant::now() + COMMITTED_BY;
+    while matches!(found, Ok(None)) && Instant::now() < until && !process::stop_requested() {
+        wait::wait_for_latch(Duration::from_millis(50));
+        found = find_extension();
+    }
+    found
 }
 
 /// Returns the extension with its sequence, if it exists.
@@ -200,7 +204,12 @@ impl Worker {
         let courier = HttpCourier(start_sender(settings.sending.clone(), waker)?);
         let (reader, ring) = store::restore(now_micros()).map_err(|error| error.to_string())?;
         Ok(Self {
-            mind: Mind::new(of_dispatch(&settings), reader, ring, suspects),
+            mind: Mind::new(
+                configuration::of_dispatch(&settings),
+                reader,
+                ring,
+                suspects,
+            ),
             store: PgStore {
                 extension,
                 event_seq,
@@ -216,7 +225,7 @@ impl Worker {
     }
 
     fn work(&mut self) {
-        self.report_state();
+        configuration::report_state(&self.mind);
         let mut has_more = true;
         let mut survey_gap = Duration::ZERO;
         while !self.should_stop() {
@@ -229,7 +238,7 @@ impl Worker {
             self.waiter.wait(pause);
             life::seen(now_micros());
             if process::reload_configuration_if_asked() {
-                self.reload_settings();
+                configuration::reload(&mut self.mind, &self.sending, &mut self.effects);
             }
             has_more = self.turn();
             survey_gap = self.survey_if_due();

@@ -3,8 +3,9 @@
 use std::os::unix::process::CommandExt;
 
 use crate::Result;
+use crate::debian::DEBIAN_MAJOR;
 use crate::sandbox;
-use crate::setup::{self, DEBIAN_MAJOR};
+use crate::setup;
 use crate::shell::{command, run as run_command, say};
 
 const BUILD: [&str; 4] = ["build", "--release", "--package", "herald-bench"];

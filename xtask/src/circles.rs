@@ -56,7 +56,7 @@ fn a_circle_is_found_through_lists_and_parents() {
 fn a_child_may_be_used_by_its_parent() {
     let sources = [
         ("a", "mod b; use b::C; fn f() { b::g() }"),
-        ("a::b", "use crate::d;"),
+        ("a::b", "use crate::d; pub(super) fn g() {}"),
         ("d", ""),
     ];
     let uses = uses(
@@ -109,6 +109,8 @@ impl Module<'_> {
         for (place, token) in tokens.iter().enumerate() {
             match token {
                 TokenTree::Group(_) if is_of_tests(&tokens[..place]) => {}
+                // The module in `pub(super)` may use the item; the item does not use the module.
+                TokenTree::Group(_) if ends_with_pub(&tokens[..place]) => {}
                 TokenTree::Group(group) => {
                     self.find(&group.stream().into_iter().collect::<Vec<_>>(), paths);
                 }
@@ -192,6 +194,10 @@ fn ends_with_colons(tokens: &[TokenTree]) -> bool {
     tokens
         .last_chunk::<2>()
         .is_some_and(|last| last.iter().all(is_colon))
+}
+
+fn ends_with_pub(tokens: &[TokenTree]) -> bool {
+    matches!(tokens.last(), Some(TokenTree::Ident(name)) if name == "pub")
 }
 
 /// Whether what comes after these tokens is the body of `#[cfg(test)] mod`.

@@ -7,7 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use crate::Result;
-use crate::setup::{self, DEBIAN_MAJOR};
+use crate::debian::{self, DEBIAN_MAJOR};
+use crate::setup;
 use crate::shell::{am_root, command, run as run_command, say};
 
 /// Names another installation than Debian's PostgreSQL, as in the harness.
@@ -27,7 +28,7 @@ const DEMO: [&str; 8] = [
 /// Returns only on failure: this process becomes the demo, so that Ctrl-C and the exit status are the demo's.
 pub fn run(options: &[String]) -> Result<()> {
     setup::run(&[DEBIAN_MAJOR])?;
-    let pg_config = env::var_os(PG_CONFIG).map_or_else(setup::debian_pg_config, PathBuf::from);
+    let pg_config = env::var_os(PG_CONFIG).map_or_else(debian::pg_config, PathBuf::from);
     say("Installing the extension, built for release: the first time this takes some minutes");
     let mut install = command("cargo", &["pgrx", "install", "--release", "--pg-config"]);
     install.arg(&pg_config);

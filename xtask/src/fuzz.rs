@@ -3,8 +3,9 @@
 use std::fs;
 
 use crate::Result;
+use crate::debian::DEBIAN_MAJOR;
 use crate::place;
-use crate::setup::{self, DEBIAN_MAJOR};
+use crate::setup;
 use crate::shell::{command, root, run as run_command, say};
 
 const TARGETS: [&str; 8] = [

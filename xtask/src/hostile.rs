@@ -2,8 +2,9 @@
 //! while.
 
 use crate::Result;
+use crate::debian::DEBIAN_MAJOR;
 use crate::sandbox;
-use crate::setup::{self, DEBIAN_MAJOR};
+use crate::setup;
 use crate::shell::{command, run as run_command, say};
 
 const FOR_RELEASE: &str = "--release";

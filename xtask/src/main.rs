@@ -10,6 +10,7 @@
 mod bench;
 #[cfg(test)]
 mod circles;
+mod debian;
 mod demo;
 #[cfg(test)]
 mod fences;
@@ -146,7 +147,7 @@ impl Options {
     fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
         let mut options = Self {
             command: None,
-            majors: vec![setup::DEBIAN_MAJOR],
+            majors: vec![debian::DEBIAN_MAJOR],
             only: None,
             full: false,
             dev: false,
@@ -160,61 +161,11 @@ impl Options {
             list: false,
         };
         while let Some(argument) = arguments.next()? {
-            let is_demo = options.command.as_deref() == Some("demo");
-            let is_torture = options.command.as_deref() == Some("torture");
-            let is_bench = options.command.as_deref() == Some("bench");
-            let is_mutants = options.command.as_deref() == Some("mutants");
-            let is_hostile = options.command.as_deref() == Some("hostile");
-            let is_simulate = options.command.as_deref() == Some("simulate");
-            let is_fuzz = options.command.as_deref() == Some("fuzz");
             match argument {
-                Long("pg") if is_demo => return Err("the demo runs on PostgreSQL 15".into()),
-                Long("pg") if is_torture => return Err("the torture runs on PostgreSQL 15".into()),
-                Long("pg") if is_hostile => return Err("attacks run on PostgreSQL 15".into()),
-                Long("minutes") if is_hostile => {
-                    options.hostile.minutes = arguments.value()?.parse()?;
-                }
-                Long("seed") if is_hostile => {
-                    options.hostile.seed = Some(arguments.value()?.parse()?);
-                }
-                Long("pg") if is_bench => return Err("the benchmarks run on PostgreSQL 15".into()),
-                Long("pg") if is_mutants => return Err("mutants are tried on PostgreSQL 15".into()),
-                Long("only") if is_mutants || is_fuzz => {
-                    options.chosen.push(arguments.value()?.string()?);
-                }
-                Long("seconds") if is_fuzz => options.seconds = arguments.value()?.parse()?,
-                Long("pg") if is_fuzz => return Err("fuzzing takes no PostgreSQL".into()),
-                Long("pg") if is_simulate => {
-                    return Err("the simulation takes no PostgreSQL".into());
-                }
-                Long("list") if is_mutants => options.list = true,
-                Short('h') | Long("help") => options.command = Some("help".to_owned()),
-                Long("pg") => options.majors = parse_majors(&arguments.value()?.string()?)?,
-                Long("only") if options.command.as_deref() == Some("test") => {
-                    options.only = Some(arguments.value()?.parse()?);
-                }
-                Long("full") if options.command.as_deref() == Some("test") => options.full = true,
-                Long(name @ ("keep" | "seconds" | "rate" | "break")) if is_demo => {
+                Short('h') => options.command = Some("help".to_owned()),
+                Long(name) => {
                     let name = name.to_owned();
-                    options.handed_on.push(format!("--{name}"));
-                    if name != "keep" {
-                        options.handed_on.push(arguments.value()?.string()?);
-                    }
-                }
-                Long("dev") if is_torture || is_hostile => options.dev = true,
-                Long(name @ ("rounds" | "seed" | "victims" | "rate" | "resume")) if is_torture => {
-                    options.handed_on.push(format!("--{name}"));
-                    options.handed_on.push(arguments.value()?.string()?);
-                }
-                Long("trace") if is_simulate => options.handed_on.push("--trace".to_owned()),
-                Long(name @ ("seconds" | "schedules" | "seed")) if is_simulate => {
-                    options.handed_on.push(format!("--{name}"));
-                    options.handed_on.push(arguments.value()?.string()?);
-                }
-                Long("quick") if is_bench => options.handed_on.push("--quick".to_owned()),
-                Long(name @ ("only" | "json" | "plots")) if is_bench => {
-                    options.handed_on.push(format!("--{name}"));
-                    options.handed_on.push(arguments.value()?.string()?);
+                    options.take(&name, &mut arguments)?;
                 }
                 Value(command) if options.command.is_none() => {
                     options.command = Some(command.string()?)
@@ -224,6 +175,62 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// Takes an option with this name, and its value from `arguments`.
+    fn take(&mut self, name: &str, arguments: &mut lexopt::Parser) -> Result<()> {
+        let command = self.command.as_deref().unwrap_or_default();
+        if let Some(has_value) = has_value_if_handed_on(command, name) {
+            self.handed_on.push(format!("--{name}"));
+            if has_value {
+                self.handed_on.push(arguments.value()?.string()?);
+            }
+            return Ok(());
+        }
+        match (command, name) {
+            (_, "help") => self.command = Some("help".to_owned()),
+            (command, "pg") => {
+                check_takes_majors(command)?;
+                self.majors = parse_majors(&arguments.value()?.string()?)?;
+            }
+            ("test", "only") => self.only = Some(arguments.value()?.parse()?),
+            ("test", "full") => self.full = true,
+            ("torture" | "hostile", "dev") => self.dev = true,
+            ("hostile", "minutes") => self.hostile.minutes = arguments.value()?.parse()?,
+            ("hostile", "seed") => self.hostile.seed = Some(arguments.value()?.parse()?),
+            ("mutants" | "fuzz", "only") => self.chosen.push(arguments.value()?.string()?),
+            ("mutants", "list") => self.list = true,
+            ("fuzz", "seconds") => self.seconds = arguments.value()?.parse()?,
+            _ => return Err(Long(name).unexpected().into()),
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether an option that another program interprets has a value; `None` for other options.
+fn has_value_if_handed_on(command: &str, name: &str) -> Option<bool> {
+    match (command, name) {
+        ("demo", "keep") | ("simulate", "trace") | ("bench", "quick") => Some(false),
+        ("demo", "seconds" | "rate" | "break")
+        | ("torture", "rounds" | "seed" | "victims" | "rate" | "resume")
+        | ("simulate", "seconds" | "schedules" | "seed")
+        | ("bench", "only" | "json" | "plots") => Some(true),
+        _ => None,
+    }
+}
+
+/// Returns an error if the command has its own PostgreSQL, or none.
+fn check_takes_majors(command: &str) -> Result<()> {
+    Err(match command {
+        "demo" => "the demo runs on PostgreSQL 15",
+        "torture" => "the torture runs on PostgreSQL 15",
+        "hostile" => "attacks run on PostgreSQL 15",
+        "bench" => "the benchmarks run on PostgreSQL 15",
+        "mutants" => "mutants are tried on PostgreSQL 15",
+        "fuzz" => "fuzzing takes no PostgreSQL",
+        "simulate" => "the simulation takes no PostgreSQL",
+        _ => return Ok(()),
+    }
+    .into())
 }
 
 fn parse_majors(list: &str) -> Result<Vec<u32>> {

@@ -14,7 +14,8 @@ use self::bench::Bench;
 use self::mutant::{Mutant, Test};
 use self::verdict::{Verdict, judge};
 use crate::Result;
-use crate::setup::{self, DEBIAN_MAJOR};
+use crate::debian::DEBIAN_MAJOR;
+use crate::setup;
 use crate::shell::say;
 
 /// The result of one mutant.

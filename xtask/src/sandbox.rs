@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
+use crate::debian::{self, DEBIAN_MAJOR};
 use crate::place;
-use crate::setup::{self, DEBIAN_MAJOR};
 use crate::shell::{command, output, say};
 
 /// The parts of an installation, below /usr there and below the prefix here.
@@ -24,7 +24,7 @@ fn parts() -> [String; 3] {
 pub fn provide(name: &str) -> Result<PathBuf> {
     let prefix = place::reachable_dir("sandbox")?.join(name);
     let pg_config = pg_config_below(&prefix);
-    let wanted = version(&setup::debian_pg_config())?;
+    let wanted = version(&debian::pg_config())?;
     if version(&pg_config).is_ok_and(|version| version == wanted) {
         return Ok(pg_config);
     }

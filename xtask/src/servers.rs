@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::shell::{command, output, run, say};
-use crate::{Result, place, setup};
+use crate::{Result, debian, place};
 
 /// A wheel with a whole installation: server, headers and pg_config.
 struct Wheel {
@@ -125,7 +125,7 @@ impl Wheel {
 fn ensure_pip() -> Result<()> {
     match output(&mut command("python3", &["-m", "pip", "--version"])) {
         Ok(_) => Ok(()),
-        Err(_) => setup::apt_install(&["python3-pip"]),
+        Err(_) => debian::install(&["python3-pip"]),
     }
 }
 

@@ -5,14 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::shell::{am_root, as_root, command, is_on_path, output, run as run_command, say};
+use crate::debian::{self, DEBIAN_MAJOR};
+use crate::shell::{am_root, command, is_on_path, output, run as run_command, say};
 use crate::{Result, sandbox, servers};
 
 /// The majors that the extension supports.
 pub const MAJORS: [u32; 4] = [15, 16, 17, 18];
-
-/// The major that Debian 12 packages; every test runs on it.
-pub const DEBIAN_MAJOR: u32 = 15;
 
 /// Must match the extension's dependency on pgrx.
 const CARGO_PGRX: &str = "0.18.1";
@@ -38,7 +36,7 @@ pub fn run(majors: &[u32]) -> Result<()> {
     install_cargo_pgrx()?;
     for &major in majors {
         let pg_config = match major {
-            DEBIAN_MAJOR if am_root() => debian_pg_config(),
+            DEBIAN_MAJOR if am_root() => debian::pg_config(),
             // `cargo pgrx test` copies the extension to where only root may write, unless we own the server.
             DEBIAN_MAJOR => sandbox::provide("test")?,
             other => servers::provide(other)?,
@@ -63,10 +61,10 @@ pub fn install_verifiers() -> Result<()> {
     // The tests, too, use the first Python that has the modules.
     let has_modules = |python| output(&mut command(python, &["-c", PYTHON_MODULES])).is_ok();
     if !["python3", "/usr/bin/python3"].into_iter().any(has_modules) {
-        apt_install(&PYTHON_PACKAGES)?;
+        debian::install(&PYTHON_PACKAGES)?;
     }
     if !is_on_path("npm") || !is_on_path("node") {
-        apt_install(&["nodejs", "npm"])?;
+        debian::install(&["nodejs", "npm"])?;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/trial/verify");
     let is_installed = |name: &&str| folder.join("node_modules").join(name).exists();
@@ -91,26 +89,6 @@ pub fn install_verifiers() -> Result<()> {
     run_command(install.current_dir(folder))
 }
 
-pub fn debian_pg_config() -> PathBuf {
-    format!("/usr/lib/postgresql/{DEBIAN_MAJOR}/bin/pg_config").into()
-}
-
-pub fn apt_install(packages: &[&str]) -> Result<()> {
-    say(&format!(
-        "Installing Debian packages: {}",
-        packages.join(", ")
-    ));
-    run_command(&mut as_root("apt-get", &["update"]))?;
-    let install = [
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "install",
-        "--yes",
-        "--no-install-recommends",
-    ];
-    run_command(as_root("env", &install).args(packages))
-}
-
 fn install_packages() -> Result<()> {
     if !is_on_path("dpkg-query") {
         say(&format!(
@@ -129,7 +107,7 @@ fn install_packages() -> Result<()> {
     if missing.is_empty() {
         Ok(())
     } else {
-        apt_install(&missing)
+        debian::install(&missing)
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::debian::{self, DEBIAN_MAJOR};
 use crate::place;
 use crate::servers;
-use crate::setup::{self, DEBIAN_MAJOR};
+use crate::setup;
 use crate::shell::{am_root, as_root, command, output, run as run_command, run_watched, say};
 use crate::suite::Suite;
 
@@ -103,7 +104,7 @@ fn run_in_database(major: u32, counts: &mut Counts) -> Result<()> {
 }
 
 fn run_end_to_end(full: bool, counts: &mut Counts) -> Result<()> {
-    install(&setup::debian_pg_config(), !am_root())?;
+    install(&debian::pg_config(), !am_root())?;
     setup::install_verifiers()?;
     say("End-to-end tests");
     let mut tests = command(

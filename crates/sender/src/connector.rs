@@ -18,10 +18,11 @@ use socket2::{Domain, Protocol, Type};
 use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
 use crate::failure::{Failure, io_words};
+use crate::line::{Channel, Line};
 use crate::pool::{Pool, Purpose};
 use crate::resolver::{bare_host, port_of};
 use crate::socket::Socket;
-use crate::transport::{Channel, Line, Wire};
+use crate::transport::Wire;
 use herald_core::agent::AgentKey;
 
 /// Every address gets at least this long, even if many share the time.

@@ -7,13 +7,14 @@
 //!
 //! - [`sender`]: the interface: start, send, outcomes, close, shut down
 //! - [`settings`]: how the pool is started
+//! - `work`: the trait [`Prepare`] of works, and [`Attempted`] ones
 //! - `thread`: the loop of a send thread; a panic becomes an outcome
 //! - `attempt`: one request, from prepared to outcome: deadlines, the response, the retry on a stale connection
 //! - `agents`: one ureq agent for each (tenant, TLS profile), so that each uses only its own connections
 //! - `resolver`: names to addresses for ureq, and the one place where the network policy is enforced
 //! - `dns`: look-up threads and cache; `shares`: which name is looked up next
-//! - `connector`, `transport`, `socket`: connections, with and without TLS, under ureq's HTTP
-//! - `pool`: idle connections
+//! - `connector`, `line`, `socket`: connections, with and without TLS
+//! - `transport`: a connection under ureq's HTTP; `pool`: idle connections
 //! - `tls`: trusted certificates and client certificates
 //! - `tokens`: OAuth 2.0 tokens for client credentials, until they end
 //! - `failure`: what went wrong, as a class and in words for a DBA
@@ -32,6 +33,7 @@ mod dns;
 mod error;
 mod failure;
 mod head;
+mod line;
 mod pool;
 mod resolver;
 pub mod sender;
@@ -43,11 +45,13 @@ mod tls;
 mod tokens;
 mod transport;
 mod wake;
+mod work;
 
 pub use dns::Lookup;
 pub use error::Error;
 pub use herald_core::agent::{AgentKey, TlsProfile};
-pub use sender::{Attempted, Leftover, Outcomes, Prepare, Sender};
+pub use sender::{Leftover, Outcomes, Sender};
 pub use settings::Settings;
 pub use tls::check_tls;
 pub use wake::Waker;
+pub use work::{Attempted, Prepare};

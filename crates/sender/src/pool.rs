@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
-use crate::transport::Line;
+use crate::line::Line;
 use herald_core::agent::AgentKey;
 
 /// An idle connection is closed after this; load balancers usually wait longer, so they seldom close it first.
@@ -147,8 +147,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::Channel;
     use crate::socket::Socket;
-    use crate::transport::Channel;
     use std::net::{TcpListener, TcpStream};
 
     fn purpose(uri: &'static str) -> Purpose {

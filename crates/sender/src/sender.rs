@@ -8,8 +8,6 @@ use std::thread;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
-use herald_core::outcome::Outcome;
-use herald_core::request::HttpRequest;
 
 use crate::agents::Agents;
 use crate::dns::Dns;
@@ -20,40 +18,12 @@ use crate::thread::{Shared, send_until_closed};
 use crate::tls::Trust;
 use crate::tokens::Tokens;
 use crate::wake::{Wake, Waker};
-use herald_core::agent::AgentKey;
+use crate::work::{Attempted, Prepare};
 
 /// Half of Rust's default; nothing here recurses.
 const SEND_STACK: usize = 1024 * 1024;
 /// `getaddrinfo` runs whichever modules the system has.
 const DNS_STACK: usize = 512 * 1024;
-
-/// What the pool can send.
-pub trait Prepare: Send + 'static {
-    /// Builds the request, with body, timestamp and signature. Called on a sending thread just before the bytes leave,
-    /// so that the signature is never older than the connection. `Err` is the outcome if it cannot be built.
-    fn prepare(&mut self, now_unix: i64) -> Result<HttpRequest, Outcome>;
-
-    /// Returns the key of the connections that the request may use.
-    fn agent(&self) -> AgentKey;
-
-    /// Called when the sending thread of this number, counted from 0, begins with the work. For notes of what a thread is
-    /// doing, in case the process dies; must be quick, and must not panic.
-    fn begun(&self, _thread: usize) {}
-
-    /// Called when the thread is done with the work that it had [`begun`](Self::begun), whatever the result.
-    fn ended(_thread: usize) {}
-}
-
-/// A work that was tried, with its outcome.
-#[derive(Debug)]
-pub struct Attempted<P> {
-    /// The work as it was given to [`Sender::send`].
-    pub work: P,
-    /// Its outcome.
-    pub outcome: Outcome,
-    /// When a thread took the work, in microseconds since 1970.
-    pub started_at_unix_micros: i64,
-}
 
 /// What remains when the sender ends.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use herald_core::outcome::{ErrorClass, Outcome};
 use crate::agents::Agents;
 use crate::attempt;
 use crate::pool::MAX_IDLE_AGE;
-use crate::sender::{Attempted, Prepare};
 use crate::tokens::Tokens;
 use crate::wake::Wake;
+use crate::work::{Attempted, Prepare};
 
 /// What all send threads share.
 #[derive(Debug)]

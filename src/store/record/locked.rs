@@ -1,9 +1,9 @@
 //! Finds the records that cannot be written now because another session has locked what they need.
 
-use super::write::attempt_table;
+use super::attempts;
 use crate::pg::dirty::DirtyIndex;
 use crate::pg::{catalog, lock};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, column};
 use herald_dispatch::log::Ring;
 use herald_dispatch::record::Record;
 use herald_dispatch::tenants::Tenants;
@@ -48,7 +48,7 @@ impl Tables {
         let is_free = |name: &str| catalog::relation(name).is_none_or(lock::try_for_writing);
         let needs_usage = |record: &Record| record.account(tenants).is_some();
         Self {
-            attempt: attempt_table(records.iter(), ring).is_none_or(lock::try_for_writing),
+            attempt: attempts::table(records.iter(), ring).is_none_or(lock::try_for_writing),
             pending: !records.iter().any(needs_pending) || is_free("herald.pending"),
             dead_letter: !records.iter().any(Record::is_dead)
                 || is_free("herald_internal.dead_letter"),
@@ -75,14 +75,15 @@ fn needs_pending(record: &Record) -> bool {
 fn find_rows(client: &mut SpiClient<'_>, records: &[Record], tenants: &Tenants) -> HashSet<usize> {
     static STATEMENT: Prepared =
         Prepared::write(include_str!("../../../sql/queries/find_locked.sql"));
-    let (subscriptions, seqs): (Vec<i64>, Vec<i64>) = records.iter().map(key).unzip();
-    let accounts: Vec<Option<String>> = records
-        .iter()
-        .map(|record| record.account(tenants).map(ToString::to_string))
-        .collect();
     let mut rows = STATEMENT.run(
         client,
-        vec![subscriptions.into(), seqs.into(), accounts.into()],
+        vec![
+            column(records, |record| record.delivery.subscription.id),
+            column(records, |record| record.delivery.event.seq),
+            column(records, |record| {
+                record.account(tenants).map(|name| &**name)
+            }),
+        ],
     );
     let mut locked = HashSet::new();
     while rows.next().is_some() {

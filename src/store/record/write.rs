@@ -1,24 +1,20 @@
 //! The statements that record: one transaction for any number of records.
 
+use super::attempts::{self, duration_ms};
 use super::locked;
 use crate::failpoint;
-use crate::life;
-use crate::pg::heap::{Heap, Value};
-use crate::pg::layout::{Known, Layout, optional, required};
-use crate::pg::memory::Memory;
+use crate::pg::identity;
 use crate::pg::time::postgres_time;
 use crate::pg::transaction::{TransactionError, transaction_within, with_lock_timeout};
-use crate::pg::{catalog, identity, lock};
-use crate::prepared::Prepared;
-use herald_core::outcome::Outcome;
+use crate::prepared::{Prepared, column};
 use herald_core::retry::{DeadReason, lane_delay_until};
-use herald_dispatch::log::{Ring, SLOTS};
+use herald_dispatch::log::Ring;
 use herald_dispatch::record::{Accounts, Attempt, Closed, End, Record, usage_of};
 use herald_dispatch::tenants::{Tenants, Usage};
 use herald_dispatch::work::{Delivery, Origin};
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::Spi;
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::spi::SpiClient;
-use pgrx::{Spi, pg_sys};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,111 +79,12 @@ pub fn close(windows: &[Closed]) -> Result<(), TransactionError> {
 }
 
 fn write(client: &mut SpiClient<'_>, records: &[&Record], ring: Ring, usage: &[(Arc<str>, Usage)]) {
-    insert_attempts(records, ring);
+    attempts::insert(records, ring);
     failpoint::reached("mid_record");
     write_pending(client, records);
     bury(client, records);
     delete_pending(client, records);
     meter(client, usage);
-}
-
-/// Returns the table for the attempts of these records, if any.
-pub fn attempt_table<'r>(
-    records: impl DoubleEndedIterator<Item = &'r Record>,
-    ring: Ring,
-) -> Option<pg_sys::Oid> {
-    slot_of_attempts(records, ring).map(attempt_slot)
-}
-
-fn attempt_slot(slot: i16) -> pg_sys::Oid {
-    catalog::relation(&format!("herald_internal.attempt_{slot}"))
-        .unwrap_or_else(|| pgrx::error!("pg_herald: herald_internal.attempt_{slot} is missing"))
-}
-
-/// Returns the slot of the ring at the time of their last attempt.
-fn slot_of_attempts<'r>(
-    records: impl DoubleEndedIterator<Item = &'r Record>,
-    ring: Ring,
-) -> Option<i16> {
-    let mut attempted = records.filter_map(|record| record.attempt.as_ref());
-    let last = attempted.next_back()?.started_at_micros;
-    Some(last.div_euclid(ring.period_micros.max(1)).rem_euclid(SLOTS) as i16)
-}
-
-/// `herald_internal.attempt`, as [`insert_attempts`] writes it.
-pub static ATTEMPT: Known = Known {
-    parent: "herald_internal.attempt",
-    columns: &[
-        required("event_seq", pg_sys::INT8OID),
-        required("subscription_id", pg_sys::INT8OID),
-        required("at", pg_sys::TIMESTAMPTZOID),
-        required("attempt", pg_sys::INT4OID),
-        required("duration_ms", pg_sys::FLOAT4OID),
-        required("event_slot", pg_sys::INT2OID),
-        required("slot", pg_sys::INT2OID),
-        optional("status_code", pg_sys::INT2OID),
-        required("outcome", pg_sys::TEXTOID),
-        optional("error_class", pg_sys::TEXTOID),
-        optional("error", pg_sys::TEXTOID),
-        optional("response", pg_sys::TEXTOID),
-        optional("request", pg_sys::JSONOID),
-    ],
-    checks: &["attempt_slot_check", "attempt_outcome_check"],
-    insert: include_str!("../../../sql/queries/insert_attempt.sql"),
-};
-
-/// Inserts the attempts, and bypasses the executor unless somebody added something to the table: it would take longer
-/// than everything else that is recorded. The slot is that of the partition, and the table allows every outcome.
-fn insert_attempts(records: &[&Record], ring: Ring) {
-    let attempted = records.iter().filter_map(|record| {
-        let attempt = record.attempt.as_ref()?;
-        Some((*record, attempt.started_at_micros, &attempt.outcome))
-    });
-    let Some(slot) = slot_of_attempts(records.iter().copied(), ring) else {
-        return;
-    };
-    let table = attempt_slot(slot);
-    lock::for_writing(table);
-    let layout = Layout::of(table, &ATTEMPT);
-    let mut heap = Heap::open(&layout);
-    let mut memory = Memory::of_statement(c"pg_herald attempt");
-    for (record, at, outcome) in attempted {
-        life::at_event(record.delivery.place());
-        let error = outcome.error.as_ref();
-        let response = Some(outcome.response.as_str()).filter(|text| !text.is_empty());
-        let words = error.map(|(_, words)| words.replace('\0', ""));
-        memory.run_and_empty(|| {
-            heap.insert([
-                Value::Int8(record.delivery.event.seq),
-                Value::Int8(record.delivery.subscription.id),
-                Value::Time(postgres_time(at)),
-                Value::Int4(record.delivery.attempts as i32),
-                Value::Float4(duration_ms(outcome)),
-                Value::Int2(record.delivery.event.slot),
-                Value::Int2(slot),
-                outcome
-                    .status
-                    .map_or(Value::Null, |status| Value::Int2(status as i16)),
-                Value::Text(outcome_text(&record.end)),
-                error.map(|(class, _)| class.as_str()).into(),
-                words.as_deref().into(),
-                response.into(),
-                outcome.request.as_deref().into(),
-            ]);
-        });
-    }
-}
-
-fn duration_ms(outcome: &Outcome) -> f32 {
-    (outcome.duration.as_micros() as f32) / 1_000.0
-}
-
-fn outcome_text(end: &End) -> &'static str {
-    match end {
-        End::Delivered => "delivered",
-        End::Pending { .. } => "retrying",
-        End::Dead(_) => "dead",
-    }
 }
 
 fn write_pending(client: &mut SpiClient<'_>, records: &[&Record]) {
@@ -202,103 +99,38 @@ fn write_pending(client: &mut SpiClient<'_>, records: &[&Record]) {
             _ => None,
         })
         .partition(|(record, ..)| record.delivery.origin == Origin::Pending);
-    write_pending_rows(client, &INSERT, &new);
-    write_pending_rows(client, &UPDATE, &known);
+    for (statement, pending) in [(&INSERT, new), (&UPDATE, known)] {
+        if !pending.is_empty() {
+            statement.run(client, columns_of_pending(&pending));
+        }
+    }
 }
 
-fn write_pending_rows(
-    client: &mut SpiClient<'_>,
-    statement: &Prepared,
-    pending: &[(&Record, i64, u32)],
-) {
-    if pending.is_empty() {
-        return;
-    }
-    let of = |record: &Record| {
-        let attempt = record.attempt.as_ref();
-        attempt.map(|attempt| attempt.outcome.clone())
-    };
-    statement.run(
-        client,
-        vec![
-            pending
-                .iter()
-                .map(|(record, ..)| record.delivery.subscription.id)
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| record.delivery.event.slot)
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| record.delivery.event.seq)
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(_, at, _)| postgres_time(*at))
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| postgres_time(record.delivery.created_at_micros))
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| record.delivery.attempts as i32)
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(.., step)| *step as i32)
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| {
-                    let attempt = record.attempt.as_ref();
-                    attempt.map(|attempt| postgres_time(attempt.started_at_micros))
-                })
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| {
-                    record
-                        .attempt
-                        .as_ref()
-                        .map(|attempt| duration_ms(&attempt.outcome))
-                })
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| {
-                    of(record)
-                        .and_then(|outcome| outcome.status)
-                        .map(|status| status as i16)
-                })
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| {
-                    of(record)
-                        .and_then(|outcome| outcome.error)
-                        .map(|(class, _)| class.as_str().to_owned())
-                })
-                .collect::<Vec<_>>()
-                .into(),
-            pending
-                .iter()
-                .map(|(record, ..)| spare_until(record))
-                .collect::<Vec<_>>()
-                .into(),
-        ],
-    );
+/// Returns the columns that both statements take, from records, the times of their next attempts, and their steps.
+fn columns_of_pending<'r>(pending: &'r [(&Record, i64, u32)]) -> Vec<DatumWithOid<'r>> {
+    let outcome = |record: &'r Record| record.attempt.as_ref().map(|attempt| &attempt.outcome);
+    vec![
+        column(pending, |(record, ..)| record.delivery.subscription.id),
+        column(pending, |(record, ..)| record.delivery.event.slot),
+        column(pending, |(record, ..)| record.delivery.event.seq),
+        column(pending, |(_, at, _)| postgres_time(*at)),
+        column(pending, |(record, ..)| {
+            postgres_time(record.delivery.created_at_micros)
+        }),
+        column(pending, |(record, ..)| record.delivery.attempts as i32),
+        column(pending, |(.., step)| *step as i32),
+        column(pending, |(record, ..)| {
+            Some(postgres_time(record.attempt.as_ref()?.started_at_micros))
+        }),
+        column(pending, |(record, ..)| Some(duration_ms(outcome(record)?))),
+        column(pending, |(record, ..)| {
+            Some(outcome(record)?.status? as i16)
+        }),
+        column(pending, |(record, ..)| {
+            Some(outcome(record)?.error.as_ref()?.0.as_str())
+        }),
+        column(pending, |(record, ..)| spare_until(record)),
+    ]
 }
 
 /// Returns until when the receiver asked to be spared.
@@ -326,30 +158,12 @@ fn bury(client: &mut SpiClient<'_>, records: &[&Record]) {
     STATEMENT.run(
         client,
         vec![
-            dead.iter()
-                .map(|(work, _)| work.subscription.id)
-                .collect::<Vec<_>>()
-                .into(),
-            dead.iter()
-                .map(|(work, _)| work.event.slot)
-                .collect::<Vec<_>>()
-                .into(),
-            dead.iter()
-                .map(|(work, _)| work.event.seq)
-                .collect::<Vec<_>>()
-                .into(),
-            dead.iter()
-                .map(|(_, reason)| reason.as_str().to_owned())
-                .collect::<Vec<_>>()
-                .into(),
-            dead.iter()
-                .map(|(work, _)| work.attempts as i32)
-                .collect::<Vec<_>>()
-                .into(),
-            dead.iter()
-                .map(|(work, _)| postgres_time(work.created_at_micros))
-                .collect::<Vec<TimestampWithTimeZone>>()
-                .into(),
+            column(&dead, |(work, _)| work.subscription.id),
+            column(&dead, |(work, _)| work.event.slot),
+            column(&dead, |(work, _)| work.event.seq),
+            column(&dead, |(_, reason)| reason.as_str()),
+            column(&dead, |(work, _)| work.attempts as i32),
+            column(&dead, |(work, _)| postgres_time(work.created_at_micros)),
         ],
     );
 }
@@ -368,9 +182,13 @@ fn delete_pending(client: &mut SpiClient<'_>, records: &[&Record]) {
     if done.is_empty() {
         return;
     }
-    let subscriptions: Vec<i64> = done.iter().map(|work| work.subscription.id).collect();
-    let seqs: Vec<i64> = done.iter().map(|work| work.event.seq).collect();
-    STATEMENT.run(client, vec![subscriptions.into(), seqs.into()]);
+    STATEMENT.run(
+        client,
+        vec![
+            column(&done, |work| work.subscription.id),
+            column(&done, |work| work.event.seq),
+        ],
+    );
 }
 
 fn meter(client: &mut SpiClient<'_>, usage: &[(Arc<str>, Usage)]) {
@@ -378,21 +196,14 @@ fn meter(client: &mut SpiClient<'_>, usage: &[(Arc<str>, Usage)]) {
     if usage.is_empty() {
         return;
     }
-    let names: Vec<String> = usage.iter().map(|(name, _)| name.to_string()).collect();
-    let of = |count: fn(&Usage) -> i64| {
-        usage
-            .iter()
-            .map(|(_, used)| count(used))
-            .collect::<Vec<_>>()
-    };
     STATEMENT.run(
         client,
         vec![
-            names.into(),
-            of(|used| used.events).into(),
-            of(|used| used.attempts).into(),
-            of(|used| used.delivered).into(),
-            of(|used| used.dead).into(),
+            column(usage, |(name, _)| &**name),
+            column(usage, |(_, used)| used.events),
+            column(usage, |(_, used)| used.attempts),
+            column(usage, |(_, used)| used.delivered),
+            column(usage, |(_, used)| used.dead),
         ],
     );
 }
@@ -403,10 +214,12 @@ fn close_windows(client: &mut SpiClient<'_>, closed: &[Closed]) {
     if closed.is_empty() {
         return;
     }
-    let numbers: Vec<i64> = closed.iter().map(|(number, _)| *number).collect();
-    let slots: Vec<i16> = closed.iter().map(|(_, slot)| *slot).collect();
     STATEMENT.run(
         client,
-        vec![numbers.into(), slots.into(), identity::origin().into()],
+        vec![
+            column(closed, |(number, _)| *number),
+            column(closed, |(_, slot)| *slot),
+            identity::origin().into(),
+        ],
     );
 }

@@ -4,12 +4,12 @@
 //! what to fix. So a faulty row fails nothing, and costs no other subscription anything.
 
 use super::secrets::Secrets;
-use super::{Loaded, Since};
 use crate::pg::transaction::{Fault, subtransaction};
 use crate::prepared::Prepared;
 use crate::settings::{self, UrlPolicies};
 use crate::vault::Vault;
 use herald_core::subscription::{State, SubscriptionOptions};
+use herald_dispatch::subscriptions::{Loaded, Since};
 use herald_sender::AgentKey;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::mutant::Test;
-use crate::setup::DEBIAN_MAJOR;
+use crate::debian::DEBIAN_MAJOR;
 use crate::shell::{self, output};
 use crate::test::TestDataDir;
 use crate::{Result, place, sandbox};

@@ -18,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "early-answer-of-tls",
         breaks: "An answer counts that comes before the request was read to its end, with TLS too.",
-        file: "crates/sender/src/transport.rs",
+        file: "crates/sender/src/line.rs",
         from: "Self::Tls(stream) if may_write => stream.read(buffer),",
         to: "Self::Tls(stream) if may_write || stream.conn.wants_write() => stream.read(buffer),",
         killed_by: Test::Integration {

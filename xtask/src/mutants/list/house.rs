@@ -30,8 +30,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "stale-egress",
         breaks: "A running worker goes by the settings of its connections soon after a reload.",
         file: "src/worker/configuration.rs",
-        from: "Ok(settings) if settings.sending != self.sending => {",
-        to: "Ok(settings) if false && settings.sending != self.sending => {",
+        from: "Ok(settings) if settings.sending != *sending => {",
+        to: "Ok(settings) if false && settings.sending != *sending => {",
         killed_by: Test::EndToEnd {
             file: "settings",
             name: "connections_that_are_made_after_a_reload_are_made_as_it_says",

@@ -96,7 +96,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forged-type",
         breaks: "No expression makes an event of pg_herald's own.",
-        file: "src/capture/expressions.rs",
+        file: "src/capture/evaluators.rs",
         from: "is_some_and(is_operational)",
         to: "is_some_and(|_| false)",
         killed_by: Test::InDatabase {

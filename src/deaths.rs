@@ -1,8 +1,9 @@
-//! SQL functions about the life of a worker.
+//! SQL functions about the deaths of a worker.
 
-use super::Place;
+use crate::life;
 use crate::pg::identity;
 use crate::pg::time::postgres_time;
+use herald_dispatch::deaths::Place;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
@@ -33,7 +34,7 @@ fn last_death() -> TableIterator<
         name!(subscription_id, Option<i64>),
     ),
 > {
-    let row = |death: super::Death| -> Death {
+    let row = |death: life::Death| -> Death {
         (
             i32::try_from(death.deaths).unwrap_or(i32::MAX),
             postgres_time(death.died_at),
@@ -49,7 +50,7 @@ fn last_death() -> TableIterator<
         )
     };
     let now = chrono::Utc::now().timestamp_micros();
-    TableIterator::new(super::last_death(identity::database(), now).map(row))
+    TableIterator::new(life::last_death(identity::database(), now).map(row))
 }
 
 /// Notes that the worker is at this dead letter. Returns how often a worker died of it or of its event; 0 in other
@@ -61,6 +62,6 @@ fn begin_letter(event_slot: i16, event_seq: i64, subscription: i64) -> i32 {
         seq: event_seq,
         subscription,
     };
-    super::at_event(place);
-    i32::try_from(super::convictions(place)).unwrap_or(i32::MAX)
+    life::at_event(place);
+    i32::try_from(life::convictions(place)).unwrap_or(i32::MAX)
 }

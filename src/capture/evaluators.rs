@@ -1,9 +1,10 @@
 //! A watch's expressions, evaluated for the rows of one statement.
 
+use super::attributes;
 use super::bounds::Captured;
-use super::payload;
+use super::expression::Expression;
 use super::watch::Watch;
-use crate::api;
+use crate::errors::{invalid, reserved_type};
 use crate::log::append::NewEvent;
 use crate::pg::expression::Evaluator;
 use crate::pg::rows::Row;
@@ -17,47 +18,6 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
-
-/// What an expression decides about an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expression {
-    Condition,
-    Data,
-    Type,
-    Subject,
-    Key,
-    Tenant,
-    Priority,
-}
-
-impl Expression {
-    /// Returns the expression with this argument name of `watch()`.
-    pub fn of_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "condition" => Self::Condition,
-            "data" => Self::Data,
-            "type_expression" => Self::Type,
-            "subject" => Self::Subject,
-            "key" => Self::Key,
-            "tenant" => Self::Tenant,
-            "priority" => Self::Priority,
-            _ => return None,
-        })
-    }
-
-    /// Returns the name of its argument of `watch()`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Condition => "condition",
-            Self::Data => "data",
-            Self::Type => "type_expression",
-            Self::Subject => "subject",
-            Self::Key => "key",
-            Self::Tenant => "tenant",
-            Self::Priority => "priority",
-        }
-    }
-}
 
 /// A watch's expressions during the capture of one statement. Everything here runs as the table's owner.
 pub struct Evaluators<'w> {
@@ -196,7 +156,7 @@ fn evaluate(
             Expression::Key => event.key = value,
             Expression::Tenant => event.tenant = checked(limits::TENANT, value),
             Expression::Priority => {
-                event.priority = payload::attribute(value).map(checked_priority);
+                event.priority = attributes::attribute(value).map(checked_priority);
             }
             Expression::Condition | Expression::Data => {}
         }
@@ -222,16 +182,16 @@ fn in_subtransaction<R>(body: impl FnOnce() -> R) -> Result<R, TransactionError>
 
 /// Checks a type or a tenant: too long is an ERROR, as its beginning may be another's name.
 fn checked(limit: Limit, value: Option<String>) -> Option<String> {
-    let check = |text: &str| limit.check(text).map_err(api::invalid).unwrap_or_report();
+    let check = |text: &str| limit.check(text).map_err(invalid).unwrap_or_report();
     let value = value.inspect(|text| check(text));
     // Replacing characters may lengthen it.
-    payload::attribute(value).inspect(|text| check(text))
+    attributes::attribute(value).inspect(|text| check(text))
 }
 
 fn checked_type(value: Option<String>) -> Option<String> {
     let value = checked(limits::TYPE, value);
     if value.as_deref().is_some_and(is_operational) {
-        api::reserved_type(value.as_deref().unwrap_or_default()).report(PgLogLevel::ERROR);
+        reserved_type(value.as_deref().unwrap_or_default()).report(PgLogLevel::ERROR);
     }
     value
 }
