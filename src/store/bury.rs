@@ -4,9 +4,8 @@ use crate::pg::transaction::{
     TransactionError, transaction, transaction_within, with_lock_timeout,
 };
 use crate::prepared::Prepared;
-use herald_dispatch::burials::{Ended, Gone};
-use herald_dispatch::shedding::{Shed, Walk};
-use herald_dispatch::store::Buried;
+use herald_dispatch::ended::{Buried, Ended, Gone};
+use herald_dispatch::walk::{Shed, Walk};
 use pgrx::Spi;
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use crate::failpoint;
 use crate::pg::query;
 use crate::pg::transaction::{TransactionError, transaction};
-use herald_dispatch::house::{Cleaned, Part};
+use herald_dispatch::cleaned::{Cleaned, Part};
 use pgrx::Spi;
 
 /// Empties what is past its retention.

@@ -29,17 +29,17 @@ use crate::settings::UrlPolicies;
 use glimpse::Glimpse;
 use herald_core::event::Event;
 use herald_core::snapshot::Snapshot;
-use herald_dispatch::burials::{Ended, Gone};
+use herald_dispatch::cleaned::{Cleaned, Part};
+use herald_dispatch::ended::{Buried, Ended, Gone};
 use herald_dispatch::failure::{Failure, Fault};
-use herald_dispatch::house::{Cleaned, Part};
 use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
-use herald_dispatch::shedding::{Shed, Walk};
 use herald_dispatch::store::{
-    Buried, Claim, Claims, Configuration, Effort, Point, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Effort, Point, Recorded, Store, Took, View,
 };
 use herald_dispatch::tenants::Tenants;
+use herald_dispatch::walk::{Shed, Walk};
 use pgrx::{Spi, pg_sys};
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use herald_core::subscription::Subscription;
 
 use crate::effects::Effects;
+use crate::ended::{Ended, Gone};
 use crate::failure::Failure;
 use crate::lanes::Lanes;
 use crate::slices::SliceSize;
@@ -35,24 +36,6 @@ pub struct Burials {
     due: Option<Moment>,
     size: SliceSize,
     buried_in_round: usize,
-}
-
-/// A receiver's answer that it is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gone {
-    pub subscription: i64,
-    /// The generation of the URL that was called.
-    pub generation: i32,
-    pub reason: String,
-}
-
-/// A subscription with deliveries to bury, and how far this round got: buried rows stay in the index while an old
-/// snapshot may see them, and later slices must not scan them again.
-#[derive(Debug)]
-pub struct Ended {
-    pub id: i64,
-    pub reason: String,
-    pub after_seq: i64,
 }
 
 impl Default for Burials {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::lanes::{Entry, Lanes};
-use crate::record::{Batch, Record, outcome_memory};
+use crate::lanes::Lanes;
+use crate::lanes::entry::Entry;
+use crate::record::{Batch, RECORD_SIZE, Record, outcome_memory};
 use crate::set_aside::SetAside;
 use crate::slices::SliceSize;
 use crate::store::{Effort, Recorded};
@@ -11,11 +12,10 @@ use crate::time::{Moment, Now};
 use crate::windows::Windows;
 use crate::work::{Delivery, Origin};
 
-/// A batch has at most `RECORD_SIZE` ends, and begins at most `RECORD_AFTER` after its first end came in. A dead letter
-/// takes ten to a hundred times as long as another end: dead letters have batches of their own, with as many as take a
-/// moment.
-pub const RECORD_SIZE: usize = 100;
+/// A dead letter takes ten to a hundred times as long as another end: dead letters have batches of their own, with as
+/// many as take a moment.
 const DEAD_LETTERS: SliceSize = SliceSize::new(8, 4, RECORD_SIZE);
+/// A batch begins at most this long after its first end came in.
 pub const RECORD_AFTER: Duration = Duration::from_millis(10);
 /// The log is not read while deliveries hold this many bytes in memory. Claimed pending deliveries do not count: the
 /// lanes share half as much for them.

@@ -21,8 +21,9 @@
 //! plan ([`tenants`]). [`pings`] and questions for [`consent`] bypass the lanes.
 //!
 //! **Afterwards.** [`settle`] decides how a delivery continues. Its [`record`] waits in the [`ledger`] until
-//! [`recording`] writes it, or is [`set_aside`]; recording also closes the [`windows`] of the log. [`burials`] and the
-//! [`house`] clean up.
+//! [`recording`] writes it, or is [`set_aside`]; recording also closes the [`windows`] of the log. [`burials`] take the
+//! deliveries of [`ended`] subscriptions, [`shedding`] [`walk`]s along backlogs that are too long, and the [`house`]
+//! says which part of it is to be [`cleaned`].
 //!
 //! **Failing.** Each of the [`steps`] of a turn fails alone, with a [`failure`] of the store, which the [`report`]
 //! shows. After a crash of the worker itself, [`deaths`] decides how the next worker starts, which sends the
@@ -32,10 +33,12 @@
 
 pub mod burials;
 pub mod claim;
+pub mod cleaned;
 pub mod consent;
 pub mod courier;
 pub mod deaths;
 pub mod effects;
+pub mod ended;
 pub mod failure;
 pub mod floors;
 pub mod gate;
@@ -69,5 +72,6 @@ mod testing;
 pub mod threads;
 pub mod time;
 pub mod tokens;
+pub mod walk;
 pub mod windows;
 pub mod work;

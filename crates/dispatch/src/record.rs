@@ -9,6 +9,9 @@ use herald_core::retry::DeadReason;
 use crate::tenants::{Tenants, Usage};
 use crate::work::Delivery;
 
+/// A batch has at most this many records.
+pub const RECORD_SIZE: usize = 100;
+
 /// How a delivery leaves the worker's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {

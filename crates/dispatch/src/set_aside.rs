@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::ledger::RECORD_SIZE;
-use crate::record::{Batch, Record, outcome_memory};
+use crate::record::{Batch, RECORD_SIZE, Record, outcome_memory};
 use crate::slices::SliceSize;
 use crate::store::{Effort, Recorded};
 use crate::time::{Moment, Now};

@@ -12,6 +12,7 @@ use crate::record::Record;
 use crate::slices::SliceSize;
 use crate::store::{Store, Took};
 use crate::time::{Moment, Now};
+use crate::walk::{Shed, Walk};
 
 /// How long a backlog may exceed its limit: counting costs more the longer it is.
 const AFTER: Duration = Duration::from_secs(1);
@@ -28,27 +29,6 @@ pub struct Shedding {
     burying_since: Option<Moment>,
     due: Option<Moment>,
     size: SliceSize,
-}
-
-/// How far a backlog was walked, from its oldest delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Walk {
-    pub id: i64,
-    /// The deliveries passed, up to as many as the limit allows.
-    pub passed: i64,
-    /// The number of the last delivery passed.
-    pub after_seq: i64,
-}
-
-/// The result of a step along a backlog.
-#[derive(Debug, Clone, Copy)]
-pub struct Shed {
-    pub passed: i64,
-    pub after_seq: i64,
-    /// How many excess deliveries were buried.
-    pub buried: usize,
-    /// Whether the backlog is within its limit now.
-    pub is_over: bool,
 }
 
 impl Default for Shedding {

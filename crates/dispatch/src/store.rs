@@ -10,17 +10,17 @@ use std::time::Duration;
 use herald_core::event::Event;
 use herald_core::snapshot::Snapshot;
 
-use crate::burials::{Ended, Gone};
+use crate::cleaned::{Cleaned, Part};
 use crate::deaths::Place;
+use crate::ended::{Buried, Ended, Gone};
 use crate::failure::Failure;
-use crate::house::{Cleaned, Part};
 use crate::log::{Before, Logged, Look, Ring, Slice, Window};
 use crate::record::{Accounts, Batch, Closed, Record};
 use crate::report::Report;
-use crate::shedding::{Shed, Walk};
 use crate::slices::Extent;
 use crate::subscriptions::{Changes, Loaded};
 use crate::tenants::{Quotas, Tenants};
+use crate::walk::{Shed, Walk};
 
 /// A result, and how long it took.
 #[derive(Debug)]
@@ -226,14 +226,6 @@ pub struct Recorded {
     pub left: Vec<Record>,
     /// How long everything took.
     pub took: Duration,
-}
-
-/// The result of burying a slice.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Buried {
-    pub count: usize,
-    /// The number up to which everything is buried.
-    pub up_to: Option<i64>,
 }
 
 /// The state of the settings that the worker was started with.

@@ -3,7 +3,7 @@
 //! With thousands of subscriptions, looking at every lane takes longer than a turn. So a survey answers all questions
 //! at once, and not in every turn: its answers may be a little old.
 
-use crate::lanes::{Entry, Share};
+use crate::lanes::entry::{Entry, Share};
 
 #[derive(Debug, Default)]
 pub struct Survey {
@@ -42,16 +42,5 @@ impl Survey {
             survey.any_to_spill |= lane.must_spill(now);
         }
         survey
-    }
-}
-
-impl Entry {
-    /// Returns when, as far as known, the lane can take its first pending delivery, if this is its share.
-    pub fn due(&self, share: Share, now: i64) -> Option<i64> {
-        let due = self.next_due.filter(|_| self.room(share, now) > 0)?;
-        match self.lane.delayed_until(now) {
-            Some(until) => Some(due.max(until)),
-            None => (self.lane.concurrency(now) > 0).then_some(due),
-        }
     }
 }

@@ -11,24 +11,24 @@ use herald_core::snapshot::Snapshot;
 use herald_core::subscription::{Subscription, SubscriptionOptions};
 use herald_core::url_policy::UrlPolicy;
 
-use crate::burials::{Ended, Gone};
+use crate::cleaned::{Cleaned, Part};
 use crate::courier::{Courier, Returned};
+use crate::ended::{Buried, Ended, Gone};
 use crate::failure::Failure;
-use crate::house::{Cleaned, Part};
+use crate::lanes::Lanes;
+use crate::ledger::MEMORY;
 use crate::log::{Before, Logged, Ring, Window};
 use crate::mind::{Mind, Settings};
 use crate::reader::Reader;
 use crate::record::{Attempt, Batch, End, Record};
 use crate::report::Report;
 use crate::seen::SeenTypes;
-use crate::shedding::{Shed, Walk};
-use crate::store::{
-    Buried, Claim, Claims, Configuration, Due, Effort, Recorded, Store, Took, View,
-};
+use crate::store::{Claim, Claims, Configuration, Due, Effort, Recorded, Store, Took, View};
 use crate::subscriptions::{Loaded, Since};
 use crate::suspects::Suspects;
 use crate::tenants::Tenants;
 use crate::time::{Moment, Now};
+use crate::walk::{Shed, Walk};
 use crate::work::{Delivery, Origin, Work};
 
 /// Returns the time this many milliseconds after the start.
@@ -139,6 +139,12 @@ pub fn failed(work: Work, outcome: Outcome) -> Returned {
     }
 }
 
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::within(MEMORY)
+    }
+}
+
 /// Returns the mind of a worker that has just begun.
 pub fn mind() -> Mind {
     let snapshots = ("5:5:".parse().unwrap(), "10:10:".parse().unwrap());
@@ -146,7 +152,7 @@ pub fn mind() -> Mind {
     let settings = Settings {
         is_enabled: true,
         always_pending: false,
-        memory: crate::ledger::MEMORY,
+        memory: MEMORY,
         poll_interval: Duration::from_secs(5),
         threads: 8,
     };

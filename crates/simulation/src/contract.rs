@@ -10,13 +10,13 @@ use herald_core::outcome::Outcome;
 use herald_core::retry::DeadReason;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::Subscription;
-use herald_dispatch::burials::{Ended, Gone};
+use herald_dispatch::ended::{Ended, Gone};
 use herald_dispatch::log::{Logged, Position, Ring, SLICE_NUMBERS, Window, window_slot};
 use herald_dispatch::record::{Attempt, Batch, End, Record};
-use herald_dispatch::shedding::Walk;
 use herald_dispatch::slices::Extent;
 use herald_dispatch::store::{Claim, Claims, Effort, Store};
 use herald_dispatch::tenants::Tenants;
+use herald_dispatch::walk::Walk;
 use herald_dispatch::work::{Delivery, Origin};
 
 /// A store, and what sessions do to its database. It begins with one active subscription, with id 1, that wants every

@@ -1,23 +1,12 @@
-//! The worker's own death: a file says what it was working on, for the next worker.
+//! The worker's own death, and what it means for later workers.
 
-use std::collections::BTreeMap;
-
-use herald_dispatch::deaths::{Legacy, Life, Place, legacy};
+use herald_dispatch::deaths::{Life, Place};
 use herald_dispatch::effects::Effect;
 
 use crate::world::World;
 
 /// A delivery kills at most this many workers: two until it is convicted, and more if a crash undid its dead letter.
 const MOST_KILLED: u32 = 8;
-
-/// The file, and how many workers each delivery killed.
-#[derive(Debug, Default)]
-pub struct File {
-    life: Life,
-    killed: BTreeMap<Place, u32>,
-    /// At how many deaths each delivery was under way.
-    was_at: BTreeMap<Place, u32>,
-}
 
 impl World {
     /// Makes the worker die of this delivery, and the server crash with it.
@@ -37,26 +26,6 @@ impl World {
             ));
         }
         self.worker.crash = Some((0.5, 100_000));
-    }
-
-    /// Returns what the next worker starts with, after the delay of its start.
-    pub(crate) fn inherit(&mut self) -> Legacy {
-        let wall = self.clock.wall();
-        self.file.life.seen_at = wall;
-        let legacy = legacy(&self.file.life, wall);
-        let delay = (legacy.starts_at - wall).max(0);
-        if delay > 0 {
-            self.witness.late_by += delay;
-            self.be_down_for(delay);
-        }
-        self.file.life = Life {
-            started_at: self.clock.wall(),
-            deaths: legacy.deaths,
-            suspects: legacy.suspects.clone(),
-            poison: legacy.poison.clone(),
-            ..Life::default()
-        };
-        legacy
     }
 
     pub fn has_suspects(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::chance::{self, any_magnitude, dice, one_of};
 use crate::clock::{MINUTE, SECOND};
 use crate::database::Durability;
 use crate::deed::{Deed, Kind, Mood, QuotaWish, Statement, Step, When, Wish};
-use crate::worker::Station;
+use crate::station::Station;
 
 const TYPES: u8 = 3;
 const TENANTS: u8 = 3;

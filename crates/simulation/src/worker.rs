@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use herald_dispatch::deaths::{Legacy, Life, legacy};
 use herald_dispatch::effects::Effects;
 use herald_dispatch::log::{Ring, Window};
 use herald_dispatch::mind::{Mind, Settings, TURN};
@@ -16,7 +17,8 @@ use herald_dispatch::time::Now;
 use crate::clock::SECOND;
 use crate::epilogue::Epilogue;
 use crate::schedule::LARGEST_DATA;
-use crate::store::SLICE_BYTES;
+use crate::station::Station;
+use crate::store::slice::SLICE_BYTES;
 use crate::users::PERIOD;
 use crate::world::{Shared, World};
 
@@ -26,15 +28,6 @@ const TURN_COST: i64 = 20;
 const STOP_GRACE: i64 = 2 * SECOND;
 /// At most this many turns in a row may do nothing without a pause.
 const MOST_IDLE_TURNS: u32 = 50;
-
-/// The settings that a worker starts with.
-#[derive(Debug, Clone, Copy)]
-pub struct Station {
-    pub threads: usize,
-    pub poll_interval: Duration,
-    /// The memory that deliveries may hold, in bytes.
-    pub memory: usize,
-}
 
 /// How a worker's life ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -294,6 +287,26 @@ fn stored_windows(world: &mut World) -> (Window, VecDeque<Window>) {
 }
 
 impl World {
+    /// Returns what the next worker starts with, after the delay of its start.
+    fn inherit(&mut self) -> Legacy {
+        let wall = self.clock.wall();
+        self.file.life.seen_at = wall;
+        let legacy = legacy(&self.file.life, wall);
+        let delay = (legacy.starts_at - wall).max(0);
+        if delay > 0 {
+            self.witness.late_by += delay;
+            self.be_down_for(delay);
+        }
+        self.file.life = Life {
+            started_at: self.clock.wall(),
+            deaths: legacy.deaths,
+            suspects: legacy.suspects.clone(),
+            poison: legacy.poison.clone(),
+            ..Life::default()
+        };
+        legacy
+    }
+
     /// Lets time pass until the next worker starts, while everything else goes on.
     pub fn be_down_for(&mut self, duration: i64) {
         let until = self.clock.elapsed + duration;

@@ -9,8 +9,8 @@ use herald_dispatch::store::Point;
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::database::rows::Subscriptions;
-use crate::death::File;
 use crate::deed::{Step, When};
+use crate::file::File;
 use crate::receivers::Receivers;
 use crate::story::Story;
 use crate::troubles::Troubles;
@@ -91,32 +91,6 @@ impl World {
     /// Returns when the next step is due, in microseconds since the beginning.
     pub fn next_step_at(&self) -> Option<i64> {
         Some(self.acted_at + self.agenda.front()?.gap)
-    }
-
-    /// Does the steps that are due by now.
-    pub fn act(&mut self) {
-        self.database.flush_older(self.clock.elapsed);
-        while let Some(at) = self.next_step_at()
-            && at <= self.clock.elapsed
-            && let Some(step) = self.agenda.pop_front()
-        {
-            self.acted_at = at;
-            match step.when {
-                When::Then => self.do_step(&step),
-                when => self.in_look.push((when, step)),
-            }
-        }
-    }
-
-    /// Does the steps to be done within a look.
-    pub fn act_in_look(&mut self, when: When) {
-        for (_, step) in self
-            .in_look
-            .extract_if(.., |(then, _)| *then == when)
-            .collect::<Vec<_>>()
-        {
-            self.do_step(&step);
-        }
     }
 
     /// Returns whether the worker has crashed.

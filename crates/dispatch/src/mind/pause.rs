@@ -1,6 +1,6 @@
 //! Decides how long the worker may sleep between two turns.
 
-use super::Mind;
+use super::state::Mind;
 use crate::steps::Step;
 use crate::store::Store;
 use crate::time::Now;

@@ -1,6 +1,6 @@
 //! One turn, part by part.
 
-use super::{Ending, Mind};
+use super::state::{Ending, Mind};
 use crate::claim::Claiming;
 use crate::courier::Courier;
 use crate::effects::{Effect, Effects};
@@ -8,7 +8,6 @@ use crate::failure::{Failure, Fault};
 use crate::looks::Interest;
 use crate::pings::Pinging;
 use crate::reading::Reading;
-use crate::recording::Recording;
 use crate::send::Choosing;
 use crate::settle::{Pressure, Settling, spill_what_must};
 use crate::steps::{Cause, Step};
@@ -260,7 +259,7 @@ impl Mind {
         self.looks.is_wanted && self.can_read() && self.look_gap(now).is_zero()
     }
 
-    pub(super) fn look_gap(&self, now: Now) -> Duration {
+    pub(crate) fn look_gap(&self, now: Now) -> Duration {
         let interest = Interest {
             is_nobody_there: self.subscriptions.is_nobody_there(),
             any_flowing: self.lanes.survey().any_flowing,
@@ -270,7 +269,7 @@ impl Mind {
 
     /// Returns whether memory has room for the events of a look. Claimed deliveries do not count: a slow receiver must
     /// not stop the reading of the log.
-    pub(super) fn can_read(&self) -> bool {
+    pub(crate) fn can_read(&self) -> bool {
         let unclaimed = self
             .ledger
             .memory()
@@ -281,7 +280,7 @@ impl Mind {
     }
 
     /// Returns whether memory has room for pending deliveries.
-    pub(super) fn may_claim(&self) -> bool {
+    pub(crate) fn may_claim(&self) -> bool {
         self.settings.is_enabled
             && self.lanes.claimed_bytes() < self.settings.memory
             && self.ledger.memory() < 2 * self.settings.memory
@@ -345,24 +344,6 @@ impl Mind {
         claiming.claim_due(&mut self.unknown, self.settings.poll_interval, now)
     }
 
-    pub(super) fn recording<'a, S: Store>(
-        &'a mut self,
-        store: &'a mut S,
-        effects: &'a mut Effects,
-    ) -> Recording<'a, S> {
-        Recording {
-            lanes: &mut self.lanes,
-            gate: &mut self.gate,
-            ledger: &mut self.ledger,
-            burials: &mut self.burials,
-            shedding: &mut self.shedding,
-            subscriptions: &self.subscriptions,
-            store,
-            effects,
-            ring: self.ring,
-        }
-    }
-
     fn note_gone(&mut self, store: &mut impl Store, now: Now) -> Result<(), Failure> {
         let (lanes, subscriptions) = (&mut self.lanes, &mut self.subscriptions);
         let (any_noted, result) = self.burials.note_gone(lanes, subscriptions, store, now);
@@ -370,7 +351,7 @@ impl Mind {
         result
     }
 
-    pub(super) fn until_configuration(&self, now: Now) -> Duration {
+    pub(crate) fn until_configuration(&self, now: Now) -> Duration {
         let elapsed = now.since(self.configuration_looked_at);
         self.settings.poll_interval.saturating_sub(elapsed)
     }
@@ -404,7 +385,7 @@ impl Mind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lanes::Share;
+    use crate::lanes::entry::Share;
     use crate::ledger::MEMORY;
     use crate::testing::{at, delivery, loaded, mind, pending};
     use crate::work::Origin;

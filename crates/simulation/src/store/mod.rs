@@ -2,6 +2,8 @@
 //! no code with it: both have to keep the [`contract`](crate::contract).
 
 mod record;
+pub mod slice;
+mod statement;
 mod view;
 
 use std::collections::VecDeque;
@@ -9,62 +11,31 @@ use std::collections::VecDeque;
 use herald_core::event::Event;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::State;
-use herald_dispatch::burials::{Ended, Gone};
-use herald_dispatch::failure::{Failure, Fault};
-use herald_dispatch::house::{Cleaned, Part};
-use herald_dispatch::log::{Before, Logged, Ring};
+use herald_dispatch::cleaned::{Cleaned, Part};
+use herald_dispatch::ended::{Buried, Ended, Gone};
+use herald_dispatch::failure::Failure;
+use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
-use herald_dispatch::shedding::{Shed, Walk};
 use herald_dispatch::store::{
-    Buried, Claim, Claims, Configuration, Due, Effort, Point, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Due, Effort, Point, Recorded, Store, Took, View,
 };
 use herald_dispatch::tenants::Tenants;
+use herald_dispatch::walk::{Shed, Walk};
 
+use self::slice::{SLICE_BYTES, logged, within_bytes};
+use self::statement::no_server;
 use self::view::Sight;
-use crate::chance::dice;
 use crate::clock::micros;
 use crate::database::Durability;
-use crate::database::rows::{About, Change, DeadRow, EventRow};
+use crate::database::rows::{About, Change, DeadRow};
 use crate::deed::{Statement, When};
 use crate::world::{Shared, World};
 
-/// The most bytes of events in a slice, or in a claim, unless it is a single event. Less than with PostgreSQL, so that
-/// the limit is reached.
-pub const SLICE_BYTES: usize = 1 << 20;
 /// How far a step walks along a backlog: less than with PostgreSQL, so that short backlogs take several steps.
 const WALKED_AT_ONCE: i64 = 7;
 
 impl World {
-    /// Runs a statement of the worker, which takes its time and may fail. Returns the time it took.
-    fn statement(&mut self, statement: Statement) -> Result<i64, Failure> {
-        self.efforts += 1;
-        let mut dice = dice(self.seed, &[0x57a7, self.efforts]);
-        let cost = self.troubles.cost(&mut dice, self.clock.elapsed);
-        self.clock.spend(cost);
-        if self.has_crashed() {
-            return Err(no_server());
-        }
-        match self.troubles.failure(statement, self.clock.elapsed) {
-            Some(failure) => {
-                self.story.tell(&self.clock, || {
-                    format!("  {statement:?} fails: {:?}", failure.fault)
-                });
-                Err(failure)
-            }
-            None => Ok(cost),
-        }
-    }
-
-    /// Makes changes of the worker, whose commits are asynchronous.
-    fn write(&mut self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            let elapsed = self.clock.elapsed;
-            self.database
-                .autocommit(Durability::Asynchronous, elapsed, changes);
-        }
-    }
-
     /// Returns the changes that bury a pending delivery.
     fn bury_pending(&self, key: (i64, i64), reason: &'static str) -> [Change; 2] {
         let attempts = self
@@ -82,43 +53,6 @@ impl World {
         let pending = self.database.tables.pending_of(id).map(|(seq, _)| seq);
         pending.filter(move |seq| !self.troubles.is_locked((id, *seq), elapsed))
     }
-}
-
-fn no_server() -> Failure {
-    Failure {
-        fault: Fault::Other,
-        words: "the server has crashed".into(),
-        damage: None,
-    }
-}
-
-/// Returns a copy of the row as a query does, without data larger than `largest`.
-fn logged(row: &EventRow, largest: i32) -> Logged {
-    let mut event = row.event.clone();
-    if event.size > largest {
-        event.data = None;
-    }
-    Logged {
-        event,
-        xid: row.xid,
-    }
-}
-
-/// Returns as many of these as fit into one answer, and whether these are all.
-fn within_bytes<'r>(
-    rows: impl Iterator<Item = &'r EventRow>,
-    largest: i32,
-    most_bytes: usize,
-) -> (Vec<Logged>, bool) {
-    let (mut read, mut bytes) = (Vec::new(), 0);
-    for row in rows {
-        bytes += row.event.memory();
-        if bytes > most_bytes && !read.is_empty() {
-            return (read, false);
-        }
-        read.push(logged(row, largest));
-    }
-    (read, true)
 }
 
 impl Store for Shared {

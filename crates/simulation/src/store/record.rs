@@ -10,13 +10,13 @@ use herald_dispatch::store::{Effort, Recorded};
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::work::Origin;
 
-use super::no_server;
+use super::statement::no_server;
 use crate::database::rows::{AttemptRow, Change, DeadRow, Key, PendingRow};
 use crate::deed::Statement;
 use crate::world::World;
 
 impl World {
-    pub(super) fn record(&mut self, batch: Batch, effort: Effort, tenants: &Tenants) -> Recorded {
+    pub(crate) fn record(&mut self, batch: Batch, effort: Effort, tenants: &Tenants) -> Recorded {
         let failure = self.statement(Statement::Record).err();
         match failure {
             Some(failure) if failure.fault == Fault::Locked => Recorded {

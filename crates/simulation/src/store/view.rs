@@ -14,11 +14,11 @@ use herald_dispatch::store::{Point, View};
 use herald_dispatch::subscriptions::{Changes, Loaded, Since};
 use herald_dispatch::tenants::Quotas;
 
-use super::{SLICE_BYTES, within_bytes};
+use super::slice::{SLICE_BYTES, within_bytes};
 use crate::database::rows::{About, Change, SubscriptionRow, Subscriptions, WindowRow};
 use crate::world::World;
 
-pub(super) struct Sight<'w> {
+pub(crate) struct Sight<'w> {
     pub world: &'w mut World,
     snapshot: Snapshot,
     pub subscriptions: Subscriptions,

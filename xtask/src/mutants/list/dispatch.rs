@@ -42,7 +42,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "one-lane-claims-all",
         breaks: "No lane holds more of the memory for claims than its share.",
-        file: "crates/dispatch/src/lanes.rs",
+        file: "crates/dispatch/src/lanes/entry.rs",
         from: "if self.byte_room(share) == 0 && !may_hold_one {",
         to: "if share.bytes == usize::MAX && !may_hold_one {",
         killed_by: unit(

@@ -115,7 +115,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "retries-after-the-log",
         breaks: "A retry does not wait for the end of the log.",
-        file: "crates/dispatch/src/lanes.rs",
+        file: "crates/dispatch/src/lanes/entry.rs",
         from: "} else if self.claimed.len() < REFILL_WHEN_FULL / 2 {",
         to: "} else if false {",
         killed_by: Test::EndToEnd {

@@ -1,0 +1,114 @@
+//! A lane's entry among all lanes: its queue, its state in `herald.pending`, and how much it may claim.
+
+use std::collections::BTreeSet;
+
+use crate::lane::Lane;
+use crate::work::Delivery;
+
+/// A lane claims at most this many deliveries at once.
+pub const CLAIM_SIZE: usize = 256;
+
+/// A lane with fewer than `REFILL_BELOW` deliveries is refilled from pending, up to `REFILL_TO`.
+const REFILL_TO: usize = 750;
+const REFILL_BELOW: usize = 250;
+/// A lane that the log keeps full still claims this many: retries do not wait for the end of the log.
+const REFILL_WHEN_FULL: usize = 100;
+
+/// A lane whose receiver has not answered lately sends one request at a time, and claims at most this many deliveries.
+const UNPROVEN: usize = 16;
+
+/// A lane holds at most this many claimed deliveries: more accumulate only if their outcomes cannot be recorded.
+const MOST_CLAIMED: usize = 5_000;
+
+/// A lane, and its state in `herald.pending`.
+#[derive(Debug)]
+pub struct Entry {
+    pub lane: Lane<Delivery>,
+    /// Pending deliveries that are in the lane or under way, or whose end is not yet recorded.
+    pub claimed: BTreeSet<i64>,
+    /// The bytes that these hold in memory, and how many of them are set aside and hold next to nothing.
+    pub(crate) claimed_bytes: usize,
+    pub(crate) aside: usize,
+    /// All rows up to this due time and number are claimed or deleted; `None` if unknown. Claims continue from there,
+    /// so they neither reread claimed rows nor scan deleted ones.
+    pub claimed_to: Option<(i64, i64)>,
+    /// When its first unclaimed pending delivery is due, if known.
+    pub next_due: Option<i64>,
+    /// How many pending deliveries it claims at once: fewer after an event that could not be read.
+    pub claim_size: usize,
+    /// Rows that will be in `herald.pending` once the current batch is recorded.
+    pub unrecorded: usize,
+    /// Its receiver said that it is gone, which is not yet recorded.
+    pub is_gone: bool,
+    pub(crate) is_ready: bool,
+    pub(crate) is_parked: bool,
+}
+
+/// How many pending deliveries a lane may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    pub bytes: usize,
+    /// Three quarters of the memory are taken: a lane may exceed its share, by one delivery, only if its receiver
+    /// answers.
+    pub is_scarce: bool,
+}
+
+impl Entry {
+    pub(crate) fn new(concurrency: usize) -> Self {
+        Self {
+            lane: Lane::new(concurrency),
+            claimed: BTreeSet::new(),
+            claimed_bytes: 0,
+            aside: 0,
+            claimed_to: None,
+            next_due: None,
+            claim_size: CLAIM_SIZE,
+            unrecorded: 0,
+            is_gone: false,
+            is_ready: false,
+            is_parked: false,
+        }
+    }
+
+    /// Notes that a pending delivery is due at this time.
+    pub fn expect_due(&mut self, at_micros: i64) {
+        self.next_due = Some(self.next_due.map_or(at_micros, |due| due.min(at_micros)));
+    }
+
+    /// Returns how many more pending deliveries the lane takes now, if this is its share. A lane that holds none may
+    /// take one delivery beyond the share; if memory is scarce, only if its receiver answers.
+    pub fn room(&self, share: Share, now: i64) -> usize {
+        let is_proven = self.lane.is_proven(now);
+        let may_hold_one = self.claimed_bytes == 0 && (is_proven || !share.is_scarce);
+        if self.byte_room(share) == 0 && !may_hold_one {
+            return 0;
+        }
+        let wanted = if self.lane.len() < REFILL_BELOW {
+            REFILL_TO - self.lane.len()
+        } else if self.claimed.len() < REFILL_WHEN_FULL / 2 {
+            REFILL_WHEN_FULL - self.claimed.len()
+        } else {
+            0
+        };
+        let most = if is_proven {
+            MOST_CLAIMED
+        } else {
+            MOST_CLAIMED.min(UNPROVEN + self.aside)
+        };
+        wanted.min(most.saturating_sub(self.claimed.len()))
+    }
+
+    /// Returns how many bytes of this share are left.
+    pub fn byte_room(&self, share: Share) -> usize {
+        share.bytes.saturating_sub(self.claimed_bytes)
+    }
+
+    /// Returns when, as far as known, the lane can take its first pending delivery, if this is its share.
+    pub fn due(&self, share: Share, now: i64) -> Option<i64> {
+        let due = self.next_due.filter(|_| self.room(share, now) > 0)?;
+        match self.lane.delayed_until(now) {
+            Some(until) => Some(due.max(until)),
+            None => (self.lane.concurrency(now) > 0).then_some(due),
+        }
+    }
+}
