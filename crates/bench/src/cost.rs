@@ -6,7 +6,7 @@ use herald_trial::{Pgbench, Result};
 
 use crate::Finding;
 use crate::finding::{Figure, ratios};
-use crate::rig::Rig;
+use crate::rig::{Bench, Rig};
 use crate::size::Size;
 
 const CLIENTS: u32 = 16;
@@ -48,10 +48,18 @@ fn first_statement(rig: &Rig, database: &str) -> Result<f64> {
     Ok(began_at.elapsed().as_secs_f64() * 1e3)
 }
 
-/// Measures single-row inserts and large statements, with and without watches.
-pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
-    let mut bench = rig.bench("cost_none")?;
-    bench.run(TABLE)?;
+/// The databases to compare, and what they are called in a figure.
+const SIDES: [(&str, &str); 4] = [
+    ("cost_none", "no watch"),
+    ("cost_one", "one watch"),
+    ("cost_three", "three watches"),
+    ("cost_stopped", "one watch and no worker"),
+];
+
+/// Makes the table, and its watches, in each database.
+fn prepare_sides(rig: &Rig) -> Result<[Bench<'_>; 4]> {
+    let mut plain = rig.bench("cost_none")?;
+    plain.run(TABLE)?;
     let mut watched = rig.bench("cost_one")?;
     watched.run(&format!("{TABLE}; select herald.watch('item')"))?;
     let mut three = rig.bench("cost_three")?;
@@ -62,19 +70,20 @@ pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
     stopped.run(&format!(
         "{TABLE}; select herald.watch('item'); select herald.stop_worker()"
     ))?;
-    let sides = [
-        ("cost_none", "no watch"),
-        ("cost_one", "one watch"),
-        ("cost_three", "three watches"),
-        ("cost_stopped", "one watch and no worker"),
-    ];
+    Ok([plain, watched, three, stopped])
+}
+
+/// Measures single-row inserts and large statements, with and without watches.
+pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
+    // Their databases are dropped with them.
+    let _benches = prepare_sides(rig)?;
     let many = size.of(20_000, 100_000);
     let mut singles: [Vec<f64>; 4] = Default::default();
     let mut firsts: [Vec<f64>; 4] = Default::default();
     let mut hundreds: [Vec<f64>; 4] = Default::default();
     let mut large: [Vec<f64>; 4] = Default::default();
     for _ in 0..size.of(3, 7) {
-        for (index, (name, _)) in sides.iter().enumerate() {
+        for (index, (name, _)) in SIDES.iter().enumerate() {
             singles[index].push(inserts(rig, name, size.of(2, 10))?);
             firsts[index].push(first_statement(rig, name)?);
             hundreds[index].push(statements(rig, name, 100)?);
@@ -103,7 +112,7 @@ pub fn of_a_watch(rig: &Rig, size: Size) -> Result<Finding> {
         ("statements of 100 rows", "us a row", hundreds),
         (&of_rows, "us a row", large),
     ] {
-        for ((_, side), values) in sides.iter().zip(values) {
+        for ((_, side), values) in SIDES.iter().zip(values) {
             figures.push(Figure::new(format!("{what}, {side}"), unit, values));
         }
     }

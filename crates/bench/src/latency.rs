@@ -1,7 +1,7 @@
-//! Latency from commit to receipt, at rates from idle to busy.
+//! Latency from commit to receipt under a load of statements at a steady rate.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,13 +9,10 @@ use std::time::{Duration, Instant};
 use herald_trial::{Result, error::Error};
 use postgres::Client;
 
-use crate::Finding;
 use crate::arrivals::Arrivals;
 use crate::bare::{Bare, Delivery, Maker};
-use crate::drain::prepare;
-use crate::finding::{Figure, Samples};
-use crate::rig::{Bench, PATIENCE, Rig, sink};
-use crate::size::Size;
+use crate::finding::Samples;
+use crate::rig::{Bench, PATIENCE};
 
 /// A load: statements per second, and rows in each.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +27,7 @@ impl Load {
         (self.per_second * lasting.as_secs_f64()) as usize
     }
 
-    fn rows_in(self, lasting: Duration) -> usize {
+    pub fn rows_in(self, lasting: Duration) -> usize {
         self.statements_in(lasting) * self.rows
     }
 }
@@ -157,181 +154,4 @@ fn session(
             let _ = direct.send(maker.numbered(number));
         }
     }
-}
-
-/// Prepares a warm database with a watched and an unwatched table.
-fn warm<'a>(rig: &'a Rig) -> Result<Bench<'a>> {
-    let warm_up = Arrivals::new(0);
-    let sink = sink(&warm_up)?;
-    let mut bench = prepare(rig, "latency", &sink.url())?;
-    bench.run("create table plain (number int, body text)")?;
-    crate::drain::insert(&mut bench, 2_000, 850)?;
-    warm_up.wait_for(2_000, PATIENCE)?;
-    bench.settle()?;
-    Ok(bench)
-}
-
-fn watched(bench: &mut Bench<'_>, load: Load, lasting: Duration) -> Result<Heard> {
-    let arrivals = Arrivals::new(load.rows_in(lasting));
-    let sink = sink(&arrivals)?;
-    bench.send_to(&sink)?;
-    run(bench, &arrivals, load, lasting, Way::Watched)
-}
-
-fn direct(bench: &Bench<'_>, load: Load, lasting: Duration) -> Result<Heard> {
-    let arrivals = Arrivals::new(load.rows_in(lasting));
-    let sink = sink(&arrivals)?;
-    let way = Way::Direct(Bare::start(&sink.url())?);
-    run(bench, &arrivals, load, lasting, way)
-}
-
-/// Runs `body` while another session fills an unwatched table, a million rows at a time.
-fn beside_a_bulk_load<R>(
-    bench: &mut Bench<'_>,
-    body: impl FnOnce(&mut Bench<'_>) -> Result<R>,
-) -> Result<R> {
-    bench.run("create table bulk (number int, body text)")?;
-    let mut loader = bench.connect()?;
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let loading = scope.spawn(|| -> Result<()> {
-            while !is_over.load(Ordering::Relaxed) {
-                loader.batch_execute(
-                    "insert into bulk select n, repeat('x', 100) from generate_series(1, 1000000) n; truncate bulk",
-                )?;
-            }
-            Ok(())
-        });
-        let done = body(bench);
-        is_over.store(true, Ordering::Relaxed);
-        loading
-            .join()
-            .map_err(|_| Error::Setup("the bulk load panicked".to_owned()))??;
-        done
-    })
-}
-
-/// Measures at the rates of the targets.
-pub fn rates(rig: &Rig, size: Size) -> Result<Finding> {
-    let loads = [
-        (
-            Load {
-                per_second: 1.0,
-                rows: 1,
-                sessions: 1,
-            },
-            size.of(3, 30),
-        ),
-        (
-            Load {
-                per_second: 20.0,
-                rows: 1,
-                sessions: 1,
-            },
-            size.of(3, 30),
-        ),
-        (
-            Load {
-                per_second: 200.0,
-                rows: 1,
-                sessions: 4,
-            },
-            size.of(3, 20),
-        ),
-        (
-            Load {
-                per_second: 2_000.0,
-                rows: 1,
-                sessions: 8,
-            },
-            size.of(5, 30),
-        ),
-        (
-            Load {
-                per_second: 100.0,
-                rows: 100,
-                sessions: 4,
-            },
-            size.of(4, 60),
-        ),
-    ];
-    let mut figures = Vec::new();
-    for (load, seconds) in loads {
-        let (rate, rows) = (load.per_second, load.rows);
-        // A target in milliseconds is shown beside what this machine allows.
-        let is_floor_shown = (rate as u32, rows) == (200, 1);
-        let lasting = Duration::from_secs(seconds);
-        let mut bench = warm(rig)?;
-        let (mut ours, mut floor) = (Vec::new(), Vec::new());
-        let rounds = if is_floor_shown { size.of(2, 5) } else { 1 };
-        for _ in 0..rounds {
-            ours.push(watched(&mut bench, load, lasting)?);
-            if is_floor_shown {
-                floor.push(direct(&bench, load, lasting)?);
-            }
-        }
-        let named = |what: &str| format!("{rate} statements/s of {rows}: {what}");
-        let percentiles = |heard: &[Heard], percent: f64| -> Vec<f64> {
-            let percentile = |heard: &Heard| heard.latencies.percentile(percent);
-            heard.iter().map(percentile).collect()
-        };
-        for percent in [50.0, 95.0, 99.0] {
-            let mut figure = Figure::new(
-                named(&format!("p{percent}")),
-                "ms",
-                percentiles(&ours, percent),
-            );
-            figure = match (rate as u32, rows, percent as u32) {
-                (200, 1, 50) => figure.at_most(2.0),
-                (200, 1, 95) => figure.at_most(4.0),
-                (2_000, 1, 99) => figure.at_most(50.0),
-                (100, 100, 95) => figure.at_most(100.0),
-                (100, 100, 99) => figure.at_most(500.0),
-                _ => figure,
-            };
-            figures.push(figure);
-            if is_floor_shown {
-                let what =
-                    format!("p{percent} of the bare statement and the bare request after it");
-                let values = percentiles(&floor, percent);
-                figures.push(Figure::new(named(&what), "ms", values));
-            }
-        }
-        let of = |value: fn(&Heard) -> f64| ours.iter().map(value).collect();
-        figures.push(Figure::new(
-            named("the statement alone, p50"),
-            "ms",
-            of(|heard| heard.commits.median()),
-        ));
-        if is_floor_shown {
-            let (loaded, loaded_floor) = beside_a_bulk_load(&mut bench, |bench| {
-                Ok((
-                    watched(bench, load, lasting)?,
-                    direct(bench, load, lasting)?,
-                ))
-            })?;
-            for percent in [50.0, 95.0] {
-                for (heard, whose) in [
-                    (&loaded, ""),
-                    (
-                        &loaded_floor,
-                        " of the bare statement and the bare request after it",
-                    ),
-                ] {
-                    let what = format!("p{percent}{whose}, beside a bulk load into another table");
-                    let value = heard.latencies.percentile(percent);
-                    figures.push(Figure::new(named(&what), "ms", vec![value]));
-                }
-            }
-        }
-        figures.push(Figure::new(
-            named("reached"),
-            "statements/s",
-            of(|heard| heard.reached),
-        ));
-    }
-    Ok(Finding::new(
-        "From sending a statement that commits to the receipt of its events",
-        figures,
-    ))
 }

@@ -5,7 +5,7 @@
 //!
 //! * [`rig`]: the cluster; [`sink`]: where requests end; [`arrivals`]: when they did.
 //! * [`bare`], [`queue_table`]: what pg_herald is compared with, behind the same sender.
-//! * [`drain`], [`latency`], [`cost`], [`isolation`], [`matching`], [`memory`], [`disk`]: the findings.
+//! * [`drain`], [`latency`], [`rates`], [`cost`], [`isolation`], [`matching`], [`memory`], [`disk`]: the findings.
 //! * [`curves`], [`plot`]: how results change as one parameter grows.
 //! * [`finding`]: samples, figures and targets.
 
@@ -24,6 +24,7 @@ mod matching;
 mod memory;
 mod plot;
 mod queue_table;
+mod rates;
 mod rig;
 mod sink;
 mod size;
@@ -72,7 +73,7 @@ type Measure = fn(&Rig, Size) -> Result<Finding>;
 
 const FINDINGS: [(&str, Measure); 18] = [
     ("drain", drain::compare),
-    ("latency", latency::rates),
+    ("latency", rates::rates),
     ("cost", cost::of_a_watch),
     ("old-snapshot", drain::old_snapshot),
     ("isolation", isolation::beside_a_dead_endpoint),

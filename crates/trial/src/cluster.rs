@@ -33,25 +33,15 @@ use nix::unistd::Pid;
 use postgres::{Client, Config, NoTls};
 
 pub use self::builder::Builder;
+use self::builder::ROLE;
 pub use self::disk::SmallDisk;
 use self::server::Server;
+pub use self::server::StopMode;
 use crate::error::{Error, Result};
 use crate::wait::within;
 
-/// The role of every connection: the superuser made by initdb.
-const ROLE: &str = "postgres";
-
 /// How long a server may take to answer after a start or a crash.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How the server stops, in terms of `pg_ctl stop -m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopMode {
-    /// Ends sessions and writes a checkpoint.
-    Fast,
-    /// Leaves everything as it is: the next start recovers from the WAL.
-    Immediate,
-}
 
 #[derive(Debug)]
 pub struct Cluster {
@@ -268,6 +258,10 @@ impl Cluster {
         ]
     }
 
+    fn of((server, port): (Server, u16)) -> Self {
+        Self { server, port }
+    }
+
     fn herald_pid(
         &self,
         which: &str,
@@ -278,5 +272,34 @@ impl Cluster {
         );
         let row = self.connect("postgres")?.query_opt(&sql, parameters)?;
         Ok(row.map(|row| row.get(0)))
+    }
+}
+
+impl Builder {
+    /// Creates the cluster, starts it, and returns when it answers.
+    pub fn start(self) -> Result<Cluster> {
+        let cluster = Cluster::of(self.init()?);
+        cluster.start()?;
+        Ok(cluster)
+    }
+
+    /// Stops `old` and converts it to this installation with pg_upgrade, without starting the result.
+    pub fn upgrade(self, old: &Cluster) -> Result<Cluster> {
+        self.convert(&old.server).map(Cluster::of)
+    }
+
+    /// Makes a streaming standby of `primary`, starts it, and returns when it answers.
+    pub fn start_standby_of(self, primary: &Cluster) -> Result<Cluster> {
+        let options = ["--write-recovery-conf"];
+        let standby = Cluster::of(self.copy(&primary.server, primary.port, &options)?);
+        standby.start()?;
+        Ok(standby)
+    }
+
+    /// Copies the current files of `primary`. [`Cluster::start`] makes a clone of the copy, and
+    /// [`Cluster::start_recovery`] recovers it from an archive.
+    pub fn back_up(self, primary: &Cluster) -> Result<Cluster> {
+        let copy = self.copy(&primary.server, primary.port, &[])?;
+        Ok(Cluster::of(copy))
     }
 }

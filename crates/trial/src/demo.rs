@@ -2,6 +2,7 @@
 //!
 //! It tells a story in the order of its modules:
 //!
+//! * [`options`]: how long and how fast, and whether something is broken on purpose.
 //! * [`stage`]: a throw-away cluster, pgbench's tables with two watches, the receivers and their subscriptions.
 //! * [`leafengines`]: the events that an application emits itself, some of them in transactions that roll back.
 //! * [`fact`] and [`book`]: what a request says, and what each subscription's receiver heard.
@@ -18,6 +19,7 @@ pub mod fact;
 pub mod flow;
 pub mod keep;
 pub mod leafengines;
+pub mod options;
 pub mod report;
 pub mod stage;
 pub mod truth;
@@ -27,30 +29,8 @@ use crate::error::Result;
 use self::account::Account;
 use self::flow::Run;
 use self::keep::Stop;
+pub use self::options::Options;
 use self::stage::Stage;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// How long pgbench runs.
-    pub seconds: u32,
-    /// Transactions per second of all pgbench clients together; 0 is unlimited.
-    pub rate: u32,
-    /// Leaves the cluster and the receivers running until [`Stop`].
-    pub keep: bool,
-    /// Makes one receiver forget one receipt, for the account to find.
-    pub drop_one: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            seconds: 10,
-            rate: 400,
-            keep: false,
-            drop_one: false,
-        }
-    }
-}
 
 /// Returns true if the account adds up.
 pub fn run(options: Options, stop: &Stop) -> Result<bool> {

@@ -12,6 +12,7 @@
 //! searched for what belongs to others (`evidence.rs`). The [`Report`] shows what must hold at the end: no process
 //! died, nothing was lost, and nobody got what is not theirs.
 
+mod actor;
 mod admin;
 mod arena;
 mod attack;
@@ -20,8 +21,11 @@ mod healthy;
 mod load;
 mod operator;
 mod owner;
+mod played;
 mod receivers;
 mod relay;
+mod role;
+mod stage;
 mod statement;
 mod steps;
 mod suspects;
@@ -32,18 +36,19 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use self::arena::{Arena, Role};
-use self::attack::Played;
-pub use self::attack::{Attack, Tries};
+use self::arena::Arena;
+pub use self::attack::Attack;
 use self::evidence::Evidence;
 use self::healthy::{Healthy, Measured};
 use self::load::Load;
-pub use self::steps::Lasted;
+use self::played::Played;
+pub use self::played::{Lasted, Tries};
+use self::role::Role;
+use self::stage::{Pace, Stage};
 pub use self::suspects::Stall;
 use crate::error::Result;
 use crate::statistics::at_rank;
@@ -52,73 +57,6 @@ use crate::statistics::at_rank;
 const ALONE: u32 = 6;
 /// No statement takes longer, because all are cancelled after five seconds: a longer one ignores cancellation.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(20);
-/// The longest rest after an attack when actors take turns.
-const LONGEST_REST: Duration = Duration::from_secs(2);
-/// How often to check whether the machine has time for another attack.
-const COURTESY: Duration = Duration::from_millis(20);
-
-/// How the attacks follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// All at once.
-    Crowd,
-    /// One after another, with a pause after each.
-    Turns,
-}
-
-/// What all actors share.
-struct Stage<'a> {
-    arena: &'a Arena,
-    evidence: &'a Evidence,
-    pace: Pace,
-    turn: Mutex<()>,
-    is_over: AtomicBool,
-    is_busy: AtomicBool,
-}
-
-impl<'a> Stage<'a> {
-    fn new(arena: &'a Arena, evidence: &'a Evidence, pace: Pace) -> Self {
-        Self {
-            arena,
-            evidence,
-            pace,
-            turn: Mutex::new(()),
-            is_over: AtomicBool::new(false),
-            is_busy: AtomicBool::new(false),
-        }
-    }
-
-    /// Runs an attack. When actors take turns, it runs alone, and a rest of twice its duration follows.
-    fn in_turn(&self, attack: impl FnOnce()) {
-        let turn = match self.pace {
-            Pace::Crowd => None,
-            Pace::Turns => self.turn.lock().ok(),
-        };
-        if self.is_over() {
-            return;
-        }
-        let began_at = Instant::now();
-        attack();
-        if turn.is_some() {
-            thread::sleep((2 * began_at.elapsed()).min(LONGEST_REST));
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
-    }
-
-    /// Waits while the machine is busy, at most `longest`.
-    fn wait_for_a_processor(&self, longest: Duration) {
-        let began_at = Instant::now();
-        while self.is_busy.load(Ordering::Relaxed)
-            && !self.is_over()
-            && began_at.elapsed() < longest
-        {
-            thread::sleep(COURTESY);
-        }
-    }
-}
 
 /// The results of a play.
 #[derive(Debug, Default)]
@@ -295,7 +233,8 @@ pub fn play(seed: u64, lasting: Duration) -> Result<Report> {
     let (again, _) = measure_alone(worker, &mut healthy, lasting / ALONE);
     let alone = first.and(again);
     let lost = healthy.wait_for_all();
-    evidence.look_at_end(&arena)?;
+    evidence.look_at_catalog(&mut arena.superuser()?)?;
+    evidence.look_at_log(&arena.log());
     let mut findings = evidence.found();
     let endless = played
         .tries
@@ -349,7 +288,7 @@ fn attack(
             .zip(ACTORS)
             .map(|(number, (role, attacks))| {
                 let seed = seed.wrapping_add(number);
-                scope.spawn(move || attack::play(stage, role, attacks, seed))
+                scope.spawn(move || actor::play(stage, role, attacks, seed))
             })
             .collect();
         let moods = scope.spawn(move || receivers::play(stage, seed.wrapping_add(99)));
@@ -357,7 +296,7 @@ fn attack(
         let load = scope.spawn(move || load::play(stage, worker));
         let stepping = scope.spawn(move || steps::play(stage, worker));
         let beside = healthy.measure(lasting);
-        stage.is_over.store(true, Ordering::Relaxed);
+        stage.end();
         let (steps, spans) = stepping.join().expect("no panic");
         let mut all = Played {
             tries: moods.join().expect("no panic"),

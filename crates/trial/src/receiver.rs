@@ -194,6 +194,19 @@ impl Receiver {
     }
 }
 
+impl Builder {
+    pub fn start(self) -> Result<Receiver> {
+        let (address, shared) = self.prepare()?;
+        let receiver = Receiver {
+            shared,
+            address,
+            listener: Mutex::new(None),
+        };
+        receiver.up()?;
+        Ok(receiver)
+    }
+}
+
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.shared.close();

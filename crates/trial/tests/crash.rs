@@ -29,6 +29,20 @@ enum Fault {
     TerminateWorker,
 }
 
+/// The faults, in an order in which each follows others.
+const FAULTS: [Fault; 10] = [
+    Fault::KillWorker,
+    Fault::KillPostmaster,
+    Fault::Immediate,
+    Fault::Fast,
+    Fault::KillPostmaster,
+    Fault::TerminateWorker,
+    Fault::KillWorker,
+    Fault::Immediate,
+    Fault::KillPostmaster,
+    Fault::KillWorker,
+];
+
 #[test]
 fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
     let cluster = Cluster::builder()
@@ -69,20 +83,8 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         })
         .start();
 
-    let faults = [
-        Fault::KillWorker,
-        Fault::KillPostmaster,
-        Fault::Immediate,
-        Fault::Fast,
-        Fault::KillPostmaster,
-        Fault::TerminateWorker,
-        Fault::KillWorker,
-        Fault::Immediate,
-        Fault::KillPostmaster,
-        Fault::KillWorker,
-    ];
     let mut counted = 0;
-    for (round, fault) in faults.into_iter().cycle().enumerate() {
+    for (round, fault) in FAULTS.into_iter().cycle().enumerate() {
         assert!(
             round < 2 * ROUNDS,
             "only {counted} of {round} rounds were under load"
@@ -93,15 +95,11 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         });
         // Strike at varying moments of the 10 ms in which the worker gathers its records.
         std::thread::sleep(Duration::from_micros((round as u64 * 2_711) % 10_000));
-        let requests = receiver.total();
-        let was_busy = now_micros() - last_commit.load(Ordering::Relaxed) < 100_000;
-        let in_flight = within(Duration::from_millis(50), || {
-            (receiver.total() > requests).then_some(())
-        });
+        let is_under_load = is_under_load(&receiver, &last_commit);
         cluster.forget_deaths().expect("its notes");
         commit_fault(&cluster, fault);
         cluster.wait_until_ready().expect("the server is back");
-        counted += usize::from(was_busy && in_flight.is_some());
+        counted += usize::from(is_under_load);
         let duplicates: u32 = receiver
             .duplicates()
             .iter()
@@ -134,6 +132,16 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         ),
         committed.len() as i64
     );
+}
+
+/// Returns true if a commit just ended and a request comes in at once.
+fn is_under_load(receiver: &Receiver, last_commit: &AtomicI64) -> bool {
+    let requests = receiver.total();
+    let was_busy = now_micros() - last_commit.load(Ordering::Relaxed) < 100_000;
+    let in_flight = within(Duration::from_millis(50), || {
+        (receiver.total() > requests).then_some(())
+    });
+    was_busy && in_flight.is_some()
 }
 
 #[test]

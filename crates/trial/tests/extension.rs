@@ -99,32 +99,20 @@ fn creating_and_dropping_the_extension_under_load_harms_nobody() {
     let rounds = at_size(3, 100);
     let is_over = AtomicBool::new(false);
     let (log_before, began_at) = (CLUSTER.log().len(), Instant::now());
-    let (mut longest_drop, mut longest_create) = (Duration::ZERO, Duration::ZERO);
-    let mut tried_again = 0;
     let running = workload.clients(2).endless().rate(50.0).start();
-    let (plain, watched) = thread::scope(|scope| {
+    let (longest, plain, watched) = thread::scope(|scope| {
         let client = |sql: &'static str| {
             let (session, is_over) = (CLUSTER.connect("comes_and_goes").unwrap(), &is_over);
             scope.spawn(move || again_and_again(session, sql, is_over))
         };
         let plain = client("insert into plain values (1)");
         let watched = client("insert into note values (1)");
+        let mut longest = Longest::default();
         for _ in 0..rounds {
-            let created_at = Instant::now();
-            db.run("create extension pg_herald");
-            longest_create = longest_create.max(created_at.elapsed());
-            worker_of(&CLUSTER, "comes_and_goes");
-            db.subscribe("shop", &receiver.url("/other"), "");
-            db.run("select herald.watch('note')");
-            let dropped_at = Instant::now();
-            while let Err(error) = db.batch_execute("drop extension pg_herald cascade") {
-                assert_eq!(error.code().expect("the server says no").code(), DEADLOCK);
-                tried_again += 1;
-            }
-            longest_drop = longest_drop.max(dropped_at.elapsed());
+            longest.come_and_go(&mut db, &receiver);
         }
         is_over.store(true, Ordering::SeqCst);
-        (plain.join().unwrap(), watched.join().unwrap())
+        (longest, plain.join().unwrap(), watched.join().unwrap())
     });
     let minutes = began_at.elapsed().as_secs_f64() / 60.0;
     let log = CLUSTER.log()[log_before..].lines().count();
@@ -143,7 +131,7 @@ fn creating_and_dropping_the_extension_under_load_harms_nobody() {
     assert_eq!(plain.1, Refusals::new());
     // Writers to a watched table and DROP EXTENSION take the same locks in different orders.
     assert!(watched.1.keys().all(|code| code == DEADLOCK), "{watched:?}");
-    assert!(longest_drop < Duration::from_secs(10), "{longest_drop:?}");
+    assert!(longest.drop < Duration::from_secs(10), "{longest:?}");
     eventually_holds(
         SOON,
         "no more open files than before",
@@ -151,9 +139,12 @@ fn creating_and_dropping_the_extension_under_load_harms_nobody() {
         |files| *files <= files_before,
     );
     figure("rounds", rounds);
-    figure("longest DROP EXTENSION, ms", longest_drop.as_millis());
-    figure("longest CREATE EXTENSION, ms", longest_create.as_millis());
-    figure("DROP EXTENSION tried again after a deadlock", tried_again);
+    figure("longest DROP EXTENSION, ms", longest.drop.as_millis());
+    figure("longest CREATE EXTENSION, ms", longest.create.as_millis());
+    figure(
+        "DROP EXTENSION tried again after a deadlock",
+        longest.tried_again,
+    );
     figure("statements on other tables of the database", plain.0);
     figure(
         "refusals of writers to the watched table",
@@ -161,6 +152,33 @@ fn creating_and_dropping_the_extension_under_load_harms_nobody() {
     );
     figure("lines of log a minute", (log as f64 / minutes).round());
     figure("the other database", verdict);
+}
+
+/// How long the statements of some rounds took at most.
+#[derive(Debug, Default)]
+struct Longest {
+    create: Duration,
+    drop: Duration,
+    /// How often DROP EXTENSION was tried again after a deadlock.
+    tried_again: u32,
+}
+
+impl Longest {
+    /// Creates the extension, subscribes and watches, and drops it again.
+    fn come_and_go(&mut self, db: &mut Database, receiver: &Receiver) {
+        let created_at = Instant::now();
+        db.run("create extension pg_herald");
+        self.create = self.create.max(created_at.elapsed());
+        worker_of(&CLUSTER, "comes_and_goes");
+        db.subscribe("shop", &receiver.url("/other"), "");
+        db.run("select herald.watch('note')");
+        let dropped_at = Instant::now();
+        while let Err(error) = db.batch_execute("drop extension pg_herald cascade") {
+            assert_eq!(error.code().expect("the server says no").code(), DEADLOCK);
+            self.tried_again += 1;
+        }
+        self.drop = self.drop.max(dropped_at.elapsed());
+    }
 }
 
 #[test]

@@ -4,8 +4,10 @@
 #[path = "hell/answers.rs"]
 mod answers;
 mod common;
-#[path = "hell/rows.rs"]
-mod rows;
+#[path = "hell/connections.rs"]
+mod connections;
+#[path = "hell/row.rs"]
+mod row;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,7 @@ use common::{Database, SOON, receiver};
 use herald_trial::receiver::Authority;
 use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, at_size, figure};
-use rows::{Row, SCHEDULED};
+use row::{Row, SCHEDULED};
 
 const TIMEOUT_MS: f32 = 2_000.0;
 /// Slack for a busy machine. The delays under test are much longer.
@@ -35,12 +37,12 @@ fn each_endpoint_from_hell_ends_in_its_own_words_and_costs_the_worker_nothing() 
     let mut db = Database::new(&cluster, "hell");
     let worker = warmed_up_worker(&mut db);
     let canary = receiver();
-    let mut rows = rows::slow();
-    rows.extend(rows::broken());
+    let mut rows = connections::slow();
+    rows.extend(connections::broken());
     rows.extend(answers::bodies());
     rows.extend(answers::redirects(&canary));
     rows.extend(answers::retry_after(&mut db));
-    rows.extend(rows::tls(&authority));
+    rows.extend(connections::tls(&authority));
     for row in &rows {
         let retry = match row.waits {
             Some(_) => format!("retry_schedule => '{{{SCHEDULED} s}}', retry_jitter => 0"),

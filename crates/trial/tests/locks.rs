@@ -1,15 +1,16 @@
 //! Locks that other sessions hold on what the worker writes: a locked row delays only itself.
 
 mod common;
+mod shop;
 
 use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::shop::{RECORDED, RETRY_SOON, Shop};
 use common::{Database, SOON, receiver_with, worker_of};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode};
+use shop::{RECORDED, RETRY_SOON, Shop};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster::builder()

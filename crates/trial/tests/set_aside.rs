@@ -2,14 +2,15 @@
 //! each is recorded once.
 
 mod common;
+mod shop;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::shop::{RECORDED, Shop};
 use common::{Database, SOON, receiver, receiver_with};
 use herald_trial::receiver::Answer;
 use herald_trial::{Cluster, Mode};
+use shop::{RECORDED, Shop};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster::builder()

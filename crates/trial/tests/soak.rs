@@ -100,14 +100,7 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
     let mut committed = committed_changes(&mut db).expect("the truth");
     committed.retain(|change| change.client >= 100);
     for (name, endpoint) in [("steady", &steady), ("flapping", &flapping)] {
-        let dead = dead_letters(&mut db, name);
-        let verdict = Verdict::with_excused(&committed, &endpoint.receipts, &dead);
-        figure(name, format!("{verdict}, {} dead letters", dead.len()));
-        assert!(verdict.is_clean(), "{name}: {verdict}");
-        // At worst, a lost response makes a dead letter of an accepted delivery.
-        assert!(verdict.accepted + dead.len() >= committed.len());
-        assert!(dead.is_subset(&committed));
-        assert_eq!(endpoint.receiver.invalid_signatures(), 0);
+        endpoint.got_everything(name, &committed, &dead_letters(&mut db, name));
     }
     let hopeless = |change: &&Change| change.seq % HOPELESS == 0;
     let hopeless: BTreeSet<Change> = committed.iter().filter(hopeless).copied().collect();
@@ -128,6 +121,17 @@ struct Endpoint {
 }
 
 impl Endpoint {
+    /// Asserts that each change was delivered or is a dead letter.
+    fn got_everything(&self, name: &str, committed: &BTreeSet<Change>, dead: &BTreeSet<Change>) {
+        let verdict = Verdict::with_excused(committed, &self.receipts, dead);
+        figure(name, format!("{verdict}, {} dead letters", dead.len()));
+        assert!(verdict.is_clean(), "{name}: {verdict}");
+        // At worst, a lost response makes a dead letter of an accepted delivery.
+        assert!(verdict.accepted + dead.len() >= committed.len());
+        assert!(dead.is_subset(committed));
+        assert_eq!(self.receiver.invalid_signatures(), 0);
+    }
+
     fn start(mode: Mode) -> Self {
         let receipts = Receipts::default();
         let receiver = Receiver::builder()

@@ -2,12 +2,13 @@
 //! was done by then is recorded.
 
 mod common;
+mod shop;
 
 use std::time::Duration;
 
-use common::shop::{RECORDED, Shop};
 use common::{Database, SOON, receiver_with};
 use herald_trial::{Cluster, Mode, StopMode, figure};
+use shop::{RECORDED, Shop};
 
 /// The longest that a stop of a worker may take.
 const PROMISED: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! The configuration of a trial cluster, and its creation: initdb, settings, first start.
+//! The configuration of a trial cluster, and its creation: initdb or a copy, and settings.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,9 +8,11 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use super::installation::Installation;
-use super::server::{Server, Starting};
-use super::{Cluster, ROLE, StopMode};
+use super::server::{Server, Starting, StopMode};
 use crate::error::{Error, Result};
+
+/// The role of every connection: the superuser made by initdb.
+pub(super) const ROLE: &str = "postgres";
 
 /// The port only names the socket, unless TCP is enabled.
 const SOCKET_PORT: u16 = 5432;
@@ -82,38 +84,8 @@ impl Builder {
         self
     }
 
-    /// Creates the cluster, starts it, and returns when it answers.
-    pub fn start(self) -> Result<Cluster> {
-        let cluster = self.init()?;
-        cluster.start()?;
-        Ok(cluster)
-    }
-
-    /// Stops `old` and converts it to this installation with pg_upgrade, without starting the result.
-    pub fn upgrade(self, old: &Cluster) -> Result<Cluster> {
-        let cluster = self.init()?;
-        old.stop(StopMode::Fast)?;
-        let path = |path: &Path| path.display().to_string();
-        let (old_bin, new_bin) = (
-            path(old.server.installation().bin_dir()),
-            path(cluster.server.installation().bin_dir()),
-        );
-        let (old_data, sockets) = (path(old.data_dir()), path(cluster.socket_dir()));
-        let from = ["--old-bindir", &old_bin, "--old-datadir", &old_data];
-        let to = [
-            "--new-bindir",
-            &new_bin,
-            "--socketdir",
-            &sockets,
-            "-U",
-            ROLE,
-        ];
-        let upgraded = cluster.run_on_files("pg_upgrade", &[&from[..], &to[..]].concat());
-        upgraded.map_err(|error| error.with(&errors_of_the_upgrade(cluster.data_dir())))?;
-        Ok(cluster)
-    }
-
-    fn init(self) -> Result<Cluster> {
+    /// Makes a server with initdb, to be started on the port returned with it.
+    pub(super) fn init(self) -> Result<(Server, u16)> {
         let server = self.server()?;
         let mut options = vec![
             "--auth=trust",
@@ -131,25 +103,39 @@ impl Builder {
         self.configure(server)
     }
 
-    /// Makes a streaming standby of `primary`, starts it, and returns when it answers.
-    pub fn start_standby_of(self, primary: &Cluster) -> Result<Cluster> {
-        let standby = self.base_backup_of(primary, &["--write-recovery-conf"])?;
-        standby.start()?;
-        Ok(standby)
-    }
-
-    /// Copies the current files of `primary`. [`Cluster::start`] makes a clone of the copy, and
-    /// [`Cluster::start_recovery`] recovers it from an archive.
-    pub fn back_up(self, primary: &Cluster) -> Result<Cluster> {
-        self.base_backup_of(primary, &[])
-    }
-
-    fn base_backup_of(self, primary: &Cluster, options: &[&str]) -> Result<Cluster> {
-        let server = self.server()?;
-        let (host, port) = (
-            primary.socket_dir().display().to_string(),
-            primary.port().to_string(),
+    /// Makes a server, stops `old`, and converts its files with pg_upgrade.
+    pub(super) fn convert(self, old: &Server) -> Result<(Server, u16)> {
+        let (server, port) = self.init()?;
+        old.stop(StopMode::Fast)?;
+        let path = |path: &Path| path.display().to_string();
+        let (old_bin, new_bin) = (
+            path(old.installation().bin_dir()),
+            path(server.installation().bin_dir()),
         );
+        let (old_data, sockets) = (path(old.data_dir()), path(server.socket_dir()));
+        let from = ["--old-bindir", &old_bin, "--old-datadir", &old_data];
+        let to = [
+            "--new-bindir",
+            &new_bin,
+            "--socketdir",
+            &sockets,
+            "-U",
+            ROLE,
+        ];
+        let upgraded = server.run_on_files("pg_upgrade", &[&from[..], &to[..]].concat());
+        upgraded.map_err(|error| error.with(&errors_of_the_upgrade(server.data_dir())))?;
+        Ok((server, port))
+    }
+
+    /// Copies the current files of `primary`, which answers on this port, with these options of pg_basebackup.
+    pub(super) fn copy(
+        self,
+        primary: &Server,
+        port: u16,
+        options: &[&str],
+    ) -> Result<(Server, u16)> {
+        let server = self.server()?;
+        let (host, port) = (primary.socket_dir().display().to_string(), port.to_string());
         let from = ["--host", &host, "--port", &port, "--username", ROLE];
         let how = ["--checkpoint=fast", "--no-sync"];
         server.run_on_files("pg_basebackup", &[&from[..], options, &how[..]].concat())?;
@@ -161,7 +147,7 @@ impl Builder {
         Server::create(installation, self.starting.clone())
     }
 
-    fn configure(self, server: Server) -> Result<Cluster> {
+    fn configure(self, server: Server) -> Result<(Server, u16)> {
         let port = if self.tcp { free_port()? } else { SOCKET_PORT };
         let file = server.data_dir().join("postgresql.conf");
         fs::OpenOptions::new()
@@ -169,7 +155,7 @@ impl Builder {
             .open(&file)
             .and_then(|mut conf| conf.write_all(self.configuration(&server, port).as_bytes()))
             .map_err(Error::io(format!("writing {}", file.display())))?;
-        Ok(Cluster { server, port })
+        Ok((server, port))
     }
 
     fn configuration(&self, server: &Server, port: u16) -> String {

@@ -11,13 +11,21 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::StopMode;
 use super::installation::Installation;
 use super::watchdog::Watchdog;
 use crate::error::{Error, Result};
 use crate::wait::within;
 
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How the server stops, in terms of `pg_ctl stop -m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Ends sessions and writes a checkpoint.
+    Fast,
+    /// Leaves everything as it is: the next start recovers from the WAL.
+    Immediate,
+}
 
 /// Special surroundings of the server.
 #[derive(Debug, Clone)]

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use postgres::Client;
 
-use super::Options;
 use super::book::Counts;
 use super::leafengines::{self, Emitted};
+use super::options::Options;
 use super::stage::{ALERTS, CLIENTS, DATABASE, SCALE, SUBSCRIPTIONS, Stage};
 use super::truth::Truth;
 use crate::clock::now_micros;

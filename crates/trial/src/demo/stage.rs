@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use postgres::Client;
 
-use super::Options;
 use super::book::Book;
 use super::fact::Fact;
 use super::leafengines::{self, ALERT};
+use super::options::Options;
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::receiver::{Keep, Mode, Receiver, Request};

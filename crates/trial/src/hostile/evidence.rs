@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use postgres::SimpleQueryMessage;
 use postgres::error::SqlState;
+use postgres::{Client, SimpleQueryMessage};
 
-use super::arena::{Arena, Role};
+use super::role::Role;
 use crate::error::Result;
 use crate::receiver::Request;
 
@@ -125,21 +125,23 @@ impl Evidence {
         }
     }
 
-    /// Checks the catalog and the server's log at the end.
-    pub(super) fn look_at_end(&self, arena: &Arena) -> Result<()> {
-        let mut client = arena.superuser()?;
+    /// Checks the catalog at the end.
+    pub(super) fn look_at_catalog(&self, client: &mut Client) -> Result<()> {
         for query in AFTERWARDS {
             for row in client.query(query, &[])? {
                 self.add(row.get(0));
             }
         }
-        let log = arena.log();
+        Ok(())
+    }
+
+    /// Searches the server's log at the end.
+    pub(super) fn look_at_log(&self, log: &str) {
         for canary in [VALUES.header, VALUES.bearer, VALUES.client_secret] {
             if log.contains(canary) {
                 self.add(format!("the server's log has {canary}"));
             }
         }
-        Ok(())
     }
 
     fn look_at(&self, role: Role, attack: &str, text: &str) {

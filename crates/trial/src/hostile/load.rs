@@ -1,11 +1,10 @@
 //! How busy the machine and the worker are: without a free processor everybody is slow, whatever the worker does.
 
 use std::fs;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::Stage;
+use super::stage::Stage;
 
 const EVERY: Duration = Duration::from_millis(100);
 /// In percent of the processors' time. Above it, actors delay their next attack.
@@ -56,7 +55,7 @@ pub(super) fn play(stage: &Stage<'_>, worker: i32) -> Load {
         thread::sleep(EVERY);
         let now = Load::now(worker);
         let is_busy = now.since(last).busy_percent() > BUSY_PERCENT;
-        stage.is_busy.store(is_busy, Ordering::Relaxed);
+        stage.note_busy(is_busy);
         last = now;
     }
     last.since(first)

@@ -1,14 +1,12 @@
 //! Receivers with changing moods: they hang, refuse, say good-bye, answer slowly, with nonsense or not at all.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use nix::unistd::gettid;
-
-use super::Stage;
-use super::attack::Tries;
+use super::arena::step_back;
+use super::played::Tries;
+use super::stage::Stage;
 use crate::receiver::Mode;
 use crate::workload::Dice;
 
@@ -40,15 +38,6 @@ const MOODS: &[Mood] = &[
     ("informational flood", Mode::informational_flood),
     ("trickle", || Mode::Trickle(Duration::from_millis(50))),
 ];
-
-/// Yields the processors to the server, for this thread and all threads it starts. In production, a receiver burns
-/// another machine's processors.
-pub(super) fn step_back() {
-    let mut renice = Command::new("renice");
-    renice.args(["-n", "19", "-p", &gettid().to_string()]);
-    // Where that is impossible, the machine is busier.
-    let _ = renice.output();
-}
 
 /// Changes moods, in an order given by the seed, until the play is over.
 pub(super) fn play(stage: &Stage<'_>, seed: u64) -> BTreeMap<String, Tries> {

@@ -2,14 +2,13 @@
 //! which step is under way while a delivery waits.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::Duration;
 
-use super::Stage;
-use super::attack::Span;
+use super::played::{Lasted, Span};
+use super::stage::Stage;
 use crate::clock::now_micros;
 
 const EVERY: Duration = Duration::from_millis(1);
@@ -35,32 +34,6 @@ const STEPS: [&str; 12] = [
     "cutting backlogs",
     "cleaning up",
 ];
-
-/// The long runs of a step.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Lasted {
-    /// How many runs took longer than 5 ms, and how long in total, in microseconds.
-    pub long: u64,
-    pub total_micros: i64,
-    pub longest_micros: i64,
-    /// The parts of that total on a processor, and waiting for one. For the rest it waited for a lock or a disk.
-    pub running_micros: i64,
-    pub queueing_micros: i64,
-}
-
-impl fmt::Display for Lasted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:>6} times longer than 5 ms, {} ms at most; {} ms in all, of which {} ms on a processor and {} ms waiting for one",
-            self.long,
-            self.longest_micros / 1_000,
-            self.total_micros / 1_000,
-            self.running_micros / 1_000,
-            self.queueing_micros / 1_000,
-        )
-    }
-}
 
 /// Samples until the play is over. A step lasts from when it is first seen until it no longer is.
 pub(super) fn play(stage: &Stage<'_>, worker: i32) -> (BTreeMap<&'static str, Lasted>, Vec<Span>) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::attack::Span;
+use super::played::Span;
 use super::steps::STEP;
 
 /// Slow deliveries closer together than this waited for the same thing.

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use super::Stage;
-use super::attack::Span;
+use super::played::Span;
+use super::stage::Stage;
 use crate::clock::now_micros;
 
 const EVERY: Duration = Duration::from_millis(20);

@@ -1,11 +1,10 @@
-//! The configuration of a receiver.
+//! The configuration of a receiver, and what its threads share, made of it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use super::Receiver;
 use super::ledger::{Keep, Ledger};
 use super::listener::Listener;
 use super::mode::Mode;
@@ -77,7 +76,8 @@ impl Builder {
         self
     }
 
-    pub fn start(self) -> Result<Receiver> {
+    /// Picks a port, unless it is given, and opens the ledger. Returns the address, on which nothing listens yet.
+    pub(super) fn prepare(self) -> Result<(SocketAddr, Arc<Shared>)> {
         let ip = self.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let address = match self.port {
             Some(port) => SocketAddr::new(ip, port),
@@ -86,13 +86,7 @@ impl Builder {
         let ledger = Ledger::open(self.secret.as_deref(), self.keep, self.log.as_deref())?;
         let mode = self.mode.unwrap_or_else(Mode::ok);
         let shared = Arc::new(Shared::new(ledger, mode, self.tls, self.observe));
-        let receiver = Receiver {
-            shared,
-            address,
-            listener: Mutex::new(None),
-        };
-        receiver.up()?;
-        Ok(receiver)
+        Ok((address, shared))
     }
 }
 

@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::workload::Change;
 
+/// The paths of the two subscriptions: the first answers 200, the second refuses each event once.
+pub const PATHS: [&str; 2] = ["/steady", "/flaky"];
+
 /// What the receiver heard of one change for one subscription.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {

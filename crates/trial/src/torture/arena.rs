@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, PATHS};
 use super::round::{Fault, Outcome, Struck};
 use super::victim::Victim;
 use crate::clock::now_micros;
@@ -18,18 +18,13 @@ use crate::error::{Error, Result};
 use crate::wait::within;
 use crate::workload::{Running, Workload, insert_change};
 
-pub const DATABASE: &str = "torture";
-/// The paths of the two subscriptions: the first answers 200, the second refuses each event once.
-pub const PATHS: [&str; 2] = ["/steady", "/flaky"];
-
+const DATABASE: &str = "torture";
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// The least time that the receiver takes to answer, for which each request is under way.
 const ANSWER: Duration = Duration::from_millis(10);
 /// A commit counts as recent for this long.
 const RECENT_MICROS: i64 = 100_000;
 const CLIENTS: i32 = 6;
-/// Client numbers per round, so that every change of the whole run has a unique name.
-pub const NUMBERS_A_ROUND: i32 = 100;
 /// The client that makes one large transaction for the places that need it.
 const BULK_CLIENT: i32 = 50;
 const SOON: Duration = Duration::from_secs(60);
@@ -94,7 +89,7 @@ impl Arena {
         self.cluster.forget_deaths()?;
         self.provoke(fault)?;
 
-        let aim = fault.victim.aim(&self.cluster)?;
+        let aim = fault.victim.aim(&self.cluster, DATABASE)?;
         let at_micros = now_micros();
         let was_busy = at_micros - last_commit.load(Ordering::Relaxed) <= RECENT_MICROS;
         let is_struck = aim.strike()?;

@@ -131,7 +131,7 @@ impl Results {
 
 #[cfg(test)]
 mod tests {
-    use super::super::round::tests::outcome;
+    use super::super::round::outcome;
     use super::*;
 
     #[test]

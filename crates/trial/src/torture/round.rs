@@ -2,19 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use postgres::Client;
 use serde_json::{Value, json};
 
-use super::accounts::{Accounts, Receipt};
-use super::arena::{NUMBERS_A_ROUND, PATHS};
+use super::accounts::{Accounts, PATHS, Receipt};
 use super::victim::Victim;
 use crate::error::Result;
 use crate::workload::Change;
 
 /// The longest time that the load runs before the fault.
 const LONGEST_DELAY_MICROS: u64 = 1_500_000;
+
+/// Client numbers per round, so that every change of the whole run has a unique name.
+const NUMBERS_A_ROUND: i32 = 100;
 
 /// A planned fault: the same seed and number give the same victim, load and moment.
 #[derive(Debug, Clone)]
@@ -96,37 +99,12 @@ impl Outcome {
     ) -> Result<Self> {
         let first = fault.first_client();
         let numbers = first..first + NUMBERS_A_ROUND;
-        let of_round = [&numbers.start, &(numbers.end - 1)];
-        let committed = changes(
-            client,
-            "select client, seq from trial.committed where client between $1 and $2",
-            &of_round,
-        )?;
-        let buried = changes(
-            client,
-            "select (l.event -> 'data' -> 'record' ->> 'client')::int, (l.event -> 'data' -> 'record' ->> 'seq')::bigint
-             from herald.dead_letter l where (l.event -> 'data' -> 'record' ->> 'client')::int between $1 and $2",
-            &of_round,
-        )?;
-        let recorded: i64 = client
-            .query_one(
-                "select count(*) from herald_internal.attempt a join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
-                 where a.event_seq > $3 and e.seq > $3 and (e.data -> 'record' ->> 'client')::int between $1 and $2",
-                &[&numbers.start, &(numbers.end - 1), &struck.after_event],
-            )?
-            .get(0);
-        let none = Receipt::default();
+        let known = Known::read(client, &numbers, struck.after_event)?;
         let heard: Vec<(&(String, Change), &Receipt)> = accounts
             .receipts
             .iter()
             .filter(|((_, change), _)| numbers.contains(&change.client))
             .collect();
-        let lost = PATHS
-            .iter()
-            .flat_map(|path| committed.iter().map(|change| ((*path).to_owned(), *change)))
-            .filter(|key| accounts.receipts.get(key).unwrap_or(&none).accepted == 0)
-            .filter(|(_, change)| !buried.contains(change))
-            .count();
         let again = |receipt: &Receipt| u64::from(receipt.accepted.saturating_sub(1));
         let duplicates = heard.iter().map(|(_, receipt)| again(receipt)).sum();
         let received: u64 = heard
@@ -140,12 +118,12 @@ impl Outcome {
             // A duplicate had been sent, but its outcome not recorded, when the fault came.
             is_counted: struck.is_busy && (struck.was_in_flight || duplicates > 0),
             is_drained: struck.is_drained,
-            committed: committed.len() as u64,
+            committed: known.committed.len() as u64,
             unknown: struck.unknown,
-            lost: lost as u64,
+            lost: known.lost(accounts) as u64,
             phantom: heard
                 .iter()
-                .filter(|((_, change), _)| !committed.contains(change))
+                .filter(|((_, change), _)| !known.committed.contains(change))
                 .count() as u64,
             duplicates,
             most_duplicates: heard
@@ -158,7 +136,7 @@ impl Outcome {
                 .filter(|(_, receipt)| !receipt.is_consistent())
                 .count() as u64,
             invalid_signatures: accounts.invalid_signatures.len() as u64,
-            unrecorded: received.saturating_sub(recorded.unsigned_abs()),
+            unrecorded: received.saturating_sub(known.attempts.unsigned_abs()),
             recovery_millis: first_after
                 .map_or(0, |at| (at - struck.at_micros).unsigned_abs() / 1_000),
         })
@@ -242,6 +220,59 @@ impl Outcome {
     }
 }
 
+/// What the database knows of a round.
+struct Known {
+    committed: BTreeSet<Change>,
+    /// In `herald.dead_letter`.
+    buried: BTreeSet<Change>,
+    /// Recorded attempts.
+    attempts: i64,
+}
+
+impl Known {
+    /// Reads what the clients with these numbers did, and the attempts of events after this one.
+    fn read(client: &mut Client, numbers: &Range<i32>, after_event: i64) -> Result<Self> {
+        let of_round = [&numbers.start, &(numbers.end - 1)];
+        let committed = changes(
+            client,
+            "select client, seq from trial.committed where client between $1 and $2",
+            &of_round,
+        )?;
+        let buried = changes(
+            client,
+            "select (l.event -> 'data' -> 'record' ->> 'client')::int, (l.event -> 'data' -> 'record' ->> 'seq')::bigint
+             from herald.dead_letter l where (l.event -> 'data' -> 'record' ->> 'client')::int between $1 and $2",
+            &of_round,
+        )?;
+        let attempts = client
+            .query_one(
+                "select count(*) from herald_internal.attempt a join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
+                 where a.event_seq > $3 and e.seq > $3 and (e.data -> 'record' ->> 'client')::int between $1 and $2",
+                &[&numbers.start, &(numbers.end - 1), &after_event],
+            )?
+            .get(0);
+        Ok(Self {
+            committed,
+            buried,
+            attempts,
+        })
+    }
+
+    /// Returns how many committed changes a subscription neither accepted nor has as dead letters.
+    fn lost(&self, accounts: &Accounts) -> usize {
+        let none = Receipt::default();
+        PATHS
+            .iter()
+            .flat_map(|path| {
+                let committed = self.committed.iter();
+                committed.map(|change| ((*path).to_owned(), *change))
+            })
+            .filter(|key| accounts.receipts.get(key).unwrap_or(&none).accepted == 0)
+            .filter(|(_, change)| !self.buried.contains(change))
+            .count()
+    }
+}
+
 fn changes(client: &mut Client, sql: &str, of_round: &[&i32; 2]) -> Result<BTreeSet<Change>> {
     let rows = client.query(sql, &[of_round[0], of_round[1]])?;
     Ok(rows.iter().map(Change::of_row).collect())
@@ -255,28 +286,30 @@ fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Returns an outcome that keeps every promise.
 #[cfg(test)]
-pub mod tests {
-    use super::*;
-
-    pub fn outcome(victim: Victim, number: u64) -> Outcome {
-        Outcome {
-            victim,
-            number,
-            is_counted: true,
-            is_drained: true,
-            committed: 100,
-            unknown: 1,
-            lost: 0,
-            phantom: 0,
-            duplicates: 3,
-            most_duplicates: 1,
-            inconsistent: 0,
-            invalid_signatures: 0,
-            unrecorded: 2,
-            recovery_millis: 700,
-        }
+pub fn outcome(victim: Victim, number: u64) -> Outcome {
+    Outcome {
+        victim,
+        number,
+        is_counted: true,
+        is_drained: true,
+        committed: 100,
+        unknown: 1,
+        lost: 0,
+        phantom: 0,
+        duplicates: 3,
+        most_duplicates: 1,
+        inconsistent: 0,
+        invalid_signatures: 0,
+        unrecorded: 2,
+        recovery_millis: 700,
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_round_keeps_the_promise_unless_something_is_lost_invented_or_stuck() {

@@ -5,7 +5,6 @@ use std::fs;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::arena::DATABASE;
 use crate::cluster::{Cluster, StopMode};
 use crate::error::{Error, Result};
 use crate::wait::within;
@@ -69,8 +68,8 @@ impl Victim {
         *self == Self::Power
     }
 
-    /// Finds the process to strike, so that the strike itself takes no time.
-    pub fn aim<'a>(&'a self, cluster: &'a Cluster) -> Result<Aim<'a>> {
+    /// Finds the process to strike, of this database or of none, so that the strike itself takes no time.
+    pub fn aim<'a>(&'a self, cluster: &'a Cluster, database: &str) -> Result<Aim<'a>> {
         let which = match self {
             Self::Worker => "backend_type = 'pg_herald worker'",
             Self::Backend => "backend_type = 'client backend' and pid <> pg_backend_pid()",
@@ -84,10 +83,10 @@ impl Victim {
             }
         };
         let sql = format!(
-            "select pid from pg_stat_activity where {which} and (datname is null or datname = '{DATABASE}') \
+            "select pid from pg_stat_activity where {which} and (datname is null or datname = '{database}') \
              order by random() limit 1"
         );
-        let row = cluster.connect(DATABASE)?.query_opt(&sql, &[])?;
+        let row = cluster.connect(database)?.query_opt(&sql, &[])?;
         Ok(Aim {
             victim: self,
             cluster,

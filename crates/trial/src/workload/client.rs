@@ -26,26 +26,31 @@ pub struct Running {
     clients: Vec<JoinHandle<Result<Tally>>>,
 }
 
-impl Running {
-    pub(super) fn start(workload: &Workload) -> Self {
+impl Workload {
+    pub fn run(&self) -> Result<Tally> {
+        self.start().finish()
+    }
+
+    pub fn start(&self) -> Running {
         let stopping = Arc::new(AtomicBool::new(false));
-        let numbers = workload.first_client..workload.first_client + workload.clients;
+        let numbers = self.first_client..self.first_client + self.clients;
         let clients = numbers
             .clone()
             .map(|number| {
-                let mut client =
-                    TruthfulClient::new(workload.clone(), number, Arc::clone(&stopping));
+                let mut client = TruthfulClient::new(self.clone(), number, Arc::clone(&stopping));
                 thread::spawn(move || client.run())
             })
             .collect();
-        Self {
+        Running {
             stopping,
-            config: workload.config.clone(),
+            config: self.config.clone(),
             numbers,
             clients,
         }
     }
+}
 
+impl Running {
     /// Stops each client after its current transaction.
     pub fn stop(self) -> Result<Tally> {
         self.stopping.store(true, Ordering::SeqCst);

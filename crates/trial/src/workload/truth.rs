@@ -11,7 +11,6 @@ use postgres::config::TargetSessionAttrs;
 use postgres::{Client, Config, Row};
 use serde_json::Value;
 
-use super::client::Running;
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::receiver::Request;
@@ -90,7 +89,7 @@ impl Workload {
         self
     }
 
-    /// Runs until [`Running::stop`].
+    /// Runs until [`Running::stop`](super::Running::stop).
     pub fn endless(self) -> Self {
         self.transactions(u64::MAX)
     }
@@ -122,14 +121,6 @@ impl Workload {
     pub fn change(mut self, change: impl Fn(Change) -> String + Send + Sync + 'static) -> Self {
         self.change = Arc::new(change);
         self
-    }
-
-    pub fn run(&self) -> Result<Tally> {
-        self.start().finish()
-    }
-
-    pub fn start(&self) -> Running {
-        Running::start(self)
     }
 
     /// Returns the changes whose commits were acknowledged so far.

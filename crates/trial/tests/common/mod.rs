@@ -3,7 +3,6 @@
 
 pub mod document;
 pub mod process;
-pub mod shop;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

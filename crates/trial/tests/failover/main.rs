@@ -74,31 +74,7 @@ fn events_wait_for_the_synchronous_standby_if_their_commit_does() {
     let standby = standby_of(&primary);
     make_synchronous(&primary);
     let wal_sender = wal_sender(&primary);
-
-    // Each level waits for something else, and events that still wait are not sent.
-    for (level, others) in [("on", 1), ("remote_write", 2), ("remote_apply", 3)] {
-        let hold = |held: bool| match (level, held) {
-            ("remote_apply", true) => standby.psql("postgres", "select pg_wal_replay_pause()"),
-            ("remote_apply", false) => standby.psql("postgres", "select pg_wal_replay_resume()"),
-            (_, true) => primary
-                .signal(wal_sender, Signal::SIGSTOP)
-                .map(|()| String::new()),
-            (_, false) => primary
-                .signal(wal_sender, Signal::SIGCONT)
-                .map(|()| String::new()),
-        };
-        hold(true).expect("the standby is held up");
-        let waiting = emit_in_background(&primary, level);
-        until_waiting_for_the_standby(&mut db, 1);
-        let is_sent = |receiver: &Receiver| receiver.total() > others;
-        assert!(
-            !receiver.holds_within(Duration::from_millis(200), is_sent),
-            "{level}"
-        );
-        hold(false).expect("the standby goes on");
-        waiting.join().expect("the commit returns");
-        receiver.wait_until(level, is_sent, SOON);
-    }
+    each_level_holds_its_events(&primary, &standby, &mut db, &receiver);
 
     // These events are sent although the standby will never know of them.
     primary.signal(wal_sender, Signal::SIGSTOP).unwrap();
@@ -141,6 +117,39 @@ fn events_wait_for_the_synchronous_standby_if_their_commit_does() {
         2,
         "one local, one cancelled"
     );
+}
+
+/// Asserts that each level waits for something else, and that events that still wait are not sent.
+fn each_level_holds_its_events(
+    primary: &Cluster,
+    standby: &Cluster,
+    db: &mut Database,
+    receiver: &Receiver,
+) {
+    let wal_sender = wal_sender(primary);
+    for (level, others) in [("on", 1), ("remote_write", 2), ("remote_apply", 3)] {
+        let hold = |held: bool| match (level, held) {
+            ("remote_apply", true) => standby.psql("postgres", "select pg_wal_replay_pause()"),
+            ("remote_apply", false) => standby.psql("postgres", "select pg_wal_replay_resume()"),
+            (_, true) => primary
+                .signal(wal_sender, Signal::SIGSTOP)
+                .map(|()| String::new()),
+            (_, false) => primary
+                .signal(wal_sender, Signal::SIGCONT)
+                .map(|()| String::new()),
+        };
+        hold(true).expect("the standby is held up");
+        let waiting = emit_in_background(primary, level);
+        until_waiting_for_the_standby(db, 1);
+        let is_sent = |receiver: &Receiver| receiver.total() > others;
+        assert!(
+            !receiver.holds_within(Duration::from_millis(200), is_sent),
+            "{level}"
+        );
+        hold(false).expect("the standby goes on");
+        waiting.join().expect("the commit returns");
+        receiver.wait_until(level, is_sent, SOON);
+    }
 }
 
 /// Emits one event at this level of `synchronous_commit`, in a separate session.

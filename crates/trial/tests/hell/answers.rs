@@ -4,7 +4,7 @@ use herald_trial::receiver::Answer;
 use herald_trial::{Mode, Receiver};
 
 use crate::common::Database;
-use crate::rows::{Row, SCHEDULED};
+use crate::row::{Row, SCHEDULED};
 
 /// Returns endpoints whose bodies lie about themselves or never end. Once the status is known, they change nothing.
 pub fn bodies() -> Vec<Row> {

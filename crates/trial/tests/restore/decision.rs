@@ -22,7 +22,13 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
     load(&cluster, "restored", &plain);
     let undecided = state_of_the_copy(&cluster, "restored");
     assert_eq!(undecided, format!("{COPY}, 3 pending, true"));
+    crash_at_locks(&cluster, &undecided);
+    crash_at_some_moments(&cluster);
+    decide_to_deliver(&source, &cluster, "restored");
+}
 
+/// Crashes while a decision waits for a lock, and asserts that nothing is decided.
+fn crash_at_locks(cluster: &Cluster, undecided: &str) {
     // At the first lock, after all open work has become pending, and at the last statement.
     for (place, blocking) in [
         ("first", "lock table herald.event in row exclusive mode"),
@@ -35,10 +41,10 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
             "lock table herald_internal.config_change in share mode",
         ),
     ] {
-        let mut blocker = Database::of(&cluster, "restored");
+        let mut blocker = Database::of(cluster, "restored");
         blocker.run(&format!("begin; {blocking}"));
-        let mut watcher = Database::of(&cluster, "restored");
-        let deciding = decide_in_background(&cluster, "restored");
+        let mut watcher = Database::of(cluster, "restored");
+        let deciding = decide_in_background(cluster, "restored");
         let waiting = "select max(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like '%resume_after%'";
         let pid = eventually(SOON, place, || watcher.text(waiting).parse().ok());
         match place {
@@ -49,22 +55,21 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
         .expect("the fault");
         let _ = deciding.join();
         cluster.wait_until_ready().expect("the server is back");
-        assert_eq!(
-            state_of_the_copy(&cluster, "restored"),
-            undecided,
-            "{place}"
-        );
+        assert_eq!(state_of_the_copy(cluster, "restored"), undecided, "{place}");
     }
+}
 
+/// Crashes during decisions about copies, and asserts that each is made wholly, or can be made.
+fn crash_at_some_moments(cluster: &Cluster) {
     // The first is left alone, and the others are struck at moments of the time that it took.
     let rounds = at_size(3, 20);
     let mut took = Duration::ZERO;
     let mut made = 0;
     for round in 0..rounds {
-        Database::of(&cluster, "postgres").run("create database again template restored");
-        let before = state_of_the_copy(&cluster, "again");
+        Database::of(cluster, "postgres").run("create database again template restored");
+        let before = state_of_the_copy(cluster, "again");
         let began_at = Instant::now();
-        let deciding = decide_in_background(&cluster, "again");
+        let deciding = decide_in_background(cluster, "again");
         if round == 0 {
             eventually(SOON, "a decision", || deciding.is_finished().then_some(()));
             took = began_at.elapsed();
@@ -73,7 +78,7 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
         cluster.restart(StopMode::Immediate).expect("the fault");
         let _ = deciding.join();
         let decided = "ok: this database is where its log was written, 10 pending, false";
-        let after = state_of_the_copy(&cluster, "again");
+        let after = state_of_the_copy(cluster, "again");
         if after == before {
             cluster
                 .psql("again", "select herald.resume_after_restore('deliver')")
@@ -82,16 +87,15 @@ fn a_decision_that_a_crash_interrupts_is_made_wholly_or_not_at_all() {
             made += 1;
         }
         assert_eq!(
-            state_of_the_copy(&cluster, "again"),
+            state_of_the_copy(cluster, "again"),
             decided,
             "round {round}: {after}"
         );
-        Database::of(&cluster, "postgres").run("drop database again");
+        Database::of(cluster, "postgres").run("drop database again");
     }
     assert!(made > 0, "what was answered is made");
     figure("decisions struck by a crash at some moment", rounds);
     figure("of them, made", made);
-    decide_to_deliver(&source, &cluster, "restored");
 }
 
 fn decide_in_background(cluster: &Cluster, name: &str) -> thread::JoinHandle<()> {

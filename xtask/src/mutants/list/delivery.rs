@@ -279,7 +279,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "        and false\n",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "a_tenant_has_no_template_but_may_keep_the_platform_s",
+            name: "bounds::a_tenant_has_no_template_but_may_keep_the_platform_s",
         },
         says: "was not refused",
     },

@@ -11,7 +11,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "    where m.id = event_id;",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those",
+            name: "sight::every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those",
         },
         says: "was not refused",
     },
@@ -23,7 +23,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "(named is null or named <> all (own))",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those",
+            name: "sight::every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_those",
         },
         says: "left: \"22023\"",
     },
@@ -35,7 +35,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: ";",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "nobody_sees_more_through_what_a_tenant_made",
+            name: "sight::nobody_sees_more_through_what_a_tenant_made",
         },
         says: "attempt",
     },
@@ -48,7 +48,7 @@ pub const MUTANTS: &[Mutant] = &[
     Ok(user::outer_user())",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "nobody_sees_more_through_what_a_tenant_made",
+            name: "sight::nobody_sees_more_through_what_a_tenant_made",
         },
         says: "deputy_other/shop",
     },
@@ -72,7 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "                is_tenants: false,\n",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "tenants_reach_the_networks_of_tenants_and_are_told_no_more",
+            name: "bounds::tenants_reach_the_networks_of_tenants_and_are_told_no_more",
         },
         says: "no such host",
     },
@@ -84,7 +84,7 @@ pub const MUTANTS: &[Mutant] = &[
         to: "",
         killed_by: Test::EndToEnd {
             file: "tenants",
-            name: "a_tenant_inherits_nothing_from_a_former_tenant_of_its_name",
+            name: "accounts::a_tenant_inherits_nothing_from_a_former_tenant_of_its_name",
         },
         says: "attempt",
     },

@@ -1,6 +1,5 @@
 //! Half of the table: connections and handshakes from hell, and what must be recorded about them.
 
-use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -10,57 +9,9 @@ use socket2::{Domain, Socket, Type};
 
 use crate::answers::closing;
 use crate::common::{SECRET, receiver_with};
+use crate::row::Row;
 
-/// One endpoint, and what must be recorded about deliveries to it.
-pub struct Row {
-    /// Also the name of its subscription.
-    pub name: String,
-    pub url: String,
-    /// Delivery state, status, error class.
-    pub recorded: &'static str,
-    /// What the error says, or the response if there is no error.
-    pub words: &'static str,
-    /// Seconds until the next attempt, if retried.
-    pub waits: Option<i64>,
-    /// The listener; it ends with the row.
-    endpoint: Box<dyn Any>,
-}
-
-pub const TIMED_OUT: &str = "timeout: no answer within 2 s";
-/// The delay of an attempt if the receiver does not say when to come again.
-pub const SCHEDULED: i64 = 600;
-
-impl Row {
-    pub fn new(name: &str, mode: Mode, recorded: &'static str, words: &'static str) -> Self {
-        let receiver = receiver_with(mode);
-        let url = receiver.url("/");
-        Self::at(name, url, receiver, recorded, words)
-    }
-
-    fn at(
-        name: &str,
-        url: String,
-        endpoint: impl Any,
-        recorded: &'static str,
-        words: &'static str,
-    ) -> Self {
-        Self {
-            name: name.replace(' ', "_"),
-            url,
-            recorded,
-            words,
-            waits: None,
-            endpoint: Box::new(endpoint),
-        }
-    }
-
-    /// Returns how many requests the endpoint read to their end; none if it is not a receiver.
-    pub fn requests(&self) -> Option<u64> {
-        self.endpoint
-            .downcast_ref::<Receiver>()
-            .map(Receiver::total)
-    }
-}
+const TIMED_OUT: &str = "timeout: no answer within 2 s";
 
 /// Returns silent and slow endpoints: only the timeout ends them.
 pub fn slow() -> Vec<Row> {

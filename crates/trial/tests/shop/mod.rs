@@ -1,11 +1,12 @@
 //! A subscription whose deliveries become pending, beside a neighbour that must be served whatever happens to them.
+#![allow(dead_code, unreachable_pub)] // Each test file uses a part of this.
 
 use std::thread;
 use std::time::Duration;
 
 use herald_trial::{Cluster, Mode, Receiver};
 
-use super::{Database, receiver_with, worker_of};
+use crate::common::{self, Database, receiver_with, worker_of};
 
 /// Counts the events that the shop got and the worker recorded as delivered.
 pub const RECORDED: &str =
@@ -13,8 +14,8 @@ pub const RECORDED: &str =
 /// Options of the shop: events of type `held`, and a second attempt soon after the first.
 pub const RETRY_SOON: &str = "retry_schedule => '{300 ms}', retry_jitter => 0, types => '{held}'";
 
-/// A database with a subscription `shop` for events of type `held`, each of which fails once, and a healthy neighbour for
-/// all others.
+/// A database with a subscription `shop` for events of type `held`, each of which fails once, and a healthy neighbour
+/// for all others.
 pub struct Shop<'c> {
     pub db: Database,
     pub receiver: Receiver,
@@ -36,7 +37,7 @@ impl<'c> Shop<'c> {
     /// Sets up the same with this name and these options for the subscription, for instance a tenant's.
     pub fn of(cluster: &'c Cluster, mut db: Database, name: &str, options: &str) -> Self {
         let receiver = receiver_with(Mode::flaky(1, 2));
-        let neighbour = super::receiver();
+        let neighbour = common::receiver();
         db.subscribe(name, &receiver.url("/"), options);
         db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
         Self {
