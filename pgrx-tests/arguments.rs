@@ -30,7 +30,7 @@ mod tests {
             Spi::get_one::<Vec<String>>(&format!("select array_agg(t) from ({rows}) r (t)"));
         for text in texts.unwrap().unwrap() {
             let (interval, micros) = text.split_once('=').unwrap();
-            let read = herald_core::options::interval_micros(interval);
+            let read = herald_core::subscription::options::interval_micros(interval);
             assert_eq!(read, micros.parse().ok(), "{interval}");
         }
     }

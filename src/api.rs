@@ -6,10 +6,10 @@ use crate::launcher;
 use crate::log::append::{self, Common, NewEvent};
 use crate::pg::shmem::{self, Demand};
 use crate::pg::{catalog, ending, forward, identity, lock, process, transaction, user};
-use herald_core::attributes::{Attributes, source_of_database};
-use herald_core::globs::Glob;
-use herald_core::globs::is_operational;
-use herald_core::signature::Secret;
+use herald_core::event::attributes::{Attributes, source_of_database};
+use herald_core::signing::Secret;
+use herald_core::subscription::globs::Glob;
+use herald_core::subscription::globs::is_operational;
 use herald_core::suggest;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -147,7 +147,7 @@ fn check_attributes(
     capture::check_context().map_err(invalid)?;
     match extensions {
         None => Ok(None),
-        Some(json) => herald_core::extensions::check_extensions(json).map_err(invalid),
+        Some(json) => herald_core::event::extensions::check_extensions(json).map_err(invalid),
     }
 }
 
@@ -254,7 +254,7 @@ fn viewer() -> Option<pg_sys::Oid> {
 /// Returns the scheme, host and port of a URL.
 #[pg_extern(sql = false)]
 fn origin_of(url: &str) -> String {
-    herald_core::url_policy::origin_of(url)
+    herald_core::egress::url_policy::origin_of(url)
 }
 
 /// Returns whether a JSON text is nested too deeply to be walked.

@@ -3,7 +3,7 @@
 use crate::api;
 use crate::errors::invalid;
 use crate::pg::{catalog, dependency, expression, forward, relcache, user};
-use herald_core::attributes::{check_tenant, is_priority};
+use herald_core::event::attributes::{check_tenant, is_priority};
 use herald_core::{limits, suggest};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;

@@ -3,8 +3,8 @@
 //! `replay` and `subscribe(start_from)` ask about every event of the log, so the types and tenant of a subscription are
 //! compiled once and cached.
 
-use herald_core::globs::TypeGlobs;
-use herald_core::matcher::Wanted;
+use herald_core::subscription::globs::TypeGlobs;
+use herald_core::subscription::matcher::Wanted;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashMap;

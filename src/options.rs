@@ -1,14 +1,17 @@
-//! SQL functions about the options of subscriptions, which are declared in `herald_core::options`.
+//! SQL functions about the options of subscriptions, which are declared in `herald_core::subscription::options`.
 
 use crate::errors::invalid;
 use crate::settings;
 use herald_core::error::Error;
-use herald_core::options::{
-    self, Declared, HIDDEN, MAX_OPTIONS_BYTES, Members, OPTIONS, SubscriptionOptions,
+use herald_core::request::style;
+use herald_core::signing::Signing;
+use herald_core::signing::scheme::{KeyForm, Scheme};
+use herald_core::subscription::members::Members;
+use herald_core::subscription::options::{
+    self, Declared, MAX_OPTIONS_BYTES, OPTIONS, SubscriptionOptions,
 };
-use herald_core::scheme::{KeyForm, Scheme};
-use herald_core::signature::Signing;
-use herald_core::style;
+use herald_core::subscription::secrets::HIDDEN;
+use herald_core::subscription::{compile, documents, reference};
 use herald_sender::TlsProfile;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -29,7 +32,7 @@ fn declared_options() -> TableIterator<
         name!(about, &'static str),
     ),
 > {
-    TableIterator::new(options::arguments().zip(1..).map(|(argument, position)| {
+    TableIterator::new(reference::arguments().zip(1..).map(|(argument, position)| {
         let Declared {
             name,
             sql_type,
@@ -53,13 +56,13 @@ fn declared_options() -> TableIterator<
 /// Returns every option with its default; null if it has none.
 #[pg_extern(sql = false)]
 fn declared_defaults() -> JsonB {
-    JsonB(Value::Object(options::defaults()))
+    JsonB(Value::Object(documents::defaults()))
 }
 
 /// Merges the given options into a document.
 #[pg_extern(sql = false)]
 fn merge_options(former: &str, given: &str) -> Result<JsonB, ErrorReport> {
-    let merged = options::merged(document(former)?, document(given)?);
+    let merged = documents::merged(document(former)?, document(given)?);
     match merged {
         Ok(merged) => Ok(JsonB(Value::Object(merged))),
         Err(error @ Error::NullOption { .. }) => Err(ErrorReport::new(
@@ -76,7 +79,7 @@ fn merge_options(former: &str, given: &str) -> Result<JsonB, ErrorReport> {
 #[pg_extern(sql = false)]
 fn readable_options(stored: &str) -> JsonB {
     let stored = serde_json::from_str(stored).unwrap_or_default();
-    JsonB(Value::Object(options::readable(stored)))
+    JsonB(Value::Object(documents::readable(stored)))
 }
 
 fn document(json: &str) -> Result<Map<String, Value>, ErrorReport> {
@@ -128,7 +131,7 @@ fn check_subscription(
 
 /// Refuses members that configure no TLS session.
 fn check_tls(members: &Members) -> Result<(), ErrorReport> {
-    options::check_tls(members).map_err(invalid)?;
+    compile::check_tls(members).map_err(invalid)?;
     // Stored members were checked when they were given.
     if members.values().all(|pem| pem == HIDDEN) {
         return Ok(());

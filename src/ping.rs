@@ -2,7 +2,7 @@
 
 use crate::pg::mailbox::{self, About, Answer};
 use crate::pg::{identity, shmem};
-use herald_core::outcome::Outcome;
+use herald_core::attempt::outcome::Outcome;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! The settings: PostgreSQL's configuration parameters `herald.*`, read into plain values.
 
 use crate::pg::{guc, identity};
+use herald_core::egress::proxy::Proxy;
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::limits::{self, Limit};
-use herald_core::proxy::Proxy;
-use herald_core::url_policy::UrlPolicy;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
 use std::net::IpAddr;

@@ -5,7 +5,7 @@
 
 use crate::pg::random;
 use crate::settings;
-use herald_core::signature::Secret;
+use herald_core::signing::Secret;
 use herald_core::vault::{Keys, Sealed};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;

@@ -2,8 +2,8 @@
 //! limited first.
 
 use crate::errors::invalid;
-use herald_core::signature::MAX_TEXT_BYTES;
-use herald_core::verify::{
+use herald_core::signing::MAX_TEXT_BYTES;
+use herald_core::signing::verify::{
     Check, MAX_BODY_BYTES, MAX_HEADERS_BYTES, MAX_METHOD_BYTES, MAX_SCHEME_BYTES, MAX_URL_BYTES,
     Received,
 };

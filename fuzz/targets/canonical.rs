@@ -1,7 +1,7 @@
 //! The canonical form, as a receiver's language would write it, is stable: writing it again changes nothing.
 #![no_main]
 
-use herald_core::canonical::{Canonical, Form, LargeNumbers};
+use herald_core::signing::canonical::{Canonical, Form, LargeNumbers};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|json: &str| {

@@ -1,10 +1,10 @@
 //! Whatever an event's attributes, its body is one JSON object with the same values.
 #![no_main]
 
-use herald_core::attributes::Attributes;
+use herald_core::event::attributes::Attributes;
 use herald_core::event::Event;
-use herald_core::extensions::check_extensions;
-use herald_core::format::{Profile, structured};
+use herald_core::event::extensions::check_extensions;
+use herald_core::request::format::{Profile, structured};
 use herald_core::json::minify;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use herald_core::headers::Headers;
+use herald_core::subscription::headers::Headers;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|pairs: BTreeMap<String, String>| {

@@ -8,10 +8,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use herald_core::outcome::Outcome;
+use herald_core::attempt::outcome::Outcome;
 use herald_core::request::HttpRequest;
-use herald_core::secrets::NamedSecrets;
-use herald_core::url_policy::UrlPolicy;
+use herald_core::subscription::secrets::NamedSecrets;
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_sender::{AgentKey, Prepare, Sender, Settings};
 use libfuzzer_sys::fuzz_target;
 

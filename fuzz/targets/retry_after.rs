@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use herald_core::outcome::Outcome;
-use herald_core::retry::{RetryPolicy, decide, lane_delay_until};
+use herald_core::attempt::outcome::Outcome;
+use herald_core::attempt::retry::{RetryPolicy, decide, lane_delay_until};
 use libfuzzer_sys::fuzz_target;
 
 const DAY: i64 = 24 * 3_600 * 1_000_000;

@@ -1,9 +1,9 @@
 //! Values read from tables, files and settings never make the worker panic, and what is written is read back.
 #![no_main]
 
-use herald_core::globs::Glob;
-use herald_core::proxy::{Proxy, check_answer};
-use herald_core::signature::Secret;
+use herald_core::subscription::globs::Glob;
+use herald_core::egress::proxy::{Proxy, check_answer};
+use herald_core::signing::Secret;
 use herald_core::snapshot::Snapshot;
 use herald_core::vault::{Keys, Sealed};
 use libfuzzer_sys::fuzz_target;

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use herald_core::url_policy::UrlPolicy;
+use herald_core::egress::url_policy::UrlPolicy;
 use libfuzzer_sys::fuzz_target;
 use url::Host;
 

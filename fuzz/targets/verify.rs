@@ -1,9 +1,9 @@
 //! The verifier takes any input, and accepts what was signed but nothing that differs from it, for each scheme.
 #![no_main]
 
-use herald_core::scheme::Scheme;
-use herald_core::signature::{HmacKey, sign_with_scheme};
-use herald_core::verify::{Check, Received, TOLERANCE_SECONDS};
+use herald_core::signing::scheme::Scheme;
+use herald_core::signing::{HmacKey, sign_with_scheme};
+use herald_core::signing::verify::{Check, Received, TOLERANCE_SECONDS};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: i64 = 1_700_000_000;

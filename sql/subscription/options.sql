@@ -1,4 +1,4 @@
--- The options of a subscription. crates/core/src/options.rs declares each once; what SQL needs is made from that here,
+-- The options of a subscription. crates/core/src/subscription/options.rs declares each once; what SQL needs is made from that here,
 -- when the extension is created.
 
 -- Returns the arguments of subscribe(), in order: "is_option" marks those that are stored, "has_secrets" objects with

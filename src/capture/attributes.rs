@@ -1,8 +1,8 @@
 //! Texts as CloudEvents attributes of captured events.
 
-use herald_core::attributes::replace_forbidden;
-use herald_core::globs::is_operational;
+use herald_core::event::attributes::replace_forbidden;
 use herald_core::json::push_string;
+use herald_core::subscription::globs::is_operational;
 
 /// Turns a text into a CloudEvents attribute: an empty text becomes `None`, and forbidden characters are replaced,
 /// because no business write may fail for the form of an attribute.

@@ -6,7 +6,7 @@
 
 use super::attributes;
 use crate::log::append::NewEvent;
-use herald_core::attributes::replace_forbidden;
+use herald_core::event::attributes::replace_forbidden;
 use herald_core::limits::{KEY, Limit, SUBJECT};
 
 /// An event on its way into the log, and the faults of its capture that the receiver must know.

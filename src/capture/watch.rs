@@ -6,7 +6,7 @@ use crate::pg::expression::Planned;
 use crate::pg::rows::Shape;
 use crate::pg::trigger::Operation;
 use crate::pg::{catalog, pages, query, relcache, user::Acting};
-use herald_core::attributes::source_of_database;
+use herald_core::event::attributes::source_of_database;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::cell::{OnceCell, RefCell};

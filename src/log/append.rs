@@ -8,7 +8,7 @@ use crate::pg::layout::{Known, Layout, optional, required};
 use crate::pg::memory::Memory;
 use crate::pg::{catalog, identity, lock, query, random, relcache, transaction, user::Acting};
 use crate::wake;
-use herald_core::uid::Uids;
+use herald_core::event::uid::Uids;
 use herald_dispatch::log::{PERIOD_VALID, SLOTS};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;

@@ -1,9 +1,9 @@
 //! Checks of the connection settings.
 
 use crate::pg::guc::Checked;
+use herald_core::egress::proxy::Proxy;
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::error::Error;
-use herald_core::proxy::Proxy;
-use herald_core::url_policy::UrlPolicy;
 use std::net::IpAddr;
 
 macro_rules! checked {

@@ -1,8 +1,8 @@
 //! The sender as dispatch sees it. A send thread builds the request, and notes what it is at.
 
 use crate::life;
-use herald_core::agent::AgentKey;
-use herald_core::outcome::Outcome;
+use herald_core::attempt::outcome::Outcome;
+use herald_core::egress::agent::AgentKey;
 use herald_core::request::HttpRequest;
 use herald_dispatch::courier::{Courier, Returned};
 use herald_dispatch::record::Attempt;

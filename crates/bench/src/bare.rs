@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use herald_core::attempt::outcome::Outcome;
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::event::Event;
-use herald_core::outcome::Outcome;
 use herald_core::request::{self, HttpRequest};
 use herald_core::subscription::{Subscription, SubscriptionOptions};
-use herald_core::url_policy::UrlPolicy;
 use herald_sender::{AgentKey, Prepare, Sender, Settings};
 use herald_trial::{Error, Result};
 

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use herald_core::matcher::Matcher;
+use herald_core::egress::url_policy::UrlPolicy;
+use herald_core::subscription::matcher::Matcher;
 use herald_core::subscription::{Subscription, SubscriptionOptions};
-use herald_core::url_policy::UrlPolicy;
 
 const ROUNDS: u32 = 10_000;
 

@@ -2,15 +2,15 @@
 //!
 //! Errors arise where text becomes a checked value, before anything enters the pipeline. The SQL boundary turns each
 //! into SQLSTATE 22023 with [`Error::message`], [`Error::detail`] and [`Error::hint`]. A failed delivery is never an
-//! error but an [`Outcome`](crate::outcome::Outcome). No text made here may contain a secret, a header's value, or the
-//! path or query of a URL.
+//! error but an [`Outcome`](crate::attempt::outcome::Outcome). No text made here may contain a secret, a header's
+//! value, or the path or query of a URL.
 
 use std::fmt;
 
 /// A refusal, with the reason and the exact fix.
 ///
 /// ```
-/// use herald_core::globs::TypeGlobs;
+/// use herald_core::subscription::globs::TypeGlobs;
 ///
 /// let error = TypeGlobs::parse(&[]).unwrap_err();
 /// assert_eq!(error.message(), "types must not be empty");

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use herald_core::attempt::retry::DeadReason;
 use herald_core::event::Event;
-use herald_core::retry::DeadReason;
 
 use crate::effects::{Effect, Effects};
 use crate::failure::Failure;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use herald_core::outcome::Outcome;
+use herald_core::attempt::outcome::Outcome;
 use herald_core::subscription::Subscription;
 
 use crate::courier::Courier;

@@ -1,6 +1,6 @@
 //! Effects of a decision besides storing and sending; the caller carries them out after the step.
 
-use herald_core::outcome::Outcome;
+use herald_core::attempt::outcome::Outcome;
 
 use crate::deaths::Place;
 

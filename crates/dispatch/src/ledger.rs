@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::record::End;
     use crate::testing::{at, delivery, pending};
-    use herald_core::retry::DeadReason;
+    use herald_core::attempt::retry::DeadReason;
 
     #[test]
     fn a_batch_is_due_when_it_is_full_or_its_first_record_is_ten_milliseconds_old() {

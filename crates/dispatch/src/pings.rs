@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
 use herald_core::event::Event;
-use herald_core::outcome::{ErrorClass, Outcome};
 
 use crate::courier::Courier;
 use crate::effects::{Effect, Effects};

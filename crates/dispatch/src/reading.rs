@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use herald_core::attempt::retry::DeadReason;
 use herald_core::event::Event;
-use herald_core::retry::DeadReason;
 use herald_core::subscription::State;
 
 use crate::burials::Burials;

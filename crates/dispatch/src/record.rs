@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use herald_core::outcome::Outcome;
-use herald_core::retry::DeadReason;
+use herald_core::attempt::outcome::Outcome;
+use herald_core::attempt::retry::DeadReason;
 
 use crate::tenants::{Tenants, Usage};
 use crate::work::Delivery;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use herald_core::retry::DeadReason;
+use herald_core::attempt::retry::DeadReason;
 
 use crate::courier::Courier;
 use crate::gate::{Beginning, Gate};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use herald_core::outcome::Outcome;
-use herald_core::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
+use herald_core::attempt::outcome::Outcome;
+use herald_core::attempt::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
 
 use crate::burials::Burials;
 use crate::consent::Consents;
@@ -255,8 +255,8 @@ mod tests {
     use crate::suspects::Suspects;
     use crate::testing::{answered, at, delivery, failed, loaded, subscription};
     use crate::work::{Ping, Question};
-    use herald_core::agent::AgentKey;
-    use herald_core::outcome::ErrorClass;
+    use herald_core::attempt::outcome::ErrorClass;
+    use herald_core::egress::agent::AgentKey;
     use std::sync::Arc;
 
     struct Room {

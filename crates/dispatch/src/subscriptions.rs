@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use herald_core::agent::AgentKey;
-use herald_core::matcher::Matcher;
+use herald_core::egress::agent::AgentKey;
 use herald_core::snapshot::Snapshot;
+use herald_core::subscription::matcher::Matcher;
 use herald_core::subscription::{State, Subscription};
 
 use crate::log::{Logged, Window};

@@ -133,8 +133,8 @@ mod tests {
     use super::*;
     use crate::record::{Attempt, End};
     use crate::testing::delivery;
-    use herald_core::outcome::Outcome;
-    use herald_core::retry::DeadReason;
+    use herald_core::attempt::outcome::Outcome;
+    use herald_core::attempt::retry::DeadReason;
     use std::time::Duration;
 
     fn suspects(suspected: &[i64], poison: &[i64]) -> Suspects {

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use herald_core::agent::AgentKey;
+use herald_core::attempt::outcome::Outcome;
+use herald_core::egress::agent::AgentKey;
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::event::Event;
-use herald_core::outcome::Outcome;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::{Subscription, SubscriptionOptions};
-use herald_core::url_policy::UrlPolicy;
 
 use crate::cleaned::{Cleaned, Part};
 use crate::courier::{Courier, Returned};

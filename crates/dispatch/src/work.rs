@@ -5,11 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use herald_core::agent::AgentKey;
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
+use herald_core::egress::agent::AgentKey;
 use herald_core::event::Event;
-use herald_core::handshake;
 use herald_core::json::push_string;
-use herald_core::outcome::{ErrorClass, Outcome};
 use herald_core::request::{self, HttpRequest};
 use herald_core::subscription::{State, Subscription};
 
@@ -193,7 +192,7 @@ impl Ping {
 impl Question {
     fn request(&self) -> Result<HttpRequest, Outcome> {
         match &self.subscription.style.handshake {
-            Some(asked) => Ok(handshake::request(&self.subscription, asked)),
+            Some(asked) => Ok(request::consent::question(&self.subscription, asked)),
             None => Err(Outcome::failed(
                 ErrorClass::Internal,
                 "the subscription has no handshake",

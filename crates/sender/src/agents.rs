@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use herald_core::proxy::Proxy;
+use herald_core::egress::proxy::Proxy;
 use ureq::Agent;
 use ureq::config::Config;
 
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::pool::{MAX_IDLE_AGE, Pool};
 use crate::resolver::PolicedResolver;
 use crate::tls::Trust;
-use herald_core::agent::AgentKey;
+use herald_core::egress::agent::AgentKey;
 
 /// If more are held, the idle agent that was used longest ago is dropped.
 const MAX_AGENTS: usize = 1024;

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use herald_core::auth::{ClientCredentials, Token};
-use herald_core::outcome::{ErrorClass, Outcome, sanitise};
+use herald_core::attempt::outcome::{ErrorClass, Outcome, sanitise};
 use herald_core::request::HttpRequest;
-use herald_core::secrets::NamedSecrets;
+use herald_core::signing::auth::{ClientCredentials, Token};
+use herald_core::subscription::secrets::NamedSecrets;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use ureq::{Agent, Body, Timeout};
@@ -25,7 +25,7 @@ use ureq::{Agent, Body, Timeout};
 use crate::agents::Agents;
 use crate::failure::Failure;
 use crate::tokens::Tokens;
-use herald_core::agent::AgentKey;
+use herald_core::egress::agent::AgentKey;
 
 const MAX_RESOLVE_TIME: Duration = Duration::from_secs(3);
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use herald_core::proxy::{MAX_ANSWER, Proxy, check_answer};
+use herald_core::egress::proxy::{MAX_ANSWER, Proxy, check_answer};
 use http::Uri;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -23,7 +23,7 @@ use crate::pool::{Pool, Purpose};
 use crate::resolver::{bare_host, port_of};
 use crate::socket::Socket;
 use crate::transport::Wire;
-use herald_core::agent::AgentKey;
+use herald_core::egress::agent::AgentKey;
 
 /// Every address gets at least this long, even if many share the time.
 const MIN_SHARE: Duration = Duration::from_millis(50);

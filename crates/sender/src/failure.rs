@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use herald_core::outcome::ErrorClass;
+use herald_core::attempt::outcome::ErrorClass;
 use rustls::{AlertDescription, CertificateError};
 use ureq::Timeout;
 

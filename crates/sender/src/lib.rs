@@ -22,7 +22,7 @@
 //!
 //! The crate sees neither PostgreSQL nor subscriptions. It never follows a redirect, uses a proxy from the environment,
 //! dials an address that the policy denies, reads a body without a cap, or spawns a thread after [`Sender::start`]. A
-//! failed request is an [`Outcome`](herald_core::outcome::Outcome), not an error.
+//! failed request is an [`Outcome`](herald_core::attempt::outcome::Outcome), not an error.
 
 #![forbid(unsafe_code)]
 
@@ -49,7 +49,7 @@ mod work;
 
 pub use dns::Lookup;
 pub use error::Error;
-pub use herald_core::agent::{AgentKey, TlsProfile};
+pub use herald_core::egress::agent::{AgentKey, TlsProfile};
 pub use sender::{Leftover, Outcomes, Sender};
 pub use settings::Settings;
 pub use tls::check_tls;

@@ -17,7 +17,7 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use crate::line::Line;
-use herald_core::agent::AgentKey;
+use herald_core::egress::agent::AgentKey;
 
 /// An idle connection is closed after this; load balancers usually wait longer, so they seldom close it first.
 pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_secs(15);

@@ -9,9 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use herald_core::outcome::ErrorClass;
-use herald_core::proxy::Proxy;
-use herald_core::url_policy::UrlPolicy;
+use herald_core::attempt::outcome::ErrorClass;
+use herald_core::egress::proxy::Proxy;
+use herald_core::egress::url_policy::UrlPolicy;
 use http::Uri;
 use http::uri::Scheme;
 use ureq::config::Config;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use herald_core::proxy::Proxy;
-use herald_core::url_policy::UrlPolicy;
+use herald_core::egress::proxy::Proxy;
+use herald_core::egress::url_policy::UrlPolicy;
 
 use crate::dns::{self, Lookup};
 

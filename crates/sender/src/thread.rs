@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
 
 use crate::agents::Agents;
 use crate::attempt;

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use herald_core::agent::TlsProfile;
+use herald_core::egress::agent::TlsProfile;
 
 use crate::error::Error;
 use crate::failure::Failure;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use herald_core::auth::{ClientCredentials, Token};
+use herald_core::signing::auth::{ClientCredentials, Token};
 use http::HeaderValue;
 
 use crate::failure::Failure;
-use herald_core::agent::AgentKey;
+use herald_core::egress::agent::AgentKey;
 
 /// If more are held, those that ended are forgotten, or else all.
 const MAX_HELD: usize = 1024;

@@ -1,7 +1,7 @@
 //! A work of the pool: what a send thread must know of it, and what comes back.
 
-use herald_core::agent::AgentKey;
-use herald_core::outcome::Outcome;
+use herald_core::attempt::outcome::Outcome;
+use herald_core::egress::agent::AgentKey;
 use herald_core::request::HttpRequest;
 
 /// What the pool can send.

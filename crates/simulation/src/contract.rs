@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use herald_core::outcome::Outcome;
-use herald_core::retry::DeadReason;
+use herald_core::attempt::outcome::Outcome;
+use herald_core::attempt::retry::DeadReason;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::Subscription;
 use herald_dispatch::ended::{Ended, Gone};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
 use herald_dispatch::deaths::Place;
 use herald_dispatch::record::Attempt;
 use herald_dispatch::work::Work;

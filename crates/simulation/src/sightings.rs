@@ -1,7 +1,7 @@
 //! What the witness sees: all that is sent, answered and recorded, and what of it must not happen.
 
-use herald_core::outcome::Outcome;
-use herald_core::retry::lane_delay_until;
+use herald_core::attempt::outcome::Outcome;
+use herald_core::attempt::retry::lane_delay_until;
 use herald_dispatch::record::Record;
 use herald_dispatch::work::{Delivery, Origin, Work};
 

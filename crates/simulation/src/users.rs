@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::event::Event;
-use herald_core::options::Span;
+use herald_core::subscription::options::Span;
 use herald_core::subscription::{State, Subscription, SubscriptionOptions};
-use herald_core::url_policy::UrlPolicy;
 use herald_dispatch::tenants::{OverQuota, Quota};
 
 use crate::clock::SECOND;

@@ -6,7 +6,7 @@ use crate::pg::layout::{Known, Layout, optional, required};
 use crate::pg::memory::Memory;
 use crate::pg::time::postgres_time;
 use crate::pg::{catalog, lock};
-use herald_core::outcome::Outcome;
+use herald_core::attempt::outcome::Outcome;
 use herald_dispatch::log::{Ring, SLOTS};
 use herald_dispatch::record::{End, Record};
 use pgrx::pg_sys;

@@ -7,7 +7,7 @@ use crate::pg::identity;
 use crate::pg::time::postgres_time;
 use crate::pg::transaction::{TransactionError, transaction_within, with_lock_timeout};
 use crate::prepared::{Prepared, column};
-use herald_core::retry::{DeadReason, lane_delay_until};
+use herald_core::attempt::retry::{DeadReason, lane_delay_until};
 use herald_dispatch::log::Ring;
 use herald_dispatch::record::{Accounts, Attempt, Closed, End, Record, usage_of};
 use herald_dispatch::tenants::{Tenants, Usage};

@@ -1,7 +1,8 @@
 //! A subscription's secrets, opened for the worker.
 
 use crate::vault::Vault;
-use herald_core::options::{HIDDEN, SubscriptionOptions};
+use herald_core::subscription::SubscriptionOptions;
+use herald_core::subscription::secrets::HIDDEN;
 use herald_sender::TlsProfile;
 
 /// A subscription's secrets, opened.

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::HttpRequest;
-use crate::options::HIDDEN;
+use super::http_request::HttpRequest;
+use crate::subscription::secrets::HIDDEN;
 
 /// The maximum size of a kept request, in bytes of JSON.
 pub const MAX_KEPT_BYTES: usize = 8_192;
@@ -67,7 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::secrets::NamedSecrets;
+    use crate::subscription::secrets::NamedSecrets;
 
     fn request(url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> HttpRequest {
         let headers = headers.iter().map(|(name, value)| {

@@ -1,13 +1,15 @@
 //! Tests the request byte by byte, and what must never be built or shown.
 
+use std::time::Duration;
+
 use standardwebhooks::Webhook;
 
 use super::*;
-use crate::format::structured;
-use crate::outcome::Outcome;
-use crate::retry::{self, DeadReason, Decision, RetryPolicy};
+use crate::attempt::outcome::Outcome;
+use crate::attempt::retry::{self, DeadReason, Decision, RetryPolicy};
+use crate::egress::url_policy::UrlPolicy;
+use crate::request::format::structured;
 use crate::subscription::SubscriptionOptions;
-use crate::url_policy::UrlPolicy;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -238,7 +240,7 @@ fn binary_mode_puts_the_attributes_into_headers_and_signs_the_data() {
     assert_eq!(value(&request, "content-type"), Some("application/json"));
     assert_eq!(value(&request, "ce-type"), Some("order.paid"));
     assert_eq!(value(&request, "ce-datacontenttype"), None);
-    let signer = crate::signature::Signer::new(&crate::signature::Secret::parse(SECRET).unwrap());
+    let signer = crate::signing::Signer::new(&crate::signing::Secret::parse(SECRET).unwrap());
     let signature = signer
         .sign(&event().uid, 1_614_265_330, &request.body)
         .unwrap();
@@ -259,7 +261,7 @@ fn a_compressed_body_is_signed_as_it_is_sent() {
     assert_eq!(value(&packed, "content-encoding"), Some("gzip"));
     assert!(packed.body.len() < plain.body.len() / 10);
     assert_eq!(packed.readable_body(true).into_bytes(), plain.body);
-    let signer = crate::signature::Signer::new(&crate::signature::Secret::parse(SECRET).unwrap());
+    let signer = crate::signing::Signer::new(&crate::signing::Secret::parse(SECRET).unwrap());
     let signature = signer
         .sign(&event.uid, 1_614_265_330, &packed.body)
         .unwrap();
@@ -337,8 +339,8 @@ fn a_large_body_shrinks_to_a_smaller_profile_if_wanted() {
 fn the_signature_in_the_body_is_made_without_it_and_the_one_in_the_header_over_all() {
     let frame = r#"{"signing":"frame","format":"data"}"#;
     let request = styled(frame, URL, &[], &event()).unwrap();
-    let scheme = crate::scheme::Scheme::parse(&"frame".into()).unwrap();
-    let key = [crate::signature::HmacKey::new(&scheme, SECRET).unwrap()];
+    let scheme = crate::signing::scheme::Scheme::parse(&"frame".into()).unwrap();
+    let key = [crate::signing::HmacKey::new(&scheme, SECRET).unwrap()];
     let header = |body: &[u8]| {
         let headers =
             sign_with_scheme(&scheme, &key, &event().uid, "", 1_614_265_330, body).unwrap();
@@ -457,7 +459,11 @@ fn data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read() {
         for levels in [most + 1, 100_000] {
             let outcome = Outcome::from(build_with_deep_data(style, levels).unwrap_err());
             let (class, words) = outcome.error.clone().unwrap();
-            assert_eq!(class, crate::outcome::ErrorClass::Template, "{style}");
+            assert_eq!(
+                class,
+                crate::attempt::outcome::ErrorClass::Template,
+                "{style}"
+            );
             assert!(words.contains("nested in more than 128 levels"), "{words}");
             let decision = retry::decide(&outcome, &RetryPolicy::default(), 1, 0, 0, 0.5);
             assert_eq!(decision, Decision::Bury(DeadReason::Poison), "{style}");

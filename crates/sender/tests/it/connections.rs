@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use herald_core::outcome::ErrorClass;
+use herald_core::attempt::outcome::ErrorClass;
 use herald_sender::{AgentKey, Settings};
 
 use crate::support::*;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
 
 use crate::support::*;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
 use herald_core::request::HttpRequest;
 use herald_sender::{AgentKey, Prepare, Sender};
 

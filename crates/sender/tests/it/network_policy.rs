@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use herald_core::outcome::ErrorClass;
-use herald_core::url_policy::UrlPolicy;
+use herald_core::attempt::outcome::ErrorClass;
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_sender::AgentKey;
 
 use crate::support::*;

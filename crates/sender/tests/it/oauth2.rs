@@ -8,10 +8,10 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use herald_core::auth::{Auth, ClientCredentials};
-use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::request::HttpRequest;
-use herald_core::url_policy::UrlPolicy;
+use herald_core::signing::auth::{Auth, ClientCredentials};
 use herald_sender::Settings;
 use http::header::AUTHORIZATION;
 

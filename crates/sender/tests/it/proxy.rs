@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::thread;
 
-use herald_core::outcome::ErrorClass;
-use herald_core::proxy::Proxy;
+use herald_core::attempt::outcome::ErrorClass;
+use herald_core::egress::proxy::Proxy;
 use herald_sender::Settings;
 
 use crate::support::*;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use herald_core::outcome::ErrorClass;
+use herald_core::attempt::outcome::ErrorClass;
 
 use crate::support::*;
 

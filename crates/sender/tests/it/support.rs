@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
+use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::request::HttpRequest;
-use herald_core::url_policy::UrlPolicy;
 use herald_sender::{AgentKey, Attempted, Lookup, Prepare, Sender, Settings};
 use http::{HeaderName, HeaderValue, Method};
 
@@ -196,7 +196,7 @@ pub fn request(url: &str) -> HttpRequest {
         body: br#"{"n":1}"#.to_vec(),
         timeout: Duration::from_secs(10),
         oauth2: None,
-        secrets: herald_core::secrets::NamedSecrets::default(),
+        secrets: herald_core::subscription::secrets::NamedSecrets::default(),
         keeps: false,
         signature_at: None,
     }

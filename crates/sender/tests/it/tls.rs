@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use herald_core::outcome::{ErrorClass, Outcome};
+use herald_core::attempt::outcome::{ErrorClass, Outcome};
 use herald_sender::{AgentKey, Settings, TlsProfile, check_tls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,

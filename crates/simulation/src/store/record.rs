@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use herald_core::retry::lane_delay_until;
+use herald_core::attempt::retry::lane_delay_until;
 use herald_dispatch::failure::Fault;
 use herald_dispatch::record::{Accounts, Batch, Closed, End, Record, usage_of};
 use herald_dispatch::store::{Effort, Recorded};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use herald_core::agent::AgentKey;
+use herald_core::egress::agent::AgentKey;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::State;
 use herald_dispatch::deaths::Place;

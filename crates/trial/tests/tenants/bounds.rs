@@ -73,9 +73,6 @@ fn tenants_reach_the_networks_of_tenants_and_are_told_no_more() {
     let event = emit(&mut db, &name, "held");
     db.until("select count(*) from herald.pending", "1");
     let why = format!("select blocked_by from herald.why('{event}')");
-    assert_eq!(
-        session.text(&why),
-        "cannot send: ask who runs the database"
-    );
+    assert_eq!(session.text(&why), "cannot send: ask who runs the database");
     assert!(db.text(&why).contains("127.0.0.2"));
 }

@@ -190,7 +190,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "values-for-another-port",
         breaks: "Stored values go to no other scheme or port of their host.",
-        file: "crates/core/src/url_policy.rs",
+        file: "crates/core/src/egress/url_policy.rs",
         from: "url.origin().ascii_serialization()",
         to: "url.host_str().unwrap_or_default().to_owned()",
         killed_by: Test::EndToEnd {

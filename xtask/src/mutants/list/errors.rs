@@ -74,19 +74,19 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "blank-tenant",
         breaks: "No tenant or type has white space at its ends, which would match nothing.",
-        file: "crates/core/src/attributes.rs",
+        file: "crates/core/src/event/attributes.rs",
         from: "    if trimmed == value {",
         to: "    if trimmed == value || limit.bytes > 0 {",
         killed_by: Test::Unit {
             package: "herald-core",
-            name: "attributes::tests::types_and_tenants_have_no_white_space_at_their_ends",
+            name: "event::attributes::tests::types_and_tenants_have_no_white_space_at_their_ends",
         },
         says: "unwrap_err",
     },
     Mutant {
         name: "unchecked-tenant",
         breaks: "subscribe() refuses a tenant that no event can have.",
-        file: "crates/core/src/options/compile.rs",
+        file: "crates/core/src/subscription/compile.rs",
         from: "        self.tenant.as_deref().map_or(Ok(()), check_tenant)?;\n",
         to: "",
         killed_by: Test::InDatabase {

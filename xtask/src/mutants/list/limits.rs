@@ -140,7 +140,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "id-of-any-length",
         breaks: "An id is bounded, as every later question about it compares it.",
-        file: "crates/core/src/attributes.rs",
+        file: "crates/core/src/event/attributes.rs",
         from: "            (limits::ID, self.id),\n",
         to: "",
         killed_by: Test::InDatabase {

@@ -1,0 +1,21 @@
+//! Subscriptions: who gets which events, where and how.
+//!
+//! What people set are [`options`], plain data in stored [`documents`]; [`reference`](mod@reference) is the manual of
+//! them. They [`compile`](mod@compile) into a subscription, of which the [`matcher`] asks the [`globs`] for its types,
+//! and which requests are built from. A [`compiled`] subscription is checked: nothing after it refuses an option.
+
+pub mod compile;
+pub mod compiled;
+pub mod documents;
+pub mod globs;
+pub mod headers;
+pub mod matcher;
+pub mod members;
+pub mod options;
+pub mod reference;
+pub mod secrets;
+pub mod state;
+
+pub use self::compiled::Subscription;
+pub use self::options::SubscriptionOptions;
+pub use self::state::State;
