@@ -33,6 +33,38 @@ mod tests {
     }
 
     #[pg_test]
+    fn attempts_are_looked_for_in_the_slots_that_may_have_them() {
+        run("update herald_internal.ring set period = '1 day', changed_at = null");
+        let slots = |since: &str| {
+            value(&format!(
+                "select array_to_string(herald_internal.attempt_slots({since}), ',')"
+            ))
+        };
+        let of_days = |days: &str| {
+            value(&format!(
+                "select string_agg((floor(extract(epoch from clock_timestamp()) / 86400)::bigint - n)::bigint % 32 || '', ',')
+                 from unnest('{{{days}}}'::int[]) n"
+            ))
+        };
+        assert_eq!(slots("clock_timestamp()"), of_days("1,0"));
+        assert_eq!(
+            slots("clock_timestamp() - interval '2 days'"),
+            of_days("3,2,1,0")
+        );
+        let all = (0..32)
+            .map(|slot| slot.to_string())
+            .collect::<Vec<_>>()
+            .join(",");
+        assert_eq!(slots("clock_timestamp() - interval '31 days'"), all);
+        run("update herald_internal.ring set changed_at = clock_timestamp() - interval '3 days'");
+        assert_eq!(
+            slots("clock_timestamp() - interval '1 day'"),
+            of_days("2,1,0")
+        );
+        assert_eq!(slots("clock_timestamp() - interval '60 hours'"), all);
+    }
+
+    #[pg_test]
     fn a_slot_that_does_not_exist_keeps_no_delivery_from_being_buried() {
         subscription();
         run(&format!(
@@ -146,7 +178,8 @@ mod tests {
         log(1, 9, "'{\"half\": \"\\ud800\", \"n\": null}'");
         run(&format!(
             "insert into herald_internal.attempt (event_seq, subscription_id, at, attempt, duration_ms, event_slot, slot, outcome, response)
-             select 1, {SUBSCRIPTION}, now() + n * interval '1 s', n, 3, 3, 5, 'retrying', repeat('x', 2000) from generate_series(1, 2) n"
+             select 1, {SUBSCRIPTION}, now() + n * interval '1 s', n, 3, 3, slot, 'retrying', repeat('x', 2000)
+             from generate_series(1, 2) n, unnest((herald_internal.attempt_slots(now()))[1:1]) slot"
         ));
         pending("generate_series(1, 2)");
         run("update herald.pending set attempts = 2 where event_seq = 1");

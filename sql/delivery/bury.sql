@@ -49,77 +49,149 @@ create function herald_internal.begin_letter(event_slot smallint, event_seq bigi
     language c volatile strict
     as 'MODULE_PATHNAME', 'begin_letter_wrapper';
 
--- Writes dead letters, given as columns. "keeping" says how much of their events: everything, attributes, or nothing. A
--- letter of which the worker died keeps less: no data, and after another death nothing.
--- Called by bury(). Writes: herald_internal.dead_letter.
-create function herald_internal.write_dead_letters(subscription_ids bigint[], event_slots smallint[], event_seqs bigint[],
-                                           reasons text[], attempts integer[], created_at timestamptz[], note text,
-                                           keeping text) returns void
-    language plpgsql
+-- Returns the slots that may have attempts made since a time: all of them if it is long ago, or if the period of the ring
+-- was another one then.
+-- Called by write_dead_letters().
+create function herald_internal.attempt_slots(since timestamptz) returns smallint[]
+    language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
+declare
+    ring herald_internal.ring;
+    first_turn bigint;
+    last_turn bigint;
 begin
-    insert into herald_internal.dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type, event,
-                                    subscription_config, attempt_log, reason, note, attempts, created_at,
-                                    last_attempt_at, expires_at)
-    with owner as materialized (
-        select s.id, s.name,
-               herald_internal.with_options_spread(to_jsonb(s)) - '{id,created_xid,created_snapshot,created_seq,disabled_xid,removed_at,types_unreadable_at,generation,origin}'::text[] as config,
-               clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
-        from herald_internal.subscription s
-        left join herald.tenant t on s.is_tenants and t.name = s.tenant
-        left join herald.plan p on p.name = t.plan
-        where s.id = any ($1)
-    ), given_up as (
-        -- The same delivery may be given up twice at once, from a window and redelivered: the last one counts.
-        select distinct on (g.subscription_id, g.event_seq) g.*
-        from unnest($1, $2, $3, $4, $5, $6) with ordinality
-            as g (subscription_id, event_slot, event_seq, reason, attempts, created_at, position)
-        order by g.subscription_id, g.event_seq, g.position desc
-    )
-    select
-        o.id, o.name, g.event_seq, g.event_slot, coalesce(e.event_id, '?'), coalesce(e.type, '?'),
-        coalesce(e.event, herald_internal.as_json('{}')), o.config, coalesce(a.attempt_log, '[]'), g.reason, $7, g.attempts, g.created_at,
-        a.last_attempt_at, o.expires_at
-    from given_up g
-    join owner o on o.id = g.subscription_id
-    left join lateral (
-        select
-            left(coalesce(v.id, v.uid::text), 4096) as event_id, left(v.type, 4096) as type,
-            herald_internal.event_json(coalesce(v.id, v.uid::text), v.source, v.type, v.subject, v.time, v.key, v.tenant,
-                               v.dataschema, v.extensions,
-                               herald_internal.data_members(v.data, v.size,
-                                                     $8 = 'everything' and b.deaths = 0 and g.reason <> 'too_large')) as event
-        from (select herald_internal.begin_letter(g.event_slot, g.event_seq, g.subscription_id) as deaths) b
-        cross join lateral (
-            -- Asked here, so that an unwanted event is not even read.
-            select v.* from herald.event v
-            where $8 <> 'nothing' and b.deaths < 2 and v.slot = g.event_slot and v.seq = g.event_seq
-            union all
-            select h.* from herald.held_event h
-            where $8 <> 'nothing' and b.deaths < 2 and h.seq = g.event_seq
-            limit 1
-        ) v
-    ) e on true
-    -- Most deliveries of a backlog were never tried.
-    left join lateral (
-        select
-            max(t.at) as last_attempt_at,
-            jsonb_agg(jsonb_build_object(
-                'attempt', t.attempt, 'at', t.at, 'status_code', t.status_code, 'error_class', t.error_class,
-                'error', t.error, 'duration_ms', t.duration_ms, 'response', left(t.response, 1000))
-                -- Only of the last attempt, as requests are long.
-                || case when t.request is not null and t.attempt = g.attempts then jsonb_build_object('request', t.request)
-                    else '{}' end
-                order by t.at) as attempt_log
-        from herald_internal.attempt t
-        where t.event_seq = g.event_seq and t.subscription_id = g.subscription_id
-    ) a on g.attempts > 0
-    on conflict (subscription_id, event_seq) do update
-        set reason = excluded.reason, note = excluded.note, attempts = excluded.attempts, attempt_log = excluded.attempt_log,
-            last_attempt_at = excluded.last_attempt_at, failed_at = excluded.failed_at, expires_at = excluded.expires_at;
+    select r.* into ring from herald_internal.ring r where r.name = 'attempt';
+    -- One more, as the clock may have been set back.
+    first_turn := floor(extract(epoch from since) * 1000000 / herald_internal.micros(ring.period))::bigint - 1;
+    last_turn := floor(extract(epoch from clock_timestamp()) * 1000000 / herald_internal.micros(ring.period))::bigint;
+    if last_turn - first_turn >= 31 or since < ring.changed_at + interval '1 day' then
+        return array(select n from generate_series(0, 31) n);
+    end if;
+    return array(select n % 32 from generate_series(first_turn, last_turn) n);
 end
 $$;
+
+-- Creates two functions with a statement for each slot. A statement over all slots takes milliseconds to start, and more
+-- to plan again whenever one of their 64 tables was analyzed; the worker gives deliveries up between those of others.
+do $do$
+declare
+    dead_letters constant text := $sql$
+            insert into herald_internal.dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type,
+                                                     event, subscription_config, attempt_log, reason, note, attempts,
+                                                     created_at, last_attempt_at, expires_at)
+            with owner as materialized (
+                select s.id, s.name,
+                       herald_internal.with_options_spread(to_jsonb(s)) - '{id,created_xid,created_snapshot,created_seq,disabled_xid,removed_at,types_unreadable_at,generation,origin}'::text[] as config,
+                       clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
+                from herald_internal.subscription s
+                left join herald.tenant t on s.is_tenants and t.name = s.tenant
+                left join herald.plan p on p.name = t.plan
+                where s.id = any ($1)
+            ), given_up as (
+                -- The same delivery may be given up twice in one call, once for its window and once as redelivered: the
+                -- last one counts.
+                select distinct on (g.subscription_id, g.event_seq) g.*
+                from unnest($1, $2, $3, $4, $5, $6) with ordinality
+                    as g (subscription_id, event_slot, event_seq, reason, attempts, created_at, position)
+                where g.event_slot = written_slot
+                order by g.subscription_id, g.event_seq, g.position desc
+            )
+            select
+                o.id, o.name, g.event_seq, g.event_slot, coalesce(e.event_id, '?'), coalesce(e.type, '?'),
+                coalesce(e.event, herald_internal.as_json('{}')), o.config, coalesce(a.attempt_log, '[]'), g.reason, $7,
+                g.attempts, g.created_at, (a.attempt_log -> -1 ->> 'at')::timestamptz, o.expires_at
+            from given_up g
+            join owner o on o.id = g.subscription_id
+            left join lateral (
+                select
+                    left(coalesce(v.id, v.uid::text), 4096) as event_id, left(v.type, 4096) as type,
+                    herald_internal.event_json(
+                        coalesce(v.id, v.uid::text), v.source, v.type, v.subject, v.time, v.key, v.tenant, v.dataschema,
+                        v.extensions,
+                        herald_internal.data_members(v.data, v.size,
+                                                     $8 = 'everything' and b.deaths = 0 and g.reason <> 'too_large')) as event
+                from (select herald_internal.begin_letter(g.event_slot, g.event_seq, g.subscription_id) as deaths) b
+                cross join lateral (
+                    -- The condition is in here, so that an unwanted event is not even read.
+                    select v.* from %s v
+                    where $8 <> 'nothing' and b.deaths < 2 and v.seq = g.event_seq
+                    union all
+                    select h.* from herald.held_event h
+                    where $8 <> 'nothing' and b.deaths < 2 and h.seq = g.event_seq
+                    limit 1
+                ) v
+            ) e on true
+            cross join lateral (
+                -- Most of a backlog was never tried. Without "offset 0" the log would be made twice.
+                select case when g.attempts > 0 then (
+                    select jsonb_agg(jsonb_build_object(
+                        'attempt', t.attempt, 'at', t.at, 'status_code', t.status_code, 'error_class', t.error_class,
+                        'error', t.error, 'duration_ms', t.duration_ms, 'response', left(t.response, 1000))
+                        -- Only for the last attempt, because requests are long.
+                        || case when t.request is not null and t.attempt = g.attempts
+                            then jsonb_build_object('request', t.request) else '{}' end
+                        order by t.at)
+                    from herald_internal.attempts_of(tried_slots, g.event_seq, g.subscription_id) t
+                ) end as attempt_log
+                offset 0
+            ) a
+            on conflict (subscription_id, event_seq) do update
+                set reason = excluded.reason, note = excluded.note, attempts = excluded.attempts,
+                    attempt_log = excluded.attempt_log, last_attempt_at = excluded.last_attempt_at,
+                    failed_at = excluded.failed_at, expires_at = excluded.expires_at;$sql$;
+begin
+    -- Returns the attempts of a delivery that are in these slots.
+    execute format($format$
+        create function herald_internal.attempts_of(slots smallint[], event_seq bigint, subscription_id bigint)
+            returns setof herald_internal.attempt
+            language plpgsql
+            set search_path = pg_catalog, pg_temp
+        as $body$
+        declare
+            slot smallint;
+        begin
+            foreach slot in array slots loop
+                case slot
+                %s
+                end case;
+            end loop;
+        end
+        $body$
+        $format$,
+        (select string_agg(format('when %s then return query select t.* from herald_internal.attempt_%s t '
+                                  'where t.event_seq = $2 and t.subscription_id = $3;', n, n), E'\n                ')
+         from generate_series(0, 31) n));
+    -- Writes dead letters, given as columns. "keeping" says how much of their events: everything, attributes, or nothing.
+    -- A letter of which the worker died keeps less: no data, and after another death nothing. A row made by other means
+    -- may name a slot that does not exist.
+    -- Called by bury(). Writes: herald_internal.dead_letter.
+    execute format($format$
+        create function herald_internal.write_dead_letters(
+            subscription_ids bigint[], event_slots smallint[], event_seqs bigint[], reasons text[], attempts integer[],
+            created_at timestamptz[], note text, keeping text) returns void
+            language plpgsql
+            set search_path = pg_catalog, pg_temp
+        as $body$
+        declare
+            tried_since constant timestamptz := (select min(g.at) from unnest($6, $5) g (at, attempts) where g.attempts > 0);
+            tried_slots constant smallint[] := case when tried_since is not null then herald_internal.attempt_slots(tried_since) end;
+            written_slot smallint;
+        begin
+            foreach written_slot in array array(select distinct e from unnest($2) e) loop
+                case written_slot
+                %s
+                else %s
+                end case;
+            end loop;
+        end
+        $body$
+        $format$,
+        (select string_agg(format('when %s then', n) || format(dead_letters, 'herald_internal.event_' || n), E'\n                ')
+         from generate_series(0, 31) n),
+        format(dead_letters, 'herald.held_event'));
+end
+$do$;
 
 -- Gives deliveries up, given as columns. Finds, by halving, an event that cannot be read or makes no dead letter: only
 -- its own letter lacks the data, or the whole event.
