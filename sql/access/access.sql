@@ -174,15 +174,17 @@ end
 $$;
 
 -- A function for tenants must know exactly who calls it: the role whose privilege allowed the call, even from within
--- somebody else's function or view. So herald.NAME is a shell that remembers the caller and calls herald_internal.NAME.
+-- somebody else's function or view. So herald.NAME is a shell that remembers the caller and calls herald_internal._NAME.
+-- The names differ because some answer even while a catalog is locked: a look-up of a function reads all those of its
+-- name, and a long one is read from a TOAST table.
 do $$
 declare
     inner_function record;
 begin
     for inner_function in
-        select p.oid, a.name, to_regproc(format('herald_internal.%s_blocked', a.name)) is not null as answers_soon
+        select p.oid, a.name, to_regproc(format('herald_internal._%s_blocked', a.name)) is not null as answers_soon
         from pg_proc p
-        join herald_internal.access() a on p.proname = a.name and a.kind = 'function' and a.is_for_tenants
+        join herald_internal.access() a on p.proname = '_' || a.name and a.kind = 'function' and a.is_for_tenants
         where p.pronamespace = 'herald_internal'::regnamespace and p.prosecdef
     loop
         execute format('create function herald.%I(%s) returns %s language c %s as %L, %L', inner_function.name,

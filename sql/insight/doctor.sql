@@ -307,7 +307,7 @@ $$;
 
 -- Checks for every known problem. A failed check is a row like others, and none waits long for a lock: if a lock is not
 -- free within 100 ms, its holder is named, and later checks wait a millisecond.
-create function herald_internal.doctor()
+create function herald_internal._doctor()
     returns table ("check" text, status text, detail text, hint text)
     language plpgsql
     security definer

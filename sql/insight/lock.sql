@@ -110,7 +110,7 @@ begin
         ) as v (signature, result, columns)
     loop
         execute format($format$
-            create function herald_internal.%s returns %s
+            create function herald_internal._%s returns %s
                 language plpgsql
                 set search_path = pg_catalog, pg_temp
             as $body$

@@ -1,7 +1,7 @@
 -- Answers questions about one event, and about each subscription.
 
 -- Returns one line for each subscription.
-create function herald_internal.status()
+create function herald_internal._status()
     returns table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, last_error text)
     language plpgsql stable
     security definer
@@ -30,7 +30,7 @@ create function herald_internal.obstacles() returns table (subscription_id bigin
     as 'MODULE_PATHNAME', 'obstacles_wrapper';
 
 -- Returns why an event went to a subscription or did not: a row for each subscription.
-create function herald_internal.why(event_id text)
+create function herald_internal._why(event_id text)
     returns table (subscription text, matched boolean, rule text, state text, attempts integer,
                    next_attempt_at timestamptz, blocked_by text)
     language plpgsql

@@ -2,7 +2,7 @@
 
 -- Puts deliveries into herald.pending, due now, with the retry schedule at its start. Dead letters come back.
 -- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald_internal.dead_letter.
-create function herald_internal.redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
+create function herald_internal._redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -15,25 +15,25 @@ begin
     select subscription_id, e.slot, e.seq, clock_timestamp(), greatest(a.attempt, d.attempts, 0),
            coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code, a.error_class
     from unnest(slots, seqs) as e (slot, seq)
-    left join herald_internal.dead_letter d on d.subscription_id = redeliver.subscription_id and d.event_seq = e.seq
+    left join herald_internal.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
     left join lateral (
         select t.attempt, t.at, t.duration_ms, t.status_code, t.error_class
         from herald_internal.attempt t
-        where t.event_seq = e.seq and t.subscription_id = redeliver.subscription_id
+        where t.event_seq = e.seq and t.subscription_id = _redeliver.subscription_id
         order by t.at desc
         limit 1
     ) a on true
     on conflict on constraint pending_pkey do update set next_attempt_at = excluded.next_attempt_at, step = 0;
     get diagnostics how_many = row_count;
     delete from herald_internal.dead_letter d
-    where d.subscription_id = redeliver.subscription_id and d.event_seq = any (seqs);
-    perform herald_internal.changed('pending', redeliver.subscription_id);
+    where d.subscription_id = _redeliver.subscription_id and d.event_seq = any (seqs);
+    perform herald_internal.changed('pending', _redeliver.subscription_id);
     return how_many;
 end
 $$;
 
 -- Sends one event to one subscription again, whatever became of it. The webhook-id stays the same.
-create function herald_internal.redeliver(subscription text, event_id text)
+create function herald_internal._redeliver(subscription text, event_id text)
     returns table (delivery_id text, state text)
     language plpgsql
     security definer
@@ -58,13 +58,13 @@ begin
     then
         perform herald_internal.check_replay(entry.tenant, herald_internal.recorded_at(event.uid));
     end if;
-    perform herald_internal.redeliver(entry.id, array[event.slot], array[event.seq]);
+    perform herald_internal._redeliver(entry.id, array[event.slot], array[event.seq]);
     return query select format('%s/%s', entry.id, event.seq), case when entry.state in ('active', 'sandbox') then 'pending' else 'held' end;
 end
 $$;
 
 -- Sends dead letters again, of one subscription or, if null, of all that are the caller's. Returns how many.
-create function herald_internal.redeliver_dead_letters(
+create function herald_internal._redeliver_dead_letters(
     subscription text, since timestamptz default null, until timestamptz default null, reason text default null
 )
     returns bigint
@@ -93,18 +93,18 @@ begin
         join herald_internal.dead_letter d on d.subscription_id = s.id
         where s.removed_at is null and (only_id is null or s.id = only_id)
         and (own is null or s.is_tenants and s.tenant = any (own))
-        and d.failed_at between coalesce(redeliver_dead_letters.since, '-infinity') and coalesce(redeliver_dead_letters.until, 'infinity')
-        and (redeliver_dead_letters.reason is null or d.reason = redeliver_dead_letters.reason)
+        and d.failed_at between coalesce(_redeliver_dead_letters.since, '-infinity') and coalesce(_redeliver_dead_letters.until, 'infinity')
+        and (_redeliver_dead_letters.reason is null or d.reason = _redeliver_dead_letters.reason)
         group by s.id
     loop
-        how_many := how_many + herald_internal.redeliver(letters.id, letters.slots, letters.seqs);
+        how_many := how_many + herald_internal._redeliver(letters.id, letters.slots, letters.seqs);
     end loop;
     return how_many;
 end
 $$;
 
 -- Drops an unwanted backlog: the subscription's pending deliveries become dead letters, on record.
-create function herald_internal.discard(subscription text, until timestamptz default null, reason text default null)
+create function herald_internal._discard(subscription text, until timestamptz default null, reason text default null)
     returns bigint
     language plpgsql
     security definer
@@ -127,7 +127,7 @@ end
 $$;
 
 -- Deletes dead letters before their retention ends. Returns how many.
-create function herald_internal.purge_dead_letters(older_than interval, subscription text default null)
+create function herald_internal._purge_dead_letters(older_than interval, subscription text default null)
     returns bigint
     language plpgsql
     security definer

@@ -120,7 +120,7 @@ $$;
 -- Sends a range of the log again: the events recorded in it that match the subscription.
 -- "only": all; failed (they are dead letters); missing (no attempt delivered them, and they are not pending).
 -- "target": the subscription to send them to instead. Returns how many; with dry_run, only counts them.
-create function herald_internal.replay(
+create function herald_internal._replay(
     subscription text, since timestamptz, until timestamptz default null, types text[] default null,
     "only" text default 'all', target text default null, dry_run boolean default false
 )
@@ -170,6 +170,6 @@ begin
     elsif dry_run then
         return cardinality(seqs);
     end if;
-    return herald_internal.redeliver(receiver.id, slots, seqs);
+    return herald_internal._redeliver(receiver.id, slots, seqs);
 end
 $$;

@@ -1,6 +1,6 @@
 -- Trying a subscription out: sends a test request, shows what would be sent, and verifies requests as a receiver does.
 
-create function herald_internal.ping(subscription_id bigint, timeout_micros bigint, event_slot smallint, event_seq bigint,
+create function herald_internal._ping(subscription_id bigint, timeout_micros bigint, event_slot smallint, event_seq bigint,
                              out outcome text, out status_code integer, out error_class text, out error text,
                              out duration_ms double precision, out response text)
     returns setof record
@@ -9,7 +9,7 @@ create function herald_internal.ping(subscription_id bigint, timeout_micros bigi
 
 -- Sends one test request through the worker, and shows what came back: of the type herald.ping, or of an event of the
 -- log, with its own webhook-id. Nothing is recorded.
-create function herald_internal.ping(subscription text, timeout interval default '30 s', event_id text default null)
+create function herald_internal._ping(subscription text, timeout interval default '30 s', event_id text default null)
     returns table (outcome text, status_code integer, error_class text, error text, duration_ms double precision, response text)
     language plpgsql
     security definer
@@ -29,11 +29,11 @@ begin
            case when p.error like 'cannot send: %' and herald_internal.tenants_of(herald_internal.caller()) is not null
                then 'cannot send: ask who runs the database' else p.error end,
            p.duration_ms, p.response
-    from herald_internal.ping(entry.id, herald_internal.micros(coalesce($2, '30 s')), event.slot, event.seq) p;
+    from herald_internal._ping(entry.id, herald_internal.micros(coalesce($2, '30 s')), event.slot, event.seq) p;
 end
 $$;
 
-create function herald_internal.preview(subscription_id bigint, event_slot smallint, event_seq bigint, show_secrets boolean,
+create function herald_internal._preview(subscription_id bigint, event_slot smallint, event_seq bigint, show_secrets boolean,
                                 out method text, out url text, out headers json, out body text)
     returns setof record
     language c
@@ -41,7 +41,7 @@ create function herald_internal.preview(subscription_id bigint, event_slot small
 
 -- Shows exactly what would be sent for this event to this subscription. Nothing is sent. Only superusers see the
 -- signature and the values of the subscription's own headers.
-create function herald_internal.preview(subscription text, event_id text)
+create function herald_internal._preview(subscription text, event_id text)
     returns table (method text, url text, headers jsonb, body text)
     language plpgsql
     security definer
@@ -54,7 +54,7 @@ declare
 begin
     return query
     select p.method, p.url, p.headers::jsonb, p.body
-    from herald_internal.preview(entry.id, event.slot, event.seq,
+    from herald_internal._preview(entry.id, event.slot, event.seq,
                          (select r.rolsuper from pg_roles r where r.oid = herald_internal.caller())) p;
 end
 $$;

@@ -171,7 +171,7 @@ begin
                 where s.removed_at is null and s.name <> all (array(select r ->> 'subscription' from unnest(results) r))
                 order by s.name
             loop
-                perform herald_internal.unsubscribe(done.name);
+                perform herald_internal._unsubscribe(done.name);
                 results := results || jsonb_build_object('subscription', done.name, 'action', 'removed');
             end loop;
         end if;

@@ -68,7 +68,7 @@ create function herald_internal.public_key_of(stored text, about text) returns t
     as 'MODULE_PATHNAME', 'public_key_of_wrapper';
 
 -- Returns the key that verifies v1a signatures, whpk_...; null if the newest secret is symmetric.
-create function herald_internal.public_key(subscription text) returns text
+create function herald_internal._public_key(subscription text) returns text
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -87,7 +87,7 @@ $$;
 
 -- Puts a new signing secret in front. Until "grace" is over, requests also carry signatures of the old ones.
 -- Returns the new secret, which is shown here and never again.
-create function herald_internal.rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
+create function herald_internal._rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
     returns text
     language plpgsql
     security definer

@@ -50,12 +50,12 @@ begin
     if redeliver_dead_since is null then
         return 0;
     end if;
-    return herald_internal.redeliver_dead_letters(entry.name, redeliver_dead_since);
+    return herald_internal._redeliver_dead_letters(entry.name, redeliver_dead_since);
 end
 $$;
 
 -- Holds a subscription's deliveries until resume(): events are still matched and kept.
-create function herald_internal.pause(subscription text)
+create function herald_internal._pause(subscription text)
     returns table (name text, state text, backlog bigint)
     language plpgsql
     security definer
@@ -77,7 +77,7 @@ $$;
 
 -- Resumes a paused or disabled subscription, and with redeliver_dead_since redelivers its dead letters since then. A
 -- sandbox stays a sandbox.
-create function herald_internal.resume(subscription text, redeliver_dead_since timestamptz default null)
+create function herald_internal._resume(subscription text, redeliver_dead_since timestamptz default null)
     returns table (name text, state text, backlog bigint, redelivered bigint)
     language plpgsql
     security definer
@@ -100,7 +100,7 @@ end
 $$;
 
 -- Ends a subscription. Its open deliveries become dead letters; its history stays under its name.
-create function herald_internal.unsubscribe(subscription text)
+create function herald_internal._unsubscribe(subscription text)
     returns table (name text, buried bigint)
     language plpgsql
     security definer

@@ -207,7 +207,7 @@ declare
         where o.is_option);
 begin
     execute format($format$
-        create function herald_internal.subscribe(%s, out created boolean)
+        create function herald_internal._subscribe(%s, out created boolean)
             language plpgsql
             security definer
             set search_path = pg_catalog, pg_temp

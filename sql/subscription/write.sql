@@ -18,7 +18,7 @@ begin
             detail = 'A subscription gets a secret when it is created, which is shown once.',
             hint = format('Run: select * from herald.subscribe(%L, url => %L);', coalesce(new.name, 'name'), coalesce(new.url, 'https://...'));
     elsif tg_op = 'DELETE' then
-        perform herald_internal.unsubscribe(old.name);
+        perform herald_internal._unsubscribe(old.name);
         return old;
     end if;
     select jsonb_object_agg(n.key, n.value) into changes
@@ -57,7 +57,7 @@ begin
         if new.state = 'active' then
             perform herald_internal.set_going(entry, 'active', null);
         elsif new.state = 'paused' then
-            perform herald_internal.pause(entry.name);
+            perform herald_internal._pause(entry.name);
         elsif new.state = 'sandbox' then
             perform herald_internal.set_state(entry, 'sandbox', format('made a sandbox by %s', herald_internal.caller()));
         else

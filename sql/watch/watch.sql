@@ -254,7 +254,7 @@ $$;
 
 -- Starts to capture a table's changes. If the watch exists, only the given options change.
 -- Writes: herald_internal.watch, pg_trigger, pg_proc.
-create function herald_internal.watch(
+create function herald_internal._watch(
     table_name regclass,
     name text default null,
     operations text[] default null,
@@ -279,45 +279,45 @@ as $$
 #variable_conflict use_column
 declare
     given constant jsonb := jsonb_strip_nulls(jsonb_build_object(
-        'type_expression', watch.type_expression, 'condition', watch.condition, 'data', watch.data,
-        'subject', watch.subject, 'key', watch.key, 'tenant', watch.tenant, 'priority', watch.priority));
-    wanted_name constant text := coalesce(watch.name, 'default');
+        'type_expression', _watch.type_expression, 'condition', _watch.condition, 'data', _watch.data,
+        'subject', _watch.subject, 'key', _watch.key, 'tenant', _watch.tenant, 'priority', _watch.priority));
+    wanted_name constant text := coalesce(_watch.name, 'default');
     name_of_table text;
     existing herald_internal.watch;
     entry herald_internal.watch;
     expression record;
 begin
-    perform herald_internal.check_owner(watch.table_name);
-    perform herald_internal.check_table(watch.table_name);
-    perform herald_internal.check_expression('name', watch.name);
-    perform herald_internal.check_options(watch.operations, watch.type, watch.type_expression, watch.include_columns,
-                                  watch.exclude_columns, watch.on_error);
-    perform herald_internal.check_columns(watch.table_name, 'include_columns', watch.include_columns),
-            herald_internal.check_columns(watch.table_name, 'exclude_columns', watch.exclude_columns),
-            herald_internal.check_columns(watch.table_name, 'on_change_of', watch.on_change_of);
+    perform herald_internal.check_owner(_watch.table_name);
+    perform herald_internal.check_table(_watch.table_name);
+    perform herald_internal.check_expression('name', _watch.name);
+    perform herald_internal.check_options(_watch.operations, _watch.type, _watch.type_expression, _watch.include_columns,
+                                  _watch.exclude_columns, _watch.on_error);
+    perform herald_internal.check_columns(_watch.table_name, 'include_columns', _watch.include_columns),
+            herald_internal.check_columns(_watch.table_name, 'exclude_columns', _watch.exclude_columns),
+            herald_internal.check_columns(_watch.table_name, 'on_change_of', _watch.on_change_of);
 
     select format('%I.%I', n.nspname, c.relname) into name_of_table
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.oid = watch.table_name;
+    where c.oid = _watch.table_name;
     insert into herald_internal.watch (table_name, name, operations, known_as)
-    values (watch.table_name, wanted_name, array['insert', 'update', 'delete'], name_of_table)
+    values (_watch.table_name, wanted_name, array['insert', 'update', 'delete'], name_of_table)
     on conflict on constraint watch_of_table do nothing;
     created := found;
-    select w.* into existing from herald_internal.watch w where w.table_name = watch.table_name and w.name = wanted_name for update;
+    select w.* into existing from herald_internal.watch w where w.table_name = _watch.table_name and w.name = wanted_name for update;
     update herald_internal.watch w set
-        operations = coalesce(watch.operations, w.operations),
-        type = case when watch.type_expression is null then coalesce(watch.type, w.type) end,
-        include_columns = case when watch.exclude_columns is null
-            then coalesce(watch.include_columns, herald_internal.current_columns(existing, w.include_columns)) end,
-        exclude_columns = case when watch.include_columns is null
-            then coalesce(watch.exclude_columns, herald_internal.current_columns(existing, w.exclude_columns)) end,
-        on_change_of = coalesce(watch.on_change_of, herald_internal.current_columns(existing, w.on_change_of)),
-        on_error = coalesce(watch.on_error, w.on_error),
-        replicated = coalesce(watch.replicated, w.replicated),
+        operations = coalesce(_watch.operations, w.operations),
+        type = case when _watch.type_expression is null then coalesce(_watch.type, w.type) end,
+        include_columns = case when _watch.exclude_columns is null
+            then coalesce(_watch.include_columns, herald_internal.current_columns(existing, w.include_columns)) end,
+        exclude_columns = case when _watch.include_columns is null
+            then coalesce(_watch.exclude_columns, herald_internal.current_columns(existing, w.exclude_columns)) end,
+        on_change_of = coalesce(_watch.on_change_of, herald_internal.current_columns(existing, w.on_change_of)),
+        on_error = coalesce(_watch.on_error, w.on_error),
+        replicated = coalesce(_watch.replicated, w.replicated),
         known_as = name_of_table,
         expressions = array(
             select e from unnest(w.expressions) e
-            where not (e = 'type_expression' and watch.type is not null)
+            where not (e = 'type_expression' and _watch.type is not null)
             union
             select o from jsonb_object_keys(given) o
             order by 1),
@@ -330,9 +330,9 @@ begin
             message = format('data and %s exclude each other',
                              case when entry.include_columns is null then 'exclude_columns' else 'include_columns' end),
             detail = 'The expression data sees all columns, so what it gives would have what the list leaves out.',
-            hint = case when created or (watch.data is not null and num_nonnulls(watch.include_columns, watch.exclude_columns) > 0)
+            hint = case when created or (_watch.data is not null and num_nonnulls(_watch.include_columns, _watch.exclude_columns) > 0)
                 then 'Give one of them: data can build what it shows, for example json_build_object(''id'', new.id).'
-                else format('To take the other back, first run: select * from herald.unwatch(%L, %L);', watch.table_name, wanted_name) end;
+                else format('To take the other back, first run: select * from herald.unwatch(%L, %L);', _watch.table_name, wanted_name) end;
     end if;
     perform herald_internal.note_columns(entry.id);
 
@@ -340,15 +340,15 @@ begin
         perform herald_internal.create_expression(entry, expression.name, expression.body);
     end loop;
     -- A session that has just read that a type_expression exists must produce this type as well.
-    if watch.type is not null and entry.functions ? 'type_expression' then
-        perform herald_internal.create_expression(entry, 'type_expression', quote_literal(watch.type));
+    if _watch.type is not null and entry.functions ? 'type_expression' then
+        perform herald_internal.create_expression(entry, 'type_expression', quote_literal(_watch.type));
     end if;
-    perform herald_internal.drop_stray_triggers(watch.table_name);
+    perform herald_internal.drop_stray_triggers(_watch.table_name);
     if entry.replicated <> existing.replicated then
         perform herald_internal.drop_triggers(entry.id);
     end if;
     perform herald_internal.sync_triggers(entry);
-    perform herald_internal.announce_change(watch.table_name);
+    perform herald_internal.announce_change(_watch.table_name);
     perform herald_internal.warn_of_gaps(entry);
     watch := wanted_name;
     watched := table_name;
@@ -358,30 +358,30 @@ $$;
 
 -- Stops capturing a table: one of its watches, or all.
 -- Writes: herald_internal.watch, pg_trigger, pg_proc.
-create function herald_internal.unwatch(table_name regclass, name text default null)
+create function herald_internal._unwatch(table_name regclass, name text default null)
     returns table (watch text, watched regclass)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    names constant text[] := array(select w.name from herald_internal.watch w where w.table_name = unwatch.table_name order by 1);
+    names constant text[] := array(select w.name from herald_internal.watch w where w.table_name = _unwatch.table_name order by 1);
     entry herald_internal.watch;
 begin
-    perform herald_internal.check_owner(unwatch.table_name);
-    if unwatch.name is not null and unwatch.name <> all (names) then
+    perform herald_internal.check_owner(_unwatch.table_name);
+    if _unwatch.name is not null and _unwatch.name <> all (names) then
         raise exception using
             errcode = 'undefined_object',
-            message = format('%s has no watch "%s"', unwatch.table_name, unwatch.name),
+            message = format('%s has no watch "%s"', _unwatch.table_name, _unwatch.name),
             detail = case when names = '{}' then 'The table is not watched.'
                 else format('Its watches are %s.', array_to_string(names, ', ')) end,
-            hint = coalesce(herald_internal.perhaps(unwatch.name, names),
+            hint = coalesce(herald_internal.perhaps(_unwatch.name, names),
                             'Leave the name out to end all watches of the table.');
     end if;
     for entry in
         with ended as (
             delete from herald_internal.watch w
-            where w.table_name = unwatch.table_name and (unwatch.name is null or w.name = unwatch.name)
+            where w.table_name = _unwatch.table_name and (_unwatch.name is null or w.name = _unwatch.name)
             returning w.*
         )
         select e.* from ended e order by e.name
@@ -393,7 +393,7 @@ begin
         watched := entry.table_name;
         return next;
     end loop;
-    perform herald_internal.drop_stray_triggers(unwatch.table_name);
+    perform herald_internal.drop_stray_triggers(_unwatch.table_name);
 end
 $$;
 
@@ -403,9 +403,9 @@ declare
 begin
     for internal in
         select p.oid, p.proname from pg_proc p
-        where p.pronamespace = 'herald_internal'::regnamespace and p.proname in ('watch', 'unwatch')
+        where p.pronamespace = 'herald_internal'::regnamespace and p.proname in ('_watch', '_unwatch')
     loop
-        execute format('create function herald.%I(%s) returns %s language c as %L, %L', internal.proname,
+        execute format('create function herald.%I(%s) returns %s language c as %L, %L', substr(internal.proname, 2),
                        pg_get_function_arguments(internal.oid), pg_get_function_result(internal.oid),
                        'MODULE_PATHNAME', 'with_rights_wrapper');
     end loop;

@@ -27,7 +27,8 @@ pub extern "C-unwind" fn pg_finfo_with_rights_wrapper() -> &'static pg_sys::Pg_f
     &V1
 }
 
-/// Runs as the body of herald.NAME: calls herald_internal.NAME with the same arguments and the rights of the extension's owner.
+/// Runs as the body of herald.NAME: calls herald_internal._NAME with the same arguments and the rights of the extension's
+/// owner.
 ///
 /// # Safety
 /// Only PostgreSQL may call it, as a function of the version-1 convention.
@@ -48,8 +49,8 @@ pub extern "C-unwind" fn pg_finfo_answer_soon_wrapper() -> &'static pg_sys::Pg_f
 }
 
 /// Runs as the body of a herald.NAME that answers even under locks, declared with a `lock_timeout`. Works like
-/// [`with_rights_wrapper`]; but if a catalog that herald_internal.NAME needs to begin is locked, calls herald_internal.NAME_blocked
-/// with the caller's rights, as another role's rights would need a lookup.
+/// [`with_rights_wrapper`]; but if a catalog that herald_internal._NAME needs to begin is locked, calls
+/// herald_internal._NAME_blocked with the rights of the caller, because those of another role would have to be looked up.
 ///
 /// # Safety
 /// Only PostgreSQL may call it, as a function of the version-1 convention.
@@ -82,7 +83,6 @@ pub unsafe extern "C-unwind" fn answer_soon_wrapper(
 }
 
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-const INTERNAL: &str = "herald_internal";
 
 /// # Safety
 /// `fcinfo` belongs to a call of herald.NAME.
@@ -130,24 +130,17 @@ unsafe fn call(target: pg_sys::Oid, fcinfo: pg_sys::FunctionCallInfo) -> pg_sys:
     }
 }
 
-/// Returns the function of herald_internal with the arguments of `shell` and its name with `ending`. A shell that is itself in
-/// herald_internal calls the function with an underscore before its name.
+/// Returns the function of herald_internal with the arguments of `shell`, named as it between an underscore and `ending`.
 fn inner(shell: pg_sys::Oid, ending: &str) -> pg_sys::Oid {
-    // SAFETY: `shell` is being called, so its name and schema exist; what PostgreSQL allocates lives in the memory of
-    // the call. An ERROR if the inner function does not exist.
+    // SAFETY: `shell` is being called, so its name exists; what PostgreSQL allocates lives in the memory of the call. An
+    // ERROR if the inner function does not exist.
     unsafe {
         let name = CStr::from_ptr(pg_sys::get_func_name(shell)).to_string_lossy();
-        let schema = pg_sys::get_namespace_name(pg_sys::get_func_namespace(shell));
-        let underscore = if CStr::from_ptr(schema).to_bytes() == INTERNAL.as_bytes() {
-            "_"
-        } else {
-            ""
-        };
-        let name = format!("{underscore}{name}{ending}");
+        let name = format!("_{name}{ending}");
         let (mut types, mut count) = (std::ptr::null_mut(), 0);
         pg_sys::get_func_signature(shell, &mut types, &mut count);
         let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        for part in [INTERNAL, &name] {
+        for part in ["herald_internal", &name] {
             names = pg_sys::lappend(names, pg_sys::makeString(part.as_pg_cstr()).cast());
         }
         pg_sys::LookupFuncName(names, count, types, false)

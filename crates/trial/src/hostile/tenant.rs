@@ -239,7 +239,7 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "select * from herald.tenant",
                 "select * from herald.event",
                 "select * from herald.audit",
-                "select herald_internal.status()",
+                "select herald_internal._status()",
                 "select herald.grant_access('ann', 'admin')",
             ]
             .map(fails)

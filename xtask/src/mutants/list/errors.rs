@@ -30,8 +30,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "null-is-nothing",
         breaks: "A null for an argument that has a default means \"not given\".",
         file: "sql/repair/redeliver.sql",
-        from: "between coalesce(redeliver_dead_letters.since, '-infinity') and",
-        to: "between redeliver_dead_letters.since and",
+        from: "between coalesce(_redeliver_dead_letters.since, '-infinity') and",
+        to: "between _redeliver_dead_letters.since and",
         killed_by: Test::InDatabase {
             name: "a_null_for_an_argument_that_has_a_default_means_not_given",
         },

@@ -19,7 +19,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "function-dropped-for-a-type",
         breaks: "So does one beside a watch() that replaces an expression by a fixed type.",
         file: "sql/watch/watch.sql",
-        from: "perform herald_internal.create_expression(entry, 'type_expression', quote_literal(watch.type));",
+        from: "perform herald_internal.create_expression(entry, 'type_expression', quote_literal(_watch.type));",
         to: "perform herald_internal.drop_expression(entry, 'type_expression');",
         killed_by: Test::InDatabase {
             name: "a_type_and_a_type_expression_replace_each_other",
