@@ -192,12 +192,12 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "copies another database",
-        statements: |_, _| {
+        statements: |_, dice| {
+            // Others than those that could not be dropped in time.
+            let name = format!("hostile_copy_{}", dice.below(1_000_000));
             vec![
-                // A leftover that could not be dropped in time.
-                "drop database if exists hostile_copy".to_owned(),
-                succeeds("create database hostile_copy template template1"),
-                succeeds("drop database hostile_copy"),
+                succeeds(&format!("create database {name} template template1")),
+                succeeds(&format!("drop database {name}")),
             ]
         },
     },

@@ -295,7 +295,8 @@ pub(super) const WITH_NOTHING: &[Attack] = &[
                      as $$ begin raise exception '{SEEN}: %', $1; end $$"
                 ),
                 format!("select * from herald.{view} v where pg_temp.look(v::text)"),
-                "set enable_seqscan = off".to_owned(),
+                // To compile a plan can take 20 s, in which PostgreSQL cannot cancel it; any query can be made so dear.
+                "set enable_seqscan = off; set jit = off".to_owned(),
                 format!("select * from herald.{view} v where pg_temp.look(v::text) order by 1 desc limit 1"),
             ]
         },

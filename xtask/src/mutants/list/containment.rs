@@ -318,4 +318,59 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "select (select v::text",
     },
+    Mutant {
+        name: "compiled-function",
+        breaks: "No function is compiled just in time.",
+        file: "sql/access/privileges.sql",
+        from: "execute format('alter function %s set jit = off', made);",
+        to: "null;",
+        killed_by: Test::InDatabase {
+            name: "no_function_is_compiled_just_in_time",
+        },
+        says: "left == right",
+    },
+    Mutant {
+        name: "attempts-of-another-period",
+        breaks: "A dead letter has all attempts of its delivery, whatever the period of the ring was.",
+        file: "sql/delivery/bury.sql",
+        from: "last_turn - first_turn >= 31 or since < ring.changed_at + interval '1 day'",
+        to: "last_turn - first_turn >= 31",
+        killed_by: Test::InDatabase {
+            name: "attempts_are_looked_for_in_the_slots_that_may_have_them",
+        },
+        says: "left == right",
+    },
+    Mutant {
+        name: "unknown-slot",
+        breaks: "A delivery of a slot that does not exist is buried, too.",
+        file: "sql/delivery/bury.sql",
+        from: "                else %s\n",
+        to: "                else null;\n",
+        killed_by: Test::InDatabase {
+            name: "a_slot_that_does_not_exist_keeps_no_delivery_from_being_buried",
+        },
+        says: "left == right",
+    },
+    Mutant {
+        name: "slow-compression",
+        breaks: "A large event is compressed with lz4.",
+        file: "sql/schema/log.sql",
+        from: "            alter data set compression lz4;",
+        to: "            alter data set compression pglz;",
+        killed_by: Test::InDatabase {
+            name: "large_events_and_their_dead_letters_are_compressed_with_lz4",
+        },
+        says: "left == right",
+    },
+    Mutant {
+        name: "endless-sandbox",
+        breaks: "The hint of doctor() ends a sandbox.",
+        file: "sql/insight/doctor.sql",
+        from: "when 'sandbox' then format('Run: update",
+        to: "when 'box' then format('Run: update",
+        killed_by: Test::InDatabase {
+            name: "doctor_s_hint_ends_a_pause_and_a_sandbox",
+        },
+        says: "left == right",
+    },
 ];
