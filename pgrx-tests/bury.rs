@@ -46,22 +46,33 @@ mod tests {
                  from unnest('{{{days}}}'::int[]) n"
             ))
         };
-        assert_eq!(slots("clock_timestamp()"), of_days("1,0"));
+        assert_eq!(slots("clock_timestamp()"), of_days("1,0,-1"));
         assert_eq!(
             slots("clock_timestamp() - interval '2 days'"),
-            of_days("3,2,1,0")
+            of_days("3,2,1,0,-1")
         );
         let all = (0..32)
             .map(|slot| slot.to_string())
             .collect::<Vec<_>>()
             .join(",");
-        assert_eq!(slots("clock_timestamp() - interval '31 days'"), all);
+        for since in [
+            "clock_timestamp() - interval '29 days'",
+            "clock_timestamp() + interval '1 day'",
+            "'-infinity'",
+            "'infinity'",
+            "'1960-01-01'",
+            "'200000-01-01'",
+        ] {
+            assert_eq!(slots(since), all, "{since}");
+        }
         run("update herald_internal.ring set changed_at = clock_timestamp() - interval '3 days'");
         assert_eq!(
             slots("clock_timestamp() - interval '1 day'"),
-            of_days("2,1,0")
+            of_days("2,1,0,-1")
         );
         assert_eq!(slots("clock_timestamp() - interval '60 hours'"), all);
+        run("delete from herald_internal.ring");
+        assert_eq!(slots("clock_timestamp()"), all);
     }
 
     #[pg_test]

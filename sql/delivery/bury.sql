@@ -49,26 +49,26 @@ create function herald_internal.begin_letter(event_slot smallint, event_seq bigi
     language c volatile strict
     as 'MODULE_PATHNAME', 'begin_letter_wrapper';
 
--- Returns the slots that may have attempts made since a time: all of them if it is long ago, or if the period of the ring
--- was another one then.
+-- Returns the slots that may have attempts made since a time: all of them if it is long ago or no time that has passed,
+-- or if the period of the ring was another one then.
 -- Called by write_dead_letters().
 create function herald_internal.attempt_slots(since timestamptz) returns smallint[]
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    now constant timestamptz := clock_timestamp();
     ring herald_internal.ring;
-    first_turn bigint;
-    last_turn bigint;
 begin
     select r.* into ring from herald_internal.ring r where r.name = 'attempt';
-    -- One more, as the clock may have been set back.
-    first_turn := floor(extract(epoch from since) * 1000000 / herald_internal.micros(ring.period))::bigint - 1;
-    last_turn := floor(extract(epoch from clock_timestamp()) * 1000000 / herald_internal.micros(ring.period))::bigint;
-    if last_turn - first_turn >= 31 or since < ring.changed_at + interval '1 day' then
+    if (since between now - 28 * ring.period and now and since >= coalesce(ring.changed_at + interval '1 day', since)) is not true then
         return array(select n from generate_series(0, 31) n);
     end if;
-    return array(select n % 32 from generate_series(first_turn, last_turn) n);
+    -- One more on either side, as the clock may have been set.
+    return array(
+        select n % 32
+        from generate_series(floor(extract(epoch from since) * 1000000 / herald_internal.micros(ring.period))::bigint - 1,
+                             floor(extract(epoch from now) * 1000000 / herald_internal.micros(ring.period))::bigint + 1) n);
 end
 $$;
 

@@ -333,8 +333,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "attempts-of-another-period",
         breaks: "A dead letter has all attempts of its delivery, whatever the period of the ring was.",
         file: "sql/delivery/bury.sql",
-        from: "last_turn - first_turn >= 31 or since < ring.changed_at + interval '1 day'",
-        to: "last_turn - first_turn >= 31",
+        from: "now and since >= coalesce(ring.changed_at + interval '1 day', since)) is not true",
+        to: "now) is not true",
         killed_by: Test::InDatabase {
             name: "attempts_are_looked_for_in_the_slots_that_may_have_them",
         },
