@@ -75,4 +75,10 @@ fn tenants_reach_the_networks_of_tenants_and_are_told_no_more() {
     let why = format!("select blocked_by from herald.why('{event}')");
     assert_eq!(session.text(&why), "cannot send: ask who runs the database");
     assert!(db.text(&why).contains("127.0.0.2"));
+    let ping = format!("select error from herald.ping('{name}/shop')");
+    assert_eq!(
+        session.text(&ping),
+        "cannot send: ask who runs the database"
+    );
+    assert!(db.text(&ping).contains("127.0.0.2"));
 }

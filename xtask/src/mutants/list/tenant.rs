@@ -124,4 +124,16 @@ pub const MUTANTS: &[Mutant] = &[
         },
         says: "it was the",
     },
+    Mutant {
+        name: "obstacle-told-by-a-ping",
+        breaks: "A ping does not tell a tenant which setting is in its way.",
+        file: "sql/repair/try.sql",
+        from: "when p.error like 'cannot send: %' and",
+        to: "when p.error like 'nothing can be sent: %' and",
+        killed_by: Test::EndToEnd {
+            file: "tenants",
+            name: "bounds::tenants_reach_the_networks_of_tenants_and_are_told_no_more",
+        },
+        says: "ask who runs the database",
+    },
 ];
