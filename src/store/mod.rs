@@ -110,8 +110,8 @@ impl Store for PgStore {
         Ok(claim::find_due(subscriptions)?)
     }
 
-    fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure> {
-        Ok(claim::claim(claim)?)
+    fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims> {
+        measured(|| claim::claim(claim))
     }
 
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {

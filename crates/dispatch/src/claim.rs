@@ -13,10 +13,10 @@ use crate::effects::{Effect, Effects};
 use crate::failure::Failure;
 use crate::lane::first_due;
 use crate::lanes::Lanes;
-use crate::lanes::entry::{CLAIM_SIZE, Entry};
+use crate::lanes::entry::Entry;
 use crate::ledger::Ledger;
 use crate::record::{End, Record};
-use crate::store::{Claim, Claims, Due, Point, Store};
+use crate::store::{Claim, Claims, Due, Point, Store, Took};
 use crate::subscriptions::{Loaded, Subscriptions};
 use crate::suspects::Suspects;
 use crate::time::{Moment, Now};
@@ -28,11 +28,8 @@ const BEFORE_ALL: (i64, i64) = (0, 0);
 
 /// At most this many lanes are filled in one turn: those that have been due for longest.
 const LANES_A_TURN: usize = 16;
-/// At most this many pending deliveries are claimed in one turn, over all lanes; each lane counts as at least `ASKING`.
-const CLAIMED_A_TURN: usize = CLAIM_SIZE;
-const ASKING: usize = CLAIM_SIZE / LANES_A_TURN;
-/// Skipping this many rows costs as much as claiming one.
-const ROWS_SKIPPED_PER_CLAIM: usize = 16;
+/// No further lane is filled in a turn whose claims have taken this long.
+const LONGEST: Duration = Duration::from_millis(2);
 /// The table is asked for at most this many lanes at once.
 const LANES_ASKED_AT_ONCE: usize = 500;
 
@@ -104,14 +101,13 @@ impl<S: Store> Claiming<'_, S> {
         if due.len() > LANES_A_TURN {
             later = Some(now.micros);
         }
-        let mut room = CLAIMED_A_TURN;
+        let mut spent = Duration::ZERO;
         for id in first_due(due, LANES_A_TURN) {
-            if room == 0 {
+            if spent >= LONGEST {
                 later = Some(now.micros);
                 break;
             }
-            let cost = self.claim_for(id, now, room)?;
-            room = room.saturating_sub(cost.max(ASKING));
+            spent += self.claim_for(id, now)?;
             let share = self.lanes.share();
             let entry = self.lanes.get(id);
             let at = entry.and_then(|entry| entry.due(share, now.micros));
@@ -141,51 +137,50 @@ impl<S: Store> Claiming<'_, S> {
         Ok(())
     }
 
-    /// Fills one lane. Returns the number of claimed deliveries, or the cost of skipping rows if that is higher. If an
-    /// event cannot be read, claims by halves, and in the end claims its delivery without the event.
-    fn claim_for(&mut self, id: i64, now: Now, room: usize) -> Result<usize, Failure> {
-        let size = self.lanes.get(id).map_or(0, |entry| entry.claim_size);
-        let most = size.min(room);
-        let failure = match self.claim_some(id, now, most, true) {
-            Ok(cost) => {
+    /// Fills one lane. Returns how long it took. If an event cannot be read, claims by halves, and in the end claims its
+    /// delivery without the event.
+    fn claim_for(&mut self, id: i64, now: Now) -> Result<Duration, Failure> {
+        let Some(most) = self.lanes.get(id).map(|entry| entry.claim_size.get()) else {
+            return Ok(Duration::ZERO);
+        };
+        let Took { result, took } = self.claim_some(id, now, most, true);
+        let failure = match result {
+            Ok(rows) => {
                 if let Some(entry) = self.lanes.get(id) {
-                    entry.claim_size = (size * 2).min(CLAIM_SIZE);
+                    entry.claim_size.took(rows, took.as_micros() as i64);
                 }
-                return Ok(cost);
+                return Ok(took);
             }
             Err(failure) => failure,
         };
         if failure.damage.is_none() {
             return Err(failure);
         }
-        if size > 1 {
+        if most > 1 {
             if let Some(entry) = self.lanes.get(id) {
-                entry.claim_size = (most / 2).max(1);
+                entry.claim_size.halve();
             }
-            return Ok(room);
+            return Ok(took);
         }
-        let cost = self.claim_some(id, now, 1, false)?;
+        let Took { result, took } = self.claim_some(id, now, 1, false);
+        result?;
         self.effects.push(Effect::Warn(format!(
             "an event that is pending for subscription {id} cannot be read, and its delivery is buried: {failure}"
         )));
-        Ok(cost)
+        Ok(took)
     }
 
-    /// Claims at most `most` deliveries. Without events, gives up the first.
-    fn claim_some(
-        &mut self,
-        id: i64,
-        now: Now,
-        most: usize,
-        with_events: bool,
-    ) -> Result<usize, Failure> {
+    /// Claims at most `most` deliveries, and returns the number of rows that were read. Without events, gives up the
+    /// first.
+    fn claim_some(&mut self, id: i64, now: Now, most: usize, with_events: bool) -> Took<usize> {
         let subscriptions = self.subscriptions;
-        let Some(subscription) = subscriptions.by_id(id) else {
-            return Ok(0);
-        };
         let share = self.lanes.share();
-        let Some(entry) = self.lanes.get(id) else {
-            return Ok(0);
+        let (Some(subscription), Some(entry)) = (subscriptions.by_id(id), self.lanes.get(id))
+        else {
+            return Took {
+                result: Ok(0),
+                took: Duration::ZERO,
+            };
         };
         let wanted = entry.room(share, now.micros).min(most);
         let (limit, after) = match entry.claimed_to {
@@ -193,7 +188,7 @@ impl<S: Store> Claiming<'_, S> {
             None => (wanted + entry.claimed.len(), BEFORE_ALL),
         };
         let given_up: Vec<i64> = self.suspects.given_up().collect();
-        let claims = self.store.claim(&Claim {
+        let Took { result, took } = self.store.claim(&Claim {
             subscription: id,
             limit,
             after,
@@ -203,7 +198,16 @@ impl<S: Store> Claiming<'_, S> {
             given_up: &given_up,
             largest: subscriptions.largest,
             bytes: entry.byte_room(share),
-        })?;
+        });
+        let claims = match result {
+            Ok(claims) => claims,
+            Err(failure) => {
+                return Took {
+                    result: Err(failure),
+                    took,
+                };
+            }
+        };
         let rows = claims.rows.len();
         let reached_end = rows < limit;
         let found = Found::of(claims, entry, now.micros, after, with_events, &given_up);
@@ -211,12 +215,14 @@ impl<S: Store> Claiming<'_, S> {
         if !found.taken.is_empty() {
             self.store.reached(Point::AfterClaim);
         }
-        let cost = found.taken.len().max(rows / ROWS_SKIPPED_PER_CLAIM);
         for (due, event) in found.taken {
             self.claim(due, event, subscription, now);
         }
         self.lanes.make_ready(id);
-        Ok(cost)
+        Took {
+            result: Ok(rows),
+            took,
+        }
     }
 
     fn claim(&mut self, due: Due, event: Option<Event>, loaded: &Loaded, now: Now) {
@@ -404,17 +410,18 @@ mod tests {
         assert_eq!(taken(&found), [(1, true), (2, false), (3, true)]);
     }
 
-    #[test]
-    fn one_turn_claims_as_much_as_one_lane_takes_and_the_next_one_goes_on() {
+    /// Plays turns with these lanes, each with 200 pending deliveries, of which each takes this long to claim. Returns
+    /// after each turn how many each lane has claimed.
+    fn turns(ids: &[i64], micros_each: u64, turns: usize) -> Vec<Vec<usize>> {
         let mut subscriptions = Subscriptions::unloaded();
+        subscriptions.put_all(ids, ids.iter().copied().map(loaded).collect());
         let mut lanes = Lanes::default();
-        for id in 1..=3 {
-            lanes.configure(&loaded(id), &Default::default());
-            let entry = lanes.get(id).unwrap();
+        for id in ids {
+            lanes.configure(&loaded(*id), &Default::default());
+            let entry = lanes.get(*id).unwrap();
             entry.lane.succeeded(0);
-            entry.next_due = Some(id);
+            entry.next_due = Some(*id);
         }
-        subscriptions.put_all(&[1, 2, 3], [1, 2, 3].map(loaded).into());
         let mut claiming = Claiming {
             lanes: &mut lanes,
             ledger: &mut Ledger::default(),
@@ -423,18 +430,30 @@ mod tests {
             tokens: &mut Tokens::default(),
             store: &mut Empty {
                 pending: 200,
+                micros_each,
                 ..Empty::default()
             },
             effects: &mut Effects::new(),
             always_pending: false,
         };
-        let mut turn = || {
+        let turn = |_| {
             claiming.fill_lanes(at(1)).unwrap();
-            [1, 2, 3].map(|id| claiming.lanes.get(id).unwrap().claimed.len())
+            let entries = claiming.lanes.iter();
+            entries.map(|(_, entry)| entry.claimed.len()).collect()
         };
-        assert_eq!(turn(), [200, 56, 0]);
-        assert_eq!(turn(), [200, 56, 200]);
-        assert_eq!(turn(), [200, 200, 200]);
+        (0..turns).map(turn).collect()
+    }
+
+    #[test]
+    fn a_turn_claims_for_a_while_and_the_next_turn_goes_on_with_the_other_lanes() {
+        let claimed = turns(&[1, 2, 3], 20, 2);
+        assert_eq!(claimed, [[64, 64, 0], [145, 64, 64]]);
+    }
+
+    #[test]
+    fn a_lane_claims_more_at_once_while_that_is_quick_and_fewer_if_it_is_slow() {
+        assert_eq!(turns(&[1], 5, 3), [[64], [192], [200]]);
+        assert_eq!(turns(&[1], 100, 3), [[64], [79], [94]]);
     }
 
     #[test]

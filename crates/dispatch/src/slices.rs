@@ -55,6 +55,11 @@ impl SliceSize {
         }
     }
 
+    /// Halves the size, after a slice that failed.
+    pub fn halve(&mut self) {
+        self.size = (self.size / 2).max(1);
+    }
+
     /// Adapts the size in the same way, but never increases it.
     pub fn took_without_growth(&mut self, count: usize, micros: i64) {
         if micros > LONGEST_MICROS {

@@ -64,7 +64,7 @@ pub trait Store {
     fn find_due(&mut self, subscriptions: &[i64]) -> Result<Vec<(i64, i64)>, Failure>;
 
     /// Returns pending deliveries with their events. Only the caller remembers the claim.
-    fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure>;
+    fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims>;
 
     /// Returns the event at this place of the log, without data larger than `largest`.
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure>;

@@ -168,6 +168,8 @@ pub struct Empty {
     pub recorded: usize,
     /// Each subscription has this many pending deliveries that are due, the same at every claim.
     pub pending: i64,
+    /// How long it takes to claim one of them.
+    pub micros_each: u64,
 }
 
 /// Returns a pending delivery of the event with this number.
@@ -224,13 +226,18 @@ impl Store for Empty {
         Ok(Vec::new())
     }
 
-    fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure> {
-        let seqs = (1..=self.pending).take(claim.limit);
-        Ok(Claims {
-            rows: seqs.clone().map(|seq| due(seq, 0)).collect(),
-            events: seqs.map(logged).collect(),
-            is_complete: true,
-        })
+    fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims> {
+        let (_, after) = claim.after;
+        let seqs = (after + 1..=self.pending).take(claim.limit);
+        let rows: Vec<Due> = seqs.clone().map(|seq| due(seq, 0)).collect();
+        Took {
+            took: Duration::from_micros(self.micros_each) * rows.len() as u32,
+            result: Ok(Claims {
+                rows,
+                events: seqs.map(logged).collect(),
+                is_complete: true,
+            }),
+        }
     }
 
     fn event_at(&mut self, _place: (i16, i64), _largest: i32) -> Result<Option<Event>, Failure> {

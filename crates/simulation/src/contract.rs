@@ -146,6 +146,7 @@ fn claim_within(subject: &mut impl Subject, after: (i64, i64), bytes: usize) -> 
     subject
         .store()
         .claim(&claim)
+        .result
         .expect("nothing is wrong with the store")
 }
 

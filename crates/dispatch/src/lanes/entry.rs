@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::lane::Lane;
+use crate::slices::SliceSize;
 use crate::work::Delivery;
 
-/// A lane claims at most this many deliveries at once.
-pub const CLAIM_SIZE: usize = 256;
+/// How many pending deliveries a lane claims at once.
+const CLAIM_SIZE: SliceSize = SliceSize::new(64, 4, 512);
 
 /// A lane with fewer than `REFILL_BELOW` deliveries is refilled from pending, up to `REFILL_TO`.
 const REFILL_TO: usize = 750;
@@ -34,8 +35,8 @@ pub struct Entry {
     pub claimed_to: Option<(i64, i64)>,
     /// When its first unclaimed pending delivery is due, if known.
     pub next_due: Option<i64>,
-    /// How many pending deliveries it claims at once: fewer after an event that could not be read.
-    pub claim_size: usize,
+    /// How many pending deliveries it claims at once: fewer if that takes long, or after an event that could not be read.
+    pub claim_size: SliceSize,
     /// Rows that will be in `herald.pending` once the current batch is recorded.
     pub unrecorded: usize,
     /// Its receiver said that it is gone, which is not yet recorded.

@@ -1,6 +1,7 @@
 //! The modelled store: what the worker's statements do to the modelled database. It behaves like `src/store` but shares
 //! no code with it: both have to keep the [`contract`](crate::contract).
 
+mod claim;
 mod record;
 pub mod slice;
 mod statement;
@@ -18,12 +19,12 @@ use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
 use herald_dispatch::store::{
-    Claim, Claims, Configuration, Due, Effort, Point, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Effort, Point, Recorded, Store, Took, View,
 };
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::walk::{Shed, Walk};
 
-use self::slice::{SLICE_BYTES, logged, within_bytes};
+use self::slice::logged;
 use self::statement::no_server;
 use self::view::Sight;
 use crate::clock::micros;
@@ -135,33 +136,16 @@ impl Store for Shared {
         Ok(subscriptions.iter().filter_map(first).collect())
     }
 
-    fn claim(&mut self, claim: &Claim<'_>) -> Result<Claims, Failure> {
+    fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims> {
         let world = &mut *self.0.borrow_mut();
-        world.statement(Statement::Claim)?;
-        let tables = &world.database.tables;
-        let mut rows: Vec<Due> = tables
-            .pending_of(claim.subscription)
-            .filter(|(seq, row)| (row.next_attempt_at, *seq) > claim.after)
-            .map(|(seq, row)| Due {
-                slot: row.slot,
-                seq,
-                next_attempt_at: row.next_attempt_at,
-                attempts: row.attempts,
-                step: row.step,
-                created_at: row.created_at,
-            })
-            .collect();
-        rows.sort_by_key(|due| (due.next_attempt_at, due.seq));
-        rows.truncate(claim.limit);
-        let wanted = rows.iter().filter(|due| claim.wants_event(due));
-        let found = wanted.filter_map(|due| tables.events.get(&due.seq));
-        let (events, is_complete) =
-            within_bytes(found, claim.largest, claim.bytes.min(SLICE_BYTES));
-        Ok(Claims {
-            rows,
-            events,
-            is_complete,
-        })
+        let began = world.clock.elapsed;
+        let result = world
+            .statement(Statement::Claim)
+            .map(|_| claim::claim(&world.database.tables, claim));
+        Took {
+            result,
+            took: micros(world.clock.elapsed - began),
+        }
     }
 
     fn event_at(&mut self, (_, seq): (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {

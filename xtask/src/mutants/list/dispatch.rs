@@ -61,14 +61,25 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "turn-of-many-claims",
-        breaks: "One turn claims as much as one lane takes.",
+        breaks: "A turn fills no further lane after its claims took long.",
         file: "crates/dispatch/src/claim.rs",
-        from: "room = room.saturating_sub(cost.max(ASKING));",
-        to: "let _ = cost.max(ASKING);",
+        from: "if spent >= LONGEST {",
+        to: "if spent > Duration::MAX {",
         killed_by: unit(
-            "claim::tests::one_turn_claims_as_much_as_one_lane_takes_and_the_next_one_goes_on",
+            "claim::tests::a_turn_claims_for_a_while_and_the_next_turn_goes_on_with_the_other_lanes",
         ),
-        says: "left: [200, 200, 200]",
+        says: "left: [[64, 64, 64]",
+    },
+    Mutant {
+        name: "slow-claims-stay-large",
+        breaks: "A lane whose events take long to read claims fewer at once.",
+        file: "crates/dispatch/src/claim.rs",
+        from: "entry.claim_size.took(rows, took.as_micros() as i64);",
+        to: "let _ = (rows, took);",
+        killed_by: unit(
+            "claim::tests::a_lane_claims_more_at_once_while_that_is_quick_and_fewer_if_it_is_slow",
+        ),
+        says: "left: [[64], [128], [192]]",
     },
     Mutant {
         name: "sent-by-former-options",
