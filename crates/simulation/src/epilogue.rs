@@ -106,7 +106,7 @@ impl Epilogue {
     /// Moves on to the next stage, if it is time.
     pub fn tick(&mut self, world: &mut World) {
         let now = world.clock.elapsed;
-        match &mut self.stage {
+        match &self.stage {
             // Troubles end by themselves.
             Stage::Playing if world.next_step_at().is_none() && now >= world.troubles.until => {
                 world.heal(self.keeps_paused);
@@ -116,52 +116,10 @@ impl Epilogue {
                 };
             }
             Stage::Draining { since, looked_at } if now >= *looked_at + LOOK_EVERY => {
-                *looked_at = now;
-                let since = *since;
-                if now > since + LONGEST_REST && world.witness.looked_at() < since {
-                    world
-                        .witness
-                        .blame("no look at the log for over a minute, while nothing is wrong");
-                }
-                if let Some(rest) = world.unfinished() {
-                    if now > since + DRAIN + world.witness.late_by {
-                        world.witness.blame(format!("it does not end: {rest}"));
-                    }
-                } else {
-                    self.drained_in = now - since;
-                    self.stage = Stage::Settling {
-                        until: now + SETTLE + world.witness.late_by,
-                    };
-                }
+                self.drain(world, *since);
             }
             Stage::Settling { until } if now >= *until => self.probe(world, 0),
-            Stage::Probing {
-                round,
-                probes,
-                until,
-            } if now >= *until => {
-                let (round, probes) = (*round, std::mem::take(probes));
-                world.judge_probes(&probes, round);
-                if round + 1 < PROBES {
-                    self.probe(world, round + 1);
-                } else if round + 1 == PROBES {
-                    // Redeliver the last probes.
-                    for (id, _) in &probes {
-                        world.send_again(*id, 1, true);
-                    }
-                    self.stage = Stage::Probing {
-                        round: round + 1,
-                        until: now + world.time_for(&probes),
-                        probes,
-                    };
-                } else {
-                    world.set_moods(Mood::Answers(500));
-                    let probes = world.emit_probes(round + 1);
-                    self.stage = Stage::Refusing {
-                        until: now + world.time_for(&probes),
-                    };
-                }
-            }
+            Stage::Probing { until, .. } if now >= *until => self.end_probes(world),
             Stage::Refusing { until } if now >= *until => {
                 world.set_moods(Mood::Healthy(20_000));
                 self.stage = Stage::Retrying {
@@ -170,10 +128,9 @@ impl Epilogue {
             }
             Stage::Retrying { until } if now >= *until => {
                 world.judge_retries();
-                let turns = self.turns;
                 self.stage = Stage::Idling {
                     until: now + IDLE,
-                    turns,
+                    turns: self.turns,
                 };
             }
             Stage::Idling { until, turns } if now >= *until => {
@@ -187,6 +144,58 @@ impl Epilogue {
                 self.stage = Stage::Over;
             }
             _ => {}
+        }
+    }
+
+    /// Checks whether everything has ended, and that it does so in time.
+    fn drain(&mut self, world: &mut World, since: i64) {
+        let now = world.clock.elapsed;
+        if now > since + LONGEST_REST && world.witness.looked_at() < since {
+            world
+                .witness
+                .blame("no look at the log for over a minute, while nothing is wrong");
+        }
+        let Some(rest) = world.unfinished() else {
+            self.drained_in = now - since;
+            self.stage = Stage::Settling {
+                until: now + SETTLE + world.witness.late_by,
+            };
+            return;
+        };
+        if now > since + DRAIN + world.witness.late_by {
+            world.witness.blame(format!("it does not end: {rest}"));
+        }
+        self.stage = Stage::Draining {
+            since,
+            looked_at: now,
+        };
+    }
+
+    /// Judges a round of probes. After the last round, redelivers its probes, and then lets receivers refuse others.
+    fn end_probes(&mut self, world: &mut World) {
+        let Stage::Probing { round, probes, .. } = &mut self.stage else {
+            return;
+        };
+        let (round, probes) = (*round, std::mem::take(probes));
+        world.judge_probes(&probes, round);
+        let now = world.clock.elapsed;
+        if round + 1 < PROBES {
+            self.probe(world, round + 1);
+        } else if round + 1 == PROBES {
+            for (id, _) in &probes {
+                world.send_again(*id, 1, true);
+            }
+            self.stage = Stage::Probing {
+                round: round + 1,
+                until: now + world.time_for(&probes),
+                probes,
+            };
+        } else {
+            world.set_moods(Mood::Answers(500));
+            let probes = world.emit_probes(round + 1);
+            self.stage = Stage::Refusing {
+                until: now + world.time_for(&probes),
+            };
         }
     }
 

@@ -68,19 +68,21 @@ impl World {
             Deed::Replay { id, last } => self.send_again(*id, *last, false),
             Deed::Discard { id } => self.discard(*id),
             Deed::Mood { id, mood } => self.set_mood(*id, *mood),
-            Deed::Trouble { with, fault, lasts } => {
-                let until = self.clock.elapsed + lasts;
-                self.troubles.fail(*with, *fault, until);
-            }
-            Deed::Slowness { times, lasts } => {
-                let until = self.clock.elapsed + lasts;
-                self.troubles.slow_down(*times, until);
-            }
+            Deed::SetQuota { tenant, quota } => self.set_quota(*tenant, *quota),
+            deed => self.disturb(deed),
+        }
+    }
+
+    /// Does a deed of fate or of an administrator.
+    fn disturb(&mut self, deed: &Deed) {
+        let now = self.clock.elapsed;
+        match deed {
+            Deed::Trouble { with, fault, lasts } => self.troubles.fail(*with, *fault, now + lasts),
+            Deed::Slowness { times, lasts } => self.troubles.slow_down(*times, now + lasts),
             Deed::Lock { id, count, lasts } => {
-                let until = self.clock.elapsed + lasts;
                 let pending = self.database.tables.pending_of(*id);
                 for (seq, _) in pending.take(*count) {
-                    self.troubles.lock((*id, seq), until);
+                    self.troubles.lock((*id, seq), now + lasts);
                 }
             }
             Deed::Crash { found, down_for } => self.worker.crash = Some((*found, *down_for)),
@@ -94,11 +96,10 @@ impl World {
             Deed::Stop { down_for } => self.worker.stop = Some(*down_for),
             Deed::SetClock { by } => {
                 self.clock.set(*by);
-                let until = self.clock.elapsed.max(self.witness.disturbed_at()) + by.abs();
+                let until = now.max(self.witness.disturbed_at()) + by.abs();
                 self.witness.disturbed(until);
                 self.witness.late_by += (-by).max(0);
             }
-            Deed::SetQuota { tenant, quota } => self.set_quota(*tenant, *quota),
             Deed::Settings {
                 is_enabled,
                 always_pending,
@@ -107,8 +108,9 @@ impl World {
                 self.worker.always_pending = *always_pending;
                 self.worker.has_new_settings = true;
                 self.database.latch = true;
-                self.witness.disturbed(self.clock.elapsed);
+                self.witness.disturbed(now);
             }
+            deed => unreachable!("{deed:?} is a deed of a user"),
         }
     }
 

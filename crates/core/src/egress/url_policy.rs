@@ -190,22 +190,7 @@ impl UrlPolicy {
     /// ```
     pub fn check_url(&self, text: &str) -> Result<Url, Error> {
         let url = parse_url(text)?;
-        match url.scheme() {
-            "https" => {}
-            "http" if self.allow_http => {}
-            "http" => {
-                return Err(refused(
-                    "The scheme is http, which neither hides nor protects what is sent.",
-                    "Use https, or let a superuser set herald.allow_http = on.",
-                ));
-            }
-            _ => {
-                return Err(refused(
-                    "The scheme is neither https nor http.",
-                    "Use an https:// URL.",
-                ));
-            }
-        }
+        self.check_scheme(&url)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused(
                 "It contains a user name or password.",
@@ -225,33 +210,50 @@ impl UrlPolicy {
                 "Use another port.",
             ));
         }
+        self.check_host(&url, port)?;
+        Ok(url)
+    }
+
+    fn check_scheme(&self, url: &Url) -> Result<(), Error> {
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if self.allow_http => Ok(()),
+            "http" => Err(refused(
+                "The scheme is http, which neither hides nor protects what is sent.",
+                "Use https, or let a superuser set herald.allow_http = on.",
+            )),
+            _ => Err(refused(
+                "The scheme is neither https nor http.",
+                "Use an https:// URL.",
+            )),
+        }
+    }
+
+    fn check_host(&self, url: &Url, port: u16) -> Result<(), Error> {
         match url.host() {
-            Some(Host::Ipv4(address)) => self.check_literal(SocketAddr::from((address, port)))?,
-            Some(Host::Ipv6(address)) => self.check_literal(SocketAddr::from((address, port)))?,
-            Some(Host::Domain(name)) if self.is_allowed_host(name) => {}
+            Some(Host::Ipv4(address)) => self.check_literal(SocketAddr::from((address, port))),
+            Some(Host::Ipv6(address)) => self.check_literal(SocketAddr::from((address, port))),
+            Some(Host::Domain(name)) if self.is_allowed_host(name) => Ok(()),
             // Names under localhost always lead to this machine (RFC 6761), so the user can be told at once.
             Some(Host::Domain(name))
                 if is_localhost(name) && self.check_ip(Ipv4Addr::LOCALHOST.into()).is_err() =>
             {
-                return Err(self.blocked(name, "this machine itself", Ipv4Addr::LOCALHOST.into()));
+                Err(self.blocked(name, "this machine itself", Ipv4Addr::LOCALHOST.into()))
             }
-            Some(Host::Domain(name)) if !name.bytes().all(is_host_byte) => {
-                return Err(refused(
-                    "The host contains a character that no name of a host has.",
-                    "Use letters, digits, dots and hyphens.",
-                ));
-            }
+            Some(Host::Domain(name)) if !name.bytes().all(is_host_byte) => Err(refused(
+                "The host contains a character that no name of a host has.",
+                "Use letters, digits, dots and hyphens.",
+            )),
             // A name may lead to an allowed network, where any port is open; only dialling can tell.
-            Some(Host::Domain(_)) if self.is_open(port) || !self.allow_networks.is_empty() => {}
-            Some(Host::Domain(_)) => return Err(self.blocked_port(port)),
-            None => {
-                return Err(refused(
-                    "It has no host.",
-                    "Use a URL such as https://example.com/webhook.",
-                ));
+            Some(Host::Domain(_)) if self.is_open(port) || !self.allow_networks.is_empty() => {
+                Ok(())
             }
+            Some(Host::Domain(_)) => Err(self.blocked_port(port)),
+            None => Err(refused(
+                "It has no host.",
+                "Use a URL such as https://example.com/webhook.",
+            )),
         }
-        Ok(url)
     }
 
     /// Checks an address and port before they are dialled; the error is the reason in words.

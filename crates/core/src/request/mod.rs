@@ -80,48 +80,9 @@ pub fn build(
         });
     }
     let style = &subscription.style;
-    let (mut body, profile) = write_body(event, subscription)?;
-    let mut headers = Vec::with_capacity(8 + subscription.headers.len());
-    if let Some(content_type) = style.format.content_type(event, profile) {
-        let content_type = style.content_type.clone().unwrap_or(content_type);
-        headers.push((CONTENT_TYPE, content_type));
-    }
-    if !subscription.headers.contains(&USER_AGENT) {
-        headers.push((USER_AGENT, style.user_agent.clone()));
-    }
-    // A compressed response could expand beyond every limit on reading it.
-    headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
-    if matches!(style.format, Format::Binary) {
-        headers.extend(binary_headers(event, profile)?);
-    }
-    let id = HeaderValue::from_str(&event.uid).map_err(|_| Error::UnsignableId {
-        id: event.uid.clone(),
-    })?;
-    headers.push((WEBHOOK_ID, id));
-    let mut signature_at = None;
-    match &subscription.signing {
-        Signing::Standard(signers) => {
-            body = encode(style, body, &mut headers);
-            let signature = signature_header(signers, &event.uid, now_unix, &body)?;
-            let mut signature = HeaderValue::try_from(signature)
-                .expect("base64, commas and blanks make a valid header");
-            signature.set_sensitive(true);
-            headers.push((WEBHOOK_TIMESTAMP, HeaderValue::from(now_unix)));
-            headers.push((WEBHOOK_SIGNATURE, signature));
-        }
-        Signing::Scheme(scheme, keys) => {
-            if let Some(canonical) = scheme.canonical {
-                body = canonical_body(body, canonical)?;
-            }
-            if let Some(member) = &scheme.body_member {
-                (body, signature_at) = sign_in_body(scheme, member, keys, body)?;
-            }
-            body = encode(style, body, &mut headers);
-            let signed =
-                sign_with_scheme(scheme, keys, &event.uid, &event.r#type, now_unix, &body)?;
-            headers.extend(signed);
-        }
-    }
+    let (body, profile) = write_body(event, subscription)?;
+    let mut headers = headers(event, subscription, profile)?;
+    let (body, signature_at) = sign(event, subscription, now_unix, body, &mut headers)?;
     check_size(body.len(), subscription)?;
     if let Some(handshake) = &style.handshake {
         headers.push(handshake.header());
@@ -147,6 +108,71 @@ pub fn build(
     })
 }
 
+type HeaderLines = Vec<(HeaderName, HeaderValue)>;
+
+/// Returns the headers that say what the body is, and whose.
+fn headers(
+    event: &Event,
+    subscription: &Subscription,
+    profile: Profile,
+) -> Result<HeaderLines, Error> {
+    let style = &subscription.style;
+    let mut headers = Vec::with_capacity(8 + subscription.headers.len());
+    if let Some(content_type) = style.format.content_type(event, profile) {
+        let content_type = style.content_type.clone().unwrap_or(content_type);
+        headers.push((CONTENT_TYPE, content_type));
+    }
+    if !subscription.headers.contains(&USER_AGENT) {
+        headers.push((USER_AGENT, style.user_agent.clone()));
+    }
+    // A compressed response could expand beyond every limit on reading it.
+    headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    if matches!(style.format, Format::Binary) {
+        headers.extend(binary_headers(event, profile)?);
+    }
+    let id = HeaderValue::from_str(&event.uid).map_err(|_| Error::UnsignableId {
+        id: event.uid.clone(),
+    })?;
+    headers.push((WEBHOOK_ID, id));
+    Ok(headers)
+}
+
+/// Encodes and signs the body. Returns it, and where the signature in it is, if it repeats it.
+fn sign(
+    event: &Event,
+    subscription: &Subscription,
+    now_unix: i64,
+    mut body: Vec<u8>,
+    headers: &mut HeaderLines,
+) -> Result<(Vec<u8>, Option<usize>), Error> {
+    let style = &subscription.style;
+    let mut signature_at = None;
+    match &subscription.signing {
+        Signing::Standard(signers) => {
+            body = encode(style, body, headers);
+            let signature = signature_header(signers, &event.uid, now_unix, &body)?;
+            let mut signature = HeaderValue::try_from(signature)
+                .expect("base64, commas and blanks make a valid header");
+            signature.set_sensitive(true);
+            headers.push((WEBHOOK_TIMESTAMP, HeaderValue::from(now_unix)));
+            headers.push((WEBHOOK_SIGNATURE, signature));
+        }
+        Signing::Scheme(scheme, keys) => {
+            if let Some(canonical) = scheme.canonical {
+                body = canonical_body(body, canonical)?;
+            }
+            if let Some(member) = &scheme.body_member {
+                (body, signature_at) = sign_in_body(scheme, member, keys, body)?;
+            }
+            body = encode(style, body, headers);
+            let signed =
+                sign_with_scheme(scheme, keys, &event.uid, &event.r#type, now_unix, &body)?;
+            headers.extend(signed);
+        }
+    }
+    Ok((body, signature_at))
+}
+
 /// Writes the body, in the largest profile that fits `max_payload` if the subscription wants it to shrink.
 fn write_body(event: &Event, subscription: &Subscription) -> Result<(Vec<u8>, Profile), Error> {
     let style = &subscription.style;
@@ -167,7 +193,7 @@ fn write_body(event: &Event, subscription: &Subscription) -> Result<(Vec<u8>, Pr
 }
 
 /// Compresses the body if the subscription wants that.
-fn encode(style: &Style, body: Vec<u8>, headers: &mut Vec<(HeaderName, HeaderValue)>) -> Vec<u8> {
+fn encode(style: &Style, body: Vec<u8>, headers: &mut HeaderLines) -> Vec<u8> {
     if !style.gzip || body.is_empty() {
         return body;
     }

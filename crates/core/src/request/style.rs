@@ -53,22 +53,7 @@ impl Style {
             .map(content_type)
             .transpose()?;
         let format = format(options, content_type.as_ref(), secrets)?;
-        let profile = choice(
-            "profile",
-            &options.profile,
-            &[
-                ("standard", Profile::Standard),
-                ("minimal", Profile::Minimal),
-                ("detailed", Profile::Detailed),
-            ],
-        )?;
-        if !format.has_profiles() && (profile != Profile::Standard || options.shrink) {
-            return Err(refused(
-                if options.shrink { "shrink" } else { "profile" },
-                "The format has nothing to leave out: it is what the data or the template makes.",
-                "Use the format structured, binary, batched or envelope, or leave the option out.",
-            ));
-        }
+        let profile = profile(options, &format)?;
         let scheme = scheme(&options.signing)?;
         let gzip = choice(
             "compression",
@@ -160,6 +145,26 @@ fn parsed_by_preset(signing: &Value, format: &Format) -> Option<HeaderValue> {
     };
     let is_cloud_event = matches!(format, Format::Structured | Format::Batched);
     (is_preset && is_cloud_event).then(|| HeaderValue::from_static(format::JSON))
+}
+
+fn profile(options: &SubscriptionOptions, format: &Format) -> Result<Profile, Error> {
+    let profile = choice(
+        "profile",
+        &options.profile,
+        &[
+            ("standard", Profile::Standard),
+            ("minimal", Profile::Minimal),
+            ("detailed", Profile::Detailed),
+        ],
+    )?;
+    if !format.has_profiles() && (profile != Profile::Standard || options.shrink) {
+        return Err(refused(
+            if options.shrink { "shrink" } else { "profile" },
+            "The format has nothing to leave out: it is what the data or the template makes.",
+            "Use the format structured, binary, batched or envelope, or leave the option out.",
+        ));
+    }
+    Ok(profile)
 }
 
 fn format(

@@ -74,88 +74,30 @@ impl Auth {
                 "Use one of bearer, basic, api_key, oauth2.".into(),
             ));
         };
-        let known = || needed.iter().chain(*optional).copied();
-        for (name, value) in members.iter().filter(|(name, _)| *name != "type") {
-            if value.len() > MAX_MEMBER_BYTES {
-                return Err(refused(
-                    format!(
-                        "Its member {name:?} has {} bytes; allowed are {MAX_MEMBER_BYTES}.",
-                        value.len()
-                    ),
-                    "Use a shorter one.".into(),
-                ));
-            }
-            if !known().any(|other| other == name) {
-                let hint = match suggest::nearest(name, known()) {
-                    Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
-                    None => format!(
-                        "Beside its type it has {}.",
-                        known().collect::<Vec<_>>().join(", ")
-                    ),
-                };
-                return Err(refused(format!("It has no member {name:?}."), hint));
-            }
-        }
-        let get = |name: &str| members.get(name).filter(|value| !value.is_empty());
-        let need = |name: &str| {
-            get(name).ok_or_else(|| {
-                refused(
-                    format!("Its member {name:?} is missing or empty."),
-                    format!("Auth of the type {kind} needs {}.", needed.join(", ")),
-                )
-            })
+        let members = Members {
+            kind,
+            needed,
+            optional,
+            values: members,
         };
-        let header = |name: HeaderName, member: &str, text: &str| {
-            let mut value = HeaderValue::from_str(text)
-                .ok()
-                .filter(|value| value.to_str().is_ok())
-                .ok_or_else(|| {
-                    refused(
-                        format!("Its {member} has characters that a header cannot carry."),
-                        "Use visible ASCII characters.".into(),
-                    )
-                })?;
-            if text.len() > MAX_TEXT_BYTES {
-                return Err(refused(
-                    format!(
-                        "With it the header would have {} bytes; allowed are {MAX_TEXT_BYTES}.",
-                        text.len()
-                    ),
-                    format!("Use a shorter {member}."),
-                ));
-            }
-            value.set_sensitive(true);
-            Ok(Auth::Header(name, value))
-        };
+        members.check()?;
         match kind {
-            "bearer" => header(
-                AUTHORIZATION,
-                "token",
-                &format!("Bearer {}", need("token")?),
-            ),
-            "basic" => {
-                let username = need("username")?;
-                if username.contains(':') {
-                    return Err(refused(
-                        "Its username contains a colon.".into(),
-                        "What follows the colon would be read as the password.".into(),
-                    ));
-                }
-                let pair = Zeroizing::new(format!("{username}:{}", need("password")?));
-                header(
-                    AUTHORIZATION,
-                    "password",
-                    &format!("Basic {}", STANDARD.encode(pair.as_bytes())),
-                )
+            "bearer" => {
+                let token = format!("Bearer {}", members.need("token")?);
+                header(AUTHORIZATION, "token", &token)
             }
-            "api_key" => header(headers::parse_name(need("header")?)?, "key", need("key")?),
+            "basic" => basic(&members),
+            "api_key" => {
+                let name = headers::parse_name(members.need("header")?)?;
+                header(name, "key", members.need("key")?)
+            }
             _ => {
                 let credentials = ClientCredentials {
-                    token_url: token_url(need("token_url")?, policy)?,
-                    client_id: need("client_id")?.clone(),
-                    client_secret: Zeroizing::new(need("client_secret")?.clone()),
-                    scope: get("scope").cloned(),
-                    audience: get("audience").cloned(),
+                    token_url: token_url(members.need("token_url")?, policy)?,
+                    client_id: members.need("client_id")?.clone(),
+                    client_secret: Zeroizing::new(members.need("client_secret")?.clone()),
+                    scope: members.get("scope").cloned(),
+                    audience: members.get("audience").cloned(),
                 };
                 header(AUTHORIZATION, "client_secret", &credentials.basic())?;
                 Ok(Auth::OAuth2(Arc::new(credentials)))
@@ -176,6 +118,95 @@ impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Auth(***)")
     }
+}
+
+/// The members of the option, and those that its type has.
+struct Members<'a> {
+    kind: &'a str,
+    needed: &'a [&'a str],
+    optional: &'a [&'a str],
+    values: &'a BTreeMap<String, String>,
+}
+
+impl Members<'_> {
+    /// Refuses unknown members, and values that are too long.
+    fn check(&self) -> Result<(), Error> {
+        let known = || self.needed.iter().chain(self.optional).copied();
+        for (name, value) in self.values.iter().filter(|(name, _)| *name != "type") {
+            if value.len() > MAX_MEMBER_BYTES {
+                return Err(refused(
+                    format!(
+                        "Its member {name:?} has {} bytes; allowed are {MAX_MEMBER_BYTES}.",
+                        value.len()
+                    ),
+                    "Use a shorter one.".into(),
+                ));
+            }
+            if !known().any(|other| other == name) {
+                let hint = match suggest::nearest(name, known()) {
+                    Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
+                    None => format!(
+                        "Beside its type it has {}.",
+                        known().collect::<Vec<_>>().join(", ")
+                    ),
+                };
+                return Err(refused(format!("It has no member {name:?}."), hint));
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Option<&String> {
+        self.values.get(name).filter(|value| !value.is_empty())
+    }
+
+    fn need(&self, name: &str) -> Result<&String, Error> {
+        self.get(name).ok_or_else(|| {
+            refused(
+                format!("Its member {name:?} is missing or empty."),
+                format!(
+                    "Auth of the type {} needs {}.",
+                    self.kind,
+                    self.needed.join(", ")
+                ),
+            )
+        })
+    }
+}
+
+fn basic(members: &Members<'_>) -> Result<Auth, Error> {
+    let username = members.need("username")?;
+    if username.contains(':') {
+        return Err(refused(
+            "Its username contains a colon.".into(),
+            "What follows the colon would be read as the password.".into(),
+        ));
+    }
+    let pair = Zeroizing::new(format!("{username}:{}", members.need("password")?));
+    let text = format!("Basic {}", STANDARD.encode(pair.as_bytes()));
+    header(AUTHORIZATION, "password", &text)
+}
+
+/// Returns a header with this text, which came from the member.
+fn header(name: HeaderName, member: &str, text: &str) -> Result<Auth, Error> {
+    let value = HeaderValue::from_str(text).ok();
+    let Some(mut value) = value.filter(|value| value.to_str().is_ok()) else {
+        return Err(refused(
+            format!("Its {member} has characters that a header cannot carry."),
+            "Use visible ASCII characters.".into(),
+        ));
+    };
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(refused(
+            format!(
+                "With it the header would have {} bytes; allowed are {MAX_TEXT_BYTES}.",
+                text.len()
+            ),
+            format!("Use a shorter {member}."),
+        ));
+    }
+    value.set_sensitive(true);
+    Ok(Auth::Header(name, value))
 }
 
 fn token_url(text: &str, policy: &UrlPolicy) -> Result<Uri, Error> {

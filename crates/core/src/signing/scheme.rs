@@ -249,36 +249,7 @@ struct Parts(Map<String, Value>);
 
 impl Parts {
     fn scheme(self) -> Result<Scheme, Error> {
-        let known = || PARTS.into_iter().chain([TYPE_HEADER]);
-        for (name, value) in &self.0 {
-            if !known().any(|part| part == name) {
-                return Err(refused(
-                    &format!("It has no member {name:?}."),
-                    &match suggest::nearest(name, known()) {
-                        Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
-                        None => format!(
-                            "Its members are {}.",
-                            known().collect::<Vec<_>>().join(", ")
-                        ),
-                    },
-                ));
-            }
-            let Some(text) = value.as_str() else {
-                return Err(refused(
-                    &format!("Its member {name:?} is not a string."),
-                    "Write each member as a string.",
-                ));
-            };
-            if text.len() > MAX_PART_BYTES {
-                return Err(refused(
-                    &format!(
-                        "Its member {name:?} has {} bytes; allowed are {MAX_PART_BYTES}.",
-                        text.len()
-                    ),
-                    "Use a shorter one.",
-                ));
-            }
-        }
+        self.check_members()?;
         let scheme = Scheme {
             algorithm: self.choice(
                 "algorithm",
@@ -320,31 +291,74 @@ impl Parts {
             id_header: self.header("id_header")?,
             type_header: self.header(TYPE_HEADER)?,
             body_member: self.text("body_member").map(str::to_owned),
-            canonical: match self.text("canonical") {
-                None if self.text("large_numbers").is_some() => {
-                    return Err(refused(
-                        "Its large_numbers say nothing without a canonical form.",
-                        "Leave it out, or add canonical => \"ecmascript\".",
-                    ));
-                }
-                None => None,
-                Some(_) => Some(Canonical {
-                    form: self.choice(
-                        "canonical",
-                        &[("ecmascript", Form::EcmaScript), ("python", Form::Python)],
-                    )?,
-                    large_numbers: self.choice(
-                        "large_numbers",
-                        &[
-                            ("refuse", LargeNumbers::Refuse),
-                            ("strings", LargeNumbers::Strings),
-                        ],
-                    )?,
-                }),
-            },
+            canonical: self.canonical()?,
         };
-        check(&scheme)?;
+        check_content(&scheme)?;
+        check_signature_header(&scheme)?;
+        check_places(&scheme)?;
         Ok(scheme)
+    }
+
+    /// Refuses unknown members, and values that are not short strings.
+    fn check_members(&self) -> Result<(), Error> {
+        let known = || PARTS.into_iter().chain([TYPE_HEADER]);
+        for (name, value) in &self.0 {
+            if !known().any(|part| part == name) {
+                return Err(refused(
+                    &format!("It has no member {name:?}."),
+                    &match suggest::nearest(name, known()) {
+                        Some(nearest) => format!("Perhaps you meant \"{nearest}\"."),
+                        None => format!(
+                            "Its members are {}.",
+                            known().collect::<Vec<_>>().join(", ")
+                        ),
+                    },
+                ));
+            }
+            let Some(text) = value.as_str() else {
+                return Err(refused(
+                    &format!("Its member {name:?} is not a string."),
+                    "Write each member as a string.",
+                ));
+            };
+            if text.len() > MAX_PART_BYTES {
+                return Err(refused(
+                    &format!(
+                        "Its member {name:?} has {} bytes; allowed are {MAX_PART_BYTES}.",
+                        text.len()
+                    ),
+                    "Use a shorter one.",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn canonical(&self) -> Result<Option<Canonical>, Error> {
+        if self.text("canonical").is_none() {
+            return match self.text("large_numbers") {
+                None => Ok(None),
+                Some(_) => Err(refused(
+                    "Its large_numbers say nothing without a canonical form.",
+                    "Leave it out, or add canonical => \"ecmascript\".",
+                )),
+            };
+        }
+        let form = self.choice(
+            "canonical",
+            &[("ecmascript", Form::EcmaScript), ("python", Form::Python)],
+        )?;
+        let large_numbers = self.choice(
+            "large_numbers",
+            &[
+                ("refuse", LargeNumbers::Refuse),
+                ("strings", LargeNumbers::Strings),
+            ],
+        )?;
+        Ok(Some(Canonical {
+            form,
+            large_numbers,
+        }))
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -395,25 +409,23 @@ impl Parts {
     }
 }
 
-/// Refuses parts that do not fit together.
-fn check(scheme: &Scheme) -> Result<(), Error> {
-    if !scheme.content.names().any(|name| name == "body") {
-        return Err(refused(
-            "The content lacks {body}, so anybody could replace the body.",
-            "Use content => \"{timestamp}.{body}\", or leave it out for {body}.",
-        ));
-    }
-    if scheme
+/// Refuses a content that does not protect the body, or that a receiver could not rebuild.
+fn check_content(scheme: &Scheme) -> Result<(), Error> {
+    let hint = "Use content => \"{timestamp}.{body}\", or leave it out for {body}.";
+    match scheme
         .content
         .names()
         .filter(|name| *name == "body")
         .count()
-        > 1
     {
-        return Err(refused(
-            "Its content has {body} more than once.",
-            "Use content => \"{timestamp}.{body}\", or leave it out for {body}.",
-        ));
+        0 => {
+            return Err(refused(
+                "The content lacks {body}, so anybody could replace the body.",
+                hint,
+            ));
+        }
+        1 => {}
+        _ => return Err(refused("Its content has {body} more than once.", hint)),
     }
     let signs = |name: &str| scheme.signs(name);
     let is_time_sent = scheme.timestamp_header.is_some() || scheme.lead.has_placeholders();
@@ -429,12 +441,13 @@ fn check(scheme: &Scheme) -> Result<(), Error> {
             "Add an id_header.",
         ));
     }
-    if scheme
-        .lead
-        .pieces()
-        .last()
-        .is_some_and(|piece| piece.is_ok())
-    {
+    Ok(())
+}
+
+/// Refuses a header in which the signatures could not be found.
+fn check_signature_header(scheme: &Scheme) -> Result<(), Error> {
+    let last = scheme.lead.pieces().last();
+    if last.is_some_and(|piece| piece.is_ok()) {
         return Err(refused(
             "Its lead ends with the time, so that nobody can say where the signature begins.",
             "Let a comma or a blank follow: lead => \"t={timestamp},\".",
@@ -451,6 +464,11 @@ fn check(scheme: &Scheme) -> Result<(), Error> {
             "Use separator => \",\" or a blank, which the prefix has not.",
         ));
     }
+    Ok(())
+}
+
+/// Refuses a header that would be written twice, and a member without a name.
+fn check_places(scheme: &Scheme) -> Result<(), Error> {
     let names: Vec<_> = scheme.headers().collect();
     if let Some(twice) = names
         .iter()
