@@ -21,7 +21,7 @@ use crate::settings::{Sending, Settings};
 use crate::store::{self, Configured, PgStore};
 use herald_dispatch::deaths::Legacy;
 use herald_dispatch::effects::{Effect, Effects};
-use herald_dispatch::mind::{Ending, Mind, Part, TURN};
+use herald_dispatch::mind::{Ending, Mind, Part};
 use herald_dispatch::suspects::Suspects;
 use herald_dispatch::threads::Threads;
 use herald_dispatch::time::{Moment, Now};
@@ -250,7 +250,7 @@ impl Worker {
     fn turn(&mut self) -> bool {
         self.waiter.drain();
         let mut has_more = false;
-        for part in TURN {
+        for part in self.mind.begin_turn() {
             let now = self.now();
             if !self.mind.is_due(part, &self.store, now) {
                 continue;

@@ -3,9 +3,12 @@
 //! If a part fails, it alone rests ([`steps`](crate::steps)). What a part decides besides storing and sending is in the
 //! effects, which the caller carries out before the next part.
 
+mod part;
 mod pause;
 mod state;
 mod turn;
+mod upkeep;
 
+pub use self::part::Part;
 pub use self::state::{Ending, Mind, Settings};
-pub use self::turn::{Part, TURN};
+pub use self::upkeep::Turn;

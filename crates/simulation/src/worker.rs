@@ -7,7 +7,7 @@ use std::time::Duration;
 use herald_dispatch::deaths::{Legacy, Life, legacy};
 use herald_dispatch::effects::Effects;
 use herald_dispatch::log::{Ring, Window};
-use herald_dispatch::mind::{Mind, Settings, TURN};
+use herald_dispatch::mind::{Mind, Settings};
 use herald_dispatch::reader::Reader;
 use herald_dispatch::seen::SeenTypes;
 use herald_dispatch::suspects::Suspects;
@@ -135,7 +135,7 @@ impl<'a> Worker<'a> {
     fn turn(&mut self, pause: Duration) -> bool {
         let efforts = self.shared.0.borrow().efforts;
         let mut has_more = false;
-        for part in TURN {
+        for part in self.mind.begin_turn() {
             self.shared.0.borrow_mut().act();
             let now = self.now();
             if !self.mind.is_due(part, &self.shared, now) {

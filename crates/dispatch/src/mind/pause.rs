@@ -81,7 +81,6 @@ impl Mind {
 mod tests {
     use super::*;
     use crate::effects::Effects;
-    use crate::mind::TURN;
     use crate::record::{End, Record};
     use crate::testing::{Empty, Taker, at, delivery, mind, pending};
     use std::time::Duration;
@@ -91,7 +90,7 @@ mod tests {
         let (mut courier, mut effects) = (Taker::with_room(0), Effects::new());
         mind.looks.is_wanted = false;
         let mut done = 0;
-        for part in TURN {
+        for part in mind.begin_turn() {
             if mind.is_due(part, store, now) {
                 let result = mind.run(part, store, &mut courier, &mut effects, now);
                 mind.finish(part, result, &mut effects, now);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::upkeep::Upkeep;
 use crate::burials::Burials;
 use crate::claim::Unknown;
 use crate::consent::Consents;
@@ -73,6 +74,8 @@ pub struct Mind {
     pub(crate) tokens: Tokens,
     pub(crate) shortage: Shortage,
     pub(crate) steps: Steps,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) part_began: Moment,
     /// Notices of loaded changes wait to be deleted.
     pub(crate) has_notices: bool,
     pub(crate) configuration_looked_at: Moment,
@@ -101,6 +104,8 @@ impl Mind {
             tokens: Tokens::default(),
             shortage: Shortage::default(),
             steps: Steps::default(),
+            upkeep: Upkeep::default(),
+            part_began: Moment::default(),
             has_notices: false,
             configuration_looked_at: Moment::default(),
         }

@@ -1,6 +1,8 @@
 //! One turn, part by part.
 
+use super::part::Part;
 use super::state::{Ending, Mind};
+use super::upkeep::Turn;
 use crate::claim::Claiming;
 use crate::courier::Courier;
 use crate::effects::{Effect, Effects};
@@ -18,35 +20,12 @@ use std::time::Duration;
 /// At most this many outcomes are settled in one turn.
 const OUTCOMES_A_TURN: usize = 100;
 
-/// A part of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// Settles returned work, and spills queues that hold up a window.
-    Settle,
-    /// Hands waiting work to the sender.
-    Send,
-    /// Does something with the database.
-    Step(Step),
-}
-
-/// One turn: a little of everything, in this order.
-pub const TURN: [Part; 13] = [
-    Part::Settle,
-    Part::Step(Step::Read),
-    Part::Step(Step::ForgetChanges),
-    Part::Step(Step::Claim),
-    Part::Send,
-    Part::Step(Step::Record),
-    Part::Step(Step::RecordSetAside),
-    Part::Step(Step::Note),
-    Part::Step(Step::Bury),
-    Part::Step(Step::Shed),
-    Part::Step(Step::House),
-    Part::Step(Step::Configuration),
-    Part::Step(Step::Report),
-];
-
 impl Mind {
+    /// Begins a turn: returns its parts in order.
+    pub fn begin_turn(&mut self) -> Turn {
+        self.upkeep.begin_turn()
+    }
+
     /// Returns whether the part has something to do now.
     pub fn is_due(&mut self, part: Part, store: &impl Store, now: Now) -> bool {
         let Part::Step(step) = part else {
@@ -65,7 +44,7 @@ impl Mind {
             Step::Configuration => self.until_configuration(now).is_zero(),
             Step::Report => self.report.due_in(now) == Some(Duration::ZERO),
         };
-        is_due && !self.steps.rests(step, now)
+        is_due && !self.steps.rests(step, now) && !self.upkeep.must_wait(part)
     }
 
     /// Runs a part of the turn. The caller [`finishes`](Self::finish) the part with the result.
@@ -77,6 +56,7 @@ impl Mind {
         effects: &mut Effects,
         now: Now,
     ) -> Result<bool, Failure> {
+        self.part_began = now.moment;
         match part {
             Part::Settle => Ok(self.settle(store, courier, effects, now)),
             Part::Send => {
@@ -95,6 +75,7 @@ impl Mind {
         effects: &mut Effects,
         now: Now,
     ) -> bool {
+        self.upkeep.took(part, now.since(self.part_began));
         if let Part::Step(step) = part {
             self.take_in_result(step, &result, effects, now);
         }

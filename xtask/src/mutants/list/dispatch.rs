@@ -60,6 +60,28 @@ pub const MUTANTS: &[Mutant] = &[
         says: "left: [(1, 5), (1, 5)]",
     },
     Mutant {
+        name: "upkeep-all-at-once",
+        breaks: "A committed event waits for one or two steps of upkeep, however many are due.",
+        file: "crates/dispatch/src/mind/upkeep.rs",
+        from: "self.spent >= LONGEST && !URGENT",
+        to: "self.spent == Duration::MAX && !URGENT",
+        killed_by: unit(
+            "mind::upkeep::tests::long_upkeep_takes_turns_and_nothing_urgent_waits_for_more_than_one_step_of_it",
+        ),
+        says: "[[Record, RecordSetAside",
+    },
+    Mutant {
+        name: "upkeep-starves",
+        breaks: "Each step of upkeep gets its turn, however long the ones before it take.",
+        file: "crates/dispatch/src/mind/upkeep.rs",
+        from: "self.first = (at + 1) % UPKEEP.len();",
+        to: "self.first = at;",
+        killed_by: unit(
+            "mind::upkeep::tests::long_upkeep_takes_turns_and_nothing_urgent_waits_for_more_than_one_step_of_it",
+        ),
+        says: "left: [Record, Record",
+    },
+    Mutant {
         name: "turn-of-many-claims",
         breaks: "A turn fills no further lane after its claims took long.",
         file: "crates/dispatch/src/claim.rs",
