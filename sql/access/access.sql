@@ -2,7 +2,8 @@
 -- it; anything else is for superusers. The last column says whether it shows and affects only a tenant's own data when
 -- a tenant's role uses it, and is granted to that role.
 
-create function herald_internal.access() returns table (level text, kind text, name text, privileges text, is_for_tenants boolean)
+create function herald_internal.access()
+    returns table (level text, kind text, name text, privileges text, is_for_tenants boolean)
     language sql immutable
     set search_path = pg_catalog, pg_temp
 as $$
@@ -123,7 +124,8 @@ begin
     if found then
         raise exception using errcode = 'invalid_parameter_value', message = format('role %s is a tenant''s', role),
             detail = 'A tenant''s role has access to the tenant''s own data only.',
-            hint = format('Grant to another role, or run: update herald.tenant set role = null where name = %L;', tenant);
+            hint = format('Grant to another role, or run: update herald.tenant set role = null where name = %L;',
+                          tenant);
     end if;
 end
 $$;
@@ -137,7 +139,8 @@ as $$
 begin
     perform herald_internal.check_grantee(role);
     if herald_internal.levels_of(level) is null then
-        raise exception using errcode = 'invalid_parameter_value', message = format('there is no level "%s"', left(level, 100)),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('there is no level "%s"', left(level, 100)),
             detail = 'The levels are reader, emitter, operator and admin.',
             hint = coalesce(herald_internal.perhaps(level, '{reader,emitter,operator,admin}'),
                             format('Run: select herald.grant_access(%L, ''reader'');', role));
@@ -174,9 +177,9 @@ end
 $$;
 
 -- A function for tenants must know exactly who calls it: the role whose privilege allowed the call, even from within
--- somebody else's function or view. So herald.NAME is a shell that remembers the caller and calls herald_internal._NAME.
--- The names differ because some answer even while a catalog is locked: a look-up of a function reads all those of its
--- name, and a long one is read from a TOAST table.
+-- somebody else's function or view. So herald.NAME is a shell that remembers the caller and calls
+-- herald_internal._NAME. The names differ because some answer even while a catalog is locked: a look-up of a function
+-- reads all those of its name, and a long one is read from a TOAST table.
 do $$
 declare
     inner_function record;
@@ -190,7 +193,9 @@ begin
         execute format('create function herald.%I(%s) returns %s language c %s as %L, %L', inner_function.name,
                        pg_get_function_arguments(inner_function.oid), pg_get_function_result(inner_function.oid),
                        case when inner_function.answers_soon then 'set lock_timeout = ''100ms''' end,
-                       'MODULE_PATHNAME', case when inner_function.answers_soon then 'answer_soon_wrapper' else 'with_rights_wrapper' end);
+                       'MODULE_PATHNAME',
+                       case when inner_function.answers_soon then 'answer_soon_wrapper'
+                           else 'with_rights_wrapper' end);
     end loop;
 end
 $$;

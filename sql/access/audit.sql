@@ -26,7 +26,9 @@ create function herald_internal.shown(kind text, value jsonb) returns jsonb
     return case kind
         when 'secret' then jsonb_build_object('kind', value -> 'kind', 'name', value -> 'name', 'value', '***',
                                               'expires_at', value -> 'expires_at')
-        else herald_internal.with_options_spread(value) - '{created_xid,created_snapshot,created_seq,disabled_xid,changed_at,origin,column_table,column_numbers,functions}'::text[]
+        else herald_internal.with_options_spread(value)
+            - '{created_xid,created_snapshot,created_seq,disabled_xid,changed_at,origin,column_table,column_numbers,
+                functions}'::text[]
     end;
 
 -- Returns a value as it is kept: if longer than 4,000 bytes, only its first 1,000 characters.
@@ -81,7 +83,8 @@ begin
         end,
         kind,
         case kind
-            when 'secret' then coalesce((select s.name from herald_internal.subscription s where s.id = (entry ->> 'subscription_id')::bigint),
+            when 'secret' then coalesce((select s.name from herald_internal.subscription s
+                                         where s.id = (entry ->> 'subscription_id')::bigint),
                                         entry ->> 'subscription_id')
             when 'watch' then format('%s on %s', entry ->> 'name', entry ->> 'table_name')
             else entry ->> 'name'

@@ -6,7 +6,8 @@ begin
         raise exception using
             errcode = 'feature_not_supported',
             message = 'pg_herald needs a database with the encoding UTF8',
-            detail = format('This database has %s; events are JSON, which is UTF-8.', current_setting('server_encoding')),
+            detail = format('This database has %s; events are JSON, which is UTF-8.',
+                            current_setting('server_encoding')),
             hint = 'Create the database with: create database ... encoding ''UTF8'' template template0;';
     end if;
     if not herald_internal.is_preloaded() then
@@ -19,7 +20,8 @@ $$;
 
 -- Reading starts with the first event. It does not start at this transaction's own snapshot, which shows the
 -- transaction as over although it may still write events.
-insert into herald_internal.window (number, origin, slot, state, from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq)
+insert into herald_internal.window (
+    number, origin, slot, state, from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq)
 values (0, herald_internal.origin(), 0, 'open', '3:3:', '3:3:', 0, 0, 0, 0);
 insert into herald_internal.window (number, origin, slot, state) values (0, herald_internal.origin(), 0, 'closed');
 
@@ -38,7 +40,8 @@ begin
         perform pg_extension_config_dump(relation, '');
     end loop;
     -- The other plans come with the extension.
-    perform pg_extension_config_dump('herald.plan', 'where name not in (''starter'', ''professional'', ''enterprise'')');
+    perform pg_extension_config_dump('herald.plan',
+                                     'where name not in (''starter'', ''professional'', ''enterprise'')');
 end
 $$;
 
@@ -75,9 +78,9 @@ revoke all on all functions in schema herald, herald_internal from public;
 -- Views call these with the rights of the querying role. A tenant's role gets its own data, a reader what it may see,
 -- others nothing.
 grant execute on function
-    herald_internal.sees_all, herald_internal.own_usage, herald_internal.own_subscription, herald_internal.own_attempt, herald_internal.own_delivery,
-    herald_internal.own_dead_letter, herald_internal.own_subscription_stats, herald_internal.expressions_of_watches, herald_internal.show_worker,
-    herald_internal.readable_options
+    herald_internal.sees_all, herald_internal.own_usage, herald_internal.own_subscription, herald_internal.own_attempt,
+    herald_internal.own_delivery, herald_internal.own_dead_letter, herald_internal.own_subscription_stats,
+    herald_internal.expressions_of_watches, herald_internal.show_worker, herald_internal.readable_options
 to public;
 
 grant usage on schema herald, herald_internal to pg_monitor;

@@ -28,8 +28,11 @@ create function herald_internal.data_members(data json, size integer, keeps_data
 -- nobody can decode, such as half a surrogate pair. Attributes are bounded when they are written; a row made by other
 -- means must not keep its delivery from being buried.
 -- Called by write_dead_letters(). Inlined, as above.
-create function herald_internal.event_json(id text, source text, type text, subject text, "time" timestamptz, key text, tenant text,
-                                   dataschema text, extensions json, data_members text) returns json
+create function herald_internal.event_json(
+    id text, source text, type text, subject text, "time" timestamptz, key text, tenant text, dataschema text,
+    extensions json, data_members text
+)
+    returns json
     language sql stable
     return herald_internal.as_json(pg_catalog.concat(
         '{"specversion":"1.0","id":', pg_catalog.to_json(pg_catalog.left(id, 4096)),
@@ -45,7 +48,8 @@ create function herald_internal.event_json(id text, source text, type text, subj
 
 -- Notes that the worker is at this dead letter, and returns how often it died of it; 0 in other processes.
 -- Called by write_dead_letters(), for each letter before its event is read.
-create function herald_internal.begin_letter(event_slot smallint, event_seq bigint, subscription_id bigint) returns integer
+create function herald_internal.begin_letter(event_slot smallint, event_seq bigint, subscription_id bigint)
+    returns integer
     language c volatile strict
     as 'MODULE_PATHNAME', 'begin_letter_wrapper';
 
@@ -61,28 +65,34 @@ declare
     ring herald_internal.ring;
 begin
     select r.* into ring from herald_internal.ring r where r.name = 'attempt';
-    if (since between now - 28 * ring.period and now and since >= coalesce(ring.changed_at + interval '1 day', since)) is not true then
+    if (since between now - 28 * ring.period and now
+        and since >= coalesce(ring.changed_at + interval '1 day', since)) is not true
+    then
         return array(select n from generate_series(0, 31) n);
     end if;
     -- One more on either side, as the clock may have been set.
     return array(
         select n % 32
-        from generate_series(floor(extract(epoch from since) * 1000000 / herald_internal.micros(ring.period))::bigint - 1,
-                             floor(extract(epoch from now) * 1000000 / herald_internal.micros(ring.period))::bigint + 1) n);
+        from generate_series(
+            floor(extract(epoch from since) * 1000000 / herald_internal.micros(ring.period))::bigint - 1,
+            floor(extract(epoch from now) * 1000000 / herald_internal.micros(ring.period))::bigint + 1) n);
 end
 $$;
 
--- Creates two functions with a statement for each slot. A statement over all slots takes milliseconds to start, and more
--- to plan again whenever one of their 64 tables was analyzed; the worker gives deliveries up between those of others.
+-- Creates two functions with a statement for each slot. A statement over all slots takes milliseconds to start, and
+-- more to plan again whenever one of their 64 tables was analyzed; the worker gives deliveries up between those of
+-- others.
 do $do$
 declare
     dead_letters constant text := $sql$
-            insert into herald_internal.dead_letter (subscription_id, subscription, event_seq, event_slot, event_id, type,
-                                                     event, subscription_config, attempt_log, reason, note, attempts,
-                                                     created_at, last_attempt_at, expires_at)
+            insert into herald_internal.dead_letter (
+                subscription_id, subscription, event_seq, event_slot, event_id, type, event, subscription_config,
+                attempt_log, reason, note, attempts, created_at, last_attempt_at, expires_at)
             with owner as materialized (
                 select s.id, s.name,
-                       herald_internal.with_options_spread(to_jsonb(s)) - '{id,created_xid,created_snapshot,created_seq,disabled_xid,removed_at,types_unreadable_at,generation,origin}'::text[] as config,
+                       herald_internal.with_options_spread(to_jsonb(s))
+                           - '{id,created_xid,created_snapshot,created_seq,disabled_xid,removed_at,types_unreadable_at,
+                               generation,origin}'::text[] as config,
                        clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
                 from herald_internal.subscription s
                 left join herald.tenant t on s.is_tenants and t.name = s.tenant
@@ -109,8 +119,8 @@ declare
                     herald_internal.event_json(
                         coalesce(v.id, v.uid::text), v.source, v.type, v.subject, v.time, v.key, v.tenant, v.dataschema,
                         v.extensions,
-                        herald_internal.data_members(v.data, v.size,
-                                                     $8 = 'everything' and b.deaths = 0 and g.reason <> 'too_large')) as event
+                        herald_internal.data_members(
+                            v.data, v.size, $8 = 'everything' and b.deaths = 0 and g.reason <> 'too_large')) as event
                 from (select herald_internal.begin_letter(g.event_slot, g.event_seq, g.subscription_id) as deaths) b
                 cross join lateral (
                     -- The condition is in here, so that an unwanted event is not even read.
@@ -162,9 +172,9 @@ begin
         (select string_agg(format('when %s then return query select t.* from herald_internal.attempt_%s t '
                                   'where t.event_seq = $2 and t.subscription_id = $3;', n, n), E'\n                ')
          from generate_series(0, 31) n));
-    -- Writes dead letters, given as columns. "keeping" says how much of their events: everything, attributes, or nothing.
-    -- A letter of which the worker died keeps less: no data, and after another death nothing. A row made by other means
-    -- may name a slot that does not exist.
+    -- Writes dead letters, given as columns. "keeping" says how much of their events: everything, attributes, or
+    -- nothing. A letter of which the worker died keeps less: no data, and after another death nothing. A row made by
+    -- other means may name a slot that does not exist.
     -- Called by bury(). Writes: herald_internal.dead_letter.
     execute format($format$
         create function herald_internal.write_dead_letters(
@@ -174,8 +184,10 @@ begin
             set search_path = pg_catalog, pg_temp
         as $body$
         declare
-            tried_since constant timestamptz := (select min(g.at) from unnest($6, $5) g (at, attempts) where g.attempts > 0);
-            tried_slots constant smallint[] := case when tried_since is not null then herald_internal.attempt_slots(tried_since) end;
+            tried_since constant timestamptz := (
+                select min(g.at) from unnest($6, $5) g (at, attempts) where g.attempts > 0);
+            tried_slots constant smallint[] := case when tried_since is not null
+                then herald_internal.attempt_slots(tried_since) end;
             written_slot smallint;
         begin
             foreach written_slot in array array(select distinct e from unnest($2) e) loop
@@ -187,7 +199,8 @@ begin
         end
         $body$
         $format$,
-        (select string_agg(format('when %s then', n) || format(dead_letters, 'herald_internal.event_' || n), E'\n                ')
+        (select string_agg(format('when %s then', n)
+                           || format(dead_letters, 'herald_internal.event_' || n), E'\n                ')
          from generate_series(0, 31) n),
         format(dead_letters, 'herald.held_event'));
 end
@@ -196,8 +209,11 @@ $do$;
 -- Gives deliveries up, given as columns. Finds, by halving, an event that cannot be read or makes no dead letter: only
 -- its own letter lacks the data, or the whole event.
 -- Called by the worker and by discard(), unsubscribe(). Writes: herald_internal.dead_letter.
-create function herald_internal.bury(subscription_ids bigint[], event_slots smallint[], event_seqs bigint[], reasons text[],
-                             attempts integer[], created_at timestamptz[], note text default null) returns void
+create function herald_internal.bury(
+    subscription_ids bigint[], event_slots smallint[], event_seqs bigint[], reasons text[], attempts integer[],
+    created_at timestamptz[], note text default null
+)
+    returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -216,7 +232,8 @@ begin
     end;
     if how_many > 1 then
         perform herald_internal.bury($1[:half], $2[:half], $3[:half], $4[:half], $5[:half], $6[:half], $7);
-        perform herald_internal.bury($1[half + 1:], $2[half + 1:], $3[half + 1:], $4[half + 1:], $5[half + 1:], $6[half + 1:], $7);
+        perform herald_internal.bury($1[half + 1:], $2[half + 1:], $3[half + 1:], $4[half + 1:],
+                                     $5[half + 1:], $6[half + 1:], $7);
         return;
     end if;
     begin
@@ -232,7 +249,7 @@ $$;
 -- Buries a subscription's deliveries pending since no later than a time, all or nothing. Returns how many.
 -- Called by discard(), unsubscribe(), resume_after_restore(). Writes: herald.pending, herald_internal.dead_letter.
 create function herald_internal.bury_pending(subscription_id bigint, reason text, until timestamptz default 'infinity',
-                                     note text default null)
+                                             note text default null)
     returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -260,8 +277,9 @@ begin
                array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at
         into gone
         from deleted d;
-        perform herald_internal.bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs, array_fill($2, array[gone.how_many]),
-                             gone.attempts, gone.created_at, $4);
+        perform herald_internal.bury(
+            array_fill($1, array[gone.how_many]), gone.slots, gone.seqs, array_fill($2, array[gone.how_many]),
+            gone.attempts, gone.created_at, $4);
         how_many := how_many + gone.how_many;
         after_seq := last_seq;
     end loop;
@@ -274,7 +292,7 @@ $$;
 -- over them again.
 -- Called by the worker, between deliveries. Writes: herald.pending, herald_internal.dead_letter.
 create function herald_internal.bury_slice(subscription_id bigint, reason text, after_seq bigint, most integer,
-                                   out buried bigint, out last_seq bigint)
+                                           out buried bigint, out last_seq bigint)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -297,8 +315,9 @@ begin
            array_agg(d.attempts) as attempts, array_agg(d.created_at) as created_at, max(d.event_seq) as last_seq
     into gone
     from deleted d;
-    perform herald_internal.bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs, array_fill($2, array[gone.how_many]),
-                         gone.attempts, gone.created_at);
+    perform herald_internal.bury(
+        array_fill($1, array[gone.how_many]), gone.slots, gone.seqs, array_fill($2, array[gone.how_many]),
+        gone.attempts, gone.created_at);
     buried := gone.how_many;
     last_seq := coalesce(gone.last_seq, after_seq);
 end
@@ -319,8 +338,10 @@ $$;
 -- Walks along a subscription's backlog, 5,000 deliveries at a time, until "passed" is its max_backlog; then buries what
 -- comes after "after_seq", up to "slice" deliveries per call. Skips locked ones.
 -- Called by the worker. Writes: herald.pending, herald_internal.dead_letter, herald_internal.config_change.
-create function herald_internal.shed_backlog(subscription_id bigint, inout passed bigint, after_seq bigint, slice integer,
-                                     out last_seq bigint, out buried bigint, out is_over boolean)
+create function herald_internal.shed_backlog(
+    subscription_id bigint, inout passed bigint, after_seq bigint, slice integer,
+    out last_seq bigint, out buried bigint, out is_over boolean
+)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -334,7 +355,9 @@ begin
     last_seq := after_seq;
     buried := 0;
     is_over := true;
-    select s.max_backlog into max_backlog from herald_internal.subscription s where s.id = $1 and s.max_backlog > 0 and s.removed_at is null;
+    select s.max_backlog into max_backlog
+    from herald_internal.subscription s
+    where s.id = $1 and s.max_backlog > 0 and s.removed_at is null;
     if max_backlog is null then
         return;
     end if;
@@ -364,9 +387,10 @@ begin
     from deleted d;
     buried := gone.how_many;
     if gone.how_many > 0 then
-        perform herald_internal.bury(array_fill($1, array[gone.how_many]), gone.slots, gone.seqs,
-                             array_fill('discarded'::text, array[gone.how_many]), gone.attempts, gone.created_at,
-                             format('more than max_backlog, which is %s', max_backlog));
+        perform herald_internal.bury(
+            array_fill($1, array[gone.how_many]), gone.slots, gone.seqs,
+            array_fill('discarded'::text, array[gone.how_many]), gone.attempts, gone.created_at,
+            format('more than max_backlog, which is %s', max_backlog));
         perform herald_internal.changed('pending', $1);
     end if;
 end

@@ -7,8 +7,10 @@ create function herald_internal.append_event(
     language c
     as 'MODULE_PATHNAME', 'append_event_wrapper';
 
-create function herald_internal.check_attributes(source text, event_type text, id text, subject text, key text, tenant text,
-                                         dataschema text, extensions text) returns text
+create function herald_internal.check_attributes(
+    source text, event_type text, id text, subject text, key text, tenant text, dataschema text, extensions text
+)
+    returns text
     language c
     as 'MODULE_PATHNAME', 'check_attributes_wrapper';
 
@@ -58,8 +60,8 @@ begin
         raise exception using errcode = 'null_value_not_allowed', message = 'the event has no type',
             hint = 'Run: select herald.emit(''order.paid'', ''{"id": 1}'');';
     end if;
-    checked_extensions := herald_internal.check_attributes(wanted_source, emit.type, emit.id, emit.subject, emit.key, emit.tenant,
-                                                   emit.dataschema, emit.extensions::text);
+    checked_extensions := herald_internal.check_attributes(
+        wanted_source, emit.type, emit.id, emit.subject, emit.key, emit.tenant, emit.dataschema, emit.extensions::text);
     if emit.type like 'herald.%' then
         raise exception using errcode = 'reserved_name', message = format('the event type "%s" is reserved', emit.type),
             detail = 'Types that begin with herald. are pg_herald''s own operational events.',
@@ -71,12 +73,14 @@ begin
             hint = 'Put a reference into the event, and the data where the receiver can fetch it.';
     end if;
     if emit.priority not in ('low', 'normal', 'high') then
-        raise exception using errcode = 'invalid_parameter_value', message = format('unknown priority "%s"', emit.priority),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('unknown priority "%s"', emit.priority),
             hint = 'Use low, normal or high.';
     end if;
     if emit.occurred_at not between '0001-01-01 00:00:00 UTC' and '9999-12-31 23:59:59.999999 UTC' then
         raise exception using errcode = 'invalid_parameter_value', message = 'occurred_at is out of range',
-            detail = format('It is %s; RFC 3339 has the years 1 to 9999.', emit.occurred_at), hint = 'Leave it out for now.';
+            detail = format('It is %s; RFC 3339 has the years 1 to 9999.', emit.occurred_at),
+            hint = 'Leave it out for now.';
     end if;
     if emit.ordered then
         if emit.key is null then
@@ -90,8 +94,8 @@ begin
     if emit.id is not null then
         -- Independent of the session's settings; missing data and data null give different hashes.
         hash := sha256(convert_to(jsonb_build_array(
-            emit.type, emit.data::text, emit.subject, emit.key, extract(epoch from emit.occurred_at), emit.priority, emit.tenant,
-            emit.extensions::text, emit.dataschema)::text, 'UTF8'));
+            emit.type, emit.data::text, emit.subject, emit.key, extract(epoch from emit.occurred_at), emit.priority,
+            emit.tenant, emit.extensions::text, emit.dataschema)::text, 'UTF8'));
         insert into herald_internal.emitted (source, id, seq, slot, uid, content_hash)
         values (wanted_source, emit.id, 0, 0, '00000000-0000-0000-0000-000000000000', hash)
         on conflict do nothing;
@@ -108,8 +112,9 @@ begin
         end if;
     end if;
     select a.* into appended
-    from herald_internal.append_event(emit.type, emit.data::text, wanted_source, emit.subject, emit.id, emit.key,
-                              emit.occurred_at, emit.priority, emit.tenant, checked_extensions, emit.dataschema) a;
+    from herald_internal.append_event(
+        emit.type, emit.data::text, wanted_source, emit.subject, emit.id, emit.key,
+        emit.occurred_at, emit.priority, emit.tenant, checked_extensions, emit.dataschema) a;
     if emit.id is not null then
         update herald_internal.emitted e
         set seq = appended.seq, slot = appended.slot, uid = appended.uid

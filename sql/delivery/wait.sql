@@ -82,7 +82,9 @@ begin
     loop
         select c.* into at_cursor from herald_internal.cursor() c;
         -- One statement: no remaining delivery moves between two looks.
-        select w.is_read, w.is_pending, w.is_pending and herald_internal.may_end(event.seq, until) into is_read, is_pending, may_end from (
+        select w.is_read, w.is_pending, w.is_pending and herald_internal.may_end(event.seq, until)
+        into is_read, is_pending, may_end
+        from (
             select
                 case when event_id is not null then
                     pg_visible_in_snapshot(event.xid, at_cursor.snapshot) or event.origin <> herald_internal.origin()
@@ -91,7 +93,8 @@ begin
                     not exists (
                         select from herald.event e
                         where e.seq > at_cursor.seq and e.origin = herald_internal.origin()
-                        and pg_visible_in_snapshot(e.xid, start) and not pg_visible_in_snapshot(e.xid, at_cursor.snapshot)
+                        and pg_visible_in_snapshot(e.xid, start)
+                        and not pg_visible_in_snapshot(e.xid, at_cursor.snapshot)
                         and exists (select from herald_internal.subscription s where herald_internal.is_for(s, e)))
                 end as is_read,
                 exists (select from herald.pending p where event_id is null or p.event_seq = event.seq) as is_pending

@@ -4,8 +4,10 @@
 -- period of the slots, whether more can be done at once, the held event up to which it looked for some to release, if
 -- it did, and the part to continue with: 0 at the end of the round.
 -- Called by the worker. Writes: everything that has a retention.
-create function herald_internal.keep_house(release_after bigint, first_part integer default 0, within interval default null,
-                                   out period_micros bigint, out has_more boolean, out released_to bigint, out next_part integer)
+create function herald_internal.keep_house(
+    release_after bigint, first_part integer default 0, within interval default null,
+    out period_micros bigint, out has_more boolean, out released_to bigint, out next_part integer
+)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -31,10 +33,14 @@ begin
     for part in first_part..last_part loop
         case part
         when 0 then
-            update herald_internal.ring r set period = slot_period, changed_at = clock_timestamp() where r.period <> slot_period;
+            update herald_internal.ring r
+            set period = slot_period, changed_at = clock_timestamp()
+            where r.period <> slot_period;
             delete from herald_internal.dead_letter d
             where d.ctid = any (array(
-                select l.ctid from herald_internal.dead_letter l where l.expires_at < began_at order by l.expires_at limit most
+                select l.ctid from herald_internal.dead_letter l
+                where l.expires_at < began_at
+                order by l.expires_at limit most
                 for update skip locked));
             get diagnostics deleted = row_count;
             has_more := has_more or deleted = most;
@@ -46,7 +52,8 @@ begin
             get diagnostics deleted = row_count;
             has_more := has_more or deleted = most;
         when 2 then
-            select r.last_seq, r.deleted into released_to, deleted from herald_internal.release_events(release_after, most) r;
+            select r.last_seq, r.deleted into released_to, deleted
+            from herald_internal.release_events(release_after, most) r;
             has_more := has_more or (deleted > 0 and released_to > 0);
         when 3 then
             delete from herald.secret x

@@ -23,7 +23,8 @@ begin
     execute format(
         'select not exists (
              select from %s e
-             where e.seq > $3 and e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)',
+             where e.seq > $3 and e.xid >= pg_snapshot_xmin($1) and not pg_visible_in_snapshot(e.xid, $1)
+             and e.origin = $2)',
         partition)
     into is_over
     using read_to.snapshot, herald_internal.origin(), read_to.seq;
@@ -191,7 +192,9 @@ as $$
 declare
     last_number bigint;
 begin
-    select max(w.number) into last_number from herald_internal.window w where w.state = 'open' and w.origin = herald_internal.origin();
+    select max(w.number) into last_number
+    from herald_internal.window w
+    where w.state = 'open' and w.origin = herald_internal.origin();
     -- The slot being written and the previous one stay.
     if (last_number / 10000) % 4 in (empty_window_slot.slot, (empty_window_slot.slot + 1) % 4)
         or not exists (select from herald_internal.window w where w.slot = empty_window_slot.slot)

@@ -26,7 +26,8 @@ as $$
         'preload', case when herald_internal.is_preloaded() then 'ok' else 'warning' end,
         case when herald_internal.is_preloaded() then 'shared_preload_libraries has pg_herald'
             else 'commits do not wake the worker, and it does not start with the server' end,
-        case when not herald_internal.is_preloaded() then 'Add pg_herald to shared_preload_libraries in postgresql.conf and restart the server.' end
+        case when not herald_internal.is_preloaded()
+            then 'Add pg_herald to shared_preload_libraries in postgresql.conf and restart the server.' end
 $$;
 
 create function herald_internal.doctor_worker() returns table ("check" text, status text, detail text, hint text)
@@ -40,7 +41,9 @@ as $$
             when herald_internal.found_no_worker_slot() then 'no background worker slot is free'
             else 'does not run' end,
         case when w.pid is not null or pg_is_in_recovery() then null
-            when herald_internal.found_no_worker_slot() then format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'))
+            when herald_internal.found_no_worker_slot()
+                then format('Raise max_worker_processes (now %s) and restart the server.',
+                            current_setting('max_worker_processes'))
             else 'Run: select herald.start_worker();' end
     from (select (select r.pid from herald_internal.running_worker() r) as pid) w
 $$;
@@ -52,7 +55,8 @@ as $$
     select
         'version', case when x.extversion = herald_internal.library_version() then 'ok' else 'error' end,
         format('extension %s, library %s', x.extversion, herald_internal.library_version()),
-        case when x.extversion <> herald_internal.library_version() then 'Run: alter extension pg_herald update; then restart the server.' end
+        case when x.extversion <> herald_internal.library_version()
+            then 'Run: alter extension pg_herald update; then restart the server.' end
     from pg_extension x
     where x.extname = 'pg_herald'
 $$;
@@ -65,8 +69,10 @@ as $$
            format('herald.enabled is %s (%s)', s.setting, s.source),
            case when s.setting::boolean then null
                when s.source in ('database', 'database user', 'user')
-                   then format('Run: alter database %I set herald.enabled = on; select herald.restart_worker();', current_database())
-               when s.source = 'session' then 'It is off in this session only, where it has no effect. Run: reset herald.enabled;'
+                   then format('Run: alter database %I set herald.enabled = on; select herald.restart_worker();',
+                               current_database())
+               when s.source = 'session'
+                   then 'It is off in this session only, where it has no effect. Run: reset herald.enabled;'
                else 'Run: alter system set herald.enabled = on; select pg_reload_conf();' end
     from pg_settings s
     where s.name = 'herald.enabled'
@@ -78,8 +84,10 @@ create function herald_internal.doctor_origin() returns table ("check" text, sta
 as $$
     select 'origin', case when h.reason is null then 'ok' else 'error' end,
            coalesce(h.reason, 'this database is where its log was written'),
-           case when h.reason like 'herald.instance%' then 'Set herald.instance to the cluster_name of this cluster, or reset it.'
-               when h.reason is not null then 'Decide, then run: select * from herald.resume_after_restore(''deliver'') or (''skip'');' end
+           case when h.reason like 'herald.instance%'
+                   then 'Set herald.instance to the cluster_name of this cluster, or reset it.'
+               when h.reason is not null
+                   then 'Decide, then run: select * from herald.resume_after_restore(''deliver'') or (''skip'');' end
     from (select herald_internal.hold_reason() as reason) h
 $$;
 
@@ -89,7 +97,9 @@ create function herald_internal.doctor_obstacle() returns table ("check" text, s
 as $$
     select 'subscription', 'error', format('cannot send to subscription "%s": %s', s.name, o.obstacle),
            case when o.obstacle like '%rotate_secret%' then format('Run: select herald.rotate_secret(%L);', s.name)
-               when gone.option is not null then format('Run: update herald.subscription set %s = ''{...}'' where name = %L;', gone.option, s.name)
+               when gone.option is not null
+                   then format('Run: update herald.subscription set %s = ''{...}'' where name = %L;',
+                               gone.option, s.name)
                else 'Fix this; its deliveries are held until then.' end
     from herald_internal.obstacles() o
     join herald_internal.subscription s on s.id = o.subscription_id
@@ -133,7 +143,10 @@ as $$
            format('publication "%s" publishes the tables of pg_herald', p.pubname)
            || case when p.has_secrets and u.exists then ', and with them secrets in clear' else '' end,
            'Publish schemas instead: create publication ... for tables in schema public;'
-           || case when p.has_secrets and u.exists then ' Set herald.secret_key_file, run herald.reencrypt_secrets(), and exchange the secrets that subscribers have seen.' else '' end
+           || case when p.has_secrets and u.exists
+               then ' Set herald.secret_key_file, run herald.reencrypt_secrets(), '
+                    'and exchange the secrets that subscribers have seen.'
+               else '' end
     from herald_internal.publications() p
     cross join (select exists (select from herald.secret x where x.key_id is null)) u
 $$;
@@ -142,8 +155,9 @@ create function herald_internal.doctor_quota() returns table ("check" text, stat
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    select 'quota', 'warning', format('tenant "%s" has used its %s events of this month; further deliveries are %s', q.tenant,
-                                      q.events_per_month, case q.over_quota when 'throttled' then 'held' else 'given up' end),
+    select 'quota', 'warning',
+           format('tenant "%s" has used its %s events of this month; further deliveries are %s', q.tenant,
+                  q.events_per_month, case q.over_quota when 'throttled' then 'held' else 'given up' end),
            format('Wait for the next month, or run: update herald.tenant set plan = ... where name = %L;', q.tenant)
     from herald_internal.over_quota q
 $$;
@@ -154,8 +168,10 @@ create function herald_internal.doctor_tenant() returns table ("check" text, sta
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    select 'tenant', 'error', format('%s, so nothing is sent to its subscriptions', herald_internal.tenant_obstacle(n.tenant)),
-           case when t.name is null then format('Run: insert into herald.tenant (name, role) values (%L, ...);', n.tenant)
+    select 'tenant', 'error',
+           format('%s, so nothing is sent to its subscriptions', herald_internal.tenant_obstacle(n.tenant)),
+           case when t.name is null
+               then format('Run: insert into herald.tenant (name, role) values (%L, ...);', n.tenant)
                else format('Run: update herald.tenant set role = ... where name = %L;', n.tenant) end
     from (
         select t.name as tenant from herald.tenant t
@@ -171,9 +187,11 @@ create function herald_internal.doctor_subscription() returns table ("check" tex
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    select 'subscription', 'warning', format('subscription "%s" is %s since %s: %s', s.name, s.state, s.state_changed_at, s.state_reason),
+    select 'subscription', 'warning',
+           format('subscription "%s" is %s since %s: %s', s.name, s.state, s.state_changed_at, s.state_reason),
            case s.state
-               when 'sandbox' then format('Run: update herald.subscription set state = ''active'' where name = %L;', s.name)
+               when 'sandbox'
+                   then format('Run: update herald.subscription set state = ''active'' where name = %L;', s.name)
                else format('Run: select * from herald.resume(%L);', s.name) end
     from herald_internal.subscription s
     where s.removed_at is null and s.state <> 'active'
@@ -183,19 +201,25 @@ create function herald_internal.doctor_trigger() returns table ("check" text, st
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    select 'trigger', 'warning', format('trigger %s on %s is disabled, so its changes are not captured', t.tgname, t.tgrelid::regclass),
+    select 'trigger', 'warning',
+           format('trigger %s on %s is disabled, so its changes are not captured', t.tgname, t.tgrelid::regclass),
            format('Run: alter table %s enable trigger %I;', t.tgrelid::regclass, t.tgname)
     from pg_trigger t
     where t.tgfoid = 'herald_internal.capture()'::regprocedure and t.tgenabled not in ('O', 'A')
     union all
-    select 'trigger', 'error', format('watch "%s" on %s has no trigger for %s on %s', w.name, w.table_name, t.operation, t.table_oid::regclass)
+    select 'trigger', 'error',
+           format('watch "%s" on %s has no trigger for %s on %s',
+                  w.name, w.table_name, t.operation, t.table_oid::regclass)
            || case when t.is_for_each_row then ' that fires for each row' else '' end,
            format('Run: select * from herald.watch(%L, %L);', w.table_name, w.name)
     from herald_internal.watch w
     cross join lateral herald_internal.missing_triggers(w) t
     union all
-    select 'trigger', 'warning', format('trigger %s on %s belongs to no watch of this table, so it captures nothing', s.name, s.table_oid::regclass),
-           format('If %s is to be captured, run: select * from herald.watch(%1$L); if not: drop trigger %I on %1$s;', s.table_oid::regclass, s.name)
+    select 'trigger', 'warning',
+           format('trigger %s on %s belongs to no watch of this table, so it captures nothing',
+                  s.name, s.table_oid::regclass),
+           format('If %s is to be captured, run: select * from herald.watch(%1$L); if not: drop trigger %I on %1$s;',
+                  s.table_oid::regclass, s.name)
     from herald_internal.stray_triggers() s
 $$;
 
@@ -207,9 +231,13 @@ create function herald_internal.doctor_renamed() returns table ("check" text, st
 as $$
     select 'renamed', 'warning',
            format('watch "%s" was made for %s, which is now called %s', w.name, w.known_as, n.now_known_as)
-           || case when to_regclass(w.known_as) is not null then format('; another table is %s now, and is not captured by it', w.known_as) else '' end
+           || case when to_regclass(w.known_as) is not null
+               then format('; another table is %s now, and is not captured by it', w.known_as)
+               else '' end
            || case when w.type is null then '; its events have types of the new name' else '' end,
-           case when to_regclass(w.known_as) is not null then format('To capture that table, run: select * from herald.watch(%L, %L); ', w.known_as, w.name) else '' end
+           case when to_regclass(w.known_as) is not null
+               then format('To capture that table, run: select * from herald.watch(%L, %L); ', w.known_as, w.name)
+               else '' end
            || format('To go on with %s, run: select * from herald.watch(%1$L, %L);', n.now_known_as, w.name)
     from herald_internal.watch w
     cross join lateral (
@@ -226,8 +254,11 @@ create function herald_internal.doctor_replicated() returns table ("check" text,
     set search_path = pg_catalog, pg_temp
 as $$
     select 'replicated', 'warning',
-           format('watch "%s" on %s does not capture what subscription "%s" writes', w.name, w.table_name, herald_internal.replicated_by(w.table_name)),
-           format('If the publisher does not send these events: select * from herald.watch(%L, %L, replicated => true);', w.table_name, w.name)
+           format('watch "%s" on %s does not capture what subscription "%s" writes',
+                  w.name, w.table_name, herald_internal.replicated_by(w.table_name)),
+           format('If the publisher does not send these events: '
+                  'select * from herald.watch(%L, %L, replicated => true);',
+                  w.table_name, w.name)
     from herald_internal.watch w
     where not w.replicated and herald_internal.replicated_by(w.table_name) is not null
     order by w.id
@@ -237,7 +268,8 @@ create function herald_internal.doctor_capture() returns table ("check" text, st
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    select 'capture', 'warning', format('herald.capture is off for %s', coalesce('role ' || r.rolname, 'database ' || d.datname, 'all')),
+    select 'capture', 'warning',
+           format('herald.capture is off for %s', coalesce('role ' || r.rolname, 'database ' || d.datname, 'all')),
            'Changes made with it off are not captured. Reset it when the bulk load is done.'
     from pg_db_role_setting s
     left join pg_roles r on r.oid = s.setrole
@@ -256,8 +288,10 @@ create function herald_internal.doctor_lock() returns table ("check" text, statu
     set search_path = pg_catalog, pg_temp
 as $$
     select 'lock', 'warning',
-           format('%s has held locks on %s since %s', case when l.pid is null then format('prepared transaction "%s"', x.gid)
-                      else format('process %s (%s of role %s)', l.pid, coalesce(nullif(a.application_name, ''), 'no application_name'), a.usename) end,
+           format('%s has held locks on %s since %s',
+                  case when l.pid is null then format('prepared transaction "%s"', x.gid)
+                      else format('process %s (%s of role %s)', l.pid,
+                                  coalesce(nullif(a.application_name, ''), 'no application_name'), a.usename) end,
                   string_agg(distinct coalesce(l.relation::regclass::text, 'reading the log'), ', '),
                   date_trunc('second', coalesce(min(a.xact_start), min(x.prepared)))),
            case when l.pid is null then format('End it: commit prepared %L; or rollback prepared %1$L;', x.gid)
@@ -268,7 +302,8 @@ as $$
     where l.granted and l.mode not in ('AccessShareLock', 'ShareUpdateExclusiveLock')
     and l.pid is distinct from pg_backend_pid() and l.pid is distinct from herald_internal.worker_pid()
     and l.database = (select d.oid from pg_database d where d.datname = current_database())
-    and (l.locktype = 'relation' and l.relation = any ('{herald.pending,herald_internal.dead_letter,herald_internal.subscription,
+    and (l.locktype = 'relation'
+         and l.relation = any ('{herald.pending,herald_internal.dead_letter,herald_internal.subscription,
              herald_internal.config_change,herald.tenant,herald_internal.usage}'::regclass[])
         -- Held by a subscription with start_from that is being committed, see keep_from_reading().
         or l.locktype = 'object' and l.classid = 'pg_extension'::regclass and l.objsubid = 26725)
@@ -299,7 +334,8 @@ as $$
     from (
         select (select herald_internal.recorded_at(e.uid)
                 from herald.event e
-                where e.seq > c.seq and e.origin = herald_internal.origin() and not pg_visible_in_snapshot(e.xid, c.snapshot)
+                where e.seq > c.seq and e.origin = herald_internal.origin()
+                and not pg_visible_in_snapshot(e.xid, c.snapshot)
                 order by e.seq limit 1) as oldest
         from herald_internal.cursor() c
     ) u
@@ -316,7 +352,9 @@ create function herald_internal._doctor()
 as $$
 #variable_conflict use_column
 declare
-    checks constant text[] := '{preload,worker,death,failure,version,enabled,settings,origin,obstacle,secret_key,publication,quota,tenant,subscription,failing,dead_letters,types,trigger,renamed,replicated,capture,lock,lag,log,ring}';
+    checks constant text[] := '{
+        preload,worker,death,failure,version,enabled,settings,origin,obstacle,secret_key,publication,quota,tenant,
+        subscription,failing,dead_letters,types,trigger,renamed,replicated,capture,lock,lag,log,ring}';
     current_check text;
     is_blocked boolean := false;
 begin
@@ -329,12 +367,14 @@ begin
                     is_blocked := true;
                     perform set_config('lock_timeout', '1ms', true);
                     return query
-                    select 'lock', 'error', b.words, format('Let it end its transaction, or run: select pg_terminate_backend(%s);', b.pid)
+                    select 'lock', 'error', b.words,
+                           format('Let it end its transaction, or run: select pg_terminate_backend(%s);', b.pid)
                     from herald_internal.blockers() b;
                 end if;
                 return query values (current_check, 'unknown', 'a lock was in the way', 'Ask again when it is gone.');
             when others then
-                return query values (current_check, 'error', format('this check failed: %s', sqlerrm), 'See the server''s log.');
+                return query values (current_check, 'error', format('this check failed: %s', sqlerrm),
+                                     'See the server''s log.');
         end;
     end loop;
 exception when others then

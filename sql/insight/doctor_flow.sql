@@ -13,7 +13,8 @@ create function herald_internal.doctor_failing() returns table ("check" text, st
     set search_path = pg_catalog, pg_temp
 as $$
     select 'failing', 'warning',
-           format('all %s requests of the last hour to subscription "%s" failed, the last one with: %s', f.attempts, f.name, f.last_error),
+           format('all %s requests of the last hour to subscription "%s" failed, the last one with: %s',
+                  f.attempts, f.name, f.last_error),
            format('See: select * from herald.attempt where subscription = %L order by at desc limit 10;', f.name)
     from (
         select s.name, count(*) as attempts, (array_agg(a.error order by a.at desc))[1] as last_error
@@ -37,7 +38,12 @@ create function herald_internal.recent_letters() returns table (subscription_id 
     set search_path = pg_catalog, pg_temp
 as $$
     select l.subscription_id, l.reason
-    from (select d.subscription_id, d.reason, d.failed_at from herald_internal.dead_letter d order by d.id desc limit 10000) l
+    from (
+        select d.subscription_id, d.reason, d.failed_at
+        from herald_internal.dead_letter d
+        order by d.id desc
+        limit 10000
+    ) l
     where l.failed_at > now() - interval '1 day' and l.reason <> 'discarded'
 $$;
 
@@ -48,8 +54,12 @@ as $$
     select 'dead_letters', 'warning',
            format('%s deliveries to subscription "%s" were given up in the last day: %s', sum(r.how_many), s.name,
                   string_agg(format('%s %s', r.how_many, r.reason), ', ' order by r.how_many desc)),
-           format('See: select * from herald.dead_letter where subscription = %L; then run: select herald.redeliver_dead_letters(%1$L);', s.name)
-    from (select l.subscription_id, l.reason, count(*) as how_many from herald_internal.recent_letters() l group by 1, 2) r
+           format('See: select * from herald.dead_letter where subscription = %L; then run: '
+                  'select herald.redeliver_dead_letters(%1$L);',
+                  s.name)
+    from (
+        select l.subscription_id, l.reason, count(*) as how_many from herald_internal.recent_letters() l group by 1, 2
+    ) r
     join herald_internal.subscription s on s.id = r.subscription_id
     where s.removed_at is null
     group by s.name
@@ -77,11 +87,15 @@ as $$
             limit 200
         ) g
         where not exists (select from herald_internal.type t where t.type = g.glob)
-        and (strpos(g.glob, '*') = 0 or not exists (select from herald_internal.type t where herald_internal.matches(array[g.glob], null, t.type, null)))
+        and (strpos(g.glob, '*') = 0
+            or not exists (
+                select from herald_internal.type t where herald_internal.matches(array[g.glob], null, t.type, null)))
         limit 20
     )
-    select 'types', 'warning', format('no type that was ever seen is matched by "%s" of subscription "%s"', m.glob, m.name),
-           case when m.glob ~ '[{},]' then 'Give each type as a member of its own: types => ''{order.paid,order.sent}''.'
+    select 'types', 'warning',
+           format('no type that was ever seen is matched by "%s" of subscription "%s"', m.glob, m.name),
+           case when m.glob ~ '[{},]'
+               then 'Give each type as a member of its own: types => ''{order.paid,order.sent}''.'
                else coalesce(format('The nearest one is "%s".', herald_internal.nearest(m.glob, s.types[:200])),
                              'See which there are: select distinct type from herald.event;') end
     from missed m
@@ -108,5 +122,6 @@ as $$
         and l.pid is distinct from herald_internal.worker_pid()
         and l.database = (select d.oid from pg_database d where d.datname = current_database())
     ) u on true
-    where herald_internal.is_event_slot_over(n.slot::smallint, r.retention + greatest(r.retention / 29, interval '10 min'))
+    where herald_internal.is_event_slot_over(n.slot::smallint,
+                                             r.retention + greatest(r.retention / 29, interval '10 min'))
 $$;

@@ -12,7 +12,8 @@ as $$
     with held as materialized (
         select l.* from pg_lock_status() l where l.locktype = 'relation' and l.pid is distinct from pg_backend_pid()
     )
-    select l.pid, x.gid, array_agg(distinct l.relation), a.application_name, a.usesysid, coalesce(a.xact_start, x.prepared)
+    select l.pid, x.gid, array_agg(distinct l.relation), a.application_name, a.usesysid,
+           coalesce(a.xact_start, x.prepared)
     from held l
     cross join pg_stat_get_activity(pg_backend_pid()) me
     left join lateral pg_stat_get_activity(l.pid) a on l.pid is not null
@@ -61,7 +62,8 @@ create function herald_internal.blockers() returns table (words text, pid intege
 as $$
     select format('%s has locked %s since %s',
                   case when h.pid is null then format('prepared transaction "%s"', h.gid)
-                      else format('process %s (%s of role %s)', h.pid, coalesce(nullif(h.application_name, ''), 'no application_name'),
+                      else format('process %s (%s of role %s)', h.pid,
+                                  coalesce(nullif(h.application_name, ''), 'no application_name'),
                                   herald_internal.name_of_blocking_role(h.role_oid)) end,
                   n.names, date_trunc('second', h.since)),
            h.pid
@@ -85,7 +87,8 @@ begin
     if not has_function_privilege(herald_internal.caller()::oid, 'herald.doctor()', 'execute') then
         return 'a lock is in the way: ask who runs the database';
     end if;
-    return coalesce((select string_agg(b.words, '; ') from herald_internal.blockers() b), 'a lock was in the way for a moment');
+    return coalesce((select string_agg(b.words, '; ') from herald_internal.blockers() b),
+                    'a lock was in the way for a moment');
 exception when lock_not_available then
     -- The caller's privileges are unknown, so it is told no more than a tenant.
     return 'a lock is in the way: ask who runs the database';
@@ -103,9 +106,13 @@ begin
         select * from (values
             ('doctor()', 'table ("check" text, status text, detail text, hint text)',
              $row$'lock', 'error', w.words, 'Let it end its transaction, and ask again.'$row$),
-            ('status()', 'table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, last_error text)',
+            ('status()',
+             'table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, '
+             'last_error text)',
              $row$null, 'unknown', null::bigint, null::interval, null::numeric, w.words$row$),
-            ('why(event_id text)', 'table (subscription text, matched boolean, rule text, state text, attempts integer, next_attempt_at timestamptz, blocked_by text)',
+            ('why(event_id text)',
+             'table (subscription text, matched boolean, rule text, state text, attempts integer, '
+             'next_attempt_at timestamptz, blocked_by text)',
              $row$null, null::boolean, null, 'unknown', null::integer, null::timestamptz, w.words$row$)
         ) as v (signature, result, columns)
     loop
@@ -125,15 +132,18 @@ begin
                 select %s
                 from (
                     select case
-                        when not has_function_privilege('herald.doctor()', 'execute') then 'a lock is in the way: ask who runs the database'
+                        when not has_function_privilege('herald.doctor()', 'execute')
+                            then 'a lock is in the way: ask who runs the database'
                         -- Not an aggregate, whose owner would be looked up.
                         else coalesce(nullif(array_to_string(array(
-                            select distinct format('%%s has locked relation %%s', coalesce('process ' || l.pid, 'a prepared transaction'), l.relation)
+                            select distinct format('%%s has locked relation %%s',
+                                                   coalesce('process ' || l.pid, 'a prepared transaction'), l.relation)
                             from held l
                             where l.granted
                             and exists (
                                 select from held w
-                                where w.mode = 'AccessExclusiveLock' and w.relation = l.relation and w.database = l.database)
+                                where w.mode = 'AccessExclusiveLock'
+                                and w.relation = l.relation and w.database = l.database)
                         ), '; '), ''), 'a lock was in the way for a moment') end as words
                 ) w;
             end

@@ -6,13 +6,16 @@ begin
     execute format($format$
         create view herald_internal.all_subscription as
         select
-            s.id, s.name, s.state, s.state_reason, %s, s.consented_at, s.consent_rate, s.consent_error, s.created_at, s.changed_at,
-            s.state_changed_at
+            s.id, s.name, s.state, s.state_reason, %s, s.consented_at, s.consent_rate, s.consent_error, s.created_at,
+            s.changed_at, s.state_changed_at
         from herald_internal.subscription s
-        cross join lateral pg_catalog.jsonb_populate_record(null::herald_internal.options, herald_internal.readable_options(s.options::text)) o
+        cross join lateral pg_catalog.jsonb_populate_record(
+            null::herald_internal.options, herald_internal.readable_options(s.options::text)) o
         where s.removed_at is null
         $format$, (
-            select string_agg(format('%s.%I', case when d.name = any (herald_internal.column_options()) then 's' else 'o' end, d.name), ', '
+            select string_agg(format('%s.%I',
+                                     case when d.name = any (herald_internal.column_options()) then 's' else 'o' end,
+                                     d.name), ', '
                               order by d.position)
             from herald_internal.declared_options() d
             where d.is_option));
@@ -26,9 +29,9 @@ $do$;
 -- Every HTTP request, with its outcome.
 create view herald_internal.all_attempt as
 select
-    coalesce(e.id, e.uid::text, h.id, h.uid::text) as event_id, coalesce(e.type, h.type) as type, s.name as subscription,
-    a.attempt, a.at, a.status_code, a.outcome, a.error_class, a.error, a.duration_ms, a.response, a.request, a.event_seq,
-    a.subscription_id
+    coalesce(e.id, e.uid::text, h.id, h.uid::text) as event_id, coalesce(e.type, h.type) as type,
+    s.name as subscription, a.attempt, a.at, a.status_code, a.outcome, a.error_class, a.error, a.duration_ms,
+    a.response, a.request, a.event_seq, a.subscription_id
 from herald_internal.attempt a
 join herald_internal.subscription s on s.id = a.subscription_id
 left join herald.event e on e.slot = a.event_slot and e.seq = a.event_seq
@@ -51,14 +54,18 @@ from (
     where a.outcome not in ('retrying', 'dead')
     and not exists (
         select from herald_internal.attempt b
-        where b.event_seq = a.event_seq and b.subscription_id = a.subscription_id and (b.at, b.attempt) > (a.at, a.attempt))
+        where b.event_seq = a.event_seq and b.subscription_id = a.subscription_id
+        and (b.at, b.attempt) > (a.at, a.attempt))
     and not exists (
         select from herald.pending p where p.event_seq = a.event_seq and p.subscription_id = a.subscription_id)
     union all
     select
         p.subscription_id, p.event_seq, p.event_slot, null, null,
         case
-            when s.state not in ('active', 'sandbox') or s.is_tenants and s.tenant in (select u.tenant from herald_internal.over_quota u where u.over_quota = 'throttled') then 'held'
+            when s.state not in ('active', 'sandbox')
+                or s.is_tenants and s.tenant in (
+                    select u.tenant from herald_internal.over_quota u where u.over_quota = 'throttled')
+                then 'held'
             when p.attempts > 0 then 'retrying'
             else 'pending'
         end,
@@ -88,7 +95,8 @@ select
     coalesce(h.failed, 0) as failed_1h,
     case when h.attempts > 0 then pg_catalog.round(h.delivered::numeric / h.attempts, 4) end as success_rate_1h,
     h.p50_ms, h.p95_ms, h.p99_ms, h.last_success_at, h.last_error_at, h.last_error,
-    b.backlog, b.oldest_at as oldest_pending_at, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp() - b.oldest_at) as lag,
+    b.backlog, b.oldest_at as oldest_pending_at,
+    pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp() - b.oldest_at) as lag,
     (select count(*) from herald_internal.dead_letter d where d.subscription_id = s.id) as dead_letters
 from herald_internal.subscription s
 -- The hour is read once for all. Its beginning must not change meanwhile, or no index is of use.
@@ -98,9 +106,12 @@ left join (
         count(*) as attempts,
         count(*) filter (where a.outcome = 'delivered') as delivered,
         count(*) filter (where a.outcome <> 'delivered') as failed,
-        pg_catalog.round((pg_catalog.percentile_cont(0.5) within group (order by a.duration_ms))::numeric, 3)::float8 as p50_ms,
-        pg_catalog.round((pg_catalog.percentile_cont(0.95) within group (order by a.duration_ms))::numeric, 3)::float8 as p95_ms,
-        pg_catalog.round((pg_catalog.percentile_cont(0.99) within group (order by a.duration_ms))::numeric, 3)::float8 as p99_ms,
+        pg_catalog.round((pg_catalog.percentile_cont(0.5) within group (order by a.duration_ms))::numeric, 3)::float8
+            as p50_ms,
+        pg_catalog.round((pg_catalog.percentile_cont(0.95) within group (order by a.duration_ms))::numeric, 3)::float8
+            as p95_ms,
+        pg_catalog.round((pg_catalog.percentile_cont(0.99) within group (order by a.duration_ms))::numeric, 3)::float8
+            as p99_ms,
         max(a.at) filter (where a.outcome = 'delivered') as last_success_at,
         max(a.at) filter (where a.outcome <> 'delivered') as last_error_at,
         (pg_catalog.array_agg(a.error order by a.at desc) filter (where a.outcome <> 'delivered'))[1] as last_error
@@ -141,7 +152,8 @@ begin
                 if own is not null then
                     return query
                     with mine as (
-                        select s.id, s.name, s.removed_at from herald_internal.subscription s where s.is_tenants and s.tenant = any (own)
+                        select s.id, s.name, s.removed_at from herald_internal.subscription s
+                        where s.is_tenants and s.tenant = any (own)
                     )
                     select v.* from herald_internal.all_%1$s v where %2$s;
                 end if;
@@ -155,7 +167,8 @@ begin
                 union all
                 select o.* from herald_internal.own_%1$s() o;
             comment on view herald_internal.all_%1$s is %3$L;
-            $format$, shown.name, shown.condition, format('What herald.%s shows to roles that see all of it.', shown.name));
+            $format$, shown.name, shown.condition,
+            format('What herald.%s shows to roles that see all of it.', shown.name));
     end loop;
 end
 $$;
@@ -163,7 +176,8 @@ $$;
 -- Returns the current expressions of watches, as the objects they use may have been renamed, to roles that may read the
 -- view.
 create function herald_internal._expressions_of_watches()
-    returns table (watch_id bigint, type_expression text, condition text, data text, subject text, key text, tenant text, priority text)
+    returns table (watch_id bigint, type_expression text, condition text, data text, subject text,
+                   key text, tenant text, priority text)
     language plpgsql stable
     security definer
     set search_path = pg_catalog, pg_temp
@@ -177,7 +191,9 @@ begin
                x.texts ->> 'subject', x.texts ->> 'key', x.texts ->> 'tenant', x.texts ->> 'priority'
         from herald_internal.watch w
         cross join lateral (
-            select jsonb_object_agg(e, substr(pg_get_function_sqlbody(herald_internal.expression_function(w, e)), length('RETURN ') + 1)) as texts
+            select jsonb_object_agg(
+                e, substr(pg_get_function_sqlbody(herald_internal.expression_function(w, e)), length('RETURN ') + 1)
+            ) as texts
             from unnest(w.expressions) e
         ) x;
     end if;
@@ -185,14 +201,16 @@ end
 $$;
 
 create function herald_internal.expressions_of_watches()
-    returns table (watch_id bigint, type_expression text, condition text, data text, subject text, key text, tenant text, priority text)
+    returns table (watch_id bigint, type_expression text, condition text, data text, subject text,
+                   key text, tenant text, priority text)
     language c stable parallel restricted rows 100
     as 'MODULE_PATHNAME', 'with_rights_wrapper';
 
 create view herald.watch as
 select
-    w.id, w.table_name, w.name, w.operations, w.type, x.type_expression, x.condition, x.data, x.subject, x.key, x.tenant,
-    x.priority, w.include_columns, w.exclude_columns, w.on_change_of, w.on_error, w.replicated, w.created_at, w.changed_at
+    w.id, w.table_name, w.name, w.operations, w.type, x.type_expression, x.condition, x.data, x.subject, x.key,
+    x.tenant, x.priority, w.include_columns, w.exclude_columns, w.on_change_of, w.on_error, w.replicated, w.created_at,
+    w.changed_at
 from herald_internal.watch w
 left join herald_internal.expressions_of_watches() x on x.watch_id = w.id;
 
@@ -202,11 +220,13 @@ declare
     shown record;
 begin
     for shown in
-        select a.attrelid::regclass as relation, string_agg(format('alter column %I set statistics 0', a.attname), ', ') as changes
+        select a.attrelid::regclass as relation,
+               string_agg(format('alter column %I set statistics 0', a.attname), ', ') as changes
         from pg_attribute a
         join pg_type y on y.oid = a.atttypid
-        where a.attrelid in ('herald_internal.subscription'::regclass, 'herald_internal.attempt'::regclass, 'herald_internal.dead_letter'::regclass,
-                             'herald.tenant'::regclass, 'herald_internal.usage'::regclass)
+        where a.attrelid in ('herald_internal.subscription'::regclass, 'herald_internal.attempt'::regclass,
+                             'herald_internal.dead_letter'::regclass, 'herald.tenant'::regclass,
+                             'herald_internal.usage'::regclass)
         and a.attnum > 0 and y.typcategory not in ('N', 'D', 'T', 'B')
         and a.attname not in ('state', 'outcome', 'reason', 'error_class')
         group by a.attrelid

@@ -2,7 +2,8 @@
 
 -- Returns one line for each subscription.
 create function herald_internal._status()
-    returns table (subscription text, state text, backlog bigint, oldest_age interval, success_rate_1h numeric, last_error text)
+    returns table (subscription text, state text, backlog bigint, oldest_age interval,
+                   success_rate_1h numeric, last_error text)
     language plpgsql stable
     security definer
     set search_path = pg_catalog, pg_temp
@@ -17,7 +18,8 @@ begin
     select t.subscription, t.state, t.backlog, t.lag, t.success_rate_1h, t.last_error
     from herald_internal.all_subscription_stats t
     where own is null or t.subscription in (
-        select s.name from herald_internal.subscription s where s.is_tenants and s.tenant = any (own) and s.removed_at is null)
+        select s.name from herald_internal.subscription s
+        where s.is_tenants and s.tenant = any (own) and s.removed_at is null)
     order by t.backlog desc, t.subscription;
 exception when lock_not_available then
     return query values (null, 'unknown', null::bigint, null::interval, null::numeric, herald_internal.blocked_by());
@@ -54,7 +56,9 @@ begin
     select
         s.name, m.rule is null, coalesce(m.rule, format('types: "%s" is matched by %s', event.type,
             case when herald_internal.are_types(s.types)
-                then (select string_agg(format('"%s"', t), ', ') from unnest(s.types) t where herald_internal.matches(array[t], null, event.type, null))
+                then (select string_agg(format('"%s"', t), ', ')
+                      from unnest(s.types) t
+                      where herald_internal.matches(array[t], null, event.type, null))
                 else 'its types, which cannot be read: every event is held for it' end)),
         d.state, d.attempts, d.next_attempt_at,
         case
@@ -63,10 +67,12 @@ begin
             when herald_internal.worker_pid() is null then 'the worker does not run: see herald.doctor()'
             when not current_setting('herald.enabled')::boolean then 'herald.enabled is off'
             when s.state not in ('active', 'sandbox') then format('the subscription is %s: %s', s.state, s.state_reason)
-            when s.is_tenants and herald_internal.tenant_obstacle(s.tenant) is not null then herald_internal.tenant_obstacle(s.tenant)
+            when s.is_tenants and herald_internal.tenant_obstacle(s.tenant) is not null
+                then herald_internal.tenant_obstacle(s.tenant)
             when o.obstacle is not null and own is not null then 'cannot send: ask who runs the database'
             when o.obstacle is not null then format('cannot send: %s', o.obstacle)
-            when q.tenant is not null then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
+            when q.tenant is not null
+                then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
             when d.next_attempt_at > clock_timestamp() and d.attempts > 0
                 then format('it failed%s and waits for its next attempt', d.failure)
         end
@@ -75,13 +81,15 @@ begin
         select coalesce(
             herald_internal.why_not(s.types, s.tenant, event.type, event.tenant),
             case
-                when not herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, event.xid, event.seq)
+                when not herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq,
+                                                   event.xid, event.seq)
                 then format('created_at: the subscription was created later, at %s', s.created_at)
             end) as rule
     ) m
     left join lateral (
         select v.state, v.attempts, v.next_attempt_at, l.reason,
-               case when v.error_class is not null then format(' (%s)', concat_ws(' ', v.error_class, v.status_code)) end as failure
+               case when v.error_class is not null
+                   then format(' (%s)', concat_ws(' ', v.error_class, v.status_code)) end as failure
         from delivered v
         left join herald_internal.dead_letter l
             on v.state = 'dead' and l.subscription_id = v.subscription_id and l.event_seq = v.event_seq
@@ -96,6 +104,7 @@ begin
     where s.removed_at is null and (own is null or s.is_tenants and s.tenant = any (own))
     order by m.rule is not null, s.name;
 exception when lock_not_available then
-    return query values (null, null::boolean, null, 'unknown', null::integer, null::timestamptz, herald_internal.blocked_by());
+    return query values (null, null::boolean, null, 'unknown', null::integer, null::timestamptz,
+                         herald_internal.blocked_by());
 end
 $$;

@@ -7,7 +7,8 @@ select
     case when s.is_tenants and s.state in ('active', 'sandbox')
             and (t.name is null or t.role is not null and r.oid is null) then 'paused'
         else s.state end as state,
-    s.url, s.generation, s.types, s.tenant, s.max_backlog, s.options::text as options, p.max_attempts as plan_max_attempts,
+    s.url, s.generation, s.types, s.tenant, s.max_backlog, s.options::text as options,
+    p.max_attempts as plan_max_attempts,
     s.created_xid::text as created_xid, s.created_snapshot::text as created_snapshot, s.created_seq,
     s.disabled_xid::text as disabled_xid,
     array(select pg_catalog.concat(x.key_id, ':', x.value) from herald.secret x

@@ -53,13 +53,15 @@ begin
             hint = 'A tenant''s events never go to another tenant.';
     end if;
     -- Dead letters and pending deliveries are unfinished; resending a delivered event is a replay.
-    if not exists (select from herald_internal.dead_letter d where d.subscription_id = entry.id and d.event_seq = event.seq)
+    if not exists (
+            select from herald_internal.dead_letter d where d.subscription_id = entry.id and d.event_seq = event.seq)
         and not exists (select from herald.pending p where p.subscription_id = entry.id and p.event_seq = event.seq)
     then
         perform herald_internal.check_replay(entry.tenant, herald_internal.recorded_at(event.uid));
     end if;
     perform herald_internal._redeliver(entry.id, array[event.slot], array[event.seq]);
-    return query select format('%s/%s', entry.id, event.seq), case when entry.state in ('active', 'sandbox') then 'pending' else 'held' end;
+    return query select format('%s/%s', entry.id, event.seq),
+        case when entry.state in ('active', 'sandbox') then 'pending' else 'held' end;
 end
 $$;
 
@@ -78,11 +80,12 @@ declare
     letters record;
     how_many bigint := 0;
 begin
-    if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded', 'poison',
-                      'quota')
+    if reason not in ('exhausted', 'permanent_status', 'gone', 'too_large', 'expired', 'unsubscribed', 'discarded',
+                      'poison', 'quota')
     then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown reason "%s"', reason),
-            hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded, poison or quota.';
+            hint = 'It is exhausted, permanent_status, gone, too_large, expired, unsubscribed, discarded, '
+                   'poison or quota.';
     end if;
     if subscription is not null then
         only_id := (herald_internal.find_subscription(subscription)).id;
@@ -93,7 +96,8 @@ begin
         join herald_internal.dead_letter d on d.subscription_id = s.id
         where s.removed_at is null and (only_id is null or s.id = only_id)
         and (own is null or s.is_tenants and s.tenant = any (own))
-        and d.failed_at between coalesce(_redeliver_dead_letters.since, '-infinity') and coalesce(_redeliver_dead_letters.until, 'infinity')
+        and d.failed_at between coalesce(_redeliver_dead_letters.since, '-infinity')
+            and coalesce(_redeliver_dead_letters.until, 'infinity')
         and (_redeliver_dead_letters.reason is null or d.reason = _redeliver_dead_letters.reason)
         group by s.id
     loop
@@ -142,13 +146,15 @@ begin
         raise exception using errcode = 'null_value_not_allowed', message = 'older_than is null',
             hint = 'Run: select herald.purge_dead_letters(older_than => ''30 days'');';
     end if;
-    perform herald_internal.check_span('older_than', older_than, '0', '100 years', 'Use older_than => ''0'' to delete all.');
+    perform herald_internal.check_span('older_than', older_than, '0', '100 years',
+                                       'Use older_than => ''0'' to delete all.');
     if subscription is not null then
         entry := herald_internal.find_subscription(subscription);
     end if;
     delete from herald_internal.dead_letter d
     where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id)
-    and (own is null or d.subscription_id in (select s.id from herald_internal.subscription s where s.is_tenants and s.tenant = any (own)));
+    and (own is null or d.subscription_id in (
+        select s.id from herald_internal.subscription s where s.is_tenants and s.tenant = any (own)));
     get diagnostics how_many = row_count;
     return how_many;
 end

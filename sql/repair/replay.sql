@@ -74,7 +74,9 @@ begin
     perform herald_internal.keep_from_reading();
     -- One statement, so that both parts use the same snapshot.
     with moved as (
-        update herald_internal.subscription s set created_snapshot = pg_current_snapshot() where s.id = new.subscription_id
+        update herald_internal.subscription s
+        set created_snapshot = pg_current_snapshot()
+        where s.id = new.subscription_id
     )
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
     select s.id, e.slot, e.seq, clock_timestamp()
@@ -106,12 +108,16 @@ begin
     if herald_internal.tenants_of(herald_internal.caller()) is null then
         return;
     end if;
-    select p.* into allowed from herald.tenant t join herald.plan p on p.name = t.plan where t.name = check_replay.tenant;
+    select p.* into allowed
+    from herald.tenant t join herald.plan p on p.name = t.plan
+    where t.name = check_replay.tenant;
     if since < clock_timestamp() - allowed.replay_window then
-        raise exception using errcode = 'insufficient_privilege', message = format('plan "%s" does not replay that far back', allowed.name),
+        raise exception using errcode = 'insufficient_privilege',
+            message = format('plan "%s" does not replay that far back', allowed.name),
             detail = format('Its replay_window is %s.', allowed.replay_window),
             hint = case when allowed.replay_window > interval '0'
-                then format('Give a time that is not before %s.', date_trunc('second', clock_timestamp() - allowed.replay_window) + interval '1 s')
+                then format('Give a time that is not before %s.',
+                            date_trunc('second', clock_timestamp() - allowed.replay_window) + interval '1 s')
                 else 'Dead letters can be sent again: see herald.redeliver_dead_letters().' end;
     end if;
 end
@@ -131,7 +137,8 @@ create function herald_internal._replay(
 as $$
 declare
     entry constant herald_internal.subscription := herald_internal.find_subscription(subscription);
-    receiver constant herald_internal.subscription := case when target is null then entry else herald_internal.find_subscription(target) end;
+    receiver constant herald_internal.subscription :=
+        case when target is null then entry else herald_internal.find_subscription(target) end;
     slots smallint[];
     seqs bigint[];
 begin

@@ -3,7 +3,9 @@
 -- Makes deliveries that wait for a retry due now, or once their receivers allow: until the end of Retry-After, a
 -- receiver is spared. Without a subscription: those of all that are the caller's. Returns how many.
 -- Writes: herald.pending, herald_internal.config_change.
-create function herald_internal._retry(subscription text default null, since timestamptz default null, until timestamptz default null)
+create function herald_internal._retry(
+    subscription text default null, since timestamptz default null, until timestamptz default null
+)
     returns bigint
     language plpgsql
     security definer

@@ -1,8 +1,9 @@
 -- Trying a subscription out: sends a test request, shows what would be sent, and verifies requests as a receiver does.
 
-create function herald_internal._ping(subscription_id bigint, timeout_micros bigint, event_slot smallint, event_seq bigint,
-                             out outcome text, out status_code integer, out error_class text, out error text,
-                             out duration_ms double precision, out response text)
+create function herald_internal._ping(
+    subscription_id bigint, timeout_micros bigint, event_slot smallint, event_seq bigint, out outcome text,
+    out status_code integer, out error_class text, out error text, out duration_ms double precision, out response text
+)
     returns setof record
     language c
     as 'MODULE_PATHNAME', 'ping_wrapper';
@@ -10,7 +11,8 @@ create function herald_internal._ping(subscription_id bigint, timeout_micros big
 -- Sends one test request through the worker, and shows what came back: of the type herald.ping, or of an event of the
 -- log, with its own webhook-id. Nothing is recorded.
 create function herald_internal._ping(subscription text, timeout interval default '30 s', event_id text default null)
-    returns table (outcome text, status_code integer, error_class text, error text, duration_ms double precision, response text)
+    returns table (outcome text, status_code integer, error_class text, error text,
+                   duration_ms double precision, response text)
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -33,8 +35,10 @@ begin
 end
 $$;
 
-create function herald_internal._preview(subscription_id bigint, event_slot smallint, event_seq bigint, show_secrets boolean,
-                                out method text, out url text, out headers json, out body text)
+create function herald_internal._preview(
+    subscription_id bigint, event_slot smallint, event_seq bigint, show_secrets boolean,
+    out method text, out url text, out headers json, out body text
+)
     returns setof record
     language c
     as 'MODULE_PATHNAME', 'preview_wrapper';
@@ -63,7 +67,9 @@ create function herald_internal.max_headers_bytes() returns integer
     language c immutable
     as 'MODULE_PATHNAME', 'max_headers_bytes_wrapper';
 
-create function herald_internal.verify(scheme text, secret text, headers text, body bytea, tolerance interval, method text, url text)
+create function herald_internal.verify(
+    scheme text, secret text, headers text, body bytea, tolerance interval, method text, url text
+)
     returns boolean
     language c volatile
     as 'MODULE_PATHNAME', 'verify_wrapper';
@@ -84,11 +90,12 @@ begin
     end if;
     if pg_column_size(headers) > herald_internal.max_headers_bytes() then
         raise exception using errcode = 'program_limit_exceeded', message = 'headers is too long to be verified',
-            detail = format('It has %s bytes; allowed are %s.', pg_column_size(headers), herald_internal.max_headers_bytes()),
+            detail = format('It has %s bytes; allowed are %s.',
+                            pg_column_size(headers), herald_internal.max_headers_bytes()),
             hint = 'Refuse such a request before you verify it.';
     end if;
     perform herald_internal.check_span('tolerance', tolerance, '0', '100 years', 'Leave it out for 300 s.');
-    return herald_internal.verify(scheme, secret, headers::text, body, coalesce(tolerance, '300 s'), coalesce(method, 'POST'),
-                          coalesce(url, ''));
+    return herald_internal.verify(
+        scheme, secret, headers::text, body, coalesce(tolerance, '300 s'), coalesce(method, 'POST'), coalesce(url, ''));
 end
 $$;

@@ -87,7 +87,8 @@ create table herald_internal.window (
     -- running transactions, which have numbers above next_floor_seq.
     next_seq bigint,
     next_floor_seq bigint,
-    check ((state = 'open') = (num_nonnulls(from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq) = 6))
+    check ((state = 'open')
+           = (num_nonnulls(from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq) = 6))
 )
 partition by list (slot);
 
@@ -97,11 +98,17 @@ declare
     storage constant text := 'autovacuum_freeze_min_age = 0';
 begin
     for slot in 0..31 loop
-        execute format('create table herald_internal.event_%s partition of herald.event for values in (%s) with (%s)', slot, slot, storage);
-        execute format('create table herald_internal.attempt_%s partition of herald_internal.attempt for values in (%s) with (%s)', slot, slot, storage);
+        execute format(
+            'create table herald_internal.event_%s partition of herald.event for values in (%s) with (%s)',
+            slot, slot, storage);
+        execute format(
+            'create table herald_internal.attempt_%s partition of herald_internal.attempt for values in (%s) with (%s)',
+            slot, slot, storage);
     end loop;
     for slot in 0..3 loop
-        execute format('create table herald_internal.window_%s partition of herald_internal.window for values in (%s) with (%s)', slot, slot, storage);
+        execute format(
+            'create table herald_internal.window_%s partition of herald_internal.window for values in (%s) with (%s)',
+            slot, slot, storage);
     end loop;
 end
 $$;

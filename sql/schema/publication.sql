@@ -40,7 +40,8 @@ begin
         raise warning using
             message = format('publication "%s" publishes the tables of pg_herald', changed.pubname),
             detail = case when changed.has_secrets
-                then 'Subscribers get the secrets of webhooks, in clear unless herald.secret_key_file is set, and a subscriber that has pg_herald gets conflicts.'
+                then 'Subscribers get the secrets of webhooks, in clear unless herald.secret_key_file is set, '
+                     'and a subscriber that has pg_herald gets conflicts.'
                 else 'A subscriber that has pg_herald gets conflicts.' end,
             hint = 'Publish schemas instead: create publication ... for tables in schema public;';
     end loop;

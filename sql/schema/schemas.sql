@@ -12,7 +12,8 @@ begin
     select n.nspname as name, n.oid, n.nspowner::regrole as owner, a.rolsuper as is_superusers,
         exists (
             select from pg_depend d
-            where d.refclassid = 'pg_namespace'::regclass and d.refobjid = n.oid and d.classid <> 'pg_extension'::regclass
+            where d.refclassid = 'pg_namespace'::regclass and d.refobjid = n.oid
+            and d.classid <> 'pg_extension'::regclass
         ) as has_objects,
         (
             select string_agg(case when g.grantee = 0 then 'public' else g.grantee::regrole::text end, ', ')

@@ -11,8 +11,10 @@ create function herald_internal.has_values_of(subscription_id bigint, option tex
             select x.name from herald.secret x
             where x.subscription_id = $1 and x.kind = option
         ) x
-        full join (select m.name from jsonb_object_keys(members) m (name) where herald_internal.is_secret_member(option, m.name)) g
-            on g.name = x.name
+        full join (
+            select m.name from jsonb_object_keys(members) m (name)
+            where herald_internal.is_secret_member(option, m.name)
+        ) g on g.name = x.name
         where x.name is null or g.name is null);
 
 -- Whether any of these is a value, as opposed to ***, which keeps the subscription's value.
@@ -20,7 +22,9 @@ create function herald_internal.gives_values(option text, members jsonb) returns
     language sql immutable
     set search_path = pg_catalog, pg_temp
     return exists (
-        select from jsonb_each_text(members) m where m.value <> '***' and herald_internal.is_secret_member(option, m.key));
+        select
+        from jsonb_each_text(members) m
+        where m.value <> '***' and herald_internal.is_secret_member(option, m.key));
 
 -- Raises an error if a declaration is too long, or its state cannot be declared.
 -- Called by apply().
@@ -40,7 +44,9 @@ $$;
 
 -- Makes one subscription match its declaration. Omitted options get their defaults, but the secret stays.
 -- Called by apply(). Writes what subscribe() writes.
-create function herald_internal.apply_one(declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text)
+create function herald_internal.apply_one(
+    declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text
+)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -53,7 +59,10 @@ declare
     written jsonb;
 begin
     perform herald_internal.lock('subscription ' || (declared ->> 'name'));
-    select s.* into entry from herald_internal.subscription s where s.name = declared ->> 'name' and s.removed_at is null for update;
+    select s.* into entry
+    from herald_internal.subscription s
+    where s.name = declared ->> 'name' and s.removed_at is null
+    for update;
     if not found then
         action := 'created';
         entry.id := nextval('herald_internal.subscription_id_seq');
@@ -66,7 +75,9 @@ begin
         given := herald_internal.default_options() - 'tenant' || given;
         former := herald_internal.options_of(entry);
         wanted := herald_internal.masked_options(herald_internal.merge_options(former::text, given::text));
-        select jsonb_object_agg(o.name, case when o.has_secrets then '"***"' else coalesce(wanted -> o.name, 'null') end) into changes
+        select jsonb_object_agg(o.name,
+                                case when o.has_secrets then '"***"' else coalesce(wanted -> o.name, 'null') end)
+        into changes
         from herald_internal.declared_options() o
         where o.is_option
         and (wanted -> o.name is distinct from former -> o.name
@@ -76,14 +87,18 @@ begin
         -- guess them from the reported changes.
         select jsonb_object_agg(o.name, 'not compared') into not_compared
         from herald_internal.declared_options() o
-        where o.has_secrets and not coalesce(changes ? o.name, false) and herald_internal.gives_values(o.name, nullif(given -> o.name, 'null'));
+        where o.has_secrets and not coalesce(changes ? o.name, false)
+        and herald_internal.gives_values(o.name, nullif(given -> o.name, 'null'));
         if declared ->> 'secret' is not null then
             not_compared := coalesce(not_compared, '{}') || '{"secret": "not compared"}';
         end if;
         written := coalesce(changes, '{}') || coalesce(not_compared, '{}');
         if written <> '{}' then
             perform herald_internal.save_subscription(
-                entry, (select coalesce(jsonb_object_agg(g.key, g.value), '{}') from jsonb_each(given) g where written ? g.key),
+                entry,
+                (select coalesce(jsonb_object_agg(g.key, g.value), '{}')
+                 from jsonb_each(given) g
+                 where written ? g.key),
                 declared ->> 'secret', false);
         end if;
         if declared ->> 'secret' is not null then
@@ -92,7 +107,8 @@ begin
         end if;
     end if;
     if declared ->> 'state' <> (select s.state from herald_internal.subscription s where s.id = entry.id) then
-        perform herald_internal.set_state(entry, declared ->> 'state', format('declared by %s', herald_internal.caller()));
+        perform herald_internal.set_state(entry, declared ->> 'state',
+                                          format('declared by %s', herald_internal.caller()));
         changes := coalesce(changes, '{}') || jsonb_build_object('state', declared -> 'state');
         action := case when action = 'created' then action else 'changed' end;
     end if;
@@ -101,7 +117,9 @@ $$;
 
 -- Does the same, with errors that name the subscription.
 -- Called by apply(). Writes what subscribe() writes.
-create function herald_internal.apply_named(declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text)
+create function herald_internal.apply_named(
+    declared jsonb, out action text, out changes jsonb, out not_compared jsonb, out secret text
+)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -139,7 +157,9 @@ declare
     unknown text;
 begin
     perform herald_internal.refuse_read_only('herald.apply()');
-    if jsonb_typeof(config) is distinct from 'object' or jsonb_typeof(config -> 'subscriptions') is distinct from 'array' then
+    if jsonb_typeof(config) is distinct from 'object'
+        or jsonb_typeof(config -> 'subscriptions') is distinct from 'array'
+    then
         raise exception using errcode = 'invalid_parameter_value', message = 'the document declares no subscriptions',
             hint = 'Write {"subscriptions": [{"name": "billing", "url": "https://..."}]}.';
     end if;
@@ -153,12 +173,14 @@ begin
     begin
         for declared in select d.value from jsonb_array_elements(config -> 'subscriptions') d loop
             if jsonb_typeof(declared) is distinct from 'object' or declared ->> 'name' is null then
-                raise exception using errcode = 'invalid_parameter_value', message = 'a subscription is declared without a name',
+                raise exception using errcode = 'invalid_parameter_value',
+                    message = 'a subscription is declared without a name',
                     hint = 'Write {"subscriptions": [{"name": "billing", "url": "https://..."}]}.';
             end if;
             if declared ->> 'name' = any (array(select r ->> 'subscription' from unnest(results) r)) then
                 raise exception using errcode = 'invalid_parameter_value',
-                    message = format('subscription "%s" is declared twice', declared ->> 'name'), hint = 'Declare it once.';
+                    message = format('subscription "%s" is declared twice', declared ->> 'name'),
+                    hint = 'Declare it once.';
             end if;
             select * into done from herald_internal.apply_named(declared);
             results := results || jsonb_build_object('subscription', declared ->> 'name', 'action', done.action,

@@ -3,7 +3,10 @@
 -- Stores a receiver's answer to the handshake: how many deliveries a minute it wants, null for any number, or why it
 -- wants none. An answer for a former url or handshake, whose "generation" differs, does not count.
 -- Called by the worker, grant_delivery(). Writes: herald_internal.subscription.
-create function herald_internal.note_consent(subscription_id bigint, rate integer, fault text, generation integer default null) returns void
+create function herald_internal.note_consent(
+    subscription_id bigint, rate integer, fault text, generation integer default null
+)
+    returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -28,7 +31,8 @@ declare
 begin
     if not entry.options ? 'handshake' then
         raise exception using errcode = 'object_not_in_prerequisite_state',
-            message = format('subscription "%s" has no handshake', entry.name), detail = 'Nobody has to consent to its deliveries.',
+            message = format('subscription "%s" has no handshake', entry.name),
+            detail = 'Nobody has to consent to its deliveries.',
             hint = format('Run: select * from herald.subscribe(%L, handshake => ''{}'');', entry.name);
     end if;
     if $2 not between 1 and 10000000 then
@@ -37,6 +41,8 @@ begin
             hint = 'Leave it out for any number.';
     end if;
     perform herald_internal.note_consent(entry.id, $2, null);
-    return query select s.name, s.consented_at, s.consent_rate from herald_internal.subscription s where s.id = entry.id;
+    return query select s.name, s.consented_at, s.consent_rate
+    from herald_internal.subscription s
+    where s.id = entry.id;
 end
 $$;

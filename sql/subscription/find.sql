@@ -141,7 +141,8 @@ begin
         message = format('event "%s" does not exist', left(event_id, 100)),
         detail = case when how_many = 1 then 'It was emitted, and its retention has ended.'
             else 'No event in the log has this id, uid or delivery_id.' end,
-        hint = case when own is not null then 'See: select event_id, type from herald.delivery order by created_at desc limit 10;'
+        hint = case when own is not null
+            then 'See: select event_id, type from herald.delivery order by created_at desc limit 10;'
             else coalesce(
                 (select herald_internal.perhaps(event_id, array_agg(e.id))
                  from (select left(r.id, 200) as id from herald_internal.emitted r order by r.at desc limit 10000) e),

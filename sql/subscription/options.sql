@@ -1,5 +1,5 @@
--- The options of a subscription. crates/core/src/subscription/options.rs declares each once; what SQL needs is made from that here,
--- when the extension is created.
+-- The options of a subscription. crates/core/src/subscription/options.rs declares each once; what SQL needs is made
+-- from that here, when the extension is created.
 
 -- Returns the arguments of subscribe(), in order: "is_option" marks those that are stored, "has_secrets" objects with
 -- members that are not shown.
@@ -25,7 +25,8 @@ create function herald_internal.readable_options(stored text) returns jsonb
     as 'MODULE_PATHNAME', 'readable_options_wrapper';
 
 -- Raises an error unless a subscription with these options is valid under this session's settings.
-create function herald_internal.check_subscription(name text, is_tenants boolean, options text, secret text) returns void
+create function herald_internal.check_subscription(name text, is_tenants boolean, options text, secret text)
+    returns void
     language c
     as 'MODULE_PATHNAME', 'check_subscription_wrapper';
 
@@ -38,7 +39,8 @@ create function herald_internal.is_secret_member(option text, member text) retur
 do $$
 begin
     execute (
-        select format('create type herald_internal.options as (%s)', string_agg(format('%I %s', o.name, o.type), ', ' order by o.position))
+        select format('create type herald_internal.options as (%s)',
+                      string_agg(format('%I %s', o.name, o.type), ', ' order by o.position))
         from herald_internal.declared_options() o
         where o.is_option);
 end
@@ -64,7 +66,8 @@ create function herald_internal.options_of(entry herald_internal.subscription) r
     set search_path = pg_catalog, pg_temp
     set intervalstyle = postgres
     return herald_internal.given(
-        herald_internal.default_options() || case when jsonb_typeof(entry.options) = 'object' then entry.options else '{}' end
+        herald_internal.default_options()
+        || case when jsonb_typeof(entry.options) = 'object' then entry.options else '{}' end
         || jsonb_build_object(
         'url', entry.url, 'types', entry.types, 'tenant', entry.tenant, 'max_backlog', entry.max_backlog,
         'dead_letter_retention', entry.dead_letter_retention));
@@ -82,7 +85,8 @@ create function herald_internal.masked_options(options jsonb) returns jsonb
     return (
         select coalesce(jsonb_object_agg(o.key, case
             when d.has_secrets then (
-                select jsonb_object_agg(m.key, case when herald_internal.is_secret_member(o.key, m.key) then '"***"' else m.value end)
+                select jsonb_object_agg(
+                    m.key, case when herald_internal.is_secret_member(o.key, m.key) then '"***"' else m.value end)
                 from jsonb_each(o.value) m)
             else o.value end), '{}')
         from jsonb_each(options) o
@@ -92,7 +96,8 @@ create function herald_internal.masked_options(options jsonb) returns jsonb
 create function herald_internal.with_options_spread(entry jsonb) returns jsonb
     language sql immutable
     set search_path = pg_catalog, pg_temp
-    return (entry - 'options') || case when jsonb_typeof(entry -> 'options') = 'object' then entry -> 'options' else '{}' end;
+    return (entry - 'options')
+        || case when jsonb_typeof(entry -> 'options') = 'object' then entry -> 'options' else '{}' end;
 
 -- Returns the given values of options, as SQL writes values of their types. Statuses may be classes.
 create function herald_internal.typed_options(given jsonb) returns jsonb
@@ -107,7 +112,8 @@ begin
     for option in
         select g.key,
                d.type,
-               case when d.type = 'integer[]' and jsonb_typeof(g.value) not in ('array', 'null') then jsonb_build_array(g.value)
+               case when d.type = 'integer[]' and jsonb_typeof(g.value) not in ('array', 'null')
+                   then jsonb_build_array(g.value)
                    else g.value end as value
         from jsonb_each(given) g
         left join herald_internal.declared_options() d on d.name = g.key and d.is_option
@@ -117,11 +123,14 @@ begin
                 when option.value = 'null' or option.type is null then option.value
                 -- Statuses.
                 when option.type = 'integer[]'
-                    then to_jsonb(herald.statuses(variadic array(select v.s from jsonb_array_elements_text(option.value) v (s))))
-                else to_jsonb(jsonb_populate_record(null::herald_internal.options, jsonb_build_object(option.key, option.value))) -> option.key
+                    then to_jsonb(herald.statuses(variadic array(
+                        select v.s from jsonb_array_elements_text(option.value) v (s))))
+                else to_jsonb(jsonb_populate_record(
+                    null::herald_internal.options, jsonb_build_object(option.key, option.value))) -> option.key
                 end);
         exception when data_exception or syntax_error_or_access_rule_violation or program_limit_exceeded then
-            raise exception using errcode = 'invalid_parameter_value', message = format('invalid %s: %s', option.key, left(sqlerrm, 200)),
+            raise exception using errcode = 'invalid_parameter_value',
+                message = format('invalid %s: %s', option.key, left(sqlerrm, 200)),
                 detail = format('It is %s.', left(option.value::text, 200)),
                 hint = format('Write %s as subscribe() takes it.', option.key);
         end;

@@ -2,7 +2,8 @@
 
 -- Sets a subscription's values of one kind. A value given as *** stays as it is.
 -- Called by keep_secret_members(). Writes: herald.secret.
-create function herald_internal.keep_values(subscription_id bigint, kind text, names text[], new_values text[]) returns void
+create function herald_internal.keep_values(subscription_id bigint, kind text, names text[], new_values text[])
+    returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -18,7 +19,8 @@ begin
                     and lower(x.name) = lower(g.name))
     limit 1;
     if found then
-        raise exception using errcode = 'invalid_parameter_value', message = format('%s "%s" has no value to keep', kind, unknown),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('%s "%s" has no value to keep', kind, unknown),
             detail = 'It is given as ***, which stands for the value that it has.', hint = 'Give its value.';
     end if;
     delete from herald.secret x
@@ -56,7 +58,10 @@ $$;
 
 -- Deletes a subscription's signing secrets if they cannot sign in its new scheme: then a new secret must be given.
 -- Called by save_subscription(). Writes: herald.secret.
-create function herald_internal.change_signing(entry herald_internal.subscription, former jsonb, signing jsonb, secret text) returns void
+create function herald_internal.change_signing(
+    entry herald_internal.subscription, former jsonb, signing jsonb, secret text
+)
+    returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -91,10 +96,13 @@ create function herald_internal.why_not(types text[], tenant text, event_type te
 
 -- Whether a subscription created then gets the event that this transaction wrote under this number, as it became
 -- visible later. The worker's Since::gets() says the same of a window. Inlined, as micros() is.
-create function herald_internal.was_there(created_xid xid8, created_snapshot pg_snapshot, created_seq bigint, xid xid8, seq bigint)
+create function herald_internal.was_there(
+    created_xid xid8, created_snapshot pg_snapshot, created_seq bigint, xid xid8, seq bigint
+)
     returns boolean
     language sql immutable
-    return case when xid = created_xid then seq > created_seq else not pg_catalog.pg_visible_in_snapshot(xid, created_snapshot) end;
+    return case when xid = created_xid then seq > created_seq
+        else not pg_catalog.pg_visible_in_snapshot(xid, created_snapshot) end;
 
 create function herald_internal.are_types(types text[]) returns boolean
     language c immutable strict
@@ -147,7 +155,8 @@ declare
     size constant bigint := pg_column_size(former)::bigint + pg_column_size(given) + coalesce(octet_length(secret), 0);
 begin
     if size > most then
-        raise exception using errcode = 'invalid_parameter_value', message = 'the options of the subscription are too long',
+        raise exception using errcode = 'invalid_parameter_value',
+            message = 'the options of the subscription are too long',
             detail = format('They take %s bytes; allowed are %s.', size, most),
             hint = 'See the limits of each option in the reference of subscribe().';
     end if;
@@ -176,8 +185,12 @@ end
 $$;
 
 -- Checks and writes one subscription with the given options; null removes an option.
--- Called by subscribe(), apply() and UPDATE of herald.subscription. Writes: herald_internal.subscription, herald.secret.
-create function herald_internal.save_subscription(entry herald_internal.subscription, given jsonb, secret text, is_new boolean) returns void
+-- Called by subscribe(), apply() and UPDATE of herald.subscription. Writes: herald_internal.subscription,
+-- herald.secret.
+create function herald_internal.save_subscription(
+    entry herald_internal.subscription, given jsonb, secret text, is_new boolean
+)
+    returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -189,7 +202,8 @@ declare
     masked jsonb;
 begin
     perform herald_internal.check_sizes(former, given, secret);
-    wanted := herald_internal.merge_options(former::text, (case when is_new then herald_internal.default_options() || given else given end)::text);
+    wanted := herald_internal.merge_options(
+        former::text, (case when is_new then herald_internal.default_options() || given else given end)::text);
     perform herald_internal.check_template(former, wanted);
     if is_new then
         perform herald_internal.check_name_of_tenant(entry.name, wanted ->> 'tenant');
@@ -203,10 +217,10 @@ begin
     o := jsonb_populate_record(o, wanted);
     masked := herald_internal.masked_options(wanted) - herald_internal.column_options();
     if is_new then
-        insert into herald_internal.subscription (id, name, is_tenants, url, types, tenant, max_backlog, dead_letter_retention, options,
-                                          created_seq)
-        select entry.id, entry.name, entry.is_tenants, o.url, o.types, o.tenant, o.max_backlog, o.dead_letter_retention, masked,
-               case when q.is_called then q.last_value else 0 end
+        insert into herald_internal.subscription (
+            id, name, is_tenants, url, types, tenant, max_backlog, dead_letter_retention, options, created_seq)
+        select entry.id, entry.name, entry.is_tenants, o.url, o.types, o.tenant, o.max_backlog, o.dead_letter_retention,
+               masked, case when q.is_called then q.last_value else 0 end
         from herald_internal.event_seq q;
     else
         perform herald_internal.change_signing(entry, former -> 'signing', wanted -> 'signing', secret);
@@ -218,7 +232,9 @@ begin
             consented_at = case when not n.is_another then s.consented_at end,
             consent_rate = case when not n.is_another then s.consent_rate end,
             consent_error = null, changed_at = clock_timestamp()
-        from (select former ->> 'url' <> o.url or former -> 'handshake' is distinct from wanted -> 'handshake') as n (is_another)
+        from (
+            select former ->> 'url' <> o.url or former -> 'handshake' is distinct from wanted -> 'handshake'
+        ) as n (is_another)
         where s.id = entry.id;
     end if;
     perform herald_internal.keep_secret_members(entry.id, given);
@@ -235,7 +251,8 @@ as $$
 #variable_conflict use_variable
 begin
     delete from herald.secret x
-    where x.subscription_id = replace_secret.subscription_id and x.kind = 'signing' and x.expires_at <= clock_timestamp();
+    where x.subscription_id = replace_secret.subscription_id
+    and x.kind = 'signing' and x.expires_at <= clock_timestamp();
     update herald.secret x
     set expires_at = least(coalesce(x.expires_at, 'infinity'), clock_timestamp() + grace)
     where x.subscription_id = replace_secret.subscription_id and x.kind = 'signing';

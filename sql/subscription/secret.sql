@@ -67,7 +67,9 @@ begin
     update herald.secret x
     set key_id = n.sealed[1], value = n.sealed[2]
     from (
-        select y.ctid as place, herald_internal.reseal_secret(coalesce(y.key_id, '') || ':' || y.value, herald_internal.about_secret(y)) as sealed
+        select y.ctid as place,
+               herald_internal.reseal_secret(coalesce(y.key_id, '') || ':' || y.value,
+                                             herald_internal.about_secret(y)) as sealed
         from herald.secret y
         where y.key_id is distinct from current_key
     ) n

@@ -39,9 +39,10 @@ begin
         and exists (select from herald.secret x where x.subscription_id = entry.id and x.kind = 'signing')
     then
         raise notice using
-            message = format('requests to subscription "%s" are signed with the new secret alone from now on', entry.name),
-            detail = 'Its signing has room for one signature, so a grace period does not help: a receiver that knows only '
-                     'the former secret refuses them.',
+            message = format('requests to subscription "%s" are signed with the new secret alone from now on',
+                             entry.name),
+            detail = 'Its signing has room for one signature, so a grace period does not help: '
+                     'a receiver that knows only the former secret refuses them.',
             hint = format('Next time let the receiver accept both secrets first, and then run: '
                           'select herald.rotate_secret(%L, secret => ''...'');', entry.name);
     end if;
@@ -56,7 +57,8 @@ create function herald.generate_secret(kind text default 'v1') returns text
 as $$
 begin
     if kind not in ('v1', 'v1a') then
-        raise exception using errcode = 'invalid_parameter_value', message = format('there is no kind of secret %L', kind),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('there is no kind of secret %L', kind),
             hint = 'Use v1 (whsec_..., symmetric) or v1a (whsk_..., ed25519).';
     end if;
     return herald_internal.generate_secret(coalesce(kind, 'v1'));
@@ -87,7 +89,9 @@ $$;
 
 -- Puts a new signing secret in front. Until "grace" is over, requests also carry signatures of the old ones.
 -- Returns the new secret, which is shown here and never again.
-create function herald_internal._rotate_secret(subscription text, secret text default null, grace interval default '24 hours')
+create function herald_internal._rotate_secret(
+    subscription text, secret text default null, grace interval default '24 hours'
+)
     returns text
     language plpgsql
     security definer
@@ -98,7 +102,8 @@ declare
     new_secret constant text := coalesce(secret, herald_internal.generate_secret());
     wanted_grace constant interval := coalesce(grace, '24 hours');
 begin
-    perform herald_internal.check_span('grace', grace, '0', '1 year', 'Use grace => ''0'' to stop signing with the old secret at once.');
+    perform herald_internal.check_span('grace', grace, '0', '1 year',
+                                       'Use grace => ''0'' to stop signing with the old secret at once.');
     perform herald_internal.check_secret(new_secret, (herald_internal.options_of(entry) -> 'signing')::text);
     if wanted_grace > interval '0' then
         perform herald_internal.check_room_for_secret(entry);

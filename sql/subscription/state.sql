@@ -36,16 +36,22 @@ $$;
 -- number of these.
 -- Called by resume(), by UPDATE of herald.subscription. Writes: herald_internal.subscription, herald.pending,
 -- herald_internal.dead_letter.
-create function herald_internal.set_going(entry herald_internal.subscription, state text, redeliver_dead_since timestamptz) returns bigint
+create function herald_internal.set_going(
+    entry herald_internal.subscription, state text, redeliver_dead_since timestamptz
+)
+    returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform herald_internal.set_state(entry, state, case state when 'sandbox' then format('resumed as a sandbox by %s', herald_internal.caller()) end);
+    perform herald_internal.set_state(
+        entry, state,
+        case state when 'sandbox' then format('resumed as a sandbox by %s', herald_internal.caller()) end);
     if entry.state = 'disabled' then
         raise notice using
             message = format('subscription "%s" missed what happened since %s', entry.name, entry.state_changed_at),
-            hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');', entry.name, entry.state_changed_at);
+            hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');',
+                          entry.name, entry.state_changed_at);
     end if;
     if redeliver_dead_since is null then
         return 0;
@@ -71,7 +77,8 @@ begin
             hint = format('Run: select * from herald.resume(%L);', entry.name);
     end if;
     perform herald_internal.set_state(entry, 'paused', format('paused by %s', herald_internal.caller()));
-    return query select entry.name, 'paused', (select count(*) from herald.pending p where p.subscription_id = entry.id);
+    return query select entry.name, 'paused',
+        (select count(*) from herald.pending p where p.subscription_id = entry.id);
 end
 $$;
 
@@ -92,7 +99,8 @@ begin
     how_many := herald_internal.set_going(entry, wanted_state, $2);
     if wanted_state = 'sandbox' then
         raise notice using message = format('subscription "%s" is a sandbox: nothing is sent', entry.name),
-            hint = format('To send, run: update herald.subscription set state = ''active'' where name = %L;', entry.name);
+            hint = format('To send, run: update herald.subscription set state = ''active'' where name = %L;',
+                          entry.name);
     end if;
     return query select entry.name, wanted_state,
                         (select count(*) from herald.pending p where p.subscription_id = entry.id), how_many;
@@ -111,8 +119,8 @@ declare
     entry constant herald_internal.subscription := herald_internal.take_subscription($1);
 begin
     update herald_internal.subscription s
-    set removed_at = clock_timestamp(), state = 'disabled', state_reason = format('unsubscribed by %s', herald_internal.caller()),
-        state_changed_at = clock_timestamp()
+    set removed_at = clock_timestamp(), state = 'disabled',
+        state_reason = format('unsubscribed by %s', herald_internal.caller()), state_changed_at = clock_timestamp()
     where s.id = entry.id;
     delete from herald.secret x where x.subscription_id = entry.id;
     return query select entry.name, herald_internal.bury_pending(entry.id, 'unsubscribed');

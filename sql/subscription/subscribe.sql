@@ -32,7 +32,8 @@ create function herald_internal.micros(span interval) returns bigint
 
 -- Raises an error if a span of time is out of range. Null means "not given". The limits must keep the span addable to
 -- any time.
-create function herald_internal.check_span(argument text, span interval, shortest interval, longest interval, hint text) returns void
+create function herald_internal.check_span(argument text, span interval, shortest interval, longest interval, hint text)
+    returns void
     language plpgsql immutable
     set search_path = pg_catalog, pg_temp
 as $$
@@ -64,7 +65,8 @@ begin
     return array(
         -- Beyond e^50 seconds the power cannot be computed, and it is the cap anyway.
         select case when n * ln(multiplier) > 50 then cap
-            else least(cap, make_interval(secs => least(extract(epoch from base)::float8 * power(multiplier, n), 1e9))) end
+            else least(cap,
+                       make_interval(secs => least(extract(epoch from base)::float8 * power(multiplier, n), 1e9))) end
         from generate_series(0, retries - 1) n
         order by n);
 end
@@ -78,7 +80,10 @@ as $$
 declare
     unknown text;
 begin
-    select coalesce(s, 'null') into unknown from unnest(statuses) s where (s ~ '^[2-5](xx|[0-9][0-9])$') is not true limit 1;
+    select coalesce(s, 'null') into unknown
+    from unnest(statuses) s
+    where (s ~ '^[2-5](xx|[0-9][0-9])$') is not true
+    limit 1;
     if found or coalesce(cardinality(statuses), 0) = 0 then
         raise exception using errcode = 'invalid_parameter_value',
             message = format('statuses has "%s", which is no status', coalesce(left(unknown, 100), 'nothing')),
@@ -96,8 +101,9 @@ $$;
 -- Creates a subscription. If it exists, only the given options change.
 -- The secret is shown here and never again.
 -- Called by subscribe(). Writes: herald_internal.subscription, herald.secret, herald_internal.config_change.
-create function herald_internal.subscribe_with(inout name text, inout secret text, start_from timestamptz, preset text, given jsonb,
-                                       out created boolean)
+create function herald_internal.subscribe_with(
+    inout name text, inout secret text, start_from timestamptz, preset text, given jsonb, out created boolean
+)
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -118,7 +124,8 @@ begin
     end if;
     if octet_length(subscribe_with.name) > 63 then
         raise exception using errcode = 'invalid_parameter_value', message = 'the name of the subscription is too long',
-            detail = format('It has %s bytes; allowed are 63.', octet_length(subscribe_with.name)), hint = 'Use a shorter name.';
+            detail = format('It has %s bytes; allowed are 63.', octet_length(subscribe_with.name)),
+            hint = 'Use a shorter name.';
     end if;
     subscribe_with.name := herald_internal.full_name(subscribe_with.name, own);
     if own is not null then
@@ -128,23 +135,29 @@ begin
     -- One at a time per name: two concurrent migrations must not both create it.
     perform herald_internal.refuse_read_only('herald.subscribe()');
     perform herald_internal.lock('subscription ' || subscribe_with.name);
-    select s.* into entry from herald_internal.subscription s where s.name = subscribe_with.name and s.removed_at is null for update;
+    select s.* into entry
+    from herald_internal.subscription s
+    where s.name = subscribe_with.name and s.removed_at is null
+    for update;
     created := not found;
     if not created and own is not null and (entry.is_tenants and entry.tenant = any (own)) is not true then
         raise exception using errcode = 'insufficient_privilege',
-            message = format('subscription "%s" does not belong to your tenant', subscribe_with.name), hint = 'Choose another name.';
+            message = format('subscription "%s" does not belong to your tenant', subscribe_with.name),
+            hint = 'Choose another name.';
     end if;
     if subscribe_with.start_from is not null then
         if own is not null then
             raise exception using errcode = 'insufficient_privilege', message = 'start_from is not for tenants',
                 detail = 'Reading of the log stops for everybody while its transaction commits.',
-                hint = format('Subscribe, and then run: select herald.replay(%L, since => %L);', subscribe_with.name, subscribe_with.start_from);
+                hint = format('Subscribe, and then run: select herald.replay(%L, since => %L);',
+                              subscribe_with.name, subscribe_with.start_from);
         end if;
         if not created then
             raise exception using
                 errcode = 'invalid_parameter_value',
                 message = format('start_from is for a new subscription, and "%s" exists', subscribe_with.name),
-                hint = format('Run: select herald.replay(%L, since => %L);', subscribe_with.name, subscribe_with.start_from);
+                hint = format('Run: select herald.replay(%L, since => %L);',
+                              subscribe_with.name, subscribe_with.start_from);
         end if;
         if current_setting('transaction_isolation') <> 'read committed' then
             raise exception using
@@ -159,7 +172,8 @@ begin
         if not given ? 'url' then
             raise exception using
                 errcode = 'invalid_parameter_value',
-                message = format('subscription "%s" does not exist, and no url is given to create it', subscribe_with.name),
+                message = format('subscription "%s" does not exist, and no url is given to create it',
+                                 subscribe_with.name),
                 hint = format('Run: select * from herald.subscribe(%L, url => ''https://...'');', subscribe_with.name);
         end if;
         entry.id := nextval('herald_internal.subscription_id_seq');
@@ -198,8 +212,9 @@ $$;
 do $do$
 declare
     arguments constant text := (
-        select string_agg(format('%s %I %s%s', case when o.name in ('name', 'secret') then 'inout' else 'in' end, o.name, o.type,
-                                 case when o.name <> 'name' then ' default null' end), ', ' order by o.position)
+        select string_agg(format('%s %I %s%s', case when o.name in ('name', 'secret') then 'inout' else 'in' end,
+                                 o.name, o.type, case when o.name <> 'name' then ' default null' end), ', '
+                          order by o.position)
         from herald_internal.declared_options() o);
     given constant text := (
         select string_agg(format('%L, %I', o.name, o.name), ', ' order by o.position)
@@ -216,7 +231,8 @@ begin
         #variable_conflict use_variable
         begin
             select s.name, s.secret, s.created into name, secret, created
-            from herald_internal.subscribe_with(name, secret, start_from, preset, herald_internal.given(jsonb_build_object(%s))) s;
+            from herald_internal.subscribe_with(
+                name, secret, start_from, preset, herald_internal.given(jsonb_build_object(%s))) s;
         end
         $body$
         $format$, arguments, given);
@@ -242,15 +258,18 @@ begin
     if own is not null and (named is null or named <> all (own) or tenant is distinct from named) then
         raise exception using errcode = 'insufficient_privilege',
             message = format('subscription "%s" would not belong to your tenant', name),
-            detail = format('Role %s acts for %s.', herald_internal.caller(), (select string_agg(format('"%s"', t), ', ') from unnest(own) t)),
+            detail = format('Role %s acts for %s.',
+                            herald_internal.caller(), (select string_agg(format('"%s"', t), ', ') from unnest(own) t)),
             hint = format('Begin its name with %s/, and leave tenant out.', own[1]);
     end if;
     if named is null and exists (select from herald.tenant t where t.name = tenant)
         or named is not null and tenant is distinct from named
     then
         raise exception using errcode = 'invalid_parameter_value',
-            message = format('subscription "%s" cannot be of %s', name, coalesce(format('tenant "%s"', tenant), 'no tenant')),
-            detail = 'The name of a tenant''s subscription begins with the tenant''s and a slash, and no other''s does.',
+            message = format('subscription "%s" cannot be of %s',
+                             name, coalesce(format('tenant "%s"', tenant), 'no tenant')),
+            detail = 'The name of a tenant''s subscription begins with the tenant''s and a slash, '
+                     'and no other''s does.',
             hint = case when named is null then format('Call it %s/%s.', tenant, name)
                 else format('Use tenant => %L, or another name.', named) end;
     end if;
@@ -295,7 +314,10 @@ begin
             detail = format('Its isolation level is %s.', current_setting('transaction_isolation')),
             hint = 'Call subscribe() in a transaction of its own.';
     end if;
-    if (select count(*) from herald_internal.subscription s where s.tenant = check_endpoints.tenant and s.removed_at is null) >= allowed then
+    if (select count(*)
+        from herald_internal.subscription s
+        where s.tenant = check_endpoints.tenant and s.removed_at is null) >= allowed
+    then
         raise exception using errcode = 'configuration_limit_exceeded',
             message = format('tenant "%s" has its %s subscriptions already', tenant, allowed),
             detail = format('Plan "%s" has %s endpoints.', plan_name, allowed),

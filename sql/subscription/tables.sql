@@ -20,8 +20,8 @@ create table herald_internal.subscription (
     -- Whether it belongs to that tenant, whose plan and limits apply; otherwise the tenant only says whose events it
     -- gets. Stored at creation: whatever happens to the tenant's row, it never becomes the platform's.
     is_tenants boolean not null default false check (tenant is not null or not is_tenants or removed_at is not null),
-    -- The other arguments of subscribe(), as one document: see herald_internal.declared_options(). Of secrets it has only the
-    -- names.
+    -- The other arguments of subscribe(), as one document: see herald_internal.declared_options(). Of secrets it has
+    -- only the names.
     options jsonb not null,
     -- How often url or handshake changed: a receiver's answer to a former one does not count.
     generation integer not null default 0,
@@ -31,7 +31,8 @@ create table herald_internal.subscription (
     consent_rate integer,
     consent_error text,
     max_backlog bigint,
-    dead_letter_retention interval not null check (dead_letter_retention between interval '1 second' and interval '10 years'),
+    dead_letter_retention interval not null
+        check (dead_letter_retention between interval '1 second' and interval '10 years'),
     -- The subscription gets the events first visible after these: see "New subscriptions" in docs/internals.md.
     created_xid xid8 not null default pg_current_xact_id(),
     created_snapshot pg_snapshot not null default pg_current_snapshot(),

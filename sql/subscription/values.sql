@@ -13,7 +13,8 @@ create function herald_internal.check_values_stay(former jsonb, wanted jsonb) re
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    moves_url constant boolean := herald_internal.origin_of(former ->> 'url') <> herald_internal.origin_of(wanted ->> 'url');
+    moves_url constant boolean := herald_internal.origin_of(former ->> 'url')
+        <> herald_internal.origin_of(wanted ->> 'url');
     moves_token constant boolean := herald_internal.origin_of(former -> 'auth' ->> 'token_url')
         is distinct from herald_internal.origin_of(wanted -> 'auth' ->> 'token_url');
     kept text;

@@ -16,7 +16,8 @@ begin
             errcode = 'feature_not_supported',
             message = 'herald.subscription takes no INSERT',
             detail = 'A subscription gets a secret when it is created, which is shown once.',
-            hint = format('Run: select * from herald.subscribe(%L, url => %L);', coalesce(new.name, 'name'), coalesce(new.url, 'https://...'));
+            hint = format('Run: select * from herald.subscribe(%L, url => %L);',
+                          coalesce(new.name, 'name'), coalesce(new.url, 'https://...'));
     elsif tg_op = 'DELETE' then
         perform herald_internal._unsubscribe(old.name);
         return old;
@@ -27,12 +28,14 @@ begin
     where n.value is distinct from o.value;
     select array_agg(k order by k) into fixed
     from jsonb_object_keys(changes) k
-    where k in ('id', 'state_reason', 'created_at', 'changed_at', 'state_changed_at', 'consented_at', 'consent_rate', 'consent_error');
+    where k in ('id', 'state_reason', 'created_at', 'changed_at', 'state_changed_at',
+                'consented_at', 'consent_rate', 'consent_error');
     if fixed is not null then
         raise exception using errcode = 'feature_not_supported',
             message = format('column "%s" of herald.subscription cannot be changed', fixed[1]),
-            detail = format('The UPDATE changes %s. id, state_reason, consent_* and *_at columns are written by pg_herald.',
-                            array_to_string(fixed, ', ')),
+            detail = format(
+                'The UPDATE changes %s. id, state_reason, consent_* and *_at columns are written by pg_herald.',
+                array_to_string(fixed, ', ')),
             hint = format('Leave %s out of SET.', array_to_string(fixed, ', '));
     end if;
     -- Another session may have changed other columns since this statement began: only those that it sets are written.
@@ -59,9 +62,11 @@ begin
         elsif new.state = 'paused' then
             perform herald_internal._pause(entry.name);
         elsif new.state = 'sandbox' then
-            perform herald_internal.set_state(entry, 'sandbox', format('made a sandbox by %s', herald_internal.caller()));
+            perform herald_internal.set_state(entry, 'sandbox',
+                                              format('made a sandbox by %s', herald_internal.caller()));
         else
-            raise exception using errcode = 'invalid_parameter_value', message = format('state cannot be set to "%s"', new.state),
+            raise exception using errcode = 'invalid_parameter_value',
+                message = format('state cannot be set to "%s"', new.state),
                 detail = 'A subscription is disabled by its receiver.', hint = 'Set it to active, paused or sandbox.';
         end if;
     end if;

@@ -19,7 +19,8 @@ create function herald_internal.tenant_obstacle(tenant text) returns text
     return (
         select case
             when count(*) = 0 then format('tenant "%s" is missing', $1)
-            when bool_or(t.role is not null and r.oid is null) then format('role "%s" of tenant "%s" is missing', min(t.role), $1)
+            when bool_or(t.role is not null and r.oid is null)
+                then format('role "%s" of tenant "%s" is missing', min(t.role), $1)
         end
         from herald.tenant t
         left join pg_roles r on r.oid = t.role_oid

@@ -10,8 +10,10 @@ declare
     too_much text;
 begin
     if (select r.rolsuper from pg_roles r where r.oid = role) then
-        raise exception using errcode = 'invalid_parameter_value', message = format('role %s cannot be a tenant''s', role),
-            detail = 'It is a superuser, who sees everything.', hint = 'Create a role for the tenant: create role ... login;';
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('role %s cannot be a tenant''s', role),
+            detail = 'It is a superuser, who sees everything.',
+            hint = 'Create a role for the tenant: create role ... login;';
     end if;
     select a.name into too_much
     from herald_internal.access() a
@@ -25,7 +27,8 @@ begin
     end
     limit 1;
     if found then
-        raise exception using errcode = 'invalid_parameter_value', message = format('role %s cannot be a tenant''s', role),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('role %s cannot be a tenant''s', role),
             detail = format('It has privileges on herald.%s, which is not for tenants.', too_much),
             hint = format('Run: select herald.revoke_access(%L); or create a role for the tenant alone.', role::text);
     end if;
@@ -91,13 +94,17 @@ create function herald_internal.check_tenant() returns trigger
 as $$
 begin
     if (new.name ~ '^[A-Za-z0-9._-]{1,31}$') is not true then
-        raise exception using errcode = 'invalid_parameter_value', message = format('invalid tenant name "%s"', left(new.name, 100)),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('invalid tenant name "%s"', left(new.name, 100)),
             detail = 'It is 1 to 31 of A-Z a-z 0-9 . _ -.', hint = 'Give it another name.';
     elsif not exists (select from herald.plan p where p.name = new.plan) then
-        raise exception using errcode = 'undefined_object', message = format('plan "%s" does not exist', left(new.plan, 100)),
-            hint = coalesce((select herald_internal.perhaps(new.plan, array_agg(p.name)) from herald.plan p), 'See: select * from herald.plan;');
+        raise exception using errcode = 'undefined_object',
+            message = format('plan "%s" does not exist', left(new.plan, 100)),
+            hint = coalesce((select herald_internal.perhaps(new.plan, array_agg(p.name)) from herald.plan p),
+                            'See: select * from herald.plan;');
     elsif (new.over_quota in ('throttled', 'blocked')) is not true then
-        raise exception using errcode = 'invalid_parameter_value', message = format('unknown over_quota "%s"', left(new.over_quota, 100)),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('unknown over_quota "%s"', left(new.over_quota, 100)),
             hint = 'Use throttled or blocked.';
     end if;
     new.created_at := coalesce(new.created_at, clock_timestamp());
@@ -131,11 +138,15 @@ declare
     left_over text;
 begin
     if tg_op <> 'INSERT' and (tg_op = 'DELETE' or new.name <> old.name) then
-        select s.name into left_over from herald_internal.subscription s where s.tenant = old.name and s.removed_at is null limit 1;
+        select s.name into left_over
+        from herald_internal.subscription s
+        where s.tenant = old.name and s.removed_at is null
+        limit 1;
         if found then
             raise exception using errcode = 'dependent_objects_still_exist',
                 message = format('tenant "%s" has subscriptions', old.name), detail = format('One is "%s".', left_over),
-                hint = format('Run: select herald.unsubscribe(name) from herald.subscription where tenant = %L;', old.name);
+                hint = format('Run: select herald.unsubscribe(name) from herald.subscription where tenant = %L;',
+                              old.name);
         end if;
     end if;
     if tg_op <> 'DELETE' then
@@ -170,11 +181,15 @@ begin
             perform herald_internal.revoke(old.role_oid);
         end if;
         if tg_op <> 'DELETE' and exists (select from pg_roles r where r.oid = new.role_oid) then
-            perform herald_internal.grant_to(new.role_oid, a.kind, a.name, a.privileges) from herald_internal.access() a where a.is_for_tenants;
+            perform herald_internal.grant_to(new.role_oid, a.kind, a.name, a.privileges)
+            from herald_internal.access() a
+            where a.is_for_tenants;
         end if;
     end if;
     perform herald_internal.changed('tenant');
-    perform herald_internal.changed('subscription', s.id) from herald_internal.subscription s where s.tenant in (old.name, new.name);
+    perform herald_internal.changed('subscription', s.id)
+    from herald_internal.subscription s
+    where s.tenant in (old.name, new.name);
     return null;
 end
 $$;
@@ -199,16 +214,19 @@ begin
         ('max_attempts', entry.max_attempts::text, coalesce(entry.max_attempts > 0, true), '1 or more'),
         ('max_connections', entry.max_connections::text, coalesce(entry.max_connections > 0, true), '1 or more'),
         ('dead_letter_retention', entry.dead_letter_retention::text,
-         coalesce(entry.dead_letter_retention between interval '1 second' and interval '10 years', true), '1 second to 10 years'),
+         coalesce(entry.dead_letter_retention between interval '1 second' and interval '10 years', true),
+         '1 second to 10 years'),
         ('replay_window', entry.replay_window::text,
          coalesce(entry.replay_window between interval '0' and interval '10 years', true), '0 to 10 years')
     ) as v (name, value, is_right, allowed)
     where v.is_right is not true
     limit 1;
     if found then
-        raise exception using errcode = 'invalid_parameter_value', message = format('%s of a plan is out of range', wrong.name),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('%s of a plan is out of range', wrong.name),
             detail = format('It is %s; allowed is %s.', coalesce(left(wrong.value, 100), 'null'), wrong.allowed),
-            hint = case when wrong.name = 'name' then 'Give it another name.' else format('Leave %s out for no limit.', wrong.name) end;
+            hint = case when wrong.name = 'name' then 'Give it another name.'
+                else format('Leave %s out for no limit.', wrong.name) end;
     end if;
 end
 $$;
@@ -220,7 +238,8 @@ create function herald_internal.follow_plan() returns trigger
 as $$
 begin
     if tg_op <> 'INSERT' and old.name in ('starter', 'professional', 'enterprise') then
-        raise exception using errcode = 'feature_not_supported', message = format('plan "%s" cannot be changed', old.name),
+        raise exception using errcode = 'feature_not_supported',
+            message = format('plan "%s" cannot be changed', old.name),
             detail = 'It comes with pg_herald, and a dump does not have it.',
             hint = 'Insert a plan of your own into herald.plan, and give that to tenants.';
     end if;
@@ -249,7 +268,8 @@ as $$
 begin
     delete from herald.tenant t where t.name = drop_tenant.tenant;
     if not found then
-        raise exception using errcode = 'undefined_object', message = format('tenant "%s" does not exist', left(tenant, 100)),
+        raise exception using errcode = 'undefined_object',
+            message = format('tenant "%s" does not exist', left(tenant, 100)),
             hint = coalesce((select herald_internal.perhaps(tenant, array_agg(t.name)) from herald.tenant t),
                             'See: select * from herald.tenant;');
     end if;
@@ -265,12 +285,14 @@ as $$
 begin
     if exists (select from herald.tenant t where t.plan = drop_plan.plan) then
         raise exception using errcode = 'foreign_key_violation', message = format('plan "%s" is in use', plan),
-            detail = format('Tenant "%s" has it.', (select min(t.name) from herald.tenant t where t.plan = drop_plan.plan)),
+            detail = format('Tenant "%s" has it.',
+                            (select min(t.name) from herald.tenant t where t.plan = drop_plan.plan)),
             hint = 'Give its tenants another: update herald.tenant set plan = ... ;';
     end if;
     delete from herald.plan p where p.name = drop_plan.plan;
     if not found then
-        raise exception using errcode = 'undefined_object', message = format('plan "%s" does not exist', left(plan, 100)),
+        raise exception using errcode = 'undefined_object',
+            message = format('plan "%s" does not exist', left(plan, 100)),
             hint = coalesce((select herald_internal.perhaps(plan, array_agg(p.name)) from herald.plan p),
                             'See: select * from herald.plan;');
     end if;

@@ -29,7 +29,9 @@ left join herald_internal.usage u on u.tenant = t.name and u.month = m.month;
 
 -- Adds what the worker did for tenants, and writes an event when a tenant nears or reaches its quota.
 -- Called by record.rs. Writes: herald_internal.usage, herald.event.
-create function herald_internal.meter(tenants text[], events bigint[], attempts bigint[], delivered bigint[], dead bigint[])
+create function herald_internal.meter(
+    tenants text[], events bigint[], attempts bigint[], delivered bigint[], dead bigint[]
+)
     returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -47,13 +49,16 @@ begin
             where a.tenant in (select t.name from herald.tenant t)
         ), counted as (
             insert into herald_internal.usage as u (tenant, month, events, attempts, delivered, dead)
-            select a.tenant, date_trunc('month', clock_timestamp() at time zone 'UTC')::date, a.events, a.attempts, a.delivered, a.dead from added a
+            select a.tenant, date_trunc('month', clock_timestamp() at time zone 'UTC')::date,
+                   a.events, a.attempts, a.delivered, a.dead
+            from added a
             on conflict (tenant, month) do update
                 set events = u.events + excluded.events, attempts = u.attempts + excluded.attempts,
                     delivered = u.delivered + excluded.delivered, dead = u.dead + excluded.dead
             returning u.tenant, u.month, u.events
         )
-        select c.tenant, c.month, c.events, c.events - a.events as before, p.events_per_month as quota, t.plan, t.over_quota,
+        select c.tenant, c.month, c.events, c.events - a.events as before, p.events_per_month as quota,
+               t.plan, t.over_quota,
                -- Four fifths, rounded up.
                p.events_per_month - p.events_per_month / 5 as near
         from counted c
@@ -70,7 +75,8 @@ begin
             perform herald_internal.append_event(
                 'herald.quota.' || kind,
                 jsonb_build_object('tenant', used.tenant, 'plan', used.plan, 'month', to_char(used.month, 'YYYY-MM'),
-                                   'events', used.events, 'events_per_month', used.quota, 'over_quota', used.over_quota)::text,
+                                   'events', used.events, 'events_per_month', used.quota,
+                                   'over_quota', used.over_quota)::text,
                 herald_internal.source(), used.tenant, null, null, null, 'normal', used.tenant, null, null);
         end if;
     end loop;

@@ -3,7 +3,9 @@
 -- Runs "statement", which creates the function of one expression, as the table's owner. "prefix" is the number of
 -- characters before the expression in the statement, to locate errors.
 -- Called by create_expression. Writes: pg_proc.
-create function herald_internal.compile(statement text, prefix integer, expression text, label text, table_name regclass)
+create function herald_internal.compile(
+    statement text, prefix integer, expression text, label text, table_name regclass
+)
     returns void
     language c strict
     as 'MODULE_PATHNAME', 'compile_wrapper';
@@ -35,7 +37,8 @@ create function herald_internal.drop_with_table(function regprocedure, table_nam
 -- then, another function may have the oid.
 -- Called by load_watch_details.sql, _expressions_of_watches, create_expression, drop_expression, find_functions,
 -- follow, note_functions.
-create function herald_internal.expression_function(entry herald_internal.watch, expression_name text) returns regprocedure
+create function herald_internal.expression_function(entry herald_internal.watch, expression_name text)
+    returns regprocedure
     language sql stable
     set search_path = pg_catalog, pg_temp
 begin atomic
@@ -55,7 +58,8 @@ end;
 
 -- Raises an error if an expression is a constant with which no row can be captured, or to which nothing is equal.
 -- Called by create_expression.
-create function herald_internal.check_constant(function regprocedure, expression text, label text, table_name regclass) returns void
+create function herald_internal.check_constant(function regprocedure, expression text, label text, table_name regclass)
+    returns void
     language c strict
     as 'MODULE_PATHNAME', 'check_constant_wrapper';
 
@@ -95,7 +99,8 @@ $$;
 -- watched: a session that has just read the former definition and writes still calls it. Compiling an expression may
 -- already run its owner's code, so the owner creates the function, in a schema used for nothing else.
 -- Called by watch(). Writes: herald_internal.watch, pg_proc, pg_depend, pg_namespace.
-create function herald_internal.create_expression(entry herald_internal.watch, expression_name text, expression text) returns void
+create function herald_internal.create_expression(entry herald_internal.watch, expression_name text, expression text)
+    returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -128,7 +133,8 @@ begin
             then format('alter function %s set schema %I', found_function.name, workshop)
             else format('drop function %s', found_function.name) end;
     end loop;
-    perform herald_internal.compile(prefix || expression || E'\n)', length(prefix), expression, expression_name, table_name);
+    perform herald_internal.compile(prefix || expression || E'\n)',
+                                    length(prefix), expression, expression_name, table_name);
     select p.oid into strict made
     from pg_proc p
     where p.pronamespace = workshop::regnamespace and p.proname = function_name and p.proowner = owner;
@@ -137,7 +143,8 @@ begin
     select a.attname into virtual_column
     from pg_depend d
     join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid and a.attgenerated = 'v'
-    where d.classid = 'pg_proc'::regclass and d.objid = made and d.refclassid = 'pg_class'::regclass and d.refobjid = table_name
+    where d.classid = 'pg_proc'::regclass and d.objid = made
+    and d.refclassid = 'pg_class'::regclass and d.refobjid = table_name
     limit 1;
     if found then
         raise exception using

@@ -90,11 +90,13 @@ declare
     now_deciding constant text[] := herald_internal.current_columns(entry, entry.on_change_of);
     foreign_part constant regclass := herald_internal.foreign_part(entry.table_name);
     -- A restore creates the table before its triggers, whose places must stay free.
-    is_being_restored constant boolean := entry.column_table is null and exists (select from herald_internal.missing_triggers(entry));
+    is_being_restored constant boolean := entry.column_table is null
+        and exists (select from herald_internal.missing_triggers(entry));
     function_name regprocedure;
     owner oid;
 begin
-    if (now_included, now_excluded, now_deciding) is distinct from (entry.include_columns, entry.exclude_columns, entry.on_change_of)
+    if (now_included, now_excluded, now_deciding)
+            is distinct from (entry.include_columns, entry.exclude_columns, entry.on_change_of)
         or entry.column_table is distinct from entry.table_name::oid and not is_being_restored
     then
         update herald_internal.watch w
@@ -105,7 +107,8 @@ begin
             raise warning using
                 message = format('watch "%s" on %s captures no update any more', entry.name, entry.table_name),
                 detail = 'The columns of its on_change_of were dropped.',
-                hint = format('Run: select * from herald.watch(%L, %L, on_change_of => array[...]);', entry.table_name, entry.name);
+                hint = format('Run: select * from herald.watch(%L, %L, on_change_of => array[...]);',
+                              entry.table_name, entry.name);
         end if;
     end if;
     select c.relowner into owner from pg_class c where c.oid = entry.table_name;
@@ -127,11 +130,18 @@ begin
         return;
     end if;
     perform herald_internal.sync_triggers(entry);
-    if foreign_part is not null and exists (select from herald_internal.wanted_triggers(entry) t where t.operation <> 'truncate' and not t.is_for_each_row) then
+    if foreign_part is not null
+        and exists (
+            select from herald_internal.wanted_triggers(entry) t
+            where t.operation <> 'truncate' and not t.is_for_each_row)
+    then
         raise warning using
-            message = format('writes to %s will fail when they reach the foreign table %s', entry.table_name, foreign_part),
-            detail = format('Watch "%s" captures %s, and PostgreSQL has no transition tables for foreign tables.', entry.name, entry.table_name),
-            hint = format('Run: select * from herald.unwatch(%L, %L); and watch the local partitions one by one.', entry.table_name, entry.name);
+            message = format('writes to %s will fail when they reach the foreign table %s',
+                             entry.table_name, foreign_part),
+            detail = format('Watch "%s" captures %s, and PostgreSQL has no transition tables for foreign tables.',
+                            entry.name, entry.table_name),
+            hint = format('Run: select * from herald.unwatch(%L, %L); and watch the local partitions one by one.',
+                          entry.table_name, entry.name);
     end if;
 end
 $$;
@@ -178,7 +188,8 @@ begin
             perform herald_internal.follow(entry);
         exception when others then
             raise warning using
-                message = format('watch "%s" on %s could not follow this command: %s', entry.name, entry.table_name, sqlerrm),
+                message = format('watch "%s" on %s could not follow this command: %s',
+                                 entry.name, entry.table_name, sqlerrm),
                 hint = format('Run: select * from herald.watch(%L, %L);', entry.table_name, entry.name);
         end;
     end loop;
@@ -212,17 +223,21 @@ begin
         from pg_event_trigger_dropped_objects() o
         cross join herald_internal.watch w
         cross join jsonb_each_text(w.functions) f
-        where o.classid = 'pg_proc'::regclass and o.schema_name = 'herald_watch' and o.objid = f.value::oid and not o.original
+        where o.classid = 'pg_proc'::regclass and o.schema_name = 'herald_watch'
+        and o.objid = f.value::oid and not o.original
     loop
         raise warning using
-            message = format('watch "%s" on %s lost its %s, so writes to the table fail until it has one', lost.name, lost.table_name, lost.expression),
+            message = format('watch "%s" on %s lost its %s, so writes to the table fail until it has one',
+                             lost.name, lost.table_name, lost.expression),
             hint = format('Run: select * from herald.watch(%L, %L, %s => ...); or herald.unwatch(%1$L, %2$L).',
                           lost.table_name, lost.name, lost.expression);
     end loop;
 exception when others then
     raise warning using
         message = format('pg_herald could not follow this command: %s', sqlerrm),
-        hint = 'If a watched table was dropped, run: delete from herald_internal.watch w where not exists (select from pg_class c where c.oid = w.table_name);';
+        hint = 'If a watched table was dropped, run: '
+               'delete from herald_internal.watch w '
+               'where not exists (select from pg_class c where c.oid = w.table_name);';
 end
 $$;
 
@@ -244,7 +259,11 @@ create function herald_internal.keep_schemas() returns event_trigger
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    missing constant text := (select n from unnest(array['herald', 'herald_internal', 'herald_watch']) n where to_regnamespace(n) is null limit 1);
+    missing constant text := (
+        select n
+        from unnest(array['herald', 'herald_internal', 'herald_watch']) n
+        where to_regnamespace(n) is null
+        limit 1);
 begin
     if missing is not null then
         raise exception using

@@ -221,6 +221,9 @@ create function herald_internal.replicated_by(table_name regclass) returns name
         select s.subname
         from pg_subscription_rel r
         join pg_subscription s on s.oid = r.srsubid
-        where r.srrelid in (select t from herald_internal.tree(table_name) t union select a from herald_internal.above(table_name) a)
+        where r.srrelid in (
+            select t from herald_internal.tree(table_name) t
+            union
+            select a from herald_internal.above(table_name) a)
         order by 1
         limit 1);

@@ -10,7 +10,8 @@ create table herald_internal.watch (
     id bigint not null primary key default nextval('herald_internal.watch_id_seq'),
     table_name regclass not null,
     name text not null check (name <> ''),
-    operations text[] not null check (operations <@ array['insert', 'update', 'delete', 'truncate'] and operations <> '{}'),
+    operations text[] not null
+        check (operations <@ array['insert', 'update', 'delete', 'truncate'] and operations <> '{}'),
     type text,
     include_columns text[],
     exclude_columns text[],
@@ -70,11 +71,14 @@ begin
     from pg_attribute a
     where a.attrelid = table_name and a.attnum > 0 and not a.attisdropped;
     if cardinality(columns) > 1600 then
-        raise exception using errcode = 'program_limit_exceeded', message = format('%s has too many columns', option_name),
-            detail = format('It has %s, and a table has at most 1600.', cardinality(columns)), hint = 'Name each column once.';
+        raise exception using errcode = 'program_limit_exceeded',
+            message = format('%s has too many columns', option_name),
+            detail = format('It has %s, and a table has at most 1600.', cardinality(columns)),
+            hint = 'Name each column once.';
     end if;
     if array_ndims(columns) > 1 then
-        raise exception using errcode = 'invalid_parameter_value', message = format('%s has more than one dimension', option_name),
+        raise exception using errcode = 'invalid_parameter_value',
+            message = format('%s has more than one dimension', option_name),
             hint = format('Write %s => ''{...}'' without braces within.', option_name);
     end if;
     if columns = '{}' or array_position(columns, null) is not null then
@@ -82,7 +86,9 @@ begin
             errcode = 'invalid_parameter_value',
             message = format(case when columns = '{}' then '%s is empty' else '%s contains null' end, option_name),
             detail = format('%s has the columns %s.', table_name, array_to_string(existing, ', ')),
-            hint = format('Name at least one column, or leave %s out. To take an option back, call herald.unwatch() first.', option_name);
+            hint = format(
+                'Name at least one column, or leave %s out. To take an option back, call herald.unwatch() first.',
+                option_name);
     end if;
     select c into missing from unnest(columns) c where c <> all (existing) limit 1;
     if found then
@@ -117,7 +123,8 @@ begin
     select c.relowner into owner from pg_class c where c.oid = table_name;
     if not found then
         raise exception using errcode = 'undefined_table', message = 'the table does not exist',
-            detail = case when table_name is null then 'The given table is null.' else format('There is no table with the oid %s.', table_name::oid) end,
+            detail = case when table_name is null then 'The given table is null.'
+                else format('There is no table with the oid %s.', table_name::oid) end,
             hint = 'Pass the name of a table, for example herald.watch(''public.orders'').';
     end if;
     if not pg_has_role(caller, owner, 'usage') then
@@ -128,7 +135,8 @@ begin
             -- No role should become a superuser for a watch.
             hint = case when (select r.rolsuper from pg_roles r where r.oid = owner)
                 then format('Have its owner, %s, call this function.', owner::regrole)
-                else format('Have its owner, %s, call this function, or run: grant %1$s to %s;', owner::regrole, caller) end;
+                else format('Have its owner, %s, call this function, or run: grant %1$s to %s;',
+                            owner::regrole, caller) end;
     end if;
 end
 $$;
@@ -151,11 +159,15 @@ begin
             errcode = 'wrong_object_type',
             message = format('"%s" cannot be watched', table_name),
             detail = format('It is %s.', case class.relkind when 'v' then 'a view' when 'm' then 'a materialized view'
-                when 'f' then 'a foreign table' when 'S' then 'a sequence' when 'c' then 'a composite type' else 'an index' end),
+                when 'f' then 'a foreign table' when 'S' then 'a sequence' when 'c' then 'a composite type'
+                else 'an index' end),
             hint = case when class.relkind in ('v', 'm') then 'Watch the tables behind the view.'
-                when class.relkind = 'f' then 'Watch the table where it lives, with pg_herald there.' else 'Watch a table.' end;
+                when class.relkind = 'f' then 'Watch the table where it lives, with pg_herald there.'
+                else 'Watch a table.' end;
     end if;
-    if schema_name in ('pg_catalog', 'information_schema', 'pg_toast', 'herald', 'herald_internal', 'herald_watch') or class.relpersistence = 't' then
+    if schema_name in ('pg_catalog', 'information_schema', 'pg_toast', 'herald', 'herald_internal', 'herald_watch')
+        or class.relpersistence = 't'
+    then
         raise exception using
             errcode = 'wrong_object_type',
             message = format('"%s" cannot be watched', table_name),
@@ -169,7 +181,8 @@ begin
         raise exception using
             errcode = 'wrong_object_type',
             message = format('"%s" cannot be watched', table_name),
-            detail = format('Below it is the foreign table %s, on which PostgreSQL has no transition tables.', foreign_part),
+            detail = format('Below it is the foreign table %s, on which PostgreSQL has no transition tables.',
+                            foreign_part),
             hint = 'Watch its local partitions one by one.';
     end if;
 end
@@ -177,8 +190,10 @@ $$;
 
 -- Raises an error if an option is wrong for any table.
 -- Called by watch().
-create function herald_internal.check_options(operations text[], type text, type_expression text, include_columns text[],
-                                      exclude_columns text[], on_error text) returns void
+create function herald_internal.check_options(
+    operations text[], type text, type_expression text, include_columns text[], exclude_columns text[], on_error text
+)
+    returns void
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
@@ -190,7 +205,8 @@ begin
     if found or operations = '{}' then
         raise exception using
             errcode = 'invalid_parameter_value',
-            message = case when operations = '{}' then 'operations is empty' else format('unknown operation "%s"', unknown) end,
+            message = case when operations = '{}' then 'operations is empty'
+                else format('unknown operation "%s"', unknown) end,
             detail = 'Operations are insert, update, delete and truncate.',
             hint = coalesce(herald_internal.perhaps(unknown, known),
                             'Leave operations out to capture inserts, updates and deletes.');
@@ -205,11 +221,14 @@ begin
     end if;
     if on_error not in ('abort', 'capture') then
         raise exception using errcode = 'invalid_parameter_value', message = format('unknown on_error "%s"', on_error),
-            detail = 'With abort a fault in an expression fails the statement, with capture the row is captured with its default data.',
-            hint = format('Perhaps you meant "%s".', coalesce(herald_internal.nearest(on_error, array['abort', 'capture']), 'abort'));
+            detail = 'With abort a fault in an expression fails the statement, '
+                     'with capture the row is captured with its default data.',
+            hint = format('Perhaps you meant "%s".',
+                          coalesce(herald_internal.nearest(on_error, array['abort', 'capture']), 'abort'));
     end if;
     if type is not null and type_expression is not null then
-        raise exception using errcode = 'invalid_parameter_value', message = 'type and type_expression exclude each other',
+        raise exception using errcode = 'invalid_parameter_value',
+            message = 'type and type_expression exclude each other',
             detail = format('type is "%s", type_expression is %s.', type, type_expression),
             hint = 'Give type for one fixed event type, type_expression to compute it from the row.';
     end if;
@@ -217,7 +236,8 @@ begin
     if include_columns is not null and exclude_columns is not null then
         raise exception using errcode = 'invalid_parameter_value',
             message = 'include_columns and exclude_columns exclude each other',
-            detail = 'include_columns lists the columns that records show, exclude_columns those that they omit.', hint = 'Give one of them.';
+            detail = 'include_columns lists the columns that records show, exclude_columns those that they omit.',
+            hint = 'Give one of them.';
     end if;
 end
 $$;
@@ -243,8 +263,10 @@ begin
     if subscription is not null and not entry.replicated then
         raise warning using
             message = format('what subscription "%s" writes to %s is not captured', subscription, entry.table_name),
-            detail = 'Logical replication fires no ordinary triggers. If the publisher captures the table as well, both send its changes.',
-            hint = format('To capture it here, run: select * from herald.watch(%L, %L, replicated => true);', entry.table_name, entry.name);
+            detail = 'Logical replication fires no ordinary triggers. '
+                     'If the publisher captures the table as well, both send its changes.',
+            hint = format('To capture it here, run: select * from herald.watch(%L, %L, replicated => true);',
+                          entry.table_name, entry.name);
     end if;
 end
 $$;
@@ -290,8 +312,9 @@ begin
     perform herald_internal.check_owner(_watch.table_name);
     perform herald_internal.check_table(_watch.table_name);
     perform herald_internal.check_expression('name', _watch.name);
-    perform herald_internal.check_options(_watch.operations, _watch.type, _watch.type_expression, _watch.include_columns,
-                                  _watch.exclude_columns, _watch.on_error);
+    perform herald_internal.check_options(
+        _watch.operations, _watch.type, _watch.type_expression, _watch.include_columns, _watch.exclude_columns,
+        _watch.on_error);
     perform herald_internal.check_columns(_watch.table_name, 'include_columns', _watch.include_columns),
             herald_internal.check_columns(_watch.table_name, 'exclude_columns', _watch.exclude_columns),
             herald_internal.check_columns(_watch.table_name, 'on_change_of', _watch.on_change_of);
@@ -303,7 +326,10 @@ begin
     values (_watch.table_name, wanted_name, array['insert', 'update', 'delete'], name_of_table)
     on conflict on constraint watch_of_table do nothing;
     created := found;
-    select w.* into existing from herald_internal.watch w where w.table_name = _watch.table_name and w.name = wanted_name for update;
+    select w.* into existing
+    from herald_internal.watch w
+    where w.table_name = _watch.table_name and w.name = wanted_name
+    for update;
     update herald_internal.watch w set
         operations = coalesce(_watch.operations, w.operations),
         type = case when _watch.type_expression is null then coalesce(_watch.type, w.type) end,
@@ -330,9 +356,11 @@ begin
             message = format('data and %s exclude each other',
                              case when entry.include_columns is null then 'exclude_columns' else 'include_columns' end),
             detail = 'The expression data sees all columns, so what it gives would have what the list leaves out.',
-            hint = case when created or (_watch.data is not null and num_nonnulls(_watch.include_columns, _watch.exclude_columns) > 0)
+            hint = case when created
+                    or (_watch.data is not null and num_nonnulls(_watch.include_columns, _watch.exclude_columns) > 0)
                 then 'Give one of them: data can build what it shows, for example json_build_object(''id'', new.id).'
-                else format('To take the other back, first run: select * from herald.unwatch(%L, %L);', _watch.table_name, wanted_name) end;
+                else format('To take the other back, first run: select * from herald.unwatch(%L, %L);',
+                            _watch.table_name, wanted_name) end;
     end if;
     perform herald_internal.note_columns(entry.id);
 
@@ -365,7 +393,8 @@ create function herald_internal._unwatch(table_name regclass, name text default 
 as $$
 #variable_conflict use_column
 declare
-    names constant text[] := array(select w.name from herald_internal.watch w where w.table_name = _unwatch.table_name order by 1);
+    names constant text[] := array(
+        select w.name from herald_internal.watch w where w.table_name = _unwatch.table_name order by 1);
     entry herald_internal.watch;
 begin
     perform herald_internal.check_owner(_unwatch.table_name);

@@ -34,9 +34,11 @@ as $$
 begin
     -- The two tables name the id differently.
     if tg_table_name = 'subscription' then
-        insert into herald_internal.config_change (kind, subscription_id) select distinct 'subscription', c.id from changed c;
+        insert into herald_internal.config_change (kind, subscription_id)
+        select distinct 'subscription', c.id from changed c;
     else
-        insert into herald_internal.config_change (kind, subscription_id) select distinct 'subscription', c.subscription_id from changed c;
+        insert into herald_internal.config_change (kind, subscription_id)
+        select distinct 'subscription', c.subscription_id from changed c;
     end if;
     if found then
         perform herald_internal.wake_at_commit();

@@ -93,11 +93,13 @@ as $$
            case when o.names is null then 'the worker goes by what is set'
                else format('the worker does not use the current value of %s', o.names) end,
            case when o.names is not null
-               then 'It takes over what is set within herald.poll_interval. If not, run: select herald.restart_worker();' end
+               then 'It takes over what is set within herald.poll_interval. '
+                    'If not, run: select herald.restart_worker();' end
     from other o
     where exists (select from herald_internal.running_worker())
     union all
-    select 'settings', 'error', format('%s, line %s: %s is not taken over: %s', f.sourcefile, f.sourceline, f.name, f.error),
+    select 'settings', 'error',
+           format('%s, line %s: %s is not taken over: %s', f.sourcefile, f.sourceline, f.name, f.error),
            'Correct it, and run: select pg_reload_conf();'
     from pg_file_settings f
     where f.name like 'herald.%' and f.error is not null

@@ -18,7 +18,8 @@ $$;
 
 -- Returns why the worker must not send: this database is a copy, its transaction ids went backwards, or herald.instance
 -- or the timeline holds it. Null if it may.
--- Called by the worker at its start, doctor(), resume_after_restore(). Reads: herald_internal.window, herald_internal.subscription.
+-- Called by the worker at its start, doctor(), resume_after_restore(). Reads: herald_internal.window,
+-- herald_internal.subscription.
 create function herald_internal.hold_reason() returns text
     language plpgsql stable
     set search_path = pg_catalog, pg_temp
@@ -36,7 +37,8 @@ begin
                         current_setting('herald.instance', true), current_setting('cluster_name'))
         when current_setting('herald.on_timeline_change', true) = 'pause'
              and (select w.timeline from herald_internal.window w
-                  where w.state = 'open' and w.origin = herald_internal.origin() and w.timeline > 0 order by w.number desc limit 1)
+                  where w.state = 'open' and w.origin = herald_internal.origin() and w.timeline > 0
+                  order by w.number desc limit 1)
                  <> herald_internal.timeline()
             then 'the cluster was promoted or recovered to a new timeline'
     end;
@@ -72,9 +74,11 @@ create function herald_internal.start_reading(from_snapshot pg_snapshot, floor_s
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    insert into herald_internal.window (number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
-                               next_seq, next_floor_seq)
-    select 0, herald_internal.origin(), 0, 'open', herald_internal.timeline(), $1, herald_internal.committed_by_others(), $2, n.seq, n.seq, n.seq
+    insert into herald_internal.window (
+        number, origin, slot, state, timeline, from_snapshot, to_snapshot, floor_seq, upper_seq,
+        next_seq, next_floor_seq)
+    select 0, herald_internal.origin(), 0, 'open', herald_internal.timeline(), $1,
+           herald_internal.committed_by_others(), $2, n.seq, n.seq, n.seq
     from (select herald_internal.last_seq()) n (seq)
 $$;
 
@@ -98,11 +102,13 @@ begin
             hint = 'Use deliver or skip.';
     end if;
     if reason is null then
-        raise exception using errcode = 'object_not_in_prerequisite_state', message = 'the worker is not paused after a restore',
+        raise exception using errcode = 'object_not_in_prerequisite_state',
+            message = 'the worker is not paused after a restore',
             detail = 'This database is the origin of its log.', hint = 'See: select * from herald.doctor();';
     end if;
     if reason like 'herald.instance%' then
-        raise exception using errcode = 'object_not_in_prerequisite_state', message = 'herald.instance holds the worker',
+        raise exception using errcode = 'object_not_in_prerequisite_state',
+            message = 'herald.instance holds the worker',
             detail = reason, hint = 'Set herald.instance to the cluster_name of this cluster, or reset it.';
     end if;
     -- A worker that was running when the log was put here has read on without it. The next worker sees that a decision
@@ -126,7 +132,9 @@ begin
         and greatest(s.created_xid, pg_snapshot_xmax(s.created_snapshot)) > pg_snapshot_xmax(pg_current_snapshot());
     end if;
     update herald_internal.subscription s set disabled_xid = '3' where s.disabled_xid is not null;
-    update herald_internal.subscription s set origin = herald_internal.origin() where s.origin <> herald_internal.origin();
+    update herald_internal.subscription s
+    set origin = herald_internal.origin()
+    where s.origin <> herald_internal.origin();
     -- What the last reader of each origin had closed. Rows of another origin are complete: a restore contains only
     -- committed rows.
     for old_cursor in
@@ -154,8 +162,10 @@ begin
                 -- Higher numbers were not read, whatever their transaction ids look like by now.
                 and not coalesce((select e.seq <= r.upper_seq and pg_visible_in_snapshot(e.xid, r.snapshot)
                                   from read_to r), false)
-                and not exists (select from herald_internal.attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
-                and not exists (select from herald_internal.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
+                and not exists (
+                    select from herald_internal.attempt a where a.event_seq = e.seq and a.subscription_id = s.id)
+                and not exists (
+                    select from herald_internal.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
             )
             insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
             select o.subscription_id, o.slot, o.seq, clock_timestamp() from open_events o
@@ -163,7 +173,8 @@ begin
         end if;
     end loop;
     if mode = 'skip' then
-        select coalesce(sum(herald_internal.bury_pending(s.id, 'discarded', 'infinity', 'skipped after a restore')), 0) into skipped
+        select coalesce(sum(herald_internal.bury_pending(s.id, 'discarded', 'infinity', 'skipped after a restore')), 0)
+        into skipped
         from herald_internal.subscription s;
     else
         pending := (select count(*) from herald.pending);

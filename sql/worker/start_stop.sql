@@ -43,7 +43,8 @@ begin
         if clock_timestamp() > until then
             raise exception using errcode = 'insufficient_resources', message = 'the worker cannot be started',
                 detail = 'No background worker slot is free.',
-                hint = format('Raise max_worker_processes (now %s) and restart the server.', current_setting('max_worker_processes'));
+                hint = format('Raise max_worker_processes (now %s) and restart the server.',
+                              current_setting('max_worker_processes'));
         end if;
         perform pg_sleep(0.01);
     end loop;
@@ -67,12 +68,14 @@ create function herald_internal.doctor_death() returns table ("check" text, stat
     set search_path = pg_catalog, pg_temp
 as $$
     select 'death', case when w.is_waiting then 'error' else 'warning' end,
-           format('the worker died %s times in a row, the last time at %s in the step "%s"', d.deaths, d.died_at::timestamptz(0), d.step)
+           format('the worker died %s times in a row, the last time at %s in the step "%s"',
+                  d.deaths, d.died_at::timestamptz(0), d.step)
            || case when d.deliveries > 0 then format(' with %s deliveries', d.deliveries) else '' end
            || case when d.event_seq is null then ''
                   else format(', %sevent %s', case when d.deliveries > 1 then 'among them ' end,
                               coalesce(e.uid::text, format('%s of slot %s', d.event_seq, d.event_slot)))
-                      || coalesce(' to subscription ' || coalesce('"' || s.name || '"', d.subscription_id::text), '') end
+                      || coalesce(' to subscription '
+                                  || coalesce('"' || s.name || '"', d.subscription_id::text), '') end
            || case when w.is_waiting then format('; it starts again at %s', d.starts_at::timestamptz(0)) else '' end,
            case when w.is_waiting then 'Run: select herald.start_worker(); to start it now. '
                else 'Its deliveries are sent one at a time, and what kills the worker again becomes a dead letter. ' end
@@ -80,7 +83,9 @@ as $$
     from herald_internal.last_death() d
     left join herald_internal.subscription s on s.id = d.subscription_id
     left join lateral (select e.uid from herald.event e where e.slot = d.event_slot and e.seq = d.event_seq) e on true
-    cross join lateral (select coalesce(d.starts_at > clock_timestamp(), false) and herald_internal.worker_pid() is null) w (is_waiting)
+    cross join lateral (
+        select coalesce(d.starts_at > clock_timestamp(), false) and herald_internal.worker_pid() is null
+    ) w (is_waiting)
 $$;
 
 -- Stops the worker of this database. Events are captured and kept until it is started again.

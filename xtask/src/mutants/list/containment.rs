@@ -131,8 +131,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "read-while-one-starts",
         breaks: "The log is not read on between the last look of a subscription that starts from it and its commit.",
         file: "sql/repair/replay.sql",
-        from: "update herald_internal.subscription s set created_snapshot = pg_current_snapshot() where s.id = new.subscription_id",
-        to: "select s.id from herald_internal.subscription s where s.id = new.subscription_id",
+        from: "update herald_internal.subscription s\n        set created_snapshot = pg_current_snapshot()\n",
+        to: "select s.id from herald_internal.subscription s\n",
         killed_by: Test::EndToEnd {
             file: "start_from",
             name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
@@ -333,7 +333,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "attempts-of-another-period",
         breaks: "A dead letter has all attempts of its delivery, whatever the period of the ring was.",
         file: "sql/delivery/bury.sql",
-        from: "now and since >= coalesce(ring.changed_at + interval '1 day', since)) is not true",
+        from: "now\n        and since >= coalesce(ring.changed_at + interval '1 day', since)) is not true",
         to: "now) is not true",
         killed_by: Test::InDatabase {
             name: "attempts_are_looked_for_in_the_slots_that_may_have_them",
@@ -366,7 +366,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "endless-sandbox",
         breaks: "The hint of doctor() ends a sandbox.",
         file: "sql/insight/doctor.sql",
-        from: "when 'sandbox' then format('Run: update",
+        from: "when 'sandbox'\n                   then format('Run: update",
         to: "when 'box' then format('Run: update",
         killed_by: Test::InDatabase {
             name: "doctor_s_hint_ends_a_pause_and_a_sandbox",

@@ -19,7 +19,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "purge-of-the-future",
         breaks: "A span that makes no sense deletes nothing.",
         file: "sql/repair/redeliver.sql",
-        from: "    perform herald_internal.check_span('older_than', older_than, '0', '100 years', 'Use older_than => ''0'' to delete all.');\n",
+        from: "    perform herald_internal.check_span('older_than', older_than, '0', '100 years',\n                                       'Use older_than => ''0'' to delete all.');\n",
         to: "",
         killed_by: Test::InDatabase {
             name: "a_span_that_makes_no_sense_is_refused_and_deletes_nothing",
@@ -30,8 +30,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "null-is-nothing",
         breaks: "A null for an argument that has a default means \"not given\".",
         file: "sql/repair/redeliver.sql",
-        from: "between coalesce(_redeliver_dead_letters.since, '-infinity') and",
-        to: "between _redeliver_dead_letters.since and",
+        from: "between coalesce(_redeliver_dead_letters.since, '-infinity')",
+        to: "between _redeliver_dead_letters.since",
         killed_by: Test::InDatabase {
             name: "a_null_for_an_argument_that_has_a_default_means_not_given",
         },

@@ -7,8 +7,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "all-dead-letters-looked-at",
         breaks: "Housekeeping looks at what is over, and at nothing else.",
         file: "sql/house/house.sql",
-        from: "l.expires_at < began_at order by",
-        to: "l.expires_at < clock_timestamp() order by",
+        from: "l.expires_at < began_at\n",
+        to: "l.expires_at < clock_timestamp()\n",
         killed_by: Test::InDatabase {
             name: "what_is_not_over_is_not_even_looked_at",
         },
@@ -136,7 +136,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "emptied-unread",
         breaks: "No slot is emptied before it was read to its end.",
         file: "sql/house/slots.sql",
-        from: "and not pg_visible_in_snapshot(e.xid, $1) and e.origin = $2)",
+        from: "and not pg_visible_in_snapshot(e.xid, $1)\n             and e.origin = $2)",
         to: "and false and e.origin = $2)",
         killed_by: Test::InDatabase {
             name: "a_slot_stays_until_it_was_read_to_its_end",

@@ -143,7 +143,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "restore-in-the-way",
         breaks: "No trigger is made while a dump brings it.",
         file: "sql/watch/follow_ddl.sql",
-        from: "entry.column_table is null and exists (",
+        from: "entry.column_table is null\n        and exists (",
         to: "false and exists (",
         killed_by: Test::InDatabase {
             name: "triggers_of_a_dump_find_their_place_free_while_it_is_restored",
