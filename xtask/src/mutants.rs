@@ -162,6 +162,7 @@ mod tests {
     fn every_mutant_applies_to_the_source_and_changes_it() {
         for mutant in list::all() {
             let source = std::fs::read_to_string(root().join(mutant.file)).unwrap();
+            assert!(!mutant.killed_by.name().is_empty(), "{}", mutant.name);
             let applied = mutant.applied(&source);
             let applied = applied.unwrap_or_else(|error| panic!("{}: {error}", mutant.name));
             assert_ne!(applied, source, "{}", mutant.name);

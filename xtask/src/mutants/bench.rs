@@ -53,23 +53,18 @@ impl Bench {
     pub fn run(&self, test: Test, log: &str) -> Result<String> {
         let log = self.log(log);
         fs::write(&log, "")?;
-        let is_ready = match test {
-            Test::EndToEnd { .. } => self.install(&log)?,
-            _ => true,
-        };
         // Without the new extension, the test would examine the previous one.
-        if is_ready {
+        if !matches!(test, Test::EndToEnd(_)) || self.install(&log)? {
+            let (place, name) = test.place_and_name();
             match test {
-                Test::InDatabase { name } => self.run_in_database(name, &log)?,
-                Test::Unit { package, name } => {
-                    self.run_logged(&cargo_test(package, &["--lib"], name), &log)?
+                Test::InDatabase(_) => self.run_in_database(name, &log)?,
+                Test::Unit(_) => self.run_logged(&cargo_test(place, &["--lib"], name), &log)?,
+                Test::Integration(_) => {
+                    self.run_logged(&cargo_test(place, &["--test", "it"], name), &log)?
                 }
-                Test::Integration { package, name } => {
-                    self.run_logged(&cargo_test(package, &["--test", "it"], name), &log)?
-                }
-                Test::Simulation => self.run_logged(&schedules(test.name()), &log)?,
-                Test::EndToEnd { file, name } => {
-                    self.run_logged(&cargo_test("herald-trial", &["--test", file], name), &log)?
+                Test::Simulation => self.run_logged(&schedules(name), &log)?,
+                Test::EndToEnd(_) => {
+                    self.run_logged(&cargo_test("herald-trial", &["--test", place], name), &log)?
                 }
             };
         }

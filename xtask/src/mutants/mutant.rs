@@ -22,29 +22,22 @@ pub struct Mutant {
     pub says: &'static str,
 }
 
-/// One test of one layer.
+/// One test of one layer. The first word of a name with two says where the test is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
-    /// In the library of a pure crate.
-    Unit {
-        package: &'static str,
-        name: &'static str,
-    },
-    /// In `tests/it` of a pure crate.
-    Integration {
-        package: &'static str,
-        name: &'static str,
-    },
-    /// A `#[pg_test]`.
-    InDatabase { name: &'static str },
+    /// In the library of a pure crate: the package and the name.
+    Unit(&'static str),
+    /// In `tests/it` of a pure crate: the package and the name.
+    Integration(&'static str),
+    /// A `#[pg_test]`: the name.
+    InDatabase(&'static str),
     /// The thousand schedules of `crates/simulation/tests/promises.rs`.
     Simulation,
-    /// In a file of `crates/trial/tests`.
-    EndToEnd {
-        file: &'static str,
-        name: &'static str,
-    },
+    /// In a file of `crates/trial/tests`: the file and the name.
+    EndToEnd(&'static str),
 }
+
+pub use Test::{EndToEnd, InDatabase, Integration, Unit};
 
 impl Mutant {
     /// Returns the file's text with the change made.
@@ -61,28 +54,26 @@ impl Mutant {
 }
 
 impl Test {
-    /// Returns its name in libtest, where module names may precede it.
-    pub fn name(self) -> &'static str {
+    /// Returns the package or the file, and its name in libtest, where module names may precede it.
+    pub fn place_and_name(self) -> (&'static str, &'static str) {
         match self {
-            Self::Unit { name, .. }
-            | Self::Integration { name, .. }
-            | Self::InDatabase { name }
-            | Self::EndToEnd { name, .. } => name,
-            Self::Simulation => SCHEDULES,
+            Unit(both) | Integration(both) | EndToEnd(both) => {
+                both.split_once(' ').expect("the list has two words")
+            }
+            InDatabase(name) => ("pg_test", name),
+            Self::Simulation => ("simulation", SCHEDULES),
         }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.place_and_name().1
     }
 }
 
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unit { package, name } | Self::Integration { package, name } => {
-                write!(f, "{package} {name}")
-            }
-            Self::InDatabase { name } => write!(f, "pg_test {name}"),
-            Self::Simulation => write!(f, "simulation {SCHEDULES}"),
-            Self::EndToEnd { file, name } => write!(f, "{file} {name}"),
-        }
+        let (place, name) = self.place_and_name();
+        write!(f, "{place} {name}")
     }
 }
 
@@ -96,7 +87,7 @@ mod tests {
         file: "one.rs",
         from: "1",
         to: "2",
-        killed_by: Test::InDatabase { name: "one" },
+        killed_by: InDatabase("one"),
         says: "not one",
     };
 

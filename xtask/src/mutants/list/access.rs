@@ -1,10 +1,6 @@
 //! What a role's privileges give it and must not give it, and dead letters of any event.
 
-use crate::mutants::mutant::{Mutant, Test};
-
-const fn in_database(name: &'static str) -> Test {
-    Test::InDatabase { name }
-}
+use crate::mutants::mutant::{EndToEnd, InDatabase, Mutant, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -13,7 +9,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/insight/views.sql",
         from: " where (select herald_internal.sees_all(%1$L))",
         to: "",
-        killed_by: in_database("what_a_tenant_can_count_is_its_own"),
+        killed_by: InDatabase("what_a_tenant_can_count_is_its_own"),
         says: "own_two",
     },
     Mutant {
@@ -22,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/insight/views.sql",
         from: "y.typcategory not in ('N', 'D', 'T', 'B')",
         to: "false",
-        killed_by: in_database("estimates_know_nothing_of_names_and_words"),
+        killed_by: InDatabase("estimates_know_nothing_of_names_and_words"),
         says: "subscription.name",
     },
     Mutant {
@@ -31,7 +27,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/access/access.sql",
         from: "string_agg(format('%s (%s)', p, c.names), ', ')",
         to: "string_agg(p, ', ')",
-        killed_by: in_database("no_role_can_lock_what_is_not_its_own"),
+        killed_by: InDatabase("no_role_can_lock_what_is_not_its_own"),
         says: "it does not fail",
     },
     Mutant {
@@ -40,7 +36,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/emit.sql",
         from: "perform herald_internal.lock('event ' || wanted_source || ' ' || emit.key);",
         to: "perform pg_advisory_xact_lock(hashtextextended(wanted_source || ' ' || emit.key, 7349));",
-        killed_by: in_database("nothing_here_waits_for_a_lock_that_anybody_can_take"),
+        killed_by: InDatabase("nothing_here_waits_for_a_lock_that_anybody_can_take"),
         says: "assertion `left == right` failed",
     },
     Mutant {
@@ -49,10 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/attempt.rs",
         from: "if !secrets.is_empty() {",
         to: "if secrets.is_empty() {",
-        killed_by: Test::EndToEnd {
-            file: "secrets",
-            name: "what_a_subscription_names_as_secrets_is_sent_and_never_shown",
-        },
+        killed_by: EndToEnd("secrets what_a_subscription_names_as_secrets_is_sent_and_never_shown"),
         says: "left: \"/services/C2FV",
     },
     Mutant {
@@ -61,10 +54,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/subscriptions.rs",
         from: "row::read(client, &[id], policies, Shown::WithoutNamedSecrets)",
         to: "row::read(client, &[id], policies, Shown::Whole)",
-        killed_by: Test::EndToEnd {
-            file: "secrets",
-            name: "what_a_subscription_names_as_secrets_is_sent_and_never_shown",
-        },
+        killed_by: EndToEnd("secrets what_a_subscription_names_as_secrets_is_sent_and_never_shown"),
         says: "/services/C2FV",
     },
     Mutant {
@@ -73,10 +63,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/kept.rs",
         from: "match value.is_sensitive() {",
         to: "match value.is_empty() {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::kept::tests::a_request_is_kept_without_what_is_secret",
-        },
+        killed_by: Unit(
+            "herald-core request::kept::tests::a_request_is_kept_without_what_is_secret",
+        ),
         says: "hunter2",
     },
     Mutant {
@@ -85,10 +74,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/kept.rs",
         from: "if kept.len() <= MAX_KEPT_BYTES {",
         to: "if kept.len() <= 3 * MAX_KEPT_BYTES {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::kept::tests::a_kept_request_stays_within_its_limit",
-        },
+        killed_by: Unit("herald-core request::kept::tests::a_kept_request_stays_within_its_limit"),
         says: "MAX_KEPT_BYTES",
     },
     Mutant {
@@ -97,7 +83,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/save.sql",
         from: "perform herald_internal.check_values_stay(former, wanted);",
         to: "null;",
-        killed_by: in_database("stored_values_do_not_go_to_another_host"),
+        killed_by: InDatabase("stored_values_do_not_go_to_another_host"),
         says: "it does not fail",
     },
     Mutant {
@@ -106,9 +92,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/save.sql",
         from: "herald_internal.check_subscription(entry.name, entry.is_tenants,",
         to: "herald_internal.check_subscription(entry.name, exists (select from herald.tenant t where t.name = entry.tenant),",
-        killed_by: in_database(
-            "whose_a_subscription_is_does_not_change_with_the_row_of_its_tenant",
-        ),
+        killed_by: InDatabase("whose_a_subscription_is_does_not_change_with_the_row_of_its_tenant"),
         says: "it does not fail",
     },
     Mutant {
@@ -117,7 +101,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/tenant/sight.sql",
         from: "where pg_has_role($1::oid, t.role_oid, 'usage')",
         to: "where pg_has_role($1::oid, to_regrole(t.role::text)::oid, 'usage')",
-        killed_by: in_database("the_role_of_a_tenant_is_the_role_and_not_its_name"),
+        killed_by: InDatabase("the_role_of_a_tenant_is_the_role_and_not_its_name"),
         says: "left: \"{one}\"",
     },
     Mutant {
@@ -126,7 +110,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/tenant/tenant.sql",
         from: "if new.role_cluster <> herald_internal.cluster() then",
         to: "if true then",
-        killed_by: in_database(
+        killed_by: InDatabase(
             "a_restored_tenant_finds_its_role_by_oid_at_home_and_by_name_elsewhere",
         ),
         says: "former_name t",
@@ -137,7 +121,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: " and s.generation = $3",
         to: "",
-        killed_by: in_database("an_answer_for_a_former_url_does_not_count"),
+        killed_by: InDatabase("an_answer_for_a_former_url_does_not_count"),
         says: "left: \"disabled",
     },
     Mutant {
@@ -146,7 +130,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "when herald_internal.is_too_deep(data::text) then",
         to: "when false then",
-        killed_by: in_database("data_that_cannot_be_read_with_ease_is_left_out_of_a_letter"),
+        killed_by: InDatabase("data_that_cannot_be_read_with_ease_is_left_out_of_a_letter"),
         says: "assertion `left == right` failed",
     },
     Mutant {
@@ -155,7 +139,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "if how_many > 1 then",
         to: "if false then",
-        killed_by: in_database("an_event_that_cannot_be_read_costs_its_own_letter_its_data"),
+        killed_by: InDatabase("an_event_that_cannot_be_read_costs_its_own_letter_its_data"),
         says: "left: [\"false\"",
     },
     Mutant {
@@ -164,7 +148,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/insight/doctor.sql",
         from: "            when others then\n                return query values (current_check",
         to: "            when assert_failure then\n                return query values (current_check",
-        killed_by: in_database("a_check_that_fails_is_a_row_of_the_doctor"),
+        killed_by: InDatabase("a_check_that_fails_is_a_row_of_the_doctor"),
         says: "left: \"null\"",
     },
     Mutant {
@@ -173,7 +157,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/find.sql",
         from: "s.id = subscription::bigint",
         to: "s.id::text = subscription",
-        killed_by: in_database(
+        killed_by: InDatabase(
             "a_subscription_is_found_by_its_name_and_its_id_without_a_look_at_others",
         ),
         says: "rows for",
@@ -184,7 +168,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/house/house.sql",
         from: "        and not exists (select from herald_internal.dead_letter d where d.subscription_id = r.id)\n",
         to: "",
-        killed_by: in_database("an_ended_subscription_is_kept_as_long_as_its_history"),
+        killed_by: InDatabase("an_ended_subscription_is_kept_as_long_as_its_history"),
         says: "left: [\"shop.1\", \"shop.4\"]",
     },
     Mutant {
@@ -193,10 +177,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/egress/url_policy.rs",
         from: "url.origin().ascii_serialization()",
         to: "url.host_str().unwrap_or_default().to_owned()",
-        killed_by: Test::EndToEnd {
-            file: "access",
-            name: "a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint",
-        },
+        killed_by: EndToEnd(
+            "access a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint",
+        ),
         says: "was not refused",
     },
     Mutant {
@@ -205,10 +188,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/values.sql",
         from: "if not (moves_url or moves_token) or",
         to: "if not moves_url or",
-        killed_by: Test::EndToEnd {
-            file: "access",
-            name: "a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint",
-        },
+        killed_by: EndToEnd(
+            "access a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint",
+        ),
         says: "was not refused",
     },
     Mutant {
@@ -217,10 +199,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/values.sql",
         from: "(moves_url or o.name = 'auth')",
         to: "moves_url and o.name <> 'auth'",
-        killed_by: Test::EndToEnd {
-            file: "access",
-            name: "a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint",
-        },
+        killed_by: EndToEnd(
+            "access a_ping_takes_stored_values_to_no_other_scheme_host_port_or_token_endpoint",
+        ),
         says: "was not refused",
     },
     Mutant {
@@ -229,10 +210,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/settle.rs",
         from: "Decision::Disable if self.subscriptions.is_outdated(subscription) => End::Pending {",
         to: "Decision::Disable if self.subscriptions.is_outdated(subscription) && false => End::Pending {",
-        killed_by: Test::EndToEnd {
-            file: "gone",
-            name: "a_410_from_the_former_url_does_not_affect_the_new_url",
-        },
+        killed_by: EndToEnd("gone a_410_from_the_former_url_does_not_affect_the_new_url"),
         says: "waiting for 1 accepted",
     },
     Mutant {
@@ -241,10 +219,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/consent.rs",
         from: "generation.into(),",
         to: "{ let _ = generation; None::<i32>.into() },",
-        killed_by: Test::EndToEnd {
-            file: "handshake",
-            name: "consent_to_a_former_url_is_no_consent_to_the_new_one",
-        },
+        killed_by: EndToEnd("handshake consent_to_a_former_url_is_no_consent_to_the_new_one"),
         says: "waiting for its answer has no",
     },
     Mutant {
@@ -253,10 +228,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/schema/publication.sql",
         from: "when tag in ('CREATE PUBLICATION', 'ALTER PUBLICATION')",
         to: "when tag in ('CREATE PUBLICATION')",
-        killed_by: Test::EndToEnd {
-            file: "access",
-            name: "a_publication_that_takes_tables_of_pg_herald_along_is_warned_of",
-        },
+        killed_by: EndToEnd(
+            "access a_publication_that_takes_tables_of_pg_herald_along_is_warned_of",
+        ),
         says: "alter publication p set",
     },
     Mutant {
@@ -265,10 +239,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/schema/publication.sql",
         from: "where d.classid = 'pg_publication_namespace'::regclass)",
         to: "where d.classid = 'pg_namespace'::regclass)",
-        killed_by: Test::EndToEnd {
-            file: "access",
-            name: "a_publication_that_takes_tables_of_pg_herald_along_is_warned_of",
-        },
+        killed_by: EndToEnd(
+            "access a_publication_that_takes_tables_of_pg_herald_along_is_warned_of",
+        ),
         says: "alter publication p add tables in schema herald",
     },
     Mutant {
@@ -277,10 +250,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/schema/publication.sql",
         from: "exception when others then\n    raise warning 'pg_herald could not look",
         to: "exception when division_by_zero then\n    raise warning 'pg_herald could not look",
-        killed_by: Test::EndToEnd {
-            file: "access",
-            name: "a_publication_that_takes_tables_of_pg_herald_along_is_warned_of",
-        },
+        killed_by: EndToEnd(
+            "access a_publication_that_takes_tables_of_pg_herald_along_is_warned_of",
+        ),
         says: "does not exist",
     },
     Mutant {
@@ -289,7 +261,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/repair/redeliver.sql",
         from: "if length(reason) > 200 then",
         to: "if length(reason) > 2000000 then",
-        killed_by: in_database("the_reason_of_a_discard_is_bounded"),
+        killed_by: InDatabase("the_reason_of_a_discard_is_bounded"),
         says: "it does not fail",
     },
 ];

@@ -1,6 +1,6 @@
 //! Limits on the length and depth of what users give.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, Mutant, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -9,10 +9,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/depth.rs",
         from: "if levels > MAX_LEVELS {",
         to: "if levels > MAX_LEVELS + 1 {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::data::tests::data_is_read_to_the_last_level_that_is_allowed",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::data::tests::data_is_read_to_the_last_level_that_is_allowed",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -21,10 +20,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/hmac.rs",
         from: "depth::check(&body).map_err",
         to: "depth::check(b\"\").map_err",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::tests::data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read",
-        },
+        killed_by: Unit(
+            "herald-core request::tests::data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -33,10 +31,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/canonical.rs",
         from: "self.depth == MAX_LEVELS",
         to: "self.depth == 2 * MAX_LEVELS",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::tests::data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read",
-        },
+        killed_by: Unit(
+            "herald-core request::tests::data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -45,10 +42,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template/bounds.rs",
         from: "byte if byte.is_ascii_punctuation() => levels.hang(),",
         to: "byte if byte.is_ascii_punctuation() => {}",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::bounds::tests::no_operator_that_minijinja_finds_is_missed",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::bounds::tests::no_operator_that_minijinja_finds_is_missed",
+        ),
         says: "Test failed",
     },
     Mutant {
@@ -57,10 +53,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template/bounds.rs",
         from: "b'\"' | b'\\'' => length = string_length(self.rest, byte),",
         to: "b'\"' | b'\\'' => {}",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::bounds::tests::strings_comments_and_raw_blocks_contain_no_operators",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::bounds::tests::strings_comments_and_raw_blocks_contain_no_operators",
+        ),
         says: "panicked",
     },
     Mutant {
@@ -69,10 +64,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template/filters.rs",
         from: "    output::check(state, value)?;\n",
         to: "    let _ = output::check(state, value);\n",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::output::tests::what_would_take_gigabytes_is_never_written",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::output::tests::what_would_take_gigabytes_is_never_written",
+        ),
         says: "InvalidOperation",
     },
     Mutant {
@@ -81,10 +75,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template/output.rs",
         from: "        Some(rest) => {\n            *left = rest;\n            true",
         to: "        Some(_) => {\n            true",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::output::tests::a_value_takes_what_is_written_of_it",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::output::tests::a_value_takes_what_is_written_of_it",
+        ),
         says: "assertion failed",
     },
     Mutant {
@@ -93,10 +86,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template.rs",
         from: "        environment.remove_global(\"namespace\");\n",
         to: "",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::tests::nothing_is_carried_from_one_turn_of_a_loop_to_the_next",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::tests::nothing_is_carried_from_one_turn_of_a_loop_to_the_next",
+        ),
         says: "namespace(x=1)",
     },
     Mutant {
@@ -105,10 +97,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/subscription/globs.rs",
         from: "if texts.len() > MAX_GLOBS {",
         to: "if texts.len() > MAX_GLOBS + 1 {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "subscription::globs::tests::types_are_bounded_in_members_and_bytes",
-        },
+        killed_by: Unit(
+            "herald-core subscription::globs::tests::types_are_bounded_in_members_and_bytes",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -117,10 +108,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/subscription/globs.rs",
         from: "if bytes > MAX_GLOBS_BYTES {",
         to: "if bytes > 2 * MAX_GLOBS_BYTES {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "subscription::globs::tests::types_are_bounded_in_members_and_bytes",
-        },
+        killed_by: Unit(
+            "herald-core subscription::globs::tests::types_are_bounded_in_members_and_bytes",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -129,10 +119,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/attempt/retry.rs",
         from: "if list.len() > MAX_STATUSES {",
         to: "if list.len() > MAX_STATUSES + 1 {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "subscription::options::tests::every_option_is_checked",
-        },
+        killed_by: Unit("herald-core subscription::options::tests::every_option_is_checked"),
         says: "options/tests.rs",
     },
     Mutant {
@@ -141,10 +128,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/scheme.rs",
         from: "if text.len() > MAX_PART_BYTES {",
         to: "if text.len() > MAX_PART_BYTES + 1 {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "signing::scheme::tests::what_cannot_be_signed_or_checked_is_refused_with_a_hint",
-        },
+        killed_by: Unit(
+            "herald-core signing::scheme::tests::what_cannot_be_signed_or_checked_is_refused_with_a_hint",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -153,10 +139,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/auth.rs",
         from: "if value.len() > MAX_MEMBER_BYTES {",
         to: "if value.len() > MAX_MEMBER_BYTES + 1 {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "signing::auth::tests::each_member_is_bounded",
-        },
+        killed_by: Unit("herald-core signing::auth::tests::each_member_is_bounded"),
         says: "left: Ok(())",
     },
     Mutant {
@@ -165,10 +148,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/placeholders.rs",
         from: "left = left",
         to: "let _ = left",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::placeholders::tests::a_header_does_not_grow_without_end",
-        },
+        killed_by: Unit(
+            "herald-core request::placeholders::tests::a_header_does_not_grow_without_end",
+        ),
         says: "assertion failed",
     },
     Mutant {
@@ -177,10 +159,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/subscription/compile.rs",
         from: ".unwrap_or_else(|_| TypeGlobs::everything())",
         to: ".unwrap_or_else(|_| TypeGlobs::parse(&[\"none\".into()]).expect(\"a glob\"))",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "subscription::options::tests::an_invalid_subscription_still_matches",
-        },
+        killed_by: Unit(
+            "herald-core subscription::options::tests::an_invalid_subscription_still_matches",
+        ),
         says: "assertion failed",
     },
     Mutant {
@@ -189,10 +170,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/subscription/documents.rs",
         from: "if is_readable(&name, &value) {",
         to: "if !name.is_empty() {",
-        killed_by: Test::EndToEnd {
-            file: "bounds",
-            name: "an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
-        },
+        killed_by: EndToEnd(
+            "bounds an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
+        ),
         says: "interval",
     },
     Mutant {
@@ -201,10 +181,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/subscription/options/declared.rs",
         from: "unknown => return Err(unknown_option(unknown)),",
         to: "_ => {}",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "subscription::options::tests::a_document_is_read_as_it_was_declared_and_nothing_else_is",
-        },
+        killed_by: Unit(
+            "herald-core subscription::options::tests::a_document_is_read_as_it_was_declared_and_nothing_else_is",
+        ),
         says: "unwrap_err",
     },
     Mutant {
@@ -213,10 +192,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/save.sql",
         from: "masked := herald_internal.masked_options(wanted) - ",
         to: "masked := wanted - ",
-        killed_by: Test::EndToEnd {
-            file: "privileges",
-            name: "a_role_with_every_function_still_reads_no_secret",
-        },
+        killed_by: EndToEnd("privileges a_role_with_every_function_still_reads_no_secret"),
         says: "canary",
     },
     Mutant {
@@ -225,10 +201,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/subscription/options/value.rs",
         from: "Value::Null => Err(Error::NullMember { option }),",
         to: "Value::Null => T::read(option, &Value::String(String::new())),",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "subscription::options::tests::a_document_is_read_as_it_was_declared_and_nothing_else_is",
-        },
+        killed_by: Unit(
+            "herald-core subscription::options::tests::a_document_is_read_as_it_was_declared_and_nothing_else_is",
+        ),
         says: "a member of retry_schedule is null",
     },
     Mutant {
@@ -237,10 +212,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/subscriptions/row.rs",
         from: "            Err(_) => {\n                let (left, right)",
         to: "            Err(error) if ids.len() > 1 => pgrx::error!(\"{error}\"),\n            Err(_) => {\n                let (left, right)",
-        killed_by: Test::EndToEnd {
-            file: "bounds",
-            name: "a_row_that_postgresql_cannot_read_is_found_among_the_others",
-        },
+        killed_by: EndToEnd("bounds a_row_that_postgresql_cannot_read_is_found_among_the_others"),
         says: "in vain",
     },
     Mutant {
@@ -249,10 +221,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/save.sql",
         from: "    if not herald_internal.are_types(new.types) then\n",
         to: "    if false then\n",
-        killed_by: Test::EndToEnd {
-            file: "bounds",
-            name: "an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
-        },
+        killed_by: EndToEnd(
+            "bounds an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
+        ),
         says: "\"invoice.paid\"",
     },
     Mutant {
@@ -261,10 +232,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/access/audit.sql",
         from: "where other is null or m.value is distinct from other -> m.key);",
         to: "where true);",
-        killed_by: Test::EndToEnd {
-            file: "bounds",
-            name: "the_audit_keeps_what_changed_and_no_more",
-        },
+        killed_by: EndToEnd("bounds the_audit_keeps_what_changed_and_no_more"),
         says: "right: \"state state_changed_at state_reason\"",
     },
     Mutant {
@@ -273,10 +241,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/verify.rs",
         from: "(few.len() <= MAX_SIGNATURES).then_some(few)",
         to: "Some(few)",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "signing::verify::tests::a_request_with_more_signatures_than_anybody_has_secrets_is_not_hashed_for_each",
-        },
+        killed_by: Unit(
+            "herald-core signing::verify::tests::a_request_with_more_signatures_than_anybody_has_secrets_is_not_hashed_for_each",
+        ),
         says: "\"standard\"",
     },
     Mutant {
@@ -285,10 +252,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/suggest.rs",
         from: "if name.len() > MAX_NAME_BYTES {",
         to: "if name.len() > 2 * MAX_NAME_BYTES {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "suggest::tests::nothing_is_suggested_for_names_that_take_long_to_compare",
-        },
+        killed_by: Unit(
+            "herald-core suggest::tests::nothing_is_suggested_for_names_that_take_long_to_compare",
+        ),
         says: "right: None",
     },
     Mutant {
@@ -297,10 +263,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/verify.rs",
         from: "        if bytes > most {\n",
         to: "        if bytes > usize::MAX - most {\n",
-        killed_by: Test::EndToEnd {
-            file: "bounds",
-            name: "no_text_keeps_a_session_busy_beyond_its_timeout",
-        },
+        killed_by: EndToEnd("bounds no_text_keeps_a_session_busy_beyond_its_timeout"),
         says: "herald.verify(",
     },
     Mutant {
@@ -309,10 +272,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/http_request.rs",
         from: "let hidden = self.signature_at.filter(|_| !show_secrets);",
         to: "let hidden = self.signature_at.filter(|_| show_secrets);",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::tests::a_signature_in_the_body_is_hidden_whatever_its_member_is_called",
-        },
+        killed_by: Unit(
+            "herald-core request::tests::a_signature_in_the_body_is_hidden_whatever_its_member_is_called",
+        ),
         says: "left",
     },
     Mutant {
@@ -321,10 +283,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/depth.rs",
         from: "if levels > MAX_LEVELS {",
         to: "if levels > 1_000 * MAX_LEVELS {",
-        killed_by: Test::EndToEnd {
-            file: "depth",
-            name: "a_preview_of_data_that_is_too_deep_to_be_read_is_an_error_and_others_show_it",
-        },
+        killed_by: EndToEnd(
+            "depth a_preview_of_data_that_is_too_deep_to_be_read_is_an_error_and_others_show_it",
+        ),
         says: "herald.preview('template'",
     },
 ];

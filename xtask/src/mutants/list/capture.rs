@@ -1,6 +1,6 @@
 //! The events that a statement becomes. These tests run inside PostgreSQL.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{InDatabase, Mutant};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -9,9 +9,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/emit.sql",
         from: "extract(epoch from emit.occurred_at)",
         to: "emit.occurred_at",
-        killed_by: Test::InDatabase {
-            name: "the_same_content_is_the_same_in_every_session",
-        },
+        killed_by: InDatabase("the_same_content_is_the_same_in_every_session"),
         says: "other content exists",
     },
     Mutant {
@@ -20,9 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/emit.sql",
         from: "emit.type, emit.data::text, emit.subject",
         to: "emit.type, emit.data, emit.subject",
-        killed_by: Test::InDatabase {
-            name: "no_data_is_other_content_than_data_that_is_null",
-        },
+        killed_by: InDatabase("no_data_is_other_content_than_data_that_is_null"),
         says: "it does not fail",
     },
     Mutant {
@@ -31,9 +27,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/capture/mod.rs",
         from: "(Some(old), Some(new)) if old.len() != new.len() => self.walk_unpaired(old, new),",
         to: "(Some(old), Some(new)) if false => self.walk_unpaired(old, new),",
-        killed_by: Test::InDatabase {
-            name: "a_suppressed_move_never_pairs_a_row_with_another_s_old_row",
-        },
+        killed_by: InDatabase("a_suppressed_move_never_pairs_a_row_with_another_s_old_row"),
         says: "s/3 from 2",
     },
     Mutant {
@@ -42,9 +36,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/rows.rs",
         from: "let descriptor = pg_sys::CreateTupleDescCopyConstr(",
         to: "let descriptor = pg_sys::CreateTupleDescCopy(",
-        killed_by: Test::InDatabase {
-            name: "rows_older_than_a_column_have_its_default",
-        },
+        killed_by: InDatabase("rows_older_than_a_column_have_its_default"),
         says: "left == right",
     },
     Mutant {
@@ -53,9 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/rows.rs",
         from: "let part = pg_sys::CreateTupleDescCopyConstr(",
         to: "let part = pg_sys::CreateTupleDescCopy(",
-        killed_by: Test::InDatabase {
-            name: "rows_of_a_partition_older_than_a_column_have_its_default",
-        },
+        killed_by: InDatabase("rows_of_a_partition_older_than_a_column_have_its_default"),
         says: "left == right",
     },
 ];

@@ -1,13 +1,6 @@
 //! What one lock, one failure or one receiver must not delay.
 
-use crate::mutants::mutant::{Mutant, Test};
-
-const fn unit(name: &'static str) -> Test {
-    Test::Unit {
-        package: "herald-dispatch",
-        name,
-    }
-}
+use crate::mutants::mutant::{EndToEnd, InDatabase, Mutant, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -16,10 +9,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record.rs",
         from: "Err(error) if error.fault() == Fault::Server => Recorded {",
         to: "Err(error) if error.fault() != Fault::Value => Recorded {",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "a_locked_delivery_holds_up_only_its_own_record",
-        },
+        killed_by: EndToEnd("locks a_locked_delivery_holds_up_only_its_own_record"),
         says: "waiting for",
     },
     Mutant {
@@ -28,10 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record/careful.rs",
         from: "windows.retain(|(number, _)| !missing.contains(number));",
         to: "drop(missing);",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "what_was_set_aside_survives_a_crash",
-        },
+        killed_by: EndToEnd("locks what_was_set_aside_survives_a_crash"),
         says: "waiting for 1 from",
     },
     Mutant {
@@ -40,10 +27,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/lanes.rs",
         from: "entry.is_gone || loaded.is_held()",
         to: "loaded.is_held()",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked",
-        },
+        killed_by: EndToEnd(
+            "locks a_receiver_that_is_gone_is_left_alone_although_its_subscription_is_locked",
+        ),
         says: "it said that it is gone",
     },
     Mutant {
@@ -52,10 +38,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/mind/turn.rs",
         from: "Step::Record => self.ledger.is_due(now),",
         to: "Step::Record => self.ledger.is_due(now) && !self.steps.rests(Step::Read, now),",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded",
-        },
+        killed_by: EndToEnd(
+            "locks a_log_that_cannot_be_read_on_keeps_no_attempt_from_being_recorded",
+        ),
         says: "waiting for 2 from",
     },
     Mutant {
@@ -64,10 +49,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/burials.rs",
         from: "SliceSize::new(8, 4, 1_000)",
         to: "SliceSize::new(1_000_000, 4, 1_000_000)",
-        killed_by: Test::EndToEnd {
-            file: "gone",
-            name: "a_resume_sends_what_is_not_buried_yet",
-        },
+        killed_by: EndToEnd("gone a_resume_sends_what_is_not_buried_yet"),
         says: "buried",
     },
     Mutant {
@@ -76,8 +58,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/ledger.rs",
         from: "            self.dead_letters.get()\n",
         to: "            RECORD_SIZE\n",
-        killed_by: unit(
-            "ledger::tests::dead_letters_are_recorded_apart_and_no_more_of_them_than_take_a_moment",
+        killed_by: Unit(
+            "herald-dispatch ledger::tests::dead_letters_are_recorded_apart_and_no_more_of_them_than_take_a_moment",
         ),
         says: "left: [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]",
     },
@@ -87,8 +69,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/shedding.rs",
         from: "Err(failure) => {\n                self.grown.insert(walk.id);\n",
         to: "Err(failure) => {\n                self.walk = Some(walk);\n",
-        killed_by: unit(
-            "shedding::tests::a_backlog_that_is_locked_keeps_no_other_waiting_and_is_tried_again",
+        killed_by: Unit(
+            "herald-dispatch shedding::tests::a_backlog_that_is_locked_keeps_no_other_waiting_and_is_tried_again",
         ),
         says: "left: [Some(1), Some(1)",
     },
@@ -98,9 +80,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "least(max_backlog - passed, 5000)",
         to: "max_backlog - passed",
-        killed_by: Test::InDatabase {
-            name: "a_backlog_is_walked_in_steps_and_its_excess_buried_in_slices",
-        },
+        killed_by: InDatabase("a_backlog_is_walked_in_steps_and_its_excess_buried_in_slices"),
         says: "left: \"5002 5002 0 f\"",
     },
     Mutant {
@@ -109,10 +89,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/changes.rs",
         from: "(_, Some(id)) => drop(changes.wanted.ids.insert(id)),",
         to: "(_, Some(_)) => changes.wanted.everything = true,",
-        killed_by: Test::EndToEnd {
-            file: "changes",
-            name: "a_change_of_one_subscription_reads_that_one",
-        },
+        killed_by: EndToEnd("changes a_change_of_one_subscription_reads_that_one"),
         says: "right: 1",
     },
     Mutant {
@@ -121,10 +98,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/repair/replay.sql",
         from: "and herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)\n        and herald_internal.matches",
         to: "and false and herald_internal.matches",
-        killed_by: Test::EndToEnd {
-            file: "start_from",
-            name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
-        },
+        killed_by: EndToEnd(
+            "start_from each_event_comes_once_however_many_are_written_while_subscriptions_start",
+        ),
         says: "subscription",
     },
     Mutant {
@@ -133,10 +109,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/repair/replay.sql",
         from: "update herald_internal.subscription s\n        set created_snapshot = pg_current_snapshot()\n",
         to: "select s.id from herald_internal.subscription s\n",
-        killed_by: Test::EndToEnd {
-            file: "start_from",
-            name: "each_event_comes_once_however_many_are_written_while_subscriptions_start",
-        },
+        killed_by: EndToEnd(
+            "start_from each_event_comes_once_however_many_are_written_while_subscriptions_start",
+        ),
         says: "subscription",
     },
     Mutant {
@@ -145,10 +120,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/transaction.rs",
         from: "self.fault() == Fault::Value || self.sqlstate == \"58030\"",
         to: "false",
-        killed_by: Test::EndToEnd {
-            file: "damage",
-            name: "a_damaged_event_is_buried_and_its_neighbours_are_delivered",
-        },
+        killed_by: EndToEnd("damage a_damaged_event_is_buried_and_its_neighbours_are_delivered"),
         says: "still pending",
     },
     Mutant {
@@ -157,10 +129,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/claim.rs",
         from: "self.claim_some(id, now, 1, false);",
         to: "self.claim_some(id, now, 1, true);",
-        killed_by: Test::EndToEnd {
-            file: "damage",
-            name: "a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered",
-        },
+        killed_by: EndToEnd(
+            "damage a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered",
+        ),
         says: "still pending",
     },
     Mutant {
@@ -169,10 +140,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record/locked.rs",
         from: "record.delivery.origin == Origin::Pending || record.is_pending()",
         to: "true || record.delivery.origin == Origin::Pending || record.is_pending()",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "a_table_that_is_being_indexed_holds_up_only_what_goes_into_it",
-        },
+        killed_by: EndToEnd("locks a_table_that_is_being_indexed_holds_up_only_what_goes_into_it"),
         says: "waiting for",
     },
     Mutant {
@@ -181,10 +149,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record/locked.rs",
         from: "        find_uncommitted(records, &mut locked);\n",
         to: "",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "hundreds_of_deliveries_that_are_being_replayed_are_waited_for_once_and_not_one_by_one",
-        },
+        killed_by: EndToEnd(
+            "locks hundreds_of_deliveries_that_are_being_replayed_are_waited_for_once_and_not_one_by_one",
+        ),
         says: "of 100 moments",
     },
     Mutant {
@@ -193,10 +160,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/queries/find_locked.sql",
         from: "or w.tenant in (select a.tenant from account a)",
         to: "or false",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "a_locked_account_holds_up_only_its_own_tenant",
-        },
+        killed_by: EndToEnd("locks a_locked_account_holds_up_only_its_own_tenant"),
         says: "of 100 moments",
     },
     Mutant {
@@ -205,10 +169,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "$6, $7, 'nothing');",
         to: "$6, $7, 'attributes');",
-        killed_by: Test::EndToEnd {
-            file: "damage",
-            name: "a_damaged_event_of_which_nothing_else_can_be_read_leaves_an_empty_dead_letter",
-        },
+        killed_by: EndToEnd(
+            "damage a_damaged_event_of_which_nothing_else_can_be_read_leaves_an_empty_dead_letter",
+        ),
         says: "still pending",
     },
     Mutant {
@@ -217,10 +180,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "pg_catalog.to_json(pg_catalog.left(subject, 4096))",
         to: "pg_catalog.to_json(subject)",
-        killed_by: Test::EndToEnd {
-            file: "damage",
-            name: "an_event_with_an_endless_subject_costs_no_other_a_second_request",
-        },
+        killed_by: EndToEnd(
+            "damage an_event_with_an_endless_subject_costs_no_other_a_second_request",
+        ),
         says: "still pending",
     },
     Mutant {
@@ -229,10 +191,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/steps.rs",
         from: "LONGEST_PAUSE_FOR_OTHERS: Duration = Duration::from_millis(200)",
         to: "LONGEST_PAUSE_FOR_OTHERS: Duration = Duration::from_secs(1)",
-        killed_by: Test::Unit {
-            package: "herald-dispatch",
-            name: "steps::tests::a_step_that_waits_for_another_session_is_tried_five_times_a_second",
-        },
+        killed_by: Unit(
+            "herald-dispatch steps::tests::a_step_that_waits_for_another_session_is_tried_five_times_a_second",
+        ),
         says: "left == right",
     },
     Mutant {
@@ -241,10 +202,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/burials.rs",
         from: "ended.after_seq = buried.up_to.unwrap_or(ended.after_seq);",
         to: "let _ = buried.up_to;",
-        killed_by: Test::EndToEnd {
-            file: "gone",
-            name: "a_backlog_is_walked_over_once_although_an_old_snapshot_still_sees_it",
-        },
+        killed_by: EndToEnd(
+            "gone a_backlog_is_walked_over_once_although_an_old_snapshot_still_sees_it",
+        ),
         says: "entries of indexes were read",
     },
     Mutant {
@@ -253,9 +213,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "where p.subscription_id = $1 and p.event_seq > after_seq\n        order by p.event_seq\n        limit most",
         to: "where p.subscription_id = $1\n        order by p.event_seq\n        limit most",
-        killed_by: Test::InDatabase {
-            name: "a_slice_goes_on_after_the_one_before",
-        },
+        killed_by: InDatabase("a_slice_goes_on_after_the_one_before"),
         says: "left: \"4 4\"",
     },
     Mutant {
@@ -264,10 +222,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/forward.rs",
         from: "Err(error) if error.sqlstate == LOCK_NOT_AVAILABLE => {",
         to: "Err(error) if error.sqlstate.is_empty() => {",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "doctor_status_and_why_name_the_session_whatever_it_has_locked",
-        },
+        killed_by: EndToEnd("locks doctor_status_and_why_name_the_session_whatever_it_has_locked"),
         says: "canceling statement due to lock timeout",
     },
     Mutant {
@@ -276,10 +231,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/insight/lock.sql",
         from: "left join lateral pg_stat_get_activity(l.pid) a on l.pid is not null",
         to: "left join pg_stat_activity a on a.pid = l.pid",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "doctor_status_and_why_name_the_session_whatever_it_has_locked",
-        },
+        killed_by: EndToEnd("locks doctor_status_and_why_name_the_session_whatever_it_has_locked"),
         says: "pg_authid is locked",
     },
     Mutant {
@@ -288,10 +240,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/insight/lock.sql",
         from: "from held w\n        where w.mode = 'AccessExclusiveLock'",
         to: "from held w\n        where l.mode = 'AccessExclusiveLock'",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "doctor_status_and_why_name_the_session_that_a_lock_waits_for",
-        },
+        killed_by: EndToEnd("locks doctor_status_and_why_name_the_session_that_a_lock_waits_for"),
         says: "herald.pending is locked",
     },
     Mutant {
@@ -300,10 +249,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "'everything');\n        return;\n    exception when data_exception",
         to: "'everything');\n        return;\n    exception when query_canceled or data_exception",
-        killed_by: Test::EndToEnd {
-            file: "repair",
-            name: "a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was",
-        },
+        killed_by: EndToEnd(
+            "repair a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was",
+        ),
         says: "it is cancelled",
     },
     Mutant {
@@ -312,10 +260,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/dirty.rs",
         from: "        is_as_expected.then_some(Self { table, index })",
         to: "        let _ = is_as_expected;\n        Some(Self { table, index })",
-        killed_by: Test::EndToEnd {
-            file: "locks",
-            name: "an_index_that_a_dba_puts_in_the_place_of_a_known_one_does_no_harm",
-        },
+        killed_by: EndToEnd(
+            "locks an_index_that_a_dba_puts_in_the_place_of_a_known_one_does_no_harm",
+        ),
         says: "select (select v::text",
     },
     Mutant {
@@ -324,9 +271,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/access/privileges.sql",
         from: "execute format('alter function %s set jit = off', made);",
         to: "null;",
-        killed_by: Test::InDatabase {
-            name: "no_function_is_compiled_just_in_time",
-        },
+        killed_by: InDatabase("no_function_is_compiled_just_in_time"),
         says: "left == right",
     },
     Mutant {
@@ -335,9 +280,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "now\n        and since >= coalesce(ring.changed_at + interval '1 day', since)) is not true",
         to: "now) is not true",
-        killed_by: Test::InDatabase {
-            name: "attempts_are_looked_for_in_the_slots_that_may_have_them",
-        },
+        killed_by: InDatabase("attempts_are_looked_for_in_the_slots_that_may_have_them"),
         says: "left == right",
     },
     Mutant {
@@ -346,9 +289,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/bury.sql",
         from: "                else %s\n",
         to: "                else null;\n",
-        killed_by: Test::InDatabase {
-            name: "a_slot_that_does_not_exist_keeps_no_delivery_from_being_buried",
-        },
+        killed_by: InDatabase("a_slot_that_does_not_exist_keeps_no_delivery_from_being_buried"),
         says: "left == right",
     },
     Mutant {
@@ -357,9 +298,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/schema/log.sql",
         from: "            alter data set compression lz4;",
         to: "            alter data set compression pglz;",
-        killed_by: Test::InDatabase {
-            name: "large_events_and_their_dead_letters_are_compressed_with_lz4",
-        },
+        killed_by: InDatabase("large_events_and_their_dead_letters_are_compressed_with_lz4"),
         says: "left == right",
     },
     Mutant {
@@ -368,9 +307,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/insight/doctor.sql",
         from: "when 'sandbox'\n                   then format('Run: update",
         to: "when 'box' then format('Run: update",
-        killed_by: Test::InDatabase {
-            name: "doctor_s_hint_ends_a_pause_and_a_sandbox",
-        },
+        killed_by: InDatabase("doctor_s_hint_ends_a_pause_and_a_sandbox"),
         says: "left == right",
     },
 ];

@@ -1,6 +1,6 @@
 //! What crashes must not lose.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, Mutant};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -10,10 +10,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "progress.is_read
                     && progress.outstanding <= settled.get(number).copied().unwrap_or(0)",
         to: "progress.is_read",
-        killed_by: Test::EndToEnd {
-            file: "crash",
-            name: "a_window_that_is_read_again_sends_only_what_was_not_recorded",
-        },
+        killed_by: EndToEnd("crash a_window_that_is_read_again_sends_only_what_was_not_recorded"),
         says: "right: (11, 10)",
     },
     Mutant {
@@ -22,10 +19,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/reader.rs",
         from: "                view.flush_at_commit();\n",
         to: "",
-        killed_by: Test::EndToEnd {
-            file: "crash",
-            name: "what_was_sent_survives_a_crash_although_its_commit_was_asynchronous",
-        },
+        killed_by: EndToEnd(
+            "crash what_was_sent_survives_a_crash_although_its_commit_was_asynchronous",
+        ),
         says: "left: \"-\"",
     },
     Mutant {
@@ -34,10 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/reader.rs",
         from: "let done = if window.is_recovered {",
         to: "let done = if false {",
-        killed_by: Test::EndToEnd {
-            file: "crash",
-            name: "a_window_that_is_read_again_sends_only_what_was_not_recorded",
-        },
+        killed_by: EndToEnd("crash a_window_that_is_read_again_sends_only_what_was_not_recorded"),
         says: "left: (20, 10)",
     },
     Mutant {
@@ -46,10 +39,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/lock.rs",
         from: "as i32, true, true) };\n    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL",
         to: "as i32, true, true) };\n    let _ = result;\n    true",
-        killed_by: Test::EndToEnd {
-            file: "life",
-            name: "a_worker_that_is_started_beside_another_leaves_it_the_database",
-        },
+        killed_by: EndToEnd("life a_worker_that_is_started_beside_another_leaves_it_the_database"),
         says: "waiting for two more workers to leave",
     },
     Mutant {
@@ -58,10 +48,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/lock.rs",
         from: "WORKER, pg_sys::USER_LOCKMETHOD)",
         to: "WORKER, pg_sys::DEFAULT_LOCKMETHOD)",
-        killed_by: Test::EndToEnd {
-            file: "life",
-            name: "two_workers_on_one_database_are_impossible",
-        },
+        killed_by: EndToEnd("life two_workers_on_one_database_are_impossible"),
         says: "left: 0",
     },
     Mutant {
@@ -70,10 +57,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/reader.rs",
         from: "            || !window.is_read()\n",
         to: "",
-        killed_by: Test::EndToEnd {
-            file: "crash",
-            name: "a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing",
-        },
+        killed_by: EndToEnd(
+            "crash a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing",
+        ),
         says: "left: (0, ",
     },
 ];

@@ -1,40 +1,27 @@
 //! Crashes of the worker itself.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, Integration, Mutant, Test, Unit};
 
-const KILLS: Test = Test::EndToEnd {
-    file: "deaths",
-    name: "an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_through",
-};
-const OTHERS: Test = Test::EndToEnd {
-    file: "deaths",
-    name: "deaths_of_other_processes_do_not_count_as_worker_deaths",
-};
-const DELAY: Test = Test::EndToEnd {
-    file: "deaths",
-    name: "repeated_deaths_delay_the_next_start_and_start_worker_overrides",
-};
-const TABLE: Test = Test::Unit {
-    package: "herald-dispatch",
-    name: "deaths::tests::a_death_has_the_consequences_of_this_table",
-};
+const KILLS: Test = EndToEnd(
+    "deaths an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_through",
+);
+const OTHERS: Test = EndToEnd("deaths deaths_of_other_processes_do_not_count_as_worker_deaths");
+const DELAY: Test =
+    EndToEnd("deaths repeated_deaths_delay_the_next_start_and_start_worker_overrides");
+const TABLE: Test =
+    Unit("herald-dispatch deaths::tests::a_death_has_the_consequences_of_this_table");
 
-const MAIN_TABLE: Test = Test::Unit {
-    package: "herald-dispatch",
-    name: "deaths::tests::an_event_that_the_main_thread_dies_of_twice_is_convicted_whatever_is_sent_meanwhile",
-};
-const RECORD: Test = Test::EndToEnd {
-    file: "convictions",
-    name: "a_delivery_whose_record_kills_the_worker_is_a_dead_letter_after_the_second_death",
-};
-const BURIAL: Test = Test::EndToEnd {
-    file: "convictions",
-    name: "an_event_whose_burial_kills_the_worker_is_buried_without_its_data",
-};
-const READING: Test = Test::EndToEnd {
-    file: "convictions",
-    name: "an_event_whose_reading_kills_the_worker_is_a_dead_letter_and_those_around_it_are_read",
-};
+const MAIN_TABLE: Test = Unit(
+    "herald-dispatch deaths::tests::an_event_that_the_main_thread_dies_of_twice_is_convicted_whatever_is_sent_meanwhile",
+);
+const RECORD: Test = EndToEnd(
+    "convictions a_delivery_whose_record_kills_the_worker_is_a_dead_letter_after_the_second_death",
+);
+const BURIAL: Test =
+    EndToEnd("convictions an_event_whose_burial_kills_the_worker_is_buried_without_its_data");
+const READING: Test = EndToEnd(
+    "convictions an_event_whose_reading_kills_the_worker_is_a_dead_letter_and_those_around_it_are_read",
+);
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -61,10 +48,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/deaths.rs",
         from: "let deaths_before = if was_calm { 0 } else { life.deaths };",
         to: "let deaths_before = life.deaths;",
-        killed_by: Test::Unit {
-            package: "herald-dispatch",
-            name: "deaths::tests::after_a_calm_hour_a_death_is_the_first",
-        },
+        killed_by: Unit("herald-dispatch deaths::tests::after_a_calm_hour_a_death_is_the_first"),
         says: "right: (1, 3600000000)",
     },
     Mutant {
@@ -73,10 +57,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/thread.rs",
         from: "                P::ended(number);\n",
         to: "",
-        killed_by: Test::Integration {
-            package: "herald-sender",
-            name: "lifecycle::a_thread_notes_what_it_begins_and_that_it_ended_also_by_a_panic",
-        },
+        killed_by: Integration(
+            "herald-sender lifecycle::a_thread_notes_what_it_begins_and_that_it_ended_also_by_a_panic",
+        ),
         says: "what thread 0 was at",
     },
     Mutant {

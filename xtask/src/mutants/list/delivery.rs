@@ -1,6 +1,6 @@
 //! What is sent, and to which address.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, Integration, Mutant, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -9,10 +9,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/transport.rs",
         from: "Err(error) if is_refusal(&error) => self.refusal = Some(error),",
         to: "Err(error) if is_refusal(&error) && self.is_answered => self.refusal = Some(error),",
-        killed_by: Test::Integration {
-            package: "herald-sender",
-            name: "hostile_endpoints::an_answer_before_the_end_of_the_request_counts",
-        },
+        killed_by: Integration(
+            "herald-sender hostile_endpoints::an_answer_before_the_end_of_the_request_counts",
+        ),
         says: "assertion `left == right` failed",
     },
     Mutant {
@@ -21,10 +20,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/line.rs",
         from: "Self::Tls(stream) if may_write => stream.read(buffer),",
         to: "Self::Tls(stream) if may_write || stream.conn.wants_write() => stream.read(buffer),",
-        killed_by: Test::Integration {
-            package: "herald-sender",
-            name: "tls::an_answer_before_the_end_of_the_request_counts",
-        },
+        killed_by: Integration("herald-sender tls::an_answer_before_the_end_of_the_request_counts"),
         says: "assertion `left == right` failed",
     },
     Mutant {
@@ -33,10 +29,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/head.rs",
         from: "if !is_framing && !is_one_of(&READ) {",
         to: "if line.is_empty() {",
-        killed_by: Test::Integration {
-            package: "herald-sender",
-            name: "hostile_endpoints::a_status_counts_whatever_comes_with_it",
-        },
+        killed_by: Integration(
+            "herald-sender hostile_endpoints::a_status_counts_whatever_comes_with_it",
+        ),
         says: "assertion `left == right` failed",
     },
     Mutant {
@@ -45,10 +40,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/mod.rs",
         from: "(bytes > MAX_LINE_BYTES).then_some((name, bytes))",
         to: "(bytes > 2 * MAX_LINE_BYTES).then_some((name, bytes))",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::tests::an_attribute_that_makes_a_header_too_long_to_be_sent_is_poison_at_once",
-        },
+        killed_by: Unit(
+            "herald-core request::tests::an_attribute_that_makes_a_header_too_long_to_be_sent_is_poison_at_once",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -57,10 +51,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/lanes.rs",
         from: "        entry.lane.spare(loaded.spare_until);\n",
         to: "",
-        killed_by: Test::EndToEnd {
-            file: "responses",
-            name: "retry_after_counts_for_the_next_worker_too",
-        },
+        killed_by: EndToEnd("responses retry_after_counts_for_the_next_worker_too"),
         says: " ms",
     },
     Mutant {
@@ -69,10 +60,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/write.sql",
         from: "entry, coalesce(changes, '{}') - ",
         to: "entry, to_jsonb(new) - '{id,state_reason,created_at,changed_at,state_changed_at,consented_at,consent_rate,consent_error}'::text[] - ",
-        killed_by: Test::EndToEnd {
-            file: "subscriptions",
-            name: "two_sessions_that_set_different_columns_at_once_both_keep_what_they_set",
-        },
+        killed_by: EndToEnd(
+            "subscriptions two_sessions_that_set_different_columns_at_once_both_keep_what_they_set",
+        ),
         says: "left: \"00:00:30",
     },
     Mutant {
@@ -81,10 +71,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/state.sql",
         from: "case when entry.is_sandbox then 'sandbox' else 'active' end",
         to: "'active'",
-        killed_by: Test::EndToEnd {
-            file: "apply",
-            name: "a_sandbox_is_matched_signed_and_recorded_and_sends_nothing",
-        },
+        killed_by: EndToEnd("apply a_sandbox_is_matched_signed_and_recorded_and_sends_nothing"),
         says: "left: \"active\"",
     },
     Mutant {
@@ -93,10 +80,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/access/audit.sql",
         from: "if tg_op = 'DELETE' and kind = 'secret' and before ->> 'expires_at' is not null then",
         to: "if false then",
-        killed_by: Test::EndToEnd {
-            file: "apply",
-            name: "a_secret_in_a_document_signs_first_and_its_former_presence_stays_hidden",
-        },
+        killed_by: EndToEnd(
+            "apply a_secret_in_a_document_signs_first_and_its_former_presence_stays_hidden",
+        ),
         says: "assertion `left == right` failed",
     },
     Mutant {
@@ -105,10 +91,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/delivery/wait.sql",
         from: "or is_read and not may_end then",
         to: "then",
-        killed_by: Test::EndToEnd {
-            file: "insight",
-            name: "wait_answers_at_once_when_nothing_that_is_left_can_end_in_time",
-        },
+        killed_by: EndToEnd(
+            "insight wait_answers_at_once_when_nothing_that_is_left_can_end_in_time",
+        ),
         says: "'fails'",
     },
     Mutant {
@@ -117,10 +102,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/placeholders.rs",
         from: "if value.bytes().all(|byte| byte == b'.') {",
         to: "if value.is_empty() {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::placeholders::tests::a_value_of_nothing_but_dots_is_refused_in_a_url",
-        },
+        killed_by: Unit(
+            "herald-core request::placeholders::tests::a_value_of_nothing_but_dots_is_refused_in_a_url",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -129,10 +113,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/target.rs",
         from: "if origin.contains(MARK) {",
         to: "if origin.is_empty() {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::target::tests::the_host_is_never_an_event_s",
-        },
+        killed_by: Unit("herald-core request::target::tests::the_host_is_never_an_event_s"),
         says: "https://{subject}",
     },
     Mutant {
@@ -141,10 +122,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/canonical/number.rs",
         from: ".filter(|shortest| *shortest == value)",
         to: ".filter(|_| true)",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::tests::numbers_go_as_ecmascript_writes_them_or_not_at_all",
-        },
+        killed_by: Unit(
+            "herald-core request::tests::numbers_go_as_ecmascript_writes_them_or_not_at_all",
+        ),
         says: "called `Result::unwrap_err()` on an `Ok` value",
     },
     Mutant {
@@ -153,10 +133,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template/data.rs",
         from: "self.digits.keep(double, begin..self.at());",
         to: "let _ = begin;",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::tests::data_is_written_as_it_was_captured",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::tests::data_is_written_as_it_was_captured",
+        ),
         says: "9.5",
     },
     Mutant {
@@ -165,10 +144,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template/data.rs",
         from: "            *kept = None;\n",
         to: "",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::tests::numbers_are_computed_with_and_compared",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::tests::numbers_are_computed_with_and_compared",
+        ),
         says: "{{ data.total }}",
     },
     Mutant {
@@ -177,10 +155,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template.rs",
         from: "template.check_names(secrets)?;",
         to: "",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::tests::a_template_that_cannot_work_is_refused_at_once",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::tests::a_template_that_cannot_work_is_refused_at_once",
+        ),
         says: "nobody is unknown",
     },
     Mutant {
@@ -189,10 +166,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/style.rs",
         from: "content_type.or_else(|| parsed_by_preset(&options.signing, &format))",
         to: "content_type",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::style::tests::a_preset_brings_the_media_type_that_its_receivers_parse",
-        },
+        killed_by: Unit(
+            "herald-core request::style::tests::a_preset_brings_the_media_type_that_its_receivers_parse",
+        ),
         says: "leafengines",
     },
     Mutant {
@@ -201,10 +177,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/canonical.rs",
         from: "if matches!(character, ' '..='~') {",
         to: "if character >= ' ' {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "signing::canonical::tests::for_python_a_body_is_what_python_writes",
-        },
+        killed_by: Unit(
+            "herald-core signing::canonical::tests::for_python_a_body_is_what_python_writes",
+        ),
         says: "d83d",
     },
     Mutant {
@@ -213,10 +188,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/verify.rs",
         from: "!id.is_empty() && !id.split('.').skip(1).any(is_time)",
         to: "!id.is_empty() && !id.split('.').skip(9).any(is_time)",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "signing::verify::tests::an_id_that_could_end_elsewhere_is_not_believed",
-        },
+        killed_by: Unit(
+            "herald-core signing::verify::tests::an_id_that_could_end_elsewhere_is_not_believed",
+        ),
         says: "standard",
     },
     Mutant {
@@ -225,10 +199,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/verify.rs",
         from: "let [time] = times[..] else { return None };",
         to: "let [time, ..] = times[..] else { return None };",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "signing::verify::tests::time_and_signatures_of_stripe_come_in_any_order",
-        },
+        killed_by: Unit(
+            "herald-core signing::verify::tests::time_and_signatures_of_stripe_come_in_any_order",
+        ),
         says: "t=1",
     },
     Mutant {
@@ -237,10 +210,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/format/template.rs",
         from: "media if is_json(&media) => \"template.json\",",
         to: "media if is_json(&media) => \"template.txt\",",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::format::template::tests::no_data_can_break_out_of_its_place",
-        },
+        killed_by: Unit(
+            "herald-core request::format::template::tests::no_data_can_break_out_of_its_place",
+        ),
         says: "made no JSON",
     },
     Mutant {
@@ -249,10 +221,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/handshake.rs",
         from: "Some(_) => return Err(\"its WebHook-Allowed-Origin is another\".into()),",
         to: "Some(_) => {}",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::handshake::tests::only_the_headers_say_yes",
-        },
+        killed_by: Unit("herald-core request::handshake::tests::only_the_headers_say_yes"),
         says: "other.example.com",
     },
     Mutant {
@@ -265,10 +234,9 @@ pub const MUTANTS: &[Mutant] = &[
         to: "drop(until);
         }
         Some(delivery)",
-        killed_by: Test::Unit {
-            package: "herald-dispatch",
-            name: "lane::tests::a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is",
-        },
+        killed_by: Unit(
+            "herald-dispatch lane::tests::a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is",
+        ),
         says: " of 1",
     },
     Mutant {
@@ -277,10 +245,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/subscription/save.sql",
         from: "        and herald_internal.tenants_of(herald_internal.caller()) is not null\n",
         to: "        and false\n",
-        killed_by: Test::EndToEnd {
-            file: "tenants",
-            name: "bounds::a_tenant_has_no_template_but_may_keep_the_platform_s",
-        },
+        killed_by: EndToEnd("tenants bounds::a_tenant_has_no_template_but_may_keep_the_platform_s"),
         says: "was not refused",
     },
     Mutant {
@@ -289,10 +254,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/work.rs",
         from: "subscription.state == State::Sandbox",
         to: "subscription.state == State::Disabled",
-        killed_by: Test::EndToEnd {
-            file: "apply",
-            name: "a_sandbox_is_matched_signed_and_recorded_and_sends_nothing",
-        },
+        killed_by: EndToEnd("apply a_sandbox_is_matched_signed_and_recorded_and_sends_nothing"),
         says: "left: \"delivered 200 ",
     },
     Mutant {
@@ -301,10 +263,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/request/mod.rs",
         from: "&event.uid, now_unix, &body)?",
         to: "&event.uid, now_unix, event.data.as_deref().unwrap_or_default().as_bytes())?",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "request::tests::the_reference_library_accepts_the_body_as_it_is_sent_with_either_secret",
-        },
+        killed_by: Unit(
+            "herald-core request::tests::the_reference_library_accepts_the_body_as_it_is_sent_with_either_secret",
+        ),
         says: "assertion failed: webhook.verify(&request.body, &headers).is_ok()",
     },
     Mutant {
@@ -313,10 +274,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/signing/standard.rs",
         from: "[id.as_bytes(), b\".\", timestamp.as_bytes(), b\".\", body]",
         to: "[id.as_bytes(), b\".\", b\"\", b\"\", body]",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "signing::standard::tests::published_vectors_are_reproduced",
-        },
+        killed_by: Unit("herald-core signing::standard::tests::published_vectors_are_reproduced"),
         says: "right: \"v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=\"",
     },
     Mutant {
@@ -325,10 +283,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/attempt/outcome.rs",
         from: "fault_of(status, (200..=299).contains(&status))",
         to: "fault_of(status, (200..=399).contains(&status))",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "attempt::outcome::tests::only_2xx_is_a_success",
-        },
+        killed_by: Unit("herald-core attempt::outcome::tests::only_2xx_is_a_success"),
         says: "failed: 300",
     },
     Mutant {
@@ -337,10 +292,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/resolver.rs",
         from: "if let Err(reason) = self.url_policy.check_address_of(host, address) {",
         to: "if let Err(reason) = self.url_policy.check_address_of(host, address) && false {",
-        killed_by: Test::Integration {
-            package: "herald-sender",
-            name: "network_policy::private_addresses_are_blocked_by_default",
-        },
+        killed_by: Integration(
+            "herald-sender network_policy::private_addresses_are_blocked_by_default",
+        ),
         says: "127.0.0.1: Outcome { status: Some(200)",
     },
     Mutant {
@@ -349,10 +303,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/egress/url_policy.rs",
         from: "self.own_port == Some(port)",
         to: "self.own_port == Some(port) && false",
-        killed_by: Test::EndToEnd {
-            file: "egress",
-            name: "the_server_s_own_port_is_closed_whatever_is_allowed",
-        },
+        killed_by: EndToEnd("egress the_server_s_own_port_is_closed_whatever_is_allowed"),
         says: "was not refused",
     },
     Mutant {
@@ -361,10 +312,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/lane.rs",
         from: "let is_stuck = is_unanswered && self.is_slow(now);",
         to: "let is_stuck = is_unanswered || self.is_slow(now);",
-        killed_by: Test::EndToEnd {
-            file: "isolation",
-            name: "a_delivery_that_only_waits_for_a_thread_does_not_spill",
-        },
+        killed_by: EndToEnd("isolation a_delivery_that_only_waits_for_a_thread_does_not_spill"),
         says: "right: 0",
     },
     Mutant {
@@ -373,10 +321,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/recording.rs",
         from: "            entry.expect_due(now.micros);\n",
         to: "",
-        killed_by: Test::EndToEnd {
-            file: "subscriptions",
-            name: "a_subscription_that_has_caught_up_gets_its_events_from_the_log_again",
-        },
+        killed_by: EndToEnd(
+            "subscriptions a_subscription_that_has_caught_up_gets_its_events_from_the_log_again",
+        ),
         says: "waiting for five events in a row from the log",
     },
 ];

@@ -1,13 +1,6 @@
 //! The worker's decisions that need no database.
 
-use crate::mutants::mutant::{Mutant, Test};
-
-const fn unit(name: &'static str) -> Test {
-    Test::Unit {
-        package: "herald-dispatch",
-        name,
-    }
-}
+use crate::mutants::mutant::{Mutant, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -16,7 +9,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/send.rs",
         from: "is_suspect: suspicion == Suspicion::Tried,",
         to: "is_suspect: false,",
-        killed_by: unit("send::tests::poison_is_buried_and_suspects_wait_for_each_other"),
+        killed_by: Unit(
+            "herald-dispatch send::tests::poison_is_buried_and_suspects_wait_for_each_other",
+        ),
         says: "left: [1, 2, 4]",
     },
     Mutant {
@@ -25,7 +20,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/send.rs",
         from: "self.subscriptions.by_id(id)?;",
         to: "self.subscriptions.by_id(id).or_else(|| self.subscriptions.iter().next())?;",
-        killed_by: unit("send::tests::a_subscription_that_is_known_to_be_removed_is_sent_nothing"),
+        killed_by: Unit(
+            "herald-dispatch send::tests::a_subscription_that_is_known_to_be_removed_is_sent_nothing",
+        ),
         says: "left: 2",
     },
     Mutant {
@@ -34,8 +31,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/mind/turn.rs",
         from: "self.ledger.unrecorded_memory() < 2 * self.settings.memory",
         to: "self.ledger.unrecorded_memory() < usize::MAX",
-        killed_by: unit(
-            "mind::turn::tests::what_could_not_be_recorded_keeps_more_from_being_sent_when_it_fills_the_memory",
+        killed_by: Unit(
+            "herald-dispatch mind::turn::tests::what_could_not_be_recorded_keeps_more_from_being_sent_when_it_fills_the_memory",
         ),
         says: "!mind.may_send()",
     },
@@ -45,8 +42,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/lanes/entry.rs",
         from: "if self.byte_room(share) == 0 && !may_hold_one {",
         to: "if share.bytes == usize::MAX && !may_hold_one {",
-        killed_by: unit(
-            "mind::turn::tests::claims_of_slow_receivers_block_neither_reading_nor_claiming",
+        killed_by: Unit(
+            "herald-dispatch mind::turn::tests::claims_of_slow_receivers_block_neither_reading_nor_claiming",
         ),
         says: "left: (16, 16)",
     },
@@ -56,7 +53,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/shedding.rs",
         from: "} else if is_old {",
         to: "} else if is_old && shed.buried == 0 {",
-        killed_by: unit("shedding::tests::a_backlog_is_counted_again_after_a_second_of_burying"),
+        killed_by: Unit(
+            "herald-dispatch shedding::tests::a_backlog_is_counted_again_after_a_second_of_burying",
+        ),
         says: "left: [(1, 5), (1, 5)]",
     },
     Mutant {
@@ -87,8 +86,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/claim.rs",
         from: "if spent >= LONGEST {",
         to: "if spent > Duration::MAX {",
-        killed_by: unit(
-            "claim::tests::a_turn_claims_for_a_while_and_the_next_turn_goes_on_with_the_other_lanes",
+        killed_by: Unit(
+            "herald-dispatch claim::tests::a_turn_claims_for_a_while_and_the_next_turn_goes_on_with_the_other_lanes",
         ),
         says: "left: [[64, 64, 64]",
     },
@@ -98,8 +97,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/claim.rs",
         from: "entry.claim_size.took(rows, took.as_micros() as i64);",
         to: "let _ = (rows, took);",
-        killed_by: unit(
-            "claim::tests::a_lane_claims_more_at_once_while_that_is_quick_and_fewer_if_it_is_slow",
+        killed_by: Unit(
+            "herald-dispatch claim::tests::a_lane_claims_more_at_once_while_that_is_quick_and_fewer_if_it_is_slow",
         ),
         says: "left: [[64], [128], [192]]",
     },
@@ -109,7 +108,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/send.rs",
         from: "        delivery.subscription = Arc::clone(&subscription.config);\n",
         to: "        let _ = Arc::clone(&subscription.config);\n",
-        killed_by: unit("send::tests::queued_deliveries_use_current_options"),
+        killed_by: Unit("herald-dispatch send::tests::queued_deliveries_use_current_options"),
         says: "left: 0",
     },
     Mutant {
@@ -118,7 +117,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/send.rs",
         from: "                entry.lane.put_back(delivery, now.micros);\n            }\n            self.lanes.make_ready(id);\n            break;",
         to: "                drop((entry, delivery));\n            }\n            self.lanes.make_ready(id);\n            break;",
-        killed_by: unit("send::tests::what_the_sender_does_not_take_stays_first_in_its_lane"),
+        killed_by: Unit(
+            "herald-dispatch send::tests::what_the_sender_does_not_take_stays_first_in_its_lane",
+        ),
         says: "left: [2]",
     },
     Mutant {
@@ -127,7 +128,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/ledger.rs",
         from: "        let newer = std::mem::replace(&mut self.ended, left);\n        self.ended.extend(newer);",
         to: "        self.ended.extend(left);",
-        killed_by: unit("ledger::tests::what_was_not_written_comes_before_what_ended_meanwhile"),
+        killed_by: Unit(
+            "herald-dispatch ledger::tests::what_was_not_written_comes_before_what_ended_meanwhile",
+        ),
         says: "left: [2, 1]",
     },
     Mutant {
@@ -136,8 +139,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/reader.rs",
         from: "        self.cursor = cursor;\n",
         to: "        drop(cursor);\n",
-        killed_by: unit(
-            "reader::tests::after_a_transaction_that_failed_the_same_events_are_found_again",
+        killed_by: Unit(
+            "herald-dispatch reader::tests::after_a_transaction_that_failed_the_same_events_are_found_again",
         ),
         says: "right: []",
     },
@@ -147,8 +150,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/consent.rs",
         from: "asking.due = now.moment + asking.pause;",
         to: "asking.due = now.moment;",
-        killed_by: unit(
-            "consent::tests::a_receiver_that_does_not_consent_is_asked_again_after_longer_and_longer_pauses",
+        killed_by: Unit(
+            "herald-dispatch consent::tests::a_receiver_that_does_not_consent_is_asked_again_after_longer_and_longer_pauses",
         ),
         says: "right: [10, 20, 40]",
     },
@@ -158,7 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/settle.rs",
         from: "        if outcome.is_own_shortage() {",
         to: "        if outcome.is_own_shortage() && delivery.attempts > 0 {",
-        killed_by: unit("settle::tests::a_shortage_counts_no_attempt"),
+        killed_by: Unit("herald-dispatch settle::tests::a_shortage_counts_no_attempt"),
         says: "record.attempt.is_none()",
     },
     Mutant {
@@ -167,8 +170,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/house.rs",
         from: "            took * BURIAL_GAP\n        } else if",
         to: "            Duration::ZERO\n        } else if",
-        killed_by: unit(
-            "house::tests::the_parts_of_a_round_take_a_quarter_of_the_time_and_rounds_a_minute_where_nothing_is_to_do",
+        killed_by: Unit(
+            "herald-dispatch house::tests::the_parts_of_a_round_take_a_quarter_of_the_time_and_rounds_a_minute_where_nothing_is_to_do",
         ),
         says: "right: 6ms",
     },
@@ -178,8 +181,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/claim.rs",
         from: "            if found.next_due.is_none() {\n",
         to: "            {\n",
-        killed_by: unit(
-            "claim::tests::an_event_for_which_there_was_no_room_is_claimed_next_and_one_that_is_lost_is_buried",
+        killed_by: Unit(
+            "herald-dispatch claim::tests::an_event_for_which_there_was_no_room_is_claimed_next_and_one_that_is_lost_is_buried",
         ),
         says: "right: (Some(10), (2, 2))",
     },
@@ -189,7 +192,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/mind/pause.rs",
         from: "(self.looks.is_wanted || store.is_woken())",
         to: "self.looks.is_wanted",
-        killed_by: unit("mind::pause::tests::a_commit_wakes_the_worker_when_it_may_look_again"),
+        killed_by: Unit(
+            "herald-dispatch mind::pause::tests::a_commit_wakes_the_worker_when_it_may_look_again",
+        ),
         says: "right: 150ms",
     },
     Mutant {
@@ -198,7 +203,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/mind/pause.rs",
         from: "pause.min(due.max(self.steps.rest(step, now)))",
         to: "pause.min(due.max(self.steps.rest(step, now).mul_f32(0.0)))",
-        killed_by: unit("mind::pause::tests::a_step_that_rests_is_not_woken_for"),
+        killed_by: Unit("herald-dispatch mind::pause::tests::a_step_that_rests_is_not_woken_for"),
         says: "right: 100ms",
     },
     Mutant {
@@ -207,7 +212,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/recording.rs",
         from: "            if entry.claimed_to >= Some((at_micros, delivery.event.seq)) {",
         to: "            if false {",
-        killed_by: unit("mind::pause::tests::a_retry_that_is_recorded_is_claimed_when_it_is_due"),
+        killed_by: Unit(
+            "herald-dispatch mind::pause::tests::a_retry_that_is_recorded_is_claimed_when_it_is_due",
+        ),
         says: "right: (Some(300000), None)",
     },
     Mutant {
@@ -216,7 +223,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/subscriptions.rs",
         from: "(self.snapshot, self.demanded) = (as_of.snapshot, as_of.demanded);",
         to: "drop(as_of);",
-        killed_by: unit("subscriptions::tests::what_a_failed_transaction_read_is_read_again"),
+        killed_by: Unit(
+            "herald-dispatch subscriptions::tests::what_a_failed_transaction_read_is_read_again",
+        ),
         says: "subscriptions.wanted(0).everything",
     },
     Mutant {
@@ -225,7 +234,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/steps.rs",
         from: "|until| now.until(until))",
         to: "|until| until.since(Moment::after_start(Duration::from_micros(now.micros.max(0).unsigned_abs()))))",
-        killed_by: unit("steps::tests::a_clock_that_is_set_back_makes_no_pause_longer"),
+        killed_by: Unit(
+            "herald-dispatch steps::tests::a_clock_that_is_set_back_makes_no_pause_longer",
+        ),
         says: "!steps.rests(Step::Read, set_back)",
     },
 ];

@@ -1,6 +1,6 @@
 //! When a slot may be emptied. These tests run inside PostgreSQL.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, InDatabase, Mutant};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -9,9 +9,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/house/house.sql",
         from: "l.expires_at < began_at\n",
         to: "l.expires_at < clock_timestamp()\n",
-        killed_by: Test::InDatabase {
-            name: "what_is_not_over_is_not_even_looked_at",
-        },
+        killed_by: InDatabase("what_is_not_over_is_not_even_looked_at"),
         says: "entries of dead_letter_expiry",
     },
     Mutant {
@@ -20,10 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/worker/mod.rs",
         from: "const COMMITTED_BY: Duration = Duration::from_secs(10);",
         to: "const COMMITTED_BY: Duration = Duration::from_secs(0);",
-        killed_by: Test::EndToEnd {
-            file: "extension",
-            name: "without_preload_a_worker_ends_with_its_extension",
-        },
+        killed_by: EndToEnd("extension without_preload_a_worker_ends_with_its_extension"),
         says: "waited",
     },
     Mutant {
@@ -32,10 +27,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/worker/configuration.rs",
         from: "Ok(settings) if settings.sending != *sending => {",
         to: "Ok(settings) if false && settings.sending != *sending => {",
-        killed_by: Test::EndToEnd {
-            file: "settings",
-            name: "connections_that_are_made_after_a_reload_are_made_as_it_says",
-        },
+        killed_by: EndToEnd(
+            "settings connections_that_are_made_after_a_reload_are_made_as_it_says",
+        ),
         says: "where attempts > 0",
     },
     Mutant {
@@ -44,10 +38,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/configuration.rs",
         from: "} else if set != self.0 {",
         to: "} else if set.is_none() {",
-        killed_by: Test::EndToEnd {
-            file: "settings",
-            name: "what_is_set_for_a_database_reaches_its_running_worker",
-        },
+        killed_by: EndToEnd("settings what_is_set_for_a_database_reaches_its_running_worker"),
         says: "paused from select state from herald.worker",
     },
     Mutant {
@@ -56,10 +47,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/guc.rs",
         from: "        result.is_ok()\n",
         to: "        true\n",
-        killed_by: Test::EndToEnd {
-            file: "settings",
-            name: "a_value_that_cannot_be_is_refused_wherever_it_is_set",
-        },
+        killed_by: EndToEnd("settings a_value_that_cannot_be_is_refused_wherever_it_is_set"),
         says: "was not refused",
     },
     Mutant {
@@ -68,10 +56,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/worker/mod.rs",
         from: "        (\"role\", \"none\"),\n",
         to: "",
-        killed_by: Test::EndToEnd {
-            file: "settings",
-            name: "no_setting_of_a_database_keeps_its_worker_from_working",
-        },
+        killed_by: EndToEnd("settings no_setting_of_a_database_keeps_its_worker_from_working"),
         says: "still pending",
     },
     Mutant {
@@ -80,10 +65,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/worker/restore.sql",
         from: "\n        or exists (select from herald_internal.subscription s where s.origin < own)\n        or exists (select from herald_internal.subscription s where s.origin > own);",
         to: ";",
-        killed_by: Test::EndToEnd {
-            file: "restore",
-            name: "a_worker_knows_a_copy_by_its_subscriptions_alone",
-        },
+        killed_by: EndToEnd("restore a_worker_knows_a_copy_by_its_subscriptions_alone"),
         says: "paused: ",
     },
     Mutant {
@@ -92,10 +74,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/work.rs",
         from: "Some(event) => Event { uid, ..event },",
         to: "Some(event) => event,",
-        killed_by: Test::EndToEnd {
-            file: "diagnosis",
-            name: "a_ping_sends_an_event_of_the_log_under_an_id_of_its_own",
-        },
+        killed_by: EndToEnd("diagnosis a_ping_sends_an_event_of_the_log_under_an_id_of_its_own"),
         says: "assertion `left != right` failed",
     },
     Mutant {
@@ -104,10 +83,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/repair/retry.sql",
         from: "p.next_attempt_at > greatest(clock_timestamp(), p.spare_until) + interval '1 second'",
         to: "p.next_attempt_at > clock_timestamp()",
-        killed_by: Test::EndToEnd {
-            file: "diagnosis",
-            name: "a_retry_makes_waiting_deliveries_due_except_after_retry_after",
-        },
+        killed_by: EndToEnd(
+            "diagnosis a_retry_makes_waiting_deliveries_due_except_after_retry_after",
+        ),
         says: "assertion `left == right` failed",
     },
     Mutant {
@@ -116,9 +94,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/shmem.rs",
         from: "while self.is_making.swap(true, SeqCst) {",
         to: "while false {",
-        killed_by: Test::InDatabase {
-            name: "concurrent_demands_make_one_entry",
-        },
+        killed_by: InDatabase("concurrent_demands_make_one_entry"),
         says: "in round",
     },
     Mutant {
@@ -127,9 +103,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/house/slots.sql",
         from: "    perform herald_internal.hold_events(slot, 2147483647);\n",
         to: "",
-        killed_by: Test::InDatabase {
-            name: "what_pending_and_dead_letters_need_is_held_when_its_slot_is_emptied",
-        },
+        killed_by: InDatabase(
+            "what_pending_and_dead_letters_need_is_held_when_its_slot_is_emptied",
+        ),
         says: "left: []",
     },
     Mutant {
@@ -138,9 +114,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/house/slots.sql",
         from: "and not pg_visible_in_snapshot(e.xid, $1)\n             and e.origin = $2)",
         to: "and false and e.origin = $2)",
-        killed_by: Test::InDatabase {
-            name: "a_slot_stays_until_it_was_read_to_its_end",
-        },
+        killed_by: InDatabase("a_slot_stays_until_it_was_read_to_its_end"),
         says: "an unread event is gone",
     },
     Mutant {
@@ -149,9 +123,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "sql/house/house.sql",
         from: "if clock_timestamp() - began_at > within and part < last_part then",
         to: "if false then",
-        killed_by: Test::InDatabase {
-            name: "a_round_goes_on_where_its_time_ended",
-        },
+        killed_by: InDatabase("a_round_goes_on_where_its_time_ended"),
         says: "left == right",
     },
 ];

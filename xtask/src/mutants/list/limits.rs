@@ -1,6 +1,6 @@
 //! What is too long, and what a DBA adds to the log's tables.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, InDatabase, Mutant, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -9,10 +9,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/limits.rs",
         from: "text.len() <= self.bytes\n",
         to: "text.len() <= self.bytes + 1\n",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "limits::tests::a_text_may_have_the_limit_and_no_byte_more",
-        },
+        killed_by: Unit("herald-core limits::tests::a_text_may_have_the_limit_and_no_byte_more"),
         says: "Limit { name: \"type\", bytes: 1024 }",
     },
     Mutant {
@@ -21,10 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/limits.rs",
         from: "while self.allows(&marked) {",
         to: "while false {",
-        killed_by: Test::Unit {
-            package: "herald-core",
-            name: "limits::tests::what_was_cut_or_hashed_is_short_enough",
-        },
+        killed_by: Unit("herald-core limits::tests::what_was_cut_or_hashed_is_short_enough"),
         says: "Limit { name: ",
     },
     Mutant {
@@ -33,9 +27,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/log/read.rs",
         from: "bytes > most_bytes && !events.is_empty()",
         to: "false && !events.is_empty()",
-        killed_by: Test::InDatabase {
-            name: "large_events_are_read_a_few_at_a_time",
-        },
+        killed_by: InDatabase("large_events_are_read_a_few_at_a_time"),
         says: "!is_all",
     },
     Mutant {
@@ -44,9 +36,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/log/row.rs",
         from: "!is_within_limits || !is_read(data, largest)",
         to: "!is_within_limits",
-        killed_by: Test::InDatabase {
-            name: "the_stored_size_of_data_is_not_believed",
-        },
+        killed_by: InDatabase("the_stored_size_of_data_is_not_believed"),
         says: "logged.event.data.is_none()",
     },
     Mutant {
@@ -55,9 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/log/row.rs",
         from: "if row.text_bytes(column) <= limit.bytes {",
         to: "if true {",
-        killed_by: Test::InDatabase {
-            name: "attributes_beyond_their_limits_are_cut_marked_and_sent_to_nobody",
-        },
+        killed_by: InDatabase("attributes_beyond_their_limits_are_cut_marked_and_sent_to_nobody"),
         says: " bytes",
     },
     Mutant {
@@ -66,9 +54,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/capture/bounds.rs",
         from: "KEY, Limit::hash, ",
         to: "KEY, Limit::cut, ",
-        killed_by: Test::InDatabase {
-            name: "a_key_beyond_its_limit_is_hashed_and_a_subject_cut",
-        },
+        killed_by: InDatabase("a_key_beyond_its_limit_is_hashed_and_a_subject_cut"),
         says: "right: [\"1024\", \"71\", \"71\"]",
     },
     Mutant {
@@ -77,9 +63,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/capture/context.rs",
         from: "match limit.cut(&value) {",
         to: "match limit.cut(&value).filter(|_| false) {",
-        killed_by: Test::InDatabase {
-            name: "a_setting_of_the_session_beyond_its_limit_is_cut",
-        },
+        killed_by: InDatabase("a_setting_of_the_session_beyond_its_limit_is_cut"),
         says: "50000000",
     },
     Mutant {
@@ -88,9 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/api.rs",
         from: "    capture::check_context().map_err(invalid)?;\n",
         to: "",
-        killed_by: Test::InDatabase {
-            name: "emit_refuses_a_context_beyond_its_limit",
-        },
+        killed_by: InDatabase("emit_refuses_a_context_beyond_its_limit"),
         says: "it does not fail",
     },
     Mutant {
@@ -99,9 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/capture/evaluators.rs",
         from: "is_some_and(is_operational)",
         to: "is_some_and(|_| false)",
-        killed_by: Test::InDatabase {
-            name: "a_type_of_pg_herald_s_own_is_refused",
-        },
+        killed_by: InDatabase("a_type_of_pg_herald_s_own_is_refused"),
         says: "it does not fail",
     },
     Mutant {
@@ -110,9 +90,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/layout.rs",
         from: "known.iter().any(|text| text.as_bytes() == name.to_bytes())",
         to: "!name.is_empty() || known.is_empty()",
-        killed_by: Test::InDatabase {
-            name: "the_executor_is_asked_where_there_is_more",
-        },
+        killed_by: InDatabase("the_executor_is_asked_where_there_is_more"),
         says: "alter table herald.event add check",
     },
     Mutant {
@@ -121,9 +99,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/layout.rs",
         from: "!relation.trigdesc.is_null() || ",
         to: "",
-        killed_by: Test::InDatabase {
-            name: "the_executor_is_asked_where_there_is_more",
-        },
+        killed_by: InDatabase("the_executor_is_asked_where_there_is_more"),
         says: "create trigger t before insert on herald_internal.event_7",
     },
     Mutant {
@@ -132,9 +108,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/layout.rs",
         from: "if !descriptor.iter().all(is_known) {",
         to: "if !descriptor.iter().any(is_known) {",
-        killed_by: Test::InDatabase {
-            name: "the_executor_is_asked_where_there_is_more",
-        },
+        killed_by: InDatabase("the_executor_is_asked_where_there_is_more"),
         says: "set not null",
     },
     Mutant {
@@ -143,9 +117,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/event/attributes.rs",
         from: "            (limits::ID, self.id),\n",
         to: "",
-        killed_by: Test::InDatabase {
-            name: "emit_refuses_what_is_longer_than_its_limit",
-        },
+        killed_by: InDatabase("emit_refuses_what_is_longer_than_its_limit"),
         says: "it does not fail",
     },
     Mutant {
@@ -154,9 +126,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/layout.rs",
         from: "&& pg_sys::RelationGetIndexExpressions(relation).is_null()",
         to: "",
-        killed_by: Test::InDatabase {
-            name: "the_executor_is_asked_where_there_is_more",
-        },
+        killed_by: InDatabase("the_executor_is_asked_where_there_is_more"),
         says: "create index on herald.event ((data",
     },
     Mutant {
@@ -165,9 +135,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/layout.rs",
         from: "&& pg_sys::RelationGetIndexPredicate(relation).is_null()",
         to: "",
-        killed_by: Test::InDatabase {
-            name: "the_executor_is_asked_where_there_is_more",
-        },
+        killed_by: InDatabase("the_executor_is_asked_where_there_is_more"),
         says: "where tenant is null",
     },
     Mutant {
@@ -176,10 +144,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/capture/context.rs",
         from: "match limit.cut(&value) {",
         to: "match limit.cut(&value).filter(|_| false) {",
-        killed_by: Test::EndToEnd {
-            file: "depth",
-            name: "a_huge_actor_is_cut_to_its_limit",
-        },
+        killed_by: EndToEnd("depth a_huge_actor_is_cut_to_its_limit"),
         says: " bytes",
     },
 ];

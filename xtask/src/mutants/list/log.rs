@@ -1,6 +1,6 @@
 //! How the log is read.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, Mutant, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -11,10 +11,7 @@ pub const MUTANTS: &[Mutant] = &[
 and not pg_catalog.pg_visible_in_snapshot(e.xid, $3::pg_snapshot)",
         to: "e.xid < pg_catalog.pg_snapshot_xmin($4::pg_snapshot)
 and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
-        killed_by: Test::EndToEnd {
-            file: "windows",
-            name: "a_long_transaction_delays_only_its_own_events",
-        },
+        killed_by: EndToEnd("windows a_long_transaction_delays_only_its_own_events"),
         says: "waiting for 30 accepted webhook-ids",
     },
     Mutant {
@@ -30,10 +27,7 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
     }
 
     /// The lowest of all",
-        killed_by: Test::EndToEnd {
-            file: "windows",
-            name: "a_long_transaction_delays_only_its_own_events",
-        },
+        killed_by: EndToEnd("windows a_long_transaction_delays_only_its_own_events"),
         says: "waiting for 32 accepted webhook-ids",
     },
     Mutant {
@@ -42,10 +36,9 @@ and e.xid >= pg_catalog.pg_snapshot_xmin($3::pg_snapshot)",
         file: "crates/dispatch/src/floors.rs",
         from: "_ => self.by_first_id.push_back((next_id, floor)),",
         to: "_ => self.by_first_id.push_back((to.xmax(), floor)),",
-        killed_by: Test::Unit {
-            package: "herald-dispatch",
-            name: "floors::tests::a_transaction_keeps_its_floor_when_it_becomes_listed",
-        },
+        killed_by: Unit(
+            "herald-dispatch floors::tests::a_transaction_keeps_its_floor_when_it_becomes_listed",
+        ),
         says: "right: Floor { seq: 3",
     },
 ];

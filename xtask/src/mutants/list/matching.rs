@@ -1,6 +1,6 @@
 //! Which events go where.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, Mutant};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -9,10 +9,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/reader.rs",
         from: "Some(view.changes(&subscriptions.snapshot)?)",
         to: "Some(view.changes(&look.snapshot)?)",
-        killed_by: Test::EndToEnd {
-            file: "subscriptions",
-            name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
-        },
+        killed_by: EndToEnd(
+            "subscriptions a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
+        ),
         says: "right: [\"begun.before\", \"long.after\", \"same.after\"]",
     },
     Mutant {
@@ -21,10 +20,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/subscriptions.rs",
         from: ".filter(move |loaded| loaded.since.gets(logged, window))",
         to: ".filter(move |_| true)",
-        killed_by: Test::EndToEnd {
-            file: "subscriptions",
-            name: "a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
-        },
+        killed_by: EndToEnd(
+            "subscriptions a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",
+        ),
         says: "\"same.after\", \"same.before\"]",
     },
 ];

@@ -1,20 +1,6 @@
 //! Outcomes that cannot be recorded for now, and stops in the middle of that.
 
-use crate::mutants::mutant::{Mutant, Test};
-
-const fn set_aside(name: &'static str) -> Test {
-    Test::EndToEnd {
-        file: "set_aside",
-        name,
-    }
-}
-
-const fn stops(name: &'static str) -> Test {
-    Test::EndToEnd {
-        file: "stops",
-        name,
-    }
-}
+use crate::mutants::mutant::{EndToEnd, Mutant};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -23,10 +9,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record/careful.rs",
         from: "record.end == End::Delivered && matches!(record.delivery.origin, Origin::Window(_))",
         to: "record.end == End::Delivered && record.delivery.origin == Origin::Pending",
-        killed_by: Test::EndToEnd {
-            file: "stops",
-            name: "a_stop_while_no_row_can_be_recorded_in_time_records_what_can",
-        },
+        killed_by: EndToEnd("stops a_stop_while_no_row_can_be_recorded_in_time_records_what_can"),
         says: "it was recorded before the stop",
     },
     Mutant {
@@ -35,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/set_aside.rs",
         from: "self.at_once.took_without_growth(count, micros);",
         to: "self.at_once = SliceSize::new(RECORD_SIZE, count.max(1), RECORD_SIZE);",
-        killed_by: set_aside("a_trigger_that_sleeps_holds_up_only_what_fires_it"),
+        killed_by: EndToEnd("set_aside a_trigger_that_sleeps_holds_up_only_what_fires_it"),
         says: "waiting for",
     },
     Mutant {
@@ -44,7 +27,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record/careful.rs",
         from: "_ => (left / 2).max(LEAST),",
         to: "_ => left.max(LEAST),",
-        killed_by: stops("a_stop_while_no_row_can_be_recorded_in_time_records_what_can"),
+        killed_by: EndToEnd("stops a_stop_while_no_row_can_be_recorded_in_time_records_what_can"),
         says: "it was recorded before the stop",
     },
     Mutant {
@@ -53,7 +36,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record/write.rs",
         from: "const LONGEST: Duration = Duration::from_millis(500);",
         to: "const LONGEST: Duration = Duration::from_secs(500);",
-        killed_by: set_aside("a_trigger_that_sleeps_holds_up_only_what_fires_it"),
+        killed_by: EndToEnd("set_aside a_trigger_that_sleeps_holds_up_only_what_fires_it"),
         says: "waiting for",
     },
     Mutant {
@@ -62,7 +45,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/store/record/careful.rs",
         from: "                self.done.written.push(record);\n            }\n        }\n    }",
         to: "                self.done.set_aside.push(record);\n            }\n        }\n    }",
-        killed_by: set_aside("an_attempt_that_is_refused_costs_no_other_a_second_record"),
+        killed_by: EndToEnd("set_aside an_attempt_that_is_refused_costs_no_other_a_second_record"),
         says: "waiting for",
     },
     Mutant {
@@ -71,7 +54,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/ledger.rs",
         from: "self.unrecorded_memory() + self.set_aside.memory()",
         to: "self.unrecorded_memory()",
-        killed_by: set_aside("full_memory_stops_the_reading_and_not_the_sending"),
+        killed_by: EndToEnd("set_aside full_memory_stops_the_reading_and_not_the_sending"),
         says: "the log is read although the memory is full",
     },
     Mutant {
@@ -80,7 +63,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/ledger.rs",
         from: ".saturating_sub(before - after);",
         to: ".saturating_sub(before);",
-        killed_by: set_aside("full_memory_stops_the_reading_and_not_the_sending"),
+        killed_by: EndToEnd("set_aside full_memory_stops_the_reading_and_not_the_sending"),
         says: "the log is read although the memory is full",
     },
     Mutant {
@@ -89,7 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/mind/turn.rs",
         from: "self.ledger.memory() < 2 * self.settings.memory",
         to: "self.ledger.memory() < self.settings.memory",
-        killed_by: set_aside("full_memory_stops_the_reading_and_not_the_sending"),
+        killed_by: EndToEnd("set_aside full_memory_stops_the_reading_and_not_the_sending"),
         says: "waiting for",
     },
     Mutant {
@@ -98,7 +81,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/process.rs",
         from: "AtomicBool = AtomicBool::new(true);",
         to: "AtomicBool = AtomicBool::new(false);",
-        killed_by: stops("a_stop_cancels_the_statement_that_runs_and_records_what_is_done"),
+        killed_by: EndToEnd(
+            "stops a_stop_cancels_the_statement_that_runs_and_records_what_is_done",
+        ),
         says: "the server does not stop",
     },
     Mutant {
@@ -107,7 +92,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "src/pg/process.rs",
         from: "std::ptr::write_volatile(&raw mut pg_sys::QueryCancelPending, 1);",
         to: "",
-        killed_by: stops("a_stop_in_the_middle_of_a_burial_is_quick_and_the_rest_is_buried_later"),
+        killed_by: EndToEnd(
+            "stops a_stop_in_the_middle_of_a_burial_is_quick_and_the_rest_is_buried_later",
+        ),
         says: "the server does not stop",
     },
     Mutant {
@@ -116,7 +103,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/ledger.rs",
         from: "let mut records = std::mem::take(&mut self.ended);",
         to: "let mut records = Vec::new();",
-        killed_by: stops("a_stop_waits_for_no_lock_and_records_what_is_not_locked"),
+        killed_by: EndToEnd("stops a_stop_waits_for_no_lock_and_records_what_is_not_locked"),
         says: "sent again: ",
     },
 ];

@@ -1,30 +1,10 @@
 //! How much of shared resources one tenant, host or receiver may use: look-ups, test requests, questions.
 
-use crate::mutants::mutant::{Mutant, Test};
+use crate::mutants::mutant::{EndToEnd, Mutant, Test, Unit};
 
-const fn unit(name: &'static str) -> Test {
-    Test::Unit {
-        package: "herald-sender",
-        name,
-    }
-}
+const PINGS: Test = EndToEnd("isolation pings_of_a_hanging_endpoint_leave_threads_to_deliveries");
 
-const fn handshake(name: &'static str) -> Test {
-    Test::EndToEnd {
-        file: "handshake",
-        name,
-    }
-}
-
-const PINGS: Test = Test::EndToEnd {
-    file: "isolation",
-    name: "pings_of_a_hanging_endpoint_leave_threads_to_deliveries",
-};
-
-const PLACES: Test = Test::EndToEnd {
-    file: "pings",
-    name: "pings_are_limited_per_database_and_cluster",
-};
+const PLACES: Test = EndToEnd("pings pings_are_limited_per_database_and_cluster");
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -33,7 +13,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/shares.rs",
         from: "if self.running.get(share).copied().unwrap_or(0) >= most {",
         to: "if self.running.get(share).copied().unwrap_or(0) >= usize::MAX.min(most + 99) {",
-        killed_by: unit("dns::tests::hanging_names_do_not_delay_other_shares"),
+        killed_by: Unit("herald-sender dns::tests::hanging_names_do_not_delay_other_shares"),
         says: "soon()).is_ok()",
     },
     Mutant {
@@ -42,7 +22,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/shares.rs",
         from: "self.running_doubtful < self.threads.div_ceil(2)",
         to: "self.running_doubtful < self.threads",
-        killed_by: unit("dns::tests::names_that_answered_are_renewed_although_all_others_hang"),
+        killed_by: Unit(
+            "herald-sender dns::tests::names_that_answered_are_renewed_although_all_others_hang",
+        ),
         says: "good.example",
     },
     Mutant {
@@ -51,7 +33,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/shares.rs",
         from: "waiting >= MAX_WAITING_PER_SHARE",
         to: "waiting > MAX_WAITING_PER_SHARE",
-        killed_by: unit("shares::tests::the_queues_are_bounded_for_each_and_for_all"),
+        killed_by: Unit("herald-sender shares::tests::the_queues_are_bounded_for_each_and_for_all"),
         says: "!wait(\"bad\", MAX_WAITING_PER_SHARE)",
     },
     Mutant {
@@ -60,7 +42,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/sender/src/dns.rs",
         from: ".filter(|(_, entry)| largest.is_none_or(|(share, _)| entry.share == *share))",
         to: ".filter(|_| largest.is_some())",
-        killed_by: unit("dns::tests::a_share_that_fills_the_cache_makes_room_from_its_own"),
+        killed_by: Unit(
+            "herald-sender dns::tests::a_share_that_fills_the_cache_makes_room_from_its_own",
+        ),
         says: "contains_key(\"good.example\")",
     },
     Mutant {
@@ -87,7 +71,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/consent.rs",
         from: "                || !gate.tenants.has_connection(tenant.as_deref(), id)\n",
         to: "",
-        killed_by: handshake("questions_count_for_the_connections_of_a_plan"),
+        killed_by: EndToEnd("handshake questions_count_for_the_connections_of_a_plan"),
         says: "Receiver",
     },
     Mutant {
@@ -96,8 +80,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/consent.rs",
         from: "    let all = (threads / SHARE).max(1);\n",
         to: "    let all = threads.max(SHARE);\n",
-        killed_by: handshake(
-            "receivers_that_do_not_answer_leave_others_to_be_asked_and_threads_to_deliveries",
+        killed_by: EndToEnd(
+            "handshake receivers_that_do_not_answer_leave_others_to_be_asked_and_threads_to_deliveries",
         ),
         says: "Receiver",
     },
@@ -107,8 +91,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/consent.rs",
         from: "                || *of_this >= most_of_a_tenant\n",
         to: "                || *of_this > most_of_a_tenant\n",
-        killed_by: handshake(
-            "a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked",
+        killed_by: EndToEnd(
+            "handshake a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked",
         ),
         says: "waiting for a delivery",
     },
@@ -136,7 +120,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/consent.rs",
         from: "let token = tokens.give();",
         to: "let token = tokens.give() - 1;",
-        killed_by: handshake("a_question_beside_a_delivery_leaves_no_thread_taken"),
+        killed_by: EndToEnd("handshake a_question_beside_a_delivery_leaves_no_thread_taken"),
         says: "waiting for six requests",
     },
     Mutant {
@@ -145,10 +129,9 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/lanes.rs",
         from: "!self.ready.is_empty() || !self.parked.is_empty()",
         to: "false",
-        killed_by: Test::EndToEnd {
-            file: "isolation",
-            name: "a_lane_that_waits_for_a_thread_gets_one_when_a_request_is_a_second_old",
-        },
+        killed_by: EndToEnd(
+            "isolation a_lane_that_waits_for_a_thread_gets_one_when_a_request_is_a_second_old",
+        ),
         says: "waiting for six requests",
     },
 ];
