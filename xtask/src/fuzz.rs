@@ -6,7 +6,7 @@ use crate::Result;
 use crate::debian::DEBIAN_MAJOR;
 use crate::place;
 use crate::setup;
-use crate::shell::{command, root, run as run_command, say};
+use crate::shell::{cargo, command, root, run as run_command, say};
 
 const TARGETS: [&str; 8] = [
     "url",
@@ -37,22 +37,12 @@ pub fn run(seconds: u64, only: &[String]) -> Result<()> {
     // Named, so that build scripts and procedural macros are built without instruments.
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     say("Building the targets");
+    let in_fuzz = "build --release --manifest-path fuzz/Cargo.toml";
     run_command(
-        command(
-            "cargo",
-            &[
-                "build",
-                "--release",
-                "--manifest-path",
-                "fuzz/Cargo.toml",
-                "--target",
-                &triple,
-                "--target-dir",
-            ],
-        )
-        .arg(&build)
-        .env("RUSTFLAGS", INSTRUMENTS)
-        .env("CXX", "clang++"),
+        cargo(&format!("{in_fuzz} --target {triple} --target-dir"))
+            .arg(&build)
+            .env("RUSTFLAGS", INSTRUMENTS)
+            .env("CXX", "clang++"),
     )?;
     let share = (seconds / targets.len() as u64).max(1);
     for target in targets {

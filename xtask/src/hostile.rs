@@ -5,11 +5,9 @@ use crate::Result;
 use crate::debian::DEBIAN_MAJOR;
 use crate::sandbox;
 use crate::setup;
-use crate::shell::{command, run as run_command, say};
+use crate::shell::{cargo, run as run_command, say};
 
 const FOR_RELEASE: &str = "--release";
-
-const PLAY: [&str; 5] = ["test", "--package", "herald-trial", "--test", "hostile"];
 
 /// How long it plays, and from which seed; by default another seed each time.
 #[derive(Debug, Clone, Copy)]
@@ -25,10 +23,10 @@ pub fn run(options: Options, is_optimised: bool) -> Result<()> {
     let pg_config = sandbox::provide("hostile")?;
     say("Installing the extension beside the machine's PostgreSQL");
     let profile = is_optimised.then_some(FOR_RELEASE);
-    let mut install = command("cargo", &["pgrx", "install", "--pg-config"]);
+    let mut install = cargo("pgrx install --pg-config");
     run_command(install.arg(&pg_config).args(profile))?;
     say(&format!("Attacks at random, for {} min", options.minutes));
-    let mut play = command("cargo", &PLAY);
+    let mut play = cargo("test --package herald-trial --test hostile");
     play.args(profile)
         .args(["--", "--nocapture"])
         .env("HERALD_PG_CONFIG", &pg_config)

@@ -36,6 +36,11 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// Returns a call of cargo, as it is typed.
+pub fn cargo(words: &str) -> Command {
+    command("cargo", &words.split_whitespace().collect::<Vec<_>>())
+}
+
 /// Like [`command`], with the rights of root.
 pub fn as_root(program: &str, arguments: &[&str]) -> Command {
     if am_root() {

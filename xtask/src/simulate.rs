@@ -1,20 +1,11 @@
 //! `cargo xtask simulate`: builds the simulation, optimised and with all checks, and plays.
 
 use crate::Result;
-use crate::shell::{command, say};
-
-const PLAY: [&str; 7] = [
-    "run",
-    "--quiet",
-    "--profile",
-    "simulation",
-    "--package",
-    "herald-simulation",
-    "--",
-];
+use crate::shell::{cargo, say};
 
 /// Returns false if a schedule failed, which the simulation has then reported.
 pub fn run(options: &[String]) -> Result<bool> {
     say("The simulation");
-    Ok(command("cargo", &PLAY).args(options).status()?.success())
+    let mut play = cargo("run --quiet --profile simulation --package herald-simulation --");
+    Ok(play.args(options).status()?.success())
 }

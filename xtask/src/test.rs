@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Result;
@@ -9,7 +10,7 @@ use crate::debian::{self, DEBIAN_MAJOR};
 use crate::place;
 use crate::servers;
 use crate::setup;
-use crate::shell::{am_root, as_root, command, output, run as run_command, run_watched, say};
+use crate::shell::{am_root, as_root, cargo, output, run as run_command, run_watched, say};
 use crate::suite::Suite;
 
 /// The major to which the full-size end-to-end tests upgrade.
@@ -64,55 +65,27 @@ pub fn run(majors: &[u32], only: Option<Suite>, full: bool) -> Result<bool> {
 
 fn run_unit(counts: &mut Counts) -> Result<()> {
     say("Unit tests");
-    let packages = [
-        "--package",
-        "herald-core",
-        "--package",
-        "herald-dispatch",
-        "--package",
-        "herald-sender",
-        "--package",
-        "herald-simulation",
-        "--package",
-        "herald-bench",
-        "--package",
-        "xtask",
-    ];
-    run_counted(
-        &[&["test", "--no-fail-fast"], &packages[..]].concat(),
-        counts,
-    )
+    let mut tests = cargo(
+        "test --no-fail-fast -p herald-core -p herald-dispatch -p herald-sender -p herald-simulation -p herald-bench -p xtask",
+    );
+    run_counted(&mut tests, counts)
 }
 
 fn run_in_database(major: u32, counts: &mut Counts) -> Result<()> {
     say(&format!("Tests inside PostgreSQL {major}"));
     // As root or not, the test server runs as `postgres`, and cargo-pgrx copies the extension with sudo.
     let data = TestDataDir::create()?;
-    let data_dir = data.path().display().to_string();
-    run_counted(
-        &[
-            "pgrx",
-            "test",
-            &format!("pg{major}"),
-            "--runas",
-            "postgres",
-            "--pgdata",
-            &data_dir,
-        ],
-        counts,
-    )
+    let mut tests = cargo(&format!("pgrx test pg{major} --runas postgres --pgdata"));
+    run_counted(tests.arg(data.path()), counts)
 }
 
 fn run_end_to_end(full: bool, counts: &mut Counts) -> Result<()> {
     install(&debian::pg_config(), !am_root())?;
     setup::install_verifiers()?;
     say("End-to-end tests");
-    let mut tests = command(
-        "cargo",
-        &["test", "--package", "herald-trial", "--no-fail-fast"],
-    );
+    let mut tests = cargo("test --package herald-trial --no-fail-fast");
     if !full {
-        return run_watched(&mut tests, |line| counts.add(line));
+        return run_counted(&mut tests, counts);
     }
     let newer = servers::provide(UPGRADE_MAJOR)?;
     install(&newer, false)?;
@@ -121,7 +94,7 @@ fn run_end_to_end(full: bool, counts: &mut Counts) -> Result<()> {
         .env(format!("HERALD_PG_CONFIG_{UPGRADE_MAJOR}"), &newer)
         .env("HERALD_TRIAL_SIZE", "full")
         .env("HERALD_FIGURES", &figures);
-    let passed = run_watched(&mut tests, |line| counts.add(line));
+    let passed = run_counted(&mut tests, counts);
     say(&format!("Figures ({})", figures.display()));
     print!("{}", fs::read_to_string(&figures).unwrap_or_default());
     passed
@@ -132,7 +105,7 @@ fn install(pg_config: &Path, with_sudo: bool) -> Result<()> {
         "Installing the extension ({})",
         pg_config.display()
     ));
-    let mut install = command("cargo", &["pgrx", "install", "--pg-config"]);
+    let mut install = cargo("pgrx install --pg-config");
     install.arg(pg_config);
     if with_sudo {
         install.arg("--sudo");
@@ -147,8 +120,8 @@ fn figures_path() -> Result<PathBuf> {
     Ok(path)
 }
 
-fn run_counted(arguments: &[&str], counts: &mut Counts) -> Result<()> {
-    run_watched(&mut command("cargo", arguments), |line| counts.add(line))
+fn run_counted(tests: &mut Command, counts: &mut Counts) -> Result<()> {
+    run_watched(tests, |line| counts.add(line))
 }
 
 fn measure(

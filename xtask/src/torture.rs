@@ -6,22 +6,9 @@ use crate::Result;
 use crate::debian::DEBIAN_MAJOR;
 use crate::sandbox;
 use crate::setup;
-use crate::shell::{command, run as run_command, say};
+use crate::shell::{cargo, run as run_command, say};
 
 const FOR_RELEASE: &str = "--release";
-
-const INSTALL: [&str; 5] = ["pgrx", "install", "--features", "failpoints", "--pg-config"];
-
-const BUILD: [&str; 4] = ["build", "--package", "herald-trial", "--bins"];
-
-const TORTURE: [&str; 6] = [
-    "run",
-    "--quiet",
-    "--package",
-    "herald-trial",
-    "--bin",
-    "herald-torture",
-];
 
 /// Returns only on failure: this process becomes the torture, so that the exit status is the torture's.
 pub fn run(options: &[String], is_optimised: bool) -> Result<()> {
@@ -29,12 +16,12 @@ pub fn run(options: &[String], is_optimised: bool) -> Result<()> {
     let pg_config = sandbox::provide("torture")?;
     let profile = is_optimised.then_some(FOR_RELEASE);
     say("Installing the extension, with failpoints, beside the machine's PostgreSQL");
-    let mut install = command("cargo", &INSTALL);
+    let mut install = cargo("pgrx install --features failpoints --pg-config");
     run_command(install.arg(&pg_config).args(profile))?;
     say("Building the torture");
-    run_command(command("cargo", &BUILD).args(profile))?;
+    run_command(cargo("build --package herald-trial --bins").args(profile))?;
     say("Torture");
-    let failure = command("cargo", &TORTURE)
+    let failure = cargo("run --quiet --package herald-trial --bin herald-torture")
         .args(profile)
         .arg("--")
         .args(options)
