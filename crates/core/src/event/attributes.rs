@@ -258,22 +258,23 @@ fn attribute(name: &'static str, fault: &str, hint: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn is_valid_source(source: &str) -> bool {
-        Attributes {
-            source,
-            r#type: "t",
-            ..Attributes::default()
-        }
-        .validate()
-        .is_ok()
-    }
-
     fn valid() -> Attributes<'static> {
         Attributes {
             source: "/shop",
             r#type: "order.paid",
             ..Attributes::default()
         }
+    }
+
+    /// Validates attributes that are valid apart from this change.
+    fn check<'a>(change: impl FnOnce(&mut Attributes<'a>)) -> Result<(), Error> {
+        let mut attributes: Attributes<'a> = valid();
+        change(&mut attributes);
+        attributes.validate()
+    }
+
+    fn is_valid_source(source: &str) -> bool {
+        check(|it| it.source = source).is_ok()
     }
 
     #[test]
@@ -295,46 +296,17 @@ mod tests {
         let long = "x".repeat(1_025);
         let uri = "https://example.com/".to_owned() + &"x".repeat(2_048);
         let faults = [
-            Attributes {
-                source: &long,
-                ..valid()
-            },
-            Attributes {
-                r#type: &long,
-                ..valid()
-            },
-            Attributes {
-                id: Some(&long),
-                ..valid()
-            },
-            Attributes {
-                subject: Some(&long),
-                ..valid()
-            },
-            Attributes {
-                key: Some(&long),
-                ..valid()
-            },
-            Attributes {
-                tenant: Some(&long[..256]),
-                ..valid()
-            },
-            Attributes {
-                dataschema: Some(&uri),
-                ..valid()
-            },
-        ]
-        .map(|attributes| attributes.validate().unwrap_err().message());
-        let names = [
-            "source",
-            "type",
-            "id",
-            "subject",
-            "key",
-            "tenant",
-            "dataschema",
+            ("source", check(|it| it.source = &long)),
+            ("type", check(|it| it.r#type = &long)),
+            ("id", check(|it| it.id = Some(&long))),
+            ("subject", check(|it| it.subject = Some(&long))),
+            ("key", check(|it| it.key = Some(&long))),
+            ("tenant", check(|it| it.tenant = Some(&long[..256]))),
+            ("dataschema", check(|it| it.dataschema = Some(&uri))),
         ];
-        assert_eq!(faults, names.map(|name| format!("invalid {name}")));
+        for (name, checked) in faults {
+            assert_eq!(checked.unwrap_err().message(), format!("invalid {name}"));
+        }
         let longest = Some(&long[..1_024]);
         let attributes = Attributes {
             source: &long[..1_024],
@@ -350,21 +322,12 @@ mod tests {
 
     #[test]
     fn a_dataschema_is_an_absolute_uri() {
-        let check = |uri| {
-            Attributes {
-                dataschema: Some(uri),
-                ..valid()
-            }
-            .validate()
-            .is_ok()
-        };
-        assert!(check("https://example.com/schema") && check("urn:example:1"));
-        assert!(
-            !check("/schema")
-                && !check("schema")
-                && !check("")
-                && !check("https://example.com/a b")
-        );
+        for uri in ["https://example.com/schema", "urn:example:1"] {
+            assert!(check(|it| it.dataschema = Some(uri)).is_ok(), "{uri}");
+        }
+        for uri in ["/schema", "schema", "", "https://example.com/a b"] {
+            assert!(check(|it| it.dataschema = Some(uri)).is_err(), "{uri}");
+        }
     }
 
     #[test]
@@ -374,17 +337,9 @@ mod tests {
             ("\u{a0}acme", "Write 'acme'."),
             (" ", "can be seen"),
         ] {
-            for attributes in [
-                Attributes {
-                    r#type: odd,
-                    ..valid()
-                },
-                Attributes {
-                    tenant: Some(odd),
-                    ..valid()
-                },
-            ] {
-                let error = attributes.validate().unwrap_err();
+            let as_type = check(|it| it.r#type = odd);
+            let as_tenant = check(|it| it.tenant = Some(odd));
+            for error in [as_type.unwrap_err(), as_tenant.unwrap_err()] {
                 assert!(error.hint().unwrap().contains(hint), "{odd:?}: {error:?}");
             }
         }
@@ -411,53 +366,13 @@ mod tests {
             "a\u{1ffff}",
             "a\u{10fffe}",
         ] {
-            assert!(
-                Attributes {
-                    r#type: bad,
-                    ..valid()
-                }
-                .validate()
-                .is_err(),
-                "{bad:?}"
-            );
-            assert!(
-                Attributes {
-                    id: Some(bad),
-                    ..valid()
-                }
-                .validate()
-                .is_err(),
-                "{bad:?}"
-            );
-            assert!(
-                Attributes {
-                    subject: Some(bad),
-                    ..valid()
-                }
-                .validate()
-                .is_err(),
-                "{bad:?}"
-            );
-            assert!(
-                Attributes {
-                    key: Some(bad),
-                    ..valid()
-                }
-                .validate()
-                .is_err(),
-                "{bad:?}"
-            );
+            assert!(check(|it| it.r#type = bad).is_err(), "{bad:?}");
+            assert!(check(|it| it.id = Some(bad)).is_err(), "{bad:?}");
+            assert!(check(|it| it.subject = Some(bad)).is_err(), "{bad:?}");
+            assert!(check(|it| it.key = Some(bad)).is_err(), "{bad:?}");
         }
         let good = Some("ä €\u{1f600}\u{fffd}\u{a0}");
-        assert_eq!(
-            Attributes {
-                id: good,
-                subject: good,
-                key: good,
-                ..valid()
-            }
-            .validate(),
-            Ok(())
-        );
+        let checked = check(|it| (it.id, it.subject, it.key) = (good, good, good));
+        assert_eq!(checked, Ok(()));
     }
 }

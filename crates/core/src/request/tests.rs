@@ -5,7 +5,7 @@ use std::time::Duration;
 use standardwebhooks::Webhook;
 
 use super::*;
-use crate::attempt::outcome::Outcome;
+use crate::attempt::outcome::{ErrorClass, Outcome};
 use crate::attempt::retry::{self, DeadReason, Decision, RetryPolicy};
 use crate::egress::url_policy::UrlPolicy;
 use crate::request::format::structured;
@@ -25,6 +25,12 @@ fn compile(options: SubscriptionOptions) -> Subscription {
     options.compile(&UrlPolicy::default()).unwrap()
 }
 
+fn compile_with(change: impl FnOnce(&mut SubscriptionOptions)) -> Subscription {
+    let mut options = options();
+    change(&mut options);
+    compile(options)
+}
+
 fn event() -> Event {
     Event {
         data: Some(r#"{"total":100}"#.into()),
@@ -36,6 +42,16 @@ fn event() -> Event {
             1_614_265_330_000_000,
         )
     }
+}
+
+fn event_with(change: impl FnOnce(&mut Event)) -> Event {
+    let mut event = event();
+    change(&mut event);
+    event
+}
+
+fn with_data(data: &str) -> Event {
+    event_with(|event| event.data = Some(data.into()))
 }
 
 #[test]
@@ -72,15 +88,9 @@ fn the_request_is_exactly_this() {
 #[test]
 fn the_reference_library_accepts_the_body_as_it_is_sent_with_either_secret() {
     let secrets = vec![SECRET.into(), OLD_SECRET.into()];
-    let subscription = compile(SubscriptionOptions {
-        signing_secrets: secrets,
-        ..options()
-    });
+    let subscription = compile_with(|options| options.signing_secrets = secrets);
     let now_unix = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
-    let event = Event {
-        id: "the.callers.own".into(),
-        ..event()
-    };
+    let event = event_with(|event| event.id = "the.callers.own".into());
     let request = build(&event, &subscription, now_unix).unwrap();
     let headers: http::HeaderMap = request.headers.iter().cloned().collect();
     assert_eq!(headers[WEBHOOK_ID], event.uid);
@@ -96,104 +106,48 @@ fn own_headers_follow_and_may_name_another_user_agent() {
         ("Authorization".into(), "Bearer 1".into()),
         ("User-Agent".into(), "shop".into()),
     ];
-    let request = build(
-        &event(),
-        &compile(SubscriptionOptions {
-            headers: Some(own.into()),
-            ..options()
-        }),
-        0,
-    )
-    .unwrap();
-    let values = |wanted: &str| {
-        request
-            .headers
-            .iter()
-            .filter(|(name, _)| name == wanted)
-            .map(|(_, v)| v)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(values("user-agent"), ["shop"]);
-    assert_eq!(values("authorization"), ["Bearer 1"]);
+    let subscription = compile_with(|options| options.headers = Some(own.into()));
+    let request = build(&event(), &subscription, 0).unwrap();
+    assert_eq!(value(&request, "user-agent"), Some("shop"));
+    assert_eq!(value(&request, "authorization"), Some("Bearer 1"));
 }
 
 #[test]
 fn a_body_may_have_max_payload_bytes_and_not_one_more() {
     let size = structured(&event(), Profile::Standard).len();
-    let limited = |max_payload: usize| {
-        compile(SubscriptionOptions {
-            max_payload: max_payload as i32,
-            ..options()
-        })
-    };
+    let limited =
+        |limit: usize| compile_with(|options| options.max_payload = limit.try_into().unwrap());
     assert!(build(&event(), &limited(size), 0).is_ok());
-    let error = build(&event(), &limited(size - 1), 0).unwrap_err();
-    assert_eq!(
-        error,
-        Error::TooLarge {
-            size,
-            limit: size - 1
-        }
-    );
+    let limit = size - 1;
+    let error = build(&event(), &limited(limit), 0).unwrap_err();
+    assert_eq!(error, Error::TooLarge { size, limit });
     assert!(Outcome::from(error).is_too_large());
 }
 
 #[test]
 fn an_event_whose_data_was_not_loaded_is_too_large_by_its_size() {
-    let event = Event {
-        data: None,
-        size: 300_000,
-        ..event()
-    };
+    let (size, limit) = (300_000, 262_144);
+    let event = event_with(|event| (event.data, event.size) = (None, 300_000));
     let error = build(&event, &compile(options()), 0).unwrap_err();
-    assert_eq!(
-        error,
-        Error::TooLarge {
-            size: 300_000,
-            limit: 262_144
-        }
-    );
+    assert_eq!(error, Error::TooLarge { size, limit });
 }
 
 #[test]
 fn nothing_is_built_unsigned() {
-    let error = build(
-        &event(),
-        &compile(SubscriptionOptions {
-            signing_secrets: vec![],
-            ..options()
-        }),
-        0,
-    )
-    .unwrap_err();
-    assert_eq!(
-        error.hint().unwrap(),
-        "Run select herald.rotate_secret('shop')."
-    );
-    let error = build(
-        &Event {
-            uid: "a.b".into(),
-            ..event()
-        },
-        &compile(options()),
-        0,
-    )
-    .unwrap_err();
+    let without_secret = compile_with(|options| options.signing_secrets.clear());
+    let error = build(&event(), &without_secret, 0).unwrap_err();
+    let hint = "Run select herald.rotate_secret('shop').";
+    assert_eq!(error.hint().unwrap(), hint);
+    let event = event_with(|event| event.uid = "a.b".into());
+    let error = build(&event, &compile(options()), 0).unwrap_err();
     assert_eq!(error, Error::UnsignableId { id: "a.b".into() });
 }
 
 #[test]
 fn debug_shows_no_secret_no_data_and_no_path() {
     let own = [("Authorization".into(), "hunter2".into())];
-    let request = build(
-        &event(),
-        &compile(SubscriptionOptions {
-            headers: Some(own.into()),
-            ..options()
-        }),
-        0,
-    )
-    .unwrap();
+    let subscription = compile_with(|options| options.headers = Some(own.into()));
+    let request = build(&event(), &subscription, 0).unwrap();
     let shown = format!("{request:?}");
     for hidden in ["hunter2", "token", "total", "v1,"] {
         assert!(!shown.contains(hidden), "{shown}");
@@ -230,6 +184,14 @@ fn value<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     first
 }
 
+/// Checks the signature over the body, as it is sent at that time.
+fn assert_is_signed(request: &HttpRequest) {
+    let signer = crate::signing::Signer::new(&crate::signing::Secret::parse(SECRET).unwrap());
+    let signature = signer.sign(&event().uid, 1_614_265_330, &request.body);
+    let signature = signature.unwrap();
+    assert_eq!(value(request, "webhook-signature"), Some(&*signature));
+}
+
 const URL: &str = "https://example.com/hook";
 
 #[test]
@@ -240,43 +202,23 @@ fn binary_mode_puts_the_attributes_into_headers_and_signs_the_data() {
     assert_eq!(value(&request, "content-type"), Some("application/json"));
     assert_eq!(value(&request, "ce-type"), Some("order.paid"));
     assert_eq!(value(&request, "ce-datacontenttype"), None);
-    let signer = crate::signing::Signer::new(&crate::signing::Secret::parse(SECRET).unwrap());
-    let signature = signer
-        .sign(&event().uid, 1_614_265_330, &request.body)
-        .unwrap();
-    assert_eq!(
-        value(&request, "webhook-signature"),
-        Some(signature.as_str())
-    );
+    assert_is_signed(&request);
 }
 
 #[test]
 fn a_compressed_body_is_signed_as_it_is_sent() {
-    let event = Event {
-        data: Some(format!("\"{}\"", "a".repeat(5000))),
-        ..event()
-    };
+    let event = with_data(&format!("\"{}\"", "a".repeat(5000)));
     let plain = styled("{}", URL, &[], &event).unwrap();
     let packed = styled(r#"{"compression":"gzip"}"#, URL, &[], &event).unwrap();
     assert_eq!(value(&packed, "content-encoding"), Some("gzip"));
     assert!(packed.body.len() < plain.body.len() / 10);
     assert_eq!(packed.readable_body(true).into_bytes(), plain.body);
-    let signer = crate::signing::Signer::new(&crate::signing::Secret::parse(SECRET).unwrap());
-    let signature = signer
-        .sign(&event.uid, 1_614_265_330, &packed.body)
-        .unwrap();
-    assert_eq!(
-        value(&packed, "webhook-signature"),
-        Some(signature.as_str())
-    );
+    assert_is_signed(&packed);
 }
 
 #[test]
 fn placeholders_are_filled_in_url_and_headers() {
-    let event = Event {
-        tenant: Some("a/b c".into()),
-        ..event()
-    };
+    let event = event_with(|event| event.tenant = Some("a/b c".into()));
     let headers = [("x-tenant", "of {tenant}"), ("x-type", "{type}")];
     let request = styled(
         "{}",
@@ -298,41 +240,31 @@ fn placeholders_are_filled_in_url_and_headers() {
 #[test]
 fn a_large_body_shrinks_to_a_smaller_profile_if_wanted() {
     let large = Event {
-        data: Some(format!("\"{}\"", "x".repeat(1000))),
         size: 1002,
         seq: 7,
-        ..event()
+        ..with_data(&format!("\"{}\"", "x".repeat(1000)))
     };
     let sent = |style: &str, event: &Event, max_payload| {
-        let options = SubscriptionOptions {
-            max_payload,
-            ..options().with_document(style).unwrap()
-        };
+        let mut options = options().with_document(style).unwrap();
+        options.max_payload = max_payload;
         build(event, &compile(options), 0).map(|request| String::from_utf8(request.body).unwrap())
     };
+    let is_too_large = |sent| matches!(sent, Err(Error::TooLarge { .. }));
     let shrinking = r#"{"profile":"detailed","shrink":true}"#;
     assert!(sent(shrinking, &large, 2000).unwrap().contains("sequence"));
     let standard = sent(shrinking, &large, 1200).unwrap();
     assert!(standard.contains("xxx") && !standard.contains("sequence"));
     assert!(!sent(shrinking, &large, 500).unwrap().contains("data"));
-    assert!(matches!(
-        sent(shrinking, &large, 50),
-        Err(Error::TooLarge { .. })
-    ));
-    assert!(matches!(
-        sent(r#"{"profile":"detailed"}"#, &large, 1200),
-        Err(Error::TooLarge { .. })
-    ));
+    assert!(is_too_large(sent(shrinking, &large, 50)));
+    let detailed = r#"{"profile":"detailed"}"#;
+    assert!(is_too_large(sent(detailed, &large, 1200)));
     // The data of this event was not even loaded.
     let unloaded = Event {
         data: None,
         ..large
     };
     assert!(sent(shrinking, &unloaded, 500).is_ok());
-    assert!(matches!(
-        sent("{}", &unloaded, 500),
-        Err(Error::TooLarge { .. })
-    ));
+    assert!(is_too_large(sent("{}", &unloaded, 500)));
 }
 
 #[test]
@@ -367,17 +299,8 @@ fn the_signature_in_the_body_is_made_without_it_and_the_one_in_the_header_over_a
         r#"{"total":100,"signature":"***"}"#
     );
     for data in ["[1]", "1", r#"{"signature":1}"#] {
-        let event = Event {
-            data: Some(data.into()),
-            ..event()
-        };
-        assert!(
-            matches!(
-                styled(frame, URL, &[], &event),
-                Err(Error::Unsendable { .. })
-            ),
-            "{data}"
-        );
+        let refused = styled(frame, URL, &[], &with_data(data));
+        assert!(matches!(refused, Err(Error::Unsendable { .. })), "{data}");
     }
 }
 
@@ -399,25 +322,15 @@ fn a_signature_in_the_body_is_hidden_whatever_its_member_is_called() {
         let (hidden, whole) = (shown(false), shown(true));
         assert_eq!(hidden[name], "***", "{name:?}");
         assert_eq!(whole[name].as_str().map(str::len), Some(64), "{name:?}");
-        assert!(
-            !request
-                .readable_body(false)
-                .contains(whole[name].as_str().unwrap())
-        );
+        let shown = request.readable_body(false);
+        assert!(!shown.contains(whole[name].as_str().unwrap()));
     }
 }
 
 /// Returns an event with an object of nested arrays.
 fn deep(levels: usize) -> Event {
-    let data = format!(
-        r#"{{"a":{}{}}}"#,
-        "[".repeat(levels - 1),
-        "]".repeat(levels - 1)
-    );
-    Event {
-        data: Some(data),
-        ..event()
-    }
+    let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+    with_data(&format!(r#"{{"a":{open}{close}}}"#))
 }
 
 /// Builds a request with no more stack than a send thread has.
@@ -459,11 +372,7 @@ fn data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read() {
         for levels in [most + 1, 100_000] {
             let outcome = Outcome::from(build_with_deep_data(style, levels).unwrap_err());
             let (class, words) = outcome.error.clone().unwrap();
-            assert_eq!(
-                class,
-                crate::attempt::outcome::ErrorClass::Template,
-                "{style}"
-            );
+            assert_eq!(class, ErrorClass::Template, "{style}");
             assert!(words.contains("nested in more than 128 levels"), "{words}");
             let decision = retry::decide(&outcome, &RetryPolicy::default(), 1, 0, 0, 0.5);
             assert_eq!(decision, Decision::Bury(DeadReason::Poison), "{style}");
@@ -474,12 +383,9 @@ fn data_that_is_too_deep_to_be_read_is_poison_where_it_has_to_be_read() {
 #[test]
 fn numbers_go_as_ecmascript_writes_them_or_not_at_all() {
     let of = |data: &str, signing: &str| {
-        let event = Event {
-            data: Some(data.into()),
-            ..event()
-        };
         let style = format!(r#"{{"format":"data","signing":{signing}}}"#);
-        styled(&style, URL, &[], &event).map(|request| String::from_utf8(request.body).unwrap())
+        styled(&style, URL, &[], &with_data(data))
+            .map(|request| String::from_utf8(request.body).unwrap())
     };
     let leafengines = r#""leafengines""#;
     assert_eq!(
@@ -519,13 +425,10 @@ fn credentials_are_sent_beside_the_signature_and_hidden_like_it() {
 
 #[test]
 fn an_attribute_that_makes_a_header_too_long_to_be_sent_is_poison_at_once() {
-    let binary = compile(SubscriptionOptions {
-        format: "binary".into(),
-        ..options()
-    });
-    let with = |bytes: usize| Event {
-        extensions: Some(format!(r#"{{"note":"{}"}}"#, "ä".repeat(bytes / 6))),
-        ..event()
+    let binary = compile_with(|options| options.format = "binary".into());
+    let with = |bytes: usize| {
+        let note = format!(r#"{{"note":"{}"}}"#, "ä".repeat(bytes / 6));
+        event_with(|event| event.extensions = Some(note))
     };
     assert!(build(&with(12_000), &binary, 0).is_ok());
     let error = build(&with(MAX_LINE_BYTES), &binary, 0).unwrap_err();
@@ -544,10 +447,7 @@ fn named_secrets_are_put_into_url_headers_and_template_and_nowhere_else() {
         "format": "template", "template": "{\"routing_key\": {{ secrets.key }}, \"type\": {{ type }}}",
         "secrets": {"path": "T00/B00/xyz", "key": "0123456789abcdef"}}"#;
     let subscription = compile(options().with_document(document).unwrap());
-    let event = Event {
-        tenant: Some("{secret.key}".into()),
-        ..event()
-    };
+    let event = event_with(|event| event.tenant = Some("{secret.key}".into()));
     let request = build(&event, &subscription, 0).unwrap();
     assert_eq!(
         request.url.to_string(),

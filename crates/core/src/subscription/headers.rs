@@ -16,56 +16,26 @@ pub const MAX_HEADERS: usize = 32;
 /// The maximum size of all their names and values together, in bytes.
 pub const MAX_HEADER_BYTES: usize = 8192;
 
+const CONNECTION: &str = "It belongs to the connection, which pg_herald manages.";
+const MEANING: &str = "It would change the meaning of the request.";
+
 const RESERVED: [(&str, &str); 20] = [
     ("accept-encoding", "Responses are read uncompressed."),
-    (
-        "connection",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
+    ("connection", CONNECTION),
     ("content-encoding", "The body is sent as it is."),
     ("content-length", "It follows from the body."),
     ("content-type", "It follows from the subscription's format."),
-    (
-        "expect",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
+    ("expect", CONNECTION),
     ("host", "It follows from the url."),
-    (
-        "http2-settings",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
-    (
-        "keep-alive",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
-    (
-        "te",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
-    (
-        "trailer",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
-    (
-        "transfer-encoding",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
-    (
-        "upgrade",
-        "It belongs to the connection, which pg_herald manages.",
-    ),
-    (
-        "x-http-method",
-        "It would change the meaning of the request.",
-    ),
-    (
-        "x-http-method-override",
-        "It would change the meaning of the request.",
-    ),
-    (
-        "x-method-override",
-        "It would change the meaning of the request.",
-    ),
+    ("http2-settings", CONNECTION),
+    ("keep-alive", CONNECTION),
+    ("te", CONNECTION),
+    ("trailer", CONNECTION),
+    ("transfer-encoding", CONNECTION),
+    ("upgrade", CONNECTION),
+    ("x-http-method", MEANING),
+    ("x-http-method-override", MEANING),
+    ("x-method-override", MEANING),
     (
         "proxy-",
         "It is meant for a proxy, which only a superuser configures.",

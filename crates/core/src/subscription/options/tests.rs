@@ -17,6 +17,12 @@ fn options() -> SubscriptionOptions {
     SubscriptionOptions::new("shop", "https://example.com/hook")
 }
 
+fn changed(change: impl FnOnce(&mut SubscriptionOptions)) -> SubscriptionOptions {
+    let mut options = options();
+    change(&mut options);
+    options
+}
+
 fn is_valid(options: SubscriptionOptions) -> bool {
     options.validate(&UrlPolicy::default()).is_ok()
 }
@@ -32,18 +38,11 @@ fn each_limit_includes_its_ends_and_nothing_beyond() {
         (&DEAD_LETTER_RETENTION, 1_000_000, 315_576_000_000_000),
     ];
     for (limit, least, most) in limits {
-        for (value, expected) in [
-            (i64::MIN, false),
-            (least - 1, false),
-            (least, true),
-            (most, true),
-        ] {
-            assert_eq!(
-                limit.check(value).is_ok(),
-                expected,
-                "{} {value}",
-                limit.option
-            );
+        for value in [least, most] {
+            assert!(limit.check(value).is_ok(), "{} {value}", limit.option);
+        }
+        for value in [i64::MIN, least - 1] {
+            assert!(limit.check(value).is_err(), "{} {value}", limit.option);
         }
         if let Some(beyond) = most.checked_add(1) {
             assert!(limit.check(beyond).is_err(), "{}", limit.option);
@@ -53,98 +52,32 @@ fn each_limit_includes_its_ends_and_nothing_beyond() {
 
 #[test]
 fn every_option_is_checked() {
-    let faulty = [
-        SubscriptionOptions {
-            name: "".into(),
-            ..options()
-        },
-        SubscriptionOptions {
-            url: "http://example.com/".into(),
-            ..options()
-        },
-        SubscriptionOptions {
-            types: vec![],
-            ..options()
-        },
-        SubscriptionOptions {
-            headers: Some([("host".into(), "x".into())].into()),
-            ..options()
-        },
-        SubscriptionOptions {
-            signing_secrets: vec!["whsec_".into()],
-            ..options()
-        },
-        SubscriptionOptions {
-            timeout: Span(0),
-            ..options()
-        },
-        SubscriptionOptions {
-            retry_schedule: vec![],
-            ..options()
-        },
-        SubscriptionOptions {
-            retry_jitter: 2.0,
-            ..options()
-        },
-        SubscriptionOptions {
-            max_attempts: Some(0),
-            ..options()
-        },
-        SubscriptionOptions {
-            max_concurrency: 0,
-            ..options()
-        },
-        SubscriptionOptions {
-            max_payload: 0,
-            ..options()
-        },
-        SubscriptionOptions {
-            max_age: Some(Span(0)),
-            ..options()
-        },
-        SubscriptionOptions {
-            retry_jitter: f64::NAN,
-            ..options()
-        },
-        SubscriptionOptions {
-            retry_duration: Some(Span(315_576_000_000_001)),
-            ..options()
-        },
-        SubscriptionOptions {
-            success: Some(vec![200; 401]),
-            ..options()
-        },
-        SubscriptionOptions {
-            retry_on: Some(vec![500; 401]),
-            ..options()
-        },
-        SubscriptionOptions {
-            tenant: Some("x".repeat(TENANT.bytes + 1)),
-            ..options()
-        },
-        SubscriptionOptions {
-            tenant: Some(String::new()),
-            ..options()
-        },
-        SubscriptionOptions {
-            tenant: Some("acme ".into()),
-            ..options()
-        },
-        SubscriptionOptions {
-            gone: "ignore".into(),
-            ..options()
-        },
-        SubscriptionOptions {
-            dead_letter_retention: Span(0),
-            ..options()
-        },
-        SubscriptionOptions {
-            description: Some("ü".repeat(1_001)),
-            ..options()
-        },
+    let faults: [fn(&mut SubscriptionOptions); 22] = [
+        |options| options.name = "".into(),
+        |options| options.url = "http://example.com/".into(),
+        |options| options.types = vec![],
+        |options| options.headers = Some([("host".into(), "x".into())].into()),
+        |options| options.signing_secrets = vec!["whsec_".into()],
+        |options| options.timeout = Span(0),
+        |options| options.retry_schedule = vec![],
+        |options| options.retry_jitter = 2.0,
+        |options| options.max_attempts = Some(0),
+        |options| options.max_concurrency = 0,
+        |options| options.max_payload = 0,
+        |options| options.max_age = Some(Span(0)),
+        |options| options.retry_jitter = f64::NAN,
+        |options| options.retry_duration = Some(Span(315_576_000_000_001)),
+        |options| options.success = Some(vec![200; 401]),
+        |options| options.retry_on = Some(vec![500; 401]),
+        |options| options.tenant = Some("x".repeat(TENANT.bytes + 1)),
+        |options| options.tenant = Some(String::new()),
+        |options| options.tenant = Some("acme ".into()),
+        |options| options.gone = "ignore".into(),
+        |options| options.dead_letter_retention = Span(0),
+        |options| options.description = Some("ü".repeat(1_001)),
     ];
-    for (position, options) in faulty.into_iter().enumerate() {
-        assert!(!is_valid(options), "{position}");
+    for (position, fault) in faults.into_iter().enumerate() {
+        assert!(!is_valid(changed(fault)), "{position}");
     }
     assert!(is_valid(options()));
     assert!(is_valid(SubscriptionOptions {
@@ -186,23 +119,13 @@ fn an_invalid_subscription_still_matches() {
 fn names_need_no_quoting() {
     let longest = "a".repeat(63);
     for name in ["a", "shop/eu-1", "Shop_2.orders", longest.as_str()] {
-        assert!(
-            is_valid(SubscriptionOptions {
-                name: name.into(),
-                ..options()
-            }),
-            "{name}"
-        );
+        let named = changed(|options| options.name = name.into());
+        assert!(is_valid(named), "{name}");
     }
     let too_long = "a".repeat(64);
     for name in ["", "a b", "a'b", "ä", "a\n", "21", too_long.as_str()] {
-        assert!(
-            !is_valid(SubscriptionOptions {
-                name: name.into(),
-                ..options()
-            }),
-            "{name}"
-        );
+        let named = changed(|options| options.name = name.into());
+        assert!(!is_valid(named), "{name}");
     }
 }
 
@@ -316,13 +239,8 @@ fn given_options_are_merged_and_nulls_removed() {
 fn declared_defaults_take_effect() {
     let mut defaults = defaults();
     for option in OPTIONS {
-        let has_none = defaults[option.name].is_null();
-        assert_eq!(
-            has_none,
-            option.is_optional || option.name == "url",
-            "{}",
-            option.name
-        );
+        let (name, has_none) = (option.name, option.is_optional || option.name == "url");
+        assert_eq!(defaults[name].is_null(), has_none, "{name}");
     }
     defaults.remove("url");
     let read = options().with_document(&Value::Object(defaults).to_string());
@@ -352,10 +270,7 @@ fn secrets_are_known_by_their_names() {
 #[test]
 fn debug_shows_neither_the_secret_nor_the_url() {
     let secret = Secret::from_bytes(&[7; 24]).unwrap().to_text();
-    let options = SubscriptionOptions {
-        signing_secrets: vec![secret.clone()],
-        ..options()
-    };
+    let options = changed(|options| options.signing_secrets = vec![secret.clone()]);
     let shown = format!(
         "{options:?} {:?}",
         options.compile(&UrlPolicy::default()).unwrap()
