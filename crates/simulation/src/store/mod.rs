@@ -56,6 +56,17 @@ impl World {
     }
 }
 
+impl Shared {
+    /// Does the work of a statement, unless that fails, and tells how much virtual time it took.
+    fn timed<T>(&self, statement: Statement, work: impl FnOnce(&mut World) -> T) -> Took<T> {
+        let world = &mut *self.0.borrow_mut();
+        let began = world.clock.elapsed;
+        let result = world.statement(statement).map(|_| work(world));
+        let took = micros(world.clock.elapsed - began);
+        Took { result, took }
+    }
+}
+
 impl Store for Shared {
     fn is_woken(&self) -> bool {
         self.0.borrow().database.is_woken
@@ -98,10 +109,8 @@ impl Store for Shared {
             world.witness.looked(world.clock.elapsed);
             seen
         });
-        Took {
-            result,
-            took: micros(world.clock.elapsed - began),
-        }
+        let took = micros(world.clock.elapsed - began);
+        Took { result, took }
     }
 
     fn forget_changes(&mut self, loaded: &Snapshot) -> Result<(), Failure> {
@@ -137,15 +146,9 @@ impl Store for Shared {
     }
 
     fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims> {
-        let world = &mut *self.0.borrow_mut();
-        let began = world.clock.elapsed;
-        let result = world
-            .statement(Statement::Claim)
-            .map(|_| claim::claim(&world.database.tables, claim));
-        Took {
-            result,
-            took: micros(world.clock.elapsed - began),
-        }
+        self.timed(Statement::Claim, |world| {
+            claim::claim(&world.database.tables, claim)
+        })
     }
 
     fn event_at(&mut self, (_, seq): (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {
@@ -201,27 +204,11 @@ impl Store for Shared {
     }
 
     fn bury(&mut self, ended: &Ended, most: usize) -> Took<Buried> {
-        let world = &mut *self.0.borrow_mut();
-        let began = world.clock.elapsed;
-        let result = world
-            .statement(Statement::Bury)
-            .map(|_| world.bury_slice(ended, most));
-        Took {
-            result,
-            took: micros(world.clock.elapsed - began),
-        }
+        self.timed(Statement::Bury, |world| world.bury_slice(ended, most))
     }
 
     fn shed(&mut self, walk: Walk, most: usize) -> Took<Shed> {
-        let world = &mut *self.0.borrow_mut();
-        let began = world.clock.elapsed;
-        let result = world
-            .statement(Statement::Shed)
-            .map(|_| world.shed(walk, most));
-        Took {
-            result,
-            took: micros(world.clock.elapsed - began),
-        }
+        self.timed(Statement::Shed, |world| world.shed(walk, most))
     }
 
     fn keep_house(&mut self, _part: Part) -> Took<Option<Cleaned>> {
