@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, fault, role, run, run_as, value};
+    use crate::in_postgres::support::{all, count, fault, role, rows, run, run_as, value};
     use pgrx::prelude::*;
 
     const VIEWS: [&str; 6] = [
@@ -98,7 +98,7 @@ mod tests {
             "admin_of_tenants",
             "select herald.drop_tenant('one'); select herald.drop_plan('pilot')",
         );
-        assert_eq!(value("select count(*) from herald.tenant"), "0");
+        assert_eq!(count("herald.tenant"), 0);
     }
 
     /// Creates two tenants, each with a subscription, a delivered event and a dead one.
@@ -187,43 +187,18 @@ mod tests {
             )
         };
         let refusal = |sql: &str| fault(&format!("set local role values_admin; {sql}"));
-        for (sql, what) in [
-            (
-                "update herald.subscription set url = 'https://example.org/a'".to_owned(),
-                "headers",
-            ),
-            (
-                "update herald.subscription set url = 'https://example.com:8443/a'".to_owned(),
-                "headers",
-            ),
-            (
-                subscribe("url => 'https://example.org/', headers => '{\"X-Key\": \"***\"}'"),
-                "headers",
-            ),
-            (
-                subscribe(
-                    "url => 'https://example.org/', headers => '{\"X-Key\": \"new\"}', auth => '{}'",
-                ),
-                "secrets",
-            ),
-            (
-                subscribe(
-                    "url => 'https://example.org/', headers => '{\"X-Key\": \"new\"}', secrets => '{}'",
-                ),
-                "auth",
-            ),
-            (
-                subscribe("url => 'https://example.org/', headers => '{}'"),
-                "auth",
-            ),
-            (
-                subscribe(
-                    "url => 'https://example.org/', headers => '{}', auth => '{\"type\": \"bearer\", \"token\": \"***\"}'",
-                ),
-                "auth",
-            ),
-        ] {
-            let refused = refusal(&sql);
+        let moves = r#"
+            update herald.subscription set url = 'https://example.org/a' | headers
+            update herald.subscription set url = 'https://example.com:8443/a' | headers
+            SUBSCRIBE headers => '{"X-Key": "***"}') | headers
+            SUBSCRIBE headers => '{"X-Key": "new"}', auth => '{}') | secrets
+            SUBSCRIBE headers => '{"X-Key": "new"}', secrets => '{}') | auth
+            SUBSCRIBE headers => '{}') | auth
+            SUBSCRIBE headers => '{}', auth => '{"type": "bearer", "token": "***"}') | auth
+        "#;
+        let moved = "select herald.subscribe('shop', url => 'https://example.org/',";
+        for [sql, what] in rows(&moves.replace("SUBSCRIBE", moved)) {
+            let refused = refusal(sql);
             assert_eq!(
                 refused.message,
                 format!("the stored values of {what} do not go to another host"),
@@ -322,10 +297,7 @@ mod tests {
             ),
             "error this check failed: no luck"
         );
-        assert_eq!(
-            value("select count(*) from herald.doctor() d where d.\"check\" = 'log'"),
-            "1"
-        );
+        assert_eq!(count("herald.doctor() d where d.\"check\" = 'log'"), 1);
     }
 
     #[pg_test]
@@ -360,10 +332,7 @@ mod tests {
         );
         run("update herald.subscription set url = 'https://127.0.0.1/' where name = 'label'");
         run("insert into herald.tenant (name, role) values ('kept', 'kept_role')");
-        assert_eq!(
-            value("select count(*) from herald.doctor() d where d.\"check\" = 'tenant'"),
-            "0"
-        );
+        assert_eq!(count("herald.doctor() d where d.\"check\" = 'tenant'"), 0);
     }
 
     #[pg_test]

@@ -1,6 +1,6 @@
 //! Arguments of functions: null means "not given", and errors name senseless values.
 
-use super::support::{fault, role, run, value};
+use super::support::{count, fault, role, rows, run, value};
 use pgrx::prelude::*;
 
 /// Creates a subscription, and an event for it that is a dead letter.
@@ -38,50 +38,24 @@ mod tests {
     #[pg_test]
     fn a_null_for_an_argument_that_has_a_default_means_not_given() {
         dead_letter();
-        for (call, expected) in [
-            (
-                "herald.redeliver_dead_letters('shop', since => null, until => null, reason => null)",
-                "1",
-            ),
-            ("herald.discard('shop', until => null, reason => null)", "1"),
-            (
-                "herald.replay('shop', '2000-01-01', null, null, null, null, null)",
-                "1",
-            ),
-            (
-                "herald.backoff('1 s', multiplier => null, cap => null, retries => null) = herald.backoff('1 s')",
-                "true",
-            ),
-            ("herald.generate_secret(null) like 'whsec_%'", "true"),
-            (
-                "herald.rotate_secret('shop', null, null) like 'whsec_%'",
-                "true",
-            ),
-            (
-                "herald.emit('order.paid', priority => null, ordered => null) is not null",
-                "true",
-            ),
-            (
-                "(select priority from herald.event order by seq desc limit 1)",
-                "normal",
-            ),
-            (
-                "herald.verify('standard', 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', '{}', '', null, null, null)",
-                "false",
-            ),
-            (
-                r#"(select secret is not null from herald.apply(
-                    '{"subscriptions": [{"name": "new", "url": "https://127.0.0.1/"}]}', dry_run => null))"#,
-                "true",
-            ),
-        ] {
+        let calls = r#"
+            herald.redeliver_dead_letters('shop', since => null, until => null, reason => null) | 1
+            herald.discard('shop', until => null, reason => null) | 1
+            herald.replay('shop', '2000-01-01', null, null, null, null, null) | 1
+            herald.backoff('1 s', multiplier => null, cap => null, retries => null) = herald.backoff('1 s') | true
+            herald.generate_secret(null) like 'whsec_%' | true
+            herald.rotate_secret('shop', null, null) like 'whsec_%' | true
+            herald.emit('order.paid', priority => null, ordered => null) is not null | true
+            (select priority from herald.event order by seq desc limit 1) | normal
+            herald.verify('standard', 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', '{}', '', null, null, null) | false
+            (select secret is not null from herald.apply('{"subscriptions": [{"name": "new", "url": "https://127.0.0.1/"}]}', dry_run => null)) | true
+        "#;
+        for [call, expected] in rows(calls) {
             assert_eq!(value(&format!("select {call}")), expected, "{call}");
         }
         assert_eq!(
-            value(
-                "select count(*) from herald.secret where expires_at > now() + interval '23 hours'"
-            ),
-            "1"
+            count("herald.secret where expires_at > now() + interval '23 hours'"),
+            1
         );
     }
 
@@ -106,83 +80,24 @@ mod tests {
         run(
             "insert into herald.tenant (name, role) values ('acme', 'odd_tenant'); create table public.odd (id int primary key)",
         );
-        for (statement, sqlstate, message) in [
-            (
-                "select herald.grant_access(null, 'reader')",
-                "22004",
-                "role is null",
-            ),
-            (
-                "select herald.grant_access(4294967295::regrole, 'reader')",
-                "42704",
-                "role 4294967295 does not exist",
-            ),
-            (
-                "select herald.grant_access('pg_monitor', null)",
-                "22023",
-                "there is no level \"\"",
-            ),
-            (
-                "select herald.revoke_access('odd_tenant')",
-                "22023",
-                "role odd_tenant is a tenant's",
-            ),
-            (
-                "insert into herald.plan (name, replay_window) values ('odd', '300000 years')",
-                "22023",
-                "replay_window of a plan is out of range",
-            ),
-            (
-                "insert into herald.plan (name, endpoints) values ('odd', -1)",
-                "22023",
-                "endpoints of a plan is out of range",
-            ),
-            (
-                "insert into herald.plan (name) values (null)",
-                "22023",
-                "name of a plan is out of range",
-            ),
-            (
-                "insert into herald.tenant (name) values ('a/b')",
-                "22023",
-                "invalid tenant name \"a/b\"",
-            ),
-            (
-                "insert into herald.tenant (name, plan) values ('b', 'entreprise')",
-                "42704",
-                "plan \"entreprise\" does not exist",
-            ),
-            (
-                "update herald.tenant set over_quota = null where name = 'acme'",
-                "22023",
-                "unknown over_quota \"\"",
-            ),
-            (
-                "select herald.watch('public.odd', include_columns => '{{id},{id}}')",
-                "22023",
-                "include_columns has more than one dimension",
-            ),
-            (
-                "select herald.watch('public.odd', operations => '{{insert},{update}}')",
-                "22023",
-                "operations has more than one dimension",
-            ),
-            (
-                "update herald.subscription set name = null",
-                "22004",
-                "name of a subscription is null",
-            ),
-            (
-                "select herald.subscribe('shop', preset => 'github', signing => '\"stripe\"')",
-                "22023",
-                "signing and preset exclude each other",
-            ),
-            (
-                "select herald.subscribe('shop', preset => 'githup')",
-                "22023",
-                "invalid signing",
-            ),
-        ] {
+        let refused = r#"
+            select herald.grant_access(null, 'reader') | 22004 | role is null
+            select herald.grant_access(4294967295::regrole, 'reader') | 42704 | role 4294967295 does not exist
+            select herald.grant_access('pg_monitor', null) | 22023 | there is no level ""
+            select herald.revoke_access('odd_tenant') | 22023 | role odd_tenant is a tenant's
+            insert into herald.plan (name, replay_window) values ('odd', '300000 years') | 22023 | replay_window of a plan is out of range
+            insert into herald.plan (name, endpoints) values ('odd', -1) | 22023 | endpoints of a plan is out of range
+            insert into herald.plan (name) values (null) | 22023 | name of a plan is out of range
+            insert into herald.tenant (name) values ('a/b') | 22023 | invalid tenant name "a/b"
+            insert into herald.tenant (name, plan) values ('b', 'entreprise') | 42704 | plan "entreprise" does not exist
+            update herald.tenant set over_quota = null where name = 'acme' | 22023 | unknown over_quota ""
+            select herald.watch('public.odd', include_columns => '{{id},{id}}') | 22023 | include_columns has more than one dimension
+            select herald.watch('public.odd', operations => '{{insert},{update}}') | 22023 | operations has more than one dimension
+            update herald.subscription set name = null | 22004 | name of a subscription is null
+            select herald.subscribe('shop', preset => 'github', signing => '"stripe"') | 22023 | signing and preset exclude each other
+            select herald.subscribe('shop', preset => 'githup') | 22023 | invalid signing
+        "#;
+        for [statement, sqlstate, message] in rows(refused) {
             let fault = fault(statement);
             assert_eq!(
                 (fault.sqlstate.as_str(), fault.message.as_str()),
@@ -215,19 +130,17 @@ mod tests {
     #[pg_test]
     fn a_span_that_makes_no_sense_is_refused_and_deletes_nothing() {
         dead_letter();
-        for (call, argument) in [
-            ("purge_dead_letters('-30 days')", "older_than"),
-            ("purge_dead_letters('200000 years')", "older_than"),
-            ("rotate_secret('shop', grace => '-1 s')", "grace"),
-            ("wait(timeout => '-1 s')", "timeout"),
-            ("wait(timeout => '200000 years')", "timeout"),
-            ("stop_worker('200000 years')", "timeout"),
-            ("ping('shop', '-1 s')", "timeout"),
-            (
-                "verify('standard', 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', '{}', '', '-1 s')",
-                "tolerance",
-            ),
-        ] {
+        let refused = r"
+            purge_dead_letters('-30 days') | older_than
+            purge_dead_letters('200000 years') | older_than
+            rotate_secret('shop', grace => '-1 s') | grace
+            wait(timeout => '-1 s') | timeout
+            wait(timeout => '200000 years') | timeout
+            stop_worker('200000 years') | timeout
+            ping('shop', '-1 s') | timeout
+            verify('standard', 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', '{}', '', '-1 s') | tolerance
+        ";
+        for [call, argument] in rows(refused) {
             let fault = fault(&format!("select herald.{call}"));
             assert_eq!(
                 (fault.sqlstate.as_str(), fault.message),
@@ -235,7 +148,7 @@ mod tests {
                 "{call}"
             );
         }
-        assert_eq!(value("select count(*) from herald.dead_letter"), "1");
+        assert_eq!(count("herald.dead_letter"), 1);
         assert_eq!(value("select herald.purge_dead_letters('0')"), "1");
     }
 }

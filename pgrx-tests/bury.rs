@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, fault, run, value};
+    use crate::in_postgres::support::{all, count, fault, run, value};
     use pgrx::prelude::*;
 
     const SUBSCRIPTION: &str = "(select id from herald_internal.subscription)";
@@ -128,10 +128,10 @@ mod tests {
             ["7", "20001"]
         );
         assert_eq!(
-            value(
-                "select count(*) from herald_internal.dead_letter where reason = 'discarded' and note = 'words' and event_id = '?'"
+            count(
+                "herald_internal.dead_letter where reason = 'discarded' and note = 'words' and event_id = '?'"
             ),
-            "19999"
+            19999
         );
     }
 

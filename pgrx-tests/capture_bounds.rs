@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{event, events, fault, orders, run, value};
+    use crate::in_postgres::support::{count, event, events, fault, orders, run, value};
     use herald_core::limits;
     use pgrx::prelude::*;
 
@@ -155,10 +155,7 @@ mod tests {
         run("insert into public.parts select n, 2 from generate_series(11, 2000) n");
         run("select herald.watch('public.parts')");
         run("update public.parts set part = 2 where part = 1 or id > 100");
-        assert_eq!(
-            value("select count(*) from herald.event where type like '%updated'"),
-            "1902"
-        );
+        assert_eq!(count("herald.event where type like '%updated'"), 1902);
     }
 
     #[pg_test]

@@ -2,7 +2,9 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{event, events, fault, forget_events, orders, run, value};
+    use crate::in_postgres::support::{
+        count, event, events, fault, forget_events, orders, run, value,
+    };
     use pgrx::prelude::*;
 
     #[pg_test]
@@ -249,10 +251,10 @@ mod tests {
     fn a_condition_on_a_table_that_is_dropped_needs_no_cascade() {
         orders(", condition => 'new.total > 100', data => 'new'");
         run("drop table public.orders");
-        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
+        assert_eq!(count("herald_internal.watch"), 0);
         assert_eq!(
-            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
-            "0"
+            count("pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            0
         );
     }
 

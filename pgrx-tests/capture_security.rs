@@ -3,7 +3,7 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{
-        all, event, events, fault, orders, owner, role, run, run_as, value,
+        all, count, event, events, fault, orders, owner, role, run, run_as, value,
     };
     use pgrx::prelude::*;
 
@@ -39,7 +39,7 @@ mod tests {
             value("select rolsuper from pg_roles where rolname = 'mallory'"),
             "false"
         );
-        assert_eq!(value("select count(*) from mallory.walls"), "0");
+        assert_eq!(count("mallory.walls"), 0);
     }
 
     #[pg_test]
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(ending.sqlstate, "42501");
         run("grant alice to bob");
         run_as("bob", "select herald.unwatch('alice.notes')");
-        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
+        assert_eq!(count("herald_internal.watch"), 0);
     }
 
     #[pg_test]
@@ -315,6 +315,6 @@ mod tests {
             "42501"
         );
         assert_eq!(fault("select mallory.attack()").sqlstate, "42501");
-        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
+        assert_eq!(count("herald_internal.watch"), 0);
     }
 }

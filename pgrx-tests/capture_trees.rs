@@ -2,7 +2,9 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, fault, forget_events, run, value};
+    use crate::in_postgres::support::{
+        all, count, event, events, fault, forget_events, run, value,
+    };
     use pgrx::prelude::*;
 
     /// Creates `public.sales`, by region: `north` as it is, `south` with other columns in another order, and `west`
@@ -86,17 +88,20 @@ mod tests {
         );
     }
 
+    /// Lets a trigger keep row 2 from moving south.
+    fn refuse_a_move() {
+        run(
+            "create function public.refuse() returns trigger language plpgsql as
+             $$ begin if new.id = 2 then return null; end if; return new; end $$;
+             create trigger refuse before insert on public.south for each row execute function public.refuse()",
+        );
+    }
+
     #[pg_test]
     fn a_suppressed_move_never_pairs_a_row_with_another_s_old_row() {
         sales("");
         run("insert into public.sales select 'n', n, n from generate_series(1, 6) n");
-        run(
-            "create function public.refuse() returns trigger language plpgsql as
-             $$ begin if new.id = 2 then return null; end if; return new; end $$",
-        );
-        run(
-            "create trigger refuse before insert on public.south for each row execute function public.refuse()",
-        );
+        refuse_a_move();
         forget_events();
         run(
             "update public.sales set region = case when id <= 3 then 's' else 'n' end, total = total * 10",
@@ -119,19 +124,13 @@ mod tests {
     fn a_suppressed_move_among_many_rows_leaves_the_old_rows_out() {
         sales("");
         run("insert into public.sales select 'n', n, n from generate_series(1, 900) n");
-        run(
-            "create function public.refuse() returns trigger language plpgsql as
-             $$ begin if new.id = 2 then return null; end if; return new; end $$",
-        );
-        run(
-            "create trigger refuse before insert on public.south for each row execute function public.refuse()",
-        );
+        refuse_a_move();
         forget_events();
         run("update public.sales set region = case when id <= 3 then 's' else 'n' end");
-        assert_eq!(value("select count(*) from herald.event"), "899");
+        assert_eq!(count("herald.event"), 899);
         assert_eq!(
-            value("select count(*) from herald.event where data ->> 'old_record' is not null"),
-            "0"
+            count("herald.event where data ->> 'old_record' is not null"),
+            0
         );
     }
 
@@ -269,15 +268,9 @@ mod tests {
     #[pg_test]
     fn unwatch_leaves_no_trigger_in_the_tree() {
         sales(", operations => '{insert,update,delete,truncate}'");
-        assert_eq!(
-            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
-            "20"
-        );
+        assert_eq!(count("pg_trigger where tgname like 'pg\\_herald%'"), 20);
         run("select herald.unwatch('public.sales')");
-        assert_eq!(
-            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
-            "0"
-        );
+        assert_eq!(count("pg_trigger where tgname like 'pg\\_herald%'"), 0);
     }
 
     fn foreign_server() -> bool {
@@ -318,9 +311,6 @@ mod tests {
         );
         run("insert into public.t values (2)");
         run("select herald.unwatch('public.t')");
-        assert_eq!(
-            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
-            "0"
-        );
+        assert_eq!(count("pg_trigger where tgname like 'pg\\_herald%'"), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{run, value};
+    use crate::in_postgres::support::{count, run, value};
     use pgrx::prelude::*;
 
     /// Creates one event, pending for a subscription, in a slot that is no longer written.
@@ -29,7 +29,7 @@ mod tests {
     fn a_slot_within_its_retention_is_neither_copied_nor_locked() {
         pending_event_of_an_older_slot("30s");
         keep_house_to_the_end();
-        assert_eq!(value("select count(*) from herald.held_event"), "0");
+        assert_eq!(count("herald.held_event"), 0);
         let locks = "select count(*) from pg_locks l join pg_class c on c.oid = l.relation
                      where l.pid = pg_backend_pid() and l.mode = 'AccessExclusiveLock' and c.relname ~ '^event_\\d+$'";
         assert_eq!(value(locks), "0");
@@ -114,7 +114,7 @@ mod tests {
         );
         run("delete from herald.pending");
         run("select herald_internal.keep_house(0)");
-        assert_eq!(value("select count(*) from herald.held_event"), "0");
+        assert_eq!(count("herald.held_event"), 0);
     }
 
     #[pg_test]

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, run, value};
+    use crate::in_postgres::support::{all, count, run, value};
     use pgrx::prelude::*;
 
     const EMPTY: &str = "select herald_internal.empty_event_slot(7::smallint, '1 day')";
@@ -39,7 +39,7 @@ mod tests {
              values (0, 'shop', 9000000003, 7, 'old', 'old', '{}', '{}', 'exhausted', 1, now(), 'infinity')",
         );
         assert_eq!(value(EMPTY), "true");
-        assert_eq!(value("select count(*) from herald_internal.event_7"), "0");
+        assert_eq!(count("herald_internal.event_7"), 0);
         assert_eq!(
             all("select seq from herald.held_event where seq > 9000000000 order by seq"),
             ["9000000002", "9000000003"]
@@ -52,7 +52,7 @@ mod tests {
         old_events("{9000000003,9000000004}", READ);
         old_events("{9000000002}", UNREAD);
         assert_eq!(value(EMPTY), "false", "an unread event is gone");
-        assert_eq!(value("select count(*) from herald_internal.event_7"), "3");
+        assert_eq!(count("herald_internal.event_7"), 3);
         run("delete from herald_internal.event_7 where seq = 9000000002");
         assert_eq!(value(EMPTY), "true");
     }

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::value;
+    use crate::in_postgres::support::count;
     use crate::log::append::{Common, NewEvent, append_one};
     use crate::pg::transaction::subtransaction;
     use pgrx::prelude::*;
@@ -26,6 +26,6 @@ mod tests {
             refused.message,
             "the event huge is too large: Its data has 1073741824 bytes, the limit is 1073741819."
         );
-        assert_eq!(value("select count(*) from herald.event"), "0");
+        assert_eq!(count("herald.event"), 0);
     }
 }

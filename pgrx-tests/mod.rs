@@ -4,6 +4,7 @@ mod access;
 mod arguments;
 mod bury;
 mod capture_bounds;
+mod capture_columns;
 mod capture_context;
 mod capture_copies;
 mod capture_defaults;

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, fault, role, run, value};
+    use crate::in_postgres::support::{all, count, fault, role, run, value};
     use crate::pg::shmem::{Demand, Registry};
     use pgrx::prelude::*;
     use std::sync::Barrier;
@@ -136,10 +136,7 @@ mod tests {
         );
         assert_eq!(value("select count(*) from herald.audit"), audited);
         run("delete from herald_internal.dead_letter; select herald_internal.keep_house(0)");
-        assert_eq!(
-            value("select count(*) from herald_internal.subscription"),
-            "2"
-        );
+        assert_eq!(count("herald_internal.subscription"), 2);
     }
 
     #[pg_test]

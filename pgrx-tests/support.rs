@@ -14,6 +14,13 @@ pub fn value(sql: &str) -> String {
     value.unwrap_or_else(|| "null".to_owned())
 }
 
+/// Returns the number of rows of a table, or of those that a condition after its name selects.
+pub fn count(rows: &str) -> usize {
+    value(&format!("select count(*) from {rows}"))
+        .parse()
+        .expect("a number")
+}
+
 /// Returns the values of a query's only column as text, in order.
 pub fn all(sql: &str) -> Vec<String> {
     let query = format!("select array(select coalesce(x::text, 'null') from ({sql}) as q (x))");
@@ -39,6 +46,19 @@ pub fn event(expression: &str) -> String {
 /// Forgets the events so far.
 pub fn forget_events() {
     run("delete from herald.event");
+}
+
+/// Returns the rows of a table in a text: a line for each, with ` | ` between its cells, and `-` for
+/// an empty one.
+pub fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+    let lines = table.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty()).map(|line| {
+        let cells = line.split(" | ");
+        let cells: Vec<&str> = cells
+            .map(|cell| if cell == "-" { "" } else { cell })
+            .collect();
+        cells.try_into().expect(line)
+    })
 }
 
 /// A statement's failure; its effects are undone.

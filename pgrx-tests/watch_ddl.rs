@@ -3,7 +3,7 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{
-        event, events, forget_events, orders, owner, role, run, run_as, value,
+        count, event, events, forget_events, orders, owner, role, run, run_as, value,
     };
     use pgrx::prelude::*;
 
@@ -29,10 +29,7 @@ mod tests {
         run(
             "grant usage on schema herald, herald_internal to watch_stranger; set local role watch_stranger",
         );
-        assert_eq!(
-            value("select count(*) from herald_internal.expressions_of_watches()"),
-            "0"
-        );
+        assert_eq!(count("herald_internal.expressions_of_watches()"), 0);
         run("reset role");
     }
 
@@ -145,8 +142,8 @@ mod tests {
             "keep"
         );
         assert_eq!(
-            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
-            "0"
+            count("pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            0
         );
     }
 
@@ -239,8 +236,8 @@ mod tests {
         assert_eq!(events("key"), ["1"]);
         run("select herald.unwatch('public.orders')");
         assert_eq!(
-            value("select count(*) from pg_trigger where tgrelid = 'public.orders'::regclass"),
-            "0"
+            count("pg_trigger where tgrelid = 'public.orders'::regclass"),
+            0
         );
     }
 
@@ -281,7 +278,7 @@ mod tests {
         );
         run("alter table public.kinds drop column kind cascade");
         run("drop table public.kinds");
-        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
+        assert_eq!(count("herald_internal.watch"), 0);
     }
 
     #[pg_test]
@@ -301,6 +298,6 @@ mod tests {
         );
         assert_eq!(event("data ->> 'record'"), r#"{"id":1}"#);
         run_as("alice", "drop table alice.notes");
-        assert_eq!(value("select count(*) from herald_internal.watch"), "0");
+        assert_eq!(count("herald_internal.watch"), 0);
     }
 }

@@ -3,7 +3,7 @@
 #[pgrx::pg_schema]
 mod tests {
     use crate::in_postgres::support::{
-        event, events, fault, orders, owner, role, run, run_as, value,
+        count, event, events, fault, orders, owner, role, run, run_as, value,
     };
     use pgrx::prelude::*;
 
@@ -61,8 +61,8 @@ mod tests {
         run_as("mallory", "insert into mallory.bait values (1)");
         assert_eq!(event("subject"), "a");
         assert_eq!(
-            value("select count(*) from pg_namespace where nspname like 'herald\\_watch\\_%'"),
-            "0"
+            count("pg_namespace where nspname like 'herald\\_watch\\_%'"),
+            0
         );
     }
 

@@ -2,7 +2,7 @@
 
 #[pgrx::pg_schema]
 mod tests {
-    use crate::in_postgres::support::{all, event, events, fault, orders, run, value};
+    use crate::in_postgres::support::{all, count, event, events, fault, orders, rows, run, value};
     use pgrx::prelude::*;
 
     #[pg_test]
@@ -77,8 +77,8 @@ mod tests {
         run("alter table public.orders drop column status");
         run("select herald.unwatch('public.orders')");
         assert_eq!(
-            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
-            "0"
+            count("pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            0
         );
     }
 
@@ -140,22 +140,21 @@ mod tests {
         );
     }
 
-    /// Checks the faults of calls that must change nothing: SQLSTATE, and what message, detail and hint contain.
-    fn refused(table: &str, cases: &[(&str, &str, &str, &str, &str)]) {
+    /// Checks the faults of calls that must change nothing: options, SQLSTATE, and what message, detail and hint contain.
+    fn refused(table: &str, cases: &str) {
         let state = "select row((select array_agg(w) from herald_internal.watch w), (select count(*) from pg_trigger), (select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace))";
         let before = value(state);
-        for (options, sqlstate, message, detail, hint) in cases {
-            let fault = fault(&format!("select herald.watch('{table}'{options})"));
-            assert_eq!(fault.sqlstate, *sqlstate, "{options}: {fault:?}");
-            assert!(fault.message.contains(message), "{options}: {fault:?}");
-            assert!(
-                !fault.detail.is_empty() && fault.detail.contains(detail),
-                "{options}: {fault:?}"
-            );
-            assert!(
-                !fault.hint.is_empty() && fault.hint.contains(hint),
-                "{options}: {fault:?}"
-            );
+        for [options, sqlstate, message, detail, hint] in rows(cases) {
+            let fault = fault(&format!("select herald.watch('{table}', {options})"));
+            assert_eq!(fault.sqlstate, sqlstate, "{options}: {fault:?}");
+            for (said, expected) in [
+                (&fault.message, message),
+                (&fault.detail, detail),
+                (&fault.hint, hint),
+            ] {
+                let is_right = !said.is_empty() && said.contains(expected);
+                assert!(is_right, "{options}: {fault:?}");
+            }
         }
         assert_eq!(value(state), before);
     }
@@ -165,171 +164,42 @@ mod tests {
         orders(", condition => 'new.id > 0'");
         refused(
             "public.orders",
-            &[
-                (
-                    ", operations => '{insert,updaet}'",
-                    "22023",
-                    "unknown operation \"updaet\"",
-                    "insert, update, delete",
-                    "\"update\"",
-                ),
-                (
-                    ", operations => '{}'",
-                    "22023",
-                    "operations is empty",
-                    "insert, update",
-                    "Leave operations out",
-                ),
-                (
-                    ", operations => '{null}'",
-                    "22023",
-                    "unknown operation \"null\"",
-                    "",
-                    "",
-                ),
-                (
-                    ", include_columns => '{id,totl}'",
-                    "42703",
-                    "column \"totl\" of include_columns",
-                    "id, status, total, note",
-                    "\"total\"",
-                ),
-                (
-                    ", exclude_columns => '{zzzzzzzz}'",
-                    "42703",
-                    "\"zzzzzzzz\"",
-                    "id, status",
-                    "exclude_columns",
-                ),
-                (
-                    ", on_change_of => '{}'",
-                    "22023",
-                    "on_change_of is empty",
-                    "id, status",
-                    "leave on_change_of out",
-                ),
-                (
-                    ", on_change_of => '{id,null}'",
-                    "22023",
-                    "on_change_of contains null",
-                    "",
-                    "",
-                ),
-                (
-                    ", on_error => 'abrt'",
-                    "22023",
-                    "unknown on_error \"abrt\"",
-                    "capture",
-                    "\"abort\"",
-                ),
-                (
-                    ", type => 'a', type_expression => 'new.status'",
-                    "22023",
-                    "exclude each other",
-                    "new.status",
-                    "fixed",
-                ),
-                (
-                    ", include_columns => '{id}', exclude_columns => '{note}'",
-                    "22023",
-                    "exclude each other",
-                    "",
-                    "one of them",
-                ),
-                (", type => ''", "22023", "type", "empty", ""),
-                (
-                    ", condition => 'new.totl > 100'",
-                    "42703",
-                    "the condition does not compile: column new.totl does not exist",
-                    "condition => new.totl > 100\n             ^\nThe fault is at character 1 of line 1.",
-                    "new.total",
-                ),
-                (
-                    ", condition => 'new.total'",
-                    "42P13",
-                    "the condition does not compile: return type mismatch",
-                    "numeric",
-                    "",
-                ),
-                (
-                    ", condition => E'new.id > 0\\n and new.total > > 2'",
-                    "42601",
-                    "the condition does not compile: syntax error at or near \">\"",
-                    "character 18 of line 2",
-                    "",
-                ),
-                (
-                    ", subject => $$'日本語' || new.totl$$",
-                    "42703",
-                    "the subject does not compile",
-                    "The fault is at character 10 of line 1.",
-                    "",
-                ),
-                (
-                    ", data => 'my_function(new.id)'",
-                    "42883",
-                    "the data does not compile",
-                    "my_function",
-                    "",
-                ),
-                (
-                    ", condition => 'count(*) > 1'",
-                    "22023",
-                    "the condition contains an aggregate",
-                    "condition => count(*) > 1",
-                    "subquery",
-                ),
-                (
-                    ", type_expression => 'row_number() over ()::text'",
-                    "22023",
-                    "the type_expression contains a window function",
-                    "row_number()",
-                    "subquery",
-                ),
-                (
-                    ", subject => $$upper(unnest('{a,b}'::text[]))$$",
-                    "22023",
-                    "the subject contains a set",
-                    "unnest",
-                    "one value",
-                ),
-                (
-                    ", key => 'coalesce(max(new.status) filter (where new.id > 0), new.note)'",
-                    "22023",
-                    "the key contains an aggregate",
-                    "",
-                    "",
-                ),
-                (
-                    ", tenant => 'case when rank() over (order by new.id) > 0 then new.status end'",
-                    "22023",
-                    "the tenant contains a window function",
-                    "",
-                    "",
-                ),
-                (
-                    ", priority => $$json_object_keys('{\"high\": 1}')$$",
-                    "22023",
-                    "the priority contains a set",
-                    "",
-                    "",
-                ),
-                (
-                    ", data => 'json_agg(new)'",
-                    "22023",
-                    "the data contains an aggregate",
-                    "",
-                    "",
-                ),
-                (
-                    ", tenant => 'other.id'",
-                    "42P01",
-                    "the tenant does not compile",
-                    "",
-                    "",
-                ),
-            ],
+            r#"
+                operations => '{insert,updaet}' | 22023 | unknown operation "updaet" | insert, update, delete | "update"
+                operations => '{}' | 22023 | operations is empty | insert, update | Leave operations out
+                operations => '{null}' | 22023 | unknown operation "null" | - | -
+                include_columns => '{id,totl}' | 42703 | column "totl" of include_columns | id, status, total, note | "total"
+                exclude_columns => '{zzzzzzzz}' | 42703 | "zzzzzzzz" | id, status | exclude_columns
+                on_change_of => '{}' | 22023 | on_change_of is empty | id, status | leave on_change_of out
+                on_change_of => '{id,null}' | 22023 | on_change_of contains null | - | -
+                on_error => 'abrt' | 22023 | unknown on_error "abrt" | capture | "abort"
+                type => 'a', type_expression => 'new.status' | 22023 | exclude each other | new.status | fixed
+                include_columns => '{id}', exclude_columns => '{note}' | 22023 | exclude each other | - | one of them
+                type => '' | 22023 | type | empty | -
+                condition => 'new.totl > 100' | 42703 | the condition does not compile: column new.totl does not exist | The fault is at character 1 of line 1. | new.total
+                condition => 'new.total' | 42P13 | the condition does not compile: return type mismatch | numeric | -
+                condition => E'new.id > 0\n and new.total > > 2' | 42601 | the condition does not compile: syntax error at or near ">" | character 18 of line 2 | -
+                subject => $$'日本語' || new.totl$$ | 42703 | the subject does not compile | The fault is at character 10 of line 1. | -
+                data => 'my_function(new.id)' | 42883 | the data does not compile | my_function | -
+                condition => 'count(*) > 1' | 22023 | the condition contains an aggregate | condition => count(*) > 1 | subquery
+                type_expression => 'row_number() over ()::text' | 22023 | the type_expression contains a window function | row_number() | subquery
+                subject => $$upper(unnest('{a,b}'::text[]))$$ | 22023 | the subject contains a set | unnest | one value
+                key => 'coalesce(max(new.status) filter (where new.id > 0), new.note)' | 22023 | the key contains an aggregate | - | -
+                tenant => 'case when rank() over (order by new.id) > 0 then new.status end' | 22023 | the tenant contains a window function | - | -
+                priority => $$json_object_keys('{"high": 1}')$$ | 22023 | the priority contains a set | - | -
+                data => 'json_agg(new)' | 22023 | the data contains an aggregate | - | -
+                tenant => 'other.id' | 42P01 | the tenant does not compile | - | -
+            "#,
         );
+    }
+
+    #[pg_test]
+    fn a_fault_is_pointed_at_in_the_expression() {
+        orders("");
+        let fault = fault("select herald.watch('public.orders', condition => 'new.totl > 100')");
+        let pointer =
+            "condition => new.totl > 100\n             ^\nThe fault is at character 1 of line 1.";
+        assert!(fault.detail.contains(pointer), "{fault:?}");
     }
 
     #[pg_test]
@@ -337,50 +207,14 @@ mod tests {
         orders("");
         refused(
             "public.orders",
-            &[
-                (
-                    ", priority => 'high'",
-                    "42703",
-                    "the priority does not compile: column \"high\" does not exist",
-                    "priority => high",
-                    "for the text high write priority => $$'high'$$.",
-                ),
-                (
-                    ", tenant => 'acme-1'",
-                    "42703",
-                    "the tenant does not compile",
-                    "",
-                    "write tenant => $$'acme-1'$$.",
-                ),
-                (
-                    ", type_expression => 'order.paid'",
-                    "42601",
-                    "the type_expression does not compile",
-                    "",
-                    "write type_expression => $$'order.paid'$$.",
-                ),
-                (
-                    ", subject => 'status'",
-                    "42703",
-                    "the subject does not compile",
-                    "",
-                    "for the column status write subject => 'new.status'.",
-                ),
-                (
-                    ", subject => 'new.statu'",
-                    "42703",
-                    "the subject does not compile",
-                    "",
-                    "Perhaps you meant new.status.",
-                ),
-                (
-                    ", condition => 'high'",
-                    "42703",
-                    "the condition does not compile",
-                    "",
-                    "An expression sees new, old and operation",
-                ),
-            ],
+            r#"
+                priority => 'high' | 42703 | the priority does not compile: column "high" does not exist | priority => high | for the text high write priority => $$'high'$$.
+                tenant => 'acme-1' | 42703 | the tenant does not compile | - | write tenant => $$'acme-1'$$.
+                type_expression => 'order.paid' | 42601 | the type_expression does not compile | - | write type_expression => $$'order.paid'$$.
+                subject => 'status' | 42703 | the subject does not compile | - | for the column status write subject => 'new.status'.
+                subject => 'new.statu' | 42703 | the subject does not compile | - | Perhaps you meant new.status.
+                condition => 'high' | 42703 | the condition does not compile | - | An expression sees new, old and operation
+            "#,
         );
     }
 
@@ -390,51 +224,15 @@ mod tests {
         run("create function public.always() returns text immutable language sql return 'urgent'");
         refused(
             "public.orders",
-            &[
-                (
-                    ", priority => $$'urgent'$$",
-                    "22023",
-                    "unknown priority \"urgent\"",
-                    "low, normal and high",
-                    "priority => $$'high'$$",
-                ),
-                (
-                    ", priority => 'public.always()'",
-                    "22023",
-                    "unknown priority \"urgent\"",
-                    "",
-                    "",
-                ),
-                (
-                    ", priority => $$''$$",
-                    "22023",
-                    "unknown priority \"\"",
-                    "",
-                    "",
-                ),
-                (
-                    ", tenant => $$'acme '$$",
-                    "22023",
-                    "invalid tenant",
-                    "white space",
-                    "Write 'acme'.",
-                ),
-                (", tenant => $$''$$", "22023", "invalid tenant", "empty", ""),
-                (
-                    ", type_expression => $$'herald.paid'$$",
-                    "42939",
-                    "\"herald.paid\" is reserved",
-                    "",
-                    "",
-                ),
-                (
-                    ", type_expression => $$'order.paid '$$",
-                    "22023",
-                    "invalid type",
-                    "white space",
-                    "Write 'order.paid'.",
-                ),
-            ],
+            r#"
+                priority => $$'urgent'$$ | 22023 | unknown priority "urgent" | low, normal and high | priority => $$'high'$$
+                priority => 'public.always()' | 22023 | unknown priority "urgent" | - | -
+                priority => $$''$$ | 22023 | unknown priority "" | - | -
+                tenant => $$'acme '$$ | 22023 | invalid tenant | white space | Write 'acme'.
+                tenant => $$''$$ | 22023 | invalid tenant | empty | -
+                type_expression => $$'herald.paid'$$ | 42939 | "herald.paid" is reserved | - | -
+                type_expression => $$'order.paid '$$ | 22023 | invalid type | white space | Write 'order.paid'.
+            "#,
         );
         run(
             "select herald.watch('public.orders', priority => $$'high'$$, tenant => $$'acme'$$, type_expression => $$'order.paid'$$);
@@ -451,37 +249,13 @@ mod tests {
         orders("");
         refused(
             "public.orders",
-            &[
-                (
-                    ", tenant => ' '",
-                    "22023",
-                    "the tenant is empty",
-                    "\" \"",
-                    "Leave tenant out",
-                ),
-                (
-                    ", condition => ''",
-                    "22023",
-                    "the condition is empty",
-                    "",
-                    "Leave condition out",
-                ),
-                (", ''", "22023", "the name is empty", "", "\"default\""),
-                (
-                    ", 'audit '",
-                    "22023",
-                    "the name begins or ends with white space",
-                    "\"audit \"",
-                    "",
-                ),
-                (
-                    ", type => ' order.paid'",
-                    "22023",
-                    "invalid type",
-                    "white space",
-                    "Write 'order.paid'.",
-                ),
-            ],
+            r#"
+                tenant => ' ' | 22023 | the tenant is empty | " " | Leave tenant out
+                condition => '' | 22023 | the condition is empty | - | Leave condition out
+                '' | 22023 | the name is empty | - | "default"
+                'audit ' | 22023 | the name begins or ends with white space | "audit " | -
+                type => ' order.paid' | 22023 | invalid type | white space | Write 'order.paid'.
+            "#,
         );
     }
 
@@ -502,7 +276,9 @@ mod tests {
             ("herald.event", "pg_herald itself"),
             ("herald_internal.subscription", "pg_herald itself"),
         ] {
-            refused(table, &[("", "42809", "cannot be watched", detail, "")]);
+            let as_usual = "on_error => 'abort'";
+            let case = format!("{as_usual} | 42809 | cannot be watched | {detail} | -");
+            refused(table, &case);
         }
         let missing = fault("select herald.watch(0::regclass)");
         assert_eq!(missing.sqlstate, "42P01", "{missing:?}");
@@ -517,7 +293,7 @@ mod tests {
         assert_eq!(unknown.message, "public.orders has no watch \"audti\"");
         assert_eq!(unknown.detail, "Its watches are audit, default.");
         assert_eq!(unknown.hint, "Perhaps you meant \"audit\".");
-        assert_eq!(value("select count(*) from herald_internal.watch"), "2");
+        assert_eq!(count("herald_internal.watch"), 2);
         run("select herald.unwatch('public.orders', 'audit')");
         run("insert into public.orders values (1)");
         assert_eq!(events("type").len(), 1);
@@ -530,13 +306,10 @@ mod tests {
         run("insert into public.orders values (1)");
         assert_eq!(events("type").len(), 0);
         assert_eq!(
-            value("select count(*) from pg_proc where pronamespace = 'herald_watch'::regnamespace"),
-            "0"
+            count("pg_proc where pronamespace = 'herald_watch'::regnamespace"),
+            0
         );
-        assert_eq!(
-            value("select count(*) from pg_trigger where tgname like 'pg\\_herald%'"),
-            "0"
-        );
+        assert_eq!(count("pg_trigger where tgname like 'pg\\_herald%'"), 0);
         run("alter table public.orders drop column total");
     }
 }
