@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::{Database, SOON, hint, receiver};
+use common::{Database, SOON, hint, rows, subscribed};
 use herald_trial::Cluster;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
@@ -29,7 +29,7 @@ fn applying_a_document_is_idempotent() {
         applied(&mut db, &document, true),
         ["shop created ", "billing created "]
     );
-    assert_eq!(db.number("select count(*) from herald.subscription"), 0);
+    assert_eq!(db.count("herald.subscription"), 0);
     assert_eq!(
         db.text(&format!("select count(secret) filter (where secret like 'whsec_%') from herald.apply($${document}$$)")),
         "2"
@@ -70,10 +70,7 @@ fn what_a_document_leaves_out_gets_its_default_or_is_ended() {
         "shop sandbox"
     );
     assert_eq!(db.text(secret), before);
-    assert_eq!(
-        db.number("select count(*) from herald.secret where kind = 'auth'"),
-        0
-    );
+    assert_eq!(db.count("herald.secret where kind = 'auth'"), 0);
 }
 
 #[test]
@@ -186,50 +183,24 @@ fn a_secret_in_a_document_signs_first_and_its_former_presence_stays_hidden() {
 #[test]
 fn a_document_with_a_slip_does_nothing_and_names_it() {
     let mut db = Database::new(&CLUSTER, "apply_faults");
-    for (document, message) in [
-        ("[]", "the document declares no subscriptions"),
-        (
-            r#"{"subscriptions": [], "purne": true}"#,
-            "the document has an unknown member \"purne\"",
-        ),
-        (
-            r#"{"subscriptions": [{"url": "http://127.0.0.1:1/"}]}"#,
-            "a subscription is declared without a name",
-        ),
-        (
-            r#"{"subscriptions": [{"name": "good", "url": "http://127.0.0.1:1/"}, {"name": "bad", "ulr": "http://127.0.0.1:1/"}]}"#,
-            "subscription \"bad\": unknown option \"ulr\"",
-        ),
-        (
-            r#"{"subscriptions": [{"name": "good", "url": "http://127.0.0.1:1/"}, {"name": "good", "url": "http://127.0.0.1:1/"}]}"#,
-            "subscription \"good\" is declared twice",
-        ),
-        (
-            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "method": "GET"}]}"#,
-            "subscription \"bad\": invalid method",
-        ),
-        (
-            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "state": "disabled"}]}"#,
-            "subscription \"bad\": state cannot be declared \"disabled\"",
-        ),
-        (
-            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "timeout": "5 parsecs"}]}"#,
-            "subscription \"bad\": invalid timeout: invalid input syntax for type interval: \"5 parsecs\"",
-        ),
-        (
-            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "max_payload": "many"}]}"#,
-            "subscription \"bad\": invalid max_payload: invalid input syntax for type integer: \"many\"",
-        ),
-        (
-            r#"{"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "retry_on": ["6xx"]}]}"#,
-            "subscription \"bad\": invalid retry_on: statuses has \"6xx\", which is no status",
-        ),
-    ] {
+    let refused = r#"
+        [] | the document declares no subscriptions
+        {"subscriptions": [], "purne": true} | the document has an unknown member "purne"
+        {"subscriptions": [{"url": "http://127.0.0.1:1/"}]} | a subscription is declared without a name
+        {"subscriptions": [{"name": "good", "url": "http://127.0.0.1:1/"}, {"name": "bad", "ulr": "http://127.0.0.1:1/"}]} | subscription "bad": unknown option "ulr"
+        {"subscriptions": [{"name": "good", "url": "http://127.0.0.1:1/"}, {"name": "good", "url": "http://127.0.0.1:1/"}]} | subscription "good" is declared twice
+        {"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "method": "GET"}]} | subscription "bad": invalid method
+        {"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "state": "disabled"}]} | subscription "bad": state cannot be declared "disabled"
+        {"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "timeout": "5 parsecs"}]} | subscription "bad": invalid timeout: invalid input syntax for type interval: "5 parsecs"
+        {"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "max_payload": "many"}]} | subscription "bad": invalid max_payload: invalid input syntax for type integer: "many"
+        {"subscriptions": [{"name": "bad", "url": "http://127.0.0.1:1/", "retry_on": ["6xx"]}]} | subscription "bad": invalid retry_on: statuses has "6xx", which is no status
+    "#;
+    for [document, message] in rows(refused) {
         let error = db.refusal(&format!("select herald.apply($${document}$$)"));
         assert_eq!(error.message(), message);
         assert!(error.hint().is_some(), "{document}");
     }
-    assert_eq!(db.number("select count(*) from herald.subscription"), 0);
+    assert_eq!(db.count("herald.subscription"), 0);
     let slip = r#"{"subscriptions": [{"name": "bad", "ulr": "http://127.0.0.1:1/"}]}"#;
     assert_eq!(
         hint(&db.refusal(&format!("select herald.apply($${slip}$$)"))),
@@ -239,9 +210,7 @@ fn a_document_with_a_slip_does_nothing_and_names_it() {
 
 #[test]
 fn a_sandbox_is_matched_signed_and_recorded_and_sends_nothing() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "sandbox");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "sandbox", "");
     db.run("update herald.subscription set state = 'sandbox'");
     db.emit("order.paid");
     db.settle();

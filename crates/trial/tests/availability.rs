@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, promote, receiver, replay, types};
+use common::{Database, SOON, cluster_with, promote, receiver, replay, subscribed, types};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Receiver, StopMode};
 
@@ -18,7 +18,7 @@ fn pair(standby_settings: &[(&str, &str)]) -> (Receiver, Cluster, Cluster) {
     let primary = common::cluster();
     let mut db = Database::new(&primary, "shop");
     db.watched_table();
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.emit("before");
     db.settle();
     let mut builder = Cluster::builder()
@@ -46,11 +46,9 @@ fn a_standby_sends_nothing_and_goes_on_where_the_primary_stopped_when_it_is_prom
     assert_eq!(standby.worker_pid("shop").unwrap(), None);
     assert_eq!(standby.launcher_pid().unwrap(), None);
     // Read-only functions work on a standby, too.
-    assert_eq!(waiting.number("select count(*) from herald.delivery"), 3);
+    assert_eq!(waiting.count("herald.delivery"), 3);
     assert_eq!(
-        waiting.number(
-            "select count(*) from herald.doctor() where \"check\" = 'worker' and status = 'error'"
-        ),
+        waiting.count("herald.doctor() where \"check\" = 'worker' and status = 'error'"),
         0
     );
     assert_eq!(receiver.total(), 2);
@@ -154,14 +152,8 @@ fn a_standby_of_a_standby_waits_until_it_is_promoted_itself() {
 #[test]
 fn a_clone_that_herald_instance_does_not_name_sends_nothing() {
     let receiver = receiver();
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("cluster_name", "clone")
-        .setting("herald.instance", "production")
-        .start()
-        .expect("a cluster");
-    let mut db = Database::new(&cluster, "cloned");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let cluster = cluster_with(&[("cluster_name", "clone"), ("herald.instance", "production")]);
+    let mut db = Database::subscribed(&cluster, "cloned", &receiver, "");
     db.emit("order.paid");
     let origin = "select status || ': ' || detail from herald.doctor() where \"check\" = 'origin'";
     db.until(
@@ -179,9 +171,7 @@ fn a_clone_that_herald_instance_does_not_name_sends_nothing() {
 
 #[test]
 fn a_worker_whose_library_is_of_another_version_waits_for_the_update() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "version");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "version", "");
     db.emit("before");
     db.settle();
     let installed = db.text("select extversion from pg_extension where extname = 'pg_herald'");

@@ -5,100 +5,44 @@ mod common;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use common::{Database, SOON, receiver, types};
+use common::{Database, SOON, receiver, rows, types};
 use herald_trial::Cluster;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
 /// Options that must be refused, and their errors.
-const REFUSED: [(&str, &str, &str); 22] = [
-    ("types", "array['a', null]", "a member of types is null"),
-    ("types", "'{{a},{b}}'", "types has more than one dimension"),
-    (
-        "types",
-        "array_fill('a'::text, array[1001])",
-        "invalid types",
-    ),
-    ("types", "array[repeat('x', 1025)]", "invalid types"),
-    (
-        "types",
-        "array_fill('a'::text, array[300000])",
-        "the options of the subscription are too long",
-    ),
-    ("success", "'{200,null}'", "a member of success is null"),
-    (
-        "success",
-        "array(select generate_series(100, 500))",
-        "success is out of range",
-    ),
-    (
-        "retry_on",
-        "'{{500},{503}}'",
-        "retry_on has more than one dimension",
-    ),
-    (
-        "retry_schedule",
-        "'{null}'",
-        "a member of retry_schedule is null",
-    ),
-    (
-        "retry_schedule",
-        "'{{5 s},{5 s}}'",
-        "retry_schedule has more than one dimension",
-    ),
-    (
-        "retry_schedule",
-        "'{178000000 years}'",
-        "invalid retry_schedule",
-    ),
-    ("retry_jitter", "'NaN'", "retry_jitter is out of range"),
-    ("retry_jitter", "'infinity'", "retry_jitter is out of range"),
-    ("timeout", "'178000000 years'", "timeout is out of range"),
-    (
-        "timeout_delay",
-        "'-178000000 years'",
-        "timeout_delay is out of range",
-    ),
-    ("max_age", "'178000000 years'", "max_age is out of range"),
-    (
-        "retry_duration",
-        "'178000000 years'",
-        "retry_duration is out of range",
-    ),
-    (
-        "dead_letter_retention",
-        "'178000000 years'",
-        "dead_letter_retention is out of range",
-    ),
-    (
-        "signing",
-        r#"jsonb_build_object('header', 'x-a', 'prefix', repeat('x', 257))"#,
-        "invalid signing",
-    ),
-    (
-        "auth",
-        r#"jsonb_build_object('type', 'bearer', 'token', repeat('x', 8193))"#,
-        "invalid auth",
-    ),
-    (
-        "tls",
-        r#"jsonb_build_object('ca', repeat('x', 262145))"#,
-        "invalid tls",
-    ),
-    (
-        "user_agent",
-        "repeat('x', 2000000)",
-        "the options of the subscription are too long",
-    ),
-];
+const REFUSED: &str = r"
+    types | array['a', null] | a member of types is null
+    types | '{{a},{b}}' | types has more than one dimension
+    types | array_fill('a'::text, array[1001]) | invalid types
+    types | array[repeat('x', 1025)] | invalid types
+    types | array_fill('a'::text, array[300000]) | the options of the subscription are too long
+    success | '{200,null}' | a member of success is null
+    success | array(select generate_series(100, 500)) | success is out of range
+    retry_on | '{{500},{503}}' | retry_on has more than one dimension
+    retry_schedule | '{null}' | a member of retry_schedule is null
+    retry_schedule | '{{5 s},{5 s}}' | retry_schedule has more than one dimension
+    retry_schedule | '{178000000 years}' | invalid retry_schedule
+    retry_jitter | 'NaN' | retry_jitter is out of range
+    retry_jitter | 'infinity' | retry_jitter is out of range
+    timeout | '178000000 years' | timeout is out of range
+    timeout_delay | '-178000000 years' | timeout_delay is out of range
+    max_age | '178000000 years' | max_age is out of range
+    retry_duration | '178000000 years' | retry_duration is out of range
+    dead_letter_retention | '178000000 years' | dead_letter_retention is out of range
+    signing | jsonb_build_object('header', 'x-a', 'prefix', repeat('x', 257)) | invalid signing
+    auth | jsonb_build_object('type', 'bearer', 'token', repeat('x', 8193)) | invalid auth
+    tls | jsonb_build_object('ca', repeat('x', 262145)) | invalid tls
+    user_agent | repeat('x', 2000000) | the options of the subscription are too long
+";
 
 #[test]
 fn an_option_beyond_its_bounds_is_refused_by_subscribe_update_and_apply() {
     let mut db = Database::new(&CLUSTER, "refused");
-    db.subscribe("shop", "https://example.com/", "");
+    db.subscribe_at("shop", "https://example.com/", "");
     let kept = "select md5(string_agg(s::text, '')) from herald_internal.subscription s";
     let before = db.text(kept);
-    for (option, value, expected) in REFUSED {
+    for [option, value, expected] in rows(REFUSED) {
         let url = "url => 'https://example.com/'";
         let declared = format!(
             "jsonb_build_object('subscriptions', jsonb_build_array(jsonb_build_object('name', 'new', 'url', 'https://example.com/',
@@ -139,55 +83,23 @@ fn an_option_beyond_its_bounds_is_refused_by_subscribe_update_and_apply() {
 }
 
 /// Ways to break a stored row, and how to mend it: options, or a column.
-const BROKEN: [(&str, &str, &str); 15] = [
-    (
-        "nulls",
-        r#"{"retry_schedule": [null]}"#,
-        r#"{"retry_schedule": ["00:00:05"]}"#,
-    ),
-    (
-        "ages",
-        r#"{"max_age": "178000000 years"}"#,
-        r#"{"max_age": null}"#,
-    ),
-    (
-        "endless",
-        r#"{"max_age": "infinity", "timeout_delay": "2147483648 days"}"#,
-        r#"{"max_age": null, "timeout_delay": null}"#,
-    ),
-    (
-        "real",
-        r#"{"retry_jitter": 1e39}"#,
-        r#"{"retry_jitter": 0.1}"#,
-    ),
-    (
-        "statuses",
-        r#"{"success": [200, null]}"#,
-        r#"{"success": null}"#,
-    ),
-    ("auth", r#"{"auth": [1]}"#, r#"{"auth": null}"#),
-    (
-        "jitter",
-        r#"{"retry_jitter": "NaN"}"#,
-        r#"{"retry_jitter": 0.1}"#,
-    ),
-    ("unknown", r#"{"colour": "red"}"#, ""),
-    ("deep", "DEEP", r#"{"signing": "standard"}"#),
-    (
-        "template",
-        r#"{"format": "template", "template": "{{ DASHES1 }}"}"#,
-        r#"{"format": "structured", "template": null}"#,
-    ),
-    ("document", "[]", ""),
-    ("negative", "max_backlog = -5", "max_backlog = null"),
-    (
-        "types",
-        "types = array[null, 'order.*']",
-        "types = '{order.*}'",
-    ),
-    ("globs", "types = '{}'", "types = '{order.*}'"),
-    ("url", "url = 'nowhere'", "url = '$url'"),
-];
+const BROKEN: &str = r#"
+    nulls | {"retry_schedule": [null]} | {"retry_schedule": ["00:00:05"]}
+    ages | {"max_age": "178000000 years"} | {"max_age": null}
+    endless | {"max_age": "infinity", "timeout_delay": "2147483648 days"} | {"max_age": null, "timeout_delay": null}
+    real | {"retry_jitter": 1e39} | {"retry_jitter": 0.1}
+    statuses | {"success": [200, null]} | {"success": null}
+    auth | {"auth": [1]} | {"auth": null}
+    jitter | {"retry_jitter": "NaN"} | {"retry_jitter": 0.1}
+    unknown | {"colour": "red"} | -
+    deep | DEEP | {"signing": "standard"}
+    template | {"format": "template", "template": "{{ DASHES1 }}"} | {"format": "structured", "template": null}
+    document | [] | -
+    negative | max_backlog = -5 | max_backlog = null
+    types | types = array[null, 'order.*'] | types = '{order.*}'
+    globs | types = '{}' | types = '{order.*}'
+    url | url = 'nowhere' | url = '$url'
+"#;
 
 /// Returns the assignment that breaks or mends a row.
 fn assignment(change: &str) -> String {
@@ -209,9 +121,9 @@ fn assignment(change: &str) -> String {
 fn an_unreadable_subscription_is_held_alone_and_catches_up_once_mended() {
     let (healthy, broken) = (receiver(), receiver());
     let mut db = Database::new(&CLUSTER, "broken");
-    db.subscribe("healthy", &healthy.url("/"), "");
-    for (name, broken_by, _) in BROKEN {
-        db.subscribe(
+    db.subscribe("healthy", &healthy, "");
+    for [name, broken_by, _] in rows(BROKEN) {
+        db.subscribe_at(
             name,
             &broken.url(&format!("/{name}")),
             "types => '{order.*}'",
@@ -227,11 +139,11 @@ fn an_unreadable_subscription_is_held_alone_and_catches_up_once_mended() {
     healthy.wait_for(2, SOON);
     db.until(
         "select count(*) from herald.pending where event_seq = (select seq from herald.event where type = 'order.paid')",
-        &BROKEN.len().to_string(),
+        &rows::<3>(BROKEN).count().to_string(),
     );
     assert_eq!(broken.total(), 0);
     let uid = db.text("select uid from herald.event where type = 'order.paid'");
-    for (name, ..) in BROKEN {
+    for [name, _, _] in rows(BROKEN) {
         let said = db.text(&format!(
             "select detail from herald.doctor() where detail like 'cannot send to subscription \"{name}\"%'"
         ));
@@ -254,7 +166,7 @@ fn an_unreadable_subscription_is_held_alone_and_catches_up_once_mended() {
         db.text("select concat_ws(' ', timeout, method, types) from herald.subscription where name = 'document'"),
         "00:00:09 POST {order.*}"
     );
-    for (name, _, mended_by) in BROKEN {
+    for [name, _, mended_by] in rows(BROKEN) {
         let mended_by = mended_by.replace("$url", &broken.url("/url"));
         db.run(&format!(
             "update herald_internal.subscription set {} where name = '{name}'",
@@ -267,10 +179,10 @@ fn an_unreadable_subscription_is_held_alone_and_catches_up_once_mended() {
     // Unreadable types were matched with every event, and deliveries that the mended types do not match were removed.
     assert_eq!(
         db.texts("select type from herald.attempt where outcome = 'delivered' and subscription <> 'healthy'"),
-        vec!["order.paid"; BROKEN.len()]
+        vec!["order.paid"; rows::<3>(BROKEN).count()]
     );
     assert_eq!(types(&healthy), ["invoice.paid", "order.paid"]);
-    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    assert_eq!(db.count("herald.dead_letter"), 0);
 }
 
 #[test]
@@ -278,10 +190,10 @@ fn a_row_that_postgresql_cannot_read_is_found_among_the_others() {
     let (healthy, broken) = (receiver(), receiver());
     let mut db = Database::new(&CLUSTER, "damaged");
     for name in ["a", "b", "c", "d"] {
-        db.subscribe(name, &healthy.url("/"), "");
+        db.subscribe(name, &healthy, "");
     }
-    db.subscribe("damaged", &broken.url("/"), "types => '{order.*}'");
-    db.subscribe("e", &healthy.url("/"), "");
+    db.subscribe("damaged", &broken, "types => '{order.*}'");
+    db.subscribe("e", &healthy, "");
     // Acts like a damaged page: reading this row's options fails.
     db.run(
         "create function herald.damaged() returns jsonb language plpgsql stable as $$
@@ -324,37 +236,17 @@ fn no_text_keeps_a_session_busy_beyond_its_timeout() {
     let mut db = Database::new(&CLUSTER, "busy");
     db.run("set statement_timeout = '2 s'");
     db.run("insert into herald_internal.emitted (source, id, slot, seq, uid, content_hash) select '/', repeat('x', 60000) || n, 0, n, gen_random_uuid(), '' from generate_series(1, 200) n");
-    for (statement, expected) in [
-        (
-            "select herald.verify(repeat('y', 100000000), 's', '{}', '')",
-            "scheme is too long to be verified",
-        ),
-        (
-            "select herald.verify('standard', repeat('y', 100000000), '{}', '')",
-            "secret is too long to be verified",
-        ),
-        (
-            "select herald.verify('standard', 's', jsonb_build_object('a', repeat('y', 100000)), '')",
-            "headers is too long to be verified",
-        ),
-        (
-            "select herald.verify('github', 's', '{}', convert_to(repeat('y', 67108865), 'UTF8'))",
-            "body is too long to be verified",
-        ),
-        (
-            "select herald.verify('github', 's', '{}', '', url => repeat('%3A', 10000))",
-            "url is too long to be verified",
-        ),
-        ("select herald.why(repeat('x', 300000))", "event \"xxx"),
-        (
-            "select herald.pause(repeat('x', 300000))",
-            "subscription \"xxx",
-        ),
-        (
-            "select herald.preview('shop', repeat('x', 300000))",
-            "subscription \"shop\" does not exist",
-        ),
-    ] {
+    let refused = r#"
+        select herald.verify(repeat('y', 100000000), 's', '{}', '') | scheme is too long to be verified
+        select herald.verify('standard', repeat('y', 100000000), '{}', '') | secret is too long to be verified
+        select herald.verify('standard', 's', jsonb_build_object('a', repeat('y', 100000)), '') | headers is too long to be verified
+        select herald.verify('github', 's', '{}', convert_to(repeat('y', 67108865), 'UTF8')) | body is too long to be verified
+        select herald.verify('github', 's', '{}', '', url => repeat('%3A', 10000)) | url is too long to be verified
+        select herald.why(repeat('x', 300000)) | event "xxx
+        select herald.pause(repeat('x', 300000)) | subscription "xxx
+        select herald.preview('shop', repeat('x', 300000)) | subscription "shop" does not exist
+    "#;
+    for [statement, expected] in rows(refused) {
         let began_at = Instant::now();
         let error = db.refusal(statement);
         assert!(
@@ -369,7 +261,7 @@ fn no_text_keeps_a_session_busy_beyond_its_timeout() {
 #[test]
 fn the_audit_keeps_what_changed_and_no_more() {
     let mut db = Database::new(&CLUSTER, "audited");
-    db.subscribe(
+    db.subscribe_at(
         "shop",
         "https://example.com/",
         "types => array_fill('order.paid'::text, array[1000])",

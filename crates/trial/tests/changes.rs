@@ -2,16 +2,12 @@
 
 mod common;
 
-use common::{Database, receiver};
-use herald_trial::{Cluster, at_size};
+use common::{Database, cluster_with, receiver};
+use herald_trial::at_size;
 
 #[test]
 fn a_change_of_one_subscription_reads_that_one() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("shared_preload_libraries", "pg_herald, pg_stat_statements")
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[("shared_preload_libraries", "pg_herald, pg_stat_statements")]);
     let mut db = Database::new(&cluster, "changes");
     db.run("create extension pg_stat_statements");
     let (first, second) = (receiver(), receiver());
@@ -20,7 +16,7 @@ fn a_change_of_one_subscription_reads_that_one() {
         "select herald.subscribe('idle.' || n, url => '{}', types => '{{idle}}') from generate_series(1, {many}) n",
         first.url("/idle")
     ));
-    db.subscribe("shop", &first.url("/"), "types => '{order}'");
+    db.subscribe("shop", &first, "types => '{order}'");
     db.emit("order");
     db.settle_within(at_size(common::SOON, std::time::Duration::from_secs(300)));
     let url = second.url("/");

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Database, SOON, receiver, receiver_with, text_at, types};
+use common::{Database, SOON, receiver_with, subscribed, text_at, types};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode};
 use nix::sys::signal::Signal;
@@ -40,9 +40,7 @@ fn until_dead_and_back(cluster: &Cluster, db: &mut Database) {
 #[test]
 fn a_delivery_whose_record_kills_the_worker_is_a_dead_letter_after_the_second_death() {
     let cluster = common::cluster();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "record");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "record", "");
     let type_of =
         "select e.type from herald.event e where e.slot = new.event_slot and e.seq = new.event_seq";
     kill_at(
@@ -78,8 +76,7 @@ fn a_delivery_whose_record_kills_the_worker_is_a_dead_letter_after_the_second_de
 fn an_event_whose_burial_kills_the_worker_is_buried_without_its_data() {
     let cluster = common::cluster();
     let gone = receiver_with(Mode::status(410));
-    let mut db = Database::new(&cluster, "burial");
-    db.subscribe("shop", &gone.url("/"), "max_concurrency => 1");
+    let mut db = Database::subscribed(&cluster, "burial", &gone, "max_concurrency => 1");
     kill_at(
         &mut db,
         "herald_internal.dead_letter",
@@ -108,9 +105,7 @@ fn an_event_whose_burial_kills_the_worker_is_buried_without_its_data() {
 #[test]
 fn an_event_whose_reading_kills_the_worker_is_a_dead_letter_and_those_around_it_are_read() {
     let cluster = common::cluster();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "reading");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "reading", "");
     cluster.set("herald.enabled", "off").expect("a setting");
     db.until("select current_setting('herald.enabled')", "off");
     db.emit("order.1");

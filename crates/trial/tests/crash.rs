@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Database, SECRET, SOON};
+use common::{Database, SOON, receiver_with_receipts, subscribed};
 use herald_trial::clock::now_micros;
-use herald_trial::receiver::{Keep, Receiver};
+use herald_trial::receiver::Receiver;
 use herald_trial::wait::{eventually, within};
 use herald_trial::workload::{committed_changes, insert_change};
-use herald_trial::{Cluster, Mode, Receipts, StopMode, Verdict, Workload};
+use herald_trial::{Cluster, Mode, StopMode, Verdict, Workload};
 use nix::sys::signal::Signal;
 
 const ROUNDS: usize = 10;
@@ -51,21 +51,14 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
         .setting("restart_after_crash", "on")
         .start()
         .expect("a cluster with fsync");
-    let receipts = Receipts::default();
-    let receiver = Receiver::builder()
-        .secret(SECRET)
-        .keep(Keep::Counts)
-        .mode(Mode::delayed(Duration::from_millis(5)))
-        .observe(receipts.observer())
-        .start()
-        .expect("a receiver");
+    let (receiver, receipts) = receiver_with_receipts(Mode::delayed(Duration::from_millis(5)));
     let mut db = Database::new(&cluster, "crash");
     let last_commit = Arc::new(AtomicI64::new(0));
     let workload = Workload::prepare(&cluster, "crash").expect("tables");
     db.run("select herald.watch('trial.change')");
     db.subscribe(
         "shop",
-        &receiver.url("/"),
+        &receiver,
         "retry_schedule => '{100 ms,100 ms,1 s,1 s,1 s}', timeout => '5 s'",
     );
     drop(db);
@@ -123,9 +116,9 @@ fn ten_crashes_under_load_lose_nothing_and_send_nothing_uncommitted() {
     assert!(verdict.is_clean(), "{verdict}");
     assert!(committed.len() > 500 && tally.reconnects > 0, "{tally:?}");
     assert_eq!(receiver.invalid_signatures(), 0);
-    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    assert_eq!(db.count("herald.dead_letter"), 0);
     // Everything received and accepted is recorded, and nothing is left over.
-    assert_eq!(db.number("select count(*) from herald.pending"), 0);
+    assert_eq!(db.count("herald.pending"), 0);
     assert_eq!(
         db.number(
             "select count(distinct event_seq) from herald.attempt where outcome = 'delivered'"
@@ -152,8 +145,8 @@ fn a_window_that_is_read_again_sends_only_what_was_not_recorded() {
         common::receiver_with(Mode::hang_before_answer()),
     );
     let mut db = Database::new(&cluster, "again");
-    db.subscribe("quick", &quick.url("/"), "");
-    db.subscribe("slow", &slow.url("/"), "");
+    db.subscribe("quick", &quick, "");
+    db.subscribe("slow", &slow, "");
     db.run("select herald.emit('order.' || n) from generate_series(1, 10) n");
     // The hanging request keeps the window open while the other subscription's deliveries are recorded.
     db.until("select count(*) from herald.attempt", "10");
@@ -167,7 +160,7 @@ fn a_window_that_is_read_again_sends_only_what_was_not_recorded() {
     db.settle();
     assert_eq!((quick.total(), quick.accepted()), (10, 10));
     assert_eq!((slow.total(), slow.accepted()), (11, 10));
-    assert_eq!(db.number("select count(*) from herald.attempt"), 20);
+    assert_eq!(db.count("herald.attempt"), 20);
 }
 
 #[test]
@@ -178,8 +171,7 @@ fn what_was_sent_survives_a_crash_although_its_commit_was_asynchronous() {
         .start()
         .expect("a cluster with fsync");
     let receiver = common::receiver_with(Mode::hang_before_answer());
-    let mut db = Database::new(&cluster, "asynchronous");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&cluster, "asynchronous", &receiver, "");
     db.run("set synchronous_commit = off");
     // Whatever its delay, the WAL writer writes full pages, and so occasionally a commit that nobody flushed.
     let wal_writer =
@@ -226,9 +218,7 @@ fn commit_fault(cluster: &Cluster, fault: Fault) {
 #[test]
 fn a_crash_in_the_middle_of_a_large_window_that_matches_late_loses_nothing() {
     let cluster = Cluster::builder().start().unwrap();
-    let mut db = Database::new(&cluster, "large");
-    let receiver = common::receiver();
-    db.subscribe("shop", &receiver.url("/"), "types => '{order.*}'");
+    let (receiver, mut db) = subscribed(&cluster, "large", "types => '{order.*}'");
     let is_over = AtomicBool::new(false);
     let mut small = 0;
     thread::scope(|scope| {

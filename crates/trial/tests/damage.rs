@@ -5,8 +5,8 @@ mod common;
 use std::fs;
 use std::sync::LazyLock;
 
-use common::{Database, SOON, receiver, types};
-use herald_trial::{Cluster, StopMode};
+use common::{Database, SOON, cluster_with, receiver, subscribed, types};
+use herald_trial::{Cluster, Receiver, StopMode};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
@@ -15,7 +15,7 @@ fn an_event_too_deep_for_a_dead_letter_is_buried_without_its_content() {
     let mut db = Database::new(&CLUSTER, "deep");
     let receiver = receiver();
     db.run("create table note (id int primary key, words json); select herald.watch('note')");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.run(
         "insert into note values
              (1, '{}'),
@@ -25,10 +25,7 @@ fn an_event_too_deep_for_a_dead_letter_is_buried_without_its_content() {
     db.settle();
     db.until_dead("too_large");
     assert_eq!(receiver.accepted(), 2);
-    assert_eq!(
-        db.number("select count(*) from herald.attempt where outcome = 'delivered'"),
-        2
-    );
+    assert_eq!(db.count("herald.attempt where outcome = 'delivered'"), 2);
 }
 
 /// Emits five events. The third is large and incompressible in this attribute, which is therefore stored out of line.
@@ -61,23 +58,25 @@ fn damage(cluster: &Cluster, mut db: Database) -> Database {
     Database::of(cluster, &name)
 }
 
+/// Checks that all events but the damaged one were delivered, each once.
+#[track_caller]
+fn assert_got_the_neighbours(receiver: &Receiver) {
+    let neighbours = ["after.1", "after.2", "before.1", "before.2"];
+    assert_eq!(types(receiver), neighbours);
+    assert_eq!(receiver.total(), 4, "each once");
+}
+
 #[test]
 fn a_damaged_event_is_buried_and_its_neighbours_are_delivered() {
     let cluster = Cluster::builder().start().unwrap();
-    let mut db = Database::new(&cluster, "damaged");
-    let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "damaged", "");
     cluster.set("herald.enabled", "off").unwrap();
     emit_with_a_large_one(&mut db, "data");
     let mut db = damage(&cluster, db);
     cluster.set("herald.enabled", "on").unwrap();
     db.settle();
     db.until_dead("poison");
-    assert_eq!(
-        types(&receiver),
-        ["after.1", "after.2", "before.1", "before.2"]
-    );
-    assert_eq!(receiver.total(), 4, "each once");
+    assert_got_the_neighbours(&receiver);
     assert_eq!(db.text("select type from herald.dead_letter"), "damaged");
     db.emit("later");
     db.settle();
@@ -87,9 +86,7 @@ fn a_damaged_event_is_buried_and_its_neighbours_are_delivered() {
 #[test]
 fn a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered() {
     let cluster = Cluster::builder().start().unwrap();
-    let mut db = Database::new(&cluster, "pending");
-    let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "pending", "");
     db.run("select herald.pause('shop')");
     emit_with_a_large_one(&mut db, "data");
     db.until("select count(*) from herald.pending", "5");
@@ -97,19 +94,13 @@ fn a_damaged_event_that_is_pending_is_buried_and_its_neighbours_are_delivered() 
     db.run("select herald.resume('shop')");
     db.settle();
     db.until_dead("poison");
-    assert_eq!(
-        types(&receiver),
-        ["after.1", "after.2", "before.1", "before.2"]
-    );
-    assert_eq!(receiver.total(), 4, "each once");
+    assert_got_the_neighbours(&receiver);
 }
 
 #[test]
 fn a_damaged_event_of_which_nothing_else_can_be_read_leaves_an_empty_dead_letter() {
     let cluster = Cluster::builder().start().unwrap();
-    let mut db = Database::new(&cluster, "empty");
-    let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "empty", "");
     cluster.set("herald.enabled", "off").unwrap();
     // Not even its attributes can be read for a dead letter.
     emit_with_a_large_one(&mut db, "extensions");
@@ -121,23 +112,13 @@ fn a_damaged_event_of_which_nothing_else_can_be_read_leaves_an_empty_dead_letter
         db.text("select format('%s %s %s', event_id, type, event) from herald.dead_letter"),
         "? ? {}"
     );
-    assert_eq!(
-        types(&receiver),
-        ["after.1", "after.2", "before.1", "before.2"]
-    );
-    assert_eq!(receiver.total(), 4, "each once");
+    assert_got_the_neighbours(&receiver);
 }
 
 #[test]
 fn an_event_with_an_endless_subject_costs_no_other_a_second_request() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.poll_interval", "1s")
-        .start()
-        .unwrap();
-    let mut db = Database::new(&cluster, "endless");
-    let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    let cluster = cluster_with(&[("herald.poll_interval", "1s")]);
+    let (receiver, mut db) = subscribed(&cluster, "endless", "");
     db.emit("first");
     db.settle();
     // Neither emit() nor capture writes this.

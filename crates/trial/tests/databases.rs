@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Instant;
 
-use common::{Database, SOON, receiver, receiver_with, worker_of};
+use common::{Database, SOON, cluster_with, receiver, receiver_with, subscribed, worker_of};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode, Receiver, at_size, figure};
 
@@ -18,7 +18,7 @@ fn busy_database(name: &str) -> Receiver {
     let receiver = receiver_with(Mode::hang_before_answer());
     let mut db = Database::new(&CLUSTER, name);
     for n in 0..4 {
-        db.subscribe(&format!("hangs.{n}"), &receiver.url("/"), "");
+        db.subscribe(&format!("hangs.{n}"), &receiver, "");
     }
     db.run("select herald.emit('order.' || n) from generate_series(1, 50) n");
     receiver.wait_until("hanging requests", |receiver| receiver.total() >= 2, SOON);
@@ -79,9 +79,7 @@ fn a_busy_database_can_be_dropped_renamed_moved_and_copied() {
     timed(&mut db, "drop extension pg_herald cascade");
     assert_eq!(CLUSTER.worker_pid("busy_extension").unwrap(), None);
     assert_eq!(
-        db.number(
-            "select count(*) from pg_class where relnamespace::regnamespace::text like 'herald%'"
-        ),
+        db.count("pg_class where relnamespace::regnamespace::text like 'herald%'"),
         0
     );
 }
@@ -100,8 +98,7 @@ fn directory_of_the_server(name: &str) -> String {
 fn a_command_that_fails_leaves_the_worker_working() {
     let receiver = receiver();
     let mut postgres = Database::of(&CLUSTER, "postgres");
-    let mut db = Database::new(&CLUSTER, "survivor");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&CLUSTER, "survivor", &receiver, "");
     db.emit("proves.the.receiver");
     db.settle();
     let mut delivered = 1;
@@ -113,7 +110,7 @@ fn a_command_that_fails_leaves_the_worker_working() {
     db.run("begin; drop extension pg_herald; rollback");
     still_delivers(&mut db);
     // A session cannot drop its own database, even after the worker has stopped for it.
-    assert_eq!(db.refusal("drop database survivor").code().code(), "55006");
+    assert_eq!(db.sqlstate("drop database survivor"), "55006");
     still_delivers(&mut db);
     postgres.run("begin");
     let refusal = postgres.refusal("drop database survivor");
@@ -169,22 +166,17 @@ fn an_unprivileged_drop_database_does_not_stop_the_worker() {
     ] {
         let mut stranger = Database::of(&CLUSTER, "postgres");
         stranger.run("set role stranger");
-        assert_eq!(stranger.refusal(sql).code().code(), "42501", "{sql}");
+        assert_eq!(stranger.sqlstate(sql), "42501", "{sql}");
         assert_eq!(worker_of(&CLUSTER, "not_yours"), worker, "{sql}");
     }
     db.run("set role stranger");
-    assert_eq!(
-        db.refusal("drop extension pg_herald").code().code(),
-        "42501"
-    );
+    assert_eq!(db.sqlstate("drop extension pg_herald"), "42501");
     assert_eq!(worker_of(&CLUSTER, "not_yours"), worker);
 }
 
 #[test]
 fn a_copy_of_a_database_has_a_worker_that_waits_for_a_decision() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "copied");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "copied", "");
     db.emit("before");
     db.settle();
     drop(db);
@@ -217,18 +209,16 @@ fn each_of_many_databases_delivers_and_those_without_a_process_slot_wait_for_one
     let waiting = at_size(1, 2);
     // The launcher takes one slot, PostgreSQL's own logical replication launcher another.
     let slots = 2 + databases - waiting;
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "2")
-        .setting("max_connections", "200")
-        .setting("max_worker_processes", &slots.to_string())
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[
+        ("herald.sender_threads", "2"),
+        ("max_connections", "200"),
+        ("max_worker_processes", &slots.to_string()),
+    ]);
     let receiver = receiver();
     let names: Vec<String> = (0..databases).map(|n| format!("many_{n}")).collect();
     for (n, name) in names.iter().enumerate() {
         let mut db = Database::new(&cluster, name);
-        db.subscribe("shop", &receiver.url("/"), "");
+        db.subscribe("shop", &receiver, "");
         db.emit("order.paid");
         receiver.wait_for((n + 1).min(databases - waiting), SOON);
     }
@@ -278,9 +268,7 @@ fn a_dropped_database_leaves_its_place_to_another() {
         Database::of(&CLUSTER, "place").run("select herald.stop_worker()");
         postgres.run("drop database place");
     }
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "last_place");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "last_place", "");
     db.emit("order.paid");
     receiver.wait_for(1, SOON);
     eventually(SOON, "its worker", || {

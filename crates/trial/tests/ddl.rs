@@ -113,7 +113,7 @@ fn clients_of_a_watched_table_do_not_notice_when_it_is_altered() {
         ));
     }
     db.run("select herald.watch('watched.flat'), herald.watch('watched.parted')");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     let mut with_disabled: Vec<&str> = ON_FLAT.into();
     with_disabled.extend([DISABLE, ENABLE]);
 

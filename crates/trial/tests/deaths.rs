@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Database, SOON, receiver, receiver_with, worker_of};
+use common::{Database, SOON, cluster_with, receiver, receiver_with, subscribed, worker_of};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode, Receiver, StopMode};
 use nix::sys::signal::Signal;
@@ -50,9 +50,9 @@ fn an_event_that_kills_the_worker_twice_is_a_dead_letter_and_all_others_get_thro
         let options = format!(
             "types => '{{{name}}}', timeout => '2 s', retry_schedule => array_fill(interval '5 s', array[9])"
         );
-        db.subscribe(name, &sick.url(&format!("/{name}")), &options);
+        db.subscribe_at(name, &sick.url(&format!("/{name}")), &options);
     }
-    db.subscribe("healthy", &healthy.url("/"), "types => '{order.*}'");
+    db.subscribe("healthy", &healthy, "types => '{order.*}'");
     for name in ["slow1", "slow2", "bad"] {
         db.emit(name);
     }
@@ -99,8 +99,7 @@ fn deaths_of_other_processes_do_not_count_as_worker_deaths() {
         .start()
         .expect("a cluster");
     let hanging = receiver_with(Mode::hang_before_answer());
-    let mut db = Database::new(&cluster, "others");
-    db.subscribe("shop", &hanging.url("/"), "");
+    let mut db = Database::subscribed(&cluster, "others", &hanging, "");
     db.emit("order.paid");
     hanging.wait_until("a request", |hanging| hanging.total() == 1, SOON);
 
@@ -138,14 +137,8 @@ fn deaths_of_other_processes_do_not_count_as_worker_deaths() {
 
 #[test]
 fn repeated_deaths_delay_the_next_start_and_start_worker_overrides() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("restart_after_crash", "on")
-        .start()
-        .expect("a cluster");
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "delay");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let cluster = cluster_with(&[("restart_after_crash", "on")]);
+    let (receiver, mut db) = subscribed(&cluster, "delay", "");
     die(&cluster, &mut db);
     // The first death may have been an accident.
     db.emit("after.the.first");
@@ -184,11 +177,7 @@ fn repeated_deaths_delay_the_next_start_and_start_worker_overrides() {
 
 #[test]
 fn deaths_count_where_the_server_does_not_restart_itself() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("restart_after_crash", "off")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[("restart_after_crash", "off")]);
     let mut db = Database::new(&cluster, "off");
     for deaths in ["1", "2"] {
         let worker = ready_worker(&cluster, &mut db);

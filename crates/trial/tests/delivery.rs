@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, only_request, receiver, receiver_with, text_at, types};
+use common::{Database, SOON, only_request, receiver, receiver_with, subscribed, text_at, types};
 use herald_trial::receiver::Signature;
 use herald_trial::{Cluster, Mode};
 
@@ -16,7 +16,7 @@ fn an_insert_is_delivered_signed_and_recorded() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "an_insert");
     db.watched_table();
-    db.subscribe("shop", &receiver.url("/hook"), "");
+    db.subscribe_at("shop", &receiver.url("/hook"), "");
     db.run("insert into note values (1, 'paid')");
     db.settle();
 
@@ -58,9 +58,7 @@ fn an_insert_is_delivered_signed_and_recorded() {
 
 #[test]
 fn a_commit_wakes_the_worker_at_once() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "a_commit_wakes");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "a_commit_wakes", "");
     db.emit("order.first");
     receiver.wait_for(1, SOON);
     // The poll interval is 5 s: ten events in a row within it were not found by polling.
@@ -74,10 +72,8 @@ fn a_commit_wakes_the_worker_at_once() {
 
 #[test]
 fn what_is_rolled_back_or_failed_is_never_sent() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "rolled_back");
+    let (receiver, mut db) = subscribed(&CLUSTER, "rolled_back", "");
     db.watched_table();
-    db.subscribe("shop", &receiver.url("/"), "");
     db.run("begin; insert into note values (1, 'rolled back'); rollback");
     db.refusal("insert into note values (2, 'failed'), (2, 'twice the same key')");
     db.refusal("begin; insert into note values (3, 'aborted'); select 1/0");
@@ -109,7 +105,7 @@ fn the_webhook_id_is_the_same_on_every_attempt_and_retries_follow_the_schedule()
     let receiver = receiver_with(Mode::flaky(3, 4));
     let mut db = Database::new(&CLUSTER, "retries");
     let options = "retry_schedule => '{100 ms, 300 ms, 900 ms}', retry_jitter => 0";
-    db.subscribe("shop", &receiver.url("/"), options);
+    db.subscribe("shop", &receiver, options);
     let id = db.emit("order.paid");
     db.settle();
 
@@ -148,7 +144,7 @@ fn a_retry_does_not_wait_for_the_end_of_a_log_that_keeps_its_subscription_busy()
         Duration::from_millis(1),
         Box::new(refuses_the_first),
     ));
-    db.subscribe("shop", &receiver.url("/"), "retry_schedule => '{10 ms}'");
+    db.subscribe("shop", &receiver, "retry_schedule => '{10 ms}'");
     db.run(&format!(
         "select herald.emit('order.paid', '{{}}') from generate_series(1, {EVENTS})"
     ));
@@ -167,7 +163,7 @@ fn an_exhausted_delivery_becomes_a_dead_letter_with_all_that_is_known() {
     let receiver = receiver_with(Mode::status(500));
     let mut db = Database::new(&CLUSTER, "exhausted");
     let options = "retry_schedule => '{50 ms, 50 ms}', retry_jitter => 0, headers => '{\"X-Key\": \"canary\"}'";
-    db.subscribe("shop", &receiver.url("/"), options);
+    db.subscribe("shop", &receiver, options);
     let id = db.text("select herald.emit('order.paid', '{\"total\": 7}', id => 'order-1')");
     db.until_dead("exhausted");
 
@@ -198,7 +194,7 @@ fn an_exhausted_delivery_becomes_a_dead_letter_with_all_that_is_known() {
         log.contains("\"status_code\": 500") && log.contains("\"attempt\": 3"),
         "{log}"
     );
-    assert_eq!(db.number("select count(*) from herald.pending"), 0);
+    assert_eq!(db.count("herald.pending"), 0);
     assert_eq!(db.text("select state from herald.delivery"), "dead");
 }
 
@@ -208,7 +204,7 @@ fn keep_request_keeps_the_requests_of_failed_attempts() {
     let mut db = Database::new(&CLUSTER, "kept");
     let options =
         r#"retry_schedule => '{20 ms}', headers => '{"X-Key": "canary", "X-Type": "{type}"}'"#;
-    db.subscribe(
+    db.subscribe_at(
         "shop",
         &receiver.url("/{type}"),
         &format!("keep_request => 'failed', {options}"),
@@ -253,8 +249,7 @@ fn keep_request_keeps_the_requests_of_failed_attempts() {
 #[test]
 fn max_attempts_caps_the_schedule() {
     let receiver = receiver_with(Mode::status(500));
-    let mut db = Database::new(&CLUSTER, "max_attempts");
-    db.subscribe("shop", &receiver.url("/"), "max_attempts => 1");
+    let mut db = Database::subscribed(&CLUSTER, "max_attempts", &receiver, "max_attempts => 1");
     db.emit("order.paid");
     db.until_dead("exhausted");
     assert_eq!(receiver.total(), 1);
@@ -262,10 +257,8 @@ fn max_attempts_caps_the_schedule() {
 
 #[test]
 fn an_event_over_max_payload_is_buried_unsent_and_the_next_one_is_sent() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "too_large");
+    let (receiver, mut db) = subscribed(&CLUSTER, "too_large", "");
     db.watched_table();
-    db.subscribe("shop", &receiver.url("/"), "");
     db.run(
         "insert into note values (1, repeat('x', 300000)); insert into note values (2, 'small')",
     );
@@ -293,10 +286,10 @@ fn an_event_over_max_payload_is_buried_unsent_and_the_next_one_is_sent() {
 fn several_subscriptions_each_get_the_event_and_fail_on_their_own() {
     let (good, bad) = (receiver(), receiver_with(Mode::status(500)));
     let mut db = Database::new(&CLUSTER, "several");
-    db.subscribe("good", &good.url("/"), "");
+    db.subscribe("good", &good, "");
     db.subscribe(
         "bad",
-        &bad.url("/"),
+        &bad,
         "max_attempts => 2, retry_schedule => '{50 ms}'",
     );
     let id = db.emit("order.paid");

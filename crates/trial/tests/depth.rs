@@ -17,7 +17,7 @@ fn nested(levels: usize) -> String {
 #[test]
 fn options_that_are_nested_too_deep_are_refused() {
     let mut db = Database::new(&CLUSTER, "options");
-    db.subscribe("shop", "https://example.com/", "");
+    db.subscribe_at("shop", "https://example.com/", "");
     let pid = db.text("select pg_backend_pid()");
     let kept = "select md5(string_agg(s::text, '')) from herald_internal.subscription s";
     let before = db.text(kept);
@@ -72,7 +72,7 @@ fn a_preview_of_data_that_is_too_deep_to_be_read_is_an_error_and_others_show_it(
         ("data", "format => 'data'", true),
     ];
     for (name, option, _) in options {
-        db.subscribe(name, "https://example.com/", option);
+        db.subscribe_at(name, "https://example.com/", option);
     }
     db.run("select herald.pause(name) from herald.subscription");
     let pid = db.text("select pg_backend_pid()");
@@ -109,7 +109,7 @@ fn a_huge_actor_is_cut_to_its_limit() {
     let written = db.number(&format!(
         "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '{before}')"
     ));
-    assert_eq!(db.number("select count(*) from herald.event"), 21);
+    assert_eq!(db.count("herald.event"), 21);
     // Each event has a kilobyte of the actor, and other databases of the cluster write, too: a single whole actor would
     // be 20 MB.
     assert!(written < 10_000_000, "{written} bytes");
@@ -118,7 +118,7 @@ fn a_huge_actor_is_cut_to_its_limit() {
 #[test]
 fn verify_and_why_obey_a_timeout_however_often_they_are_called() {
     let mut db = Database::new(&CLUSTER, "cancelled");
-    db.subscribe("shop", "https://example.com/", "");
+    db.subscribe_at("shop", "https://example.com/", "");
     let uid = db.emit("order.paid");
     db.run("set statement_timeout = '300 ms'");
     for call in [

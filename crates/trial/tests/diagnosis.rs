@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::{Database, SOON, only_request, receiver, receiver_with, text_at};
+use common::{Database, SOON, only_request, receiver, receiver_with, subscribed, text_at};
 use herald_trial::{Cluster, Mode};
 use postgres::NoTls;
 
@@ -59,9 +59,7 @@ fn the_worker_is_one_row_for_everybody_who_watches_it() {
 
 #[test]
 fn a_step_that_fails_is_shown_until_it_succeeds() {
-    let mut db = Database::new(&CLUSTER, "failing_step");
-    let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (_receiver, mut db) = subscribed(&CLUSTER, "failing_step", "");
     db.run(
         "create function broken() returns trigger language plpgsql as 'begin raise exception ''a disk is full''; end';
          create trigger broken before delete on herald_internal.config_change execute function broken()",
@@ -86,8 +84,7 @@ fn a_step_that_fails_is_shown_until_it_succeeds() {
 #[test]
 fn a_receiver_that_always_fails_and_what_it_cost_are_named() {
     let receiver = receiver_with(Mode::status(503));
-    let mut db = Database::new(&CLUSTER, "always_fails");
-    db.subscribe("shop", &receiver.url("/"), "max_attempts => 1");
+    let mut db = Database::subscribed(&CLUSTER, "always_fails", &receiver, "max_attempts => 1");
     let event = db.emit("order.paid");
     db.until_dead("exhausted");
     assert_eq!(
@@ -120,7 +117,7 @@ fn a_glob_that_nothing_matches_is_named_with_the_nearest_type() {
         ("all", "{*}"),
         ("operational", "{herald.subscription.disabled}"),
     ] {
-        db.subscribe(name, &receiver.url("/"), &format!("types => '{types}'"));
+        db.subscribe(name, &receiver, &format!("types => '{types}'"));
     }
     db.emit("order.paid");
     db.settle();
@@ -160,9 +157,7 @@ fn doctor_names_the_session_that_blocks_a_slot() {
 
 #[test]
 fn a_ping_sends_an_event_of_the_log_under_an_id_of_its_own() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "ping_event");
-    db.subscribe("shop", &receiver.url("/"), "types => '{nothing.of.this}'");
+    let (receiver, mut db) = subscribed(&CLUSTER, "ping_event", "types => '{nothing.of.this}'");
     let event = db.text("select herald.emit('order.paid', '{\"total\": 42.50}', subject => '7')");
     db.until("select herald_internal.worker_pid() is not null", "true");
     db.until(
@@ -178,16 +173,14 @@ fn a_ping_sends_an_event_of_the_log_under_an_id_of_its_own() {
         request.text()
     );
     assert_ne!(request.webhook_id.as_deref(), Some(event.as_str()));
-    assert_eq!(db.number("select count(*) from herald.attempt"), 0);
+    assert_eq!(db.count("herald.attempt"), 0);
     let refusal = db.refusal("select herald.ping('shop', event_id => 'nothing')");
     assert_eq!(refusal.code().code(), "42704");
 }
 
 #[test]
 fn a_ping_says_why_nothing_can_be_sent() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "ping_obstacle");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (_receiver, mut db) = subscribed(&CLUSTER, "ping_obstacle", "");
     db.until("select outcome from herald.ping('shop')", "delivered");
     db.run("update herald_internal.subscription set url = 'https://10.0.0.1/'; select herald_internal.changed('subscription')");
     db.until(
@@ -202,7 +195,7 @@ fn a_retry_makes_waiting_deliveries_due_except_after_retry_after() {
     receiver.set_mode_at("/spare", Mode::retry_after(503, "36000"));
     let mut db = Database::new(&CLUSTER, "retry_now");
     for name in ["shop", "spare"] {
-        db.subscribe(
+        db.subscribe_at(
             name,
             &receiver.url(&format!("/{name}")),
             "retry_schedule => '{1 hour}'",

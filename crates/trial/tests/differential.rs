@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Database, SECRET};
-use herald_trial::receiver::{Answer, Keep};
+use common::{Database, receiver_with_receipts};
+use herald_trial::receiver::Answer;
 use herald_trial::workload::{committed_changes, insert_change};
 use herald_trial::{Change, Cluster, Mode, Receipts, Receiver, Verdict, Workload, at_size, figure};
 
@@ -190,19 +190,12 @@ impl Side {
         let workload = Workload::prepare(cluster, &name).expect("tables");
         db.run("select herald.watch('trial.change')");
         let endpoints = SUBSCRIPTIONS.map(|(name, options, _)| {
-            let receipts = Receipts::default();
-            let receiver = Receiver::builder()
-                .secret(SECRET)
-                .keep(Keep::Counts)
-                .observe(receipts.observer())
-                .mode(if name == "failing" {
-                    fail_a_few_times()
-                } else {
-                    Mode::ok()
-                })
-                .start()
-                .expect("a receiver");
-            db.subscribe(name, &receiver.url("/"), options);
+            let (receiver, receipts) = receiver_with_receipts(if name == "failing" {
+                fail_a_few_times()
+            } else {
+                Mode::ok()
+            });
+            db.subscribe(name, &receiver, options);
             (name, receiver, receipts)
         });
         let tally = workload
@@ -262,7 +255,7 @@ impl Side {
             assert_eq!(verdict.accepted + dead.len(), due.len(), "{name}");
             assert_eq!(receiver.invalid_signatures(), 0);
         }
-        assert_eq!(db.number("select count(*) from herald.pending"), 0);
+        assert_eq!(db.count("herald.pending"), 0);
         let spilled = "select count(distinct (subscription_id, event_seq)) from spilled";
         Outcome {
             committed,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use common::{Database, SOON, receiver, receiver_with};
+use common::{Database, SOON, receiver_with, subscribed};
 use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, Mode};
 
@@ -100,11 +100,7 @@ fn a_redirect_is_not_followed() {
         let receiver = receiver_with(Mode::answer_with(move |_| {
             herald_trial::receiver::Answer::new(status).header("location", &to)
         }));
-        db.subscribe(
-            &format!("s{number}"),
-            &receiver.url("/"),
-            "max_attempts => 1",
-        );
+        db.subscribe(&format!("s{number}"), &receiver, "max_attempts => 1");
         db.emit("order.paid");
         db.settle();
     }
@@ -115,9 +111,7 @@ fn a_redirect_is_not_followed() {
 fn a_connection_that_is_kept_does_not_outlive_the_setting_that_allowed_it() {
     let canary = Canary::start();
     let cluster = cluster(&canary, &[("herald.allow_networks", "127.0.0.0/8")]);
-    let mut db = Database::new(&cluster, "kept");
-    let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "kept", "");
     db.emit("order.paid");
     db.settle();
     cluster.set("herald.allow_networks", "").unwrap();
@@ -203,7 +197,7 @@ fn requests_go_through_the_proxy_whose_password_only_superusers_see() {
         "{words}"
     );
     db.run("create role nobody; set role nobody");
-    assert_eq!(db.refusal("show herald.proxy").code().code(), "42501");
+    assert_eq!(db.sqlstate("show herald.proxy"), "42501");
     assert_eq!(
         db.text("select setting from pg_settings where name = 'herald.proxy'"),
         "-"

@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Database, SECRET, SOON, receiver_with};
+use common::{Database, SECRET, SOON, cluster_with, receiver_with};
 use herald_trial::cluster::SmallDisk;
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode, StopMode, at_size, figure};
@@ -84,12 +84,7 @@ fn with_a_full_disk_accepted_commits_are_delivered_once_space_is_free() {
 
 #[test]
 fn with_no_room_for_wal_the_server_stops_and_all_that_was_committed_is_delivered_afterwards() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("min_wal_size", "32MB")
-        .setting("max_wal_size", "48MB")
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[("min_wal_size", "32MB"), ("max_wal_size", "48MB")]);
     let Some(disk) = small_disk(&cluster, 96) else {
         return;
     };
@@ -130,11 +125,7 @@ fn with_no_room_for_wal_the_server_stops_and_all_that_was_committed_is_delivered
 
 #[test]
 fn without_a_free_connection_delivery_goes_on_and_the_worker_can_be_restarted() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("max_connections", "8")
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[("max_connections", "8")]);
     let mut db = Database::new(&cluster, "crowded");
     let mut ledger = Ledger::new(&cluster, &mut db);
     let mut crowd = Vec::new();
@@ -186,11 +177,7 @@ fn without_a_free_worker_slot_events_are_kept_and_delivery_starts_when_there_is_
 
 #[test]
 fn without_room_for_even_the_launcher_commits_succeed_and_doctor_says_what_is_missing() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("max_worker_processes", "0")
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[("max_worker_processes", "0")]);
     let mut db = Database::new(&cluster, "none");
     let mut ledger = Ledger::new(&cluster, &mut db);
     ledger.commit(20);
@@ -241,7 +228,7 @@ fn with_few_file_descriptors_deliveries_wait_and_no_attempt_is_counted() {
     let said = cluster.log().matches("no file descriptor is free").count();
     figure("times that the log speaks of descriptors", said);
     assert!(said > 0);
-    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    assert_eq!(db.count("herald.dead_letter"), 0);
     assert_eq!(slow.accepted(), at_size(5, 100));
     assert_eq!(cluster.worker_pid("descriptors").unwrap(), worker);
     assert!(!cluster.log().contains("PANIC"), "{}", cluster.log());
@@ -251,11 +238,7 @@ fn with_few_file_descriptors_deliveries_wait_and_no_attempt_is_counted() {
 
 #[test]
 fn a_worker_that_cannot_have_its_threads_says_so_and_is_started_again() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("cluster_name", "here")
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[("cluster_name", "here")]);
     let mut db = Database::new(&cluster, "threads");
     let mut ledger = Ledger::new(&cluster, &mut db);
     // A held worker has no threads yet.
@@ -316,10 +299,7 @@ fn while_names_cannot_be_looked_up_deliveries_wait_and_arrive_when_they_can() {
     let failed =
         "select count(*) || ' ' || min(error) from herald.attempt where outcome <> 'delivered'";
     figure("attempts without an address", db.text(failed));
-    assert_eq!(
-        db.number("select count(*) from herald.attempt where error_class <> 'dns'"),
-        0
-    );
+    assert_eq!(db.count("herald.attempt where error_class <> 'dns'"), 0);
     ledger.assert_refusals("none");
     ledger.assert_nothing_lost();
 }

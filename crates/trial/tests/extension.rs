@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Database, SECRET, SOON, receiver, receiver_with, worker_of};
-use herald_trial::receiver::{Keep, Receiver};
+use common::{Database, SOON, receiver, receiver_with, receiver_with_receipts, rows, worker_of};
+use herald_trial::receiver::Receiver;
 use herald_trial::wait::{eventually, eventually_holds};
 use herald_trial::workload::committed_changes;
-use herald_trial::{Cluster, Mode, Receipts, Verdict, Workload, at_size, figure};
+use herald_trial::{Cluster, Mode, Verdict, Workload, at_size, figure};
 use postgres::Client;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
@@ -43,7 +43,7 @@ fn a_transaction_that_creates_the_extension_may_use_it_at_once() {
     // Another transaction begins later and ends first: a snapshot then counts the transaction that takes it as over.
     Database::of(&CLUSTER, "postgres").run("create table elsewhere (); drop table elsewhere");
     db.run("create extension pg_herald");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.watched_table();
     db.run("insert into note values (1, 'in the same transaction'); commit");
     receiver.wait_for(1, SOON);
@@ -73,17 +73,11 @@ fn again_and_again(mut session: Client, sql: &str, is_over: &AtomicBool) -> (u64
 
 #[test]
 fn creating_and_dropping_the_extension_under_load_harms_nobody() {
-    let receipts = Receipts::default();
-    let receiver = Receiver::builder()
-        .secret(SECRET)
-        .keep(Keep::Counts)
-        .observe(receipts.observer())
-        .start()
-        .unwrap();
+    let (receiver, receipts) = receiver_with_receipts(Mode::ok());
     let mut steady = Database::new(&CLUSTER, "steady");
     let workload = Workload::prepare(&CLUSTER, "steady").unwrap();
     steady.run("select herald.watch('trial.change')");
-    steady.subscribe("shop", &receiver.url("/"), "");
+    steady.subscribe("shop", &receiver, "");
     let steady_worker = worker_of(&CLUSTER, "steady");
     let launcher = CLUSTER.launcher_pid().unwrap().expect("a launcher");
     let files_of_launcher = || {
@@ -170,7 +164,7 @@ impl Longest {
         db.run("create extension pg_herald");
         self.create = self.create.max(created_at.elapsed());
         worker_of(&CLUSTER, "comes_and_goes");
-        db.subscribe("shop", &receiver.url("/other"), "");
+        db.subscribe_at("shop", &receiver.url("/other"), "");
         db.run("select herald.watch('note')");
         let dropped_at = Instant::now();
         while let Err(error) = db.batch_execute("drop extension pg_herald cascade") {
@@ -194,8 +188,7 @@ fn extensions_that_come_back_at_once_have_their_worker() {
 #[test]
 fn sessions_that_end_during_a_ping_leave_room_for_others() {
     let receiver = receiver_with(Mode::hang_before_answer());
-    let mut db = Database::new(&CLUSTER, "pings");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&CLUSTER, "pings", &receiver, "");
     // A ping is refused until the worker has announced itself.
     db.until("select herald_internal.worker_pid() is not null", "true");
     let pinging = "select count(*) from pg_stat_activity where query like 'select herald.ping%'";
@@ -245,60 +238,19 @@ fn a_schema_that_somebody_else_made_is_refused() {
         "create role squatter; create role friend; grant create on database squatted to squatter",
     )
     .unwrap();
-    let theirs = "It belongs to squatter, who is no superuser.";
-    let function = "create function herald_internal.perhaps(text, text[]) returns text language sql return 'mine'";
-    for (schema, made, why) in [
-        (
-            "herald",
-            "set role squatter; create schema herald; reset role",
-            theirs,
-        ),
-        (
-            "herald",
-            "create schema herald authorization squatter",
-            theirs,
-        ),
-        (
-            "herald",
-            "create schema herald; create function herald.emit() returns text language sql return 'mine'",
-            "It is not empty.",
-        ),
-        (
-            "herald",
-            "create schema herald; create table herald.t ()",
-            "It is not empty.",
-        ),
-        (
-            "herald",
-            "create schema herald; grant create on schema herald to friend",
-            "friend may create objects in it.",
-        ),
-        (
-            "herald",
-            "create schema herald; grant all on schema herald to public",
-            "public may create objects in it.",
-        ),
-        (
-            "herald_watch",
-            "create schema herald_watch authorization squatter",
-            theirs,
-        ),
-        (
-            "herald_internal",
-            "create schema herald_internal authorization squatter",
-            theirs,
-        ),
-        (
-            "herald_internal",
-            &format!("create schema herald_internal; {function}"),
-            "It is not empty.",
-        ),
-        (
-            "herald_watch",
-            "create schema herald_watch; create table herald_watch.t ()",
-            "It is not empty.",
-        ),
-    ] {
+    let refused = r"
+        herald | set role squatter; create schema herald; reset role | It belongs to squatter, who is no superuser.
+        herald | create schema herald authorization squatter | It belongs to squatter, who is no superuser.
+        herald | create schema herald; create function herald.emit() returns text language sql return 'mine' | It is not empty.
+        herald | create schema herald; create table herald.t () | It is not empty.
+        herald | create schema herald; grant create on schema herald to friend | friend may create objects in it.
+        herald | create schema herald; grant all on schema herald to public | public may create objects in it.
+        herald_watch | create schema herald_watch authorization squatter | It belongs to squatter, who is no superuser.
+        herald_internal | create schema herald_internal authorization squatter | It belongs to squatter, who is no superuser.
+        herald_internal | create schema herald_internal; create function herald_internal.perhaps(text, text[]) returns text language sql return 'mine' | It is not empty.
+        herald_watch | create schema herald_watch; create table herald_watch.t () | It is not empty.
+    ";
+    for [schema, made, why] in rows(refused) {
         db.batch_execute(made).unwrap();
         let refused = create_extension(&mut db).unwrap_err();
         assert_eq!(
@@ -342,7 +294,7 @@ fn without_preload_a_worker_ends_with_its_extension() {
             "create extension pg_herald; select herald.start_worker(); select pg_sleep({open_for})"
         ));
         db.until(workers, "1");
-        db.subscribe("shop", &receiver.url("/"), "");
+        db.subscribe("shop", &receiver, "");
         db.emit("order.paid");
         db.settle();
         db.run("drop extension pg_herald cascade");

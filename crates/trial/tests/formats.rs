@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::{Arc, LazyLock};
 
-use common::{Database, SOON, hint, only_request, receiver, receiver_with};
+use common::{Database, SOON, hint, only_request, receiver, receiver_with, subscribed};
 use herald_trial::receiver::{Answer, Request, Signature};
 use herald_trial::{Cluster, Mode, Receiver};
 use postgres::error::SqlState;
@@ -19,7 +19,7 @@ const EMIT: &str = r#"select herald.emit('order.paid', '{"id": 7, "total": 12.50
 /// Returns the request that a subscription with these options makes of it, which preview() must have shown before.
 fn sent(db: &mut Database, name: &str, path: &str, options: &str) -> Arc<Request> {
     let receiver = Receiver::builder().start().expect("a receiver starts");
-    db.subscribe(name, &receiver.url(path), options);
+    db.subscribe_at(name, &receiver.url(path), options);
     db.run(&format!("select herald.pause('{name}')"));
     let uid = db.text(EMIT);
     let preview = format!("from herald.preview('{name}', '{uid}')");
@@ -134,7 +134,7 @@ fn an_event_tells_of_the_session_that_wrote_it_as_the_profile_says() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "profiles");
     for profile in ["minimal", "standard", "detailed"] {
-        db.subscribe(
+        db.subscribe_at(
             profile,
             &receiver.url(&format!("/{profile}")),
             &format!("profile => '{profile}'"),
@@ -179,8 +179,8 @@ fn an_event_tells_of_the_session_that_wrote_it_as_the_profile_says() {
 fn deep_data_is_delivered_where_nothing_reads_it_and_poison_elsewhere() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "deep");
-    db.subscribe("whole", &receiver.url("/"), "");
-    db.subscribe(
+    db.subscribe("whole", &receiver, "");
+    db.subscribe_at(
         "template",
         &receiver.url("/t"),
         "format => 'template', template => '{\"x\": 1}'",
@@ -198,7 +198,7 @@ fn deep_data_is_delivered_where_nothing_reads_it_and_poison_elsewhere() {
         "{error}"
     );
     assert_eq!(
-        db.number("select count(*) from herald.dead_letter where subscription = 'template'"),
+        db.count("herald.dead_letter where subscription = 'template'"),
         3
     );
 }
@@ -207,10 +207,10 @@ fn deep_data_is_delivered_where_nothing_reads_it_and_poison_elsewhere() {
 fn an_event_that_no_request_can_be_made_of_is_buried_with_the_reason() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "unsendable");
-    db.subscribe("path", &receiver.url("/{tenant}"), "");
+    db.subscribe_at("path", &receiver.url("/{tenant}"), "");
     db.subscribe(
         "json",
-        &receiver.url("/"),
+        &receiver,
         "format => 'template', template => '{\"a\": {% if tenant %}1{% endif %} }'",
     );
     db.run("select herald.emit('order.paid')");
@@ -228,13 +228,7 @@ fn an_event_that_no_request_can_be_made_of_is_buried_with_the_reason() {
 
 #[test]
 fn a_large_event_goes_in_a_smaller_profile_where_the_subscription_wants_that() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "shrink");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
-        "shrink => true, max_payload => 1000",
-    );
+    let (receiver, mut db) = subscribed(&CLUSTER, "shrink", "shrink => true, max_payload => 1000");
     db.run("select herald.emit('order.paid', jsonb_build_object('words', repeat('x', 5000)), subject => '42')");
     db.settle();
     let request = only_request(&receiver);
@@ -248,7 +242,7 @@ fn a_large_event_goes_in_a_smaller_profile_where_the_subscription_wants_that() {
 #[test]
 fn each_faulty_option_is_refused_at_subscribe_and_at_update() {
     let mut db = Database::new(&CLUSTER, "faulty");
-    db.subscribe("shop", "http://127.0.0.1:1/", "");
+    db.subscribe_at("shop", "http://127.0.0.1:1/", "");
     for (option, value, message) in [
         ("method", "GET", "invalid method"),
         ("format", "xml", "invalid format"),
@@ -310,10 +304,7 @@ fn a_signature_that_its_secret_does_not_fit_needs_another_secret() {
         "Run: select * from herald.subscribe('shop', signing => '\"standard\"', secret => herald.generate_secret());"
     );
     db.run("select herald.subscribe('shop', signing => '\"standard\"', secret => herald.generate_secret())");
-    assert_eq!(
-        db.number("select count(*) from herald.secret where kind = 'signing'"),
-        1
-    );
+    assert_eq!(db.count("herald.secret where kind = 'signing'"), 1);
     // In the other direction, nothing has to change.
     db.run(
         "update herald.subscription set signing = '\"github\"'; select herald.emit('order.paid')",
@@ -329,10 +320,10 @@ fn a_signature_that_its_secret_does_not_fit_needs_another_secret() {
 #[test]
 fn credentials_are_kept_like_secrets_and_stay_when_they_are_not_given_again() {
     let receiver = Receiver::builder().start().expect("a receiver starts");
-    let mut db = Database::new(&CLUSTER, "credentials");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
+    let mut db = Database::subscribed(
+        &CLUSTER,
+        "credentials",
+        &receiver,
         r#"auth => '{"type": "basic", "username": "ada", "password": "canary"}'"#,
     );
     assert_eq!(
@@ -352,10 +343,7 @@ fn credentials_are_kept_like_secrets_and_stay_when_they_are_not_given_again() {
     db.run("update herald.subscription set auth = null; select herald.emit('order.paid')");
     receiver.wait_for(2, SOON);
     assert_eq!(receiver.requests()[1].header("authorization"), None);
-    assert_eq!(
-        db.number("select count(*) from herald.secret where kind = 'auth'"),
-        0
-    );
+    assert_eq!(db.count("herald.secret where kind = 'auth'"), 0);
     let told = db.text("select string_agg(a::text, '') from herald.audit a");
     assert!(!told.contains("canary"), "{told}");
 }
@@ -375,7 +363,7 @@ fn a_token_is_fetched_once_and_again_when_the_receiver_refuses_it() {
         r#"auth => '{{"type": "oauth2", "token_url": "{}", "client_id": "herald", "client_secret": "canary"}}'"#,
         receiver.url("/token")
     );
-    db.subscribe("shop", &receiver.url("/hook"), &auth);
+    db.subscribe_at("shop", &receiver.url("/hook"), &auth);
     for _ in 0..3 {
         db.run("select herald.emit('order.paid')");
         db.settle();

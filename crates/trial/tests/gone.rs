@@ -22,8 +22,8 @@ fn with_backlog(
     let mut db = Database::new(&CLUSTER, name);
     let gone = receiver_with(Mode::status(410));
     let neighbour = receiver();
-    db.subscribe("shop", &gone.url("/"), "types => '{order}'");
-    db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
+    db.subscribe("shop", &gone, "types => '{order}'");
+    db.subscribe("neighbour", &neighbour, "types => '{other}'");
     db.run("select herald.pause('shop')");
     db.run(&format!(
         "select herald.emit('order') from generate_series(1, {backlog})"
@@ -53,7 +53,7 @@ fn the_backlog_of_a_receiver_that_is_gone_is_buried_while_its_neighbour_is_serve
         1,
         "nothing is sent to a receiver that is gone"
     );
-    assert_eq!(db.text("select count(*) from herald.pending"), "0");
+    assert_eq!(db.count("herald.pending"), 0);
 }
 
 #[test]
@@ -74,11 +74,7 @@ fn a_resume_sends_what_is_not_buried_yet() {
 fn a_410_ends_its_delivery_only_where_the_subscription_wants_that() {
     let mut db = Database::new(&CLUSTER, "survives");
     let receiver = receiver_with(Mode::status(410));
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
-        "gone => 'dead', retry_on => '{500}'",
-    );
+    db.subscribe("shop", &receiver, "gone => 'dead', retry_on => '{500}'");
     db.emit("order");
     db.settle();
     assert_eq!(
@@ -98,7 +94,7 @@ fn a_410_from_the_former_url_does_not_affect_the_new_url() {
         Box::new(Mode::status(410)),
     ));
     let new = receiver();
-    db.subscribe("shop", &former.url("/"), "retry_schedule => '{100 ms}'");
+    db.subscribe("shop", &former, "retry_schedule => '{100 ms}'");
     db.emit("order");
     former.wait_until("the request", |former| former.total() == 1, SOON);
     db.run(&format!(

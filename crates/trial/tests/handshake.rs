@@ -5,17 +5,15 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, hint, receiver_with};
+use common::{Database, SOON, cluster_with, hint, receiver_with};
 use herald_trial::receiver::Answer;
 use herald_trial::{Cluster, Mode, Receiver};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.request_origin", "db.example.com")
-        .setting("herald.tenant_networks", "127.0.0.0/8")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[
+        ("herald.request_origin", "db.example.com"),
+        ("herald.tenant_networks", "127.0.0.0/8"),
+    ])
 });
 
 /// Starts a receiver that answers the question with these headers.
@@ -46,7 +44,7 @@ fn a_receiver_is_asked_first_and_each_delivery_names_its_origin() {
         ("WebHook-Allowed-Rate", "6000"),
     ]);
     let mut db = Database::new(&CLUSTER, "consent");
-    db.subscribe(
+    db.subscribe_at(
         "shop",
         &receiver.url("/hook"),
         r#"handshake => '{"rate": 9000, "callback": "http://127.0.0.1:1/grant"}'"#,
@@ -84,8 +82,7 @@ fn a_receiver_is_asked_first_and_each_delivery_names_its_origin() {
 #[test]
 fn without_consent_deliveries_are_held_until_it_is_given_by_another_way() {
     let receiver = asked(&[("Allow", "POST")]);
-    let mut db = Database::new(&CLUSTER, "no_consent");
-    db.subscribe("shop", &receiver.url("/"), "handshake => '{}'");
+    let mut db = Database::subscribed(&CLUSTER, "no_consent", &receiver, "handshake => '{}'");
     db.emit("order.paid");
     db.until(
         "select consent_error from herald.subscription",
@@ -117,8 +114,7 @@ fn consent_to_a_former_url_is_no_consent_to_the_new_one() {
         })),
     ));
     let new = asked(&[("Allow", "POST")]);
-    let mut db = Database::new(&CLUSTER, "former_consent");
-    db.subscribe("shop", &former.url("/"), "handshake => '{}'");
+    let mut db = Database::subscribed(&CLUSTER, "former_consent", &former, "handshake => '{}'");
     former.wait_until("the question", |former| former.total() == 1, SOON);
     db.run(&format!(
         "update herald.subscription set url = '{}'",
@@ -147,8 +143,7 @@ fn the_rate_that_a_receiver_wants_is_kept() {
         ("WebHook-Allowed-Origin", "*"),
         ("WebHook-Allowed-Rate", "120"),
     ]);
-    let mut db = Database::new(&CLUSTER, "rate");
-    db.subscribe("shop", &receiver.url("/"), "handshake => '{}'");
+    let mut db = Database::subscribed(&CLUSTER, "rate", &receiver, "handshake => '{}'");
     db.run("select herald.emit('order.paid') from generate_series(1, 7)");
     receiver.wait_for(7, SOON);
     let requests = receiver.requests();
@@ -173,7 +168,7 @@ fn questions_count_for_the_connections_of_a_plan() {
     );
     for n in 0..6 {
         let options = "handshake => '{}', tenant => 'thin', timeout => '1 min'";
-        db.subscribe(&format!("thin/{n}"), &hanging.url("/"), options);
+        db.subscribe(&format!("thin/{n}"), &hanging, options);
     }
     hanging.wait_until("two questions", |hanging| hanging.total() == 2, SOON);
     let is_more = hanging.holds_within(Duration::from_millis(500), |hanging| hanging.total() > 2);
@@ -182,76 +177,70 @@ fn questions_count_for_the_connections_of_a_plan() {
 
 #[test]
 fn receivers_that_do_not_answer_leave_others_to_be_asked_and_threads_to_deliveries() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.request_origin", "db.example.com")
-        .setting("herald.sender_threads", "8")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[
+        ("herald.request_origin", "db.example.com"),
+        ("herald.sender_threads", "8"),
+    ]);
     let hanging = receiver_with(Mode::hang_before_answer());
     let mut db = Database::new(&cluster, "shares");
     for n in 0..40 {
         let tenant = ["bad", "worse"][n % 2];
         let options = format!("handshake => '{{}}', tenant => '{tenant}', timeout => '1 min'");
-        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), &options);
+        db.subscribe(&format!("hangs.{n}"), &hanging, &options);
     }
     // At most two of eight requests at once are questions.
     hanging.wait_until("two questions", |hanging| hanging.total() == 2, SOON);
     let is_more = hanging.holds_within(Duration::from_millis(500), |hanging| hanging.total() > 2);
     assert!(!is_more, "{hanging:?}");
     let healthy = common::receiver();
-    db.subscribe("healthy", &healthy.url("/"), "");
+    db.subscribe("healthy", &healthy, "");
     db.emit("order.paid");
     healthy.wait_for(1, SOON);
 }
 
 #[test]
 fn a_tenant_whose_receivers_do_not_answer_keeps_no_other_from_being_asked() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.request_origin", "db.example.com")
-        .setting("herald.sender_threads", "8")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[
+        ("herald.request_origin", "db.example.com"),
+        ("herald.sender_threads", "8"),
+    ]);
     let hanging = receiver_with(Mode::hang_before_answer());
     let mut db = Database::new(&cluster, "tenants");
     for n in 0..20 {
         let options = "handshake => '{}', tenant => 'bad', timeout => '1 min'";
-        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+        db.subscribe(&format!("hangs.{n}"), &hanging, options);
     }
     hanging.wait_until("a question", |hanging| hanging.total() >= 1, SOON);
     let consenting = asked(&[("WebHook-Allowed-Origin", "*")]);
     let options = "handshake => '{}', tenant => 'good'";
-    db.subscribe("shop", &consenting.url("/"), options);
+    db.subscribe("shop", &consenting, options);
     db.run("select herald.emit('order.paid', tenant => 'good')");
     consenting.wait_until("a delivery", |receiver| methods(receiver).len() == 2, SOON);
 }
 
 #[test]
 fn a_question_beside_a_delivery_leaves_no_thread_taken() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.request_origin", "db.example.com")
-        .setting("herald.sender_threads", "4")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[
+        ("herald.request_origin", "db.example.com"),
+        ("herald.sender_threads", "4"),
+    ]);
     let refusing = asked(&[("Allow", "POST")]);
     let slow = receiver_with(Mode::delayed(Duration::from_millis(800)));
     let mut db = Database::new(&cluster, "threads");
     // Both requests are under way at the same time.
     let options = "types => '{slow}'";
-    db.subscribe("slow", &slow.url("/"), options);
+    db.subscribe("slow", &slow, options);
     db.emit("slow");
     slow.wait_until("a delivery", |slow| slow.total() == 1, SOON);
     let options = "types => '{never}', handshake => '{}'";
-    db.subscribe("asked", &refusing.url("/"), options);
+    db.subscribe("asked", &refusing, options);
     refusing.wait_until("a question", |refusing| refusing.total() == 1, SOON);
     db.settle();
     // Receivers not heard from yet may have two young requests, and four of any age.
     let hanging = receiver_with(Mode::hang_before_answer());
     for n in 0..8 {
         let options = "types => '{hangs}', timeout => '1 min'";
-        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+        db.subscribe(&format!("hangs.{n}"), &hanging, options);
     }
     db.emit("hangs");
     hanging.wait_until("six requests", |hanging| hanging.total() == 6, SOON);
@@ -269,7 +258,7 @@ fn a_handshake_needs_a_name_to_ask_in_and_a_grant_needs_a_handshake() {
         hint(&error),
         "Let a superuser set herald.request_origin to the DNS name that receivers know this system by."
     );
-    session.subscribe("shop", "http://127.0.0.1:1/", "");
+    session.subscribe_at("shop", "http://127.0.0.1:1/", "");
     let error = session.refusal("select herald.grant_delivery('shop')");
     assert_eq!(
         hint(&error),

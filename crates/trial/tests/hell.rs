@@ -12,10 +12,10 @@ mod row;
 use std::collections::BTreeMap;
 
 use common::process::holdings;
-use common::{Database, SOON, receiver};
+use common::{Database, SOON, cluster_with, receiver};
 use herald_trial::receiver::Authority;
 use herald_trial::wait::eventually_holds;
-use herald_trial::{Cluster, at_size, figure};
+use herald_trial::{at_size, figure};
 use row::{Row, SCHEDULED};
 
 const TIMEOUT_MS: f32 = 2_000.0;
@@ -28,12 +28,10 @@ const GROWTH_KB: u64 = 50_000;
 #[test]
 fn each_endpoint_from_hell_ends_in_its_own_words_and_costs_the_worker_nothing() {
     let authority = Authority::new().expect("an authority");
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("jit", "off")
-        .setting("herald.ca_file", &authority.ca_file().display().to_string())
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[
+        ("jit", "off"),
+        ("herald.ca_file", &authority.ca_file().display().to_string()),
+    ]);
     let mut db = Database::new(&cluster, "hell");
     let worker = warmed_up_worker(&mut db);
     let canary = receiver();
@@ -49,7 +47,7 @@ fn each_endpoint_from_hell_ends_in_its_own_words_and_costs_the_worker_nothing() 
             None => "max_attempts => 1".to_owned(),
         };
         let options = format!("timeout => '2 s', types => '{{hell}}', {retry}");
-        db.subscribe(&row.name, &row.url, &options);
+        db.subscribe_at(&row.name, &row.url, &options);
     }
     let before = holdings(worker);
     for round in 1..=at_size(1, 20) {
@@ -89,7 +87,7 @@ fn each_endpoint_from_hell_ends_in_its_own_words_and_costs_the_worker_nothing() 
 /// Returns the worker, after a delivery that makes it load all that it needs.
 fn warmed_up_worker(db: &mut Database) -> i32 {
     let receiver = receiver();
-    db.subscribe("healthy", &receiver.url("/"), "types => '{healthy}'");
+    db.subscribe("healthy", &receiver, "types => '{healthy}'");
     db.emit("healthy");
     db.settle();
     let worker = db.number("select herald_internal.worker_pid()");

@@ -5,7 +5,9 @@ mod common;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use common::{Database, SOON, hint, only_request, receiver, receiver_with, text_at};
+use common::{
+    Database, SOON, cluster_with, hint, only_request, receiver, receiver_with, subscribed, text_at,
+};
 use herald_trial::receiver::Signature;
 use herald_trial::{Cluster, Mode, at_size, figure};
 use postgres::SimpleQueryMessage;
@@ -14,9 +16,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
 #[test]
 fn a_ping_sends_one_signed_request_and_shows_the_answer() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "ping");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "ping", "");
     // A ping is refused until the worker has announced itself.
     db.until("select herald_internal.worker_pid() is not null", "true");
     let ping =
@@ -36,14 +36,14 @@ fn a_ping_sends_one_signed_request_and_shows_the_answer() {
         error.message().contains("not answered in time"),
         "{error:?}"
     );
-    assert_eq!(db.number("select count(*) from herald.attempt"), 0);
+    assert_eq!(db.count("herald.attempt"), 0);
 }
 
 #[test]
 fn a_preview_has_the_bytes_that_are_received_later() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "preview");
-    db.subscribe(
+    db.subscribe_at(
         "shop",
         &receiver.url("/hook?x=1"),
         r#"headers => '{"X-Shop": "eu"}'"#,
@@ -80,10 +80,10 @@ fn a_preview_has_the_bytes_that_are_received_later() {
 fn why_says_for_each_subscription_what_became_of_the_event() {
     let (good, bad) = (receiver(), receiver_with(Mode::status(500)));
     let mut db = Database::new(&CLUSTER, "why");
-    db.subscribe("good", &good.url("/"), "");
-    db.subscribe("failing", &bad.url("/"), "");
-    db.subscribe("other_types", &good.url("/"), "types => '{invoice.*}'");
-    db.subscribe("other_tenant", &good.url("/"), "tenant => 'red'");
+    db.subscribe("good", &good, "");
+    db.subscribe("failing", &bad, "");
+    db.subscribe("other_types", &good, "types => '{invoice.*}'");
+    db.subscribe("other_tenant", &good, "tenant => 'red'");
     let uid = db.text("select herald.emit('order.paid', tenant => 'blue')");
     db.until("select count(*) from herald.attempt", "2");
     let why = format!(
@@ -112,8 +112,7 @@ fn why_says_for_each_subscription_what_became_of_the_event() {
 #[test]
 fn wait_ends_when_the_event_is_delivered_or_dead() {
     let receiver = receiver_with(Mode::delayed(Duration::from_millis(300)));
-    let mut db = Database::new(&CLUSTER, "wait");
-    db.subscribe("shop", &receiver.url("/"), "max_attempts => 1");
+    let mut db = Database::subscribed(&CLUSTER, "wait", &receiver, "max_attempts => 1");
     let uid = db.emit("order.paid");
     let wait =
         |uid: &str, timeout: &str| format!("select herald.wait('{uid}', timeout => '{timeout}')");
@@ -123,7 +122,7 @@ fn wait_ends_when_the_event_is_delivered_or_dead() {
     receiver.set_mode(Mode::status(500));
     let uid = db.emit("order.dies");
     assert_eq!(db.text(&wait(&uid, "20 s")), "true");
-    assert_eq!(db.number("select count(*) from herald.dead_letter"), 1);
+    assert_eq!(db.count("herald.dead_letter"), 1);
     let own = "do $$ begin perform herald.wait(herald.emit('of.this.transaction')); end $$";
     assert_eq!(hint(&db.refusal(own)), "Commit first.");
 }
@@ -131,9 +130,13 @@ fn wait_ends_when_the_event_is_delivered_or_dead() {
 #[test]
 fn wait_answers_at_once_when_nothing_that_is_left_can_end_in_time() {
     let receiver = receiver_with(Mode::status(500));
-    let mut db = Database::new(&CLUSTER, "wait_in_vain");
-    db.subscribe("shop", &receiver.url("/"), "retry_schedule => '{1 hour}'");
-    db.subscribe("paused", &receiver.url("/"), "types => '{held.*}'");
+    let mut db = Database::subscribed(
+        &CLUSTER,
+        "wait_in_vain",
+        &receiver,
+        "retry_schedule => '{1 hour}'",
+    );
+    db.subscribe("paused", &receiver, "types => '{held.*}'");
     db.run("select herald.pause('paused')");
     let in_vain = |db: &mut Database, id: &str| {
         let began_at = Instant::now();
@@ -171,17 +174,18 @@ fn wait_answers_at_once_when_nothing_that_is_left_can_end_in_time() {
         )),
         delivery
     );
-    assert_eq!(
-        db.refusal("select herald.why('999/1')").code().code(),
-        "42704"
-    );
+    assert_eq!(db.sqlstate("select herald.why('999/1')"), "42704");
 }
 
 #[test]
 fn status_and_statistics_show_the_backlog_and_the_last_error() {
     let receiver = receiver_with(Mode::status(503));
-    let mut db = Database::new(&CLUSTER, "status");
-    db.subscribe("shop", &receiver.url("/"), "retry_schedule => '{1 hour}'");
+    let mut db = Database::subscribed(
+        &CLUSTER,
+        "status",
+        &receiver,
+        "retry_schedule => '{1 hour}'",
+    );
     db.emit("order.paid");
     db.until("select format('%s %s %s %s', subscription, state, backlog, success_rate_1h) from herald.status()", "shop active 1 0.0000");
     assert!(
@@ -198,10 +202,8 @@ fn status_and_statistics_show_the_backlog_and_the_last_error() {
 
 #[test]
 fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "doctor");
+    let (receiver, mut db) = subscribed(&CLUSTER, "doctor", "");
     db.watched_table();
-    db.subscribe("shop", &receiver.url("/"), "");
     db.settle();
     let faults = "select coalesce(string_agg(\"check\" || ' ' || status, ', ' order by \"check\"), 'none') from herald.doctor() where status <> 'ok'";
     db.until(faults, "none");
@@ -286,11 +288,7 @@ fn plan(db: &mut Database, sql: &str) -> serde_json::Value {
 #[test]
 fn queries_on_an_unanalyzed_log_are_fast() {
     // Without autovacuum, which might analyze the tables.
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("autovacuum", "off")
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[("autovacuum", "off")]);
     let mut db = Database::new(&cluster, "unanalysed");
     let deliveries: i64 = at_size(3_000, 300_000);
     fill_the_log(&mut db, deliveries);

@@ -5,7 +5,7 @@ mod common;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Database, SECRET, SOON, receiver, receiver_with};
+use common::{Database, SECRET, SOON, cluster_with, receiver, receiver_with};
 use herald_trial::clock::now_micros;
 use herald_trial::receiver::Keep;
 use herald_trial::wait::eventually_holds;
@@ -32,7 +32,7 @@ impl Healthy {
                 "create table order_{n} (id int primary key); select herald.watch('order_{n}')"
             ));
             let types = format!("types => '{{public.order_{n}.*}}'");
-            db.subscribe(&format!("healthy.{n}"), &receiver.url("/"), &types);
+            db.subscribe(&format!("healthy.{n}"), &receiver, &types);
             receivers.push(receiver);
         }
         let mut healthy = Self {
@@ -115,7 +115,7 @@ fn a_dead_endpoint_with_a_backlog_keeps_to_its_share_and_healthy_ones_are_delive
         .expect("a receiver");
     let options =
         format!("types => '{{doomed}}', timeout => '30 s', max_concurrency => {CONCURRENCY}");
-    beside.db.subscribe("dead", &dead.url("/"), &options);
+    beside.db.subscribe("dead", &dead, &options);
     // It dies while the worker trusts it.
     beside.db.emit("doomed");
     dead.wait_for(1, SOON);
@@ -193,7 +193,7 @@ fn pings_of_a_hanging_endpoint_leave_threads_to_deliveries() {
     for n in 0..4 {
         healthy
             .db
-            .subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+            .subscribe(&format!("hangs.{n}"), &hanging, options);
     }
     healthy.db.run("create role another superuser login");
     thread::scope(|scope| {
@@ -237,12 +237,12 @@ fn a_backlog_of_large_events_that_nobody_takes_keeps_no_event_from_being_read() 
     for n in 1..=2 {
         db.subscribe(
             &format!("hangs.{n}"),
-            &hanging.url("/"),
+            &hanging,
             "types => '{large}', timeout => '5 min'",
         );
     }
     let neighbour = receiver();
-    db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
+    db.subscribe("neighbour", &neighbour, "types => '{other}'");
     db.run("select herald.pause('hangs.1'), herald.pause('hangs.2')");
     // Two backlogs, each above the 64 MB at which the worker stops reading the log.
     db.run(
@@ -264,8 +264,8 @@ fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
     let other = receiver();
     let mut db = Database::new(&cluster, "behind_slow");
     let options = "types => '{slow}', max_concurrency => 1";
-    db.subscribe("slow", &slow.url("/"), options);
-    db.subscribe("other", &other.url("/"), "types => '{other}'");
+    db.subscribe("slow", &slow, options);
+    db.subscribe("other", &other, "types => '{other}'");
     // It succeeds several times per second, and would take ten minutes.
     db.run("select herald.emit('slow', '{}') from generate_series(1, 3000)");
     slow.wait_for(10, SOON);
@@ -278,15 +278,11 @@ fn a_slow_endpoint_gives_way_when_another_has_to_wait_for_what_is_behind_it() {
 /// longer than a second, and none spills because of that.
 #[test]
 fn a_delivery_that_only_waits_for_a_thread_does_not_spill() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "2")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[("herald.sender_threads", "2")]);
     let mut db = Database::new(&cluster, "waiting");
     let receiver = receiver_with(Mode::delayed(Duration::from_millis(200)));
     for n in 0..10 {
-        db.subscribe(&format!("shop.{n}"), &receiver.url("/"), "");
+        db.subscribe(&format!("shop.{n}"), &receiver, "");
     }
     db.emit("order.paid");
     let mut most_pending = 0;
@@ -316,7 +312,7 @@ fn a_lane_that_waits_for_a_thread_gets_one_when_a_request_is_a_second_old() {
     let mut db = Database::new(&cluster, "aged");
     for n in 0..8 {
         let options = "types => '{hangs}', timeout => '5 min'";
-        db.subscribe(&format!("hangs.{n}"), &hanging.url("/"), options);
+        db.subscribe(&format!("hangs.{n}"), &hanging, options);
     }
     db.emit("hangs");
     // Two young requests, and four of any age.

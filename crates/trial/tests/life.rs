@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, launcher_of, receiver, worker_of};
+use common::{Database, SOON, launcher_of, receiver, subscribed, worker_of};
 use herald_trial::Cluster;
 use herald_trial::wait::eventually;
 
@@ -13,9 +13,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
 #[test]
 fn two_workers_on_one_database_are_impossible() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "two_workers");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "two_workers", "");
     let first = worker_of(&CLUSTER, "two_workers");
     for _ in 0..3 {
         db.run("select herald.start_worker()");
@@ -48,9 +46,7 @@ fn two_workers_on_one_database_are_impossible() {
 #[test]
 fn a_reload_switches_sending_off_and_on() {
     let cluster = common::cluster();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "switch");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "switch", "");
     db.emit("before");
     db.settle();
     cluster.set("herald.enabled", "off").unwrap();
@@ -72,9 +68,7 @@ fn a_reload_switches_sending_off_and_on() {
 
 #[test]
 fn a_restarted_worker_uses_settings_of_the_restarting_transaction() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "restarted");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "restarted", "");
     db.emit("before");
     db.settle();
     db.run(
@@ -101,16 +95,14 @@ fn a_launcher_that_was_terminated_comes_back_and_leaves_stopped_workers_alone() 
     let mut stopped = Database::new(&cluster, "stopped");
     worker_of(&cluster, "stopped");
     stopped.run("select herald.stop_worker()");
-    let mut db = Database::new(&cluster, "running");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&cluster, "running", &receiver, "");
     let worker = worker_of(&cluster, "running");
     let launcher = launcher_of(&cluster);
     db.run(&format!("select pg_terminate_backend({launcher})"));
     db.emit("while.there.is.no.launcher");
     receiver.wait_for(1, SOON);
     // The launcher has to start this worker when it is back.
-    let mut late = Database::new(&cluster, "late");
-    late.subscribe("shop", &receiver.url("/"), "");
+    let mut late = Database::subscribed(&cluster, "late", &receiver, "");
     late.emit("late");
     receiver.wait_for(2, SOON);
     assert_ne!(launcher_of(&cluster), launcher);
@@ -137,9 +129,7 @@ fn an_idle_worker_takes_no_transaction_id_and_writes_no_wal() {
         .setting("checkpoint_timeout", "1h")
         .start()
         .unwrap();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "idle");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (_receiver, mut db) = subscribed(&cluster, "idle", "");
     db.emit("order.paid");
     db.settle();
     db.until("select count(*) from herald_internal.config_change", "0");
@@ -160,9 +150,7 @@ fn without_preload_the_worker_runs_when_it_is_asked_to() {
         .setting("herald.poll_interval", "100ms")
         .start()
         .unwrap();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "no_preload");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "no_preload", "");
     db.emit("order.paid");
     db.run("select herald.start_worker()");
     receiver.wait_for(1, SOON);
@@ -188,9 +176,7 @@ fn a_worker_that_is_started_beside_another_leaves_it_the_database() {
         .setting("log_min_messages", "debug1")
         .start()
         .unwrap();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "beside");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "beside", "");
     db.run("select herald.start_worker()");
     db.emit("order.paid");
     receiver.wait_for(1, SOON);

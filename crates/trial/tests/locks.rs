@@ -7,20 +7,18 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Database, SOON, receiver_with, worker_of};
+use common::{Database, SOON, cluster_with, receiver_with, worker_of};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode};
 use shop::{RECORDED, RETRY_SOON, Shop};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .setting("herald.tenant_networks", "127.0.0.0/8")
-        .setting("max_prepared_transactions", "10")
-        .setting("max_connections", "100")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[
+        ("herald.sender_threads", "8"),
+        ("herald.tenant_networks", "127.0.0.0/8"),
+        ("max_prepared_transactions", "10"),
+        ("max_connections", "100"),
+    ])
 });
 
 /// Creates a [`Shop`] in the shared cluster.
@@ -176,7 +174,7 @@ fn what_was_set_aside_survives_a_crash() {
     let mut db = Database::new(&cluster, "crashed");
     let slow = Mode::Delayed(Duration::from_secs(1), Box::new(Mode::flaky(1, 2)));
     let receiver = receiver_with(slow);
-    db.subscribe("shop", &receiver.url("/"), RETRY_SOON);
+    db.subscribe("shop", &receiver, RETRY_SOON);
     db.emit("held");
     receiver.wait_until("the first attempt", |receiver| receiver.total() == 1, SOON);
     let mut replayer = db.session(&cluster);
@@ -184,7 +182,7 @@ fn what_was_set_aside_survives_a_crash() {
     let said = "outcomes wait until other sessions release their locks";
     eventually(SOON, said, || cluster.log().contains(said).then_some(()));
     // Later windows are closed meanwhile.
-    db.subscribe("other", &receiver.url("/"), "types => '{other}'");
+    db.subscribe("other", &receiver, "types => '{other}'");
     db.emit("other");
     db.until(
         "select count(*) from herald.attempt where subscription = 'other'",

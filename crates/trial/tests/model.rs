@@ -9,33 +9,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Database, SECRET};
-use herald_trial::receiver::Keep;
+use common::{Database, cluster_with, receiver_with_receipts};
 use herald_trial::workload::{committed_changes, insert_change};
-use herald_trial::{Change, Cluster, Receipts, Receiver, Verdict, Workload, at_size, figure};
+use herald_trial::{Change, Mode, Verdict, Workload, at_size, figure};
 
 const SEED: u64 = 4;
 const CLIENTS: i32 = 8;
 
 #[test]
 fn what_is_received_is_what_the_model_says_and_a_naive_cursor_loses_some() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "16")
-        .setting("herald.poll_interval", "100ms")
-        .start()
-        .expect("a cluster");
-    let receipts = Receipts::default();
-    let receiver = Receiver::builder()
-        .secret(SECRET)
-        .keep(Keep::Counts)
-        .observe(receipts.observer())
-        .start()
-        .expect("a receiver");
+    let cluster = cluster_with(&[
+        ("herald.sender_threads", "16"),
+        ("herald.poll_interval", "100ms"),
+    ]);
+    let (receiver, receipts) = receiver_with_receipts(Mode::ok());
     let mut db = Database::new(&cluster, "model");
     let workload = Workload::prepare(&cluster, "model").expect("tables");
     db.run("select herald.watch('trial.change')");
-    db.subscribe("shop", &receiver.url("/"), "max_concurrency => 16");
+    db.subscribe("shop", &receiver, "max_concurrency => 16");
     let (naive, is_over) = (
         Database::of(&cluster, "model"),
         Arc::new(AtomicBool::new(false)),

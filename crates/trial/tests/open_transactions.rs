@@ -160,7 +160,7 @@ impl Side {
         let mut db = Database::new(&cluster, name);
         db.run("create extension pg_stat_statements");
         db.watched_table();
-        db.subscribe("shop", &receiver.url("/"), "");
+        db.subscribe("shop", &receiver, "");
         Self {
             arrivals,
             committed: 0,

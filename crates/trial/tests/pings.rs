@@ -19,10 +19,10 @@ const PING_HEALTHY: &str = "select outcome from herald.ping('healthy')";
 /// Creates a database with a healthy subscription, and enough hanging ones to fill its places.
 fn database(cluster: &Cluster, name: &str, healthy: &str, hanging: &str) -> Database {
     let mut db = Database::new(cluster, name);
-    db.subscribe("healthy", healthy, "");
+    db.subscribe_at("healthy", healthy, "");
     for n in 0..OF_A_DATABASE / OF_A_SUBSCRIPTION {
         let options = "types => '{never}', timeout => '1 min'";
-        db.subscribe(&format!("hangs.{n}"), hanging, options);
+        db.subscribe_at(&format!("hangs.{n}"), hanging, options);
     }
     // Receivers without a recent success share a few threads, and the hanging pings will take all of these.
     db.emit("proves.the.receiver");

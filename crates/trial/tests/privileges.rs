@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::{Database, SECRET, SOON, hint, receiver};
+use common::{Database, SECRET, SOON, hint, rows, subscribed};
 use herald_trial::Cluster;
 use postgres::NoTls;
 
@@ -40,11 +40,9 @@ fn nothing_is_granted_to_public() {
 
 #[test]
 fn a_role_with_every_function_still_reads_no_secret() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "secrets");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
+    let (_receiver, mut db) = subscribed(
+        &CLUSTER,
+        "secrets",
         r#"headers => '{"Authorization": "canary-header"}'"#,
     );
     let event = db.emit("order.paid");
@@ -79,10 +77,8 @@ fn a_role_with_every_function_still_reads_no_secret() {
 
 #[test]
 fn a_writer_needs_no_privilege_on_herald() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "writer");
+    let (receiver, mut db) = subscribed(&CLUSTER, "writer", "");
     db.watched_table();
-    db.subscribe("shop", &receiver.url("/"), "");
     db.run("create role plain_writer login; grant insert on note to plain_writer");
     let mut writer = CLUSTER
         .config("writer")
@@ -137,105 +133,38 @@ fn bad_subscriptions_are_refused_with_a_way_out() {
         "select herald.subscribe('orders', url => 'https://example.com/hook', secret => '{SECRET}')"
     ));
     let before = db.text("select md5(string_agg(s::text, '')) from herald_internal.subscription s");
-    let url = "url => 'https://example.com/'";
-    for (arguments, sqlstate, words) in [
-        ("'new'", "22023", "url => "),
-        ("'new', url => 'ftp://example.com/'", "22023", "http"),
-        ("'new', url => 'not a url'", "22023", "Percent-encode"),
-        (
-            "'new', url => 'https://10.0.0.1/'",
-            "22023",
-            "herald.allow_networks",
-        ),
-        (
-            "'new', url => 'https://user:word@example.com/'",
-            "22023",
-            "headers",
-        ),
-        (
-            "'new', url => 'https://example.com:8443/'",
-            "22023",
-            "herald.allow_ports",
-        ),
-        (&format!("'', {url}"), "22023", "1 to 63"),
-        (
-            &format!("'new', {url}, types => '{{}}'"),
-            "22023",
-            "types => ",
-        ),
-        (&format!("'new', {url}, types => '{{\"\"}}'"), "22023", ""),
-        (
-            &format!("'new', {url}, headers => '[1]'"),
-            "22023",
-            "headers => ",
-        ),
-        (
-            &format!("'new', {url}, headers => '{{\"Host\": \"a\"}}'"),
-            "22023",
-            "",
-        ),
-        (
-            &format!("'new', {url}, headers => '{{\"webhook-id\": \"a\"}}'"),
-            "22023",
-            "",
-        ),
-        (
-            &format!("'new', {url}, headers => '{{\"X-A\": \"a\\r\\nX-B: b\"}}'"),
-            "22023",
-            "",
-        ),
-        (
-            &format!("'new', {url}, headers => '{{\"X A\": \"a\"}}'"),
-            "22023",
-            "",
-        ),
-        (
-            &format!("'new', {url}, secret => 'short'"),
-            "22023",
-            "whsec_",
-        ),
-        (
-            &format!("'new', {url}, retry_schedule => '{{}}'"),
-            "22023",
-            "max_attempts => 1",
-        ),
-        (
-            &format!("'new', {url}, retry_schedule => '{{-1 s}}'"),
-            "22023",
-            "longer than 0",
-        ),
-        (
-            &format!("'new', {url}, retry_schedule => '{{1 s,NULL}}'"),
-            "22023",
-            "",
-        ),
-        (
-            &format!("'new', {url}, retry_jitter => 2"),
-            "22023",
-            "retry_jitter",
-        ),
-        (
-            &format!("'new', {url}, max_attempts => 0"),
-            "22023",
-            "max_attempts",
-        ),
-        (&format!("'new', {url}, max_concurrency => 0"), "22023", ""),
-        (&format!("'new', {url}, max_payload => 0"), "22023", ""),
-        (&format!("'new', {url}, timeout => '0'"), "22023", ""),
-        (&format!("'new', {url}, max_age => '-1 s'"), "22023", ""),
-        (
-            &format!("'new', {url}, dead_letter_retention => '0'"),
-            "22023",
-            "dead_letter_retention",
-        ),
-        (
-            "'orders', url => 'https://127.1.1.1/', types => '{}'",
-            "22023",
-            "",
-        ),
-    ] {
+    // Arguments, and a word of the hint.
+    let refused = r#"
+        'new' | url =>
+        'new', url => 'ftp://example.com/' | http
+        'new', url => 'not a url' | Percent-encode
+        'new', url => 'https://10.0.0.1/' | herald.allow_networks
+        'new', url => 'https://user:word@example.com/' | headers
+        'new', url => 'https://example.com:8443/' | herald.allow_ports
+        '', url => 'https://example.com/' | 1 to 63
+        'new', url => 'https://example.com/', types => '{}' | types =>
+        'new', url => 'https://example.com/', types => '{""}' | -
+        'new', url => 'https://example.com/', headers => '[1]' | headers =>
+        'new', url => 'https://example.com/', headers => '{"Host": "a"}' | -
+        'new', url => 'https://example.com/', headers => '{"webhook-id": "a"}' | -
+        'new', url => 'https://example.com/', headers => '{"X-A": "a\r\nX-B: b"}' | -
+        'new', url => 'https://example.com/', headers => '{"X A": "a"}' | -
+        'new', url => 'https://example.com/', secret => 'short' | whsec_
+        'new', url => 'https://example.com/', retry_schedule => '{}' | max_attempts => 1
+        'new', url => 'https://example.com/', retry_schedule => '{-1 s}' | longer than 0
+        'new', url => 'https://example.com/', retry_schedule => '{1 s,NULL}' | -
+        'new', url => 'https://example.com/', retry_jitter => 2 | retry_jitter
+        'new', url => 'https://example.com/', max_attempts => 0 | max_attempts
+        'new', url => 'https://example.com/', max_concurrency => 0 | -
+        'new', url => 'https://example.com/', max_payload => 0 | -
+        'new', url => 'https://example.com/', timeout => '0' | -
+        'new', url => 'https://example.com/', max_age => '-1 s' | -
+        'new', url => 'https://example.com/', dead_letter_retention => '0' | dead_letter_retention
+        'orders', url => 'https://127.1.1.1/', types => '{}' | -
+    "#;
+    for [arguments, words] in rows(refused) {
         let error = db.refusal(&format!("select herald.subscribe({arguments})"));
-        assert_eq!(error.code().code(), sqlstate, "{arguments}: {error:?}");
+        assert_eq!(error.code().code(), "22023", "{arguments}: {error:?}");
         let hint = hint(&error);
         assert!(
             !hint.is_empty() && hint.contains(words),
@@ -258,7 +187,7 @@ fn bad_subscriptions_are_refused_with_a_way_out() {
         db.text("select md5(string_agg(s::text, '')) from herald_internal.subscription s"),
         before
     );
-    assert_eq!(db.number("select count(*) from herald.secret"), 1);
+    assert_eq!(db.count("herald.secret"), 1);
 }
 
 #[test]
@@ -330,13 +259,13 @@ fn bad_events_are_refused_and_the_same_id_is_one_event() {
         assert_eq!(error.code().code(), sqlstate, "{arguments}: {error:?}");
         assert!(!hint(&error).is_empty(), "{arguments}: {error:?}");
     }
-    assert_eq!(db.number("select count(*) from herald.event"), 0);
+    assert_eq!(db.count("herald.event"), 0);
     let emit = "select herald.emit('a', '{\"n\": 1}', id => 'one')";
     assert_eq!(
         (db.text(emit), db.text(emit)),
         ("one".to_owned(), "one".to_owned())
     );
-    assert_eq!(db.number("select count(*) from herald.event"), 1);
+    assert_eq!(db.count("herald.event"), 1);
     let error = db.refusal("select herald.emit('a', '{\"n\": 2}', id => 'one')");
     assert_eq!(error.code().code(), "23505");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use common::{Database, SOON, receiver, types};
+use common::{Database, SOON, cluster_with, receiver, types};
 use herald_trial::{Cluster, StopMode, figure};
 
 const ORIGIN: &str =
@@ -18,14 +18,12 @@ fn a_recovery_to_a_point_in_time_sends_again_what_was_done_after_that_point() {
     fs::set_permissions(archive.path(), fs::Permissions::from_mode(0o777)).expect("its rights");
     let archive = archive.path().display();
     let receiver = receiver();
-    let primary = Cluster::builder()
-        .fsync(false)
-        .setting("archive_mode", "on")
-        .setting("archive_command", &format!("cp %p {archive}/%f"))
-        .start()
-        .expect("a primary");
+    let primary = cluster_with(&[
+        ("archive_mode", "on"),
+        ("archive_command", &format!("cp %p {archive}/%f")),
+    ]);
     let mut db = Database::new(&primary, "shop");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     let recovered = Cluster::builder()
         .fsync(false)
         .setting("archive_mode", "off")
@@ -84,13 +82,9 @@ fn a_recovery_to_a_point_in_time_sends_again_what_was_done_after_that_point() {
 #[test]
 fn a_clone_of_the_files_sends_what_the_original_sends_unless_herald_instance_tells_them_apart() {
     let receiver = receiver();
-    let original = Cluster::builder()
-        .fsync(false)
-        .setting("cluster_name", "production")
-        .start()
-        .expect("a cluster");
+    let original = cluster_with(&[("cluster_name", "production")]);
     let mut db = Database::new(&original, "shop");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.emit("before");
     db.settle();
     db.run("select herald.stop_worker()");

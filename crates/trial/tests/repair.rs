@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Instant;
 
-use common::{Database, SOON, receiver, receiver_with, types};
+use common::{Database, SOON, receiver, receiver_with, subscribed, types};
 use herald_trial::{Cluster, Mode, Receiver};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
@@ -15,9 +15,7 @@ const ONCE: &str = "max_attempts => 1";
 
 #[test]
 fn a_redelivery_carries_the_same_webhook_id_and_goes_on_counting() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "redelivery");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "redelivery", "");
     let uid = db.emit("order.paid");
     db.settle();
     db.run(&format!("select herald.redeliver('shop', '{uid}')"));
@@ -37,10 +35,10 @@ fn a_redelivery_carries_the_same_webhook_id_and_goes_on_counting() {
 #[test]
 fn a_dead_letter_that_is_redelivered_gets_the_whole_schedule_again() {
     let receiver = receiver_with(Mode::status(500));
-    let mut db = Database::new(&CLUSTER, "dead_again");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
+    let mut db = Database::subscribed(
+        &CLUSTER,
+        "dead_again",
+        &receiver,
         "retry_schedule => '{30 ms, 30 ms}', retry_jitter => 0",
     );
     let uid = db.emit("order.paid");
@@ -57,14 +55,13 @@ fn a_dead_letter_that_is_redelivered_gets_the_whole_schedule_again() {
     assert_eq!(db.number("select herald.redeliver_dead_letters('shop')"), 1);
     db.settle();
     assert_eq!(receiver.attempts(&uid), 7);
-    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    assert_eq!(db.count("herald.dead_letter"), 0);
 }
 
 #[test]
 fn dead_letters_are_redelivered_by_reason_and_time() {
     let receiver = receiver_with(Mode::status(500));
-    let mut db = Database::new(&CLUSTER, "by_reason");
-    db.subscribe("shop", &receiver.url("/"), ONCE);
+    let mut db = Database::subscribed(&CLUSTER, "by_reason", &receiver, ONCE);
     db.emit("exhausted");
     db.until_dead("exhausted");
     db.run("select herald.pause('shop')");
@@ -104,7 +101,7 @@ fn dead_letters_of_all_subscriptions_are_redelivered_together() {
     let receiver = receiver_with(Mode::status(500));
     let mut db = Database::new(&CLUSTER, "redeliver_all");
     for name in ["crm", "shop"] {
-        db.subscribe(name, &receiver.url("/"), "max_attempts => 1");
+        db.subscribe(name, &receiver, "max_attempts => 1");
     }
     db.emit("order.paid");
     db.until_dead("exhausted exhausted");
@@ -113,10 +110,7 @@ fn dead_letters_of_all_subscriptions_are_redelivered_together() {
     assert_eq!(db.number(&all("now() + interval '1 hour'")), 0);
     assert_eq!(db.number(&all("now() - interval '1 hour'")), 2);
     db.settle();
-    assert_eq!(
-        db.number("select count(*) from herald.delivery where state = 'delivered'"),
-        2
-    );
+    assert_eq!(db.count("herald.delivery where state = 'delivered'"), 2);
 }
 
 #[test]
@@ -128,7 +122,7 @@ fn replay_chooses_all_failed_or_missing_ones_and_a_dry_run_only_counts() {
     }));
     let mut db = Database::new(&CLUSTER, "replay");
     db.emit("missed");
-    db.subscribe("shop", &receiver.url("/"), ONCE);
+    db.subscribe("shop", &receiver, ONCE);
     db.emit("order.works");
     db.emit("order.fails");
     db.settle();
@@ -154,7 +148,7 @@ fn replay_chooses_all_failed_or_missing_ones_and_a_dry_run_only_counts() {
     receiver.set_mode(Mode::ok());
     assert_eq!(db.number(&replay(", \"only\" => 'failed'")), 1);
     db.settle();
-    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    assert_eq!(db.count("herald.dead_letter"), 0);
     assert_eq!(receiver.total(), 5);
     assert_eq!(db.number(&replay("")), 3);
     db.settle();
@@ -165,11 +159,11 @@ fn replay_chooses_all_failed_or_missing_ones_and_a_dry_run_only_counts() {
 fn a_replay_to_a_target_leaves_the_first_receiver_alone() {
     let (first, second) = (receiver(), receiver());
     let mut db = Database::new(&CLUSTER, "target");
-    db.subscribe("first", &first.url("/"), "types => '{a}'");
+    db.subscribe("first", &first, "types => '{a}'");
     db.emit("a");
     db.emit("b");
     db.settle();
-    db.subscribe("second", &second.url("/"), "");
+    db.subscribe("second", &second, "");
     let replay =
         "select herald.replay('first', since => now() - interval '1 hour', target => 'second')";
     assert_eq!(db.number(replay), 1);
@@ -182,7 +176,7 @@ fn a_large_replay_is_complete_and_keeps_the_order_of_the_log() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "large_replay");
     db.run("select herald.emit('old', to_jsonb(n)) from generate_series(1, 3000) n");
-    db.subscribe("shop", &receiver.url("/"), "max_concurrency => 1");
+    db.subscribe("shop", &receiver, "max_concurrency => 1");
     assert_eq!(
         db.number("select herald.replay('shop', now() - interval '1 hour')"),
         3000
@@ -200,9 +194,7 @@ fn a_large_replay_is_complete_and_keeps_the_order_of_the_log() {
 
 #[test]
 fn discard_until_drops_the_older_part_of_a_backlog() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "discard");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "discard", "");
     db.run("select herald.pause('shop')");
     db.emit("older");
     db.until("select count(*) from herald.pending", "1");
@@ -226,7 +218,7 @@ fn a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was() {
     let backlog = 60_000;
     let mut db = Database::new(&CLUSTER, "cancelled");
     db.run("select herald.stop_worker()");
-    db.subscribe("shop", "https://example.com/", "");
+    db.subscribe_at("shop", "https://example.com/", "");
     db.run(&format!(
         "insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
          select s.id, 3, n, now() from herald_internal.subscription s, generate_series(1, {backlog}) n"
@@ -265,8 +257,8 @@ fn a_discard_or_an_unsubscribe_that_is_cancelled_leaves_everything_as_it_was() {
 fn a_dead_letter_has_the_whole_event_whatever_is_in_it_and_holds_up_nobody() {
     let (refusing, willing) = (receiver_with(Mode::status(400)), receiver());
     let mut db = Database::new(&CLUSTER, "whole_event");
-    db.subscribe("refusing", &refusing.url("/"), "max_attempts => 1");
-    db.subscribe("willing", &willing.url("/"), "");
+    db.subscribe("refusing", &refusing, "max_attempts => 1");
+    db.subscribe("willing", &willing, "");
     db.run(
         r#"create table note (id int primary key, words json); select herald.watch('note');
            insert into note values (1, '{"half": "\ud83d", "none": null, "deep": {"none": null}}')"#,

@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, hint, receiver, receiver_with};
+use common::{Database, SOON, cluster_with, hint, receiver, receiver_with, subscribed};
 use herald_trial::{Cluster, Mode};
 use postgres::NoTls;
 
@@ -13,9 +13,7 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
 #[test]
 fn a_410_disables_the_subscription_and_buries_what_is_open() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "gone");
-    db.subscribe("shop", &receiver.url("/"), "max_concurrency => 1");
+    let (receiver, mut db) = subscribed(&CLUSTER, "gone", "max_concurrency => 1");
     db.run("select herald.pause('shop')");
     db.run("select herald.emit('order.' || n) from generate_series(1, 5) n");
     db.until("select count(*) from herald.pending", "5");
@@ -28,7 +26,7 @@ fn a_410_disables_the_subscription_and_buries_what_is_open() {
     );
     db.emit("order.later");
     db.settle();
-    assert_eq!(db.number("select count(*) from herald.delivery"), 5);
+    assert_eq!(db.count("herald.delivery"), 5);
     receiver.set_mode(Mode::ok());
     let (told, heard) = std::sync::mpsc::channel();
     let client = CLUSTER
@@ -57,7 +55,7 @@ fn retry_after_delays_the_whole_lane() {
         let mut db = Database::new(&CLUSTER, name);
         db.subscribe(
             "shop",
-            &receiver.url("/"),
+            &receiver,
             "retry_schedule => '{50 ms, 50 ms, 50 ms}'",
         );
         db.emit("first");
@@ -76,8 +74,7 @@ fn retry_after_delays_the_whole_lane() {
 #[test]
 fn retry_after_counts_for_the_next_worker_too() {
     let receiver = receiver_with(Mode::retry_after(429, "4"));
-    let mut db = Database::new(&CLUSTER, "retry_after_restart");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&CLUSTER, "retry_after_restart", &receiver, "");
     db.emit("first");
     db.until(
         "select count(*) from herald.pending where spare_until > now()",
@@ -94,12 +91,7 @@ fn retry_after_counts_for_the_next_worker_too() {
 
 #[test]
 fn private_addresses_and_http_are_refused_unless_they_are_allowed() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.allow_http", "off")
-        .setting("herald.allow_networks", "")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[("herald.allow_http", "off"), ("herald.allow_networks", "")]);
     let mut db = Database::new(&cluster, "strict");
     let receiver = receiver();
     let subscribe = |url: &str| format!("select herald.subscribe('shop', url => '{url}')");
@@ -143,9 +135,7 @@ fn private_addresses_and_http_are_refused_unless_they_are_allowed() {
 #[test]
 fn a_setting_that_is_narrowed_later_holds_what_was_accepted_before() {
     let cluster = common::cluster();
-    let mut db = Database::new(&cluster, "narrowed");
-    let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "narrowed", "");
     cluster.set("herald.allow_networks", "").unwrap();
     db.run("select herald.restart_worker()");
     db.emit("order.paid");
@@ -158,11 +148,9 @@ fn a_setting_that_is_narrowed_later_holds_what_was_accepted_before() {
 
 #[test]
 fn a_subscription_says_which_statuses_succeed_and_which_are_tried_again() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "statuses");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
+    let (receiver, mut db) = subscribed(
+        &CLUSTER,
+        "statuses",
         "success => '{200,409}', retry_on => '{500}', retry_schedule => '{0,50 ms}'",
     );
     for status in [409, 204, 500] {
@@ -199,10 +187,10 @@ fn a_subscription_says_which_statuses_succeed_and_which_are_tried_again() {
 #[test]
 fn a_timeout_has_a_delay_of_its_own() {
     let receiver = receiver_with(Mode::delayed(Duration::from_millis(400)));
-    let mut db = Database::new(&CLUSTER, "late");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
+    let mut db = Database::subscribed(
+        &CLUSTER,
+        "late",
+        &receiver,
         "timeout => '200 ms', timeout_delay => '700 ms', retry_schedule => '{1 h}', retry_jitter => 0",
     );
     db.emit("order.paid");
@@ -246,10 +234,10 @@ fn a_schedule_that_grows_is_made_of_base_multiplier_and_cap() {
 #[test]
 fn nothing_is_tried_again_after_the_retry_duration() {
     let receiver = receiver_with(Mode::status(500));
-    let mut db = Database::new(&CLUSTER, "retry_duration");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
+    let mut db = Database::subscribed(
+        &CLUSTER,
+        "retry_duration",
+        &receiver,
         "retry_schedule => '{100 ms,100 ms,1 h}', retry_jitter => 0, retry_duration => '10 min'",
     );
     db.emit("order.paid");
@@ -260,7 +248,7 @@ fn nothing_is_tried_again_after_the_retry_duration() {
 #[test]
 fn a_backlog_is_not_longer_than_it_may_be_and_the_newest_are_on_record() {
     let mut db = Database::new(&CLUSTER, "max_backlog");
-    db.subscribe("shop", "http://127.0.0.1:1/", "max_backlog => 3");
+    db.subscribe_at("shop", "http://127.0.0.1:1/", "max_backlog => 3");
     db.run("select herald.pause('shop'); select herald.emit('order.paid', to_jsonb(n)) from generate_series(1, 10) n");
     db.until(
         "select count(*) from herald.dead_letter where reason = 'discarded'",

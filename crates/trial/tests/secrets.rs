@@ -316,18 +316,14 @@ fn a_readable_or_invalid_key_file_is_refused() {
     }
     fs::remove_file(&sealed.key_file).unwrap();
     db.refusal(subscribe);
-    assert_eq!(
-        db.number("select count(*) from herald_internal.subscription"),
-        0
-    );
+    assert_eq!(db.count("herald_internal.subscription"), 0);
 }
 
 #[test]
 fn a_receiver_in_the_database_knows_what_was_signed() {
     let receiver = receiver();
     let cluster = common::cluster();
-    let mut db = Database::new(&cluster, "verifies");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&cluster, "verifies", &receiver, "");
     db.emit("order.paid");
     db.settle();
     let request = receiver.requests().pop().expect("a request");

@@ -7,19 +7,17 @@ mod shop;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, receiver, receiver_with};
+use common::{Database, SOON, cluster_with, receiver, receiver_with};
 use herald_trial::receiver::Answer;
 use herald_trial::{Cluster, Mode};
 use shop::{RECORDED, Shop};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .setting("herald.poll_interval", "1s")
-        .setting("herald.tenant_networks", "127.0.0.0/8")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[
+        ("herald.sender_threads", "8"),
+        ("herald.poll_interval", "1s"),
+        ("herald.tenant_networks", "127.0.0.0/8"),
+    ])
 });
 
 #[test]
@@ -34,7 +32,7 @@ fn a_tenant_with_an_open_transaction_is_never_ended() {
     shop.db.run("grant insert on note to innocent");
     let notes = receiver();
     shop.db
-        .subscribe("notes", &notes.url("/"), "types => '{public.note.*}'");
+        .subscribe("notes", &notes, "types => '{public.note.*}'");
     shop.fail_once(3);
     // Outcomes wait for this lock, and more come in, while the tenant holds locks on the log.
     let mut locker = shop.session();
@@ -60,8 +58,7 @@ fn a_tenant_with_an_open_transaction_is_never_ended() {
 #[test]
 fn a_dead_letter_that_takes_a_second_to_write_is_written() {
     let receiver = receiver_with(Mode::status(500));
-    let mut db = Database::new(&CLUSTER, "slow_letter");
-    db.subscribe("shop", &receiver.url("/"), "max_attempts => 1");
+    let mut db = Database::subscribed(&CLUSTER, "slow_letter", &receiver, "max_attempts => 1");
     db.run(
         "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(1); return new; end';
          create trigger slow before insert on herald_internal.dead_letter for each row execute function slow()",
@@ -101,7 +98,7 @@ fn a_trigger_that_sleeps_holds_up_only_what_fires_it() {
 fn a_large_replay_that_stays_open_keeps_no_neighbour_from_being_recorded() {
     let mut db = Database::new(&CLUSTER, "replayed");
     for name in ["shop", "neighbour"] {
-        db.subscribe(name, "http://127.0.0.1:1/", "");
+        db.subscribe_at(name, "http://127.0.0.1:1/", "");
     }
     db.run("select herald.pause('shop'); select herald.pause('neighbour')");
     // The worker reads the deliveries of both at once, and every second row waits for the replay.
@@ -125,7 +122,7 @@ fn an_attempt_that_is_refused_costs_no_other_a_second_record() {
          insert into herald.plan (name) values ('counted');
          insert into herald.tenant (name, role, plan) values ('ten', 'ten', 'counted')",
     );
-    db.subscribe("ten/shop", &receiver.url("/"), "tenant => 'ten'");
+    db.subscribe("ten/shop", &receiver, "tenant => 'ten'");
     db.run(
         "select herald.pause('ten/shop');
          select herald.emit('held', tenant => 'ten') from generate_series(1, 16)",
@@ -175,11 +172,8 @@ fn full_memory_stops_the_reading_and_not_the_sending() {
     let large = receiver_with(Mode::answer_with(move |_| {
         Answer::new(200).body(answer.clone())
     }));
-    shop.db.subscribe(
-        "large",
-        &large.url("/"),
-        "types => '{large}', max_concurrency => 16",
-    );
+    shop.db
+        .subscribe("large", &large, "types => '{large}', max_concurrency => 16");
     shop.db.run("select herald.pause('large')");
     shop.db.run(LARGE_EVENTS);
     let pending = "select count(*) from herald.pending";

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Database, cluster, hint, receiver, worker_of};
+use common::{Database, cluster, hint, receiver, subscribed, worker_of};
 
 const SETTINGS: &str = "select string_agg(format('%s: %s', status, detail), '; ' order by status) from herald.doctor() where \"check\" = 'settings'";
 const GOES_BY_ALL: &str = "ok: the worker goes by what is set";
@@ -70,9 +70,7 @@ fn a_file_with_a_value_that_cannot_be_changes_nothing_and_doctor_says_so() {
 #[test]
 fn a_running_worker_obeys_restrictions_after_a_reload() {
     let cluster = cluster();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "closed");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "closed", "");
     db.emit("order.paid");
     db.settle();
     assert_eq!(receiver.total(), 1);
@@ -92,9 +90,7 @@ fn a_running_worker_obeys_restrictions_after_a_reload() {
 #[test]
 fn connections_that_are_made_after_a_reload_are_made_as_it_says() {
     let cluster = cluster();
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "proxied");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "proxied", "");
     db.emit("order.paid");
     db.settle();
     // Nobody listens there, so everything sent through it fails.
@@ -116,9 +112,7 @@ fn what_is_set_for_a_database_reaches_its_running_worker() {
     cluster
         .set("herald.poll_interval", "200ms")
         .expect("a setting");
-    let receiver = receiver();
-    let mut db = Database::new(&cluster, "alter_database");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&cluster, "alter_database", "");
     let former = worker_of(&cluster, "alter_database");
     db.run("alter database alter_database set herald.enabled = off");
     db.until("select state from herald.worker", "paused");
@@ -148,7 +142,7 @@ fn what_any_role_may_set_starts_no_worker_again() {
     db.run("alter database actor set herald.actor = 'daily'");
     db.run("alter role postgres in database actor set herald.traceparent = ''");
     let receiver = receiver();
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.emit("order.paid");
     db.settle();
     assert_eq!(worker_of(&cluster, "actor"), next);
@@ -173,7 +167,7 @@ fn no_setting_of_a_database_keeps_its_worker_from_working() {
     db.run("select herald.restart_worker()");
     let mut db = db.session(&cluster);
     db.run("set role none; set session_replication_role = origin; set default_transaction_read_only = off; set default_transaction_isolation = 'read committed'; set statement_timeout = 0");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.emit("order.paid");
     db.settle();
     assert_eq!(receiver.total(), 1);

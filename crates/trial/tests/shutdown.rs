@@ -5,12 +5,14 @@ mod common;
 use std::thread;
 use std::time::Duration;
 
-use common::{Database, SECRET, SOON, receiver, receiver_with, worker_of};
+use common::{
+    Database, SOON, cluster_with, receiver, receiver_with, receiver_with_receipts, worker_of,
+};
 use herald_trial::cluster::Builder;
-use herald_trial::receiver::{Keep, Receiver};
+use herald_trial::receiver::Receiver;
 use herald_trial::wait::eventually_holds;
 use herald_trial::workload::Change;
-use herald_trial::{Cluster, Mode, Receipts, StopMode, Verdict, at_size, figure};
+use herald_trial::{Cluster, Mode, StopMode, Verdict, at_size, figure};
 
 /// The promise is 3 s; a shared machine gets more where that is not measured.
 const QUICK: Duration = Duration::from_secs(10);
@@ -27,7 +29,7 @@ const LANES: u64 = 8;
 fn subscribe_lanes(db: &mut Database, receiver: &Receiver) {
     for n in 0..LANES {
         let options = "max_concurrency => 8, timeout => '5 min'";
-        db.subscribe(&format!("shop.{n}"), &receiver.url("/"), options);
+        db.subscribe(&format!("shop.{n}"), receiver, options);
     }
     // Each lane needs a success; otherwise it gets only one thread.
     db.emit("proves.the.receiver");
@@ -146,16 +148,10 @@ fn a_stop_does_not_wait_for_a_synchronous_standby_that_is_gone() {
 #[test]
 fn a_stop_during_the_fan_out_of_a_huge_statement_is_quick() {
     let cluster = with_64_threads().start().unwrap();
-    let receipts = Receipts::default();
-    let receiver = Receiver::builder()
-        .secret(SECRET)
-        .keep(Keep::Counts)
-        .observe(receipts.observer())
-        .start()
-        .unwrap();
+    let (receiver, receipts) = receiver_with_receipts(Mode::ok());
     let mut db = Database::new(&cluster, "fan_out");
     db.run("create table change (client int, seq bigint); select herald.watch('change')");
-    db.subscribe("shop", &receiver.url("/"), "max_concurrency => 64");
+    db.subscribe("shop", &receiver, "max_concurrency => 64");
     let rows = at_size(3_000, 200_000);
     db.run(&format!(
         "insert into change select 1, n from generate_series(1, {rows}) n"
@@ -191,15 +187,10 @@ fn a_stop_during_the_fan_out_of_a_huge_statement_is_quick() {
 
 #[test]
 fn what_was_committed_while_the_worker_was_away_is_not_left_to_the_poll() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.poll_interval", "60s")
-        .start()
-        .unwrap();
+    let cluster = cluster_with(&[("herald.poll_interval", "60s")]);
     let (receiver, hanging) = (receiver(), receiver_with(Mode::hang_before_answer()));
-    let mut db = Database::new(&cluster, "away");
-    db.subscribe("shop", &receiver.url("/"), "");
-    db.subscribe("hangs", &hanging.url("/"), "");
+    let mut db = Database::subscribed(&cluster, "away", &receiver, "");
+    db.subscribe("hangs", &hanging, "");
     db.emit("before");
     receiver.wait_for(1, SOON);
     hanging.wait_until("a request", |hanging| hanging.total() > 0, SOON);
@@ -218,8 +209,7 @@ fn restarts_send_nothing_again_and_lose_nothing() {
         .start()
         .expect("a cluster");
     let receiver = receiver_with(Mode::delayed(Duration::from_millis(3)));
-    let mut db = Database::new(&cluster, "restarts");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&cluster, "restarts", &receiver, "");
     let emit = "do $$ begin for n in 1..200 loop perform herald.emit('order.paid'); commit; end loop; end $$";
     for round in 0..5 {
         db.run(emit);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Database, SECRET, SOON, launcher_of, receiver, receiver_with, worker_of};
+use common::{Database, SECRET, SOON, launcher_of, receiver, receiver_with, subscribed, worker_of};
 use herald_trial::receiver::{Authority, Flaw, Receiver};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Mode, at_size, figure};
@@ -31,9 +31,7 @@ fn slow_poll() -> herald_trial::cluster::Builder {
 
 #[test]
 fn storms_of_signals_cost_no_event_no_wakeup_and_no_process() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "storm");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "storm", "");
     db.emit("proves.the.receiver");
     db.settle();
     let (worker, launcher) = (worker_of(&CLUSTER, "storm"), launcher_of(&CLUSTER));
@@ -99,8 +97,7 @@ fn storms_of_signals_cost_no_event_no_wakeup_and_no_process() {
 #[test]
 fn a_wakeup_while_the_worker_waits_for_a_lock_is_not_lost() {
     let receiver = receiver_with(Mode::delayed(Duration::from_millis(200)));
-    let mut db = Database::new(&CLUSTER, "lock_wait");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&CLUSTER, "lock_wait", &receiver, "");
     db.emit("proves.the.receiver");
     db.settle();
     let mut other = db.session(&CLUSTER);
@@ -128,9 +125,7 @@ fn a_wakeup_while_the_worker_waits_for_a_lock_is_not_lost() {
 
 #[test]
 fn what_was_read_is_not_lost_when_a_later_step_of_the_worker_fails() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "later_step");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "later_step", "");
     db.emit("proves.the.receiver");
     db.settle();
     db.until("select count(*) from herald_internal.config_change", "0");
@@ -160,9 +155,7 @@ fn what_was_read_is_not_lost_when_a_later_step_of_the_worker_fails() {
 
 #[test]
 fn a_cancelled_worker_goes_on_and_a_terminated_one_comes_back() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "cancelled");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "cancelled", "");
     db.emit("proves.the.receiver");
     db.settle();
     let first = worker_of(&CLUSTER, "cancelled");
@@ -200,8 +193,7 @@ fn a_cancelled_worker_goes_on_and_a_terminated_one_comes_back() {
 fn a_frozen_worker_goes_on_where_it_was() {
     let receiver = receiver_with(Mode::delayed(Duration::from_millis(20)));
     let cluster = slow_poll().start().unwrap();
-    let mut db = Database::new(&cluster, "frozen");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&cluster, "frozen", &receiver, "");
     db.emit("proves.the.receiver");
     db.settle();
     let worker = worker_of(&cluster, "frozen");
@@ -278,14 +270,14 @@ fn all_threads_have_all_signals_blocked_whatever_they_do() {
         .unwrap();
     let hanging = receiver_with(Mode::hang_before_answer());
     let mut db = Database::new(&CLUSTER, "masks");
-    db.subscribe("plain", &plain.url("/"), "");
-    db.subscribe(
+    db.subscribe("plain", &plain, "");
+    db.subscribe_at(
         "by_name_and_tls",
         &by_tls.url("/").replace("127.0.0.1", "localhost"),
         "",
     );
-    db.subscribe("hangs", &hanging.url("/"), "");
-    db.subscribe(
+    db.subscribe("hangs", &hanging, "");
+    db.subscribe_at(
         "nowhere",
         "https://nowhere.invalid/",
         "retry_schedule => '{100 ms,100 ms,100 ms}'",

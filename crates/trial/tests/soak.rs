@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::{Database, SECRET};
-use herald_trial::receiver::{Answer, Keep, Request};
+use common::{Database, cluster_with, receiver_with_receipts};
+use herald_trial::receiver::{Answer, Request};
 use herald_trial::statistics::slope;
 use herald_trial::wait::eventually;
 use herald_trial::workload::committed_changes;
-use herald_trial::{Change, Cluster, Mode, Receipts, Receiver, Verdict, Workload, at_size, figure};
+use herald_trial::{Change, Mode, Receipts, Receiver, Verdict, Workload, at_size, figure};
 
 /// Each transaction commits about 1.6 changes.
 const TRANSACTIONS_A_SECOND: f64 = 125.0;
@@ -29,11 +29,7 @@ const LARGEST_SLOPE: f64 = 4_096.0;
 #[test]
 fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
     let lasting = at_size(Duration::from_secs(5), Duration::from_secs(3_600));
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("herald.retention", &format!("{RETENTION_SECONDS}s"))
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[("herald.retention", &format!("{RETENTION_SECONDS}s"))]);
     let steady = Endpoint::start(Mode::answer_with(fail_now_and_then));
     let flapping = Endpoint::start(Mode::ok());
     let mut db = Database::new(&cluster, "soak");
@@ -47,8 +43,8 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
         "{1 s, 5 s, 15 s, 30 s, 60 s, 60 s}",
     );
     let options = format!("retry_schedule => '{schedule}', timeout => '2 s'");
-    db.subscribe("steady", &steady.receiver.url("/"), &options);
-    db.subscribe("flapping", &flapping.receiver.url("/"), &options);
+    db.subscribe("steady", &steady.receiver, &options);
+    db.subscribe("flapping", &flapping.receiver, &options);
     let worker = eventually(common::SOON, "the worker", || {
         cluster.worker_pid("soak").ok().flatten()
     });
@@ -105,7 +101,7 @@ fn a_long_run_with_failing_receivers_loses_nothing_and_does_not_grow() {
     let hopeless = |change: &&Change| change.seq % HOPELESS == 0;
     let hopeless: BTreeSet<Change> = committed.iter().filter(hopeless).copied().collect();
     assert_eq!(dead_letters(&mut db, "steady"), hopeless);
-    assert_eq!(db.number("select count(*) from herald.pending"), 0);
+    assert_eq!(db.count("herald.pending"), 0);
     // Two slots longer than the retention, and as long as housekeeping takes to get there.
     assert!(oldest < RETENTION_SECONDS * 1.2, "{oldest} s");
     assert_eq!(cluster.worker_pid("soak").expect("a look"), Some(worker));
@@ -133,14 +129,7 @@ impl Endpoint {
     }
 
     fn start(mode: Mode) -> Self {
-        let receipts = Receipts::default();
-        let receiver = Receiver::builder()
-            .secret(SECRET)
-            .keep(Keep::Counts)
-            .observe(receipts.observer())
-            .mode(mode)
-            .start()
-            .expect("a receiver");
+        let (receiver, receipts) = receiver_with_receipts(mode);
         Self { receiver, receipts }
     }
 

@@ -34,7 +34,7 @@ fn a_standby_refuses_what_writes_and_waits_for_nothing() {
     let primary = Cluster::builder().fsync(false).start().expect("a primary");
     let mut db = Database::new(&primary, "shop");
     db.watched_table();
-    db.subscribe("shop", "https://example.com/", "");
+    db.subscribe_at("shop", "https://example.com/", "");
     db.run("select herald.stop_worker()");
     db.emit("order.paid");
     let builder = Cluster::builder().fsync(false);
@@ -70,5 +70,5 @@ fn a_standby_refuses_what_writes_and_waits_for_nothing() {
         )
     );
     db.run("rollback");
-    assert_eq!(db.number("select count(*) from herald.event"), 1);
+    assert_eq!(db.count("herald.event"), 1);
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Database, SECRET, SOON, receiver, types};
+use common::{Database, SECRET, SOON, cluster_with, receiver, types};
 use herald_trial::{Cluster, at_size};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
@@ -22,7 +22,7 @@ fn subscribe_from(name: &str, url: &str) -> String {
 fn a_subscription_that_starts_from_the_log_holds_nobody_up_until_it_commits() {
     let (shop, neighbour) = (receiver(), receiver());
     let mut db = Database::new(&CLUSTER, "open");
-    db.subscribe("neighbour", &neighbour.url("/"), "");
+    db.subscribe("neighbour", &neighbour, "");
     db.emit("order.before");
     let mut other = db.session(&CLUSTER);
     other.run("begin");
@@ -49,22 +49,15 @@ fn a_subscription_that_starts_from_the_log_holds_nobody_up_until_it_commits() {
     assert_eq!(types(&shop), all);
     assert_eq!(shop.total(), 5, "each once");
     assert_eq!(types(&neighbour), all);
-    assert_eq!(
-        db.text("select count(*) from herald_internal.starting"),
-        "0"
-    );
+    assert_eq!(db.count("herald_internal.starting"), 0);
 }
 
 #[test]
 fn a_transaction_with_a_new_subscription_that_starts_from_the_log_cannot_be_prepared() {
     let (shop, neighbour) = (receiver(), receiver());
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("max_prepared_transactions", "5")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[("max_prepared_transactions", "5")]);
     let mut db = Database::new(&cluster, "prepared");
-    db.subscribe("neighbour", &neighbour.url("/"), "");
+    db.subscribe("neighbour", &neighbour, "");
     let mut starter = db.session(&cluster);
     starter.run("begin");
     starter.run(&subscribe_from("shop", &shop.url("/")));

@@ -6,7 +6,7 @@ mod shop;
 
 use std::time::Duration;
 
-use common::{Database, SOON, receiver_with};
+use common::{Database, SOON, cluster_with, receiver_with};
 use herald_trial::{Cluster, Mode, StopMode, figure};
 use shop::{RECORDED, Shop};
 
@@ -14,12 +14,10 @@ use shop::{RECORDED, Shop};
 const PROMISED: Duration = Duration::from_secs(3);
 
 fn cluster() -> Cluster {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .setting("max_prepared_transactions", "10")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[
+        ("herald.sender_threads", "8"),
+        ("max_prepared_transactions", "10"),
+    ])
 }
 
 /// Stops the server and starts it again. Returns a new session.
@@ -113,7 +111,7 @@ fn a_stop_in_the_middle_of_a_burial_is_quick_and_the_rest_is_buried_later() {
     let buried = "select count(*) from herald.dead_letter where reason = 'gone'";
     db.until(buried, "500");
     db.settle();
-    assert_eq!(db.text("select count(*) from herald.pending"), "0");
+    assert_eq!(db.count("herald.pending"), 0);
     assert_eq!(receiver.total(), 1, "it said that it is gone");
 }
 
@@ -156,11 +154,7 @@ fn a_stop_beside_locked_tables_and_a_receiver_that_hangs_is_in_time() {
     let (mut db, receiver, neighbour) = (shop.db, shop.receiver, shop.neighbour);
     let hanging = receiver_with(Mode::hang_before_answer());
     // The next worker may send it one more request before it answers.
-    db.subscribe(
-        "hangs",
-        &hanging.url("/"),
-        "types => '{hangs}', timeout => '5 s'",
-    );
+    db.subscribe("hangs", &hanging, "types => '{hangs}', timeout => '5 s'");
     db.emit("hangs");
     hanging.wait_until("a request", |hanging| hanging.total() == 1, SOON);
     // Both are sent, and one is answered with a failure: its row cannot be written.
@@ -191,7 +185,7 @@ fn a_stop_while_no_row_can_be_recorded_in_time_records_what_can() {
     let shop = Shop::new(&cluster, "slow_rows");
     let (mut db, receiver, neighbour) = (shop.db, shop.receiver, shop.neighbour);
     let hanging = receiver_with(Mode::hang_before_answer());
-    db.subscribe("hangs", &hanging.url("/"), "types => '{hangs}'");
+    db.subscribe("hangs", &hanging, "types => '{hangs}'");
     db.emit("hangs");
     hanging.wait_until("a request", |hanging| hanging.total() == 1, SOON);
     slow_down(&mut db, "herald.pending");

@@ -5,7 +5,7 @@ mod common;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SECRET, SOON, hint, receiver, receiver_with, types};
+use common::{Database, SECRET, SOON, hint, receiver, receiver_with, subscribed, types};
 use herald_trial::receiver::{Receiver, Request};
 use herald_trial::wait::eventually_holds;
 use herald_trial::{Cluster, Mode};
@@ -24,7 +24,7 @@ fn a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction
     other.emit("begun.before");
     db.run("begin");
     db.emit("same.before");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.emit("same.after");
     db.run("commit");
     // It was open when the subscription was created, so it becomes visible later.
@@ -41,13 +41,7 @@ fn a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction
 
 #[test]
 fn types_are_matched_by_globs() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "globs");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
-        "types => '{order.*,*.urgent,exact}'",
-    );
+    let (receiver, mut db) = subscribed(&CLUSTER, "globs", "types => '{order.*,*.urgent,exact}'");
     for event_type in [
         "order.paid",
         "order.line.added",
@@ -70,9 +64,9 @@ fn types_are_matched_by_globs() {
 fn an_event_of_a_tenant_never_goes_to_another_tenant() {
     let (red, blue, all) = (receiver(), receiver(), receiver());
     let mut db = Database::new(&CLUSTER, "tenants");
-    db.subscribe("red", &red.url("/"), "tenant => 'red'");
-    db.subscribe("blue", &blue.url("/"), "tenant => 'blue'");
-    db.subscribe("all", &all.url("/"), "");
+    db.subscribe("red", &red, "tenant => 'red'");
+    db.subscribe("blue", &blue, "tenant => 'blue'");
+    db.subscribe("all", &all, "");
     db.run("select herald.emit('of.red', tenant => 'red'); select herald.emit('of.blue', tenant => 'blue');
             select herald.emit('of.nobody')");
     db.settle();
@@ -94,7 +88,7 @@ fn custom_headers_are_sent_and_shown_as_stars() {
     let receiver = receiver();
     let mut db = Database::new(&CLUSTER, "headers");
     let headers = r#"headers => '{"X-Shop": "eu", "Authorization": "Bearer canary"}'"#;
-    db.subscribe("shop", &receiver.url("/"), headers);
+    db.subscribe("shop", &receiver, headers);
     db.emit("one");
     receiver.wait_for(1, SOON);
     let request = receiver.requests()[0].clone();
@@ -117,10 +111,10 @@ fn custom_headers_are_sent_and_shown_as_stars() {
 #[test]
 fn an_update_takes_effect_on_the_next_event_and_on_what_waits() {
     let (old, new) = (receiver_with(Mode::status(500)), receiver());
-    let mut db = Database::new(&CLUSTER, "update");
-    db.subscribe(
-        "shop",
-        &old.url("/"),
+    let mut db = Database::subscribed(
+        &CLUSTER,
+        "update",
+        &old,
         "retry_schedule => '{300 ms, 1 hour}', retry_jitter => 0",
     );
     db.emit("waits");
@@ -141,13 +135,7 @@ fn an_update_takes_effect_on_the_next_event_and_on_what_waits() {
 
 #[test]
 fn a_subscription_that_exists_keeps_what_is_not_given() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "again");
-    db.subscribe(
-        "shop",
-        &receiver.url("/"),
-        "types => '{a,b}', timeout => '7 s'",
-    );
+    let (receiver, mut db) = subscribed(&CLUSTER, "again", "types => '{a,b}', timeout => '7 s'");
     let again = db.row(
         "select name, secret, created from herald.subscribe('shop', types => '{c}')",
         &[],
@@ -169,8 +157,7 @@ fn a_subscription_that_exists_keeps_what_is_not_given() {
 #[test]
 fn a_rotated_secret_signs_beside_the_old_one_until_its_grace_is_over() {
     let receiver = Receiver::start().expect("a receiver");
-    let mut db = Database::new(&CLUSTER, "rotation");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let mut db = Database::subscribed(&CLUSTER, "rotation", &receiver, "");
     let send = |db: &mut Database, number: usize| {
         db.emit("order.paid");
         receiver.wait_for(number, SOON);
@@ -210,9 +197,7 @@ fn a_rotated_secret_signs_beside_the_old_one_until_its_grace_is_over() {
 
 #[test]
 fn at_most_ten_secrets_sign_at_once_and_without_grace_there_is_one() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "many_secrets");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "many_secrets", "");
     for _ in 0..9 {
         db.run("select herald.rotate_secret('shop')");
     }
@@ -241,9 +226,7 @@ fn at_most_ten_secrets_sign_at_once_and_without_grace_there_is_one() {
 
 #[test]
 fn pause_holds_what_comes_and_resume_sends_it_in_order() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "pause");
-    db.subscribe("shop", &receiver.url("/"), "max_concurrency => 1");
+    let (receiver, mut db) = subscribed(&CLUSTER, "pause", "max_concurrency => 1");
     db.run("select herald.pause('shop')");
     for n in 0..20 {
         db.emit(&format!("event.{n:02}"));
@@ -281,9 +264,7 @@ fn pause_holds_what_comes_and_resume_sends_it_in_order() {
 
 #[test]
 fn unsubscribe_buries_what_is_open_and_keeps_the_history() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "unsubscribe");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "unsubscribe", "");
     db.emit("delivered");
     db.settle();
     db.run("select herald.pause('shop')");
@@ -300,8 +281,8 @@ fn unsubscribe_buries_what_is_open_and_keeps_the_history() {
     assert_eq!(types(&receiver), ["delivered"]);
     let history = "select string_agg(type || ' ' || subscription || ' ' || state, ', ' order by type) from herald.delivery";
     assert_eq!(db.text(history), "delivered shop delivered, open shop dead");
-    assert_eq!(db.number("select count(*) from herald.secret"), 0);
-    db.subscribe("shop", &receiver.url("/"), "");
+    assert_eq!(db.count("herald.secret"), 0);
+    db.subscribe("shop", &receiver, "");
     db.emit("of.the.new.one");
     db.settle();
     assert_eq!(types(&receiver), ["delivered", "of.the.new.one"]);
@@ -322,7 +303,7 @@ fn one_after_the_other(db: &mut Database, first: &str, second: &'static str) {
 #[test]
 fn a_state_change_starts_from_the_committed_state() {
     let mut db = Database::new(&CLUSTER, "states_at_once");
-    db.subscribe("shop", "http://127.0.0.1:1/", "");
+    db.subscribe_at("shop", "http://127.0.0.1:1/", "");
     one_after_the_other(
         &mut db,
         "update herald.subscription set state = 'sandbox'",
@@ -334,7 +315,7 @@ fn a_state_change_starts_from_the_committed_state() {
 #[test]
 fn two_sessions_that_set_different_columns_at_once_both_keep_what_they_set() {
     let mut db = Database::new(&CLUSTER, "two_sessions");
-    db.subscribe("shop", "http://127.0.0.1:1/", "");
+    db.subscribe_at("shop", "http://127.0.0.1:1/", "");
     one_after_the_other(
         &mut db,
         "update herald.subscription set timeout = '7 s', state = 'paused'",
@@ -349,7 +330,7 @@ fn two_sessions_that_set_different_columns_at_once_both_keep_what_they_set() {
 #[test]
 fn an_update_of_what_cannot_change_names_all_of_it() {
     let mut db = Database::new(&CLUSTER, "fixed_columns");
-    db.subscribe("shop", "http://127.0.0.1:1/", "");
+    db.subscribe_at("shop", "http://127.0.0.1:1/", "");
     let refused =
         db.refusal("update herald.subscription set id = 7, created_at = now(), timeout = '1 s'");
     assert_eq!(refused.code().code(), "0A000");
@@ -393,9 +374,7 @@ fn count_pending(db: &mut Database) {
 
 #[test]
 fn a_subscription_that_has_caught_up_gets_its_events_from_the_log_again() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "caught_up");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (_receiver, mut db) = subscribed(&CLUSTER, "caught_up", "");
     db.emit("order.paid");
     db.settle();
     count_pending(&mut db);
@@ -423,9 +402,7 @@ fn a_subscription_that_has_caught_up_gets_its_events_from_the_log_again() {
 
 #[test]
 fn what_matches_a_subscription_that_cannot_be_read_is_held_until_it_can() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "unreadable");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "unreadable", "");
     // As an older version, or a change by hand, may have left it.
     db.run(
         r#"update herald_internal.subscription set options = options || '{"signing": "nothing"}'; select herald_internal.changed('subscription')"#,

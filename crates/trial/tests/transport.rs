@@ -34,8 +34,7 @@ fn ca_of(authority: &Authority) -> String {
 fn a_receiver_whose_authority_nobody_else_trusts_is_trusted_by_its_subscription() {
     let authority = Authority::new().unwrap();
     let receiver = receiver_speaking(authority.server(Flaw::None).unwrap());
-    let mut db = Database::new(&CLUSTER, "own_ca");
-    db.subscribe("shop", &receiver.url("/"), "max_attempts => 1");
+    let mut db = Database::subscribed(&CLUSTER, "own_ca", &receiver, "max_attempts => 1");
     db.emit("order.paid");
     db.until_dead("exhausted");
     assert_eq!(
@@ -85,10 +84,7 @@ fn a_client_certificate_is_shown_and_can_be_taken_back() {
     db.emit("order.paid");
     db.settle();
     assert_eq!(receiver.accepted(), 2);
-    assert_eq!(
-        db.number("select count(*) from herald.secret where kind = 'tls'"),
-        0
-    );
+    assert_eq!(db.count("herald.secret where kind = 'tls'"), 0);
 }
 
 #[test]
@@ -129,8 +125,5 @@ fn certificates_that_are_of_no_use_are_refused_at_once_and_not_repeated() {
             "{words}"
         );
     }
-    assert_eq!(
-        db.number("select count(*) from herald_internal.subscription"),
-        0
-    );
+    assert_eq!(db.count("herald_internal.subscription"), 0);
 }

@@ -29,7 +29,7 @@ fn an_upgraded_cluster_waits_and_then_delivers_or_skips_what_was_open() {
     for (mode, receiver) in modes.iter().zip(&receivers) {
         let mut db = Database::new(&old, mode);
         db.watched_table();
-        db.subscribe("shop", &receiver.url("/"), "");
+        db.subscribe("shop", receiver, "");
         db.emit("done");
         db.settle();
         db.run("select herald.pause('shop')");

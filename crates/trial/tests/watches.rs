@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Database, hint};
+use common::{Database, cluster_with, hint};
 use herald_trial::{Cluster, at_size};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
@@ -45,7 +45,7 @@ fn no_writer_notices_that_an_expression_changes() {
         let written = writers.map(|writer| writer.join().expect("no write fails"));
         written.iter().sum()
     });
-    assert_eq!(db.number("select count(*) from herald.event"), written);
+    assert_eq!(db.count("herald.event"), written);
     assert_eq!(
         db.text("select string_agg(distinct split_part(type, '.', 1), ' ') from herald.event"),
         "computed fixed"
@@ -110,12 +110,12 @@ fn a_table_restored_elsewhere_captures_nothing_until_it_is_watched() {
             "insert into {table} values (1); update {table} set id = 2; delete from {table}"
         );
         db.run(&write);
-        assert_eq!(db.number("select count(*) from herald.event"), 0, "{name}");
+        assert_eq!(db.count("herald.event"), 0, "{name}");
         let strays = "select count(*) from herald.doctor() where detail like '%belongs to no watch of this table%'";
         assert_eq!(db.number(strays), 6, "{name}");
         db.run(&format!("select herald.watch('{table}')"));
         db.run(&write);
-        assert_eq!(db.number("select count(*) from herald.event"), 3, "{name}");
+        assert_eq!(db.count("herald.event"), 3, "{name}");
         assert_eq!(db.number(strays), 0, "{name}");
     }
 }
@@ -176,11 +176,7 @@ fn a_dump_of_some_schemas_restores_with_those_of_the_extension() {
 
 #[test]
 fn what_a_subscription_of_logical_replication_writes_is_captured_on_request() {
-    let cluster = Cluster::builder()
-        .fsync(false)
-        .setting("wal_level", "logical")
-        .start()
-        .expect("a cluster");
+    let cluster = cluster_with(&[("wal_level", "logical")]);
     let table = "create table orders (id int primary key, status text)";
     let mut publisher = Database::new(&cluster, "publisher");
     publisher.run(&format!(

@@ -6,36 +6,30 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::{Database, SOON, receiver, types};
+use common::{Database, SOON, cluster_with, receiver, subscribed, types};
 use herald_trial::receiver::Keep;
 use herald_trial::wait::{eventually, eventually_holds};
 use herald_trial::{Cluster, Receiver};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .setting("herald.poll_interval", "200ms")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[
+        ("herald.sender_threads", "8"),
+        ("herald.poll_interval", "200ms"),
+    ])
 });
 
 /// Slots of one second.
 static SHORT_RING: LazyLock<Cluster> = LazyLock::new(|| {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .setting("herald.retention", "10s")
-        .setting("herald.poll_interval", "200ms")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[
+        ("herald.sender_threads", "8"),
+        ("herald.retention", "10s"),
+        ("herald.poll_interval", "200ms"),
+    ])
 });
 
 #[test]
 fn a_long_transaction_delays_only_its_own_events() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "long_transaction");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "long_transaction", "");
     let mut long = db.session(&CLUSTER);
     long.run("begin");
     long.emit("long.first");
@@ -61,9 +55,7 @@ fn a_long_transaction_delays_only_its_own_events() {
 
 #[test]
 fn a_prepared_transaction_is_delivered_when_it_commits_and_never_when_it_is_rolled_back() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "prepared");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "prepared", "");
     for (event_type, name) in [("prepared.kept", "kept"), ("prepared.undone", "undone")] {
         db.run("begin");
         db.emit(event_type);
@@ -92,8 +84,8 @@ fn a_transaction_of_20000_rows_is_complete_and_in_order() {
         .unwrap();
     let mut db = Database::new(&CLUSTER, "large_transaction");
     db.watched_table();
-    db.subscribe("one", &receiver.url("/one"), "max_concurrency => 1");
-    db.subscribe(
+    db.subscribe_at("one", &receiver.url("/one"), "max_concurrency => 1");
+    db.subscribe_at(
         "many",
         &receiver.url("/many"),
         "max_concurrency => 20, types => '{*.inserted}'",
@@ -125,9 +117,7 @@ fn a_transaction_of_20000_rows_is_complete_and_in_order() {
 
 #[test]
 fn transactions_in_quick_succession_are_all_delivered() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "quick_succession");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "quick_succession", "");
     let mut other = db.session(&CLUSTER);
     // Each commit wakes the worker, which therefore looks while the next transaction is about to draw its number.
     let emit =
@@ -142,9 +132,7 @@ fn transactions_in_quick_succession_are_all_delivered() {
 
 #[test]
 fn a_transaction_that_draws_its_number_long_before_it_ends_is_delivered() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "early_number");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "early_number", "");
     // A slow session takes its time between the number and the rest of its row.
     db.run(
         "create function take_time() returns xid8 language plpgsql as $$ begin
@@ -168,8 +156,8 @@ fn a_transaction_that_draws_its_number_long_before_it_ends_is_delivered() {
 fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
     let (paused, active) = (receiver(), receiver());
     let mut db = Database::new(&SHORT_RING, "ring");
-    db.subscribe("paused", &paused.url("/"), "");
-    db.subscribe("active", &active.url("/"), "");
+    db.subscribe("paused", &paused, "");
+    db.subscribe("active", &active, "");
     db.until(
         "select period from herald_internal.ring where name = 'event'",
         "00:00:01",
@@ -201,7 +189,7 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
         (emitted as u64, emitted as u64)
     );
     assert_eq!(paused.invalid_signatures(), 0);
-    assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+    assert_eq!(db.count("herald.dead_letter"), 0);
     let left = "select (select count(*) from herald.event) || ' in the log, ' || (select count(*) from herald.held_event) || ' held'";
     eventually_holds(
         SOON * 2,
@@ -213,9 +201,7 @@ fn a_paused_subscription_loses_nothing_over_two_turns_of_the_ring() {
 
 #[test]
 fn a_reader_of_windows_delays_their_cleanup_but_no_delivery() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "read_windows");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "read_windows", "");
     db.emit("before");
     db.settle();
     // As after 25,000 windows: their first slot is due to be emptied.
@@ -244,10 +230,8 @@ fn a_reader_of_windows_delays_their_cleanup_but_no_delivery() {
 
 #[test]
 fn a_failure_of_housekeeping_delays_no_delivery() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "no_house");
+    let (receiver, mut db) = subscribed(&CLUSTER, "no_house", "");
     db.watched_table();
-    db.subscribe("shop", &receiver.url("/"), "");
     // Captured events never touch this table, but housekeeping deletes from it.
     let mut other = db.session(&CLUSTER);
     other.run("begin; lock table herald_internal.emitted in access exclusive mode");
@@ -266,9 +250,7 @@ fn a_failure_of_housekeeping_delays_no_delivery() {
 
 #[test]
 fn a_session_that_knows_only_the_former_period_of_the_ring_loses_nothing() {
-    let receiver = receiver();
-    let mut db = Database::new(&CLUSTER, "former_period");
-    db.subscribe("shop", &receiver.url("/"), "");
+    let (receiver, mut db) = subscribed(&CLUSTER, "former_period", "");
     db.emit("order.first");
     receiver.wait_for(1, SOON);
     // Twice, because by chance a slot of one period may also be a slot of the other.
@@ -295,8 +277,8 @@ fn what_was_not_read_is_kept_beyond_its_retention() {
     let receiver = receiver();
     let mut read = Database::new(&SHORT_RING, "read");
     let mut unread = Database::new(&SHORT_RING, "unread");
-    read.subscribe("shop", &receiver.url("/read"), "");
-    unread.subscribe("shop", &receiver.url("/unread"), "");
+    read.subscribe_at("shop", &receiver.url("/read"), "");
+    unread.subscribe_at("shop", &receiver.url("/unread"), "");
     unread.run("alter database unread set herald.enabled = off; select herald.restart_worker()");
     let emit = "select herald.emit('order.' || n) from generate_series(1, 5) n";
     // An older transaction elsewhere in the cluster keeps nothing.

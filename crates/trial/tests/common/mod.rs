@@ -8,9 +8,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use herald_trial::receiver::Request;
+use herald_trial::receiver::{Keep, Request};
 use herald_trial::wait::{eventually, eventually_holds};
-use herald_trial::{Cluster, Error, Mode, Receiver};
+use herald_trial::{Cluster, Error, Mode, Receipts, Receiver};
 use postgres::error::DbError;
 use postgres::types::ToSql;
 use postgres::{Client, NoTls, Row};
@@ -22,12 +22,16 @@ pub const SOON: Duration = Duration::from_secs(20);
 
 /// Starts a cluster for one file of tests: quick, because none of them crashes it.
 pub fn cluster() -> Cluster {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .setting("max_connections", "200")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[("herald.sender_threads", "8"), ("max_connections", "200")])
+}
+
+/// Starts a cluster without fsync, with these settings.
+pub fn cluster_with(settings: &[(&str, &str)]) -> Cluster {
+    let builder = Cluster::builder().fsync(false);
+    let builder = settings.iter().fold(builder, |builder, (name, value)| {
+        builder.setting(name, value)
+    });
+    builder.start().expect("a cluster starts")
 }
 
 /// Starts a receiver that answers 200 and verifies signatures.
@@ -43,6 +47,25 @@ pub fn receiver_with(mode: Mode) -> Receiver {
         .expect("a receiver starts")
 }
 
+/// Starts a receiver that keeps no requests, and returns the receipts of what it gets.
+pub fn receiver_with_receipts(mode: Mode) -> (Receiver, Receipts) {
+    let receipts = Receipts::default();
+    let receiver = Receiver::builder()
+        .secret(SECRET)
+        .keep(Keep::Counts)
+        .mode(mode)
+        .observe(receipts.observer())
+        .start();
+    (receiver.expect("a receiver starts"), receipts)
+}
+
+/// Starts a receiver, and creates a database whose subscription `shop` sends to it.
+pub fn subscribed(cluster: &Cluster, name: &str, options: &str) -> (Receiver, Database) {
+    let receiver = receiver();
+    let db = Database::subscribed(cluster, name, &receiver, options);
+    (receiver, db)
+}
+
 /// A session in a database with the extension.
 pub struct Database {
     pub name: String,
@@ -56,6 +79,13 @@ impl Database {
             .expect("a database with the extension");
         let name = name.to_owned();
         Self { name, client }
+    }
+
+    /// Creates a database whose subscription `shop` sends to this receiver.
+    pub fn subscribed(cluster: &Cluster, name: &str, receiver: &Receiver, options: &str) -> Self {
+        let mut db = Self::new(cluster, name);
+        db.subscribe("shop", receiver, options);
+        db
     }
 
     /// Wraps this session.
@@ -82,8 +112,13 @@ impl Database {
         Self { name, client }
     }
 
-    /// Subscribes with the secret of every receiver; `options` are further arguments.
-    pub fn subscribe(&mut self, name: &str, url: &str, options: &str) {
+    /// Subscribes a receiver; `options` are further arguments.
+    pub fn subscribe(&mut self, name: &str, receiver: &Receiver, options: &str) {
+        self.subscribe_at(name, &receiver.url("/"), options);
+    }
+
+    /// Does the same for a URL, with the secret of every receiver.
+    pub fn subscribe_at(&mut self, name: &str, url: &str, options: &str) {
         let options = if options.is_empty() {
             String::new()
         } else {
@@ -120,6 +155,12 @@ impl Database {
         }
     }
 
+    /// Returns the SQLSTATE of the error that this raises.
+    #[track_caller]
+    pub fn sqlstate(&mut self, sql: &str) -> String {
+        self.refusal(sql).code().code().to_owned()
+    }
+
     #[track_caller]
     pub fn row(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Row {
         match self.client.query_one(sql, parameters) {
@@ -150,6 +191,11 @@ impl Database {
 
     pub fn number(&mut self, sql: &str) -> i64 {
         self.text(sql).parse().expect("a number")
+    }
+
+    /// Returns the number of rows of a table, or of those that a condition after its name selects.
+    pub fn count(&mut self, rows: &str) -> i64 {
+        self.number(&format!("select count(*) from {rows}"))
     }
 
     /// Waits until the query returns this text.
@@ -268,6 +314,19 @@ pub fn only_request(receiver: &Receiver) -> Arc<Request> {
     let requests = receiver.requests();
     assert_eq!(requests.len(), 1, "{receiver:?}");
     Arc::clone(&requests[0])
+}
+
+/// Returns the rows of a table in a text: a line for each, with ` | ` between its cells, and `-` for
+/// an empty one.
+pub fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+    let lines = table.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty()).map(|line| {
+        let cells = line.split(" | ");
+        let cells: Vec<&str> = cells
+            .map(|cell| if cell == "-" { "" } else { cell })
+            .collect();
+        cells.try_into().expect(line)
+    })
 }
 
 /// Returns the hint of an error, or an empty string.

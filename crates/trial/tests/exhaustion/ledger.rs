@@ -32,7 +32,7 @@ impl<'a> Ledger<'a> {
             .secret(SECRET)
             .observe(receipts.observer());
         let receiver = receiver.start().expect("a receiver");
-        db.subscribe("shop", &receiver.url("/"), "types => '{trial.change.*}'");
+        db.subscribe("shop", &receiver, "types => '{trial.change.*}'");
         Self {
             cluster,
             database: db.name.clone(),

@@ -4,13 +4,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use herald_trial::receiver::{Keep, Receiver};
+use herald_trial::receiver::Receiver;
 use herald_trial::wait::eventually;
 use herald_trial::workload::committed_changes;
 use herald_trial::{Change, Cluster, Mode, Receipts, StopMode, Verdict, Workload, figure};
 use nix::sys::signal::Signal;
 
-use crate::common::{Database, SECRET, SOON, promote};
+use crate::common::{Database, SOON, promote, receiver_with_receipts};
 use crate::{make_synchronous, primary, standby_of, until_gone, wal_sender};
 
 /// Client numbers per round, and per level within a round.
@@ -43,21 +43,14 @@ fn is_behind(round: i32) -> bool {
 
 impl Chain {
     pub fn start() -> Self {
-        let receipts = Receipts::default();
-        let receiver = Receiver::builder()
-            .secret(SECRET)
-            .keep(Keep::Counts)
-            .mode(Mode::delayed(Duration::from_millis(5)))
-            .observe(receipts.observer())
-            .start()
-            .expect("a receiver");
+        let (receiver, receipts) = receiver_with_receipts(Mode::delayed(Duration::from_millis(5)));
         let primary = primary();
         let mut db = Database::new(&primary, "shop");
         Workload::prepare(&primary, "shop").expect("tables");
         db.run("select herald.watch('trial.change')");
         db.subscribe(
             "shop",
-            &receiver.url("/"),
+            &receiver,
             "timeout => '5 s', retry_schedule => '{100 ms,1 s,1 s}'",
         );
         Self {
@@ -93,7 +86,7 @@ impl Chain {
             let verdict = Verdict::new(&known, &self.receipts);
             println!("round {round}: {verdict}");
             assert_eq!(verdict.lost, [], "what the new primary has is delivered");
-            assert_eq!(db.number("select count(*) from herald.dead_letter"), 0);
+            assert_eq!(db.count("herald.dead_letter"), 0);
             for ((account, load), first) in accounts
                 .iter_mut()
                 .zip(&loads)

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chain::Chain;
-use common::{Database, SOON, promote, receiver};
+use common::{Database, SOON, cluster_with, promote, receiver};
 use herald_trial::wait::eventually;
 use herald_trial::{Cluster, Receiver, at_size};
 use nix::sys::signal::Signal;
@@ -36,11 +36,7 @@ fn failovers_to_an_asynchronous_standby_under_load_deliver_all_that_it_has() {
 }
 
 fn primary() -> Cluster {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .start()
-        .expect("a primary")
+    cluster_with(&[("herald.sender_threads", "8")])
 }
 
 fn standby_of(primary: &Cluster) -> Cluster {
@@ -68,7 +64,7 @@ fn events_wait_for_the_synchronous_standby_if_their_commit_does() {
     let receiver = receiver();
     let primary = primary();
     let mut db = Database::new(&primary, "shop");
-    db.subscribe("shop", &receiver.url("/"), "");
+    db.subscribe("shop", &receiver, "");
     db.emit("before");
     db.settle();
     let standby = standby_of(&primary);

@@ -103,8 +103,8 @@ fn every_refusal_uses_our_own_words() {
 /// Creates one object of each kind that a call may be about.
 fn prepare(db: &mut Database, url: &str) -> Values {
     db.watched_table();
-    db.subscribe("shop", url, "");
-    db.subscribe("paused", url, "");
+    db.subscribe_at("shop", url, "");
+    db.subscribe_at("paused", url, "");
     db.run(
         "create role fuzz_tenant; insert into herald.tenant (name, role, plan) values ('acme', 'fuzz_tenant', 'starter');
          insert into herald.plan (name) values ('own');
@@ -112,7 +112,7 @@ fn prepare(db: &mut Database, url: &str) -> Values {
          create view seen as select * from note;
          select herald.pause('paused')",
     );
-    db.subscribe("acme/own", "https://example.com/", "types => '{none}'");
+    db.subscribe_at("acme/own", "https://example.com/", "types => '{none}'");
     db.run("select herald.emit('order.paid', '{\"n\": 1}', id => 'one', tenant => 'acme')");
     db.until("select count(*) from herald.pending", "1");
     db.run("select herald.redeliver('shop', 'one'); select herald.discard('paused')");

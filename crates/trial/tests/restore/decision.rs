@@ -201,7 +201,7 @@ fn a_log_that_was_read_further_than_the_transaction_ids_have_got_waits_and_then_
     for mode in ["deliver", "skip"] {
         receiver.forget();
         let mut db = Database::new(&TARGET, &format!("backwards_{mode}"));
-        db.subscribe("shop", &receiver.url("/"), "");
+        db.subscribe("shop", &receiver, "");
         db.emit("done");
         db.settle();
         db.run("select herald.stop_worker()");

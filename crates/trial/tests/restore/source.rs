@@ -42,13 +42,9 @@ impl Source {
         db.watched_table();
         for state in STATES {
             let attempts = if state == "dead" { 1 } else { 5 };
-            db.subscribe(
-                state,
-                &receiver.url(&format!("/{state}")),
-                &format!(
+            db.subscribe_at(state, &receiver.url(&format!("/{state}")), &format!(
                     r#"max_attempts => {attempts}, retry_schedule => '{{1 h,1 h,1 h,1 h}}', headers => '{{"X-Key": "{HEADER}"}}'"#
-                ),
-            );
+                ));
         }
         for refusing in ["/retrying", "/dead"] {
             receiver.set_mode_at(refusing, Mode::status(500));
@@ -123,11 +119,7 @@ pub fn decide_to_deliver(source: &Source, cluster: &Cluster, name: &str) {
     let receiver = &source.receiver;
     receiver.forget();
     assert_eq!(copy.text(ORIGIN), COPY, "{name}");
-    assert_eq!(
-        copy.number("select count(*) from herald.secret"),
-        0,
-        "{name}"
-    );
+    assert_eq!(copy.count("herald.secret"), 0, "{name}");
     copy.run("insert into note values (3, 'in the copy')");
     assert!(!receiver.holds_within(Duration::from_millis(200), |receiver| receiver.total() > 0));
     copy.run("select herald.resume_after_restore('deliver')");

@@ -38,8 +38,8 @@ impl<'c> Shop<'c> {
     pub fn of(cluster: &'c Cluster, mut db: Database, name: &str, options: &str) -> Self {
         let receiver = receiver_with(Mode::flaky(1, 2));
         let neighbour = common::receiver();
-        db.subscribe(name, &receiver.url("/"), options);
-        db.subscribe("neighbour", &neighbour.url("/"), "types => '{other}'");
+        db.subscribe(name, &receiver, options);
+        db.subscribe("neighbour", &neighbour, "types => '{other}'");
         Self {
             db,
             receiver,

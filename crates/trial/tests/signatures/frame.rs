@@ -93,10 +93,11 @@ fn in_the_canonical_form_the_signature_in_the_body_verifies_after_parsing_too() 
         questions.add(format, &seed("seed_frame.mjs"), &sent, &json!({}), true);
         questions.add(format, &seed("seed_frame.py"), &sent, &json!({}), true);
         let forged = String::from_utf8_lossy(&sent.body).replace("-74.006", "-74.007");
+        let forged = sent.with_body(forged.as_bytes());
         questions.add(
             "forged",
             &seed("seed_frame.mjs"),
-            &sent.with_body(forged.as_bytes()),
+            &forged,
             &json!({}),
             false,
         );
@@ -117,10 +118,11 @@ fn for_python_the_signature_in_the_body_verifies_after_parsing() {
         let sent = only_signed(&receiver, &secret);
         questions.add(format, &seed("parsed_frame.py"), &sent, &json!({}), true);
         let forged = String::from_utf8_lossy(&sent.body).replace("-74.006", "-74.007");
+        let forged = sent.with_body(forged.as_bytes());
         questions.add(
             "forged",
             &seed("parsed_frame.py"),
-            &sent.with_body(forged.as_bytes()),
+            &forged,
             &json!({}),
             false,
         );

@@ -7,7 +7,7 @@ use crate::{CLUSTER, emit, tenant};
 fn what_a_tenant_may_store_is_bounded() {
     let mut db = Database::new(&CLUSTER, "bounds");
     let (_, mut session) = tenant(&mut db, "one", "enterprise");
-    session.subscribe("shop", "https://example.com/", "");
+    session.subscribe_at("shop", "https://example.com/", "");
     for call in [
         "herald.rotate_secret('shop', grace => '2 years')".to_owned(),
         "herald.rotate_secret('shop', grace => timestamptz '294270-01-01' - now())".to_owned(),
@@ -32,7 +32,7 @@ fn what_a_tenant_may_store_is_bounded() {
 fn a_tenant_has_no_template_but_may_keep_the_platform_s() {
     let mut db = Database::new(&CLUSTER, "templates");
     let (name, mut session) = tenant(&mut db, "one", "enterprise");
-    session.subscribe("shop", "https://example.com/", "");
+    session.subscribe_at("shop", "https://example.com/", "");
     let template = "format => 'template', template => '{{ data }}'";
     let refused = session.refusal(&format!("select herald.subscribe('shop', {template})"));
     assert_eq!(refused.code().code(), "42501");
@@ -62,7 +62,7 @@ fn tenants_reach_the_networks_of_tenants_and_are_told_no_more() {
     db.run(subscribe);
     db.run("select herald.unsubscribe('shop')");
 
-    session.subscribe("shop", "http://nowhere.invalid/", "");
+    session.subscribe_at("shop", "http://nowhere.invalid/", "");
     // Wait until the worker knows it.
     session.until(
         "select error_class || ', ' || error from herald.ping('shop')",

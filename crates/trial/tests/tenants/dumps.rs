@@ -2,7 +2,7 @@
 
 use herald_trial::Cluster;
 
-use crate::common::{Database, SOON, receiver};
+use crate::common::{Database, SOON, cluster_with, receiver};
 use crate::{CLUSTER, emit, plan, tenant};
 
 #[test]
@@ -11,7 +11,7 @@ fn tenants_plans_and_accounts_are_in_a_dump_and_work_where_it_is_restored() {
     let receiver = receiver();
     plan(&mut db, "pilot", "endpoints, events_per_month", "1, 7");
     let (name, mut session) = tenant(&mut db, "one", "pilot");
-    session.subscribe("shop", &receiver.url("/"), "");
+    session.subscribe("shop", &receiver, "");
     emit(&mut db, &name, "before");
     db.settle();
 
@@ -40,7 +40,7 @@ fn tenants_plans_and_accounts_are_in_a_dump_and_work_where_it_is_restored() {
         format!("{name}/shop")
     );
     let more = "select herald.subscribe('more', url => 'https://example.com/')";
-    assert_eq!(there.refusal(more).code().code(), "53400");
+    assert_eq!(there.sqlstate(more), "53400");
 }
 
 #[test]
@@ -48,11 +48,11 @@ fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
     let mut db = Database::new(&CLUSTER, "homeless");
     let receiver = receiver();
     let (name, mut session) = tenant(&mut db, "one", "starter");
-    session.subscribe("shop", &receiver.url("/"), "");
-    db.subscribe("label", &receiver.url("/"), "tenant => 'nobody'");
+    session.subscribe("shop", &receiver, "");
+    db.subscribe("label", &receiver, "tenant => 'nobody'");
     // Another role is dropped before the dump, with its grants.
     let (dropped, mut other) = tenant(&mut db, "two", "starter");
-    other.subscribe("shop", &receiver.url("/"), "");
+    other.subscribe("shop", &receiver, "");
     drop(other);
     db.run(&format!("drop owned by {dropped}; drop role {dropped}"));
 
@@ -62,11 +62,7 @@ fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
     CLUSTER
         .run_client("pg_dump", "homeless", &dump)
         .expect("a dump");
-    let elsewhere = Cluster::builder()
-        .fsync(false)
-        .setting("herald.allow_networks", "127.0.0.1")
-        .start()
-        .expect("another cluster");
+    let elsewhere = cluster_with(&[("herald.allow_networks", "127.0.0.1")]);
     for cluster in [&elsewhere, &*CLUSTER] {
         restore_without_owners(cluster, "home", &file);
     }
@@ -112,10 +108,7 @@ fn a_tenant_is_never_the_platform_where_its_role_is_missing() {
     assert_eq!(home.text(whose), expected);
     assert_eq!(home.texts(named), missing([&name, &dropped])[1..]);
     let mut session = home.session_as(&CLUSTER, &name);
-    assert_eq!(
-        session.text("select count(*) from herald.subscription"),
-        "1"
-    );
+    assert_eq!(session.count("herald.subscription"), 1);
 }
 
 /// Creates a database and restores a dump into it, without owners and privileges.

@@ -14,16 +14,14 @@ mod sight;
 
 use std::sync::LazyLock;
 
-use common::{Database, SECRET};
+use common::{Database, SECRET, cluster_with};
 use herald_trial::{Cluster, Mode, Receiver};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
-    Cluster::builder()
-        .fsync(false)
-        .setting("herald.sender_threads", "8")
-        .setting("herald.tenant_networks", "127.0.0.1")
-        .start()
-        .expect("a cluster starts")
+    cluster_with(&[
+        ("herald.sender_threads", "8"),
+        ("herald.tenant_networks", "127.0.0.1"),
+    ])
 });
 
 /// Creates a tenant with its own login role. Both are called `<database>_<name>`, because roles belong to the cluster.

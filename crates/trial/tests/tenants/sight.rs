@@ -9,7 +9,7 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
     let receiver = receiver();
     let mut own = Settled::new(&mut db, "one", &receiver);
     let other = Settled::new(&mut db, "other", &receiver);
-    db.subscribe("platform", &receiver.url("/"), "");
+    db.subscribe("platform", &receiver, "");
 
     relations_show_only_own_rows(&mut db, &mut own, &other);
     functions_of_views_return_only_own_rows(&mut db, &mut own.session);
@@ -31,10 +31,10 @@ fn every_relation_shows_a_tenant_its_own_rows_and_every_function_knows_only_thos
         "do $$ begin lock table herald.subscription in access exclusive mode; end $$",
         "select from herald.subscription for update",
     ] {
-        assert_eq!(own.session.refusal(sql).code().code(), "42501", "{sql}");
+        assert_eq!(own.session.sqlstate(sql), "42501", "{sql}");
     }
     own.session.run("select herald.unsubscribe('shop')");
-    assert_eq!(db.number("select count(*) from herald.subscription"), 2);
+    assert_eq!(db.count("herald.subscription"), 2);
 }
 
 /// Asserts that each relation that a tenant may read shows its rows, and none of others.
@@ -105,10 +105,7 @@ fn functions_of_views_return_only_own_rows(db: &mut Database, session: &mut Data
             "show_worker"
         ]
     );
-    assert_eq!(
-        session.number("select count(*) from herald_internal.expressions_of_watches()"),
-        0
-    );
+    assert_eq!(session.count("herald_internal.expressions_of_watches()"), 0);
     for function in of_views.iter().filter(|name| name.starts_with("own_")) {
         let rows = session.texts(&format!(
             "select to_jsonb(r)::text from herald_internal.{function}() r"
@@ -123,10 +120,7 @@ fn functions_of_views_return_only_own_rows(db: &mut Database, session: &mut Data
         session.text("select herald_internal.sees_all('delivery')"),
         "false"
     );
-    assert_eq!(
-        session.number("select count(*) from herald_internal.show_worker()"),
-        0
-    );
+    assert_eq!(session.count("herald_internal.show_worker()"), 0);
 }
 
 /// Asserts that a function takes nothing of another tenant's or the platform's.
@@ -182,7 +176,7 @@ fn does_only_its_own(function: &str, db: &mut Database, own: &mut Settled, other
                 "select herald.subscribe('new', url => 'https://example.com/', tenant => '{}')",
                 other.name
             );
-            assert_eq!(own.session.refusal(&sql).code().code(), "42501");
+            assert_eq!(own.session.sqlstate(&sql), "42501");
         }
         "purge_dead_letters" => {
             own.session.run("select herald.purge_dead_letters('0')");
@@ -235,7 +229,7 @@ fn nobody_sees_more_through_what_a_tenant_made() {
     let receiver = receiver();
     let mut maker = Settled::new(&mut db, "one", &receiver);
     let _other = Settled::new(&mut db, "other", &receiver);
-    db.subscribe("platform", &receiver.url("/"), "");
+    db.subscribe("platform", &receiver, "");
     db.run("create role deputy_web login noinherit; grant deputy_one to deputy_web");
     db.run("create schema shared; grant all on schema shared to deputy_one, deputy_web");
     for relation in [
