@@ -64,8 +64,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/mind/upkeep.rs",
         from: "self.spent >= LONGEST && !URGENT",
         to: "self.spent == Duration::MAX && !URGENT",
-        killed_by: unit(
-            "mind::upkeep::tests::long_upkeep_takes_turns_and_nothing_urgent_waits_for_more_than_one_step_of_it",
+        killed_by: Unit(
+            "herald-dispatch mind::upkeep::tests::long_upkeep_takes_turns_and_nothing_urgent_waits_for_more_than_one_step_of_it",
         ),
         says: "[[Record, RecordSetAside",
     },
@@ -75,8 +75,8 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/dispatch/src/mind/upkeep.rs",
         from: "self.first = (at + 1) % UPKEEP.len();",
         to: "self.first = at;",
-        killed_by: unit(
-            "mind::upkeep::tests::long_upkeep_takes_turns_and_nothing_urgent_waits_for_more_than_one_step_of_it",
+        killed_by: Unit(
+            "herald-dispatch mind::upkeep::tests::long_upkeep_takes_turns_and_nothing_urgent_waits_for_more_than_one_step_of_it",
         ),
         says: "left: [Record, Record",
     },
