@@ -2,7 +2,7 @@
 
 pub mod entry;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use self::entry::{Entry, Share};
@@ -26,6 +26,8 @@ pub struct Lanes {
     ready: VecDeque<i64>,
     /// Lanes that wait for one of the threads for doubtful lanes, each once.
     parked: VecDeque<i64>,
+    /// Lanes that have deliveries and may send none before this time.
+    resting: BTreeSet<(i64, i64)>,
     survey: Survey,
     surveyed_at: Moment,
     survey_took: Duration,
@@ -40,6 +42,7 @@ impl Lanes {
             claim_memory: memory / 2,
             ready: VecDeque::new(),
             parked: VecDeque::new(),
+            resting: BTreeSet::new(),
             survey: Survey::default(),
             surveyed_at: Moment::default(),
             survey_took: Duration::ZERO,
@@ -157,6 +160,31 @@ impl Lanes {
         {
             entry.is_parked = true;
             self.parked.push_back(id);
+        }
+    }
+
+    /// Makes a lane ready again when its delay ends, if it is delayed and has deliveries.
+    pub fn rest(&mut self, id: i64, now_micros: i64) {
+        if let Some(entry) = self.by_id.get(&id)
+            && !entry.lane.is_empty()
+            && let Some(until) = entry.lane.delayed_until(now_micros)
+        {
+            self.resting.insert((until, id));
+        }
+    }
+
+    /// Returns when the first delay of a lane with deliveries ends.
+    pub fn rests_until(&self) -> Option<i64> {
+        self.resting.first().map(|(until, _)| *until)
+    }
+
+    /// Makes the lanes ready whose delays have ended.
+    pub fn end_rests(&mut self, now_micros: i64) {
+        while let Some((until, id)) = self.resting.first().copied()
+            && until <= now_micros
+        {
+            self.resting.pop_first();
+            self.make_ready(id);
         }
     }
 

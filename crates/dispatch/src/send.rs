@@ -27,6 +27,7 @@ pub struct Choosing<'a> {
 impl Choosing<'_> {
     /// Hands deliveries to the sender, lane by lane, while threads are free.
     pub fn send(&mut self, courier: &mut impl Courier, now: Now) {
+        self.lanes.end_rests(now.micros);
         while self.gate.threads.has_room()
             && let Some(id) = self
                 .lanes
@@ -65,7 +66,10 @@ impl Choosing<'_> {
         if !self.gate.tenants.has_connection(tenant, id) {
             return None;
         }
-        let mut delivery = entry.lane.take_ready(now.micros)?;
+        let Some(mut delivery) = entry.lane.take_ready(now.micros) else {
+            self.lanes.rest(id, now.micros);
+            return None;
+        };
         let suspicion = self.gate.suspects.judge(&delivery);
         match suspicion {
             Suspicion::None | Suspicion::Tried => {}
@@ -170,13 +174,17 @@ mod tests {
         }
 
         fn send(&mut self, courier: &mut Taker) {
+            self.send_at(courier, at(1));
+        }
+
+        fn send_at(&mut self, courier: &mut Taker, now: Now) {
             let mut choosing = Choosing {
                 lanes: &mut self.lanes,
                 gate: &mut self.gate,
                 ledger: &mut self.ledger,
                 subscriptions: &self.subscriptions,
             };
-            choosing.send(courier, at(1));
+            choosing.send(courier, now);
         }
 
         fn ends(&mut self) -> Vec<(i64, End)> {
@@ -210,6 +218,19 @@ mod tests {
         room.send(&mut courier);
         assert_eq!(courier.seqs(), [1, 2]);
         assert_eq!(room.gate.threads.in_flight(), 2);
+    }
+
+    #[test]
+    fn a_lane_sends_what_it_holds_once_its_delay_is_over() {
+        let mut room = Room::new(64, Suspects::default(), &[1], &[1]);
+        room.lanes.get(1).unwrap().lane.spare(Some(500_000));
+        let mut courier = Taker::with_room(1);
+        room.send_at(&mut courier, at(499));
+        assert!(courier.taken.is_empty());
+        assert_eq!(room.lanes.rests_until(), Some(500_000));
+        room.send_at(&mut courier, at(500));
+        assert_eq!(courier.seqs(), [1]);
+        assert_eq!(room.lanes.rests_until(), None);
     }
 
     #[test]

@@ -45,7 +45,13 @@ impl Mind {
             .consents
             .due_in(now)
             .filter(|_| self.settings.is_enabled);
-        for until in [asking, self.pings.due_in(), self.aged_in(now)] {
+        let others = [
+            asking,
+            self.pings.due_in(),
+            self.aged_in(now),
+            self.rested_in(now),
+        ];
+        for until in others {
             pause = pause.min(until.unwrap_or(pause));
         }
         if !survey_gap.is_zero() {
@@ -65,6 +71,13 @@ impl Mind {
         let due = self.lanes.survey().first_due?;
         let due = due.saturating_sub(now.micros).max(1_000);
         Some(Duration::from_micros(due.unsigned_abs()))
+    }
+
+    /// Returns how long until a lane with deliveries may send again.
+    fn rested_in(&self, now: Now) -> Option<Duration> {
+        let until = self.lanes.rests_until().filter(|_| self.may_send())?;
+        let rest = until.saturating_sub(now.micros).max(0);
+        Some(Duration::from_micros(rest.unsigned_abs()))
     }
 
     /// Returns how long until a request is old enough to make room for a lane that waits.
@@ -173,5 +186,21 @@ mod tests {
         assert_eq!((entry.next_due, entry.claimed_to), (Some(300_000), None));
         mind.lanes.take_survey(at(110).micros);
         assert_eq!(pause(&mind, &store, at(110)), Duration::from_millis(190));
+    }
+
+    #[test]
+    fn a_lane_is_woken_when_its_delay_ends_unless_nothing_may_be_sent() {
+        let (mut mind, mut store) = idle();
+        let loaded = crate::testing::loaded(1);
+        mind.lanes.configure(&loaded, &Default::default());
+        mind.subscriptions.put_all(&[1], vec![loaded]);
+        let entry = mind.lanes.get(1).unwrap();
+        entry.lane.spare(Some(500_000));
+        entry.lane.push(delivery(1, 1), 100_000);
+        mind.lanes.make_ready(1);
+        turn(&mut mind, &mut store, at(110));
+        assert_eq!(pause(&mind, &store, at(110)), Duration::from_millis(390));
+        mind.settings.is_enabled = false;
+        assert!(pause(&mind, &store, at(110)) > Duration::from_secs(1));
     }
 }

@@ -269,7 +269,7 @@ impl Mind {
 
     /// Returns whether outcomes are recorded nearly as soon as they come in. If nothing can be recorded, sent
     /// deliveries are sent again after a crash, and their outcomes fill the memory.
-    fn may_send(&self) -> bool {
+    pub(crate) fn may_send(&self) -> bool {
         self.settings.is_enabled && self.ledger.unrecorded_memory() < 2 * self.settings.memory
     }
 

@@ -59,6 +59,17 @@ pub const MUTANTS: &[Mutant] = &[
         says: "left: [(1, 5), (1, 5)]",
     },
     Mutant {
+        name: "delay-without-end",
+        breaks: "A lane sends what it holds once its delay is over.",
+        file: "crates/dispatch/src/send.rs",
+        from: "            self.lanes.rest(id, now.micros);\n",
+        to: "",
+        killed_by: Unit(
+            "herald-dispatch send::tests::a_lane_sends_what_it_holds_once_its_delay_is_over",
+        ),
+        says: "right: Some(500000)",
+    },
+    Mutant {
         name: "upkeep-all-at-once",
         breaks: "A committed event waits for one or two steps of upkeep, however many are due.",
         file: "crates/dispatch/src/mind/upkeep.rs",
