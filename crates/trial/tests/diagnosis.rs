@@ -181,6 +181,7 @@ fn a_ping_sends_an_event_of_the_log_under_an_id_of_its_own() {
 #[test]
 fn a_ping_says_why_nothing_can_be_sent() {
     let (_receiver, mut db) = subscribed(&CLUSTER, "ping_obstacle", "");
+    db.until("select herald_internal.worker_pid() is not null", "true");
     db.until("select outcome from herald.ping('shop')", "delivered");
     db.run("update herald_internal.subscription set url = 'https://10.0.0.1/'; select herald_internal.changed('subscription')");
     db.until(
