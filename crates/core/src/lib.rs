@@ -7,7 +7,8 @@
 //! **Capture.** [`event`] checks the arguments of `emit` within [`limits`], and [`json`] minifies data. The log stores
 //! the event, and dispatch reads it back. The difference of two [`snapshot`]s tells which events are new.
 //!
-//! **Matching.** A [`subscription`] is made of its options, and its matcher finds those that get an event.
+//! **Matching.** A [`subscription`] is made of its options, and its matcher finds those that get an event, by its type,
+//! its tenant and their [`filter`]s.
 //!
 //! **Sending.** [`request`] builds the exact bytes to send: the body in a format, the target and headers with their
 //! placeholders, and the proofs of the sender from [`signing`]. [`egress`] decides which urls may be stored, which
@@ -27,7 +28,9 @@ pub mod depth;
 pub mod egress;
 pub mod error;
 pub mod event;
+pub mod filter;
 pub mod json;
+pub mod lengths;
 pub mod limits;
 pub mod lock;
 pub mod request;

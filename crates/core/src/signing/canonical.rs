@@ -367,13 +367,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-enum Escaped {
+pub(crate) enum Escaped {
     Character(char),
     LoneSurrogate(u16),
 }
 
 /// Returns the character that a backslash before `text` stands for, and the text after it.
-fn split_escape(text: &str) -> Option<(Escaped, &str)> {
+pub(crate) fn split_escape(text: &str) -> Option<(Escaped, &str)> {
     let mut characters = text.chars();
     let character = match characters.next()? {
         same @ ('"' | '\\' | '/') => same,

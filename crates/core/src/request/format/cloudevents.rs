@@ -201,6 +201,16 @@ fn session_attributes(event: &Event, profile: Profile) -> Vec<(&'static str, Str
     attributes
 }
 
+/// Returns the extension attributes that a request can add to those of the event itself.
+pub(crate) fn added_attributes(event: &Event) -> Vec<(&'static str, String)> {
+    session_attributes(event, Profile::Detailed)
+}
+
+/// Returns the attribute `time` as it is sent.
+pub(crate) fn sent_time(event: &Event) -> Option<String> {
+    time_text(event.time_micros)
+}
+
 /// Returns when the event was written: a version 7 UUID begins with that time.
 fn recorded_time(uid: &str) -> Option<String> {
     let (seconds, nanos) = Uuid::parse_str(uid).ok()?.get_timestamp()?.to_unix();

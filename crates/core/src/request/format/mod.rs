@@ -16,6 +16,7 @@ mod template;
 pub use cloudevents::{
     BATCHED_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE, batched, binary_headers, structured,
 };
+pub(crate) use cloudevents::{added_attributes, sent_time};
 pub use profile::Profile;
 pub use template::Template;
 
