@@ -36,6 +36,40 @@ mod tests {
     }
 
     #[pg_test]
+    fn what_a_subscription_matched_before_is_kept_while_a_window_may_ask_for_it() {
+        let window = |number: i32, to: i32| {
+            run(&format!(
+                "insert into herald_internal.window
+                     (number, origin, slot, state, from_snapshot, to_snapshot, floor_seq, upper_seq, next_seq, next_floor_seq)
+                 values ({number}, herald_internal.origin(), 0, 'open', '1:1:', '{to}:{to}:', 0, 0, 0, 0)"
+            ));
+        };
+        let left = || {
+            run("select herald_internal.forget_former_matches(1000)");
+            value(
+                "select coalesce(string_agg(until_xid::text, ' ' order by id), '') from herald_internal.former_match",
+            )
+        };
+        run("delete from herald_internal.window; delete from herald_internal.former_match");
+        run(
+            "insert into herald_internal.former_match (subscription_id, until_xid, types)
+             values (1, '50', '{a}'), (1, '150', '{b}'), (1, '250', '{c}')",
+        );
+        assert_eq!(left(), "50 150 250");
+        window(1, 100);
+        window(2, 200);
+        assert_eq!(left(), "150 250");
+        run(
+            "insert into herald_internal.window (number, origin, slot, state) values (1, herald_internal.origin(), 0, 'closed')",
+        );
+        assert_eq!(left(), "250");
+        run(
+            "insert into herald_internal.window (number, origin, slot, state) values (2, herald_internal.origin(), 0, 'closed')",
+        );
+        assert_eq!(left(), "250");
+    }
+
+    #[pg_test]
     fn a_slot_within_its_retention_costs_no_look_at_the_windows() {
         pending_event_of_an_older_slot("30s");
         run("create or replace function herald_internal.cursor(out snapshot pg_snapshot, out seq bigint) language plpgsql as $$

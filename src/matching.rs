@@ -1,38 +1,69 @@
 //! The matcher for SQL: whether an event is for a subscription, by the worker's own rules.
 //!
-//! `replay` and `subscribe(start_from)` ask about every event of the log, so the types and tenant of a subscription are
-//! compiled once and cached.
+//! `replay` and `subscribe(start_from)` ask about every event of the log, so types and filters are compiled once and
+//! cached.
 
+use crate::errors::invalid;
+use crate::pg::time::unix_micros;
+use herald_core::event::Event;
+use herald_core::filter::sample::parse_structured;
+use herald_core::filter::{Filter, View};
 use herald_core::subscription::globs::TypeGlobs;
-use herald_core::subscription::matcher::Wanted;
+use herald_core::subscription::wanted::Wanted;
+use pgrx::datum::{TimestampWithTimeZone, Uuid};
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::rc::Rc;
 
-/// The most entries kept compiled; each may have 64 kB of types.
+/// The most entries kept compiled; each may have 64 kB of types, or of a filter.
 const MOST_COMPILED: usize = 64;
 
-/// The stored types, and the tenant.
-type Key = (Vec<Option<String>>, Option<String>);
+/// The stored types, the tenant, and the filter.
+type Key = (Vec<Option<String>>, Option<String>, Option<String>);
 
 thread_local! {
-    static COMPILED: RefCell<HashMap<Key, Rc<Wanted>>> = RefCell::default();
+    static WANTED: RefCell<HashMap<Key, Rc<Wanted>>> = RefCell::default();
+    static FILTERS: RefCell<HashMap<String, Option<Rc<Filter>>>> = RefCell::default();
 }
 
-fn compiled(types: Vec<Option<String>>, tenant: Option<String>) -> Rc<Wanted> {
-    let key = (types, tenant);
-    COMPILED.with_borrow_mut(|compiled| {
-        if let Some(wanted) = compiled.get(&key) {
-            return Rc::clone(wanted);
-        }
-        let types: Option<Vec<String>> = key.0.iter().cloned().collect();
-        let wanted = Rc::new(Wanted::new(&types.unwrap_or_default(), key.1.clone()));
-        if compiled.len() >= MOST_COMPILED {
-            compiled.clear();
-        }
-        compiled.insert(key, Rc::clone(&wanted));
-        wanted
+/// Returns the entry of this key, which it makes if necessary.
+fn cached<K: Eq + Hash, V: Clone>(
+    cache: &RefCell<HashMap<K, V>>,
+    key: K,
+    make: impl FnOnce(&K) -> V,
+) -> V {
+    let cache = &mut *cache.borrow_mut();
+    if let Some(value) = cache.get(&key) {
+        return value.clone();
+    }
+    let value = make(&key);
+    if cache.len() >= MOST_COMPILED {
+        cache.clear();
+    }
+    cache.insert(key, value.clone());
+    value
+}
+
+/// Returns what a subscription wants. A filter that cannot be read refuses nothing, as types do.
+fn wanted(
+    types: Vec<Option<String>>,
+    tenant: Option<String>,
+    filter: Option<String>,
+) -> Rc<Wanted> {
+    WANTED.with(|cache| {
+        cached(cache, (types, tenant, filter), |(types, tenant, filter)| {
+            let types: Option<Vec<String>> = types.iter().cloned().collect();
+            let filter = filter.as_deref().and_then(|text| Filter::parse(text).ok());
+            Rc::new(Wanted::new(
+                &types.unwrap_or_default(),
+                tenant.clone(),
+                filter,
+            ))
+        })
     })
 }
 
@@ -44,9 +75,32 @@ fn matches(
     event_type: &str,
     event_tenant: Option<&str>,
 ) -> bool {
-    compiled(types, tenant)
+    wanted(types, tenant, None)
         .refusal(event_type, event_tenant)
         .is_none()
+}
+
+/// Returns whether an event passes a filter. An event whose data cannot be read passes none.
+#[pg_extern(sql = false)]
+fn passes(
+    filter: &str,
+    event: pgrx::composite_type!('_, "herald.event"),
+    extensions: Option<String>,
+    context: Option<String>,
+    data: Option<String>,
+) -> bool {
+    let filter = FILTERS.with(|cache| {
+        cached(cache, filter.to_owned(), |text| {
+            Filter::parse(text).ok().map(Rc::new)
+        })
+    });
+    let event = event_of(&event, [extensions, context, data]);
+    let (Some(filter), Some(event)) = (filter, event) else {
+        return true;
+    };
+    filter
+        .matches(&View::new(&event, filter.paths()))
+        .unwrap_or(false)
 }
 
 /// Returns in words which rule keeps an event from a subscription; null if none does.
@@ -54,12 +108,14 @@ fn matches(
 fn why_not(
     types: Vec<Option<String>>,
     tenant: Option<String>,
-    event_type: &str,
-    event_tenant: Option<&str>,
+    filter: Option<String>,
+    event: pgrx::composite_type!('_, "herald.event"),
+    extensions: Option<String>,
+    context: Option<String>,
+    data: Option<String>,
 ) -> Option<String> {
-    let wanted = compiled(types, tenant);
-    let refusal = wanted.refusal(event_type, event_tenant)?;
-    Some(wanted.words(refusal, event_type, event_tenant))
+    let event = event_of(&event, [extensions, context, data])?;
+    wanted(types, tenant, filter).why_not(&event)
 }
 
 /// Returns whether these are valid types for a subscription.
@@ -67,4 +123,57 @@ fn why_not(
 fn are_types(types: Vec<Option<String>>) -> bool {
     let types: Option<Vec<String>> = types.into_iter().collect();
     types.is_some_and(|types| TypeGlobs::parse(&types).is_ok())
+}
+
+/// Returns whether an event passes a filter, and if not, the rule that decides and the value that it saw.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn test_filter(
+    filter: &str,
+    event: &str,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(matched, bool),
+            name!(rule, Option<String>),
+            name!(saw, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let filter = Filter::parse(filter).map_err(invalid)?;
+    let event = parse_structured(event).map_err(invalid)?;
+    let view = View::new(&event, filter.paths());
+    let row = match filter.explain(&view) {
+        Ok(None) => (true, None, None),
+        Ok(Some(refusal)) => (false, Some(refusal.rule), Some(refusal.saw)),
+        Err(unreadable) => (false, Some(unreadable.to_string()), None),
+    };
+    Ok(TableIterator::once(row))
+}
+
+/// Reads a row of the log; `None` if it lacks what every event has. Takes its extensions, context and data as texts.
+fn event_of(
+    row: &PgHeapTuple<'_, AllocatedByRust>,
+    [extensions, context, data]: [Option<String>; 3],
+) -> Option<Event> {
+    let text = |name: &str| row.get_by_name::<String>(name).ok().flatten();
+    let uid: Uuid = row.get_by_name("uid").ok().flatten()?;
+    let uid = uuid::Uuid::from_bytes(*uid.as_bytes()).to_string();
+    let time: TimestampWithTimeZone = row.get_by_name("time").ok().flatten()?;
+    let id = text("id").unwrap_or_else(|| uid.clone());
+    let event = Event {
+        id,
+        subject: text("subject"),
+        key: text("key"),
+        tenant: text("tenant"),
+        dataschema: text("dataschema"),
+        extensions,
+        context,
+        data,
+        size: row.get_by_name("size").ok().flatten()?,
+        ..Event::new(&uid, &text("source")?, &text("type")?, unix_micros(time))
+    };
+    Some(event)
 }

@@ -8,15 +8,13 @@ use herald_core::signing::Signing;
 use herald_core::signing::scheme::{KeyForm, Scheme};
 use herald_core::subscription::members::Members;
 use herald_core::subscription::options::{
-    self, Declared, MAX_OPTIONS_BYTES, OPTIONS, SubscriptionOptions,
+    self, Declared, Document, MAX_OPTIONS_BYTES, OPTIONS, SubscriptionOptions,
 };
 use herald_core::subscription::secrets::HIDDEN;
 use herald_core::subscription::{compile, documents, reference};
 use herald_sender::TlsProfile;
-use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use serde_json::{Map, Value};
 
 /// Returns the arguments of `subscribe`, in order.
 #[pg_extern(sql = false)]
@@ -55,16 +53,16 @@ fn declared_options() -> TableIterator<
 
 /// Returns every option with its default; null if it has none.
 #[pg_extern(sql = false)]
-fn declared_defaults() -> JsonB {
-    JsonB(Value::Object(documents::defaults()))
+fn declared_defaults() -> String {
+    json(&documents::defaults())
 }
 
 /// Merges the given options into a document.
 #[pg_extern(sql = false)]
-fn merge_options(former: &str, given: &str) -> Result<JsonB, ErrorReport> {
+fn merge_options(former: &str, given: &str) -> Result<String, ErrorReport> {
     let merged = documents::merged(document(former)?, document(given)?);
     match merged {
-        Ok(merged) => Ok(JsonB(Value::Object(merged))),
+        Ok(merged) => Ok(json(&merged)),
         Err(error @ Error::NullOption { .. }) => Err(ErrorReport::new(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             error.message(),
@@ -77,13 +75,19 @@ fn merge_options(former: &str, given: &str) -> Result<JsonB, ErrorReport> {
 
 /// Returns the readable part of a stored document.
 #[pg_extern(sql = false)]
-fn readable_options(stored: &str) -> JsonB {
-    let stored = serde_json::from_str(stored).unwrap_or_default();
-    JsonB(Value::Object(documents::readable(stored)))
+fn readable_options(stored: &str) -> String {
+    json(&documents::readable(
+        options::document(stored).unwrap_or_default(),
+    ))
 }
 
-fn document(json: &str) -> Result<Map<String, Value>, ErrorReport> {
+fn document(json: &str) -> Result<Document, ErrorReport> {
     options::document(json).map_err(invalid)
+}
+
+/// Returns text: a jsonb would be made of a value that has lost digits of its numbers.
+fn json(document: &Document) -> String {
+    serde_json::to_string(document).expect("texts and JSON are JSON")
 }
 
 /// Returns whether a member of an option is never shown.

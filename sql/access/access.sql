@@ -19,6 +19,7 @@ as $$
         ('reader', 'function', 'status', 'execute', true),
         ('reader', 'function', 'why', 'execute', true),
         ('reader', 'function', 'wait', 'execute', false),
+        ('reader', 'function', 'test_filter', 'execute', true),
         ('reader', 'function', 'verify', 'execute', false),
         ('reader', 'function', 'generate_secret', 'execute', false),
         ('reader', 'function', 'backoff', 'execute', false),

@@ -1,5 +1,36 @@
 -- A round of housekeeping: everything that has a retention.
 
+-- Deletes what subscriptions matched before changes that every open window and all later ones show.
+-- Called by keep_house(). Writes: herald_internal.former_match.
+create function herald_internal.forget_former_matches(most integer) returns bigint
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    deleted bigint;
+begin
+    if not exists (select from herald_internal.former_match) then
+        return 0;
+    end if;
+    delete from herald_internal.former_match f
+    where f.id = any (array(
+        select o.id
+        from herald_internal.former_match o
+        where o.until_xid < (
+            select min(pg_snapshot_xmin(w.to_snapshot))
+            from herald_internal.window w
+            where w.state = 'open' and w.origin = herald_internal.origin()
+            and (w.number = (select max(l.number) from herald_internal.window l where l.state = 'open')
+                or not exists (
+                    select from herald_internal.window c
+                    where c.slot = w.slot and c.number = w.number and c.origin = w.origin and c.state = 'closed')))
+        order by o.id
+        limit most));
+    get diagnostics deleted = row_count;
+    return deleted;
+end
+$$;
+
 -- Does a round of housekeeping, or as many of its parts as fit into "within", starting with "first_part". Returns the
 -- period of the slots, whether more can be done at once, the held event up to which it looked for some to release, if
 -- it did, and the part to continue with: 0 at the end of the round.
@@ -79,6 +110,8 @@ begin
                 select o.ctid from herald.audit o where o.at < began_at - audit_retention order by o.at limit most
                 for update skip locked));
             get diagnostics deleted = row_count;
+            has_more := has_more or deleted = most;
+            deleted := herald_internal.forget_former_matches(most);
             has_more := has_more or deleted = most;
             perform herald_internal.note_role_names();
         when 5 then

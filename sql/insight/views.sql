@@ -9,8 +9,8 @@ begin
             s.id, s.name, s.state, s.state_reason, %s, s.consented_at, s.consent_rate, s.consent_error, s.created_at,
             s.changed_at, s.state_changed_at
         from herald_internal.subscription s
-        cross join lateral pg_catalog.jsonb_populate_record(
-            null::herald_internal.options, herald_internal.readable_options(s.options::text)) o
+        cross join lateral pg_catalog.json_populate_record(
+            null::herald_internal.options, herald_internal.readable_options(s.options::text)::json) o
         where s.removed_at is null
         $format$, (
             select string_agg(format('%s.%I',

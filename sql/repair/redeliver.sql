@@ -44,7 +44,7 @@ declare
     entry constant herald_internal.subscription := herald_internal.find_subscription($1);
     event constant herald.event := herald_internal.find_event($2);
 begin
-    if herald_internal.why_not(entry.types, entry.tenant, event.type, event.tenant) like 'tenant: %' then
+    if entry.tenant <> coalesce(event.tenant, '') then
         raise exception using
             errcode = 'insufficient_privilege',
             message = format('event "%s" is not one of the subscription''s tenant', $2),

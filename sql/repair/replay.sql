@@ -31,6 +31,7 @@ as $$
         and (e.origin <> herald_internal.origin()
             or not herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq))
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
+        and (s.options -> 'filter' is null or herald_internal.passes(s.options ->> 'filter', e))
     where s.id = $1;
     select herald_internal.changed('pending', $1);
 $$;
@@ -87,6 +88,7 @@ begin
         and e.xid <> s.created_xid
         and herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
+        and (s.options -> 'filter' is null or herald_internal.passes(s.options ->> 'filter', e))
     where s.id = new.subscription_id
     on conflict do nothing;
     delete from herald_internal.starting t where t.subscription_id = new.subscription_id;
@@ -160,6 +162,7 @@ begin
     from herald.event e
     where e.uid >= herald_internal.uid_at(since) and e.uid < herald_internal.uid_at(coalesce(until, 'infinity'))
     and herald_internal.matches(entry.types, entry.tenant, e.type, e.tenant)
+    and (entry.options -> 'filter' is null or herald_internal.passes(entry.options ->> 'filter', e))
     and herald_internal.matches(coalesce(types, entry.types), receiver.tenant, e.type, e.tenant)
     and case "only"
         when 'failed' then exists (

@@ -99,3 +99,18 @@ begin
         scheme, secret, headers::text, body, coalesce(tolerance, '300 s'), coalesce(method, 'POST'), coalesce(url, ''));
 end
 $$;
+
+create function herald_internal.test_filter(filter text, event text)
+    returns table (matched boolean, rule text, saw text)
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'test_filter_wrapper';
+
+-- Tries a filter on an event, given in the structured mode of CloudEvents: whether it passes, and if not, which rule
+-- decided and which value it saw.
+create function herald.test_filter(filter jsonb, event jsonb, out matched boolean, out rule text, out saw text)
+    language sql immutable strict
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+    select t.matched, t.rule, t.saw from herald_internal.test_filter($1::text, $2::text) t
+$$;

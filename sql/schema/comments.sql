@@ -49,6 +49,9 @@ begin
             ('public_key',
              'Returns the key that verifies a subscription''s v1a signatures (whpk_); '
              'null if its newest secret is symmetric.'),
+            ('test_filter',
+             'Tries a filter on an event: whether it passes, and if not, '
+             'which rule decided and which value it saw.'),
             ('verify', 'Returns whether a received request is signed with a secret, and recent.'),
             ('why',
              'Says for each subscription whether an event matched, by which rule, '
@@ -180,6 +183,7 @@ comment on column herald.plan.max_attempts is 'Attempts per delivery, including 
 comment on column herald.plan.max_connections is 'Concurrent requests, over all subscriptions.';
 comment on column herald.plan.dead_letter_retention is 'The longest time for which dead letters are kept.';
 comment on column herald.plan.replay_window is 'How far back the tenant may replay by itself.';
+comment on column herald.plan.filters is 'Whether the tenant may filter events by itself.';
 comment on column herald.tenant.role is
     'The role that manages the tenant''s subscriptions, as do roles that inherit from it: its name as last seen.';
 comment on column herald.tenant.role_oid is 'The oid of that role; null if it was missing when a dump was restored.';

@@ -74,7 +74,7 @@ begin
     else
         given := herald_internal.default_options() - 'tenant' || given;
         former := herald_internal.options_of(entry);
-        wanted := herald_internal.masked_options(herald_internal.merge_options(former::text, given::text));
+        wanted := herald_internal.masked_options(herald_internal.merge_options(former::text, given::text)::jsonb);
         select jsonb_object_agg(o.name,
                                 case when o.has_secrets then '"***"' else coalesce(wanted -> o.name, 'null') end)
         into changes

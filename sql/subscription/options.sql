@@ -8,19 +8,19 @@ create function herald_internal.declared_options()
     language c immutable
     as 'MODULE_PATHNAME', 'declared_options_wrapper';
 
--- Returns every option with its declared default, null if it has none.
-create function herald_internal.declared_defaults() returns jsonb
+-- Returns every option with its declared default, null if it has none, as JSON.
+create function herald_internal.declared_defaults() returns text
     language c immutable
     as 'MODULE_PATHNAME', 'declared_defaults_wrapper';
 
 -- Merges the given options into a document; null removes an option. Raises an error for an unknown option, and for null
 -- where every subscription has a value.
-create function herald_internal.merge_options(former text, given text) returns jsonb
+create function herald_internal.merge_options(former text, given text) returns text
     language c immutable strict
     as 'MODULE_PATHNAME', 'merge_options_wrapper';
 
 -- Returns what can be read of a stored document, so that one row cannot hide the others.
-create function herald_internal.readable_options(stored text) returns jsonb
+create function herald_internal.readable_options(stored text) returns text
     language c immutable strict
     as 'MODULE_PATHNAME', 'readable_options_wrapper';
 
@@ -51,7 +51,7 @@ create function herald_internal.default_options() returns jsonb
     language sql stable
     set search_path = pg_catalog, pg_temp
     set intervalstyle = postgres
-    return to_jsonb(jsonb_populate_record(null::herald_internal.options, herald_internal.declared_defaults()));
+    return to_jsonb(json_populate_record(null::herald_internal.options, herald_internal.declared_defaults()::json));
 
 -- Returns the given options: null means not given.
 create function herald_internal.given(options jsonb) returns jsonb

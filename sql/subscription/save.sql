@@ -56,6 +56,31 @@ begin
 end
 $$;
 
+-- Raises an error if a tenant sets or changes a filter, and its plan has none.
+create function herald_internal.check_filter(former jsonb, wanted jsonb) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    plan text;
+begin
+    if wanted -> 'filter' is not distinct from former -> 'filter' or not wanted ? 'filter'
+        or herald_internal.tenants_of(herald_internal.caller()) is null
+    then
+        return;
+    end if;
+    select p.name into plan
+    from herald.tenant t
+    join herald.plan p on p.name = t.plan
+    where t.name = wanted ->> 'tenant' and not p.filters;
+    if found then
+        raise exception using errcode = 'insufficient_privilege', message = format('plan "%s" has no filters', plan),
+            detail = 'The tenant gets all events of its types.',
+            hint = 'Select by types, or let the platform set the filter or another plan.';
+    end if;
+end
+$$;
+
 -- Deletes a subscription's signing secrets if they cannot sign in its new scheme: then a new secret must be given.
 -- Called by save_subscription(). Writes: herald.secret.
 create function herald_internal.change_signing(
@@ -89,10 +114,32 @@ create function herald_internal.matches(types text[], tenant text, event_type te
     language c immutable
     as 'MODULE_PATHNAME', 'matches_wrapper';
 
--- Says the same in words: which rule keeps the event from the subscription; null if none does.
-create function herald_internal.why_not(types text[], tenant text, event_type text, event_tenant text) returns text
+-- Whether an event passes a filter: the worker's own rule. An unreadable filter refuses nothing; an event whose data
+-- cannot be read passes no filter that looks at it.
+create function herald_internal.passes(filter text, event herald.event, extensions text, context text, data text)
+    returns boolean
+    language c immutable
+    as 'MODULE_PATHNAME', 'passes_wrapper';
+
+create function herald_internal.passes(filter text, event herald.event) returns boolean
+    language sql immutable strict
+as $$
+    -- A parsed body would keep anybody from altering a column of the log.
+    select herald_internal.passes($1, $2, ($2).extensions::text, ($2).context::text, ($2).data::text)
+$$;
+
+-- Says in words which rule keeps the event from a subscription with these types, tenant and filter; null if none does.
+create function herald_internal.why_not(types text[], tenant text, filter text, event herald.event, extensions text,
+                                        context text, data text)
+    returns text
     language c immutable
     as 'MODULE_PATHNAME', 'why_not_wrapper';
+
+create function herald_internal.why_not(types text[], tenant text, filter text, event herald.event) returns text
+    language sql immutable
+as $$
+    select herald_internal.why_not($1, $2, $3, $4, ($4).extensions::text, ($4).context::text, ($4).data::text)
+$$;
 
 -- Whether a subscription created then gets the event that this transaction wrote under this number, as it became
 -- visible later. The worker's Since::gets() says the same of a window. Inlined, as micros() is.
@@ -205,6 +252,7 @@ begin
     wanted := herald_internal.merge_options(
         former::text, (case when is_new then herald_internal.default_options() || given else given end)::text);
     perform herald_internal.check_template(former, wanted);
+    perform herald_internal.check_filter(former, wanted);
     if is_new then
         perform herald_internal.check_name_of_tenant(entry.name, wanted ->> 'tenant');
         perform herald_internal.check_endpoints(wanted ->> 'tenant');

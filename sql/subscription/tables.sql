@@ -53,6 +53,36 @@ create index subscription_removed on herald_internal.subscription (removed_at) w
 create index subscription_origin on herald_internal.subscription (origin);
 create index subscription_disabled on herald_internal.subscription (id) where state = 'disabled' and removed_at is null;
 
+-- What a subscription matched until a transaction changed it. Windows that do not show the transaction go by it, so
+-- that an event has the same subscriptions whenever its window is read again.
+create table herald_internal.former_match (
+    id bigint generated always as identity primary key,
+    subscription_id bigint not null,
+    until_xid xid8 not null default pg_current_xact_id(),
+    types text[] not null,
+    tenant text,
+    filter jsonb,
+    unique (subscription_id, until_xid)
+);
+
+create function herald_internal.keep_former_match() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into herald_internal.former_match (subscription_id, types, tenant, filter)
+    values (old.id, old.types, old.tenant, old.options -> 'filter')
+    on conflict do nothing;
+    return null;
+end
+$$;
+
+create trigger keep_former_match after update of types, tenant, options on herald_internal.subscription
+    for each row
+    when ((old.types, old.tenant, old.options -> 'filter') is distinct from (new.types, new.tenant, new.options -> 'filter'))
+    execute function herald_internal.keep_former_match();
+
 -- Never dumped; readable by superusers only.
 create table herald.secret (
     subscription_id bigint not null,

@@ -13,15 +13,17 @@ create table herald.plan (
     max_connections integer check (max_connections > 0),
     dead_letter_retention interval check (dead_letter_retention between interval '1 second' and interval '10 years'),
     -- How far back a tenant may replay by itself.
-    replay_window interval check (replay_window between interval '0' and interval '10 years')
+    replay_window interval check (replay_window between interval '0' and interval '10 years'),
+    -- Whether a tenant may filter events by itself.
+    filters boolean not null default true
 );
 
 insert into herald.plan
-    (name, endpoints, events_per_month, max_attempts, max_connections, dead_letter_retention, replay_window)
+    (name, endpoints, events_per_month, max_attempts, max_connections, dead_letter_retention, replay_window, filters)
 values
-    ('starter', 2, 100000, 4, 2, '24 hours', '0'),
-    ('professional', 10, 500000, 7, 5, '7 days', '0'),
-    ('enterprise', null, null, null, 50, '30 days', '30 days');
+    ('starter', 2, 100000, 4, 2, '24 hours', '0', false),
+    ('professional', 10, 500000, 7, 5, '7 days', '0', true),
+    ('enterprise', null, null, null, 50, '30 days', '30 days', true);
 
 -- Owners of subscriptions. A tenant's role, and the roles that inherit from it, see and manage its subscriptions and
 -- nothing else. The names of these subscriptions begin with the tenant's name and a slash. A subscription may name a

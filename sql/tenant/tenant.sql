@@ -217,7 +217,8 @@ begin
          coalesce(entry.dead_letter_retention between interval '1 second' and interval '10 years', true),
          '1 second to 10 years'),
         ('replay_window', entry.replay_window::text,
-         coalesce(entry.replay_window between interval '0' and interval '10 years', true), '0 to 10 years')
+         coalesce(entry.replay_window between interval '0' and interval '10 years', true), '0 to 10 years'),
+        ('filters', entry.filters::text, entry.filters is not null, 'true or false')
     ) as v (name, value, is_right, allowed)
     where v.is_right is not true
     limit 1;

@@ -8,7 +8,7 @@ use crate::place;
 use crate::setup;
 use crate::shell::{cargo, command, root, run as run_command, say};
 
-const TARGETS: [&str; 8] = [
+const TARGETS: [&str; 10] = [
     "url",
     "headers",
     "retry_after",
@@ -17,6 +17,8 @@ const TARGETS: [&str; 8] = [
     "response",
     "verify",
     "canonical",
+    "filter",
+    "cesql",
 ];
 /// Instruments the code for libFuzzer; our compiler supports this as it is.
 const INSTRUMENTS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

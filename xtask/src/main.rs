@@ -1,5 +1,5 @@
 //! The project's commands: `cargo xtask setup`, `test`, `demo`, `torture`, `hostile`, `simulate`, `bench`,
-//! `mutants`, `fuzz`.
+//! `mutants`, `fuzz`, `conformance`.
 //!
 //! They work on a fresh Debian 12 with a Rust toolchain, as root or as a user with sudo: each prepares what it needs,
 //! says what it does, and does nothing twice. They compile in seconds, as they handle only arguments, files and other
@@ -10,6 +10,7 @@
 mod bench;
 #[cfg(test)]
 mod circles;
+mod conformance;
 mod debian;
 mod demo;
 #[cfg(test)]
@@ -82,6 +83,10 @@ The commands of pg_herald. Each prepares what it needs.
       Looks for inputs that break what is said of parsers and of what receivers answer, for so many seconds in all,
       60 without it. --only may be given more than once.
 
+  cargo xtask conformance --cesql DIR
+      Plays the conformance tests of CloudEvents SQL, the YAML files of the specification's folder cesql/cesql_tck,
+      and names each that fails.
+
 MAJORS is a list such as 15 or 16,17,18; without it, 15. Servers for 16, 17 and 18 are downloaded.
 ";
 
@@ -117,6 +122,7 @@ fn run() -> Result<bool> {
         }
         Some("mutants") => mutants::run(&options.chosen),
         Some("fuzz") => fuzz::run(options.seconds, &options.chosen).map(|()| true),
+        Some("conformance") => conformance::run(&options.handed_on),
         Some("help") => {
             print!("{USAGE}");
             Ok(true)
@@ -133,7 +139,8 @@ struct Options {
     only: Option<Suite>,
     full: bool,
     dev: bool,
-    /// Passed on to the demo, the torture, the simulation or the benchmarks, which interpret them.
+    /// Passed on to the demo, the torture, the simulation, the benchmarks or the conformance tests, which interpret
+    /// them.
     handed_on: Vec<String>,
     /// The mutants to try, or the targets to fuzz; empty for all.
     chosen: Vec<String>,
@@ -213,7 +220,8 @@ fn has_value_if_handed_on(command: &str, name: &str) -> Option<bool> {
         ("demo", "seconds" | "rate" | "break")
         | ("torture", "rounds" | "seed" | "victims" | "rate" | "resume")
         | ("simulate", "seconds" | "schedules" | "seed")
-        | ("bench", "only" | "json" | "plots") => Some(true),
+        | ("bench", "only" | "json" | "plots")
+        | ("conformance", "cesql") => Some(true),
         _ => None,
     }
 }
@@ -228,6 +236,7 @@ fn check_takes_majors(command: &str) -> Result<()> {
         "mutants" => "mutants are tried on PostgreSQL 15",
         "fuzz" => "fuzzing takes no PostgreSQL",
         "simulate" => "the simulation takes no PostgreSQL",
+        "conformance" => "the conformance tests take no PostgreSQL",
         _ => return Ok(()),
     }
     .into())
@@ -280,6 +289,10 @@ mod tests {
             parse("bench --quick --only drain,cost").unwrap().handed_on,
             ["--quick", "--only", "drain,cost"]
         );
+        assert_eq!(
+            parse("conformance --cesql=tck").unwrap().handed_on,
+            ["--cesql", "tck"]
+        );
     }
 
     #[test]
@@ -301,6 +314,8 @@ mod tests {
             "bench --dev",
             "simulate --rounds 1",
             "torture --trace",
+            "conformance --pg 16",
+            "test --cesql tck",
             "--quick",
         ] {
             assert!(parse(line).is_err(), "{line}");

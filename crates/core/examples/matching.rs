@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use herald_core::egress::url_policy::UrlPolicy;
-use herald_core::subscription::matcher::Matcher;
+use herald_core::event::Event;
+use herald_core::subscription::matcher::{Found, Matcher};
 use herald_core::subscription::{Subscription, SubscriptionOptions};
 
 const ROUNDS: u32 = 10_000;
@@ -28,14 +29,18 @@ fn main() {
         })
         .collect();
     let matcher = Matcher::new(&subscriptions);
-    let mut matching = Vec::new();
+    let event = Event {
+        tenant: Some("tenant7".into()),
+        ..Event::new("1", "/shop", "shop.order5.paid", 0)
+    };
+    let mut found = Found::default();
     let start = Instant::now();
     for _ in 0..ROUNDS {
-        matcher.matching_into("shop.order5.paid", Some("tenant7"), &mut matching);
+        matcher.find(&event, &mut found);
     }
     println!(
         "{} of 10000 match, {:?} for one event",
-        matching.len(),
+        found.matching.len(),
         start.elapsed() / ROUNDS
     );
 }

@@ -41,6 +41,7 @@ pub mod effects;
 pub mod ended;
 pub mod failure;
 pub mod floors;
+pub mod former;
 pub mod gate;
 pub mod house;
 pub mod lane;

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use herald_core::event::Event;
+use herald_core::snapshot::Snapshot;
+use herald_core::subscription::matcher;
 
 use crate::deaths::Place;
 use crate::failure::Failure;
@@ -11,7 +13,7 @@ use crate::log::{Before, Logged, Look, Position, Ring, SLICE_NUMBERS, Slice, Win
 use crate::seen::SeenTypes;
 use crate::slices::{Damage, Extent};
 use crate::store::{Point, View};
-use crate::subscriptions::{Changes, Subscriptions};
+use crate::subscriptions::{Changes, Fate, Subscriptions};
 use crate::suspects::Suspects;
 
 /// At most this many windows are read in slices beside newer ones.
@@ -50,8 +52,15 @@ pub struct Cursor {
     look_next: bool,
 }
 
-/// Pairs of event and subscription.
-pub type Matched = Vec<(Arc<Event>, i64)>;
+/// An event and a subscription that wants it, as far as its filter can decide.
+#[derive(Debug)]
+pub struct Match {
+    pub event: Arc<Event>,
+    pub subscription: i64,
+    pub fate: Fate,
+}
+
+pub type Matched = Vec<Match>;
 
 /// The result of one transaction.
 #[derive(Debug)]
@@ -111,6 +120,16 @@ impl Reader {
     /// Returns the position up to which the log was read.
     pub fn position(&self) -> &Position {
         &self.cursor.position
+    }
+
+    /// Returns the oldest snapshot up to which a window is still read.
+    pub fn oldest_snapshot(&self) -> &Snapshot {
+        let oldest = self
+            .cursor
+            .reading
+            .iter()
+            .min_by_key(|window| window.number);
+        oldest.map_or(&self.cursor.position.snapshot, |window| &window.to)
     }
 
     /// Returns whether older windows are not yet read to their end.
@@ -284,13 +303,16 @@ fn match_slice(
     } else {
         BTreeSet::new()
     };
-    let mut found = Vec::new();
+    let (mut found, mut unchanged) = (
+        matcher::Found::default(),
+        subscriptions.unchanged_in(window),
+    );
     let mut matched = Vec::new();
     for logged in events {
         view.is_at(Place::of_event(logged.event.slot, logged.event.seq));
-        let ids: Vec<i64> = subscriptions
-            .matching(&logged, window, &mut found)
-            .map(|to| to.config.id)
+        let ids: Vec<(i64, Fate)> = subscriptions
+            .matching(&logged, window, &mut unchanged, &mut found)
+            .map(|(to, fate)| (to.config.id, fate))
             .collect();
         if ids.is_empty() {
             continue;
@@ -298,8 +320,12 @@ fn match_slice(
         let event = Arc::new(logged.event);
         let open = ids
             .into_iter()
-            .filter(|id| !done.contains(&(event.seq, *id)));
-        matched.extend(open.map(|id| (Arc::clone(&event), id)));
+            .filter(|(id, _)| !done.contains(&(event.seq, *id)));
+        matched.extend(open.map(|(id, fate)| Match {
+            event: Arc::clone(&event),
+            subscription: id,
+            fate,
+        }));
     }
     Ok(matched)
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use herald_core::attempt::retry::DeadReason;
-use herald_core::event::Event;
 use herald_core::subscription::State;
 
 use crate::burials::Burials;
@@ -16,14 +15,14 @@ use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::log::{Ring, SLICE_NUMBERS, Window};
 use crate::looks::Looks;
-use crate::reader::{Context, Found, Matched, Reader};
+use crate::reader::{Context, Found, Match, Matched, Reader};
 use crate::record::{End, Record};
 use crate::report::Report;
 use crate::settle::spill;
 use crate::shedding::Shedding;
 use crate::slices::Extent;
 use crate::store::{Point, Store, Took};
-use crate::subscriptions::{Changes, Subscriptions};
+use crate::subscriptions::{Changes, Fate, Subscriptions};
 use crate::time::Now;
 use crate::tokens::Tokens;
 use crate::work::{Delivery, Origin};
@@ -106,6 +105,8 @@ impl<S: Store> Reading<'_, S> {
         if let Some(window) = found.window {
             self.take_in_window(window, found.matched, extent, now);
         }
+        self.subscriptions
+            .forget_former(self.reader.oldest_snapshot());
         self.looks.is_wanted |= self.reader.has_rest();
         if let Some(changes) = found.changes {
             self.look_into(changes, now);
@@ -145,14 +146,16 @@ impl<S: Store> Reading<'_, S> {
         let number = window.is_open.then_some(window.number);
         if let Some(number) = number {
             self.ledger.windows.add(number, matched.len());
-            for (event, id) in matched {
-                match self.delivery(number, event, id, now) {
+            for found in matched {
+                let fate = match extent {
                     // Its event cannot be read.
-                    Some(delivery) if extent == Extent::Bare => {
-                        self.bury(delivery, DeadReason::Poison, now);
-                    }
-                    Some(delivery) => self.enqueue(delivery, now),
-                    None => self.ledger.windows.settle(number),
+                    Extent::Bare => Fate::Buried(DeadReason::Poison),
+                    _ => found.fate,
+                };
+                match (self.delivery(number, found, now), fate) {
+                    (Some(delivery), Fate::Buried(reason)) => self.bury(delivery, reason, now),
+                    (Some(delivery), Fate::Sent) => self.enqueue(delivery, now),
+                    (None, _) => self.ledger.windows.settle(number),
                 }
             }
         }
@@ -175,11 +178,11 @@ impl<S: Store> Reading<'_, S> {
     }
 
     /// Returns a delivery of a window and counts its memory; `None` if its subscription no longer exists.
-    fn delivery(&mut self, window: i64, event: Arc<Event>, id: i64, now: Now) -> Option<Delivery> {
+    fn delivery(&mut self, window: i64, found: Match, now: Now) -> Option<Delivery> {
         let token = self.tokens.give();
-        let loaded = self.subscriptions.by_id(id)?;
+        let loaded = self.subscriptions.by_id(found.subscription)?;
         let delivery = Delivery {
-            event,
+            event: found.event,
             subscription: Arc::clone(&loaded.config),
             agent: loaded.agent.clone(),
             origin: Origin::Window(window),

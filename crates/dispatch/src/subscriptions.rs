@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use herald_core::attempt::retry::DeadReason;
 use herald_core::egress::agent::AgentKey;
+use herald_core::event::Event;
+use herald_core::filter::MAX_DATA_BYTES;
 use herald_core::snapshot::Snapshot;
-use herald_core::subscription::matcher::Matcher;
+use herald_core::subscription::matcher::{Found, Matcher};
 use herald_core::subscription::{State, Subscription};
 
+use crate::former::{Former, Unchanged};
 use crate::log::{Logged, Window};
 use crate::tenants::Quotas;
 
@@ -17,6 +21,8 @@ pub struct Loaded {
     pub config: Arc<Subscription>,
     pub agent: AgentKey,
     pub since: Since,
+    /// What it wanted before, oldest first, as far as an open window may ask.
+    pub former: Vec<Former>,
     /// Its receiver has to consent first and has not.
     pub lacks_consent: bool,
     /// Why nothing can be sent although the subscription is active: its secret is gone, or its URL is no longer
@@ -45,8 +51,10 @@ pub struct Subscriptions {
     free_places: Vec<usize>,
     by_id: BTreeMap<i64, usize>,
     matcher: Matcher,
+    /// The places of subscriptions that wanted something else before.
+    with_former: BTreeSet<usize>,
     pub snapshot: Snapshot,
-    /// The largest data that any subscription takes, in bytes.
+    /// The largest data that any subscription takes, or any filter looks at, in bytes.
     pub largest: i32,
     /// The tenants' quotas, and until when they hold: the end of the month.
     pub quotas: Quotas,
@@ -112,6 +120,7 @@ impl Subscriptions {
             free_places: Vec::new(),
             by_id: BTreeMap::new(),
             matcher: Matcher::default(),
+            with_former: BTreeSet::new(),
             snapshot: Snapshot::before_everything(),
             largest: 0,
             quotas: Quotas::new(),
@@ -221,7 +230,8 @@ impl Subscriptions {
         if let Some(place) = place
             && let Some(former) = self.places[place].take()
         {
-            self.matcher.remove(place, &former.config);
+            self.matcher.remove(place, &former.config.wanted);
+            self.with_former.remove(&place);
         }
         match (place, loaded) {
             (None, None) => {}
@@ -234,7 +244,10 @@ impl Subscriptions {
                     self.places.push(None);
                     self.places.len() - 1
                 });
-                self.matcher.insert(place, &loaded.config);
+                self.matcher.insert(place, &loaded.config.wanted);
+                if !loaded.former.is_empty() {
+                    self.with_former.insert(place);
+                }
                 self.by_id.insert(id, place);
                 self.places[place] = Some(loaded);
             }
@@ -252,6 +265,9 @@ impl Subscriptions {
             }
         }
         self.largest = i32::try_from(largest).unwrap_or(i32::MAX);
+        if self.matcher.asks_for_data() {
+            self.largest = self.largest.max(MAX_DATA_BYTES);
+        }
         self.first_secret_ends_at = first_end;
         self.without_consent = without_consent;
     }
@@ -276,19 +292,66 @@ impl Subscriptions {
             .is_none_or(|loaded| loaded.config.state == State::Disabled)
     }
 
-    /// Returns the subscriptions that an event of this window goes to.
+    /// Returns the subscriptions whose last changes this window does not show, as they were before.
+    pub fn unchanged_in(&self, window: &Window) -> Unchanged {
+        let changed = self.with_former.iter().filter_map(|place| {
+            let loaded = self.places[*place].as_ref()?;
+            Some((*place, loaded.former.as_slice()))
+        });
+        Unchanged::of(changed, window)
+    }
+
+    /// Forgets former states that no window asks for any more: `oldest` is the oldest snapshot of one.
+    pub fn forget_former(&mut self, oldest: &Snapshot) {
+        let places = &mut self.places;
+        self.with_former.retain(|place| {
+            let Some(loaded) = &mut places[*place] else {
+                return false;
+            };
+            loaded
+                .former
+                .retain(|former| !oldest.shows(former.until_xid));
+            !loaded.former.is_empty()
+        });
+    }
+
+    /// Returns the subscriptions that an event of this window goes to, and those that it cannot go to, because its data
+    /// cannot be read for their filters.
     pub fn matching<'a>(
         &'a self,
         logged: &'a Logged,
         window: &'a Window,
-        found: &'a mut Vec<usize>,
-    ) -> impl Iterator<Item = &'a Loaded> {
-        self.matcher
-            .matching_into(&logged.event.r#type, logged.event.tenant.as_deref(), found);
-        found
-            .iter()
-            .filter_map(|place| self.places[*place].as_ref())
-            .filter(move |loaded| loaded.since.gets(logged, window))
+        unchanged: &mut Unchanged,
+        found: &'a mut Found,
+    ) -> impl Iterator<Item = (&'a Loaded, Fate)> {
+        self.matcher.find(&logged.event, found);
+        unchanged.correct(&logged.event, found);
+        let matching = found.matching.iter().map(|place| (place, Fate::Sent));
+        let undecided = found.undecided.iter();
+        let undecided = undecided.map(|place| (place, Fate::undecided(&logged.event)));
+        matching
+            .chain(undecided)
+            .filter_map(|(place, fate)| Some((self.places[*place].as_ref()?, fate)))
+            .filter(move |(loaded, _)| loaded.since.gets(logged, window))
+    }
+}
+
+/// What becomes of an event for a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Sent,
+    /// A filter cannot decide, so that people have to.
+    Buried(DeadReason),
+}
+
+impl Fate {
+    fn undecided(event: &Event) -> Self {
+        let is_loaded = event.data.is_some() || event.size == 0;
+        Self::Buried(if is_loaded {
+            DeadReason::Poison
+        } else {
+            DeadReason::TooLarge
+        })
     }
 }
 

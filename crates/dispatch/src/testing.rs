@@ -58,6 +58,7 @@ pub fn loaded(id: i64) -> Loaded {
         lacks_consent: false,
         obstacle: None,
         secret_ends_at: None,
+        former: Vec::new(),
         spare_until: None,
     }
 }

@@ -8,11 +8,17 @@ use crate::pg::transaction::{Fault, subtransaction};
 use crate::prepared::Prepared;
 use crate::settings::{self, UrlPolicies};
 use crate::vault::Vault;
+use herald_core::filter::Filter;
+use herald_core::subscription::options::{self, Json};
+use herald_core::subscription::wanted::Wanted;
 use herald_core::subscription::{State, SubscriptionOptions};
+use herald_dispatch::former::Former;
 use herald_dispatch::subscriptions::{Loaded, Since};
 use herald_sender::AgentKey;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Reads the subscriptions with these ids that exist.
@@ -114,12 +120,13 @@ impl Context<'_> {
         }
         Loaded {
             agent: AgentKey {
-                tenant: config.tenant.as_deref().map(Arc::from),
+                tenant: config.wanted.tenant.as_deref().map(Arc::from),
                 is_tenants,
                 tls: secrets.tls_profile().map(Arc::new),
             },
             config: Arc::new(config),
             since: row.since(),
+            former: row.former(),
             lacks_consent,
             obstacle,
             secret_ends_at: row.get("secret_ends_micros"),
@@ -193,9 +200,47 @@ impl Row<'_, '_> {
             id: self.get("id").unwrap_or_default(),
             types: self.types().unwrap_or_default(),
             tenant: self.get("tenant"),
+            filter: self.filter(),
             state: self.state(),
             ..SubscriptionOptions::new(&self.get::<String>("name").unwrap_or_default(), "")
         }
+    }
+
+    /// Returns its filter, even if another option cannot be read.
+    fn filter(&self) -> Option<Json> {
+        let stored: String = self.get("options")?;
+        let filter = options::document(&stored).ok()?.remove("filter")?;
+        Some(Json(filter.get().to_owned()))
+    }
+
+    /// Returns what it wanted before it was changed, oldest first. A former state that cannot be read refused nothing,
+    /// except other tenants' events.
+    fn former(&self) -> Vec<Former> {
+        #[derive(Deserialize)]
+        struct Stored {
+            until_xid: String,
+            types: Vec<Option<String>>,
+            tenant: Option<String>,
+            filter: Option<Box<RawValue>>,
+        }
+        let stored: Option<String> = self.get("former");
+        let stored = stored.map(|json| serde_json::from_str::<Vec<Stored>>(&json));
+        let former = |stored: Stored| {
+            let types: Option<Vec<String>> = stored.types.into_iter().collect();
+            let filter = stored
+                .filter
+                .and_then(|json| Filter::parse(json.get()).ok());
+            Former {
+                until_xid: stored.until_xid.parse().unwrap_or_default(),
+                wanted: Arc::new(Wanted::new(
+                    &types.unwrap_or_default(),
+                    stored.tenant,
+                    filter,
+                )),
+            }
+        };
+        let stored = stored.and_then(Result::ok).unwrap_or_default();
+        stored.into_iter().map(former).collect()
     }
 
     /// Returns the globs of the wanted types. A null member makes the whole list invalid.
@@ -276,7 +321,7 @@ fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<L
     let config = options.held();
     Some(Loaded {
         agent: AgentKey {
-            tenant: config.tenant.as_deref().map(Arc::from),
+            tenant: config.wanted.tenant.as_deref().map(Arc::from),
             is_tenants,
             tls: None,
         },
@@ -285,6 +330,7 @@ fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<L
         lacks_consent: false,
         obstacle: Some(obstacle),
         secret_ends_at: None,
+        former: Vec::new(),
         spare_until: None,
     })
 }

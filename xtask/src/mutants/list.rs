@@ -9,6 +9,7 @@ mod deaths;
 mod delivery;
 mod dispatch;
 mod errors;
+mod filters;
 mod house;
 mod identity;
 mod limits;
@@ -33,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         containment::MUTANTS,
         crash::MUTANTS,
         matching::MUTANTS,
+        filters::MUTANTS,
         tenant::MUTANTS,
         errors::MUTANTS,
         deaths::MUTANTS,

@@ -1,11 +1,13 @@
 //! Compiles options into a [`Subscription`], with all checks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::retry::RetryPolicy;
 use crate::egress::url_policy::UrlPolicy;
 use crate::error::Error;
 use crate::event::attributes::check_tenant;
+use crate::filter::Filter;
 use crate::request::style::Style;
 use crate::request::target::Target;
 use crate::signing::Signing;
@@ -18,6 +20,7 @@ use crate::subscription::options::limits::{
 };
 use crate::subscription::options::{Span, SubscriptionOptions};
 use crate::subscription::secrets::NamedSecrets;
+use crate::subscription::wanted::Wanted;
 use crate::suggest::nearest;
 
 /// The maximum length of a description, in characters.
@@ -32,14 +35,14 @@ impl SubscriptionOptions {
     }
 
     /// Returns the part of an invalid subscription that matching needs: matching events are held until it compiles.
-    /// Other options are ignored. If its types cannot be read, it matches every event, to miss none.
+    /// Other options are ignored. If its types or its filter cannot be read, it does without them, to miss no event.
     ///
     /// ```
     /// use herald_core::{subscription::SubscriptionOptions, egress::url_policy::UrlPolicy};
     ///
     /// let options = SubscriptionOptions { types: vec![], max_payload: -1, ..SubscriptionOptions::new("", "") };
     /// assert!(options.compile(&UrlPolicy::default()).is_err());
-    /// assert!(options.held().types.matches("order.paid"));
+    /// assert!(options.held().wanted.types.matches("order.paid"));
     /// ```
     pub fn held(&self) -> Subscription {
         let defaults = SubscriptionOptions::new("held", "https://held.invalid/");
@@ -47,8 +50,11 @@ impl SubscriptionOptions {
         Subscription {
             id: self.id,
             name: self.name.clone(),
-            tenant: self.tenant.clone(),
-            types: TypeGlobs::parse(&self.types).unwrap_or_else(|_| TypeGlobs::everything()),
+            wanted: Arc::new(Wanted::new(
+                &self.types,
+                self.tenant.clone(),
+                self.filter().ok().flatten(),
+            )),
             state: self.state,
             ..compiled.expect("the defaults are valid")
         }
@@ -86,8 +92,11 @@ impl SubscriptionOptions {
             id: self.id,
             name: self.name.clone(),
             target,
-            types: TypeGlobs::parse(&self.types)?,
-            tenant: self.tenant.clone(),
+            wanted: Arc::new(Wanted {
+                types: TypeGlobs::parse(&self.types)?,
+                tenant: self.tenant.clone(),
+                filter: self.filter()?,
+            }),
             headers,
             style,
             secrets,
@@ -112,6 +121,11 @@ impl SubscriptionOptions {
             generation: self.generation,
             state: self.state,
         })
+    }
+
+    fn filter(&self) -> Result<Option<Filter>, Error> {
+        let filter = self.filter.as_ref();
+        filter.map(|json| Filter::parse(&json.0)).transpose()
     }
 
     fn check_description(&self) -> Result<(), Error> {

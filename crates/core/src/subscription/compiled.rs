@@ -4,16 +4,17 @@
 //! header's value or the url, which often carries a token.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::retry::RetryPolicy;
 use crate::request::style::Style;
 use crate::request::target::Target;
 use crate::signing::Signing;
-use crate::subscription::globs::TypeGlobs;
 use crate::subscription::headers::Headers;
 use crate::subscription::secrets::NamedSecrets;
 use crate::subscription::state::State;
+use crate::subscription::wanted::Wanted;
 
 /// A checked subscription, ready to be matched and sent to.
 /// [`SubscriptionOptions`](crate::subscription::options::SubscriptionOptions) explains the fields.
@@ -25,10 +26,8 @@ pub struct Subscription {
     pub name: String,
     /// Where the events go.
     pub target: Target,
-    /// The wanted types.
-    pub types: TypeGlobs,
-    /// The tenant whose events it gets; `None` for all events.
-    pub tenant: Option<String>,
+    /// Which events it gets.
+    pub wanted: Arc<Wanted>,
     /// Its own headers.
     pub headers: Headers,
     /// How its requests look.

@@ -1,8 +1,8 @@
 //! Subscriptions: who gets which events, where and how.
 //!
 //! What people set are [`options`], plain data in stored [`documents`]; [`reference`](mod@reference) is the manual of
-//! them. They [`compile`](mod@compile) into a subscription, of which the [`matcher`] asks the [`globs`] for its types,
-//! and which requests are built from. A [`compiled`] subscription is checked: nothing after it refuses an option.
+//! them. They [`compile`](mod@compile) into a subscription, from which requests are built. Which events are [`wanted`] is
+//! said by [`globs`] of types, a tenant and a [`filter`](crate::filter); the [`matcher`] asks that of all subscriptions. A [`compiled`] subscription is checked: nothing after it refuses an option.
 
 pub mod compile;
 pub mod compiled;
@@ -15,6 +15,7 @@ pub mod options;
 pub mod reference;
 pub mod secrets;
 pub mod state;
+pub mod wanted;
 
 pub use self::compiled::Subscription;
 pub use self::options::SubscriptionOptions;

@@ -6,9 +6,11 @@
 //! that `subscribe` stores only documents that the worker accepts. `Debug` must never show a secret, a header's value
 //! or the url.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::signing::auth::SECRET_MEMBERS;
@@ -26,7 +28,10 @@ mod value;
 
 pub use declared::Declared;
 pub use interval::interval_micros;
-pub use value::{OptionValue, Span};
+pub use value::{Json, OptionValue, Span};
+
+/// Options by name, as JSON that keeps all digits of numbers.
+pub type Document = BTreeMap<String, Box<RawValue>>;
 
 /// The maximum size of a subscription's options together, in bytes, checked before any is read.
 pub const MAX_OPTIONS_BYTES: i32 = 1_048_576;
@@ -68,6 +73,8 @@ options! {
     /// the event types to match: `*` stands for any characters, including dots; case matters. Types that begin with `herald.`
     /// match only members that begin with `herald.`
     types: Vec<String> = "[\"*\"]", "1 to 1,000 members of at most 1,024 bytes, 65,536 bytes in all";
+    /// which of these events it gets, by their attributes and data: see [Filters](filters.md)
+    filter: Option<Json> = "null" as "all", "an object or an array of objects, of 65,536 bytes in all";
     /// gets only this [tenant's](#tenants) events; without a tenant, all
     tenant: Option<String> = "null" as "none, or the tenant in the name", "255 bytes, no leading or trailing white space";
     /// an object of strings, added to each request. Values are kept as secrets and may have [placeholders](#placeholders).
@@ -171,7 +178,7 @@ impl SubscriptionOptions {
     /// ```
     pub fn with_document(mut self, json: &str) -> Result<SubscriptionOptions, Error> {
         for (name, value) in &document(json)? {
-            self.set(name, value)?;
+            self.set(name, value.get())?;
         }
         Ok(self)
     }
@@ -195,7 +202,7 @@ impl fmt::Debug for SubscriptionOptions {
 }
 
 /// Parses a document of options.
-pub fn document(json: &str) -> Result<Map<String, Value>, Error> {
+pub fn document(json: &str) -> Result<Document, Error> {
     serde_json::from_str(json).map_err(|error| Error::Option {
         option: "subscription",
         fault: format!("Its options cannot be read: {error}."),
@@ -212,8 +219,7 @@ pub(crate) fn unknown_option(name: &str) -> Error {
 }
 
 fn read_default<T: OptionValue>(option: &'static str, json: &str) -> T {
-    let value = serde_json::from_str(json).expect("a declared default is JSON");
-    T::read(option, &value).expect("a declared default is a value")
+    T::read_json(option, json).expect("a declared default is a value")
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ const OTHER_ARGUMENTS: [Declared; 3] = [
 
 /// Returns the arguments of `subscribe`, in order.
 pub fn arguments() -> impl Iterator<Item = &'static Declared> {
-    let (first, others) = OPTIONS.split_at(2);
+    let (first, others) = OPTIONS.split_at(3);
     std::iter::once(&NAME)
         .chain(first)
         .chain(&OTHER_ARGUMENTS)

@@ -7,7 +7,6 @@ use crate::slices::DamageKind;
 use crate::subscriptions::Loaded;
 use crate::tenants::Quotas;
 use crate::testing::loaded;
-use herald_core::snapshot::Snapshot;
 
 /// A log that shows the events of all transactions that the window shows.
 #[derive(Debug)]
@@ -156,7 +155,7 @@ fn reader(reading: Vec<Window>) -> Reader {
 }
 
 fn seqs(found: &Found) -> Vec<i64> {
-    found.matched.iter().map(|(event, _)| event.seq).collect()
+    found.matched.iter().map(|found| found.event.seq).collect()
 }
 
 #[test]
@@ -266,7 +265,7 @@ fn subscriptions_that_changed_are_read_before_the_events_are_matched() {
     let matched: Vec<(i64, i64)> = found
         .matched
         .iter()
-        .map(|(event, id)| (event.seq, *id))
+        .map(|found| (found.event.seq, found.subscription))
         .collect();
     assert_eq!(matched, [(2, 2)]);
 }

@@ -184,6 +184,7 @@ fn loaded(row: &SubscriptionRow, world: &World) -> Loaded {
         lacks_consent: false,
         obstacle: None,
         secret_ends_at: None,
+        former: Vec::new(),
         spare_until: spare_until.filter(|until| *until > wall),
     }
 }

@@ -156,7 +156,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unread-types-missed",
         breaks: "What a subscription missed because its types could not be read is held for it.",
-        file: "crates/core/src/subscription/compile.rs",
+        file: "crates/core/src/subscription/wanted.rs",
         from: ".unwrap_or_else(|_| TypeGlobs::everything())",
         to: ".unwrap_or_else(|_| TypeGlobs::parse(&[\"none\".into()]).expect(\"a glob\"))",
         killed_by: Unit(
@@ -168,7 +168,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "unreadable-options-shown",
         breaks: "A row whose options cannot be read keeps no other from being seen.",
         file: "crates/core/src/subscription/documents.rs",
-        from: "if is_readable(&name, &value) {",
+        from: "if is_readable(&name, value.get()) {",
         to: "if !name.is_empty() {",
         killed_by: EndToEnd(
             "bounds an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",

@@ -18,7 +18,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "creation-ignored",
         breaks: "A subscription gets nothing that was visible before it was created.",
         file: "crates/dispatch/src/subscriptions.rs",
-        from: ".filter(move |loaded| loaded.since.gets(logged, window))",
+        from: ".filter(move |(loaded, _)| loaded.since.gets(logged, window))",
         to: ".filter(move |_| true)",
         killed_by: EndToEnd(
             "subscriptions a_subscription_gets_the_events_after_its_creation_also_in_its_own_transaction",

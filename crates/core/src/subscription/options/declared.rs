@@ -61,10 +61,10 @@ macro_rules! options {
             }
 
             /// Sets one option.
-            fn set(&mut self, option: &str, value: &Value) -> Result<(), Error> {
+            fn set(&mut self, option: &str, json: &str) -> Result<(), Error> {
                 match option {
                     $(stringify!($name) => {
-                        self.$name = <$type as OptionValue>::read(stringify!($name), value)?;
+                        self.$name = <$type as OptionValue>::read_json(stringify!($name), json)?;
                     })+
                     unknown => return Err(unknown_option(unknown)),
                 }
@@ -73,9 +73,9 @@ macro_rules! options {
         }
 
         /// Returns whether the option accepts this value; `false` for an unknown option.
-        pub(crate) fn is_readable(option: &str, value: &Value) -> bool {
+        pub(crate) fn is_readable(option: &str, json: &str) -> bool {
             match option {
-                $(stringify!($name) => <$type as OptionValue>::read(stringify!($name), value).is_ok(),)+
+                $(stringify!($name) => <$type as OptionValue>::read_json(stringify!($name), json).is_ok(),)+
                 _ => false,
             }
         }
@@ -87,11 +87,11 @@ macro_rules! options {
 pub(super) use options;
 
 impl Declared {
-    /// Returns the default. An empty text declares an option that must be given, hence null.
-    pub(crate) fn default_value(&self) -> Value {
+    /// Returns the default in JSON. An empty text declares an option that must be given, hence null.
+    pub(crate) fn default_json(&self) -> &'static str {
         match self.default {
-            r#""""# => Value::Null,
-            json => serde_json::from_str(json).expect("a declared default is JSON"),
+            r#""""# => "null",
+            json => json,
         }
     }
 
@@ -100,7 +100,7 @@ impl Declared {
         if !self.default_words.is_empty() {
             return self.default_words.trim().to_owned();
         }
-        match self.default_value() {
+        match serde_json::from_str(self.default_json()).expect("a declared default is JSON") {
             Value::Null => "none".into(),
             Value::String(text) => format!("`{text}`"),
             Value::Array(members) => {

@@ -101,9 +101,9 @@ fn an_invalid_subscription_still_matches() {
         ..options()
     };
     let held = broken.held();
-    assert_eq!((held.id, held.tenant.as_deref()), (7, Some("acme")));
+    assert_eq!((held.id, held.wanted.tenant.as_deref()), (7, Some("acme")));
     assert_eq!(held.state, State::Sandbox);
-    assert!(held.types.matches("order.paid") && !held.types.matches("invoice.paid"));
+    assert!(held.wanted.types.matches("order.paid") && !held.wanted.types.matches("invoice.paid"));
     assert!(held.signing.is_without_secret());
     for types in [
         vec![],
@@ -111,7 +111,7 @@ fn an_invalid_subscription_still_matches() {
         vec!["order.*".into(), "a\nb".into()],
     ] {
         let held = SubscriptionOptions { types, ..options() }.held();
-        assert!(held.types.matches("invoice.paid"));
+        assert!(held.wanted.types.matches("invoice.paid"));
     }
 }
 
@@ -135,7 +135,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(subscription.timeout, Duration::from_secs(30));
     assert_eq!(subscription.retry, RetryPolicy::default());
     assert_eq!(subscription.max_payload, 256 * 1024);
-    assert!(subscription.types.matches("anything"));
+    assert!(subscription.wanted.types.matches("anything"));
     assert!(subscription.signing.is_without_secret());
 }
 
@@ -211,17 +211,16 @@ fn a_document_is_read_as_it_was_declared_and_nothing_else_is() {
 
 #[test]
 fn given_options_are_merged_and_nulls_removed() {
-    let document = |json: &str| -> Map<String, Value> { serde_json::from_str(json).unwrap() };
-    let put = |former: &str, given: &str| merged(document(former), document(given));
+    let put = |former: &str, given: &str| {
+        let merged = merged(document(former).unwrap(), document(given).unwrap())?;
+        Ok::<_, Error>(serde_json::to_string(&merged).unwrap())
+    };
     let former = r#"{"timeout": "00:00:30", "max_age": "1 day", "headers": {"a": "***"}}"#;
     for given in [
         r#"{"headers": {}, "max_age": null}"#,
         r#"{"headers": null, "max_age": null}"#,
     ] {
-        assert_eq!(
-            put(former, given).unwrap(),
-            document(r#"{"timeout": "00:00:30"}"#)
-        );
+        assert_eq!(put(former, given).unwrap(), r#"{"timeout":"00:00:30"}"#);
     }
     assert_eq!(
         put(former, r#"{"timeout": null}"#).unwrap_err().message(),
@@ -229,10 +228,7 @@ fn given_options_are_merged_and_nulls_removed() {
     );
     assert!(put(former, r#"{"colour": "red"}"#).is_err());
     // An empty list is kept, so that checking refuses it.
-    assert_eq!(
-        put("{}", r#"{"types": []}"#).unwrap(),
-        document(r#"{"types": []}"#)
-    );
+    assert_eq!(put("{}", r#"{"types":[]}"#).unwrap(), r#"{"types":[]}"#);
 }
 
 #[test]
@@ -240,10 +236,10 @@ fn declared_defaults_take_effect() {
     let mut defaults = defaults();
     for option in OPTIONS {
         let (name, has_none) = (option.name, option.is_optional || option.name == "url");
-        assert_eq!(defaults[name].is_null(), has_none, "{name}");
+        assert_eq!(defaults[name].get() == "null", has_none, "{name}");
     }
     defaults.remove("url");
-    let read = options().with_document(&Value::Object(defaults).to_string());
+    let read = options().with_document(&serde_json::to_string(&defaults).unwrap());
     assert!(read.unwrap() == options());
 }
 

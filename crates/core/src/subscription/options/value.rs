@@ -19,6 +19,32 @@ pub trait OptionValue: Sized {
 
     /// Reads the value of this option.
     fn read(option: &'static str, value: &Value) -> Result<Self, Error>;
+
+    /// Reads the value of this option from JSON.
+    fn read_json(option: &'static str, json: &str) -> Result<Self, Error> {
+        let value = serde_json::from_str(json).map_err(|error| Error::Option {
+            option,
+            fault: format!("The value cannot be read: {error}."),
+            hint: format!("Write {option} as subscribe() takes it."),
+        })?;
+        Self::read(option, &value)
+    }
+}
+
+/// JSON as it was given, with all digits of its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json(pub String);
+
+impl OptionValue for Json {
+    const SQL: &'static str = "jsonb";
+
+    fn read(_: &'static str, value: &Value) -> Result<Self, Error> {
+        Ok(Json(value.to_string()))
+    }
+
+    fn read_json(_: &'static str, json: &str) -> Result<Self, Error> {
+        Ok(Json(json.to_owned()))
+    }
 }
 
 fn refused(option: &'static str, value: &Value, expected: &str) -> Error {
@@ -122,6 +148,13 @@ impl<T: OptionValue> OptionValue for Option<T> {
         match value {
             Value::Null => Ok(None),
             value => T::read(option, value).map(Some),
+        }
+    }
+
+    fn read_json(option: &'static str, json: &str) -> Result<Self, Error> {
+        match json {
+            "null" => Ok(None),
+            json => T::read_json(option, json).map(Some),
         }
     }
 }
