@@ -21,3 +21,5 @@ pub const MAX_VALUES: usize = 10_000;
 pub const MAX_SHOWN: usize = 200;
 /// The maximum size of an event's data that filters look at, in bytes.
 pub const MAX_DATA_BYTES: i32 = 16_777_216;
+/// The maximum work of all filters on the data of one event: comparisons, times a sixteenth of the bytes compared.
+pub const MAX_WORK: u64 = 4_000_000;

@@ -50,7 +50,12 @@ impl FilterIndex {
     }
 
     /// Adds a filter, under the need that the fewest others share.
+    ///
+    /// A filter that was just added stays where it is.
     pub fn insert(&mut self, index: usize, filter: &Filter) {
+        if self.homes.contains_key(&index) || self.anywhere.last() == Some(&index) {
+            return;
+        }
         let homes = filter.rule().needs().into_iter().map(|need| Home {
             keys: need.tests.iter().flat_map(keys_of).collect(),
             place: need.place,
@@ -231,5 +236,29 @@ fn remove<K: Eq + std::hash::Hash>(filed: &mut HashMap<K, Vec<usize>>, key: &K, 
         if indexes.is_empty() {
             filed.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    #[test]
+    fn a_filter_that_is_added_twice_is_gone_when_it_is_removed() {
+        let mut index = FilterIndex::default();
+        let filter = Filter::parse(r#"{"data": {"a": {"between": [1, 9]}}}"#).unwrap();
+        let other = Filter::parse(r#"{"data": {"a": {"between": [50, 90]}}}"#).unwrap();
+        index.insert(2, &other);
+        index.insert(1, &filter);
+        index.insert(1, &filter);
+        index.remove(1);
+        let event = Event {
+            data: Some(r#"{"a": 5}"#.into()),
+            ..Event::new("1", "/shop", "order.paid", 0)
+        };
+        let mut proposed = Vec::new();
+        index.propose(&View::new(&event, filter.paths()), &mut proposed);
+        assert!(proposed.is_empty(), "{proposed:?}");
     }
 }

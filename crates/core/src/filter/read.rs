@@ -27,6 +27,8 @@ pub enum Unreadable {
     TooDeep,
     /// A filter asks for more than [`MAX_VALUES`] values.
     TooMany,
+    /// Filters would take too long to compare it: [`MAX_WORK`](super::bounds::MAX_WORK).
+    TooLong,
 }
 
 impl fmt::Display for Unreadable {
@@ -39,6 +41,7 @@ impl fmt::Display for Unreadable {
                 f,
                 "its data has more than {MAX_VALUES} values that a filter asks for"
             ),
+            Unreadable::TooLong => f.write_str("its data would take filters too long to compare"),
         }
     }
 }

@@ -98,11 +98,20 @@ impl Rule {
             }
             Rule::Data {
                 path, condition, ..
-            } => Ok(condition.holds(&values_at(path, view)?)),
+            } => {
+                let values = values_at(path, view)?;
+                let weight = values.iter().map(|value| value.weight()).sum();
+                view.work(weight, condition.size())?;
+                Ok(condition.holds(&values))
+            }
             Rule::Sql { expression, .. } => Ok(expression.is_true(view)),
             Rule::Pattern { root, node, .. } => match root {
                 Root::Attribute(name) => Ok(node.holds(view.attribute(name).as_ref())),
-                Root::Data => Ok(node.holds(view.data()?)),
+                Root::Data => {
+                    let data = view.data()?;
+                    view.work(data.map_or(0, Value::weight), node.size())?;
+                    Ok(node.holds(data))
+                }
             },
         }
     }

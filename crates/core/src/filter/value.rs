@@ -59,6 +59,18 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Returns about how much work it is to compare the value, with all that is in it, once.
+    pub fn weight(&self) -> u64 {
+        match self {
+            Value::String(text) => 1 + text.len() as u64 / 16,
+            Value::Array(elements) => 1 + elements.iter().map(Value::weight).sum::<u64>(),
+            Value::Object(members) => {
+                1 + members.iter().map(|(_, value)| value.weight()).sum::<u64>()
+            }
+            _ => 1,
+        }
+    }
+
     /// Returns what kind of value it is, with an article.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -3,9 +3,9 @@
 //! The data is read when the first filter asks for it, and once only.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
-use super::bounds::MAX_DATA_BYTES;
+use super::bounds::{MAX_DATA_BYTES, MAX_WORK};
 use super::paths::Paths;
 use super::read::{Unreadable, Wanted, read};
 use super::value::{Members, Value};
@@ -29,6 +29,8 @@ pub struct View<'e> {
     data: OnceCell<Result<Option<Value<'e>>, Unreadable>>,
     extensions: OnceCell<Members<'e>>,
     added: OnceCell<Vec<(&'static str, String)>>,
+    /// The work that filters have done on the data.
+    worked: Cell<u64>,
 }
 
 impl<'e> View<'e> {
@@ -40,7 +42,18 @@ impl<'e> View<'e> {
             data: OnceCell::new(),
             extensions: OnceCell::new(),
             added: OnceCell::new(),
+            worked: Cell::new(0),
         }
+    }
+
+    /// Counts the work of comparing values with so many others. An error says that it is too much.
+    pub(super) fn work(&self, weight: u64, comparisons: usize) -> Result<(), Unreadable> {
+        let worked = self.worked.get() + weight * comparisons as u64;
+        if worked > MAX_WORK {
+            return Err(Unreadable::TooLong);
+        }
+        self.worked.set(worked);
+        Ok(())
     }
 
     /// Shows the same event to a filter with these paths alone.

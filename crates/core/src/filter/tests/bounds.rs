@@ -191,6 +191,20 @@ fn the_number_of_values_that_are_read_is_bounded() {
 }
 
 #[test]
+fn what_filters_compare_of_an_event_is_bounded() {
+    let ranges = |count: usize| {
+        let range = |number| format!(r#"{{"gt": {number}, "lt": 0}}"#);
+        let all: Vec<_> = (0..count).map(range).collect();
+        format!(r#"{{"data": {{"a": [{}]}}}}"#, all.join(","))
+    };
+    let data = format!(r#"{{"a": [{}0]}}"#, "0,".repeat(MAX_VALUES - 10));
+    let most = usize::try_from(MAX_WORK).unwrap() / MAX_VALUES;
+    assert!(!matches(&ranges(most / 2), &data));
+    let outcome = outcome(&ranges(most + 1), &event(&data));
+    assert_eq!(outcome, Err(Unreadable::TooLong));
+}
+
+#[test]
 fn hostile_stars_are_matched_quickly() {
     let filter = format!(r#"{{"data": {{"a": "{}b"}}}}"#, "*a".repeat(MAX_STARS));
     let data = format!(r#"{{"a": "{}"}}"#, "a".repeat(2_000_000));
