@@ -254,11 +254,11 @@ fn what_was_read_before_a_change_keeps_its_subscriptions_after_a_crash() {
     );
     db.run("update herald.subscription set types = '{after}' where name = 'retyped'");
     cluster.stop(StopMode::Immediate).expect("a crash");
-    cluster.start().expect("the server is back");
-    let mut db = Database::of(&cluster, &db.name);
     for receiver in [&changed, &retyped] {
         receiver.set_mode(Mode::ok());
     }
+    cluster.start().expect("the server is back");
+    let mut db = Database::of(&cluster, &db.name);
     emit(&mut db, "after", r#"{"a": 2}"#);
     db.settle();
     let delivered = "select string_agg(e.type || (e.data ->> 'a'), ' ' order by e.seq) from herald.delivery d
