@@ -240,6 +240,7 @@ fn after_a_transaction_that_failed_the_same_events_are_found_again() {
     let cursor = reader.cursor();
     sight.unreadable = Extent::PassedBy;
     let first = sight.next(&mut reader, &mut subscriptions);
+    assert_eq!(seqs(&first), [1, 2, 3]);
     // Its commit failed.
     assert_eq!(reader.go_back(cursor), None);
     let second = sight.next(&mut reader, &mut subscriptions);

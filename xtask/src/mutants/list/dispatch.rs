@@ -153,7 +153,7 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: Unit(
             "herald-dispatch reader::tests::after_a_transaction_that_failed_the_same_events_are_found_again",
         ),
-        says: "right: []",
+        says: "left: []",
     },
     Mutant {
         name: "asked-without-pause",
