@@ -35,7 +35,8 @@ begin
         from pg_class c
         where c.relnamespace = any ('{herald,herald_internal}'::regnamespace[])
         and c.relkind in ('r', 'S')
-        and c.relname not in ('secret', 'ring', 'config_change', 'starting', 'plan', 'worker', 'type', 'former_match', 'former_match_id_seq')
+        and c.relname not in (
+            'secret', 'ring', 'config_change', 'starting', 'plan', 'worker', 'type', 'former_match', 'former_match_id_seq')
     loop
         perform pg_extension_config_dump(relation, '');
     end loop;

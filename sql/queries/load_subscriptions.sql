@@ -20,8 +20,10 @@ select
     v.kinds as value_kinds, v.names as value_names, v.stored as stored_values,
     s.consented_at is not null as has_consent, s.consent_rate, s.consent_error,
     s.is_tenants,
-    (select pg_catalog.json_agg(pg_catalog.json_build_object(
-                'until_xid', f.until_xid::text, 'types', f.types, 'tenant', f.tenant, 'filter', f.filter) order by f.id)::text
+    (select pg_catalog.json_agg(
+                pg_catalog.json_build_object(
+                    'until_xid', f.until_xid::text, 'types', f.types, 'tenant', f.tenant, 'filter', f.filter)
+                order by f.id)::text
      from herald_internal.former_match f where f.subscription_id = s.id) as former,
     (select (extract(epoch from max(p.spare_until)) * 1000000)::bigint from herald.pending p
      where p.subscription_id = s.id and p.spare_until > (select pg_catalog.clock_timestamp())) as spare_until_micros

@@ -80,7 +80,8 @@ $$;
 
 create trigger keep_former_match after update of types, tenant, options on herald_internal.subscription
     for each row
-    when ((old.types, old.tenant, old.options -> 'filter') is distinct from (new.types, new.tenant, new.options -> 'filter'))
+    when ((old.types, old.tenant, old.options -> 'filter')
+        is distinct from (new.types, new.tenant, new.options -> 'filter'))
     execute function herald_internal.keep_former_match();
 
 -- Never dumped; readable by superusers only.
