@@ -123,7 +123,9 @@ impl Subject for Real {
     fn subscription(&mut self) -> Arc<Subscription> {
         let policies = &self.store.url_policies;
         let loaded = transaction(|| {
-            Spi::connect_mut(|client| store::subscriptions::load(client, &[1], policies).pop())
+            Spi::connect_mut(|client| {
+                store::subscriptions::load(client, &[1], policies, None).pop()
+            })
         });
         let loaded = loaded.expect("subscriptions can be read");
         loaded.expect("the subscription is there").config

@@ -125,6 +125,12 @@ fn are_types(types: Vec<Option<String>>) -> bool {
     types.is_some_and(|types| TypeGlobs::parse(&types).is_ok())
 }
 
+/// Returns whether this is a valid filter.
+#[pg_extern(sql = false)]
+fn is_filter(filter: &str) -> bool {
+    Filter::parse(filter).is_ok()
+}
+
 /// Returns whether an event passes a filter, and if not, the rule that decides and the value that it saw.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)]

@@ -79,7 +79,7 @@ fn obstacles() -> TableIterator<'static, (name!(subscription_id, i64), name!(obs
         let ids = subscriptions::find_all(client);
         let mut loaded = Vec::with_capacity(ids.len());
         for ids in ids.chunks(READ_AT_ONCE) {
-            loaded.extend(subscriptions::load(client, ids, &policies));
+            loaded.extend(subscriptions::load(client, ids, &policies, None));
         }
         loaded
     });

@@ -91,7 +91,7 @@ declare
             with owner as materialized (
                 select s.id, s.name,
                        herald_internal.with_options_spread(to_jsonb(s))
-                           - '{id,created_xid,created_snapshot,created_seq,disabled_xid,removed_at,types_unreadable_at,
+                           - '{id,created_xid,created_snapshot,created_seq,disabled_xid,removed_at,unreadable_at,
                                generation,origin}'::text[] as config,
                        clock_timestamp() + least(s.dead_letter_retention, p.dead_letter_retention) as expires_at
                 from herald_internal.subscription s

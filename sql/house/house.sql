@@ -25,7 +25,8 @@ begin
                     select from herald_internal.window c
                     where c.slot = w.slot and c.number = w.number and c.origin = w.origin and c.state = 'closed')))
         order by o.id
-        limit most));
+        limit most
+        for update skip locked));
     get diagnostics deleted = row_count;
     return deleted;
 end

@@ -1,4 +1,4 @@
--- $1 ids. Returns those that exist, with their secrets: the worker's copy. A secret is the id of the key that sealed
+-- $1 ids, $2 a snapshot: former states are read as far as it does not show their end; null for none. Returns those that exist, with their secrets: the worker's copy. A secret is the id of the key that sealed
 -- it, a colon and the stored value. No value of a column makes this fail: its reader says what is wrong with it.
 select
     s.id, s.name,
@@ -24,7 +24,8 @@ select
                 pg_catalog.json_build_object(
                     'until_xid', f.until_xid::text, 'types', f.types, 'tenant', f.tenant, 'filter', f.filter)
                 order by f.id)::text
-     from herald_internal.former_match f where f.subscription_id = s.id) as former,
+     from herald_internal.former_match f
+     where f.subscription_id = s.id and not pg_catalog.pg_visible_in_snapshot(f.until_xid, $2::pg_snapshot)) as former,
     (select (extract(epoch from max(p.spare_until)) * 1000000)::bigint from herald.pending p
      where p.subscription_id = s.id and p.spare_until > (select pg_catalog.clock_timestamp())) as spare_until_micros
 from pg_catalog.unnest($1::bigint[]) as wanted (id)

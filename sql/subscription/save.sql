@@ -155,36 +155,37 @@ create function herald_internal.are_types(types text[]) returns boolean
     language c immutable strict
     as 'MODULE_PATHNAME', 'are_types_wrapper';
 
--- Remembers since when a subscription's types cannot be read, whoever wrote them. Meanwhile every event is held for it;
--- once they are mended, the events that they do not match are removed.
+create function herald_internal.is_filter(filter text) returns boolean
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'is_filter_wrapper';
+
+-- Remembers since when a subscription's types or its filter cannot be read, whoever wrote them. Meanwhile every event
+-- of its types is held for it; once they are mended, the events that do not match are removed.
 -- Writes: herald.pending, herald_internal.config_change.
-create function herald_internal.follow_types() returns trigger
+create function herald_internal.follow_unreadable() returns trigger
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not herald_internal.are_types(new.types) then
-        new.types_unreadable_at := coalesce(new.types_unreadable_at, clock_timestamp());
-    elsif new.types_unreadable_at is not null then
+    if not herald_internal.are_types(new.types) or not coalesce(herald_internal.is_filter(new.options ->> 'filter'), true) then
+        new.unreadable_at := coalesce(new.unreadable_at, clock_timestamp());
+    elsif new.unreadable_at is not null then
         delete from herald.pending p
-        where p.subscription_id = new.id and p.attempts = 0 and p.created_at >= new.types_unreadable_at
+        where p.subscription_id = new.id and p.attempts = 0 and p.created_at >= new.unreadable_at
         and exists (
-            select from (
-                select e.type from herald.event e where e.slot = p.event_slot and e.seq = p.event_seq
-                union all
-                select h.type from herald.held_event h where h.seq = p.event_seq
-            ) e
-            where not herald_internal.matches(new.types, null, e.type, null));
-        new.types_unreadable_at := null;
+            select from herald_internal.event_at(p.event_slot, p.event_seq) e
+            where not herald_internal.matches(new.types, null, e.type, null)
+            or not coalesce(herald_internal.passes(new.options ->> 'filter', e), true));
+        new.unreadable_at := null;
         perform herald_internal.changed('pending', new.id);
     end if;
     return new;
 end
 $$;
 
-create trigger follow_types before insert or update of types on herald_internal.subscription
-    for each row execute function herald_internal.follow_types();
+create trigger follow_unreadable before insert or update of types, options on herald_internal.subscription
+    for each row execute function herald_internal.follow_unreadable();
 
 create function herald_internal.max_options_bytes() returns integer
     language c immutable

@@ -14,8 +14,8 @@ create table herald_internal.subscription (
     is_sandbox boolean not null default false check (is_sandbox or state <> 'sandbox'),
     url text not null,
     types text[] not null,
-    -- Since when its types cannot be read.
-    types_unreadable_at timestamptz,
+    -- Since when its types or its filter cannot be read.
+    unreadable_at timestamptz,
     tenant text,
     -- Whether it belongs to that tenant, whose plan and limits apply; otherwise the tenant only says whose events it
     -- gets. Stored at creation: whatever happens to the tenant's row, it never becomes the platform's.
@@ -54,7 +54,8 @@ create index subscription_origin on herald_internal.subscription (origin);
 create index subscription_disabled on herald_internal.subscription (id) where state = 'disabled' and removed_at is null;
 
 -- What a subscription matched until a transaction changed it. Windows that do not show the transaction go by it, so
--- that an event has the same subscriptions whenever its window is read again.
+-- that an event has the same subscriptions whenever its window is read again. At most 100 states of a subscription are
+-- kept between two rounds of housekeeping: changes beyond that count for windows that were read before them, too.
 create table herald_internal.former_match (
     id bigint generated always as identity primary key,
     subscription_id bigint not null,
@@ -72,7 +73,8 @@ create function herald_internal.keep_former_match() returns trigger
 as $$
 begin
     insert into herald_internal.former_match (subscription_id, types, tenant, filter)
-    values (old.id, old.types, old.tenant, old.options -> 'filter')
+    select old.id, old.types, old.tenant, old.options -> 'filter'
+    where (select count(*) from herald_internal.former_match f where f.subscription_id = old.id) < 100
     on conflict do nothing;
     return null;
 end

@@ -39,8 +39,13 @@ impl View for Glimpse<'_, '_> {
         Ok(subscriptions::find_all(self.client))
     }
 
-    fn load(&mut self, ids: &[i64]) -> Result<Vec<Loaded>, Failure> {
-        Ok(subscriptions::load(self.client, ids, self.url_policies))
+    fn load(&mut self, ids: &[i64], oldest: &Snapshot) -> Result<Vec<Loaded>, Failure> {
+        Ok(subscriptions::load(
+            self.client,
+            ids,
+            self.url_policies,
+            Some(oldest),
+        ))
     }
 
     fn quotas(&mut self) -> Result<(Quotas, i64), Failure> {

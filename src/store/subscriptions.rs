@@ -10,16 +10,23 @@ mod row;
 mod secrets;
 
 pub use self::quotas::load_quotas;
+use herald_core::snapshot::Snapshot;
 use row::Shown;
 
-/// Loads the subscriptions with these ids that exist, as the caller's transaction sees them.
-pub fn load(client: &mut SpiClient<'_>, ids: &[i64], policies: &UrlPolicies) -> Vec<Loaded> {
-    row::read(client, ids, policies, Shown::Whole)
+/// Loads the subscriptions with these ids that exist, as the caller's transaction sees them, with what they wanted
+/// before changes that the snapshot does not show.
+pub fn load(
+    client: &mut SpiClient<'_>,
+    ids: &[i64],
+    policies: &UrlPolicies,
+    oldest: Option<&Snapshot>,
+) -> Vec<Loaded> {
+    row::read(client, ids, policies, Shown::Whole, oldest)
 }
 
 /// Loads one subscription, as it may be shown.
 pub fn show_one(client: &mut SpiClient<'_>, id: i64, policies: &UrlPolicies) -> Option<Loaded> {
-    row::read(client, &[id], policies, Shown::WithoutNamedSecrets).pop()
+    row::read(client, &[id], policies, Shown::WithoutNamedSecrets, None).pop()
 }
 
 /// Returns the ids of all subscriptions.

@@ -155,7 +155,8 @@ impl Reader {
             false => None,
         };
         let now = context.now_micros;
-        self.must_remember |= load(view, subscriptions, &look, changes.as_ref(), now)?;
+        let oldest = self.oldest_snapshot().clone();
+        self.must_remember |= load(view, subscriptions, &look, changes.as_ref(), &oldest, now)?;
         let cursor = &mut self.cursor;
         let window = if is_look {
             Some(cursor.position.advance(&look, before, now, context.ring))
@@ -266,6 +267,7 @@ fn load(
     subscriptions: &mut Subscriptions,
     look: &Look,
     changes: Option<&Changes>,
+    oldest: &Snapshot,
     now_micros: i64,
 ) -> Result<bool, Failure> {
     let mut wanted = subscriptions.wanted(now_micros);
@@ -285,7 +287,7 @@ fn load(
     }
     let ids: Vec<i64> = ids.into_iter().collect();
     for ids in ids.chunks(READ_AT_ONCE) {
-        subscriptions.put_all(ids, view.load(ids)?);
+        subscriptions.put_all(ids, view.load(ids, oldest)?);
     }
     subscriptions.mark_up_to_date(look.snapshot.clone());
     Ok(!wanted.is_empty())

@@ -109,8 +109,8 @@ pub trait View {
     /// Returns the ids of all subscriptions.
     fn subscriptions(&mut self) -> Result<Vec<i64>, Failure>;
 
-    /// Loads those of these subscriptions that exist.
-    fn load(&mut self, ids: &[i64]) -> Result<Vec<Loaded>, Failure>;
+    /// Loads those of these subscriptions that exist, with what they wanted before changes that `oldest` does not show.
+    fn load(&mut self, ids: &[i64], oldest: &Snapshot) -> Result<Vec<Loaded>, Failure>;
 
     /// Returns the quotas of all tenants, and until when they hold.
     fn quotas(&mut self) -> Result<(Quotas, i64), Failure>;

@@ -208,6 +208,48 @@ fn what_is_held_for_a_subscription_that_cannot_be_sent_to_is_filtered_too() {
 }
 
 #[test]
+fn a_stored_filter_that_cannot_be_read_holds_events_and_passes_the_right_ones_once_mended() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "unreadable_filter");
+    db.subscribe("shop", &receiver, r#"filter => '{"data": {"a": 1}}'"#);
+    db.until("select herald_internal.worker_pid() is not null", "true");
+    let store = |filter: &str| {
+        format!(
+            "update herald_internal.subscription set options = jsonb_set(options, '{{filter}}', '{filter}');
+             select herald_internal.changed('subscription')"
+        )
+    };
+    db.run(&store(r#"{"data": {"a": {"nonsense": 1}}}"#));
+    for data in [r#"{"a": 1}"#, r#"{"a": 2}"#] {
+        emit(&mut db, "order", data);
+    }
+    db.until("select count(*) from herald.pending", "2");
+    db.until(
+        "select count(*) from herald.doctor() where status = 'error' and detail ~ 'nonsense'",
+        "1",
+    );
+    db.run(&store(r#"{"data": {"a": 1}}"#));
+    db.settle();
+    assert_eq!(receiver.total(), 1);
+}
+
+#[test]
+fn a_subscription_that_changes_all_the_time_keeps_a_bounded_number_of_former_states() {
+    let mut db = Database::new(&CLUSTER, "changing");
+    db.run("select herald.stop_worker()");
+    db.run("select herald.subscribe('shop', url => 'https://example.com/')");
+    db.run(
+        r#"do $$ begin
+            for n in 1..300 loop
+                update herald.subscription set filter = jsonb_build_object('data', jsonb_build_object('a', n));
+                commit;
+            end loop;
+        end $$"#,
+    );
+    assert_eq!(db.count("herald_internal.former_match"), 100);
+}
+
+#[test]
 fn a_plan_may_withhold_filters_from_tenants() {
     let mut db = Database::new(&CLUSTER, "plans");
     db.run("create role filters_acme login; insert into herald.tenant (name, role, plan) values ('acme', 'filters_acme', 'starter')");

@@ -9,6 +9,7 @@ use crate::prepared::Prepared;
 use crate::settings::{self, UrlPolicies};
 use crate::vault::Vault;
 use herald_core::filter::Filter;
+use herald_core::snapshot::Snapshot;
 use herald_core::subscription::options::{self, Json};
 use herald_core::subscription::wanted::Wanted;
 use herald_core::subscription::{State, SubscriptionOptions};
@@ -27,10 +28,12 @@ pub(super) fn read(
     ids: &[i64],
     policies: &UrlPolicies,
     shown: Shown,
+    oldest: Option<&Snapshot>,
 ) -> Vec<Loaded> {
     let context = Context {
         policies,
         shown,
+        oldest: oldest.map(ToString::to_string),
         vault: Vault::default(),
     };
     let mut read = Vec::with_capacity(ids.len());
@@ -50,6 +53,8 @@ pub(super) enum Shown {
 struct Context<'a> {
     policies: &'a UrlPolicies,
     shown: Shown,
+    /// Former states are read if their changes are not visible in it.
+    oldest: Option<String>,
     vault: Vault,
 }
 
@@ -79,7 +84,8 @@ impl Context<'_> {
     fn read_together(&self, client: &mut SpiClient<'_>, ids: &[i64]) -> Vec<Loaded> {
         static STATEMENT: Prepared =
             Prepared::read(include_str!("../../../sql/queries/load_subscriptions.sql"));
-        let mut rows = STATEMENT.run(client, vec![ids.to_vec().into()]);
+        let parameters = vec![ids.to_vec().into(), self.oldest.clone().into()];
+        let mut rows = STATEMENT.run(client, parameters);
         let mut loaded = Vec::with_capacity(rows.len());
         while rows.next().is_some() {
             loaded.push(self.loaded(&Row(&rows)));

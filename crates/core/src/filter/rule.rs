@@ -104,7 +104,11 @@ impl Rule {
                 view.work(weight, condition.size())?;
                 Ok(condition.holds(&values))
             }
-            Rule::Sql { expression, .. } => Ok(expression.is_true(view)),
+            Rule::Sql { expression, .. } => {
+                let evaluation = expression.evaluate(view);
+                view.work(evaluation.work as u64, 1)?;
+                Ok(evaluation.is_true())
+            }
             Rule::Pattern { root, node, .. } => match root {
                 Root::Attribute(name) => Ok(node.holds(view.attribute(name).as_ref())),
                 Root::Data => {

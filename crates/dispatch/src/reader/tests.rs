@@ -21,6 +21,8 @@ struct Sight {
     /// The extent that cannot be read.
     unreadable: Extent,
     opened: Vec<i64>,
+    /// The snapshots since which former states were loaded.
+    loaded_since: Vec<u64>,
     is_flushed: bool,
 }
 
@@ -54,7 +56,8 @@ impl View for Sight {
         Ok(self.subscriptions.clone())
     }
 
-    fn load(&mut self, ids: &[i64]) -> Result<Vec<Loaded>, Failure> {
+    fn load(&mut self, ids: &[i64], oldest: &Snapshot) -> Result<Vec<Loaded>, Failure> {
+        self.loaded_since.push(oldest.xmax());
         Ok(ids.iter().copied().map(loaded).collect())
     }
 
@@ -122,6 +125,7 @@ impl Sight {
             done: BTreeSet::new(),
             unreadable: Extent::PassedBy,
             opened: Vec::new(),
+            loaded_since: Vec::new(),
             is_flushed: false,
         }
     }
@@ -269,4 +273,18 @@ fn subscriptions_that_changed_are_read_before_the_events_are_matched() {
         .map(|found| (found.event.seq, found.subscription))
         .collect();
     assert_eq!(matched, [(2, 2)]);
+}
+
+#[test]
+fn what_subscriptions_wanted_before_is_loaded_as_far_as_a_window_may_ask_for_it() {
+    let window = |number, to| Window::recovered(number, (snapshot(5), snapshot(to)), (0, 3), 0);
+    for (reading, since) in [
+        (vec![], 10),
+        (vec![window(6, 8)], 8),
+        (vec![window(6, 9), window(5, 7)], 7),
+    ] {
+        let mut sight = Sight::of(1..=3);
+        sight.next(&mut reader(reading), &mut Subscriptions::unloaded());
+        assert_eq!(sight.loaded_since, [since]);
+    }
 }

@@ -79,7 +79,7 @@ impl View for Sight<'_> {
         Ok(there.map(|(id, _)| *id).collect())
     }
 
-    fn load(&mut self, ids: &[i64]) -> Result<Vec<Loaded>, Failure> {
+    fn load(&mut self, ids: &[i64], _oldest: &Snapshot) -> Result<Vec<Loaded>, Failure> {
         let rows = ids.iter().filter_map(|id| self.subscriptions.get(id));
         let there = rows.filter(|row| !row.is_removed);
         let read: Vec<Loaded> = there.map(|row| loaded(row, self.world)).collect();

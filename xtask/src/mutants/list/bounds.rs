@@ -219,8 +219,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "unwanted-after-mending",
         breaks: "A subscription whose types are mended gets what they match and nothing else.",
         file: "sql/subscription/save.sql",
-        from: "    if not herald_internal.are_types(new.types) then\n",
-        to: "    if false then\n",
+        from: "    if not herald_internal.are_types(new.types) or",
+        to: "    if",
         killed_by: EndToEnd(
             "bounds an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
         ),

@@ -123,6 +123,50 @@ pub const MUTANTS: &[Mutant] = &[
         says: "150 250",
     },
     Mutant {
+        name: "former-match-without-bound",
+        breaks: "A subscription that changes all the time keeps a bounded number of former states.",
+        file: "sql/subscription/tables.sql",
+        from: "f.subscription_id = old.id) < 100",
+        to: "f.subscription_id = old.id) < 1000",
+        killed_by: EndToEnd(
+            "filters a_subscription_that_changes_all_the_time_keeps_a_bounded_number_of_former_states",
+        ),
+        says: "left: 300",
+    },
+    Mutant {
+        name: "former-match-all-loaded",
+        breaks: "Former states are loaded as far as a window may ask for them.",
+        file: "crates/dispatch/src/reader.rs",
+        from: ".min_by_key(|window| window.number)",
+        to: ".next()",
+        killed_by: Unit(
+            "herald-dispatch reader::tests::what_subscriptions_wanted_before_is_loaded_as_far_as_a_window_may_ask_for_it",
+        ),
+        says: "right: [7]",
+    },
+    Mutant {
+        name: "mended-filter-keeps-all",
+        breaks: "Once an unreadable filter is mended, what does not pass it is removed.",
+        file: "sql/subscription/save.sql",
+        from: "or not coalesce(herald_internal.passes(new.options ->> 'filter', e), true));",
+        to: "or false);",
+        killed_by: EndToEnd(
+            "filters a_stored_filter_that_cannot_be_read_holds_events_and_passes_the_right_ones_once_mended",
+        ),
+        says: "left: 2",
+    },
+    Mutant {
+        name: "sql-without-budget",
+        breaks: "The expressions of all filters have a bounded time for one event.",
+        file: "crates/core/src/filter/rule.rs",
+        from: "view.work(evaluation.work as u64, 1)?;",
+        to: "view.work(0, 1)?;",
+        killed_by: Unit(
+            "herald-core filter::tests::bounds::what_expressions_do_for_an_event_is_bounded",
+        ),
+        says: "TooLong",
+    },
+    Mutant {
         name: "filter-digits-lost",
         breaks: "A filter keeps all digits of its numbers.",
         file: "crates/core/src/subscription/options/value.rs",

@@ -15,6 +15,8 @@ pub const MAX_COMPARED: usize = 4 << 20;
 pub(super) struct Budget {
     bytes: usize,
     characters: usize,
+    /// The parts of the expression that were evaluated.
+    parts: usize,
 }
 
 impl Budget {
@@ -22,7 +24,19 @@ impl Budget {
         Budget {
             bytes: MAX_BUILT_BYTES,
             characters: MAX_COMPARED,
+            parts: 0,
         }
+    }
+
+    /// Counts a part of the expression.
+    pub fn count_part(&mut self) {
+        self.parts += 1;
+    }
+
+    /// Returns about how many comparisons of short values would have taken as long.
+    pub fn work(&self) -> usize {
+        let (built, compared) = (MAX_BUILT_BYTES - self.bytes, MAX_COMPARED - self.characters);
+        self.parts + built / 16 + compared / 4
     }
 
     /// Allows a function to build this many bytes.

@@ -16,7 +16,7 @@ const REQUIRED: [&str; 4] = ["id", "source", "specversion", "type"];
 
 pub(super) struct Evaluator<'a, A> {
     attributes: &'a A,
-    budget: Budget,
+    pub budget: Budget,
 }
 
 impl<'a, A: Attributes> Evaluator<'a, A> {
@@ -28,6 +28,7 @@ impl<'a, A: Attributes> Evaluator<'a, A> {
     }
 
     pub fn evaluate(&mut self, node: &'a Node) -> Result<Value<'a>, Failure<'a>> {
+        self.budget.count_part();
         Ok(match node {
             Node::Literal(value) => value.borrowed(),
             Node::Attribute(name) => {

@@ -52,6 +52,8 @@ pub struct Evaluation<'a> {
     pub value: Value<'a>,
     /// The first error. It ended the evaluation.
     pub error: Option<EvaluationError<'a>>,
+    /// About how many comparisons of short values would have taken as long.
+    pub work: usize,
 }
 
 impl Expression {
@@ -108,9 +110,17 @@ impl Expression {
     /// assert_eq!(evaluation.error.unwrap().kind(), ErrorKind::MissingAttribute);
     /// ```
     pub fn evaluate<'a>(&'a self, attributes: &'a impl Attributes) -> Evaluation<'a> {
-        match Evaluator::new(attributes).evaluate(&self.root) {
-            Ok(value) => Evaluation { value, error: None },
+        let mut evaluator = Evaluator::new(attributes);
+        let result = evaluator.evaluate(&self.root);
+        let work = evaluator.budget.work();
+        match result {
+            Ok(value) => Evaluation {
+                value,
+                error: None,
+                work,
+            },
             Err(failure) => Evaluation {
+                work,
                 // The specification assumes a boolean where the event decides.
                 value: failure
                     .value
@@ -134,8 +144,7 @@ impl Expression {
     /// assert!(!passes("1"));
     /// ```
     pub fn is_true(&self, attributes: &impl Attributes) -> bool {
-        let evaluation = self.evaluate(attributes);
-        evaluation.value == Value::Boolean(true) && evaluation.error.is_none()
+        self.evaluate(attributes).is_true()
     }
 
     /// Returns the names of the attributes that the expression may ask for.
@@ -150,6 +159,13 @@ impl Expression {
         let mut names = BTreeSet::new();
         self.root.add_attributes(&mut names);
         names
+    }
+}
+
+impl Evaluation<'_> {
+    /// Returns whether the value is TRUE, without an error.
+    pub fn is_true(&self) -> bool {
+        self.value == Value::Boolean(true) && self.error.is_none()
     }
 }
 

@@ -3,8 +3,10 @@
 use super::super::bounds::*;
 use super::super::compiled::Filter;
 use super::super::read::Unreadable;
-use super::super::testing::{event, fault, matches, outcome};
+use super::super::testing::{event, fault, matches, outcome, parse};
+use super::super::view::View;
 use crate::depth::MAX_LEVELS;
+use crate::event::Event;
 
 #[test]
 fn the_text_of_a_filter_is_bounded() {
@@ -202,6 +204,20 @@ fn what_filters_compare_of_an_event_is_bounded() {
     assert!(!matches(&ranges(most / 2), &data));
     let outcome = outcome(&ranges(most + 1), &event(&data));
     assert_eq!(outcome, Err(Unreadable::TooLong));
+}
+
+#[test]
+fn what_expressions_do_for_an_event_is_bounded() {
+    let like = r#"{"sql": "subject LIKE '%a%a%a%a%a%a%a%ab'"}"#;
+    let filter = parse(&format!(r#"{{"any": [{}]}}"#, vec![like; 900].join(",")));
+    let event = Event {
+        subject: Some("a".repeat(1_000)),
+        ..Event::new("1", "/shop", "order.paid", 0)
+    };
+    let view = View::new(&event, filter.paths());
+    let mut outcomes = (0..50).map(|_| filter.matches(&view));
+    assert_eq!(outcomes.next(), Some(Ok(false)));
+    assert_eq!(outcomes.last(), Some(Err(Unreadable::TooLong)));
 }
 
 #[test]
