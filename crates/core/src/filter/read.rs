@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::IgnoredAny;
 
-use super::bounds::MAX_VALUES;
+use super::bounds::{MAX_DATA_BYTES, MAX_VALUES};
 use super::number::Number;
 use super::paths::Paths;
 use super::value::{Members, Value};
@@ -22,6 +22,8 @@ use crate::signing::canonical::{Escaped, split_escape};
 pub enum Unreadable {
     /// The event has data, which was not loaded.
     Missing,
+    /// The data has more than [`MAX_DATA_BYTES`](super::bounds::MAX_DATA_BYTES).
+    TooLarge,
     NotJson,
     /// Arrays and objects are nested in more than [`MAX_LEVELS`] levels.
     TooDeep,
@@ -35,6 +37,10 @@ impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unreadable::Missing => f.write_str("its data, which a filter needs, is missing"),
+            Unreadable::TooLarge => write!(
+                f,
+                "its data has more than {MAX_DATA_BYTES} bytes, which no filter looks at"
+            ),
             Unreadable::NotJson => f.write_str("its data, which a filter needs, is not JSON"),
             Unreadable::TooDeep => write!(f, "its data is {TooDeep}, which a filter cannot read"),
             Unreadable::TooMany => write!(

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::bounds::{MAX_FILTER_LEVELS, MAX_PATH_BYTES, MAX_PATH_MEMBERS, MAX_STRING_BYTES};
 use super::paths::Path;
-use super::value::Value;
+use super::value::{Members, Value};
 use crate::error::{Error, shortened};
 use crate::suggest;
 
@@ -95,6 +95,19 @@ impl<'p> Site<'p> {
             return Err(self.refuse(&fault, hint));
         }
         Ok(())
+    }
+
+    /// Returns the members of an object, which must have some.
+    pub(super) fn members<'v, 'a>(
+        &self,
+        value: &'v Value<'a>,
+        hint: &str,
+    ) -> Result<&'v Members<'a>, Error> {
+        match value {
+            Value::Object(members) if !members.is_empty() => Ok(members),
+            Value::Object(_) => Err(self.refuse("is an empty object", hint)),
+            other => Err(self.refuse(&format!("is {}, not an object", other.kind()), hint)),
+        }
     }
 
     /// Returns a string, which must be short.

@@ -104,7 +104,7 @@ impl<'e> View<'e> {
     /// Returns what is wanted of the data; `None` if nothing of it is there, or the event has none.
     pub fn data(&self) -> Result<Option<&Value<'e>>, Unreadable> {
         let data = self.data.get_or_init(|| match &self.event.data {
-            Some(json) if json.len() > MAX_DATA_BYTES as usize => Err(Unreadable::Missing),
+            _ if self.event.size > MAX_DATA_BYTES => Err(Unreadable::TooLarge),
             Some(json) => read(json, Wanted::Paths(self.wanted)),
             None if self.event.size > 0 => Err(Unreadable::Missing),
             None => Ok(None),

@@ -57,10 +57,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         statements: |_, dice| {
             let attribute =
                 ["subject", "key", "id", "source", "dataschema"][dice.below(5) as usize];
-            let length = [100, 2_000, 70_000, 20_000_000][dice.below(4) as usize];
-            vec![format!(
-                "select length(herald.emit('long', '{{}}', {attribute} => repeat('x', {length})))"
-            )]
+            let length = one_of(&[2_000, 70_000, 20_000_000], dice);
+            let emit = |length: u64| {
+                format!(
+                    "select length(herald.emit('long', '{{}}', {attribute} => repeat('x', {length})))"
+                )
+            };
+            vec![emit(100), emit(length)]
         },
     },
     Attack {
@@ -191,6 +194,35 @@ pub(super) const ATTACKS: &[Attack] = &[
                 fails(&subscribe("s0")),
                 fails("update herald.subscription set template = '{{ 1 }}'"),
             ]
+        },
+    },
+    Attack {
+        name: "filters by what takes long",
+        statements: |scene, dice| {
+            let (own, name, url) = (scene.own, dice.below(3), &scene.sick);
+            let (filter, data) = values::slow_filter(dice);
+            vec![
+                format!(
+                    "select herald.subscribe('{own}f{name}', url => '{url}', filter => {filter})"
+                ),
+                format!("select herald.emit('slow', {data}) from generate_series(1, 20)"),
+                fails(&format!(
+                    "select herald.subscribe('{own}endless', url => '{url}', filter => {})",
+                    values::endless_filter(dice)
+                )),
+            ]
+        },
+    },
+    Attack {
+        name: "changes its filter all the time",
+        statements: |scene, dice| {
+            let (own, name, url) = (scene.own, dice.below(5), &scene.sick);
+            let change = |number: u64| {
+                format!(
+                    "select herald.subscribe('{own}s{name}', url => '{url}', filter => '{{\"data\": {{\"a\": {number}}}}}')"
+                )
+            };
+            (0..30).map(change).collect()
         },
     },
     Attack {

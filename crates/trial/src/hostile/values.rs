@@ -67,3 +67,40 @@ pub(super) fn one_of<T: Copy>(values: &[T], dice: &mut Dice) -> T {
 pub(super) fn assigned(option: &str) -> String {
     option.replacen("=>", "=", 1)
 }
+
+/// Returns a filter, as large as one may be, and data that it takes long to compare.
+pub(super) fn slow_filter(dice: &mut Dice) -> (&'static str, &'static str) {
+    let filters = [
+        "(select jsonb_build_object('data', jsonb_build_object('a', jsonb_agg('*a*a*a*a*a*a*a*b' || n)))
+          from generate_series(1, 900) n)",
+        "(select jsonb_build_object('data', jsonb_build_object('a', jsonb_agg(jsonb_build_object('gt', n, 'lt', 0))))
+          from generate_series(1, 400) n)",
+        "(select jsonb_build_object('any', jsonb_agg(jsonb_build_object('sql', 'subject LIKE ''%a%a%a%a%a%a%b''')))
+          from generate_series(1, 900) n)",
+    ];
+    let data = [
+        "jsonb_build_object('a', repeat('a', 250000)), subject => repeat('a', 1000)",
+        "(select jsonb_build_object('a', jsonb_agg(1)) from generate_series(1, 9900))",
+        "(select jsonb_build_object('a', jsonb_agg(1)) from generate_series(1, 80000))",
+    ];
+    (
+        filters[dice.below(3) as usize],
+        data[dice.below(3) as usize],
+    )
+}
+
+/// Returns a filter that is refused.
+pub(super) fn endless_filter(dice: &mut Dice) -> String {
+    let depth = one_of(&[20, 1_300, 6_000], dice);
+    let length = one_of(&[70_000, 5_000_000], dice);
+    let filters = [
+        format!(
+            "(repeat('{{\"not\":', {depth}) || '{{\"exact\":{{\"type\":\"a\"}}}}' || repeat('}}', {depth}))::jsonb"
+        ),
+        format!("(repeat('[', {depth}) || repeat(']', {depth}))::jsonb"),
+        format!("jsonb_build_object('data', jsonb_build_object('a', repeat('x', {length})))"),
+        format!("jsonb_build_object('sql', repeat('NOT ', {length}) || 'TRUE')"),
+        "'{\"sql\": \"LENGTH(subject)\"}'".to_owned(),
+    ];
+    filters[dice.below(5) as usize].clone()
+}

@@ -22,13 +22,7 @@ use crate::filter::words;
 const HINT: &str = r#"Write paths and values, such as {"status": "paid", "customer.id": 7}."#;
 
 pub(super) fn rules(value: &Value<'_>, site: &Site<'_>) -> Result<Vec<Rule>, Error> {
-    let members = match value {
-        Value::Object(members) if !members.is_empty() => members,
-        Value::Object(_) => return Err(site.refuse("is an empty object", HINT)),
-        other => {
-            return Err(site.refuse(&format!("is {}, not an object", other.kind()), HINT));
-        }
-    };
+    let members = site.members(value, HINT)?;
     let rule = |(name, value): (&str, &Value<'_>)| {
         let site = &site.member(name);
         let path = Path::parse(name).ok_or_else(|| {

@@ -40,16 +40,7 @@ fn each(filters: &[Value<'_>], site: &Site<'_>, hint: &str) -> Result<Vec<Rule>,
 
 /// Compiles an object, all of whose members must hold.
 fn filter(value: &Value<'_>, site: &Site<'_>, hint: &str) -> Result<Rule, Error> {
-    let members = match value {
-        Value::Object(members) if members.is_empty() => {
-            return Err(site.refuse("is an empty object", hint));
-        }
-        Value::Object(members) => members,
-        other => {
-            let fault = format!("is {}, not an object", other.kind());
-            return Err(site.refuse(&fault, hint));
-        }
-    };
+    let members = site.members(value, hint)?;
     let site = site.deeper()?;
     let mut rules = Vec::new();
     for (name, value) in members.iter() {

@@ -193,6 +193,21 @@ fn the_number_of_values_that_are_read_is_bounded() {
 }
 
 #[test]
+fn data_may_have_the_limit_and_no_byte_more() {
+    let filter = r#"{"data": {"a": 1}}"#;
+    for (size, expected) in [
+        (MAX_DATA_BYTES, Ok(true)),
+        (MAX_DATA_BYTES + 1, Err(Unreadable::TooLarge)),
+    ] {
+        let event = Event {
+            size,
+            ..event(r#"{"a": 1}"#)
+        };
+        assert_eq!(outcome(filter, &event), expected);
+    }
+}
+
+#[test]
 fn what_filters_compare_of_an_event_is_bounded() {
     let ranges = |count: usize| {
         let range = |number| format!(r#"{{"gt": {number}, "lt": 0}}"#);
