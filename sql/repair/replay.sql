@@ -25,14 +25,18 @@ create function herald_internal.send_from_log(subscription_id bigint, since time
 as $$
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
     select s.id, e.slot, e.seq, clock_timestamp()
-    from herald_internal.subscription s
+    -- Read once, and not for each event: a long filter is stored apart.
+    from (
+        select t.*, t.options ->> 'filter' as filter
+        from herald_internal.subscription t
+        where t.id = $1
+        offset 0) s
     join herald.event e
         on e.uid >= herald_internal.uid_at($2)
         and (e.origin <> herald_internal.origin()
             or not herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq))
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
-        and (s.options -> 'filter' is null or herald_internal.passes(s.options ->> 'filter', e))
-    where s.id = $1;
+        and (s.filter is null or herald_internal.passes(s.filter, e));
     select herald_internal.changed('pending', $1);
 $$;
 
@@ -81,15 +85,19 @@ begin
     )
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
     select s.id, e.slot, e.seq, clock_timestamp()
-    from herald_internal.subscription s
+    -- Read once, and not for each event: a long filter is stored apart.
+    from (
+        select t.*, t.options ->> 'filter' as filter
+        from herald_internal.subscription t
+        where t.id = new.subscription_id
+        offset 0) s
     join herald.event e
         on e.seq > new.floor_seq
         and e.origin = herald_internal.origin()
         and e.xid <> s.created_xid
         and herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
-        and (s.options -> 'filter' is null or herald_internal.passes(s.options ->> 'filter', e))
-    where s.id = new.subscription_id
+        and (s.filter is null or herald_internal.passes(s.filter, e))
     on conflict do nothing;
     delete from herald_internal.starting t where t.subscription_id = new.subscription_id;
     return null;
@@ -141,6 +149,7 @@ declare
     entry constant herald_internal.subscription := herald_internal.find_subscription(subscription);
     receiver constant herald_internal.subscription :=
         case when target is null then entry else herald_internal.find_subscription(target) end;
+    filter constant text := entry.options ->> 'filter';
     slots smallint[];
     seqs bigint[];
 begin
@@ -162,7 +171,7 @@ begin
     from herald.event e
     where e.uid >= herald_internal.uid_at(since) and e.uid < herald_internal.uid_at(coalesce(until, 'infinity'))
     and herald_internal.matches(entry.types, entry.tenant, e.type, e.tenant)
-    and (entry.options -> 'filter' is null or herald_internal.passes(entry.options ->> 'filter', e))
+    and (filter is null or herald_internal.passes(filter, e))
     and herald_internal.matches(coalesce(types, entry.types), receiver.tenant, e.type, e.tenant)
     and case "only"
         when 'failed' then exists (
