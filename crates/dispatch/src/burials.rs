@@ -17,7 +17,7 @@ use crate::suspects::Suspects;
 use crate::time::{Moment, Now};
 
 /// Deliveries buried at once.
-pub const SLICE: SliceSize = SliceSize::new(8, 4, 1_000);
+pub const SLICE: SliceSize = SliceSize::new(8, 1, 1_000);
 /// Burying takes at most a quarter of the time: the pause after a slice is this many times as long as the slice took.
 pub const BURIAL_GAP: u32 = 3;
 /// The pause after a round that found everything locked.

@@ -14,7 +14,7 @@ use crate::work::{Delivery, Origin};
 
 /// A dead letter takes ten to a hundred times as long as another end: dead letters have batches of their own, with as
 /// many as take a moment.
-const DEAD_LETTERS: SliceSize = SliceSize::new(8, 4, RECORD_SIZE);
+const DEAD_LETTERS: SliceSize = SliceSize::new(8, 1, RECORD_SIZE);
 /// A batch begins at most this long after its first end came in.
 pub const RECORD_AFTER: Duration = Duration::from_millis(10);
 /// The log is not read while deliveries hold this many bytes in memory. Claimed pending deliveries do not count: the

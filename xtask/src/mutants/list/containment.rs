@@ -47,7 +47,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "buried-at-once",
         breaks: "The backlog of a receiver that is gone is buried in slices.",
         file: "crates/dispatch/src/burials.rs",
-        from: "SliceSize::new(8, 4, 1_000)",
+        from: "SliceSize::new(8, 1, 1_000)",
         to: "SliceSize::new(1_000_000, 4, 1_000_000)",
         killed_by: EndToEnd("gone a_resume_sends_what_is_not_buried_yet"),
         says: "buried",
