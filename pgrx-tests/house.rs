@@ -52,8 +52,8 @@ mod tests {
         };
         run("delete from herald_internal.window; delete from herald_internal.former_match");
         run(
-            "insert into herald_internal.former_match (subscription_id, until_xid, types)
-             values (1, '50', '{a}'), (1, '150', '{b}'), (1, '250', '{c}')",
+            "insert into herald_internal.former_match (subscription_id, until_xid, types, options, state)
+             values (1, '50', '{a}', '{}', 'active'), (1, '150', '{b}', '{}', 'active'), (1, '250', '{c}', '{}', 'active')",
         );
         assert_eq!(left(), "50 150 250");
         window(1, 100);

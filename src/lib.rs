@@ -34,6 +34,7 @@ mod preview;
 mod settings;
 mod sql;
 mod store;
+mod unseen;
 mod vault;
 mod verify;
 mod wake;

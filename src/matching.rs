@@ -1,6 +1,6 @@
 //! The matcher for SQL: whether an event is for a subscription, by the worker's own rules.
 //!
-//! `replay` and `subscribe(start_from)` ask about every event of the log, so types and filters are compiled once and
+//! `replay` and `subscribe(start_from)` ask about every event of the log, so types and selections are compiled once and
 //! cached.
 
 use crate::errors::invalid;
@@ -9,11 +9,15 @@ use herald_core::event::Event;
 use herald_core::filter::sample::parse_structured;
 use herald_core::filter::{Filter, View};
 use herald_core::subscription::globs::TypeGlobs;
+use herald_core::subscription::selection::{Contender, Selection};
 use herald_core::subscription::wanted::Wanted;
+use herald_core::subscription::{State, SubscriptionOptions};
 use pgrx::datum::{TimestampWithTimeZone, Uuid};
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -22,12 +26,12 @@ use std::rc::Rc;
 /// The most entries kept compiled; each may have 64 kB of types, or of a filter.
 const MOST_COMPILED: usize = 64;
 
-/// The stored types, the tenant, and the filter.
-type Key = (Vec<Option<String>>, Option<String>, Option<String>);
+/// The stored types, and the tenant.
+type Key = (Vec<Option<String>>, Option<String>);
 
 thread_local! {
     static WANTED: RefCell<HashMap<Key, Rc<Wanted>>> = RefCell::default();
-    static FILTERS: RefCell<HashMap<String, Option<Rc<Filter>>>> = RefCell::default();
+    static SELECTIONS: RefCell<HashMap<String, Option<Rc<Selection>>>> = RefCell::default();
 }
 
 /// Returns the entry of this key, which it makes if necessary.
@@ -48,21 +52,57 @@ fn cached<K: Eq + Hash, V: Clone>(
     value
 }
 
-/// Returns what a subscription wants. A filter that cannot be read refuses nothing, as types do.
-fn wanted(
-    types: Vec<Option<String>>,
-    tenant: Option<String>,
-    filter: Option<String>,
-) -> Rc<Wanted> {
+/// Returns what a subscription with these types and this tenant wants.
+fn wanted(types: Vec<Option<String>>, tenant: Option<String>) -> Rc<Wanted> {
     WANTED.with(|cache| {
-        cached(cache, (types, tenant, filter), |(types, tenant, filter)| {
+        cached(cache, (types, tenant), |(types, tenant)| {
             let types: Option<Vec<String>> = types.iter().cloned().collect();
-            let filter = filter.as_deref().and_then(|text| Filter::parse(text).ok());
             Rc::new(Wanted::new(
                 &types.unwrap_or_default(),
                 tenant.clone(),
-                filter,
+                None,
             ))
+        })
+    })
+}
+
+/// Returns the selection that `selection_of` wrote; `None` if it cannot be read.
+fn selection(text: &str) -> Option<Rc<Selection>> {
+    #[derive(Deserialize)]
+    struct Written {
+        own: WrittenContender,
+        others: Vec<WrittenContender>,
+    }
+    #[derive(Deserialize)]
+    struct WrittenContender {
+        id: i64,
+        name: String,
+        types: Vec<Option<String>>,
+        tenant: Option<String>,
+        state: String,
+        options: Box<RawValue>,
+    }
+    let contender = |written: WrittenContender| {
+        let types: Option<Vec<String>> = written.types.into_iter().collect();
+        let options = SubscriptionOptions {
+            types: types.unwrap_or_default(),
+            tenant: written.tenant,
+            state: State::parse(&written.state).unwrap_or(State::Paused),
+            ..SubscriptionOptions::new("", "").with_selecting(written.options.get())
+        };
+        Contender {
+            id: written.id,
+            name: written.name,
+            wanted: options.readable_wanted(),
+        }
+    };
+    SELECTIONS.with(|cache| {
+        cached(cache, text.to_owned(), |text| {
+            let written: Written = serde_json::from_str(text).ok()?;
+            Some(Rc::new(Selection {
+                own: contender(written.own),
+                others: written.others.into_iter().map(contender).collect(),
+            }))
         })
     })
 }
@@ -75,32 +115,27 @@ fn matches(
     event_type: &str,
     event_tenant: Option<&str>,
 ) -> bool {
-    wanted(types, tenant, None)
+    wanted(types, tenant)
         .refusal(event_type, event_tenant)
         .is_none()
 }
 
-/// Returns whether an event passes a filter. An event whose data cannot be read passes none.
+/// Returns whether a subscription with this selection gets an event of its types and tenant. An event whose data cannot
+/// be read passes no filter.
 #[pg_extern(sql = false)]
-fn passes(
-    filter: &str,
+fn gets(
+    selection: &str,
     event: pgrx::composite_type!('_, "herald.event"),
     extensions: Option<String>,
     context: Option<String>,
     data: Option<String>,
 ) -> bool {
-    let filter = FILTERS.with(|cache| {
-        cached(cache, filter.to_owned(), |text| {
-            Filter::parse(text).ok().map(Rc::new)
-        })
-    });
+    let selection = self::selection(selection);
     let event = event_of(&event, [extensions, context, data]);
-    let (Some(filter), Some(event)) = (filter, event) else {
+    let (Some(selection), Some(event)) = (selection, event) else {
         return true;
     };
-    filter
-        .matches(&View::new(&event, filter.paths()))
-        .unwrap_or(false)
+    selection.gets(&event).unwrap_or(false)
 }
 
 /// Returns in words which rule keeps an event from a subscription; null if none does.
@@ -108,14 +143,17 @@ fn passes(
 fn why_not(
     types: Vec<Option<String>>,
     tenant: Option<String>,
-    filter: Option<String>,
+    selection: Option<&str>,
     event: pgrx::composite_type!('_, "herald.event"),
     extensions: Option<String>,
     context: Option<String>,
     data: Option<String>,
 ) -> Option<String> {
     let event = event_of(&event, [extensions, context, data])?;
-    wanted(types, tenant, filter).why_not(&event)
+    match selection.and_then(self::selection) {
+        Some(selection) => selection.why_not(&event),
+        None => wanted(types, tenant).why_not(&event),
+    }
 }
 
 /// Returns whether these are valid types for a subscription.
@@ -125,10 +163,10 @@ fn are_types(types: Vec<Option<String>>) -> bool {
     types.is_some_and(|types| TypeGlobs::parse(&types).is_ok())
 }
 
-/// Returns whether this is a valid filter.
+/// Returns whether the options that decide which events a subscription gets can be read.
 #[pg_extern(sql = false)]
-fn is_filter(filter: &str) -> bool {
-    Filter::parse(filter).is_ok()
+fn are_selecting(options: &str) -> bool {
+    SubscriptionOptions::can_select(options)
 }
 
 /// Returns whether an event passes a filter, and if not, the rule that decides and the value that it saw.

@@ -35,6 +35,7 @@ install! {
     "../sql/subscription/options.sql" as "subscription_options",
     "../sql/subscription/subscribe.sql" as "subscription_subscribe",
     "../sql/subscription/values.sql" as "subscription_values",
+    "../sql/subscription/matching.sql" as "subscription_matching",
     "../sql/subscription/save.sql" as "subscription_save",
     "../sql/delivery/emit.sql" as "delivery_emit",
     "../sql/delivery/bury.sql" as "delivery_bury",

@@ -104,6 +104,28 @@ as $$
     where coalesce(cardinality(s.types), 0) < 1000
 $$;
 
+-- Returns paths that filters ask for and no recent event of their types has. Only the newest 100 filters are examined.
+create function herald_internal.doctor_filter() returns table ("check" text, status text, detail text, hint text)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select 'filter', 'warning',
+           format('the filter of subscription "%s" asks for "%s", which none of %s recent events of its types has',
+                  s.name, u.path, u.events),
+           coalesce(format('Perhaps it is "%s".', u.nearest),
+                    'See the data: select type, data from herald.event order by seq desc limit 10;')
+    from herald_internal.unseen_paths(
+        array(
+            select f.id
+            from herald_internal.subscription f
+            where f.removed_at is null and f.state = 'active' and f.options ? 'filter'
+            order by f.changed_at desc
+            limit 100),
+        2000000) u
+    join herald_internal.subscription s on s.id = u.subscription_id
+    limit 20
+$$;
+
 -- Returns slots of events that are long past their retention but not emptied, and the processes that use them.
 create function herald_internal.doctor_ring() returns table ("check" text, status text, detail text, hint text)
     language sql

@@ -79,7 +79,8 @@ begin
     from herald_internal.subscription s
     cross join lateral (
         select coalesce(
-            herald_internal.why_not(s.types, s.tenant, s.options ->> 'filter', event),
+            herald_internal.why_not(
+                s.types, s.tenant, herald_internal.selection_of(s, event.xid, event.seq), event),
             case
                 when not herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq,
                                                    event.xid, event.seq)

@@ -1,5 +1,6 @@
--- $1 ids, $2 a snapshot: former states are read as far as it does not show their end; null for none. Returns those that exist, with their secrets: the worker's copy. A secret is the id of the key that sealed
--- it, a colon and the stored value. No value of a column makes this fail: its reader says what is wrong with it.
+-- $1 ids, $2 a snapshot: former states are read as far as it does not show their end; null for none. Returns those that
+-- exist, with their secrets: the worker's copy. A secret is the id of the key that sealed it, a colon and the stored
+-- value. No value of a column makes this fail: its reader says what is wrong with it.
 select
     s.id, s.name,
     -- A tenant's subscription waits if the tenant or its role is missing: since a restore, or since the role was
@@ -22,7 +23,8 @@ select
     s.is_tenants,
     (select pg_catalog.json_agg(
                 pg_catalog.json_build_object(
-                    'until_xid', f.until_xid::text, 'types', f.types, 'tenant', f.tenant, 'filter', f.filter)
+                    'until_xid', f.until_xid::text, 'types', f.types, 'tenant', f.tenant, 'options', f.options,
+                    'state', f.state)
                 order by f.id)::text
      from herald_internal.former_match f
      where f.subscription_id = s.id and not pg_catalog.pg_visible_in_snapshot(f.until_xid, $2::pg_snapshot)) as former,

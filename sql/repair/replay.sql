@@ -25,9 +25,9 @@ create function herald_internal.send_from_log(subscription_id bigint, since time
 as $$
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
     select s.id, e.slot, e.seq, clock_timestamp()
-    -- Read once, and not for each event: a long filter is stored apart.
+    -- Read once, and not for each event.
     from (
-        select t.*, t.options ->> 'filter' as filter
+        select t.*, herald_internal.selection_of(t) as selection
         from herald_internal.subscription t
         where t.id = $1
         offset 0) s
@@ -36,7 +36,7 @@ as $$
         and (e.origin <> herald_internal.origin()
             or not herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq))
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
-        and (s.filter is null or herald_internal.passes(s.filter, e));
+        and (s.selection is null or herald_internal.gets(s.selection, e));
     select herald_internal.changed('pending', $1);
 $$;
 
@@ -85,9 +85,9 @@ begin
     )
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
     select s.id, e.slot, e.seq, clock_timestamp()
-    -- Read once, and not for each event: a long filter is stored apart.
+    -- Read once, and not for each event.
     from (
-        select t.*, t.options ->> 'filter' as filter
+        select t.*, herald_internal.selection_of(t) as selection
         from herald_internal.subscription t
         where t.id = new.subscription_id
         offset 0) s
@@ -97,7 +97,7 @@ begin
         and e.xid <> s.created_xid
         and herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
-        and (s.filter is null or herald_internal.passes(s.filter, e))
+        and (s.selection is null or herald_internal.gets(s.selection, e))
     on conflict do nothing;
     delete from herald_internal.starting t where t.subscription_id = new.subscription_id;
     return null;
@@ -149,7 +149,7 @@ declare
     entry constant herald_internal.subscription := herald_internal.find_subscription(subscription);
     receiver constant herald_internal.subscription :=
         case when target is null then entry else herald_internal.find_subscription(target) end;
-    filter constant text := entry.options ->> 'filter';
+    selection constant text := herald_internal.selection_of(entry);
     slots smallint[];
     seqs bigint[];
 begin
@@ -171,7 +171,7 @@ begin
     from herald.event e
     where e.uid >= herald_internal.uid_at(since) and e.uid < herald_internal.uid_at(coalesce(until, 'infinity'))
     and herald_internal.matches(entry.types, entry.tenant, e.type, e.tenant)
-    and (filter is null or herald_internal.passes(filter, e))
+    and (selection is null or herald_internal.gets(selection, e))
     and herald_internal.matches(coalesce(types, entry.types), receiver.tenant, e.type, e.tenant)
     and case "only"
         when 'failed' then exists (

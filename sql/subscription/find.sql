@@ -9,7 +9,7 @@ as $$
     select s.removed_at is null and s.state <> 'disabled'
         and herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
-        and (s.options -> 'filter' is null or herald_internal.passes(s.options ->> 'filter', e))
+        and coalesce(herald_internal.gets(herald_internal.selection_of(subscription, e.xid, e.seq), e), true)
     from (select (subscription).*) s, (select (event).*) e
 $$;
 

@@ -81,6 +81,33 @@ begin
 end
 $$;
 
+-- Raises an error if a subscription would join a group that is full: each event asks all of its members.
+create function herald_internal.check_group(entry herald_internal.subscription, former jsonb, wanted jsonb) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    most constant integer := 100;
+    "group" constant text := wanted -> 'split' ->> 'group';
+begin
+    if "group" is null or "group" = former -> 'split' ->> 'group' then
+        return;
+    end if;
+    -- Concurrent calls must not both find room.
+    perform herald_internal.lock(format('group %s of %s', "group", coalesce(wanted ->> 'tenant', '')));
+    if (select count(*)
+        from herald_internal.subscription s
+        where s.options -> 'split' ->> 'group' = "group"
+        and s.tenant is not distinct from wanted ->> 'tenant' and s.is_tenants = entry.is_tenants
+        and s.id <> entry.id and s.removed_at is null) >= most
+    then
+        raise exception using errcode = 'configuration_limit_exceeded', message = format('group "%s" is full', "group"),
+            detail = format('It has %s members, as many as a group may have.', most),
+            hint = 'Use another group, or end a member with herald.unsubscribe().';
+    end if;
+end
+$$;
+
 -- Deletes a subscription's signing secrets if they cannot sign in its new scheme: then a new secret must be given.
 -- Called by save_subscription(). Writes: herald.secret.
 create function herald_internal.change_signing(
@@ -107,85 +134,6 @@ begin
     delete from herald.secret x where x.subscription_id = entry.id and x.kind = 'signing';
 end
 $$;
-
--- Whether an event is for a subscription with these types and this tenant: the worker's own rule. Unreadable types
--- match every event.
-create function herald_internal.matches(types text[], tenant text, event_type text, event_tenant text) returns boolean
-    language c immutable
-    as 'MODULE_PATHNAME', 'matches_wrapper';
-
--- Whether an event passes a filter: the worker's own rule. An unreadable filter refuses nothing; an event whose data
--- cannot be read passes no filter that looks at it.
-create function herald_internal.passes(filter text, event herald.event, extensions text, context text, data text)
-    returns boolean
-    language c immutable
-    as 'MODULE_PATHNAME', 'passes_wrapper';
-
-create function herald_internal.passes(filter text, event herald.event) returns boolean
-    language sql immutable strict
-as $$
-    -- A parsed body would keep anybody from altering a column of the log.
-    select herald_internal.passes($1, $2, ($2).extensions::text, ($2).context::text, ($2).data::text)
-$$;
-
--- Says in words which rule keeps the event from a subscription with these types, tenant and filter; null if none does.
-create function herald_internal.why_not(types text[], tenant text, filter text, event herald.event, extensions text,
-                                        context text, data text)
-    returns text
-    language c immutable
-    as 'MODULE_PATHNAME', 'why_not_wrapper';
-
-create function herald_internal.why_not(types text[], tenant text, filter text, event herald.event) returns text
-    language sql immutable
-as $$
-    select herald_internal.why_not($1, $2, $3, $4, ($4).extensions::text, ($4).context::text, ($4).data::text)
-$$;
-
--- Whether a subscription created then gets the event that this transaction wrote under this number, as it became
--- visible later. The worker's Since::gets() says the same of a window. Inlined, as micros() is.
-create function herald_internal.was_there(
-    created_xid xid8, created_snapshot pg_snapshot, created_seq bigint, xid xid8, seq bigint
-)
-    returns boolean
-    language sql immutable
-    return case when xid = created_xid then seq > created_seq
-        else not pg_catalog.pg_visible_in_snapshot(xid, created_snapshot) end;
-
-create function herald_internal.are_types(types text[]) returns boolean
-    language c immutable strict
-    as 'MODULE_PATHNAME', 'are_types_wrapper';
-
-create function herald_internal.is_filter(filter text) returns boolean
-    language c immutable strict
-    as 'MODULE_PATHNAME', 'is_filter_wrapper';
-
--- Remembers since when a subscription's types or its filter cannot be read, whoever wrote them. Meanwhile every event
--- of its types is held for it; once they are mended, the events that do not match are removed.
--- Writes: herald.pending, herald_internal.config_change.
-create function herald_internal.follow_unreadable() returns trigger
-    language plpgsql
-    security definer
-    set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not herald_internal.are_types(new.types) or not coalesce(herald_internal.is_filter(new.options ->> 'filter'), true) then
-        new.unreadable_at := coalesce(new.unreadable_at, clock_timestamp());
-    elsif new.unreadable_at is not null then
-        delete from herald.pending p
-        where p.subscription_id = new.id and p.attempts = 0 and p.created_at >= new.unreadable_at
-        and exists (
-            select from herald_internal.event_at(p.event_slot, p.event_seq) e
-            where not herald_internal.matches(new.types, null, e.type, null)
-            or not coalesce(herald_internal.passes(new.options ->> 'filter', e), true));
-        new.unreadable_at := null;
-        perform herald_internal.changed('pending', new.id);
-    end if;
-    return new;
-end
-$$;
-
-create trigger follow_unreadable before insert or update of types, options on herald_internal.subscription
-    for each row execute function herald_internal.follow_unreadable();
 
 create function herald_internal.max_options_bytes() returns integer
     language c immutable
@@ -263,6 +211,7 @@ begin
         perform herald_internal.check_values_stay(former, wanted);
     end if;
     perform herald_internal.check_subscription(entry.name, entry.is_tenants, wanted::text, secret);
+    perform herald_internal.check_group(entry, former, wanted);
     o := jsonb_populate_record(o, wanted);
     masked := herald_internal.masked_options(wanted) - herald_internal.column_options();
     if is_new then
@@ -287,6 +236,11 @@ begin
         where s.id = entry.id;
     end if;
     perform herald_internal.keep_secret_members(entry.id, given);
+    if wanted ? 'filter'
+        and (wanted -> 'filter', wanted -> 'types') is distinct from (former -> 'filter', former -> 'types')
+    then
+        perform herald_internal.warn_of_unseen_paths(entry);
+    end if;
 end
 $$;
 

@@ -14,7 +14,7 @@ create table herald_internal.subscription (
     is_sandbox boolean not null default false check (is_sandbox or state <> 'sandbox'),
     url text not null,
     types text[] not null,
-    -- Since when its types or its filter cannot be read.
+    -- Since when it cannot be read which events it gets: its types, filter, split or sample.
     unreadable_at timestamptz,
     tenant text,
     -- Whether it belongs to that tenant, whose plan and limits apply; otherwise the tenant only says whose events it
@@ -49,6 +49,8 @@ create table herald_internal.subscription (
 );
 create unique index subscription_name on herald_internal.subscription (name) where removed_at is null;
 create index subscription_of_tenant on herald_internal.subscription (tenant) where tenant is not null;
+create index subscription_of_group on herald_internal.subscription ((options -> 'split' ->> 'group'))
+    where (options -> 'split' ->> 'group') is not null;
 create index subscription_removed on herald_internal.subscription (removed_at) where removed_at is not null;
 create index subscription_origin on herald_internal.subscription (origin);
 create index subscription_disabled on herald_internal.subscription (id) where state = 'disabled' and removed_at is null;
@@ -62,9 +64,21 @@ create table herald_internal.former_match (
     until_xid xid8 not null default pg_current_xact_id(),
     types text[] not null,
     tenant text,
-    filter jsonb,
+    -- The options that decide which events it gets, beside these: see selecting().
+    options jsonb not null,
+    -- A member of a group that is not active leaves its events to the others.
+    state text not null,
     unique (subscription_id, until_xid)
 );
+
+-- Returns those of a subscription's stored options that decide which events it gets.
+create function herald_internal.selecting(options jsonb) returns jsonb
+    language sql immutable
+    set search_path = pg_catalog, pg_temp
+    return (
+        select coalesce(jsonb_object_agg(o.key, o.value), '{}')
+        from jsonb_each(case when jsonb_typeof(options) = 'object' then options end) o
+        where o.key in ('filter', 'split', 'sample'));
 
 create function herald_internal.keep_former_match() returns trigger
     language plpgsql
@@ -72,18 +86,19 @@ create function herald_internal.keep_former_match() returns trigger
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into herald_internal.former_match (subscription_id, types, tenant, filter)
-    select old.id, old.types, old.tenant, old.options -> 'filter'
+    insert into herald_internal.former_match (subscription_id, types, tenant, options, state)
+    select old.id, old.types, old.tenant, herald_internal.selecting(old.options), old.state
     where (select count(*) from herald_internal.former_match f where f.subscription_id = old.id) < 100
     on conflict do nothing;
     return null;
 end
 $$;
 
-create trigger keep_former_match after update of types, tenant, options on herald_internal.subscription
+create trigger keep_former_match after update of types, tenant, options, state on herald_internal.subscription
     for each row
-    when ((old.types, old.tenant, old.options -> 'filter')
-        is distinct from (new.types, new.tenant, new.options -> 'filter'))
+    when ((old.types, old.tenant, herald_internal.selecting(old.options))
+        is distinct from (new.types, new.tenant, herald_internal.selecting(new.options))
+        or old.options ? 'split' and old.state <> new.state)
     execute function herald_internal.keep_former_match();
 
 -- Never dumped; readable by superusers only.

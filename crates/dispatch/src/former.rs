@@ -1,7 +1,7 @@
 //! What subscriptions wanted before they were changed. A window goes by what it shows: however often it is read again,
 //! after a crash or beside a change, its events match the same subscriptions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use herald_core::event::Event;
@@ -31,7 +31,9 @@ impl Former {
 /// The subscriptions whose change a window does not show, by their places, as they were before.
 #[derive(Debug, Default)]
 pub struct Unchanged {
-    places: BTreeSet<usize>,
+    wanted: BTreeMap<usize, Arc<Wanted>>,
+    /// Whether any of them left some events to others.
+    pub leaves_some: bool,
     matcher: Matcher,
     found: Found,
 }
@@ -42,16 +44,22 @@ impl Unchanged {
         let mut unchanged = Self::default();
         for (place, formers) in changed {
             if let Some(wanted) = Former::of(formers, window) {
-                unchanged.places.insert(place);
+                unchanged.wanted.insert(place, Arc::clone(wanted));
+                unchanged.leaves_some |= wanted.leaves_some();
                 unchanged.matcher.insert(place, wanted);
             }
         }
         unchanged
     }
 
+    /// Returns what the subscription at a place wanted, if the window does not show its change.
+    pub fn wanted(&self, place: usize) -> Option<&Wanted> {
+        self.wanted.get(&place).map(Arc::as_ref)
+    }
+
     /// Corrects what was found by the subscriptions of now.
     pub fn correct(&mut self, event: &Event, found: &mut Found) {
-        if self.places.is_empty() {
+        if self.wanted.is_empty() {
             return;
         }
         self.matcher.find(event, &mut self.found);
@@ -59,7 +67,7 @@ impl Unchanged {
             (&mut found.matching, &self.found.matching),
             (&mut found.undecided, &self.found.undecided),
         ] {
-            now.retain(|place| !self.places.contains(place));
+            now.retain(|place| !self.wanted.contains_key(place));
             now.extend(then);
             now.sort_unstable();
         }

@@ -62,6 +62,7 @@ pub mod set_aside;
 pub mod settle;
 pub mod shedding;
 pub mod slices;
+mod split;
 pub mod steps;
 pub mod store;
 pub mod subscriptions;

@@ -53,6 +53,8 @@ pub struct Subscriptions {
     matcher: Matcher,
     /// The places of subscriptions that wanted something else before.
     with_former: BTreeSet<usize>,
+    /// The places of subscriptions that leave some events to others.
+    leaving_some: BTreeSet<usize>,
     pub snapshot: Snapshot,
     /// The largest data that any subscription takes, or any filter looks at, in bytes.
     pub largest: i32,
@@ -121,6 +123,7 @@ impl Subscriptions {
             by_id: BTreeMap::new(),
             matcher: Matcher::default(),
             with_former: BTreeSet::new(),
+            leaving_some: BTreeSet::new(),
             snapshot: Snapshot::before_everything(),
             largest: 0,
             quotas: Quotas::new(),
@@ -232,6 +235,7 @@ impl Subscriptions {
         {
             self.matcher.remove(place, &former.config.wanted);
             self.with_former.remove(&place);
+            self.leaving_some.remove(&place);
         }
         match (place, loaded) {
             (None, None) => {}
@@ -247,6 +251,9 @@ impl Subscriptions {
                 self.matcher.insert(place, &loaded.config.wanted);
                 if !loaded.former.is_empty() {
                     self.with_former.insert(place);
+                }
+                if loaded.config.wanted.leaves_some() {
+                    self.leaving_some.insert(place);
                 }
                 self.by_id.insert(id, place);
                 self.places[place] = Some(loaded);
@@ -274,6 +281,10 @@ impl Subscriptions {
 
     pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
         self.places.iter().flatten()
+    }
+
+    pub(crate) fn at(&self, place: usize) -> Option<&Loaded> {
+        self.places.get(place)?.as_ref()
     }
 
     pub fn by_id(&self, id: i64) -> Option<&Loaded> {
@@ -326,6 +337,9 @@ impl Subscriptions {
     ) -> impl Iterator<Item = (&'a Loaded, Fate)> {
         self.matcher.find(&logged.event, found);
         unchanged.correct(&logged.event, found);
+        if unchanged.leaves_some || !self.leaving_some.is_empty() {
+            self.leave_to_takers(logged, window, unchanged, found);
+        }
         let matching = found.matching.iter().map(|place| (place, Fate::Sent));
         let undecided = found.undecided.iter();
         let undecided = undecided.map(|place| (place, Fate::undecided(&logged.event)));
@@ -375,7 +389,7 @@ impl Since {
 
     /// Returns whether the subscription existed when the event became visible: it gets the events of the windows that
     /// show it, except those from before its creation. The answer is the same whenever a window is read again.
-    fn gets(&self, logged: &Logged, window: &Window) -> bool {
+    pub fn gets(&self, logged: &Logged, window: &Window) -> bool {
         let is_over = self.disabled_xid.is_some_and(|xid| window.to.shows(xid));
         if is_over || !window.to.shows(self.xid) {
             return false;

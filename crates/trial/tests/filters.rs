@@ -2,10 +2,11 @@
 
 mod common;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, mpsc};
 
 use common::{Database, SECRET, SOON, hint, receiver, receiver_with, types};
 use herald_trial::{Cluster, Mode, StopMode};
+use postgres::NoTls;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
@@ -119,6 +120,55 @@ fn a_faulty_filter_is_refused_with_its_place_and_the_fix() {
         ));
         assert_eq!(refused.message(), "invalid filter", "{filter}");
     }
+}
+
+#[test]
+fn a_path_that_no_recent_event_has_is_a_warning_and_a_line_of_doctor() {
+    let mut db = Database::new(&CLUSTER, "slips");
+    db.run(
+        "create table tree (id int primary key, genus text); select herald.watch('tree', type => 'tree');
+         insert into tree select n, 'Quercus' from generate_series(1, 30) n",
+    );
+    let doctor = r#"select coalesce(string_agg(detail || ' ' || hint, '; '), 'none') from herald.doctor() where "check" = 'filter'"#;
+    let subscribe = |types: &str, filter: &str| {
+        format!(
+            r#"select herald.subscribe('oaks', url => 'https://example.com/', types => '{types}', filter => '{filter}')"#
+        )
+    };
+    // No event of these types: nothing can be said.
+    db.run(&subscribe("{bird}", r#"{"data": {"genus": "Quercus"}}"#));
+    assert_eq!(db.text(doctor), "none");
+    db.run(&subscribe(
+        "{tree}",
+        r#"{"data": {"record.genus": "Quercus", "old_record.genus": {"exists": false}}}"#,
+    ));
+    assert_eq!(db.text(doctor), "none");
+    let (tell, told) = mpsc::channel();
+    let client = CLUSTER
+        .config(&db.name)
+        .notice_callback(move |notice| tell.send(notice).unwrap_or(()))
+        .connect(NoTls);
+    Database::with(&db.name, client.expect("a session")).run(&subscribe(
+        "{tree}",
+        r#"{"data": {"genus": "Quercus", "record.id": "> 1"}}"#,
+    ));
+    let warning = told.recv().expect("a warning");
+    assert_eq!(
+        [
+            warning.message(),
+            warning.detail().unwrap(),
+            warning.hint().unwrap()
+        ],
+        [
+            r#"the filter of subscription "oaks" asks for "genus", which no recent event has"#,
+            "Events of its types and with small data that were looked at: 30.",
+            r#"Perhaps you meant "record.genus"."#
+        ]
+    );
+    assert_eq!(
+        db.text(doctor),
+        r#"the filter of subscription "oaks" asks for "genus", which none of 30 recent events of its types has Perhaps it is "record.genus"."#
+    );
 }
 
 #[test]

@@ -8,10 +8,7 @@ use crate::pg::transaction::{Fault, subtransaction};
 use crate::prepared::Prepared;
 use crate::settings::{self, UrlPolicies};
 use crate::vault::Vault;
-use herald_core::filter::Filter;
 use herald_core::snapshot::Snapshot;
-use herald_core::subscription::options::{self, Json};
-use herald_core::subscription::wanted::Wanted;
 use herald_core::subscription::{State, SubscriptionOptions};
 use herald_dispatch::former::Former;
 use herald_dispatch::subscriptions::{Loaded, Since};
@@ -206,17 +203,10 @@ impl Row<'_, '_> {
             id: self.get("id").unwrap_or_default(),
             types: self.types().unwrap_or_default(),
             tenant: self.get("tenant"),
-            filter: self.filter(),
             state: self.state(),
             ..SubscriptionOptions::new(&self.get::<String>("name").unwrap_or_default(), "")
+                .with_selecting(&self.get::<String>("options").unwrap_or_default())
         }
-    }
-
-    /// Returns its filter, even if another option cannot be read.
-    fn filter(&self) -> Option<Json> {
-        let stored: String = self.get("options")?;
-        let filter = options::document(&stored).ok()?.remove("filter")?;
-        Some(Json(filter.get().to_owned()))
     }
 
     /// Returns what it wanted before it was changed, oldest first. A former state that cannot be read refused nothing,
@@ -227,22 +217,22 @@ impl Row<'_, '_> {
             until_xid: String,
             types: Vec<Option<String>>,
             tenant: Option<String>,
-            filter: Option<Box<RawValue>>,
+            options: Box<RawValue>,
+            state: String,
         }
         let stored: Option<String> = self.get("former");
         let stored = stored.map(|json| serde_json::from_str::<Vec<Stored>>(&json));
         let former = |stored: Stored| {
             let types: Option<Vec<String>> = stored.types.into_iter().collect();
-            let filter = stored
-                .filter
-                .and_then(|json| Filter::parse(json.get()).ok());
+            let options = SubscriptionOptions {
+                types: types.unwrap_or_default(),
+                tenant: stored.tenant,
+                state: State::parse(&stored.state).unwrap_or(State::Paused),
+                ..SubscriptionOptions::new("", "").with_selecting(stored.options.get())
+            };
             Former {
                 until_xid: stored.until_xid.parse().unwrap_or_default(),
-                wanted: Arc::new(Wanted::new(
-                    &types.unwrap_or_default(),
-                    stored.tenant,
-                    filter,
-                )),
+                wanted: Arc::new(options.readable_wanted()),
             }
         };
         let stored = stored.and_then(Result::ok).unwrap_or_default();

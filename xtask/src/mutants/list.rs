@@ -18,6 +18,7 @@ mod matching;
 mod schedules;
 mod set_aside;
 mod shares;
+mod splits;
 mod tenant;
 mod watches;
 
@@ -35,6 +36,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         crash::MUTANTS,
         matching::MUTANTS,
         filters::MUTANTS,
+        splits::MUTANTS,
         tenant::MUTANTS,
         errors::MUTANTS,
         deaths::MUTANTS,

@@ -200,4 +200,54 @@ impl Event {
             })
             .collect()
     }
+    /// Returns the event as one that stands for so many (CloudEvents extension "Sampling"): its `sampledrate` is multiplied
+    /// by that.
+    ///
+    /// ```
+    /// use herald_core::event::Event;
+    ///
+    /// let event = Event { extensions: Some(r#"{"region":"eu"}"#.into()), ..Event::new("1", "/", "a.b", 0) };
+    /// assert_eq!(event.sampled(10).extensions.unwrap(), r#"{"region":"eu","sampledrate":10}"#);
+    /// ```
+    #[must_use]
+    pub fn sampled(&self, one_in: u32) -> Event {
+        const RATE: &str = "sampledrate";
+        let given = self.extensions.as_deref();
+        let mut extensions: serde_json::Map<String, serde_json::Value> = given
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default();
+        let former = extensions.get(RATE).and_then(serde_json::Value::as_u64);
+        let rate = former.unwrap_or(1).max(1).saturating_mul(one_in.into());
+        // An Integer of CloudEvents has 32 bits.
+        let rate = rate.min(i32::MAX.unsigned_abs().into());
+        extensions.insert(RATE.into(), rate.into());
+        Event {
+            extensions: Some(serde_json::Value::Object(extensions).to_string()),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sampled_event_stands_for_what_its_sender_left_out_too() {
+        let rate = |given: Option<&str>, one_in| {
+            let event = Event {
+                extensions: given.map(Into::into),
+                ..Event::new("1", "/", "a.b", 0)
+            };
+            event.sampled(one_in).extension("sampledrate").unwrap()
+        };
+        assert_eq!(rate(None, 10), "10");
+        assert_eq!(rate(Some(r#"{"sampledrate":5}"#), 10), "50");
+        assert_eq!(rate(Some(r#"{"sampledrate":"often"}"#), 10), "10");
+        assert_eq!(rate(Some(r#"{"sampledrate":0}"#), 10), "10");
+        assert_eq!(
+            rate(Some(r#"{"sampledrate":2000000000}"#), 10),
+            "2147483647"
+        );
+    }
 }

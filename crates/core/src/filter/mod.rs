@@ -32,6 +32,7 @@ mod sql_view;
 mod test;
 #[cfg(test)]
 mod testing;
+mod unseen;
 mod value;
 mod view;
 mod wildcard;
@@ -50,6 +51,7 @@ pub use read::Unreadable;
 pub use rule::{Root, Rule};
 pub use scalar::{Constant, Constants, Scalar};
 pub use test::{Bound, IgnoreCase, Range, Test};
+pub use unseen::Unseen;
 pub use value::{Members, Value};
 pub use view::View;
 pub use wildcard::Wildcard;

@@ -80,6 +80,8 @@ pub fn build(
         });
     }
     let style = &subscription.style;
+    let sampled = style.sample.map(|sample| event.sampled(sample.one_in()));
+    let event = sampled.as_ref().unwrap_or(event);
     let (body, profile) = write_body(event, subscription)?;
     let mut headers = headers(event, subscription, profile)?;
     let (body, signature_at) = sign(event, subscription, now_unix, body, &mut headers)?;

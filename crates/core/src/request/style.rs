@@ -17,6 +17,7 @@ use crate::subscription::headers::Headers;
 use crate::subscription::options::SubscriptionOptions;
 use crate::subscription::options::limits::choice;
 use crate::subscription::secrets::NamedSecrets;
+use crate::subscription::split::Sample;
 
 /// The default `User-Agent` of requests.
 pub const DEFAULT_USER_AGENT: &str = concat!("pg_herald/", env!("CARGO_PKG_VERSION"));
@@ -34,6 +35,8 @@ pub struct Style {
     pub gzip: bool,
     pub user_agent: HeaderValue,
     pub auth: Option<Auth>,
+    /// How many events each one stands for, if not for itself alone.
+    pub sample: Option<Sample>,
     /// The consent that the receiver must give first.
     pub handshake: Option<Handshake>,
 }
@@ -84,6 +87,11 @@ impl Style {
             gzip,
             user_agent: user_agent(options.user_agent.as_deref())?,
             auth: auth.transpose()?,
+            sample: options
+                .sample
+                .map(Sample::new)
+                .transpose()?
+                .filter(|sample| sample.one_in() > 1),
             handshake: options
                 .handshake
                 .as_ref()

@@ -20,6 +20,7 @@ use crate::subscription::options::limits::{
 };
 use crate::subscription::options::{Span, SubscriptionOptions};
 use crate::subscription::secrets::NamedSecrets;
+use crate::subscription::split::{Sample, Split};
 use crate::subscription::wanted::Wanted;
 use crate::suggest::nearest;
 
@@ -32,6 +33,36 @@ impl SubscriptionOptions {
     /// Checks all options as [`compile`](Self::compile) does.
     pub fn validate(&self, policy: &UrlPolicy) -> Result<(), Error> {
         self.compile(policy).map(drop)
+    }
+
+    /// Returns whether the options in a stored document that decide which events the subscription gets can be read.
+    ///
+    /// ```
+    /// use herald_core::subscription::SubscriptionOptions;
+    ///
+    /// assert!(SubscriptionOptions::can_select(r#"{"sample": 10, "timeout": "soon"}"#));
+    /// assert!(!SubscriptionOptions::can_select(r#"{"sample": 0}"#));
+    /// assert!(!SubscriptionOptions::can_select(r#"{"split": 7}"#));
+    /// ```
+    pub fn can_select(json: &str) -> bool {
+        let mut options = SubscriptionOptions::new("", "");
+        options.take_selecting(json).is_ok()
+            && options.filter().is_ok()
+            && options.split().is_ok()
+            && options.sample().is_ok()
+    }
+
+    /// Returns which events the subscription gets. What cannot be read refuses none.
+    pub fn readable_wanted(&self) -> Wanted {
+        Wanted {
+            split: self.split().ok().flatten(),
+            sample: self.sample().ok().flatten(),
+            ..Wanted::new(
+                &self.types,
+                self.tenant.clone(),
+                self.filter().ok().flatten(),
+            )
+        }
     }
 
     /// Returns the part of an invalid subscription that matching needs: matching events are held until it compiles.
@@ -50,11 +81,7 @@ impl SubscriptionOptions {
         Subscription {
             id: self.id,
             name: self.name.clone(),
-            wanted: Arc::new(Wanted::new(
-                &self.types,
-                self.tenant.clone(),
-                self.filter().ok().flatten(),
-            )),
+            wanted: Arc::new(self.readable_wanted()),
             state: self.state,
             ..compiled.expect("the defaults are valid")
         }
@@ -96,6 +123,8 @@ impl SubscriptionOptions {
                 types: TypeGlobs::parse(&self.types)?,
                 tenant: self.tenant.clone(),
                 filter: self.filter()?,
+                split: self.split()?,
+                sample: self.sample()?,
             }),
             headers,
             style,
@@ -126,6 +155,17 @@ impl SubscriptionOptions {
     fn filter(&self) -> Result<Option<Filter>, Error> {
         let filter = self.filter.as_ref();
         filter.map(|json| Filter::parse(&json.0)).transpose()
+    }
+
+    fn split(&self) -> Result<Option<Split>, Error> {
+        let split = self.split.as_ref();
+        split
+            .map(|option| Split::parse(option, self.state))
+            .transpose()
+    }
+
+    fn sample(&self) -> Result<Option<Sample>, Error> {
+        self.sample.map(Sample::new).transpose()
     }
 
     fn check_description(&self) -> Result<(), Error> {

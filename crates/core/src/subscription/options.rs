@@ -19,7 +19,9 @@ use crate::subscription::secrets::HIDDEN;
 use crate::subscription::state::State;
 use crate::suggest::nearest;
 use declared::options;
-use limits::{DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, TIMEOUT};
+use limits::{
+    DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, SAMPLE, TIMEOUT,
+};
 
 mod declared;
 mod interval;
@@ -35,6 +37,9 @@ pub type Document = BTreeMap<String, Box<RawValue>>;
 
 /// The maximum size of a subscription's options together, in bytes, checked before any is read.
 pub const MAX_OPTIONS_BYTES: i32 = 1_048_576;
+
+/// The options that decide which events a subscription gets, beside its types and its tenant.
+pub const SELECTING: [&str; 3] = ["filter", "split", "sample"];
 
 options! {
     /// A subscription's options as plain, unchecked data, with the other fields that a
@@ -77,6 +82,10 @@ options! {
     filter: Option<Json> = "null" as "all", "an object or an array of objects, of 65,536 bytes in all";
     /// gets only this [tenant's](#tenants) events; without a tenant, all
     tenant: Option<String> = "null" as "none, or the tenant in the name", "255 bytes, no leading or trailing white space";
+    /// its share in the events of a group, each of which goes to one member: see [Split](filters.md#split)
+    split: Option<Value> = "null", "an object: `group` (1 to 63 of `A-Z a-z 0-9 . _ / -`) and `weight` (0 to 1,000,000; 1 if it is missing); 100 members per group";
+    /// of the events that it would get, one in so many: see [Sample](filters.md#sample)
+    sample: Option<i32> = "null" as "all", SAMPLE.allowed;
     /// an object of strings, added to each request. Values are kept as secrets and may have [placeholders](#placeholders).
     /// Reserved are `webhook-*`, `ce-*`, `cloudevents-*`, `proxy-*`, `content-type` and others that pg_herald sets
     headers: Option<Members> = "null", "32, of 8,192 bytes in all", secret |_| true;
@@ -181,6 +190,35 @@ impl SubscriptionOptions {
             self.set(name, value.get())?;
         }
         Ok(self)
+    }
+
+    /// Sets those options in a stored document that decide which events the subscription gets, as far as they can be
+    /// read. Others, and a document that cannot be read, are ignored.
+    ///
+    /// ```
+    /// use herald_core::subscription::SubscriptionOptions;
+    ///
+    /// let stored = r#"{"sample": 10, "split": {"group": "ab"}, "timeout": "soon"}"#;
+    /// let options = SubscriptionOptions::new("shop", "").with_selecting(stored);
+    /// assert_eq!(options.sample, Some(10));
+    /// ```
+    #[must_use]
+    pub fn with_selecting(mut self, json: &str) -> SubscriptionOptions {
+        // What cannot be read keeps its default, which refuses nothing.
+        let _ = self.take_selecting(json);
+        self
+    }
+
+    /// Sets those options, as [`with_selecting`](Self::with_selecting) does. Returns the last fault.
+    pub(crate) fn take_selecting(&mut self, json: &str) -> Result<(), Error> {
+        let stored = document(json)?;
+        let mut taken = Ok(());
+        for name in SELECTING {
+            if let Some(value) = stored.get(name) {
+                taken = self.set(name, value.get()).and(taken);
+            }
+        }
+        taken
     }
 
     /// Replaces the named secrets, which the url, headers and template use, with `***`.

@@ -4,6 +4,7 @@
 use crate::event::Event;
 use crate::filter::{Filter, Unreadable, View};
 use crate::subscription::globs::{TypeGlobs, is_operational};
+use crate::subscription::split::{Sample, Split};
 
 /// The events that one subscription wants.
 ///
@@ -29,6 +30,10 @@ pub struct Wanted {
     pub tenant: Option<String>,
     /// What it asks of an event beside its type.
     pub filter: Option<Filter>,
+    /// Its share in what the members of its group want.
+    pub split: Option<Split>,
+    /// The part of all this that it takes.
+    pub sample: Option<Sample>,
 }
 
 /// The rule that keeps an event from a subscription.
@@ -40,14 +45,26 @@ pub enum Refusal {
 }
 
 impl Wanted {
-    /// Creates the rules. Types that cannot be read match every event, as in a
+    /// Creates the rules, without a split and a sample. Types that cannot be read match every event, as in a
     /// [held](crate::subscription::options::SubscriptionOptions::held) subscription.
     pub fn new(types: &[String], tenant: Option<String>, filter: Option<Filter>) -> Wanted {
         Wanted {
             types: TypeGlobs::parse(types).unwrap_or_else(|_| TypeGlobs::everything()),
             tenant,
             filter,
+            split: None,
+            sample: None,
         }
+    }
+
+    /// Returns whether it may leave events that pass to others, or to nobody.
+    pub fn leaves_some(&self) -> bool {
+        self.split.is_some() || self.sample.is_some()
+    }
+
+    /// Returns whether the event is in its sample.
+    pub fn samples(&self, event: &Event) -> bool {
+        self.sample.is_none_or(|sample| sample.includes(event))
     }
 
     /// Returns the rule beside the filter that keeps an event of this type and tenant from the subscription.
@@ -67,8 +84,8 @@ impl Wanted {
         }
     }
 
-    /// Describes the rule that keeps the event from the subscription, and the value that it saw; `None` if none does.
-    /// Data that cannot be read keeps no event from a subscription.
+    /// Describes the rule, up to the filter, that keeps the event from the subscription, and the value that it saw; `None`
+    /// if none does. Data that cannot be read keeps no event from a subscription.
     pub fn why_not(&self, event: &Event) -> Option<String> {
         if let Some(refusal) = self.refusal(&event.r#type, event.tenant.as_deref()) {
             return Some(self.words(refusal, &event.r#type, event.tenant.as_deref()));

@@ -218,9 +218,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unwanted-after-mending",
         breaks: "A subscription whose types are mended gets what they match and nothing else.",
-        file: "sql/subscription/save.sql",
-        from: "    if not herald_internal.are_types(new.types) or",
-        to: "    if",
+        file: "sql/subscription/matching.sql",
+        from: "    if not herald_internal.are_types(new.types)\n        or not",
+        to: "    if not",
         killed_by: EndToEnd(
             "bounds an_unreadable_subscription_is_held_alone_and_catches_up_once_mended",
         ),

@@ -104,8 +104,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "former-match-not-stored",
         breaks: "A change of what a subscription wants is stored for windows that do not show it.",
         file: "sql/subscription/tables.sql",
-        from: "    when ((old.types, old.tenant, old.options -> 'filter')\n",
-        to: "    when (false and (old.types, old.tenant, old.options -> 'filter')\n",
+        from: "    when ((old.types, old.tenant, herald_internal.selecting(old.options))\n",
+        to: "    when (false and (old.types, old.tenant, herald_internal.selecting(old.options))\n",
         killed_by: EndToEnd(
             "filters what_was_read_before_a_change_keeps_its_subscriptions_after_a_crash",
         ),
@@ -147,8 +147,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "mended-filter-keeps-all",
         breaks: "Once an unreadable filter is mended, what does not pass it is removed.",
-        file: "sql/subscription/save.sql",
-        from: "or not coalesce(herald_internal.passes(new.options ->> 'filter', e), true));",
+        file: "sql/subscription/matching.sql",
+        from: "or not coalesce(herald_internal.gets(herald_internal.selection_of(new), e), true));",
         to: "or false);",
         killed_by: EndToEnd(
             "filters a_stored_filter_that_cannot_be_read_holds_events_and_passes_the_right_ones_once_mended",

@@ -54,6 +54,14 @@ pub(crate) const MAX_BACKLOG: Limit = Limit {
     hint: "Use max_backlog => 100000, or leave it out.",
 };
 
+pub(crate) const SAMPLE: Limit = Limit {
+    option: "sample",
+    range: 1..=1_000_000,
+    show: |value| value.to_string(),
+    allowed: "1 to 1000000",
+    hint: "Use sample => 10 for one event in ten, or leave it out.",
+};
+
 pub(crate) const DEAD_LETTER_RETENTION: Limit = Limit {
     option: "dead_letter_retention",
     range: 1_000_000..=LONGEST.as_micros() as i64,
