@@ -83,9 +83,10 @@ The commands of pg_herald. Each prepares what it needs.
       Looks for inputs that break what is said of parsers and of what receivers answer, for so many seconds in all,
       60 without it. --only may be given more than once.
 
-  cargo xtask conformance --cesql DIR
-      Plays the conformance tests of CloudEvents SQL, the YAML files of the specification's folder cesql/cesql_tck,
-      and names each that fails.
+  cargo xtask conformance --cesql DIR | --patterns DIR
+      Plays the conformance tests of CloudEvents SQL, the YAML files of the specification's folder cesql/cesql_tck, or
+      pairs of event patterns and events, JSON files of {\"rule\": {...}, \"event\": {...}, \"matched\": true}, and names
+      each that fails.
 
 MAJORS is a list such as 15 or 16,17,18; without it, 15. Servers for 16, 17 and 18 are downloaded.
 ";
@@ -221,7 +222,7 @@ fn has_value_if_handed_on(command: &str, name: &str) -> Option<bool> {
         | ("torture", "rounds" | "seed" | "victims" | "rate" | "resume")
         | ("simulate", "seconds" | "schedules" | "seed")
         | ("bench", "only" | "json" | "plots")
-        | ("conformance", "cesql") => Some(true),
+        | ("conformance", "cesql" | "patterns") => Some(true),
         _ => None,
     }
 }
@@ -292,6 +293,10 @@ mod tests {
         assert_eq!(
             parse("conformance --cesql=tck").unwrap().handed_on,
             ["--cesql", "tck"]
+        );
+        assert_eq!(
+            parse("conformance --patterns pairs").unwrap().handed_on,
+            ["--patterns", "pairs"]
         );
     }
 

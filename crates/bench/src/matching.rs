@@ -72,6 +72,45 @@ fn by_filter(count: usize) -> Result<Vec<Subscription>> {
         .collect()
 }
 
+/// Returns `count` subscriptions to every type with filters in CloudEvents SQL, of which at most ten want any event.
+fn by_expression(count: usize) -> Result<Vec<Subscription>> {
+    (0..count)
+        .map(|n| {
+            let group = n / MATCHING;
+            let expression =
+                format!("type LIKE 'order.%' AND subject = 'c{group}' AND EXISTS source");
+            compiled(SubscriptionOptions {
+                id: n as i64,
+                types: vec!["*".into()],
+                filter: Some(Json(format!(r#"{{"sql": "{expression}"}}"#))),
+                ..SubscriptionOptions::new("shop", "https://example.com/")
+            })
+        })
+        .collect()
+}
+
+/// Returns events with 1 MB of data that is slow to read, or to compare with filters.
+fn large_events() -> Vec<Event> {
+    let deep = format!("{}1{}", r#"{"customer":["#.repeat(60), "]}".repeat(60));
+    let datas = [
+        format!(r#"{{"status":"paid","place":"{}"}}"#, "p1-".repeat(340_000)),
+        format!(r#"{{"status":"paid","place":"{}"}}"#, r"p".repeat(170_000)),
+        format!(
+            r#"{{"status":"paid","customer":[{}7]}}"#,
+            "7,".repeat(500_000)
+        ),
+        format!(r#"{{"status":"paid","total":{}}}"#, "7".repeat(1_000_000)),
+        format!(r#"{{"list":[{deep}{}]}}"#, format!(",{deep}").repeat(1_000)),
+        format!(r#"{{{}"total":1}}"#, r#""status":"paid","#.repeat(58_000)),
+    ];
+    let event = |data: String| Event {
+        size: data.len() as i32,
+        data: Some(data),
+        ..Event::new("1", "/shop", "order.paid", 0)
+    };
+    datas.into_iter().map(event).collect()
+}
+
 /// Returns an event of 1 kB that one group of these subscriptions wants.
 fn filtered_event(count: usize, n: usize) -> Event {
     let group = n % (count / MATCHING).max(1);
@@ -167,5 +206,27 @@ pub fn against_many(_: &Rig, size: Size) -> Result<Finding> {
             );
         }
     }
+    let matcher = Matcher::new(&by_expression(10_000)?);
+    let event = |n: usize| Event {
+        subject: Some(format!("c{}", n % (10_000 / MATCHING))),
+        ..Event::new("1", "/shop", "order.paid", 0)
+    };
+    let events: Vec<Event> = (0..EVENTS / 4).map(event).collect();
+    let rounds = (0..size.of(3, 9)).map(|_| match_all(&matcher, &events).0);
+    figure(
+        "10000 subscriptions by CloudEvents SQL, of which at most 10 match".into(),
+        rounds.collect(),
+        Some(50.0),
+    );
+    let matcher = Matcher::new(&by_filter(10_000)?);
+    let rounds = large_events();
+    let rounds = rounds
+        .iter()
+        .map(|event| match_all(&matcher, std::slice::from_ref(event)).0);
+    figure(
+        "the slowest of six events with 1 MB of data, and 10000 subscriptions by filter".into(),
+        vec![rounds.fold(0.0, f64::max)],
+        Some(100_000.0),
+    );
     Ok(Finding::new("Matching one event", figures))
 }

@@ -11,7 +11,7 @@ use crate::Finding;
 use crate::arrivals::Arrivals;
 use crate::drain::{insert, prepare};
 use crate::finding::Figure;
-use crate::rig::{PATIENCE, Rig, sink};
+use crate::rig::{Bench, PATIENCE, Rig, sink};
 use crate::size::Size;
 
 /// Returns the memory that only this process has, in MB.
@@ -90,6 +90,14 @@ pub fn of_the_worker(rig: &Rig, size: Size) -> Result<Finding> {
         arrivals.wait_for(rows, PATIENCE)
     })?;
     bench.settle()?;
+    drop(bench);
+
+    let many = size.of(2_000, 10_000);
+    let mut bench = prepare(rig, "memory", &sink.url())?;
+    let worker = bench.worker()?;
+    subscribe_with_filters(&mut bench, many)?;
+    bench.settle()?;
+    let with_filters = anonymous_memory(worker)?;
 
     Ok(Finding::new(
         "Memory of the worker's process alone",
@@ -107,8 +115,26 @@ pub fn of_the_worker(rig: &Rig, size: Size) -> Result<Finding> {
                 vec![with_rows],
             )
             .at_most(200.0),
+            Figure::new(
+                format!("with {many} subscriptions with filters on data"),
+                "MB",
+                vec![with_filters],
+            )
+            .at_most(100.0),
         ],
     ))
+}
+
+/// Creates subscriptions with filters of a few conditions, and has the worker load them for an event.
+fn subscribe_with_filters(bench: &mut Bench<'_>, many: usize) -> Result<()> {
+    bench.run(&format!(
+        "select herald.subscribe(
+             'sub.' || n, url => 'http://127.0.0.1:9/' || n, types => '{{other.*}}',
+             filter => jsonb_build_object('data', jsonb_build_object(
+                 'status', jsonb_build_array('paid', 'sent'), 'customer', n, 'total', '>= ' || n)))
+         from generate_series(1, {many}) n"
+    ))?;
+    insert(bench, 1, 100)
 }
 
 /// Measures what the server uses while idle.
@@ -126,7 +152,7 @@ pub fn of_an_idle_worker(rig: &Rig, size: Size) -> Result<Finding> {
     // Wait until housekeeping has looked at everything once.
     thread::sleep(Duration::from_secs(2));
     let idle = Duration::from_secs(size.of(10, 3_600));
-    let state = |bench: &mut crate::rig::Bench<'_>| -> Result<(i64, i64, f64)> {
+    let state = |bench: &mut Bench<'_>| -> Result<(i64, i64, f64)> {
         Ok((
             bench.number("select pg_snapshot_xmax(pg_current_snapshot())::text")?,
             bench.number("select pg_current_wal_insert_lsn() - '0/0'")?,

@@ -82,7 +82,9 @@ impl Rule {
             Rule::Data { path, words, .. } => {
                 Ok(Some(Refusal::new(words, &values_at(path, view)?)))
             }
-            Rule::Sql { expression, words } => Ok(Some(Refusal {
+            Rule::Sql {
+                expression, words, ..
+            } => Ok(Some(Refusal {
                 rule: words.to_string(),
                 saw: shortened(&result_of(expression, view), MAX_SHOWN),
             })),

@@ -49,7 +49,11 @@ impl Rule {
                     rule.add_needs(needs);
                 }
             }
-            Rule::Any(_) | Rule::Not { .. } | Rule::Sql { .. } => {}
+            Rule::Any(_) | Rule::Not { .. } => {}
+            Rule::Sql { needs: own, .. } => needs.extend(own.iter().map(|(name, test)| Need {
+                place: Place::AttributeText(name.clone()),
+                tests: std::slice::from_ref(test),
+            })),
             Rule::Attribute { name, test, .. } => needs.push(Need {
                 place: Place::AttributeText(name.clone()),
                 tests: std::slice::from_ref(test),

@@ -42,6 +42,8 @@ pub enum Rule {
     /// The value of an expression is true, without an error.
     Sql {
         expression: Box<Expression>,
+        /// What attributes must be for that.
+        needs: Vec<(Box<str>, Test)>,
         words: Box<str>,
     },
 }

@@ -101,6 +101,17 @@ pub const MUTANTS: &[Mutant] = &[
         says: "in a window up to 9",
     },
     Mutant {
+        name: "sql-need-of-either",
+        breaks: "An index leaves out no expression that may be true.",
+        file: "crates/core/src/filter/cesql/need.rs",
+        from: "                of_chain.clear();",
+        to: "                of_chain.truncate(usize::MAX);",
+        killed_by: Unit(
+            "herald-core filter::cesql::need::tests::an_expression_is_true_only_if_its_needs_are_met",
+        ),
+        says: "minimal failing input",
+    },
+    Mutant {
         name: "former-match-not-stored",
         breaks: "A change of what a subscription wants is stored for windows that do not show it.",
         file: "sql/subscription/tables.sql",

@@ -44,6 +44,15 @@ impl Pattern {
         &self.text
     }
 
+    /// Returns the characters with which every text begins that it matches.
+    pub fn head(&self) -> String {
+        let characters = self.items.iter().map_while(|item| match item {
+            Item::Character(character) => Some(character),
+            Item::Any | Item::One => None,
+        });
+        characters.collect()
+    }
+
     /// Returns whether the pattern matches the whole text, in time proportional to the product of their lengths at
     /// most.
     ///

@@ -24,6 +24,7 @@ mod fault;
 mod function;
 mod lexer;
 mod like;
+mod need;
 mod operator;
 mod parser;
 mod print;
@@ -35,6 +36,7 @@ pub use self::budget::{MAX_BUILT_BYTES, MAX_COMPARED};
 pub use self::error::{ErrorKind, EvaluationError};
 use self::eval::Evaluator;
 pub use self::fault::Fault;
+pub use self::need::Needed;
 use self::parser::MissingFunctions;
 pub use self::parser::{MAX_NESTING, MAX_TEXT_BYTES};
 pub use self::value::{Type, Value};
@@ -159,6 +161,21 @@ impl Expression {
         let mut names = BTreeSet::new();
         self.root.add_attributes(&mut names);
         names
+    }
+
+    /// Returns what attributes must be for the expression to be true. It is not enough for that.
+    ///
+    /// ```
+    /// use herald_core::filter::cesql::{Expression, Needed};
+    ///
+    /// let expression = Expression::parse("type LIKE 'order.%' AND subject = '7' AND level > 3").unwrap();
+    /// let needs = expression.needs();
+    /// assert_eq!(needs[0], ("type", Needed::Prefix("order.".into())));
+    /// assert_eq!(needs[1], ("subject", Needed::OneOf(vec!["7".into()])));
+    /// assert_eq!(needs.len(), 2);
+    /// ```
+    pub fn needs(&self) -> Vec<(&str, Needed)> {
+        need::needs_of(&self.root)
     }
 }
 

@@ -1,19 +1,12 @@
-//! Runs the conformance tests (TCK) of CESQL, from the folder `cesql/cesql_tck` of the CloudEvents specification:
-//! `cargo run -p herald-core --example conformance -- --cesql DIR`.
-//!
-//! It prints why a test fails, and how many passed. A test gives an expression, attributes of the event, and the
-//! expected value or error, or both.
+//! The conformance tests (TCK) of CESQL: each gives an expression, attributes of the event, and the expected value or error,
+//! or both.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::{env, fs};
 
 use herald_core::filter::cesql::{ErrorKind, Expression, Type, Value};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 
-const USAGE: &str = "usage: conformance --cesql DIR";
+use crate::Verdict;
 
 /// The attributes of an event that a test leaves open.
 const ANY_EVENT: [(&str, &str); 4] = [
@@ -25,65 +18,19 @@ const ANY_EVENT: [(&str, &str); 4] = [
 
 type Attributes = BTreeMap<String, Value<'static>>;
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Returns whether the folder has tests and all of them pass.
-fn run() -> Result<bool, Box<dyn Error>> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let [option, folder] = arguments.as_slice() else {
-        return Err(USAGE.into());
+/// Plays the tests of a YAML file.
+pub fn play(text: &str) -> Result<Vec<Verdict>, String> {
+    let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
+    let tests = documents
+        .first()
+        .and_then(|suite| suite.as_mapping_get("tests"))
+        .and_then(Yaml::as_sequence)
+        .ok_or("it has no tests")?;
+    let verdict = |test: &Yaml| Verdict {
+        title: title(test).to_owned(),
+        wrong: judge(test).err(),
     };
-    if option != "--cesql" {
-        return Err(USAGE.into());
-    }
-    let (mut passed, mut failed) = (0, 0);
-    for file in files(Path::new(folder))? {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let text = fs::read_to_string(&file)?;
-        let documents = Yaml::load_from_str(&text).map_err(|error| format!("{name}: {error}"))?;
-        let tests = documents
-            .first()
-            .and_then(|suite| suite.as_mapping_get("tests"));
-        let tests = tests
-            .and_then(Yaml::as_sequence)
-            .ok_or(format!("{name} has no tests"))?;
-        let before = passed;
-        for test in tests {
-            match judge(test) {
-                Ok(()) => passed += 1,
-                Err(wrong) => {
-                    failed += 1;
-                    println!("FAILED  {name}: {}: {wrong}", title(test));
-                }
-            }
-        }
-        println!("passed  {name}: {} of {}", passed - before, tests.len());
-    }
-    println!("{passed} passed, {failed} failed");
-    Ok(passed > 0 && failed == 0)
-}
-
-/// Returns the YAML files of a folder, by name.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut files = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>, std::io::Error>>()?;
-    files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
-    files.sort();
-    Ok(files)
+    Ok(tests.iter().map(verdict).collect())
 }
 
 fn title<'t>(test: &'t Yaml) -> &'t str {
