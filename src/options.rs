@@ -10,6 +10,7 @@ use herald_core::subscription::members::Members;
 use herald_core::subscription::options::{
     self, Declared, Document, MAX_OPTIONS_BYTES, OPTIONS, SubscriptionOptions,
 };
+use herald_core::subscription::rate::Rate;
 use herald_core::subscription::secrets::HIDDEN;
 use herald_core::subscription::{compile, documents, reference};
 use herald_sender::TlsProfile;
@@ -49,6 +50,12 @@ fn declared_options() -> TableIterator<
             about,
         )
     }))
+}
+
+/// Returns whether this is a rate, such as `10/s`.
+#[pg_extern(sql = false)]
+fn is_rate(rate: &str) -> bool {
+    Rate::parse("rate_limit", rate).is_ok()
 }
 
 /// Returns every option with its default; null if it has none.

@@ -11,7 +11,7 @@ create table herald.audit (
     session_role text not null,
     application text not null,
     action text not null check (action in ('created', 'changed', 'removed')),
-    kind text not null check (kind in ('subscription', 'secret', 'watch', 'tenant', 'plan')),
+    kind text not null check (kind in ('subscription', 'secret', 'watch', 'tenant', 'plan', 'host_limit')),
     name text not null,
     before jsonb,
     after jsonb
@@ -87,6 +87,7 @@ begin
                                          where s.id = (entry ->> 'subscription_id')::bigint),
                                         entry ->> 'subscription_id')
             when 'watch' then format('%s on %s', entry ->> 'name', entry ->> 'table_name')
+            when 'host_limit' then entry ->> 'host'
             else entry ->> 'name'
         end,
         herald_internal.kept(before, after), herald_internal.kept(after, before));
@@ -104,3 +105,5 @@ create trigger audit after insert or update or delete on herald.tenant
     for each row execute function herald_internal.audit('tenant');
 create trigger audit after insert or update or delete on herald.plan
     for each row execute function herald_internal.audit('plan');
+create trigger audit after insert or update or delete on herald.host_limit
+    for each row execute function herald_internal.audit('host_limit');

@@ -145,7 +145,7 @@ comment on view herald.watch is
     'Which tables are captured, and how, with the text of each expression. '
     'Changed by herald.watch() and herald.unwatch().';
 comment on table herald.audit is
-    'Who changed which subscription, secret, watch, tenant or plan, and how; written in the transaction of the change. '
+    'Who changed which subscription, secret, watch, tenant, plan or host limit, and how; written in the transaction of the change. '
     'Secrets are not shown.';
 comment on view herald.subscription is
     'Who gets which events. '
@@ -171,6 +171,12 @@ comment on type herald_internal.options is 'The options of a subscription, with 
 comment on view herald.attempt is 'Every HTTP request, with its outcome.';
 comment on view herald.delivery is 'One row for each event and subscription: where its delivery stands.';
 comment on table herald.plan is 'What tenants may do; null means no limit. Insert your own plans.';
+comment on table herald.host_limit is
+    'What hosts take, over all subscriptions that send to them; null means no limit.';
+comment on column herald.host_limit.host is 'The host of a URL, in lower case, without a port.';
+comment on column herald.host_limit.rate_limit is 'Requests in a time, such as 100/s; null means no limit.';
+comment on column herald.host_limit.max_concurrency is 'Concurrent requests; null means no limit.';
+comment on column herald.host_limit.created_at is 'When the limit was set.';
 comment on table herald.tenant is
     'Owners of subscriptions: a role that sees and manages only these, a plan, and what happens beyond its quota.';
 comment on table herald_internal.usage is 'What herald.usage shows.';
@@ -181,6 +187,7 @@ comment on column herald.plan.endpoints is 'Subscriptions at the same time.';
 comment on column herald.plan.events_per_month is 'Deliveries begun in a calendar month (UTC). Retries are free.';
 comment on column herald.plan.max_attempts is 'Attempts per delivery, including the first.';
 comment on column herald.plan.max_connections is 'Concurrent requests, over all subscriptions.';
+comment on column herald.plan.rate_limit is 'Requests in a time, over all subscriptions, such as 100/s.';
 comment on column herald.plan.dead_letter_retention is 'The longest time for which dead letters are kept.';
 comment on column herald.plan.replay_window is 'How far back the tenant may replay by itself.';
 comment on column herald.plan.filters is 'Whether the tenant may filter events by itself.';

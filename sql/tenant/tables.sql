@@ -1,4 +1,9 @@
--- Plans, tenants, and what each tenant used.
+-- Plans, tenants, and what each tenant used; and limits of hosts.
+
+-- Whether this is a rate, such as 10/s.
+create function herald_internal.is_rate(rate text) returns boolean
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'is_rate_wrapper';
 
 -- What a plan allows; null means no limit.
 create table herald.plan (
@@ -11,6 +16,8 @@ create table herald.plan (
     max_attempts integer check (max_attempts > 0),
     -- Concurrent requests, over all subscriptions.
     max_connections integer check (max_connections > 0),
+    -- Requests in a time, over all subscriptions.
+    rate_limit text check (herald_internal.is_rate(rate_limit)),
     dead_letter_retention interval check (dead_letter_retention between interval '1 second' and interval '10 years'),
     -- How far back a tenant may replay by itself.
     replay_window interval check (replay_window between interval '0' and interval '10 years'),
@@ -53,3 +60,12 @@ create table herald_internal.usage (
     primary key (tenant, month)
 )
 with (fillfactor = 50);
+
+-- What hosts take, over all subscriptions that send to them; null means no limit.
+create table herald.host_limit (
+    -- As in a URL, in lower case and without a port.
+    host text not null primary key check (host ~ '^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])$'),
+    rate_limit text check (herald_internal.is_rate(rate_limit)),
+    max_concurrency integer check (max_concurrency between 1 and 1000),
+    created_at timestamptz not null default clock_timestamp()
+);

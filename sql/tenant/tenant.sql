@@ -213,6 +213,8 @@ begin
         ('events_per_month', entry.events_per_month::text, coalesce(entry.events_per_month >= 0, true), '0 or more'),
         ('max_attempts', entry.max_attempts::text, coalesce(entry.max_attempts > 0, true), '1 or more'),
         ('max_connections', entry.max_connections::text, coalesce(entry.max_connections > 0, true), '1 or more'),
+        ('rate_limit', entry.rate_limit, coalesce(herald_internal.is_rate(entry.rate_limit), true),
+         'a number, a slash and s, min, h or day, as 100/s'),
         ('dead_letter_retention', entry.dead_letter_retention::text,
          coalesce(entry.dead_letter_retention between interval '1 second' and interval '10 years', true),
          '1 second to 10 years'),
@@ -299,3 +301,41 @@ begin
     end if;
 end
 $$;
+
+-- Raises an error unless a host's limit is valid: the constraints of its table, in words. Tells the worker of changes.
+-- Called by a trigger on herald.host_limit. Writes: herald_internal.config_change.
+create function herald_internal.follow_host_limit() returns trigger
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wrong record;
+begin
+    if tg_op <> 'DELETE' then
+        select v.* into wrong
+        from (values
+            ('host', new.host, new.host ~ '^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])$',
+             'the host of a URL, in lower case and without a port, as api.example.com'),
+            ('rate_limit', new.rate_limit, coalesce(herald_internal.is_rate(new.rate_limit), true),
+             'a number, a slash and s, min, h or day, as 100/s'),
+            ('max_concurrency', new.max_concurrency::text, coalesce(new.max_concurrency between 1 and 1000, true),
+             '1 to 1000')
+        ) as v (name, value, is_right, allowed)
+        where v.is_right is not true
+        limit 1;
+        if found then
+            raise exception using errcode = 'invalid_parameter_value',
+                message = format('%s of a host''s limit is out of range', wrong.name),
+                detail = format('It is %s; allowed is %s.', coalesce(left(wrong.value, 100), 'null'), wrong.allowed),
+                hint = case when wrong.name = 'host' then 'Give the host as it stands in the url of subscriptions.'
+                    else format('Leave %s out for no limit.', wrong.name) end;
+        end if;
+    end if;
+    perform herald_internal.changed('tenant');
+    return coalesce(new, old);
+end
+$$;
+
+create trigger follow before insert or update or delete on herald.host_limit
+    for each row execute function herald_internal.follow_host_limit();

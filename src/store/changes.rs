@@ -24,7 +24,7 @@ pub fn since(client: &mut SpiClient<'_>, loaded: &Snapshot) -> Changes {
         match (kind.as_str(), id) {
             ("pending", Some(id)) => drop(changes.pending.insert(id)),
             ("pending", None) => changes.any_pending = true,
-            ("tenant", _) => changes.wanted.quotas = true,
+            ("tenant", _) => changes.wanted.limits = true,
             (_, Some(id)) => drop(changes.wanted.ids.insert(id)),
             (_, None) => changes.wanted.everything = true,
         }

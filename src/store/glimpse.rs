@@ -10,11 +10,11 @@ use crate::settings::UrlPolicies;
 use herald_core::snapshot::Snapshot;
 use herald_dispatch::deaths::Place;
 use herald_dispatch::failure::Failure;
+use herald_dispatch::limits::Limits;
 use herald_dispatch::log::{Logged, Look, Slice, Window, window_slot};
 use herald_dispatch::slices::Extent;
 use herald_dispatch::store::{Point, View};
 use herald_dispatch::subscriptions::{Changes, Loaded};
-use herald_dispatch::tenants::Quotas;
 use pgrx::spi::SpiClient;
 use std::collections::BTreeSet;
 
@@ -48,8 +48,8 @@ impl View for Glimpse<'_, '_> {
         ))
     }
 
-    fn quotas(&mut self) -> Result<(Quotas, i64), Failure> {
-        Ok(subscriptions::load_quotas(self.client))
+    fn limits(&mut self) -> Result<Limits, Failure> {
+        Ok(subscriptions::load_limits(self.client))
     }
 
     fn slice(

@@ -5,11 +5,11 @@ use crate::settings::UrlPolicies;
 use herald_dispatch::subscriptions::Loaded;
 use pgrx::spi::SpiClient;
 
-mod quotas;
+mod limits;
 mod row;
 mod secrets;
 
-pub use self::quotas::load_quotas;
+pub use self::limits::load_limits;
 use herald_core::snapshot::Snapshot;
 use row::Shown;
 

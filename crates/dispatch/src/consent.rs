@@ -78,6 +78,7 @@ impl Consents {
                 continue;
             };
             let tenant = &loaded.agent.tenant;
+            let whose = gate.whose(&loaded.agent, &loaded.config);
             let asking = self.asking.entry(id).or_insert_with(|| Asking {
                 due: now.moment,
                 pause: FIRST_PAUSE,
@@ -88,7 +89,7 @@ impl Consents {
             if asking.is_under_way
                 || !now.is_past(asking.due)
                 || *of_this >= most_of_a_tenant
-                || !gate.tenants.has_connection(tenant.as_deref(), id)
+                || !gate.has_connection(id, &whose)
             {
                 continue;
             }
@@ -101,7 +102,7 @@ impl Consents {
                 asking.is_under_way = true;
                 *of_this += 1;
                 count += 1;
-                gate.begin((token, id), tenant.as_deref(), Beginning::default(), now);
+                gate.begin((token, id), &whose, Beginning::default(), now);
             }
         }
     }

@@ -1,8 +1,13 @@
-//! The gate: a request begins only if a thread, and a connection of its tenant, is free. Each request begins once and
+//! The gate: a request begins only if a thread, and a connection of its tenant and its host, is free. Each request begins once and
 //! finishes once, whether it is a delivery, a test request or a question.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use herald_core::egress::agent::AgentKey;
+use herald_core::subscription::Subscription;
+
+use crate::hosts::Hosts;
 use crate::lanes::Lanes;
 use crate::suspects::Suspects;
 use crate::tenants::Tenants;
@@ -10,12 +15,21 @@ use crate::threads::Threads;
 use crate::time::Now;
 use crate::work::{Delivery, Work};
 
-/// Threads, plans of tenants, and suspects.
+/// Threads, plans of tenants, limits of hosts, and suspects.
 #[derive(Debug)]
 pub struct Gate {
     pub threads: Threads,
     pub tenants: Tenants,
+    pub hosts: Hosts,
     pub suspects: Suspects,
+}
+
+/// Whose limits a request keeps to, beside those of its lane.
+#[derive(Debug, Clone)]
+pub struct Whose {
+    tenant: Option<Arc<str>>,
+    /// Its host, if that has limits.
+    host: Option<Arc<str>>,
 }
 
 /// How a request begins.
@@ -34,27 +48,55 @@ impl Gate {
         Self {
             threads: Threads::new(threads),
             tenants: Tenants::default(),
+            hosts: Hosts::default(),
             suspects,
         }
     }
 
-    /// Returns whether a request of this lane may begin outside the lane's queue. If its tenant has no free connection,
-    /// remembers the lane until one is free.
-    pub fn has_room_for(&mut self, lane: i64, is_proven: bool, tenant: Option<&str>) -> bool {
-        self.threads.has_room_for(lane, is_proven) && self.tenants.has_connection(tenant, lane)
+    /// Returns whose limits the requests to a subscription keep to.
+    pub fn whose(&self, agent: &AgentKey, subscription: &Subscription) -> Whose {
+        Whose {
+            tenant: agent.tenant.clone(),
+            host: self
+                .hosts
+                .limited(subscription.target.origin().host().unwrap_or_default()),
+        }
+    }
+
+    /// Returns whether a request of this lane may begin outside the lane's queue. If its tenant or its host has no free
+    /// connection, remembers the lane until one is free.
+    pub fn has_room_for(&mut self, lane: i64, is_proven: bool, whose: &Whose) -> bool {
+        self.threads.has_room_for(lane, is_proven) && self.has_connection(lane, whose)
+    }
+
+    /// Returns whether its tenant and its host have a free connection. If not, remembers the lane until one is free.
+    pub fn has_connection(&mut self, lane: i64, whose: &Whose) -> bool {
+        self.tenants.has_connection(whose.tenant.as_deref(), lane)
+            && self.hosts.has_connection(whose.host.as_deref(), lane)
+    }
+
+    /// Returns when the rates of its tenant and its host let the next delivery leave; `None` for now.
+    pub fn paced_until(&self, whose: &Whose, now: Now) -> Option<i64> {
+        let of_tenant = self
+            .tenants
+            .paced_until(whose.tenant.as_deref(), now.micros);
+        of_tenant.max(self.hosts.paced_until(whose.host.as_deref(), now.micros))
     }
 
     /// Begins a request of this lane.
     pub fn begin(
         &mut self,
         (token, lane): (u64, i64),
-        tenant: Option<&str>,
+        whose: &Whose,
         beginning: Beginning,
         now: Now,
     ) {
         self.threads
             .start(token, lane, beginning.is_proven, now.micros);
-        self.tenants.begin(tenant, beginning.is_new);
+        let Whose { tenant, host } = whose;
+        self.tenants
+            .begin(tenant.as_deref(), beginning.is_new, now.micros);
+        self.hosts.begin(host.as_deref(), now.micros);
         if beginning.is_suspect {
             self.suspects.begin_trial(token);
         }
@@ -64,7 +106,9 @@ impl Gate {
     /// suspects that waited for it.
     pub fn finish(&mut self, work: &Work, lanes: &mut Lanes) -> VecDeque<Delivery> {
         self.threads.finish(work.token(), work.subscription().id);
-        for waiting in self.tenants.end(work.agent().tenant.as_deref()) {
+        let Whose { tenant, host } = self.whose(work.agent(), work.subscription());
+        let of_tenant = self.tenants.end(tenant.as_deref());
+        for waiting in of_tenant.into_iter().chain(self.hosts.end(host.as_deref())) {
             lanes.make_ready(waiting);
         }
         self.suspects.came_back(work.token())

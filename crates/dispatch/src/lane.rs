@@ -5,6 +5,10 @@
 
 use std::collections::VecDeque;
 
+use herald_core::subscription::rate::Rate;
+
+use crate::pace::Pace;
+
 /// How many deliveries a lane takes before the reader has to wait.
 pub const CAPACITY: usize = 1_000;
 /// The longest acceptable wait: of a delivery in a queue, and of a lane for the reader.
@@ -42,32 +46,10 @@ pub struct Lane<T> {
     halvings: u32,
     successes_to_recover: u32,
     last_pushed_at: i64,
-    pace: Option<Pace>,
-}
-
-/// At most `rate` requests per minute: evenly on average, up to a second's worth at once.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    rate: u32,
-    interval: i64,
-    /// When the next request would leave at even intervals.
-    next_at: i64,
-}
-
-impl Pace {
-    fn new(rate: u32) -> Self {
-        Self {
-            rate,
-            interval: 60_000_000 / i64::from(rate.max(1)),
-            next_at: i64::MIN,
-        }
-    }
-
-    /// Counts a request that leaves. If a second's worth has left, returns when the next may leave.
-    fn count(&mut self, now: i64) -> Option<i64> {
-        self.next_at = self.next_at.max(now).saturating_add(self.interval);
-        (self.next_at + self.interval > now + SPILL_AGE_MICROS).then_some(self.next_at)
-    }
+    /// The rates that it keeps to: its own, and what its receiver consented to.
+    paces: Vec<Pace>,
+    /// Rates that it shares with other lanes, and others keep.
+    shared_rates: Vec<Rate>,
 }
 
 impl<T> Lane<T> {
@@ -85,7 +67,8 @@ impl<T> Lane<T> {
             halvings: 0,
             successes_to_recover: 0,
             last_pushed_at: i64::MIN,
-            pace: None,
+            paces: Vec::new(),
+            shared_rates: Vec::new(),
         }
     }
 
@@ -97,24 +80,34 @@ impl<T> Lane<T> {
         self.is_spilled |= is_held;
     }
 
-    /// Limits the lane to `rate` requests per minute.
+    /// Makes the lane keep to these rates. What has left at a rate that stays counts.
     ///
     /// ```
+    /// use herald_core::subscription::rate::Rate;
     /// use herald_dispatch::lane::Lane;
     ///
     /// let mut lane = Lane::new(4);
-    /// lane.set_rate(Some(60));
+    /// lane.set_rates([Rate::parse("rate_limit", "10/s").unwrap()]);
     /// lane.push("first", 0);
     /// lane.push("second", 0);
     /// assert_eq!(lane.take_ready(0), Some("first"));
     /// lane.succeeded(10);
-    /// assert_eq!(lane.take_ready(999_999), None);
-    /// assert_eq!(lane.take_ready(1_000_000), Some("second"));
+    /// assert_eq!(lane.take_ready(40_000), None);
+    /// assert_eq!(lane.paced_until(40_000), Some(55_000));
+    /// assert_eq!(lane.take_ready(50_000), Some("second"));
     /// ```
-    pub fn set_rate(&mut self, rate: Option<u32>) {
-        if self.pace.map(|pace| pace.rate) != rate {
-            self.pace = rate.map(Pace::new);
-        }
+    pub fn set_rates(&mut self, rates: impl IntoIterator<Item = Rate>) {
+        let former = std::mem::take(&mut self.paces);
+        let pace = |rate: Rate| {
+            let same = former.iter().find(|pace| pace.rate() == rate);
+            same.copied().unwrap_or_else(|| Pace::new(rate))
+        };
+        self.paces = rates.into_iter().map(pace).collect();
+    }
+
+    /// Notes rates that it shares with other lanes: it holds no more than it can use at them.
+    pub fn set_shared_rates(&mut self, rates: impl IntoIterator<Item = Rate>) {
+        self.shared_rates = rates.into_iter().collect();
     }
 
     /// Holds the lane: it sends nothing until it is configured again.
@@ -132,14 +125,14 @@ impl<T> Lane<T> {
     /// Takes the next delivery, if one may be sent now. The caller reports its end by [`succeeded`](Self::succeeded) or
     /// [`failed`](Self::failed).
     pub fn take_ready(&mut self, now: i64) -> Option<T> {
-        if self.in_flight >= self.concurrency(now) {
+        if self.in_flight >= self.concurrency(now) || self.paced_until(now).is_some() {
             return None;
         }
         let (_, delivery) = self.queue.pop_front()?;
         self.in_flight += 1;
         self.unanswered_since.get_or_insert(now);
-        if let Some(until) = self.pace.as_mut().and_then(|pace| pace.count(now)) {
-            self.delayed_until = self.delayed_until.max(until);
+        for pace in &mut self.paces {
+            pace.count(now);
         }
         Some(delivery)
     }
@@ -153,6 +146,7 @@ impl<T> Lane<T> {
     /// Gives up a taken delivery without a request.
     pub fn withdrawn(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.paces.iter_mut().for_each(Pace::take_back);
         if self.in_flight == 0 {
             self.unanswered_since = None;
         }
@@ -212,9 +206,26 @@ impl<T> Lane<T> {
         now < self.succeeded_at.saturating_add(PROVEN_MICROS)
     }
 
+    /// Returns when the lane's rates let the next request leave; `None` for now.
+    pub fn paced_until(&self, now: i64) -> Option<i64> {
+        self.paces.iter().filter_map(|pace| pace.next_at(now)).max()
+    }
+
+    /// Returns how many deliveries it can use in this time, in microseconds, at its rates; `None` for any number.
+    pub fn usable_within(&self, micros: i64) -> Option<usize> {
+        let own = self.paces.iter().map(Pace::rate);
+        let rates = own.chain(self.shared_rates.iter().copied());
+        rates.map(|rate| rate.most_within(micros)).min()
+    }
+
     /// Returns when the lane may send again, if it is delayed.
     pub fn delayed_until(&self, now: i64) -> Option<i64> {
         (self.delayed_until > now).then_some(self.delayed_until)
+    }
+
+    /// Returns when the lane may send again, if it is delayed, or its rates keep it from sending.
+    pub fn rests_until(&self, now: i64) -> Option<i64> {
+        self.delayed_until(now).max(self.paced_until(now))
     }
 
     pub fn len(&self) -> usize {
@@ -252,8 +263,8 @@ impl<T> Lane<T> {
     }
 
     /// Returns whether the queue has to move to pending: the lane is held or delayed, or its receiver has taken nothing
-    /// for a second of what it was sent. Deliveries that only wait for a thread stay, and so do those from pending,
-    /// which hold no window open.
+    /// for a second of what it was sent, or its rates let go of less in a second than it has. Deliveries that only wait
+    /// for a thread stay, and so do those from pending, which hold no window open.
     pub fn must_spill(&self, now: i64) -> bool {
         if self.queue.is_empty() {
             return false;
@@ -262,7 +273,9 @@ impl<T> Lane<T> {
             .unanswered_since
             .is_some_and(|since| is_long_ago(since, now));
         let is_stuck = is_unanswered && self.is_slow(now);
-        self.is_held || now < self.delayed_until || is_stuck && !self.is_spilled
+        let usable = self.usable_within(SPILL_AGE_MICROS);
+        let is_long = usable.is_some_and(|usable| self.queue.len() > usable);
+        self.is_held || now < self.delayed_until || (is_stuck || is_long) && !self.is_spilled
     }
 
     /// Returns whether the oldest delivery has waited for over a second, even if others succeeded. Such a queue spills
@@ -329,7 +342,7 @@ mod tests {
     fn a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is() {
         for rate in [1, 7, 60, 120, 6_000] {
             let mut lane = filled(1_000);
-            lane.set_rate(Some(rate));
+            lane.set_rates([Rate::per_minute(rate)]);
             lane.succeeded(0);
             let mut sent = Vec::new();
             for now in (0..180 * SECOND).step_by(1_000) {
@@ -354,6 +367,25 @@ mod tests {
                 "{} of {rate} a minute",
                 sent.len()
             );
+        }
+    }
+
+    #[test]
+    fn what_a_rate_lets_go_of_in_over_a_second_is_spilled_once() {
+        let rate = || [Rate::parse("rate_limit", "10/s").unwrap()];
+        let mut short = filled(11);
+        short.set_rates(rate());
+        assert!(!short.must_spill(0));
+        for set in [Lane::set_rates, Lane::set_shared_rates] {
+            let mut long = filled(12);
+            set(&mut long, rate());
+            assert!(long.must_spill(0));
+            let spilled: Vec<usize> = long.spill().collect();
+            // It comes back from pending.
+            for delivery in spilled {
+                long.push(delivery, 0);
+            }
+            assert!(!long.must_spill(0));
         }
     }
 

@@ -5,7 +5,10 @@ pub mod entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use herald_core::subscription::rate::Rate;
+
 use self::entry::{Entry, Share};
+use crate::hosts::Hosts;
 use crate::subscriptions::Loaded;
 use crate::survey::Survey;
 use crate::tenants::Tenants;
@@ -107,9 +110,23 @@ impl Lanes {
         let is_held =
             entry.is_gone || loaded.is_held() || tenants.is_held(loaded.agent.tenant.as_deref());
         entry.lane.configure(concurrency, is_held);
-        entry.lane.set_rate(loaded.config.rate);
+        let granted = loaded.config.rate.map(Rate::per_minute);
+        let rates = granted.into_iter().chain(loaded.config.rate_limit);
+        entry.lane.set_rates(rates);
         entry.lane.spare(loaded.spare_until);
         self.make_ready(id);
+    }
+
+    /// Notes the rates that the lane of a subscription shares with others.
+    pub fn share_rates(&mut self, loaded: &Loaded, tenants: &Tenants, hosts: &Hosts) {
+        let of_tenant = tenants.rate(loaded.agent.tenant.as_deref());
+        let host = loaded.config.target.origin().host();
+        let of_host = hosts.rate(host.unwrap_or_default());
+        if let Some(entry) = self.by_id.get_mut(&loaded.config.id) {
+            entry
+                .lane
+                .set_shared_rates(of_tenant.into_iter().chain(of_host));
+        }
     }
 
     /// Removes the lane of a subscription that no longer exists. Returns its deliveries.
@@ -163,11 +180,20 @@ impl Lanes {
         }
     }
 
-    /// Makes a lane ready again when its delay ends, if it is delayed and has deliveries.
+    /// Makes a lane ready again when its delay ends, or its rates allow, if it has deliveries.
     pub fn rest(&mut self, id: i64, now_micros: i64) {
-        if let Some(entry) = self.by_id.get(&id)
-            && !entry.lane.is_empty()
-            && let Some(until) = entry.lane.delayed_until(now_micros)
+        let entry = self.by_id.get(&id);
+        if let Some(until) = entry.and_then(|entry| entry.lane.rests_until(now_micros)) {
+            self.rest_until(id, until);
+        }
+    }
+
+    /// Makes a lane ready again at this time, if it has deliveries.
+    pub fn rest_until(&mut self, id: i64, until: i64) {
+        if self
+            .by_id
+            .get(&id)
+            .is_some_and(|entry| !entry.lane.is_empty())
         {
             self.resting.insert((until, id));
         }

@@ -100,9 +100,9 @@ impl<S: Store, C: Courier> Pinging<'_, S, C> {
         let is_proven = lane.is_some_and(|entry| entry.lane.is_proven(now.micros));
         let subscriptions = self.subscriptions;
         let subscription = ready(subscriptions.by_id(id))?;
-        let tenant = subscription.agent.tenant.as_deref();
+        let whose = self.gate.whose(&subscription.agent, &subscription.config);
         // A receiver that hangs must not hold more threads and connections through pings than through deliveries.
-        if !self.gate.has_room_for(id, is_proven, tenant) {
+        if !self.gate.has_room_for(id, is_proven, &whose) {
             return Err(Obstacle::Waits);
         }
         let event = match mail.event {
@@ -119,7 +119,7 @@ impl<S: Store, C: Courier> Pinging<'_, S, C> {
             is_proven,
             ..Beginning::default()
         };
-        self.gate.begin((token, id), tenant, beginning, now);
+        self.gate.begin((token, id), &whose, beginning, now);
         Ok(())
     }
 

@@ -277,8 +277,8 @@ fn load(
     if wanted.is_empty() && changes.is_none() {
         return Ok(false);
     }
-    if wanted.everything || wanted.quotas {
-        subscriptions.put_quotas(view.quotas()?);
+    if wanted.everything || wanted.limits {
+        subscriptions.put_limits(view.limits()?);
     }
     let mut ids: BTreeSet<i64> = wanted.ids.clone();
     if wanted.everything {

@@ -198,11 +198,14 @@ impl<S: Store> Reading<'_, S> {
     /// Adopts changed subscriptions. Buries the deliveries of removed ones.
     fn take_over(&mut self, now: Now) {
         let changed = self.subscriptions.take_changed();
-        if changed.quotas {
-            let quotas = &self.subscriptions.quotas;
-            self.gate.tenants.configure(quotas);
+        if changed.limits {
+            let limits = &self.subscriptions.limits;
+            self.gate.tenants.configure(&limits.quotas);
+            self.gate.hosts.configure(&limits.hosts);
             for loaded in self.subscriptions.iter() {
                 self.lanes.configure(loaded, &self.gate.tenants);
+                self.lanes
+                    .share_rates(loaded, &self.gate.tenants, &self.gate.hosts);
             }
         }
         let mut any_ended = false;
@@ -210,6 +213,8 @@ impl<S: Store> Reading<'_, S> {
             if let Some(loaded) = self.subscriptions.by_id(id) {
                 any_ended |= loaded.config.state == State::Disabled;
                 self.lanes.configure(loaded, &self.gate.tenants);
+                self.lanes
+                    .share_rates(loaded, &self.gate.tenants, &self.gate.hosts);
                 self.shedding.expect(&loaded.config, now);
                 self.look_into_pending(id, now);
                 continue;

@@ -37,10 +37,9 @@ impl Choosing<'_> {
                 continue;
             };
             let token = delivery.token;
-            let tenant = delivery.agent.tenant.clone();
+            let whose = self.gate.whose(&delivery.agent, &delivery.subscription);
             let Err(work) = courier.send(Work::Delivery(delivery)) else {
-                self.gate
-                    .begin((token, id), tenant.as_deref(), beginning, now);
+                self.gate.begin((token, id), &whose, beginning, now);
                 self.lanes.make_ready(id);
                 continue;
             };
@@ -62,10 +61,15 @@ impl Choosing<'_> {
             self.lanes.park(id);
             return None;
         }
-        let tenant = subscription.agent.tenant.as_deref();
-        if !self.gate.tenants.has_connection(tenant, id) {
+        let whose = self.gate.whose(&subscription.agent, &subscription.config);
+        if !self.gate.has_connection(id, &whose) {
             return None;
         }
+        if let Some(until) = self.gate.paced_until(&whose, now) {
+            self.lanes.rest_until(id, until);
+            return None;
+        }
+        let tenant = subscription.agent.tenant.as_deref();
         let Some(mut delivery) = entry.lane.take_ready(now.micros) else {
             self.lanes.rest(id, now.micros);
             return None;
@@ -267,6 +271,7 @@ mod tests {
             let quota = Quota {
                 events_per_month: Some(0),
                 max_connections: None,
+                rate_limit: None,
                 over_quota,
                 events: 0,
             };

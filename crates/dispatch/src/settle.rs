@@ -97,7 +97,7 @@ impl Settling<'_> {
                 let tenant = delivery.agent.tenant.as_deref();
                 self.gate.tenants.take_back(tenant);
                 // Lanes may be held because of quota that was not used after all.
-                self.subscriptions.expire_quotas();
+                self.subscriptions.expire_limits();
                 *self.look_wanted = true;
             }
             return self.settle_shortage(delivery, outcome, now);

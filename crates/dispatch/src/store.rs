@@ -14,12 +14,13 @@ use crate::cleaned::{Cleaned, Part};
 use crate::deaths::Place;
 use crate::ended::{Buried, Ended, Gone};
 use crate::failure::Failure;
+use crate::limits::Limits;
 use crate::log::{Before, Logged, Look, Ring, Slice, Window};
 use crate::record::{Accounts, Batch, Closed, Record};
 use crate::report::Report;
 use crate::slices::Extent;
 use crate::subscriptions::{Changes, Loaded};
-use crate::tenants::{Quotas, Tenants};
+use crate::tenants::Tenants;
 use crate::walk::{Shed, Walk};
 
 /// A result, and how long it took.
@@ -112,8 +113,8 @@ pub trait View {
     /// Loads those of these subscriptions that exist, with what they wanted before changes that `oldest` does not show.
     fn load(&mut self, ids: &[i64], oldest: &Snapshot) -> Result<Vec<Loaded>, Failure>;
 
-    /// Returns the quotas of all tenants, and until when they hold.
-    fn quotas(&mut self) -> Result<(Quotas, i64), Failure>;
+    /// Returns the limits that subscriptions share.
+    fn limits(&mut self) -> Result<Limits, Failure>;
 
     /// Returns the events of the window from its next number up to `end`, without data larger than `largest`.
     fn slice(

@@ -12,8 +12,8 @@ use herald_core::subscription::matcher::{Found, Matcher};
 use herald_core::subscription::{State, Subscription};
 
 use crate::former::{Former, Unchanged};
+use crate::limits::Limits;
 use crate::log::{Logged, Window};
-use crate::tenants::Quotas;
 
 /// A subscription, and the time for which it gets events.
 #[derive(Debug)]
@@ -58,9 +58,8 @@ pub struct Subscriptions {
     pub snapshot: Snapshot,
     /// The largest data that any subscription takes, or any filter looks at, in bytes.
     pub largest: i32,
-    /// The tenants' quotas, and until when they hold: the end of the month.
-    pub quotas: Quotas,
-    quotas_end_at: i64,
+    /// The limits that they share.
+    pub limits: Limits,
     first_secret_ends_at: i64,
     /// Subscriptions whose receivers have to be asked first.
     pub without_consent: BTreeSet<i64>,
@@ -74,7 +73,7 @@ pub struct Subscriptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub everything: bool,
-    pub quotas: bool,
+    pub limits: bool,
     pub ids: BTreeSet<i64>,
 }
 
@@ -95,21 +94,21 @@ pub struct AsOf {
     demanded: Wanted,
 }
 
-/// Changes that were read: new, changed or removed subscriptions, and whether the tenants' quotas are among them.
+/// Changes that were read: new, changed or removed subscriptions, and whether the shared limits are among them.
 #[derive(Debug, Default)]
 pub struct Changed {
     pub ids: Vec<i64>,
-    pub quotas: bool,
+    pub limits: bool,
 }
 
 impl Wanted {
     pub fn is_empty(&self) -> bool {
-        !self.everything && !self.quotas && self.ids.is_empty()
+        !self.everything && !self.limits && self.ids.is_empty()
     }
 
     pub fn add(&mut self, other: &Wanted) {
         self.everything |= other.everything;
-        self.quotas |= other.quotas;
+        self.limits |= other.limits;
         self.ids.extend(&other.ids);
     }
 }
@@ -126,8 +125,7 @@ impl Subscriptions {
             leaving_some: BTreeSet::new(),
             snapshot: Snapshot::before_everything(),
             largest: 0,
-            quotas: Quotas::new(),
-            quotas_end_at: i64::MAX,
+            limits: Limits::none(),
             first_secret_ends_at: i64::MAX,
             without_consent: BTreeSet::new(),
             demanded: Wanted {
@@ -142,7 +140,7 @@ impl Subscriptions {
     /// a month is over.
     pub fn wanted(&self, now_micros: i64) -> Wanted {
         let mut wanted = self.demanded.clone();
-        wanted.quotas |= self.quotas_end_at <= now_micros;
+        wanted.limits |= self.limits.quotas_end_at <= now_micros;
         if self.first_secret_ends_at <= now_micros {
             let ended = self
                 .iter()
@@ -163,9 +161,9 @@ impl Subscriptions {
         self.demanded.ids.insert(id);
     }
 
-    /// Makes the next look read the tenants' quotas again.
-    pub fn expire_quotas(&mut self) {
-        self.demanded.quotas = true;
+    /// Makes the next look read the shared limits again.
+    pub fn expire_limits(&mut self) {
+        self.demanded.limits = true;
     }
 
     /// Returns whether it is known that no subscription exists. Disabled ones count: the looks made meanwhile decide
@@ -179,10 +177,10 @@ impl Subscriptions {
         self.by_id.keys().copied()
     }
 
-    /// Adopts these quotas, which hold until `end_at`.
-    pub fn put_quotas(&mut self, (quotas, end_at): (Quotas, i64)) {
-        (self.quotas, self.quotas_end_at) = (quotas, end_at);
-        self.changed.quotas = true;
+    /// Adopts these limits.
+    pub fn put_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.changed.limits = true;
     }
 
     /// Replaces the subscriptions with these ids by `read`, which has those that exist.
@@ -224,7 +222,7 @@ impl Subscriptions {
     }
 
     pub fn has_changed(&self) -> bool {
-        self.changed.quotas || !self.changed.ids.is_empty()
+        self.changed.limits || !self.changed.ids.is_empty()
     }
 
     /// Sets the subscription with this id; `None` if it no longer exists.
@@ -411,7 +409,7 @@ mod tests {
         let mut subscriptions = Subscriptions::unloaded();
         let as_of = subscriptions.as_of();
         let before = subscriptions.snapshot.clone();
-        subscriptions.put_quotas((Quotas::new(), i64::MAX));
+        subscriptions.put_limits(Limits::none());
         subscriptions.mark_up_to_date("9:9:".parse().unwrap());
         assert!(!subscriptions.wanted(0).everything);
         subscriptions.go_back(as_of);

@@ -7,6 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use herald_core::subscription::rate::Rate;
+
+use crate::pace::Pace;
+
 /// A tenant's plan and account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
@@ -14,6 +18,8 @@ pub struct Quota {
     pub events_per_month: Option<i64>,
     /// Requests that may be under way at once.
     pub max_connections: Option<usize>,
+    /// The rate of deliveries, over all subscriptions.
+    pub rate_limit: Option<Rate>,
     pub over_quota: OverQuota,
     /// Deliveries begun in this month, according to the account.
     pub events: i64,
@@ -55,6 +61,7 @@ pub struct Usage {
 /// let quota = Quota {
 ///     events_per_month: Some(2),
 ///     max_connections: Some(1),
+///     rate_limit: None,
 ///     over_quota: OverQuota::Blocked,
 ///     events: 1,
 /// };
@@ -63,7 +70,7 @@ pub struct Usage {
 /// let acme = Some("acme");
 /// assert_eq!(tenants.judge(acme, true), Verdict::Send);
 /// assert!(tenants.has_connection(acme, 7));
-/// tenants.begin(acme, true);
+/// tenants.begin(acme, true, 0);
 /// // It is the last of the month, and takes the only connection.
 /// assert_eq!(tenants.judge(acme, true), Verdict::Bury);
 /// assert!(!tenants.has_connection(acme, 8));
@@ -80,6 +87,7 @@ pub struct Tenants {
 #[derive(Debug)]
 struct Meter {
     quota: Quota,
+    pace: Option<Pace>,
     /// Deliveries begun but not yet in the account.
     unrecorded: i64,
     /// Lanes that wait for one of the tenant's requests to end.
@@ -91,14 +99,19 @@ impl Tenants {
     pub fn configure(&mut self, quotas: &Quotas) {
         self.meters.retain(|name, _| quotas.contains_key(name));
         for (name, quota) in quotas {
-            self.meters
+            let meter = self
+                .meters
                 .entry(Arc::clone(name))
-                .and_modify(|meter| meter.quota = *quota)
                 .or_insert_with(|| Meter {
                     quota: *quota,
+                    pace: None,
                     unrecorded: 0,
                     waiting: BTreeSet::new(),
                 });
+            meter.quota = *quota;
+            if meter.pace.map(|pace| pace.rate()) != quota.rate_limit {
+                meter.pace = quota.rate_limit.map(Pace::new);
+            }
         }
     }
 
@@ -144,8 +157,18 @@ impl Tenants {
         }
     }
 
+    /// Returns the rate of a tenant, if it has one.
+    pub fn rate(&self, tenant: Option<&str>) -> Option<Rate> {
+        self.meters.get(tenant?)?.quota.rate_limit
+    }
+
+    /// Returns when the tenant's rate lets the next delivery leave; `None` for now.
+    pub fn paced_until(&self, tenant: Option<&str>, now: i64) -> Option<i64> {
+        self.meters.get(tenant?)?.pace.as_ref()?.next_at(now)
+    }
+
     /// Counts a request that begins, with a delivery that is new or was begun before.
-    pub fn begin(&mut self, tenant: Option<&str>, is_new: bool) {
+    pub fn begin(&mut self, tenant: Option<&str>, is_new: bool, now: i64) {
         let Some(name) = tenant else {
             return;
         };
@@ -155,6 +178,9 @@ impl Tenants {
         }
         if let Some(meter) = self.meters.get_mut(name) {
             meter.unrecorded += i64::from(is_new);
+            if let Some(pace) = &mut meter.pace {
+                pace.count(now);
+            }
         }
     }
 
@@ -230,6 +256,7 @@ mod tests {
         Quota {
             events_per_month: Some(3),
             max_connections: None,
+            rate_limit: None,
             over_quota: OverQuota::Throttled,
             events,
         }
@@ -246,9 +273,9 @@ mod tests {
     #[test]
     fn what_is_under_way_counts_and_is_counted_once() {
         let mut tenants = tenants(quota(1));
-        tenants.begin(ACME, true);
+        tenants.begin(ACME, true, 0);
         assert_eq!(tenants.judge(ACME, true), Verdict::Send);
-        tenants.begin(ACME, true);
+        tenants.begin(ACME, true, 0);
         assert_eq!(tenants.judge(ACME, true), Verdict::Hold);
         tenants.recorded(&used(2));
         assert!(tenants.is_held(ACME));
@@ -266,7 +293,7 @@ mod tests {
     #[test]
     fn what_was_not_sent_after_all_is_given_back() {
         let mut tenants = tenants(quota(2));
-        tenants.begin(ACME, true);
+        tenants.begin(ACME, true, 0);
         assert!(tenants.is_held(ACME));
         tenants.take_back(ACME);
         assert!(!tenants.is_held(ACME));
@@ -276,7 +303,7 @@ mod tests {
     fn what_was_begun_before_there_was_an_account_gives_no_credit() {
         let mut tenants = tenants(quota(0));
         tenants.recorded(&used(2));
-        tenants.begin(ACME, true);
+        tenants.begin(ACME, true, 0);
         assert!(tenants.is_held(ACME));
     }
 
@@ -287,7 +314,7 @@ mod tests {
             ..quota(0)
         };
         let mut tenants = Tenants::default();
-        tenants.begin(ACME, true);
+        tenants.begin(ACME, true, 0);
         tenants.configure(&quotas(limited));
         assert!(!tenants.has_connection(ACME, 1));
         tenants.configure(&Quotas::new());
@@ -300,9 +327,9 @@ mod tests {
     #[test]
     fn retries_are_free() {
         let mut tenants = tenants(quota(2));
-        tenants.begin(ACME, false);
+        tenants.begin(ACME, false, 0);
         assert_eq!(tenants.judge(ACME, true), Verdict::Send);
-        tenants.begin(ACME, true);
+        tenants.begin(ACME, true, 0);
         assert_eq!(tenants.judge(ACME, false), Verdict::Send);
     }
 
@@ -312,8 +339,8 @@ mod tests {
             max_connections: Some(2),
             ..quota(0)
         });
-        tenants.begin(ACME, true);
-        tenants.begin(ACME, true);
+        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, 0);
         assert!(!tenants.has_connection(ACME, 1) && !tenants.has_connection(ACME, 2));
         assert_eq!(tenants.end(ACME), BTreeSet::from([1, 2]));
         assert!(tenants.has_connection(ACME, 1));

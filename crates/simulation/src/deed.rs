@@ -155,7 +155,10 @@ pub struct Wish {
     pub timeout: i64,
     pub max_backlog: Option<i64>,
     pub max_age: Option<i64>,
+    /// The rate that its receiver consented to, per minute.
     pub rate: Option<u32>,
+    /// Its own, per second.
+    pub rate_limit: Option<u32>,
     pub survives_gone: bool,
 }
 
@@ -163,6 +166,8 @@ pub struct Wish {
 pub struct QuotaWish {
     pub events: Option<i64>,
     pub connections: Option<usize>,
+    /// Per second.
+    pub rate_limit: Option<u32>,
     pub is_blocked: bool,
 }
 

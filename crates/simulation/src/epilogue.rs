@@ -243,6 +243,7 @@ impl World {
             let quota = QuotaWish {
                 events: None,
                 connections: None,
+                rate_limit: None,
                 is_blocked: false,
             };
             self.set_quota(tenant, quota);
@@ -307,7 +308,7 @@ impl World {
         let subscriptions = self.database.tables.subscriptions.clone();
         let mut probes = Vec::new();
         for (id, row) in subscriptions.iter() {
-            if !row.is_active() || row.config.rate.is_some() {
+            if !row.is_active() || row.config.rate.is_some() || row.config.rate_limit.is_some() {
                 continue;
             }
             let kind = Kind {

@@ -37,6 +37,7 @@ impl World {
             let is_judged = row.is_active()
                 && matches!(self.receivers.mood(*id), Mood::Healthy(_))
                 && row.config.rate.is_none()
+                && row.config.rate_limit.is_none()
                 && row.tenant.is_none();
             if !is_judged {
                 continue;

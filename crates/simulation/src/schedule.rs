@@ -60,8 +60,28 @@ struct Taste {
     is_synchronous: bool,
     has_tenants: bool,
     has_rates: bool,
+    rate_limits: RateLimits,
     has_large_events: bool,
     has_bursts: bool,
+}
+
+/// The rates of subscriptions and of plans, per second.
+#[derive(Debug, Clone, Copy)]
+struct RateLimits {
+    own: Option<u32>,
+    of_plans: Option<u32>,
+}
+
+impl RateLimits {
+    /// Draws them separately, so that stored seeds still give the same schedules.
+    fn of(seed: u64) -> Self {
+        let mut dice = chance::dice(seed, &[0x4a7e]);
+        let mut rate = || (dice.u8(..8) == 0).then(|| dice.u32(10..300));
+        Self {
+            own: rate(),
+            of_plans: rate(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +113,7 @@ impl Schedule {
         };
         // Most are short: they test more in the same time.
         let count = (200.0 * 10_f64.powf(dice.f64().powi(5))) as u64;
-        let taste = Taste::of(dice);
+        let taste = Taste::of(dice, RateLimits::of(seed));
         let mut steps: Vec<Step> = (1..=taste.subscriptions)
             .map(|id| Deed::Subscribe {
                 session: 0,
@@ -124,7 +144,7 @@ impl Schedule {
 }
 
 impl Taste {
-    fn of(dice: &mut Rng) -> Self {
+    fn of(dice: &mut Rng, rate_limits: RateLimits) -> Self {
         let mut weights = vec![(Topic::Emit, 40), (Topic::Transaction, dice.u32(0..30))];
         let others = [
             (Topic::Mood, 10),
@@ -150,6 +170,7 @@ impl Taste {
             is_synchronous: dice.bool(),
             has_tenants: dice.bool(),
             has_rates: dice.u8(..4) == 0,
+            rate_limits,
             has_large_events: dice.u8(..80) == 0,
             has_bursts: dice.u8(..4) == 0,
         }
@@ -226,6 +247,7 @@ impl Taste {
                 quota: QuotaWish {
                     events: dice.bool().then(|| dice.i64(0..200)),
                     connections: dice.bool().then(|| dice.usize(1..4)),
+                    rate_limit: self.rate_limits.of_plans,
                     is_blocked: dice.bool(),
                 },
             }],
@@ -325,6 +347,7 @@ impl Taste {
             max_backlog: (dice.u8(..5) == 0).then(|| dice.i64(1..50)),
             max_age: (dice.u8(..8) == 0).then(|| any_magnitude(dice, SECOND, MINUTE)),
             rate: self.has_rates.then(|| dice.u32(300..3_000)),
+            rate_limit: self.rate_limits.own,
             survives_gone: dice.bool(),
         }
     }

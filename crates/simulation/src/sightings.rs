@@ -1,11 +1,14 @@
 //! What the witness sees: all that is sent, answered and recorded, and what of it must not happen.
 
+use std::collections::VecDeque;
+
 use herald_core::attempt::outcome::Outcome;
 use herald_core::attempt::retry::lane_delay_until;
+use herald_core::subscription::rate::Rate;
 use herald_dispatch::record::Record;
 use herald_dispatch::work::{Delivery, Origin, Work};
 
-use crate::clock::MINUTE;
+use crate::clock::{MINUTE, SECOND};
 use crate::database::rows::{EventRow, Key, SubscriptionRow};
 use crate::witness::{Life, Pair, number};
 use crate::world::World;
@@ -66,12 +69,18 @@ impl World {
         let (wall, life) = (self.clock.wall(), &mut self.witness.life);
         life.under_way.insert((uid, id));
         *life.in_flight.entry(id).or_default() += 1;
-        if delivery.subscription.rate.is_some() {
+        let config = &delivery.subscription;
+        if config.rate.is_some() || config.rate_limit.is_some() {
             life.sent_at.entry(id).or_default().push_back(wall);
         }
         if let Some(tenant) = tenant {
             *life.in_flight_of_tenant.entry(tenant.clone()).or_default() += 1;
-            let has_account = self.witness.known_quotas.contains_key(&tenant);
+            let quota = self.witness.known_quotas.get(&tenant);
+            if quota.is_some_and(|quota| quota.rate_limit.is_some()) {
+                let sent_at = life.sent_at_of_tenant.entry(tenant.clone());
+                sent_at.or_default().push_back(wall);
+            }
+            let has_account = quota.is_some();
             if delivery.is_new_this_month() && has_account {
                 *life.begun.entry(tenant).or_default() += 1;
             }
@@ -156,6 +165,9 @@ impl World {
                 return Err(format!("{lately} were sent in a minute, and {rate} may be"));
             }
         }
+        if let (Some(rate), Some(sent_at)) = (known.config.rate_limit, life.sent_at.get(&id)) {
+            judge_rate(rate, sent_at, wall)?;
+        }
         self.judge_plan(delivery)
     }
 
@@ -173,6 +185,10 @@ impl World {
             .is_some_and(|most| connections >= most)
         {
             return Err(format!("its tenant has {connections} connections already"));
+        }
+        if let (Some(rate), Some(sent_at)) = (quota.rate_limit, life.sent_at_of_tenant.get(tenant))
+        {
+            judge_rate(rate, sent_at, self.clock.wall())?;
         }
         let used = self
             .database
@@ -283,4 +299,17 @@ impl SubscriptionRow {
         let is_late = now.disabled_xid.is_some() && row.order > now.certain_until;
         !is_early && !is_late
     }
+}
+
+/// Returns an error if another request in this second exceeds a rate. The clock may have been set back.
+fn judge_rate(rate: Rate, sent_at: &VecDeque<i64>, wall: i64) -> Result<(), String> {
+    let lately = sent_at.iter().rev().take(2_000);
+    let lately = lately
+        .filter(|at| **at > wall - SECOND && **at <= wall)
+        .count();
+    let most = rate.most_within(SECOND);
+    if lately >= most {
+        return Err(format!("{lately} were sent in a second, and {most} may be"));
+    }
+    Ok(())
 }

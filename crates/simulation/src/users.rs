@@ -6,6 +6,7 @@ use std::sync::Arc;
 use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::event::Event;
 use herald_core::subscription::options::Span;
+use herald_core::subscription::rate::Rate;
 use herald_core::subscription::{State, Subscription, SubscriptionOptions};
 use herald_dispatch::tenants::{OverQuota, Quota};
 
@@ -337,6 +338,7 @@ impl World {
         let name = tenant_name(tenant);
         let used = self.database.tables.quotas.get(&name);
         let quota = Quota {
+            rate_limit: wish.rate_limit.map(per_second),
             events_per_month: wish.events,
             max_connections: wish.connections,
             over_quota: if wish.is_blocked {
@@ -369,6 +371,11 @@ impl SubscriptionRow {
     }
 }
 
+/// Returns a rate per second.
+fn per_second(count: u32) -> Rate {
+    Rate::parse("rate_limit", &format!("{count}/s")).expect("a schedule has valid rates only")
+}
+
 fn compiled(id: i64, wish: &Wish) -> Subscription {
     let options = SubscriptionOptions {
         id,
@@ -381,6 +388,7 @@ fn compiled(id: i64, wish: &Wish) -> Subscription {
         max_backlog: wish.max_backlog,
         max_age: wish.max_age.map(Span),
         rate: wish.rate,
+        rate_limit: wish.rate_limit.map(|rate| format!("{rate}/s")),
         gone: if wish.survives_gone {
             "dead"
         } else {

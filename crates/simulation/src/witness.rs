@@ -44,7 +44,9 @@ pub struct Life {
     /// Until when receivers asked for a delay, by the time of day.
     pub spared: BTreeMap<i64, i64>,
     pub succeeded_at: BTreeMap<i64, i64>,
+    /// When requests to subscriptions and of tenants with rates left.
     pub sent_at: BTreeMap<i64, VecDeque<i64>>,
+    pub sent_at_of_tenant: BTreeMap<Arc<str>, VecDeque<i64>>,
     /// Deliveries begun as new in the month, and not recorded.
     pub begun: BTreeMap<Arc<str>, i64>,
     pub progress_at: BTreeMap<i64, i64>,

@@ -10,6 +10,7 @@ mod delivery;
 mod dispatch;
 mod errors;
 mod filters;
+mod flow;
 mod house;
 mod identity;
 mod limits;
@@ -37,6 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         matching::MUTANTS,
         filters::MUTANTS,
         splits::MUTANTS,
+        flow::MUTANTS,
         tenant::MUTANTS,
         errors::MUTANTS,
         deaths::MUTANTS,

@@ -19,6 +19,7 @@ use crate::subscription::options::limits::{
     DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, TIMEOUT, choice,
 };
 use crate::subscription::options::{Span, SubscriptionOptions};
+use crate::subscription::rate::Rate;
 use crate::subscription::secrets::NamedSecrets;
 use crate::subscription::split::{Sample, Split};
 use crate::subscription::wanted::Wanted;
@@ -147,6 +148,11 @@ impl SubscriptionOptions {
                 .map(Duration::from_micros),
             max_backlog: MAX_BACKLOG.check_optional(self.max_backlog)?,
             rate: self.rate,
+            rate_limit: self
+                .rate_limit
+                .as_deref()
+                .map(|text| Rate::parse("rate_limit", text))
+                .transpose()?,
             generation: self.generation,
             state: self.state,
         })

@@ -12,6 +12,7 @@ use crate::request::style::Style;
 use crate::request::target::Target;
 use crate::signing::Signing;
 use crate::subscription::headers::Headers;
+use crate::subscription::rate::Rate;
 use crate::subscription::secrets::NamedSecrets;
 use crate::subscription::state::State;
 use crate::subscription::wanted::Wanted;
@@ -52,6 +53,8 @@ pub struct Subscription {
     pub max_backlog: Option<u64>,
     /// The maximum deliveries per minute that its receiver wants.
     pub rate: Option<u32>,
+    /// The maximum rate of requests to its receiver.
+    pub rate_limit: Option<Rate>,
     /// How often the url or the handshake has changed: a receiver's answer to an earlier generation does not count.
     pub generation: i32,
     /// What happens to matching events.

@@ -14,6 +14,7 @@ pub mod headers;
 pub mod matcher;
 pub mod members;
 pub mod options;
+pub mod rate;
 pub mod reference;
 pub mod secrets;
 pub mod selection;

@@ -145,6 +145,8 @@ options! {
     retry_duration: Option<Span> = "null", "over 0, up to 10 years";
     /// concurrent requests
     max_concurrency: i32 = "10", MAX_CONCURRENCY.allowed;
+    /// the most requests in a time, evenly: see [Rates](flow.md#rates)
+    rate_limit: Option<String> = "null", "1 to 1,000,000 `/s`, `/min`, `/h` or `/day`, as `10/s`; then perhaps `burst` and 1 to 1,000,000";
     /// the largest body; events with larger bodies become dead letters (`too_large`)
     max_payload: i32 = "262144", MAX_PAYLOAD.allowed;
     /// a pending delivery older than this becomes a dead letter (`expired`) when it would be sent

@@ -12,6 +12,8 @@ const CLAIM_SIZE: SliceSize = SliceSize::new(64, 4, 512);
 /// A lane with fewer than `REFILL_BELOW` deliveries is refilled from pending, up to `REFILL_TO`.
 const REFILL_TO: usize = 750;
 const REFILL_BELOW: usize = 250;
+/// A lane with a rate is filled with what it can use in this time, in microseconds.
+const REFILL_MICROS: i64 = 2_000_000;
 /// A lane that the log keeps full still claims this many: retries do not wait for the end of the log.
 const REFILL_WHEN_FULL: usize = 100;
 
@@ -84,10 +86,14 @@ impl Entry {
         if self.byte_room(share) == 0 && !may_hold_one {
             return 0;
         }
-        let wanted = if self.lane.len() < REFILL_BELOW {
-            REFILL_TO - self.lane.len()
-        } else if self.claimed.len() < REFILL_WHEN_FULL / 2 {
-            REFILL_WHEN_FULL - self.claimed.len()
+        let usable = self.lane.usable_within(REFILL_MICROS);
+        let usable = usable.unwrap_or(usize::MAX);
+        let (below, to) = (REFILL_BELOW.min(usable.div_ceil(2)), REFILL_TO.min(usable));
+        let when_full = REFILL_WHEN_FULL.min(usable.div_ceil(4));
+        let wanted = if self.lane.len() < below {
+            to - self.lane.len()
+        } else if self.claimed.len() < when_full / 2 {
+            when_full - self.claimed.len()
         } else {
             0
         };
@@ -111,5 +117,35 @@ impl Entry {
             Some(until) => Some(due.max(until)),
             None => (self.lane.concurrency(now) > 0).then_some(due),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use herald_core::subscription::rate::Rate;
+
+    use super::*;
+    use crate::testing::delivery;
+
+    #[test]
+    fn a_lane_at_a_rate_claims_what_it_can_use_and_not_one_by_one() {
+        let mut entry = Entry::new(1);
+        entry.lane.succeeded(0);
+        entry
+            .lane
+            .set_rates([Rate::parse("rate_limit", "10/s").unwrap()]);
+        let share = Share {
+            bytes: 1 << 20,
+            is_scarce: false,
+        };
+        let mut rooms = Vec::new();
+        for seq in 1..=21 {
+            rooms.push(entry.room(share, 0));
+            entry.lane.push(delivery(1, seq), 0);
+            entry.claimed.insert(seq);
+        }
+        assert_eq!(rooms[0], 21);
+        assert_eq!(rooms[10], 11);
+        assert!(rooms[11..].iter().all(|room| *room == 0), "{rooms:?}");
     }
 }

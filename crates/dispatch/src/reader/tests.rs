@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::failure::Fault;
+use crate::limits::Limits;
 use crate::log::SLICE_EVENTS;
 use crate::slices::DamageKind;
 use crate::subscriptions::Loaded;
-use crate::tenants::Quotas;
 use crate::testing::loaded;
 
 /// A log that shows the events of all transactions that the window shows.
@@ -61,8 +61,8 @@ impl View for Sight {
         Ok(ids.iter().copied().map(loaded).collect())
     }
 
-    fn quotas(&mut self) -> Result<(Quotas, i64), Failure> {
-        Ok((Quotas::new(), i64::MAX))
+    fn limits(&mut self) -> Result<Limits, Failure> {
+        Ok(Limits::none())
     }
 
     fn slice(

@@ -22,6 +22,7 @@ impl Modelled {
             max_backlog: None,
             max_age: None,
             rate: None,
+            rate_limit: None,
             survives_gone: false,
         };
         modelled.does(Deed::Subscribe {

@@ -8,11 +8,11 @@ use herald_core::snapshot::Snapshot;
 use herald_core::subscription::State;
 use herald_dispatch::deaths::Place;
 use herald_dispatch::failure::Failure;
+use herald_dispatch::limits::Limits;
 use herald_dispatch::log::{Logged, Look, SLICE_EVENTS, Slice, Window};
 use herald_dispatch::slices::Extent;
 use herald_dispatch::store::{Point, View};
 use herald_dispatch::subscriptions::{Changes, Loaded, Since};
-use herald_dispatch::tenants::Quotas;
 
 use super::slice::{SLICE_BYTES, within_bytes};
 use crate::database::rows::{About, Change, SubscriptionRow, Subscriptions, WindowRow};
@@ -68,7 +68,7 @@ impl View for Sight<'_> {
             match notice.about {
                 About::Subscription(id) => drop(changes.wanted.ids.insert(id)),
                 About::Pending(id) => drop(changes.pending.insert(id)),
-                About::Quotas => changes.wanted.quotas = true,
+                About::Quotas => changes.wanted.limits = true,
             }
         }
         Ok(changes)
@@ -89,8 +89,11 @@ impl View for Sight<'_> {
         Ok(read)
     }
 
-    fn quotas(&mut self) -> Result<(Quotas, i64), Failure> {
-        Ok((self.world.database.tables.quotas.clone(), i64::MAX))
+    fn limits(&mut self) -> Result<Limits, Failure> {
+        Ok(Limits {
+            quotas: self.world.database.tables.quotas.clone(),
+            ..Limits::none()
+        })
     }
 
     fn slice(

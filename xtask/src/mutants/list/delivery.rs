@@ -228,12 +228,11 @@ pub const MUTANTS: &[Mutant] = &[
         name: "faster-than-granted",
         breaks: "A receiver gets no more a minute than it consented to.",
         file: "crates/dispatch/src/lane.rs",
-        from: "self.delayed_until = self.delayed_until.max(until);
+        from: "        for pace in &mut self.paces {
+            pace.count(now);
         }
         Some(delivery)",
-        to: "drop(until);
-        }
-        Some(delivery)",
+        to: "        Some(delivery)",
         killed_by: Unit(
             "herald-dispatch lane::tests::a_rate_is_kept_however_much_is_there_and_however_quick_the_receiver_is",
         ),

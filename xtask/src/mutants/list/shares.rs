@@ -69,7 +69,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "questions-without-connection",
         breaks: "Handshakes count for the connections of a tenant's plan.",
         file: "crates/dispatch/src/consent.rs",
-        from: "                || !gate.tenants.has_connection(tenant.as_deref(), id)\n",
+        from: "                || !gate.has_connection(id, &whose)\n",
         to: "",
         killed_by: EndToEnd("handshake questions_count_for_the_connections_of_a_plan"),
         says: "Receiver",

@@ -103,7 +103,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "retries-after-the-log",
         breaks: "A retry does not wait for the end of the log.",
         file: "crates/dispatch/src/lanes/entry.rs",
-        from: "} else if self.claimed.len() < REFILL_WHEN_FULL / 2 {",
+        from: "} else if self.claimed.len() < when_full / 2 {",
         to: "} else if false {",
         killed_by: EndToEnd(
             "delivery a_retry_does_not_wait_for_the_end_of_a_log_that_keeps_its_subscription_busy",
