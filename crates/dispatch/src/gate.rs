@@ -76,7 +76,7 @@ impl Gate {
     }
 
     /// Returns when the rates of its tenant and its host let the next delivery leave; `None` for now.
-    pub fn paced_until(&self, whose: &Whose, now: Now) -> Option<i64> {
+    pub fn paced_until(&mut self, whose: &Whose, now: Now) -> Option<i64> {
         let of_tenant = self
             .tenants
             .paced_until(whose.tenant.as_deref(), now.micros);

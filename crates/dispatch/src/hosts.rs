@@ -85,8 +85,8 @@ impl Hosts {
     }
 
     /// Returns when the host's rate lets the next request leave; `None` for now.
-    pub fn paced_until(&self, host: Option<&str>, now: i64) -> Option<i64> {
-        self.by_name.get(host?)?.pace.as_ref()?.next_at(now)
+    pub fn paced_until(&mut self, host: Option<&str>, now: i64) -> Option<i64> {
+        self.by_name.get_mut(host?)?.pace.as_mut()?.next_at(now)
     }
 
     /// Counts a request that begins.

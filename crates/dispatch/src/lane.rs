@@ -207,8 +207,11 @@ impl<T> Lane<T> {
     }
 
     /// Returns when the lane's rates let the next request leave; `None` for now.
-    pub fn paced_until(&self, now: i64) -> Option<i64> {
-        self.paces.iter().filter_map(|pace| pace.next_at(now)).max()
+    pub fn paced_until(&mut self, now: i64) -> Option<i64> {
+        self.paces
+            .iter_mut()
+            .filter_map(|pace| pace.next_at(now))
+            .max()
     }
 
     /// Returns how many deliveries it can use in this time, in microseconds, at its rates; `None` for any number.
@@ -224,7 +227,7 @@ impl<T> Lane<T> {
     }
 
     /// Returns when the lane may send again, if it is delayed, or its rates keep it from sending.
-    pub fn rests_until(&self, now: i64) -> Option<i64> {
+    pub fn rests_until(&mut self, now: i64) -> Option<i64> {
         self.delayed_until(now).max(self.paced_until(now))
     }
 

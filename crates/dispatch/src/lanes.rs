@@ -30,7 +30,7 @@ pub struct Lanes {
     /// Lanes that wait for one of the threads for doubtful lanes, each once.
     parked: VecDeque<i64>,
     /// Lanes that have deliveries and may send none before this time.
-    resting: BTreeSet<(i64, i64)>,
+    resting: BTreeSet<(Moment, i64)>,
     survey: Survey,
     surveyed_at: Moment,
     survey_took: Duration,
@@ -181,33 +181,33 @@ impl Lanes {
     }
 
     /// Makes a lane ready again when its delay ends, or its rates allow, if it has deliveries.
-    pub fn rest(&mut self, id: i64, now_micros: i64) {
-        let entry = self.by_id.get(&id);
-        if let Some(until) = entry.and_then(|entry| entry.lane.rests_until(now_micros)) {
-            self.rest_until(id, until);
+    pub fn rest(&mut self, id: i64, now: Now) {
+        let entry = self.by_id.get_mut(&id);
+        if let Some(until) = entry.and_then(|entry| entry.lane.rests_until(now.micros)) {
+            self.rest_until(id, until, now);
         }
     }
 
-    /// Makes a lane ready again at this time, if it has deliveries.
-    pub fn rest_until(&mut self, id: i64, until: i64) {
-        if self
-            .by_id
-            .get(&id)
-            .is_some_and(|entry| !entry.lane.is_empty())
-        {
+    /// Makes a lane ready again at this time of day, if it has deliveries. It is counted from now on: the clock may be
+    /// set meanwhile.
+    pub fn rest_until(&mut self, id: i64, until_micros: i64, now: Now) {
+        let rest = until_micros.saturating_sub(now.micros).max(0);
+        let entry = self.by_id.get(&id);
+        if entry.is_some_and(|entry| !entry.lane.is_empty()) {
+            let until = now.moment + Duration::from_micros(rest.unsigned_abs());
             self.resting.insert((until, id));
         }
     }
 
-    /// Returns when the first delay of a lane with deliveries ends.
-    pub fn rests_until(&self) -> Option<i64> {
+    /// Returns when the first lane with deliveries has rested.
+    pub fn rests_until(&self) -> Option<Moment> {
         self.resting.first().map(|(until, _)| *until)
     }
 
-    /// Makes the lanes ready whose delays have ended.
-    pub fn end_rests(&mut self, now_micros: i64) {
+    /// Makes the lanes ready that have rested.
+    pub fn end_rests(&mut self, now: Now) {
         while let Some((until, id)) = self.resting.first().copied()
-            && until <= now_micros
+            && now.is_past(until)
         {
             self.resting.pop_first();
             self.make_ready(id);

@@ -39,8 +39,7 @@ impl Pace {
 
     /// Counts a request that leaves now.
     pub fn count(&mut self, now: i64) {
-        let latest = nanos(now).saturating_add(self.tolerance_nanos());
-        let even = self.even_nanos.clamp(nanos(now), latest);
+        let even = self.even_nanos.max(nanos(now));
         self.even_nanos = even.saturating_add(self.rate.interval_nanos());
     }
 
@@ -50,11 +49,13 @@ impl Pace {
     }
 
     /// Returns when the next request may leave; `None` for now.
-    pub fn next_at(&self, now: i64) -> Option<i64> {
+    pub fn next_at(&mut self, now: i64) -> Option<i64> {
         let tolerance = self.tolerance_nanos();
-        // It is later than this only if the clock was set back.
-        let latest = nanos(now).saturating_add(self.rate.interval_nanos());
-        let earliest = self.even_nanos.saturating_sub(tolerance).min(latest);
+        // A request that left was at most this early, unless the clock was set back.
+        let latest =
+            nanos(now).saturating_add(tolerance.saturating_add(self.rate.interval_nanos()));
+        self.even_nanos = self.even_nanos.min(latest);
+        let earliest = self.even_nanos.saturating_sub(tolerance);
         // Waiting a little longer lets several leave together, and costs none of them.
         let together = (tolerance / 4).min(TOGETHER_NANOS);
         let until = earliest.saturating_add(together).saturating_add(999);
@@ -138,8 +139,9 @@ mod tests {
         let mut pace = Pace::new(Rate::parse("rate_limit", "10/s").unwrap());
         pace.count(3_600 * SECOND);
         assert_eq!(pace.next_at(0), Some(105_000));
-        pace.count(105_000);
-        assert_eq!(pace.next_at(105_000), Some(210_000));
+        assert_eq!(pace.next_at(100_000), None);
+        pace.count(100_000);
+        assert_eq!(pace.next_at(100_000), Some(205_000));
     }
 
     #[test]

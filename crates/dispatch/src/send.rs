@@ -27,7 +27,7 @@ pub struct Choosing<'a> {
 impl Choosing<'_> {
     /// Hands deliveries to the sender, lane by lane, while threads are free.
     pub fn send(&mut self, courier: &mut impl Courier, now: Now) {
-        self.lanes.end_rests(now.micros);
+        self.lanes.end_rests(now);
         while self.gate.threads.has_room()
             && let Some(id) = self
                 .lanes
@@ -66,12 +66,12 @@ impl Choosing<'_> {
             return None;
         }
         if let Some(until) = self.gate.paced_until(&whose, now) {
-            self.lanes.rest_until(id, until);
+            self.lanes.rest_until(id, until, now);
             return None;
         }
         let tenant = subscription.agent.tenant.as_deref();
         let Some(mut delivery) = entry.lane.take_ready(now.micros) else {
-            self.lanes.rest(id, now.micros);
+            self.lanes.rest(id, now);
             return None;
         };
         let suspicion = self.gate.suspects.judge(&delivery);
@@ -135,7 +135,7 @@ mod tests {
     use crate::subscriptions::Loaded;
     use crate::suspects::Suspects;
     use crate::tenants::{OverQuota, Quota, Quotas};
-    use crate::testing::{Taker, at, delivery, loaded};
+    use crate::testing::{Taker, at, delivery, loaded, moment};
 
     struct Room {
         lanes: Lanes,
@@ -231,7 +231,7 @@ mod tests {
         let mut courier = Taker::with_room(1);
         room.send_at(&mut courier, at(499));
         assert!(courier.taken.is_empty());
-        assert_eq!(room.lanes.rests_until(), Some(500_000));
+        assert_eq!(room.lanes.rests_until(), Some(moment(500)));
         room.send_at(&mut courier, at(500));
         assert_eq!(courier.seqs(), [1]);
         assert_eq!(room.lanes.rests_until(), None);

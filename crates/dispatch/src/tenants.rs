@@ -163,8 +163,8 @@ impl Tenants {
     }
 
     /// Returns when the tenant's rate lets the next delivery leave; `None` for now.
-    pub fn paced_until(&self, tenant: Option<&str>, now: i64) -> Option<i64> {
-        self.meters.get(tenant?)?.pace.as_ref()?.next_at(now)
+    pub fn paced_until(&mut self, tenant: Option<&str>, now: i64) -> Option<i64> {
+        self.meters.get_mut(tenant?)?.pace.as_mut()?.next_at(now)
     }
 
     /// Counts a request that begins, with a delivery that is new or was begun before.

@@ -100,6 +100,9 @@ impl World {
                 let until = now.max(self.witness.disturbed_at()) + by.abs();
                 self.witness.disturbed(until);
                 self.witness.late_by += (-by).max(0);
+                // Rates are kept by the time of day.
+                self.witness.life.sent_at.clear();
+                self.witness.life.sent_at_of_tenant.clear();
             }
             Deed::Settings {
                 is_enabled,

@@ -76,8 +76,7 @@ impl Mind {
     /// Returns how long until a lane with deliveries may send again.
     fn rested_in(&self, now: Now) -> Option<Duration> {
         let until = self.lanes.rests_until().filter(|_| self.may_send())?;
-        let rest = until.saturating_sub(now.micros).max(0);
-        Some(Duration::from_micros(rest.unsigned_abs()))
+        Some(now.until(until))
     }
 
     /// Returns how long until a request is old enough to make room for a lane that waits.
