@@ -62,7 +62,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "delay-without-end",
         breaks: "A lane sends what it holds once its delay is over.",
         file: "crates/dispatch/src/send.rs",
-        from: "            self.lanes.rest(id, now.micros);\n",
+        from: "            self.lanes.rest(id, now);\n",
         to: "",
         killed_by: Unit(
             "herald-dispatch send::tests::a_lane_sends_what_it_holds_once_its_delay_is_over",
