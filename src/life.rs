@@ -127,7 +127,8 @@ pub fn convictions(place: Place) -> usize {
 
 /// Notes that a send thread begins this delivery. Callable from any thread.
 pub fn begun(thread: usize, place: Place) {
-    if let Some(note) = note_of(thread) {
+    // Work without an event of the log cannot be a suspect: nobody could bury it.
+    if let Some(note) = note_of(thread).filter(|_| place.seq > 0) {
         write_place(&note[1..], place);
         note[0].store(1, Release);
     }

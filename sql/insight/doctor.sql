@@ -354,7 +354,7 @@ as $$
 declare
     checks constant text[] := '{
         preload,worker,death,failure,version,enabled,settings,origin,obstacle,secret_key,publication,quota,tenant,
-        subscription,failing,dead_letters,types,filter,trigger,renamed,replicated,capture,lock,lag,log,ring}';
+        subscription,breaker,failing,dead_letters,types,filter,trigger,renamed,replicated,capture,lock,lag,log,ring}';
     current_check text;
     is_blocked boolean := false;
 begin

@@ -104,6 +104,21 @@ as $$
     where coalesce(cardinality(s.types), 0) < 1000
 $$;
 
+create function herald_internal.doctor_breaker() returns table ("check" text, status text, detail text, hint text)
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    select 'breaker', 'warning',
+           format('the breaker of subscription "%s" is open since %s: %s', s.name, b.opened_at, b.failure),
+           format('Ask the owner of the receiver. It is tried again by itself, or run: select * from herald.ping(%L);',
+                  s.name)
+    from herald_internal.breaker b
+    join herald_internal.subscription s on s.id = b.subscription_id
+    where s.removed_at is null
+    order by b.opened_at
+    limit 20
+$$;
+
 -- Returns paths that filters ask for and no recent event of their types has. Only the newest 100 filters are examined.
 create function herald_internal.doctor_filter() returns table ("check" text, status text, detail text, hint text)
     language sql

@@ -7,8 +7,9 @@ begin
         create view herald_internal.all_subscription as
         select
             s.id, s.name, s.state, s.state_reason, %s, s.consented_at, s.consent_rate, s.consent_error, s.created_at,
-            s.changed_at, s.state_changed_at
+            s.changed_at, s.state_changed_at, b.opened_at as breaker_opened_at
         from herald_internal.subscription s
+        left join herald_internal.breaker b on b.subscription_id = s.id
         cross join lateral pg_catalog.json_populate_record(
             null::herald_internal.options, herald_internal.readable_options(s.options::text)::json) o
         where s.removed_at is null

@@ -71,6 +71,9 @@ begin
                 then herald_internal.tenant_obstacle(s.tenant)
             when o.obstacle is not null and own is not null then 'cannot send: ask who runs the database'
             when o.obstacle is not null then format('cannot send: %s', o.obstacle)
+            when b.subscription_id is not null
+                then format('its breaker is open since %s, and was last tried at %s: %s', b.opened_at, b.failed_at,
+                            b.failure)
             when q.tenant is not null
                 then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
             when d.next_attempt_at > clock_timestamp() and d.attempts > 0
@@ -103,6 +106,7 @@ begin
         limit 1
     ) d on true
     left join herald_internal.obstacles() o on o.subscription_id = s.id
+    left join herald_internal.breaker b on b.subscription_id = s.id
     left join herald_internal.over_quota q on s.is_tenants and q.tenant = s.tenant and q.over_quota = 'throttled'
     where s.removed_at is null and (own is null or s.is_tenants and s.tenant = any (own))
     order by m.rule is not null, s.name;

@@ -28,6 +28,8 @@ select
                 order by f.id)::text
      from herald_internal.former_match f
      where f.subscription_id = s.id and not pg_catalog.pg_visible_in_snapshot(f.until_xid, $2::pg_snapshot)) as former,
+    (select (extract(epoch from b.opened_at) * 1000000)::bigint
+     from herald_internal.breaker b where b.subscription_id = s.id) as open_since_micros,
     (select (extract(epoch from max(p.spare_until)) * 1000000)::bigint from herald.pending p
      where p.subscription_id = s.id and p.spare_until > (select pg_catalog.clock_timestamp())) as spare_until_micros
 from pg_catalog.unnest($1::bigint[]) as wanted (id)

@@ -58,6 +58,7 @@ begin
             ('{subscription}', 'consent_rate',
              'The deliveries a minute that the receiver consented to; null means no limit.'),
             ('{subscription}', 'consent_error', 'Why the receiver has not consented.'),
+            ('{subscription}', 'breaker_opened_at', 'Since when its breaker is open; null if it is not.'),
             ('{subscription}', 'created_at', 'When subscribe() created it.'),
             ('{subscription}', 'changed_at', 'When an option or the state last changed.'),
             ('{subscription_stats}', 'state', 'The state of the subscription.'),

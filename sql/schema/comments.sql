@@ -171,6 +171,7 @@ comment on type herald_internal.options is 'The options of a subscription, with 
 comment on view herald.attempt is 'Every HTTP request, with its outcome.';
 comment on view herald.delivery is 'One row for each event and subscription: where its delivery stands.';
 comment on table herald.plan is 'What tenants may do; null means no limit. Insert your own plans.';
+comment on table herald_internal.breaker is 'The breakers that are open, with the last failure.';
 comment on table herald.host_limit is
     'What hosts take, over all subscriptions that send to them; null means no limit.';
 comment on column herald.host_limit.host is 'The host of a URL, in lower case, without a port.';

@@ -101,6 +101,15 @@ create trigger keep_former_match after update of types, tenant, options, state o
         or old.options ? 'split' and old.state <> new.state)
     execute function herald_internal.keep_former_match();
 
+-- The breakers that are open. The worker writes it, for people and for the next worker.
+create table herald_internal.breaker (
+    subscription_id bigint not null primary key,
+    opened_at timestamptz not null,
+    -- When an attempt last failed, and why.
+    failed_at timestamptz not null default clock_timestamp(),
+    failure text not null
+);
+
 -- Never dumped; readable by superusers only.
 create table herald.secret (
     subscription_id bigint not null,

@@ -29,7 +29,7 @@ begin
     select array_agg(k order by k) into fixed
     from jsonb_object_keys(changes) k
     where k in ('id', 'state_reason', 'created_at', 'changed_at', 'state_changed_at',
-                'consented_at', 'consent_rate', 'consent_error');
+                'consented_at', 'consent_rate', 'consent_error', 'breaker_opened_at');
     if fixed is not null then
         raise exception using errcode = 'feature_not_supported',
             message = format('column "%s" of herald.subscription cannot be changed', fixed[1]),

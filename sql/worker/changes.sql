@@ -48,13 +48,17 @@ end
 $$;
 
 -- Notes which transaction disables a subscription: events visible before that are still for it.
--- Called by a trigger. Writes: herald_internal.subscription.
+-- Its breaker begins anew when it is resumed.
+-- Called by a trigger. Writes: herald_internal.subscription, herald_internal.breaker.
 create function herald_internal.note_end() returns trigger
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.disabled_xid := case when new.state = 'disabled' then coalesce(old.disabled_xid, pg_current_xact_id()) end;
+    if new.state = 'disabled' then
+        delete from herald_internal.breaker b where b.subscription_id = new.id;
+    end if;
     return new;
 end
 $$;

@@ -104,3 +104,24 @@ as $$
     from pg_file_settings f
     where f.name like 'herald.%' and f.error is not null
 $$;
+
+-- Notes that a subscription's breaker is open since then, or closed (null).
+-- Called by the worker. Writes: herald_internal.breaker.
+create function herald_internal.note_breaker(subscription_id bigint, since_micros bigint, failure text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+    if since_micros is null then
+        delete from herald_internal.breaker b where b.subscription_id = note_breaker.subscription_id;
+        return;
+    end if;
+    insert into herald_internal.breaker as b (subscription_id, opened_at, failure)
+    select s.id, to_timestamp(since_micros / 1000000.0), left(note_breaker.failure, 1000)
+    from herald_internal.subscription s
+    where s.id = note_breaker.subscription_id and s.removed_at is null and s.state <> 'disabled'
+    on conflict on constraint breaker_pkey do update
+    set opened_at = excluded.opened_at, failed_at = excluded.failed_at, failure = excluded.failure;
+end
+$$;

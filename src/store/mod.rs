@@ -2,6 +2,7 @@
 //!
 //! Each method is its own transaction. [`herald_dispatch`] decides what is done next.
 
+mod breaker;
 mod bury;
 mod changes;
 mod claim;
@@ -16,6 +17,7 @@ mod report;
 pub mod subscriptions;
 mod windows;
 
+pub use self::breaker::note_breaker;
 pub use self::configuration::Configured;
 pub use self::consent::note_consent;
 pub use self::hold::hold_reason;

@@ -304,6 +304,11 @@ impl Worker {
                 Effect::Warn(words) => pgrx::warning!("pg_herald: {words}"),
                 Effect::Answer { mail, outcome } => mailbox::answer(mail, &ping::answer(&outcome)),
                 Effect::Keep { suspects, poison } => life::keep(&suspects, &poison),
+                Effect::Breaker(turned) => {
+                    if let Err(error) = store::note_breaker(turned) {
+                        pgrx::log!("pg_herald: a breaker could not be written down: {error:?}");
+                    }
+                }
                 Effect::Consent(answered) => {
                     if let Err(error) = store::note_consent(answered) {
                         pgrx::log!(

@@ -14,6 +14,8 @@ pub enum Effect {
     Answer { mail: u64, outcome: Outcome },
     /// A receiver's answer to the question whether it wants deliveries.
     Consent(Answered),
+    /// A breaker that opened, closed, or was probed in vain.
+    Breaker(Turned),
     /// The suspects, and the deliveries to bury, if the worker dies.
     Keep {
         suspects: Vec<Place>,
@@ -29,6 +31,14 @@ pub struct Answered {
     pub generation: i32,
     /// The granted rate, or why consent was not given.
     pub consent: Result<Option<u32>, String>,
+}
+
+/// What a breaker is now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Turned {
+    pub subscription: i64,
+    /// Since when it is open, in microseconds since 1970, and the last failure; `None` if it is closed.
+    pub open: Option<(i64, String)>,
 }
 
 /// Effects in the order in which they were decided.

@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 
+use herald_core::subscription::breaker::{BreakerPolicy, ProbeWith};
 use herald_core::subscription::rate::Rate;
 
+use crate::breaker::{Breaker, Turn};
 use crate::pace::Pace;
 
 /// How many deliveries a lane takes before the reader has to wait.
@@ -17,6 +19,8 @@ pub const SPILL_AGE_MICROS: i64 = 1_000_000;
 const PROVEN_MICROS: i64 = 60_000_000;
 /// This many successes end throttling.
 const SUCCESSES_TO_RECOVER: u32 = 10;
+/// The concurrency is halved at most so often: then it is one.
+const MOST_HALVINGS: u32 = 10;
 
 /// A subscription's queue of deliveries `T`.
 ///
@@ -50,6 +54,7 @@ pub struct Lane<T> {
     paces: Vec<Pace>,
     /// Rates that it shares with other lanes, and others keep.
     shared_rates: Vec<Rate>,
+    breaker: Option<Breaker>,
 }
 
 impl<T> Lane<T> {
@@ -69,6 +74,7 @@ impl<T> Lane<T> {
             last_pushed_at: i64::MIN,
             paces: Vec::new(),
             shared_rates: Vec::new(),
+            breaker: None,
         }
     }
 
@@ -110,10 +116,45 @@ impl<T> Lane<T> {
         self.shared_rates = rates.into_iter().collect();
     }
 
+    /// Gives the lane a breaker with this policy, or none. A new one has been open since `open_since`, if that is given.
+    pub fn set_breaker(&mut self, policy: Option<BreakerPolicy>, open_since: Option<i64>) {
+        self.breaker = policy.map(|policy| match self.breaker.take() {
+            Some(mut breaker) => {
+                breaker.set_policy(policy);
+                breaker
+            }
+            None => Breaker::new(policy, open_since),
+        });
+    }
+
+    pub fn breaker(&self) -> Option<&Breaker> {
+        self.breaker.as_ref()
+    }
+
+    /// Returns whether its breaker is open.
+    pub fn is_open(&self) -> bool {
+        self.breaker.as_ref().is_some_and(Breaker::is_open)
+    }
+
+    /// Tells the breaker whether an attempt shows that the receiver is down, and returns what that changes. A lane whose
+    /// breaker closes sends one request at a time until ten have succeeded.
+    pub fn saw(&mut self, is_down: bool, now: i64) -> Option<Turn> {
+        let turn = self.breaker.as_mut()?.saw(is_down, now);
+        if turn == Some(Turn::Closed) {
+            self.halvings = MOST_HALVINGS;
+            self.successes_to_recover = SUCCESSES_TO_RECOVER;
+        }
+        turn
+    }
+
     /// Holds the lane: it sends nothing until it is configured again.
     pub fn hold(&mut self) {
         self.is_held = true;
         self.is_spilled = true;
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.is_held
     }
 
     /// Puts a delivery at the end of the queue.
@@ -169,7 +210,7 @@ impl<T> Lane<T> {
     pub fn failed(&mut self, throttle: bool, delay_until: Option<i64>) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if throttle {
-            self.halvings = (self.halvings + 1).min(10);
+            self.halvings = (self.halvings + 1).min(MOST_HALVINGS);
             self.successes_to_recover = SUCCESSES_TO_RECOVER;
         }
         self.spare(delay_until);
@@ -192,9 +233,9 @@ impl<T> Lane<T> {
 
     /// Returns how many requests may be under way now.
     pub fn concurrency(&self, now: i64) -> usize {
-        if self.is_held || now < self.delayed_until {
+        if self.is_held || self.delayed_until(now).is_some() || self.waits_for_probe() {
             0
-        } else if !self.is_proven(now) {
+        } else if !self.is_proven(now) || self.is_open() {
             self.max_concurrency.min(1)
         } else {
             (self.max_concurrency >> self.halvings).max(1)
@@ -223,7 +264,18 @@ impl<T> Lane<T> {
 
     /// Returns when the lane may send again, if it is delayed.
     pub fn delayed_until(&self, now: i64) -> Option<i64> {
-        (self.delayed_until > now).then_some(self.delayed_until)
+        let delayed = (self.delayed_until > now).then_some(self.delayed_until);
+        delayed.max(
+            self.breaker
+                .as_ref()
+                .and_then(|breaker| breaker.shut_until(now)),
+        )
+    }
+
+    /// Returns whether it sends no delivery until a probe without one succeeds.
+    pub fn waits_for_probe(&self) -> bool {
+        let policy = self.breaker.as_ref().map(Breaker::policy);
+        self.is_open() && policy.is_some_and(|policy| policy.probe_with != ProbeWith::Delivery)
     }
 
     /// Returns when the lane may send again, if it is delayed, or its rates keep it from sending.
@@ -278,7 +330,8 @@ impl<T> Lane<T> {
         let is_stuck = is_unanswered && self.is_slow(now);
         let usable = self.usable_within(SPILL_AGE_MICROS);
         let is_long = usable.is_some_and(|usable| self.queue.len() > usable);
-        self.is_held || now < self.delayed_until || (is_stuck || is_long) && !self.is_spilled
+        let is_shut = self.delayed_until(now).is_some() || self.waits_for_probe();
+        self.is_held || is_shut || (is_stuck || is_long) && !self.is_spilled
     }
 
     /// Returns whether the oldest delivery has waited for over a second, even if others succeeded. Such a queue spills

@@ -5,6 +5,7 @@ pub mod entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use herald_core::subscription::State;
 use herald_core::subscription::rate::Rate;
 
 use self::entry::{Entry, Share};
@@ -31,6 +32,8 @@ pub struct Lanes {
     parked: VecDeque<i64>,
     /// Lanes that have deliveries and may send none before this time.
     resting: BTreeSet<(Moment, i64)>,
+    /// Lanes that send no delivery until a probe succeeds.
+    waiting_for_probe: BTreeSet<i64>,
     survey: Survey,
     surveyed_at: Moment,
     survey_took: Duration,
@@ -46,6 +49,7 @@ impl Lanes {
             ready: VecDeque::new(),
             parked: VecDeque::new(),
             resting: BTreeSet::new(),
+            waiting_for_probe: BTreeSet::new(),
             survey: Survey::default(),
             surveyed_at: Moment::default(),
             survey_took: Duration::ZERO,
@@ -113,7 +117,12 @@ impl Lanes {
         let granted = loaded.config.rate.map(Rate::per_minute);
         let rates = granted.into_iter().chain(loaded.config.rate_limit);
         entry.lane.set_rates(rates);
+        // A subscription that is disabled begins anew when it is resumed.
+        let is_disabled = loaded.config.state == State::Disabled;
+        let policy = loaded.config.breaker.filter(|_| !is_disabled);
+        entry.lane.set_breaker(policy, loaded.open_since);
         entry.lane.spare(loaded.spare_until);
+        self.follow_breaker(id);
         self.make_ready(id);
     }
 
@@ -135,7 +144,32 @@ impl Lanes {
             return Vec::new();
         };
         self.claimed_bytes -= entry.claimed_bytes;
+        self.waiting_for_probe.remove(&id);
         entry.lane.spill().collect()
+    }
+
+    /// Notes whether the lane waits for a probe, after its breaker changed.
+    pub fn follow_breaker(&mut self, id: i64) {
+        let entry = self.by_id.get(&id);
+        if entry.is_some_and(|entry| entry.lane.waits_for_probe()) {
+            self.waiting_for_probe.insert(id);
+        } else {
+            self.waiting_for_probe.remove(&id);
+        }
+    }
+
+    /// Returns the lanes that send no delivery until a probe succeeds, except those that are held anyway.
+    pub fn waiting_for_probe(&self) -> impl Iterator<Item = i64> + '_ {
+        let waiting = self.waiting_for_probe.iter().copied();
+        waiting.filter(|id| {
+            let entry = self.by_id.get(id);
+            entry.is_some_and(|entry| !entry.lane.is_held())
+        })
+    }
+
+    /// Returns until when this lane is delayed, if it is.
+    pub fn delayed_until(&self, id: i64, now_micros: i64) -> Option<i64> {
+        self.by_id.get(&id)?.lane.delayed_until(now_micros)
     }
 
     pub fn get(&mut self, id: i64) -> Option<&mut Entry> {

@@ -31,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod breaker;
 pub mod burials;
 pub mod claim;
 pub mod cleaned;
@@ -54,6 +55,7 @@ pub mod looks;
 pub mod mind;
 pub mod pace;
 pub mod pings;
+pub mod probes;
 pub mod reader;
 pub mod reading;
 pub mod record;

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use herald_core::attempt::outcome::Outcome;
 use herald_core::attempt::retry::{DeadReason, Decision, decide, is_throttling, lane_delay_until};
+use herald_core::subscription::Subscription;
+use herald_core::subscription::breaker::{shows_down, shows_up};
 
+use crate::breaker::{Breaker, Turn};
 use crate::burials::Burials;
 use crate::consent::Consents;
 use crate::courier::Returned;
-use crate::effects::{Effect, Effects};
+use crate::effects::{Effect, Effects, Turned};
 use crate::gate::Gate;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
+use crate::probes::Probes;
 use crate::record::{Attempt, End, Record};
 use crate::subscriptions::Subscriptions;
 use crate::time::{Moment, Now};
@@ -37,6 +41,7 @@ pub struct Settling<'a> {
     pub subscriptions: &'a mut Subscriptions,
     pub burials: &'a mut Burials,
     pub consents: &'a mut Consents,
+    pub probes: &'a mut Probes,
     pub shortage: &'a mut Shortage,
     pub effects: &'a mut Effects,
     /// Set if something changed that the next look finds.
@@ -61,10 +66,21 @@ impl Settling<'_> {
         }
         match work {
             Work::Delivery(delivery) => self.settle_delivery(delivery, attempt, chance, now),
-            Work::Ping(ping) => self.effects.push(Effect::Answer {
-                mail: ping.mail,
-                outcome: attempt.outcome,
-            }),
+            Work::Ping(ping) => {
+                if attempt.outcome.is_success() {
+                    self.tell_breaker(&ping.subscription, Some(false), &attempt.outcome, now);
+                }
+                self.effects.push(Effect::Answer {
+                    mail: ping.mail,
+                    outcome: attempt.outcome,
+                });
+            }
+            Work::Probe(probe) => {
+                let outcome = &attempt.outcome;
+                self.probes.came_back(probe.subscription.id);
+                let is_down = (!outcome.is_own_shortage()).then(|| !shows_up(outcome));
+                self.tell_breaker(&probe.subscription, is_down, outcome, now);
+            }
             Work::Question(question) => {
                 let asked = &question.subscription;
                 let answered = self.consents.answered(asked, &attempt.outcome, now);
@@ -105,9 +121,17 @@ impl Settling<'_> {
         delivery.attempts += 1;
         let policy = &delivery.subscription.retry;
         let (attempts, step) = (delivery.attempts, delivery.step);
-        let decision = decide(outcome, policy, attempts, step, now.micros, chance)
-            .within(policy, delivery.created_at_micros);
-        self.tell_lane(delivery.subscription.id, outcome, now.micros);
+        let mut decision = decide(outcome, policy, attempts, step, now.micros, chance);
+        let id = delivery.subscription.id;
+        let breaker = self.lanes.get(id).and_then(|entry| entry.lane.breaker());
+        if let Some(breaker) = breaker.filter(|breaker| breaker.is_open()) {
+            // The next probe is another delivery, as this one may be what its receiver cannot take.
+            let at_micros = now.micros.saturating_add(breaker.policy().probe);
+            decision = decision.while_down(step, at_micros);
+        }
+        let decision = decision.within(policy, delivery.created_at_micros);
+        self.tell_lane(id, outcome, now.micros);
+        self.tell_breaker(&delivery.subscription, shows_down(outcome), outcome, now);
         let end = self.end_of(&delivery, decision, outcome, now.micros);
         let record = Record {
             delivery,
@@ -167,6 +191,47 @@ impl Settling<'_> {
             entry.lane.failed(true, until);
         }
         spill(delivery, self.ledger, self.lanes, now);
+        self.lanes.make_ready(id);
+    }
+
+    /// Tells a subscription's breaker what an attempt shows of its receiver.
+    fn tell_breaker(
+        &mut self,
+        subscription: &Subscription,
+        is_down: Option<bool>,
+        outcome: &Outcome,
+        now: Now,
+    ) {
+        let id = subscription.id;
+        let Some((entry, is_down)) = self.lanes.get(id).zip(is_down) else {
+            return;
+        };
+        let turn = entry.lane.saw(is_down, now.micros);
+        let since = entry.lane.breaker().and_then(Breaker::open_since);
+        let Some(turn) = turn else {
+            return;
+        };
+        self.lanes.follow_breaker(id);
+        let words = outcome.error.as_ref().map_or("", |(_, words)| words);
+        self.effects.push(Effect::Breaker(Turned {
+            subscription: id,
+            open: since.map(|since| (since, words.to_owned())),
+        }));
+        match turn {
+            Turn::Opened => self.effects.push(Effect::Log(format!(
+                "the breaker of subscription \"{}\" opened: {words}",
+                subscription.name
+            ))),
+            Turn::Closed => self.effects.push(Effect::Log(format!(
+                "the breaker of subscription \"{}\" closed",
+                subscription.name
+            ))),
+            Turn::GivesUp => {
+                let reason = format!("its breaker was open for too long: {words}");
+                self.burials.end_lane(self.lanes, subscription, reason);
+            }
+            Turn::Probed => {}
+        }
         self.lanes.make_ready(id);
     }
 
@@ -295,6 +360,7 @@ mod tests {
                 subscriptions: &mut self.subscriptions,
                 burials: &mut self.burials,
                 consents: &mut Consents::default(),
+                probes: &mut Probes::default(),
                 shortage: &mut Shortage::default(),
                 effects: &mut self.effects,
                 look_wanted: &mut self.look_wanted,

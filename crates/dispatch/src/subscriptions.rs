@@ -30,6 +30,8 @@ pub struct Loaded {
     pub obstacle: Option<String>,
     /// When the first of its secrets expires, in microseconds since 1970.
     pub secret_ends_at: Option<i64>,
+    /// Since when its breaker is open, in microseconds since 1970, as far as recorded.
+    pub open_since: Option<i64>,
     /// Until when its receiver asked for a delay, in microseconds since 1970, as far as recorded.
     pub spare_until: Option<i64>,
 }

@@ -59,6 +59,7 @@ pub fn loaded(id: i64) -> Loaded {
         obstacle: None,
         secret_ends_at: None,
         former: Vec::new(),
+        open_since: None,
         spare_until: None,
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use herald_core::attempt::outcome::{ErrorClass, Outcome};
 use herald_core::egress::agent::AgentKey;
+use herald_core::error::Error;
 use herald_core::event::Event;
 use herald_core::json::push_string;
 use herald_core::request::{self, HttpRequest};
@@ -20,6 +21,7 @@ pub enum Work {
     Delivery(Delivery),
     Ping(Ping),
     Question(Question),
+    Probe(Probe),
 }
 
 /// The duty to bring one event to one subscription. It waits in a lane or is being sent.
@@ -65,12 +67,21 @@ pub struct Question {
     pub agent: AgentKey,
 }
 
+/// A request with an empty body, which shows whether a receiver is up again.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    pub token: u64,
+    pub subscription: Arc<Subscription>,
+    pub agent: AgentKey,
+}
+
 impl Work {
     pub fn token(&self) -> u64 {
         match self {
             Self::Delivery(delivery) => delivery.token,
             Self::Ping(ping) => ping.token,
             Self::Question(question) => question.token,
+            Self::Probe(probe) => probe.token,
         }
     }
 
@@ -79,6 +90,7 @@ impl Work {
             Self::Delivery(delivery) => &delivery.subscription,
             Self::Ping(ping) => &ping.subscription,
             Self::Question(question) => &question.subscription,
+            Self::Probe(probe) => &probe.subscription,
         }
     }
 
@@ -87,6 +99,7 @@ impl Work {
             Self::Delivery(delivery) => &delivery.agent,
             Self::Ping(ping) => &ping.agent,
             Self::Question(question) => &question.agent,
+            Self::Probe(probe) => &probe.agent,
         }
     }
 
@@ -95,10 +108,10 @@ impl Work {
         match self {
             Self::Delivery(delivery) => delivery.place(),
             Self::Ping(ping) => place(&ping.event, &ping.subscription),
-            Self::Question(question) => Place {
+            Self::Question(_) | Self::Probe(_) => Place {
                 slot: 0,
                 seq: 0,
-                subscription: question.subscription.id,
+                subscription: self.subscription().id,
             },
         }
     }
@@ -109,14 +122,11 @@ impl Work {
             Self::Delivery(delivery) => (&delivery.event, &delivery.subscription),
             Self::Ping(ping) => (&ping.event, &ping.subscription),
             Self::Question(question) => return question.request(),
-        };
-        let built = request::build(event, subscription, now_unix).map_err(|error| {
-            let words = error.message();
-            match Outcome::from(error).error {
-                Some((class, _)) => Outcome::failed(class, words, Duration::ZERO),
-                None => Outcome::failed(ErrorClass::Internal, words, Duration::ZERO),
+            Self::Probe(probe) => {
+                return request::probe::probe(&probe.subscription, now_unix).map_err(unbuilt);
             }
-        })?;
+        };
+        let built = request::build(event, subscription, now_unix).map_err(unbuilt)?;
         if subscription.state == State::Sandbox {
             return Err(Outcome::sandboxed(built.body.len()));
         }
@@ -199,6 +209,15 @@ impl Question {
                 Duration::ZERO,
             )),
         }
+    }
+}
+
+/// Returns the outcome of a request that could not be built.
+fn unbuilt(error: Error) -> Outcome {
+    let words = error.message();
+    match Outcome::from(error).error {
+        Some((class, _)) => Outcome::failed(class, words, Duration::ZERO),
+        None => Outcome::failed(ErrorClass::Internal, words, Duration::ZERO),
     }
 }
 

@@ -50,6 +50,12 @@ impl World {
     /// Carries out what the worker has decided besides storing and sending.
     pub(crate) fn see_to(&mut self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
+            if let Effect::Breaker(turned) = &effect {
+                match &turned.open {
+                    Some((since, _)) => drop(self.breakers.insert(turned.subscription, *since)),
+                    None => drop(self.breakers.remove(&turned.subscription)),
+                }
+            }
             if let Effect::Keep { suspects, poison } = effect {
                 (self.file.life.suspects, self.file.life.poison) = (suspects, poison);
             }

@@ -1,5 +1,6 @@
 //! Deeds: what happens to a database, its worker and its receivers; a schedule is a list of them.
 
+use herald_core::subscription::breaker::BreakerPolicy;
 use herald_dispatch::failure::Fault;
 use herald_dispatch::store::Point;
 
@@ -159,6 +160,7 @@ pub struct Wish {
     pub rate: Option<u32>,
     /// Its own, per second.
     pub rate_limit: Option<u32>,
+    pub breaker: Option<BreakerPolicy>,
     pub survives_gone: bool,
 }
 

@@ -308,7 +308,7 @@ impl World {
         let subscriptions = self.database.tables.subscriptions.clone();
         let mut probes = Vec::new();
         for (id, row) in subscriptions.iter() {
-            if !row.is_active() || row.config.rate.is_some() || row.config.rate_limit.is_some() {
+            if !row.is_active() || row.may_be_slow() {
                 continue;
             }
             let kind = Kind {

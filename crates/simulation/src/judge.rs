@@ -36,8 +36,7 @@ impl World {
         for (id, row) in self.known.clone().iter() {
             let is_judged = row.is_active()
                 && matches!(self.receivers.mood(*id), Mood::Healthy(_))
-                && row.config.rate.is_none()
-                && row.config.rate_limit.is_none()
+                && !row.may_be_slow()
                 && row.tenant.is_none();
             if !is_judged {
                 continue;

@@ -60,6 +60,7 @@ impl Receivers {
         self.flights
             .values()
             .map(|flight| flight.work.place())
+            .filter(|place| place.seq > 0)
             .collect()
     }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use herald_core::subscription::breaker::{BreakerPolicy, ProbeWith};
 use herald_dispatch::failure::Fault;
 use herald_dispatch::store::Point;
 
@@ -61,6 +62,7 @@ struct Taste {
     has_tenants: bool,
     has_rates: bool,
     rate_limits: RateLimits,
+    has_breakers: bool,
     has_large_events: bool,
     has_bursts: bool,
 }
@@ -113,12 +115,18 @@ impl Schedule {
         };
         // Most are short: they test more in the same time.
         let count = (200.0 * 10_f64.powf(dice.f64().powi(5))) as u64;
-        let taste = Taste::of(dice, RateLimits::of(seed));
+        let mut taste = Taste::of(dice, RateLimits::of(seed));
+        // Drawn separately, as above.
+        let more = &mut chance::dice(seed, &[0xb4ea]);
+        taste.has_breakers = more.u8(..6) == 0;
         let mut steps: Vec<Step> = (1..=taste.subscriptions)
             .map(|id| Deed::Subscribe {
                 session: 0,
                 id,
-                wish: taste.wish(dice),
+                wish: Wish {
+                    breaker: taste.has_breakers.then(|| breaker(more)),
+                    ..taste.wish(dice)
+                },
             })
             .chain([commit(0, Durability::Flushed)])
             .map(|deed| Step {
@@ -171,6 +179,7 @@ impl Taste {
             has_tenants: dice.bool(),
             has_rates: dice.u8(..4) == 0,
             rate_limits,
+            has_breakers: false,
             has_large_events: dice.u8(..80) == 0,
             has_bursts: dice.u8(..4) == 0,
         }
@@ -348,8 +357,21 @@ impl Taste {
             max_age: (dice.u8(..8) == 0).then(|| any_magnitude(dice, SECOND, MINUTE)),
             rate: self.has_rates.then(|| dice.u32(300..3_000)),
             rate_limit: self.rate_limits.own,
+            breaker: None,
             survives_gone: dice.bool(),
         }
+    }
+}
+
+fn breaker(dice: &mut Rng) -> BreakerPolicy {
+    BreakerPolicy {
+        failures: dice.u32(1..10),
+        probe: dice.i64(1..20) * SECOND,
+        probe_with: one_of(
+            dice,
+            &[ProbeWith::Delivery, ProbeWith::Delivery, ProbeWith::Head],
+        ),
+        ..BreakerPolicy::default()
     }
 }
 

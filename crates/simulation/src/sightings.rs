@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use herald_core::attempt::outcome::Outcome;
 use herald_core::attempt::retry::lane_delay_until;
+use herald_core::subscription::breaker::{BreakerPolicy, ProbeWith, shows_down, shows_up};
 use herald_core::subscription::rate::Rate;
 use herald_dispatch::record::Record;
 use herald_dispatch::work::{Delivery, Origin, Work};
@@ -168,6 +169,9 @@ impl World {
         if let (Some(rate), Some(sent_at)) = (known.config.rate_limit, life.sent_at.get(&id)) {
             judge_rate(rate, sent_at, wall)?;
         }
+        if let (Some(policy), Some(shown)) = (&known.config.breaker, life.shown.get(&id)) {
+            judge_breaker(policy, shown, in_flight, wall)?;
+        }
         self.judge_plan(delivery)
     }
 
@@ -210,6 +214,14 @@ impl World {
 
     /// Notes that the worker hears the outcome of a request.
     pub(crate) fn heard(&mut self, work: &Work, outcome: &Outcome) {
+        if let Work::Probe(probe) = work {
+            let shown = (self.clock.wall(), !shows_up(outcome));
+            let life = &mut self.witness.life;
+            life.shown
+                .entry(probe.subscription.id)
+                .or_default()
+                .push_back(shown);
+        }
         let Work::Delivery(delivery) = work else {
             return;
         };
@@ -228,6 +240,9 @@ impl World {
                 let begun = life.begun.entry(tenant.clone()).or_default();
                 *begun = (*begun - 1).max(0);
             }
+        }
+        if let (Some(_), Some(is_down)) = (&delivery.subscription.breaker, shows_down(outcome)) {
+            life.shown.entry(id).or_default().push_back((wall, is_down));
         }
         if outcome.is_success() {
             life.heard.insert(pair);
@@ -299,6 +314,37 @@ impl SubscriptionRow {
         let is_late = now.disabled_xid.is_some() && row.order > now.certain_until;
         !is_early && !is_late
     }
+}
+
+/// Returns an error if another delivery must not be sent, as the breaker is certainly open: of the last attempts, so many
+/// failed within the window, and none succeeded for longer than that.
+fn judge_breaker(
+    policy: &BreakerPolicy,
+    shown: &VecDeque<(i64, bool)>,
+    in_flight: usize,
+    wall: i64,
+) -> Result<(), String> {
+    let failures = shown.iter().rev().take_while(|(_, is_down)| *is_down);
+    let failures: Vec<i64> = failures.map(|(at, _)| *at).collect();
+    let last = failures.first().copied().unwrap_or(i64::MIN);
+    let succeeded_at = shown.iter().rev().find(|(_, is_down)| !is_down);
+    let is_long_ago =
+        succeeded_at.is_none_or(|(at, _)| *at < last.saturating_sub(4 * policy.window));
+    let needed = failures.get(policy.failures as usize - 1);
+    let is_open = needed.is_some_and(|at| last.saturating_sub(*at) < policy.window / 2);
+    if !is_open || !is_long_ago {
+        return Ok(());
+    }
+    if policy.probe_with != ProbeWith::Delivery {
+        return Err("its breaker is open, and another probe is wanted".into());
+    }
+    if in_flight > 0 || wall < last.saturating_add(policy.probe) {
+        let waited = wall.saturating_sub(last);
+        return Err(format!(
+            "its breaker is open, {in_flight} are under way, and the last failed {waited} us ago"
+        ));
+    }
+    Ok(())
 }
 
 /// Returns an error if another request in this second exceeds a rate. The clock may have been set back.

@@ -102,6 +102,11 @@ impl World {
                 self.witness.late_by += (-by).max(0);
                 // Rates are kept by the time of day.
                 self.witness.life.sent_at.clear();
+                // What is in the window of a breaker now is not known: as if an attempt had just succeeded.
+                let wall = self.clock.wall();
+                for shown in self.witness.life.shown.values_mut() {
+                    shown.push_back((wall, false));
+                }
                 self.witness.life.sent_at_of_tenant.clear();
             }
             Deed::Settings {
@@ -361,6 +366,12 @@ impl World {
 }
 
 impl SubscriptionRow {
+    /// Returns whether it may wait for long although its receiver is healthy.
+    pub fn may_be_slow(&self) -> bool {
+        let config = &self.config;
+        config.rate.is_some() || config.rate_limit.is_some() || config.breaker.is_some()
+    }
+
     /// Returns whether it asks for this event, whenever the event was written.
     pub fn wants(&self, row: &EventRow) -> bool {
         let is_wanted = self
@@ -401,9 +412,13 @@ fn compiled(id: i64, wish: &Wish) -> Subscription {
         max_payload: 16 << 20,
         ..SubscriptionOptions::new(&format!("s{id}"), "https://example.com/")
     };
-    options
+    let compiled = options
         .compile(&UrlPolicy::default())
-        .expect("a schedule has valid options only")
+        .expect("a schedule has valid options only");
+    Subscription {
+        breaker: wish.breaker,
+        ..compiled
+    }
 }
 
 /// Returns the number of an event that is written.

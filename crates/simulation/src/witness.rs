@@ -47,6 +47,8 @@ pub struct Life {
     /// When requests to subscriptions and of tenants with rates left.
     pub sent_at: BTreeMap<i64, VecDeque<i64>>,
     pub sent_at_of_tenant: BTreeMap<Arc<str>, VecDeque<i64>>,
+    /// What the last attempts of subscriptions with breakers showed, with the time: whether the receiver is down.
+    pub shown: BTreeMap<i64, VecDeque<(i64, bool)>>,
     /// Deliveries begun as new in the month, and not recorded.
     pub begun: BTreeMap<Arc<str>, i64>,
     pub progress_at: BTreeMap<i64, i64>,

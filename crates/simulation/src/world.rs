@@ -1,7 +1,7 @@
 //! The world: everything in a run except the worker.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use herald_dispatch::store::Point;
@@ -23,7 +23,9 @@ pub struct World {
     pub database: Database,
     pub receivers: Receivers,
     pub troubles: Troubles,
-    pub witness: Witness,
+    pub(crate) witness: Witness,
+    /// The breakers that are open, as the worker noted them.
+    pub(crate) breakers: BTreeMap<i64, i64>,
     pub story: Story,
     /// The steps still to be done, and when the last step was due.
     pub agenda: VecDeque<Step>,
@@ -74,6 +76,7 @@ impl World {
             receivers: Receivers::default(),
             troubles: Troubles::default(),
             witness: Witness::default(),
+            breakers: BTreeMap::new(),
             story,
             agenda: agenda.into_iter().collect(),
             acted_at: 0,

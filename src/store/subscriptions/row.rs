@@ -133,6 +133,7 @@ impl Context<'_> {
             lacks_consent,
             obstacle,
             secret_ends_at: row.get("secret_ends_micros"),
+            open_since: row.get("open_since_micros"),
             spare_until: row.get("spare_until_micros"),
         }
     }
@@ -327,6 +328,7 @@ fn unreadable(client: &mut SpiClient<'_>, id: i64, obstacle: String) -> Option<L
         obstacle: Some(obstacle),
         secret_ends_at: None,
         former: Vec::new(),
+        open_since: None,
         spare_until: None,
     })
 }

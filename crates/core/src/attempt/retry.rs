@@ -331,6 +331,40 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Keeps a delivery at its step, as its receiver is known to be down: it is tried again then, however often it was
+    /// tried. Other decisions stay.
+    ///
+    /// ```
+    /// use herald_core::attempt::retry::{DeadReason, Decision};
+    ///
+    /// let retry = |at_micros, next_step| Decision::Retry { at_micros, next_step, throttle: false, lane_delay_until: None };
+    /// assert_eq!(retry(5, 3).while_down(2, 9), retry(9, 2));
+    /// assert_eq!(Decision::Bury(DeadReason::Exhausted).while_down(2, 9), retry(9, 2));
+    /// assert_eq!(Decision::Delivered.while_down(2, 9), Decision::Delivered);
+    /// ```
+    #[must_use]
+    pub fn while_down(self, step: u32, at_micros: i64) -> Decision {
+        match self {
+            Decision::Retry {
+                throttle,
+                lane_delay_until,
+                ..
+            } => Decision::Retry {
+                at_micros,
+                next_step: step,
+                throttle,
+                lane_delay_until,
+            },
+            Decision::Bury(DeadReason::Exhausted) => Decision::Retry {
+                at_micros,
+                next_step: step,
+                throttle: false,
+                lane_delay_until: None,
+            },
+            decision => decision,
+        }
+    }
+
     /// Applies the policy's duration to a delivery that began at `created_at_micros`: a retry beyond it becomes
     /// exhausted.
     ///

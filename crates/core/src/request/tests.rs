@@ -9,6 +9,7 @@ use crate::attempt::outcome::{ErrorClass, Outcome};
 use crate::attempt::retry::{self, DeadReason, Decision, RetryPolicy};
 use crate::egress::url_policy::UrlPolicy;
 use crate::request::format::structured;
+use crate::signing::sign_with_scheme;
 use crate::subscription::SubscriptionOptions;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

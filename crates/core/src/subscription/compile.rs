@@ -11,6 +11,8 @@ use crate::filter::Filter;
 use crate::request::style::Style;
 use crate::request::target::Target;
 use crate::signing::Signing;
+use crate::signing::scheme::Scheme;
+use crate::subscription::breaker::{BreakerPolicy, ProbeWith};
 use crate::subscription::compiled::Subscription;
 use crate::subscription::globs::TypeGlobs;
 use crate::subscription::headers::Headers;
@@ -110,6 +112,7 @@ impl SubscriptionOptions {
         });
         let headers = Headers::parse(&headers.collect::<Result<_, Error>>()?)?;
         let (style, scheme) = Style::compile(self, &headers, &secrets, policy)?;
+        let breaker = self.breaker(scheme.as_ref())?;
         let micros = |span: Option<Span>| span.map(|span| span.0);
         let schedule: Vec<i64> = self.retry_schedule.iter().map(|delay| delay.0).collect();
         let retry = RetryPolicy::new(&schedule, self.retry_jitter, self.max_attempts)?
@@ -147,6 +150,7 @@ impl SubscriptionOptions {
                 .check_optional(micros(self.max_age))?
                 .map(Duration::from_micros),
             max_backlog: MAX_BACKLOG.check_optional(self.max_backlog)?,
+            breaker,
             rate: self.rate,
             rate_limit: self
                 .rate_limit
@@ -172,6 +176,26 @@ impl SubscriptionOptions {
 
     fn sample(&self) -> Result<Option<Sample>, Error> {
         self.sample.map(Sample::new).transpose()
+    }
+
+    /// Refuses probes that cannot be signed.
+    fn breaker(&self, scheme: Option<&Scheme>) -> Result<Option<BreakerPolicy>, Error> {
+        let breaker = self
+            .breaker
+            .as_ref()
+            .map(BreakerPolicy::parse)
+            .transpose()?;
+        let has_own_probes = breaker.is_some_and(|it| it.probe_with != ProbeWith::Delivery);
+        let signs_json =
+            scheme.is_some_and(|it| it.canonical.is_some() || it.body_member.is_some());
+        if has_own_probes && signs_json {
+            return Err(Error::Option {
+                option: "breaker",
+                fault: "Its probes have no body, and the signature needs one in JSON.".into(),
+                hint: "Leave probe_with out, to try the next delivery.".into(),
+            });
+        }
+        Ok(breaker)
     }
 
     fn check_description(&self) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use crate::attempt::retry::RetryPolicy;
 use crate::request::style::Style;
 use crate::request::target::Target;
 use crate::signing::Signing;
+use crate::subscription::breaker::BreakerPolicy;
 use crate::subscription::headers::Headers;
 use crate::subscription::rate::Rate;
 use crate::subscription::secrets::NamedSecrets;
@@ -51,6 +52,8 @@ pub struct Subscription {
     pub max_age: Option<Duration>,
     /// The maximum number of pending deliveries.
     pub max_backlog: Option<u64>,
+    /// When its receiver counts as down.
+    pub breaker: Option<BreakerPolicy>,
     /// The maximum deliveries per minute that its receiver wants.
     pub rate: Option<u32>,
     /// The maximum rate of requests to its receiver.

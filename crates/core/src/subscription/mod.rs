@@ -6,6 +6,7 @@
 //! they want, they take a [`split`] or a sample; a [`selection`] decides all that for one subscription. A [`compiled`]
 //! subscription is checked: nothing after it refuses an option.
 
+pub mod breaker;
 pub mod compile;
 pub mod compiled;
 pub mod documents;

@@ -147,6 +147,8 @@ options! {
     max_concurrency: i32 = "10", MAX_CONCURRENCY.allowed;
     /// the most requests in a time, evenly: see [Rates](flow.md#rates)
     rate_limit: Option<String> = "null", "1 to 1,000,000 `/s`, `/min`, `/h` or `/day`, as `10/s`; then perhaps `burst` and 1 to 1,000,000";
+    /// when the receiver counts as down, and how it is tried meanwhile: see [Breaker](flow.md#breaker)
+    breaker: Option<Value> = "null" as "none", "an object: `failures`, `ratio`, `window`, `probe`, `probe_with`, `disable_after`";
     /// the largest body; events with larger bodies become dead letters (`too_large`)
     max_payload: i32 = "262144", MAX_PAYLOAD.allowed;
     /// a pending delivery older than this becomes a dead letter (`expired`) when it would be sent

@@ -97,7 +97,10 @@ impl Entry {
         } else {
             0
         };
-        let most = if is_proven {
+        let most = if self.lane.is_open() {
+            // The next delivery, as a probe.
+            1 + self.aside
+        } else if is_proven {
             MOST_CLAIMED
         } else {
             MOST_CLAIMED.min(UNPROVEN + self.aside)

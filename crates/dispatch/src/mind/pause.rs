@@ -50,6 +50,9 @@ impl Mind {
             self.pings.due_in(),
             self.aged_in(now),
             self.rested_in(now),
+            self.probes
+                .due_in(&self.lanes, now)
+                .filter(|_| self.may_send()),
         ];
         for until in others {
             pause = pause.min(until.unwrap_or(pause));

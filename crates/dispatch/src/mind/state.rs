@@ -15,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::log::Ring;
 use crate::looks::Looks;
 use crate::pings::Pings;
+use crate::probes::Probes;
 use crate::reader::Reader;
 use crate::recording::Recording;
 use crate::report::Report;
@@ -68,6 +69,7 @@ pub struct Mind {
     pub(crate) ledger: Ledger,
     pub(crate) unknown: Unknown,
     pub(crate) consents: Consents,
+    pub(crate) probes: Probes,
     pub(crate) burials: Burials,
     pub(crate) shedding: Shedding,
     pub(crate) house: House,
@@ -98,6 +100,7 @@ impl Mind {
             ledger: Ledger::default(),
             unknown: Unknown::default(),
             consents: Consents::default(),
+            probes: Probes::default(),
             burials: Burials::default(),
             shedding: Shedding::default(),
             house: House::default(),

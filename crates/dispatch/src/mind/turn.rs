@@ -118,6 +118,7 @@ impl Mind {
             subscriptions: &mut self.subscriptions,
             burials: &mut self.burials,
             consents: &mut self.consents,
+            probes: &mut self.probes,
             shortage: &mut self.shortage,
             effects,
             look_wanted: &mut self.looks.is_wanted,
@@ -155,6 +156,9 @@ impl Mind {
         let threads = self.settings.threads;
         self.consents
             .ask(subscriptions, gate, &mut self.tokens, courier, threads, now);
+        let (lanes, tokens) = (&self.lanes, &mut self.tokens);
+        self.probes
+            .send(lanes, subscriptions, gate, tokens, courier, now);
         let mut choosing = Choosing {
             lanes: &mut self.lanes,
             gate,

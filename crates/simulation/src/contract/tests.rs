@@ -23,6 +23,7 @@ impl Modelled {
             max_age: None,
             rate: None,
             rate_limit: None,
+            breaker: None,
             survives_gone: false,
         };
         modelled.does(Deed::Subscribe {

@@ -188,6 +188,7 @@ fn loaded(row: &SubscriptionRow, world: &World) -> Loaded {
         obstacle: None,
         secret_ends_at: None,
         former: Vec::new(),
+        open_since: world.breakers.get(&id).copied(),
         spare_until: spare_until.filter(|until| *until > wall),
     }
 }

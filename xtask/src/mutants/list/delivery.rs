@@ -37,7 +37,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "line-without-end",
         breaks: "A header that is too long to be sent is nobody's fault but the event's.",
-        file: "crates/core/src/request/mod.rs",
+        file: "crates/core/src/request/signed.rs",
         from: "(bytes > MAX_LINE_BYTES).then_some((name, bytes))",
         to: "(bytes > 2 * MAX_LINE_BYTES).then_some((name, bytes))",
         killed_by: Unit(
@@ -259,7 +259,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "signature-of-other-bytes",
         breaks: "The signature is over the bytes that are sent.",
-        file: "crates/core/src/request/mod.rs",
+        file: "crates/core/src/request/signed.rs",
         from: "&event.uid, now_unix, &body)?",
         to: "&event.uid, now_unix, event.data.as_deref().unwrap_or_default().as_bytes())?",
         killed_by: Unit(

@@ -67,7 +67,7 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: Unit(
             "herald-dispatch send::tests::a_lane_sends_what_it_holds_once_its_delay_is_over",
         ),
-        says: "right: Some(500000)",
+        says: "right: Some(Moment",
     },
     Mutant {
         name: "upkeep-all-at-once",

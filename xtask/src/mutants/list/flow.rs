@@ -1,6 +1,6 @@
 //! How fast deliveries leave.
 
-use crate::mutants::mutant::{Mutant, Test, Unit};
+use crate::mutants::mutant::{EndToEnd, Mutant, Test, Unit};
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -73,5 +73,63 @@ pub const MUTANTS: &[Mutant] = &[
             "herald-dispatch pace::tests::a_clock_that_is_set_back_delays_by_an_interval_at_most",
         ),
         says: "right: Some(105000)",
+    },
+    Mutant {
+        name: "breaker-ignored",
+        breaks: "While a breaker is open, one probe at a time is sent.",
+        file: "crates/dispatch/src/lane.rs",
+        from: "} else if !self.is_proven(now) || self.is_open() {",
+        to: "} else if !self.is_proven(now) {",
+        killed_by: Test::Simulation,
+        says: "see: cargo xtask simulate --seed",
+    },
+    Mutant {
+        name: "breaker-probes-at-once",
+        breaks: "A failed probe is followed by a pause.",
+        file: "crates/dispatch/src/breaker.rs",
+        from: "(failed_at <= now && now < until).then_some(until)",
+        to: "(failed_at <= now && now < until && self.policy.probe < 0).then_some(until)",
+        killed_by: Test::Simulation,
+        says: "see: cargo xtask simulate --seed",
+    },
+    Mutant {
+        name: "breaker-uses-schedules-up",
+        breaks: "What waits behind an open breaker uses no step of its schedule.",
+        file: "crates/core/src/attempt/retry.rs",
+        from: "Decision::Bury(DeadReason::Exhausted) => Decision::Retry {",
+        to: "Decision::Bury(DeadReason::Unsubscribed) => Decision::Retry {",
+        killed_by: EndToEnd(
+            "breaker deliveries_wait_behind_an_open_breaker_and_go_out_when_a_probe_succeeds",
+        ),
+        says: "no schedule is used up",
+    },
+    Mutant {
+        name: "breaker-forgotten",
+        breaks: "An open breaker outlives the worker.",
+        file: "src/store/subscriptions/row.rs",
+        from: "open_since: row.get(\"open_since_micros\"),",
+        to: "open_since: None,",
+        killed_by: EndToEnd(
+            "breaker a_breaker_that_is_open_for_too_long_disables_and_one_that_is_open_outlives_a_crash",
+        ),
+        says: "disabled",
+    },
+    Mutant {
+        name: "breaker-by-deliveries",
+        breaks: "A status that says something of the delivery opens no breaker.",
+        file: "crates/core/src/subscription/breaker.rs",
+        from: "Some(!OF_THE_DELIVERY.contains(&status))",
+        to: "Some(status > 0)",
+        killed_by: EndToEnd("breaker what_the_receiver_says_of_a_delivery_opens_nothing"),
+        says: "left: \"1\"",
+    },
+    Mutant {
+        name: "breaker-probe-while-held",
+        breaks: "A subscription that is paused is not probed, and its breaker wakes nobody.",
+        file: "crates/dispatch/src/lanes.rs",
+        from: "entry.is_some_and(|entry| !entry.lane.is_held())",
+        to: "entry.is_some()",
+        killed_by: Test::Simulation,
+        says: "see: cargo xtask simulate --seed",
     },
 ];

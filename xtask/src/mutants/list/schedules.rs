@@ -145,8 +145,8 @@ pub const MUTANTS: &[Mutant] = &[
         "held-and-sent",
         "A lane that is held sends nothing.",
         "crates/dispatch/src/lane.rs",
-        "if self.is_held || now < self.delayed_until {",
-        "if now < self.delayed_until {",
+        "if self.is_held || self.delayed_until(now).is_some() ||",
+        "if self.delayed_until(now).is_some() ||",
     ),
     breach(
         "unproven-in-parallel",
