@@ -1,11 +1,13 @@
 //! SQL functions about the options of subscriptions, which are declared in `herald_core::subscription::options`.
 
 use crate::errors::invalid;
+use crate::pg::time::{postgres_time, unix_micros};
 use crate::settings;
 use herald_core::error::Error;
 use herald_core::request::style;
 use herald_core::signing::Signing;
 use herald_core::signing::scheme::{KeyForm, Scheme};
+use herald_core::subscription::hours::ActiveHours;
 use herald_core::subscription::members::Members;
 use herald_core::subscription::options::{
     self, Declared, Document, MAX_OPTIONS_BYTES, OPTIONS, SubscriptionOptions,
@@ -14,6 +16,7 @@ use herald_core::subscription::rate::Rate;
 use herald_core::subscription::secrets::HIDDEN;
 use herald_core::subscription::{compile, documents, reference};
 use herald_sender::TlsProfile;
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -56,6 +59,20 @@ fn declared_options() -> TableIterator<
 #[pg_extern(sql = false)]
 fn is_rate(rate: &str) -> bool {
     Rate::parse("rate_limit", rate).is_ok()
+}
+
+/// Returns when the next of these hours begin, if this time is outside of them; null if it is not, or if nothing is held
+/// then.
+#[pg_extern(sql = false)]
+fn closed_until(
+    active_hours: pgrx::Json,
+    at: TimestampWithTimeZone,
+) -> Option<TimestampWithTimeZone> {
+    let hours = ActiveHours::parse(&active_hours.0).ok()?;
+    let until = hours
+        .closed_until(unix_micros(at))
+        .filter(|_| !hours.skips)?;
+    Some(postgres_time(until))
 }
 
 /// Returns every option with its default; null if it has none.

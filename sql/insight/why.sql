@@ -74,6 +74,9 @@ begin
             when b.subscription_id is not null
                 then format('its breaker is open since %s, and was last tried at %s: %s', b.opened_at, b.failed_at,
                             b.failure)
+            when herald_internal.closed_until((s.options -> 'active_hours')::json, clock_timestamp()) is not null
+                then format('active_hours: it is held until %s',
+                            herald_internal.closed_until((s.options -> 'active_hours')::json, clock_timestamp()))
             when q.tenant is not null
                 then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
             when d.next_attempt_at > clock_timestamp() and d.attempts > 0

@@ -145,7 +145,8 @@ comment on view herald.watch is
     'Which tables are captured, and how, with the text of each expression. '
     'Changed by herald.watch() and herald.unwatch().';
 comment on table herald.audit is
-    'Who changed which subscription, secret, watch, tenant, plan or host limit, and how; written in the transaction of the change. '
+    'Who changed which subscription, secret, watch, tenant, plan or host limit, and how; '
+    'written in the transaction of the change. '
     'Secrets are not shown.';
 comment on view herald.subscription is
     'Who gets which events. '

@@ -6,8 +6,9 @@ create function herald_internal.matches(types text[], tenant text, event_type te
     language c immutable
     as 'MODULE_PATHNAME', 'matches_wrapper';
 
--- Returns what decides, beside its types and tenant, which events a subscription gets: its options, and for a split also
--- those of the other members of its group, without those created after the event with this transaction and number, if one is given. Null if nothing does.
+-- Returns what decides, beside its types and tenant, which events a subscription gets: its options, and for a split
+-- also those of the other members of its group; without those created after the event with this transaction and number,
+-- if one is given. Null if nothing does.
 -- gets() and why_not() read it.
 create function herald_internal.selection_of(
     entry herald_internal.subscription, xid xid8 default null, seq bigint default null
@@ -73,6 +74,12 @@ as $$
     select herald_internal.why_not($1, $2, $3, $4, ($4).extensions::text, ($4).context::text, ($4).data::text)
 $$;
 
+-- Returns when the next of these hours begin, if this time is outside of them; null if it is not, or if nothing is held
+-- then.
+create function herald_internal.closed_until(active_hours json, at timestamptz) returns timestamptz
+    language c stable strict
+    as 'MODULE_PATHNAME', 'closed_until_wrapper';
+
 -- Returns the paths that the filters of these subscriptions ask for and no recent event of their types has, the nearest
 -- path that one has, and how many events were looked at.
 create function herald_internal.unseen_paths(ids bigint[], most_bytes integer)
@@ -95,7 +102,7 @@ begin
                              entry.name, unseen.path),
             detail = format('Events of its types and with small data that were looked at: %s.', unseen.events),
             hint = coalesce(format('Perhaps you meant "%s".', unseen.nearest),
-                            'See the data of recent events: select type, data from herald.event order by seq desc limit 10;');
+                            'See recent data: select type, data from herald.event order by seq desc limit 10;');
     end loop;
 end
 $$;

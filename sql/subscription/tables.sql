@@ -14,7 +14,7 @@ create table herald_internal.subscription (
     is_sandbox boolean not null default false check (is_sandbox or state <> 'sandbox'),
     url text not null,
     types text[] not null,
-    -- Since when it cannot be read which events it gets: its types, filter, split or sample.
+    -- Since when it cannot be read which events it gets: its types, filter, split, sample or active_hours.
     unreadable_at timestamptz,
     tenant text,
     -- Whether it belongs to that tenant, whose plan and limits apply; otherwise the tenant only says whose events it
@@ -78,7 +78,7 @@ create function herald_internal.selecting(options jsonb) returns jsonb
     return (
         select coalesce(jsonb_object_agg(o.key, o.value), '{}')
         from jsonb_each(case when jsonb_typeof(options) = 'object' then options end) o
-        where o.key in ('filter', 'split', 'sample'));
+        where o.key in ('filter', 'split', 'sample', 'active_hours'));
 
 create function herald_internal.keep_former_match() returns trigger
     language plpgsql

@@ -121,6 +121,7 @@ impl Lanes {
         let is_disabled = loaded.config.state == State::Disabled;
         let policy = loaded.config.breaker.filter(|_| !is_disabled);
         entry.lane.set_breaker(policy, loaded.open_since);
+        entry.lane.set_hours(loaded.config.active_hours.clone());
         entry.lane.spare(loaded.spare_until);
         self.follow_breaker(id);
         self.make_ready(id);

@@ -51,7 +51,7 @@ impl Subscriptions {
             places.retain(|place| {
                 at(*place).is_some_and(|(loaded, wanted)| {
                     let is_taker = wanted.split.is_none() || takers.contains(&loaded.config.id);
-                    is_taker && wanted.samples(event)
+                    is_taker && wanted.takes(event)
                 })
             });
         }

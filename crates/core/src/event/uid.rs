@@ -33,6 +33,19 @@ impl Uids {
     }
 }
 
+/// Returns when the event with this uid was recorded, in microseconds since 1970; `None` if the uid does not tell.
+///
+/// ```
+/// use herald_core::event::uid::recorded_micros;
+///
+/// assert_eq!(recorded_micros("018bcfe5-687b-7800-bfff-ffffffffffff"), Some(1_700_000_000_123_000));
+/// assert_eq!(recorded_micros("7"), None);
+/// ```
+pub fn recorded_micros(uid: &str) -> Option<i64> {
+    let (seconds, nanos) = Uuid::parse_str(uid).ok()?.get_timestamp()?.to_unix();
+    Some(i64::try_from(seconds).ok()?.checked_mul(1_000_000)? + i64::from(nanos / 1000))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

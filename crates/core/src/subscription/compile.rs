@@ -16,6 +16,7 @@ use crate::subscription::breaker::{BreakerPolicy, ProbeWith};
 use crate::subscription::compiled::Subscription;
 use crate::subscription::globs::TypeGlobs;
 use crate::subscription::headers::Headers;
+use crate::subscription::hours::ActiveHours;
 use crate::subscription::members::Members;
 use crate::subscription::options::limits::{
     DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, TIMEOUT, choice,
@@ -53,6 +54,7 @@ impl SubscriptionOptions {
             && options.filter().is_ok()
             && options.split().is_ok()
             && options.sample().is_ok()
+            && options.hours().is_ok()
     }
 
     /// Returns which events the subscription gets. What cannot be read refuses none.
@@ -60,6 +62,7 @@ impl SubscriptionOptions {
         Wanted {
             split: self.split().ok().flatten(),
             sample: self.sample().ok().flatten(),
+            hours: self.hours().ok().flatten().filter(|hours| hours.skips),
             ..Wanted::new(
                 &self.types,
                 self.tenant.clone(),
@@ -113,6 +116,10 @@ impl SubscriptionOptions {
         let headers = Headers::parse(&headers.collect::<Result<_, Error>>()?)?;
         let (style, scheme) = Style::compile(self, &headers, &secrets, policy)?;
         let breaker = self.breaker(scheme.as_ref())?;
+        let (skipped, active_hours) = match self.hours()? {
+            Some(hours) if hours.skips => (Some(hours), None),
+            hours => (None, hours),
+        };
         let micros = |span: Option<Span>| span.map(|span| span.0);
         let schedule: Vec<i64> = self.retry_schedule.iter().map(|delay| delay.0).collect();
         let retry = RetryPolicy::new(&schedule, self.retry_jitter, self.max_attempts)?
@@ -129,6 +136,7 @@ impl SubscriptionOptions {
                 filter: self.filter()?,
                 split: self.split()?,
                 sample: self.sample()?,
+                hours: skipped,
             }),
             headers,
             style,
@@ -150,6 +158,7 @@ impl SubscriptionOptions {
                 .check_optional(micros(self.max_age))?
                 .map(Duration::from_micros),
             max_backlog: MAX_BACKLOG.check_optional(self.max_backlog)?,
+            active_hours,
             breaker,
             rate: self.rate,
             rate_limit: self
@@ -176,6 +185,11 @@ impl SubscriptionOptions {
 
     fn sample(&self) -> Result<Option<Sample>, Error> {
         self.sample.map(Sample::new).transpose()
+    }
+
+    fn hours(&self) -> Result<Option<Arc<ActiveHours>>, Error> {
+        let hours = self.active_hours.as_ref().map(ActiveHours::parse);
+        Ok(hours.transpose()?.map(Arc::new))
     }
 
     /// Refuses probes that cannot be signed.

@@ -13,6 +13,7 @@ use crate::request::target::Target;
 use crate::signing::Signing;
 use crate::subscription::breaker::BreakerPolicy;
 use crate::subscription::headers::Headers;
+use crate::subscription::hours::ActiveHours;
 use crate::subscription::rate::Rate;
 use crate::subscription::secrets::NamedSecrets;
 use crate::subscription::state::State;
@@ -52,6 +53,8 @@ pub struct Subscription {
     pub max_age: Option<Duration>,
     /// The maximum number of pending deliveries.
     pub max_backlog: Option<u64>,
+    /// The times of day at which it is sent to; what comes outside is held.
+    pub active_hours: Option<Arc<ActiveHours>>,
     /// When its receiver counts as down.
     pub breaker: Option<BreakerPolicy>,
     /// The maximum deliveries per minute that its receiver wants.

@@ -12,6 +12,7 @@ pub mod compiled;
 pub mod documents;
 pub mod globs;
 pub mod headers;
+pub mod hours;
 pub mod matcher;
 pub mod members;
 pub mod options;

@@ -39,7 +39,7 @@ pub type Document = BTreeMap<String, Box<RawValue>>;
 pub const MAX_OPTIONS_BYTES: i32 = 1_048_576;
 
 /// The options that decide which events a subscription gets, beside its types and its tenant.
-pub const SELECTING: [&str; 3] = ["filter", "split", "sample"];
+pub const SELECTING: [&str; 4] = ["filter", "split", "sample", "active_hours"];
 
 options! {
     /// A subscription's options as plain, unchecked data, with the other fields that a
@@ -147,6 +147,8 @@ options! {
     max_concurrency: i32 = "10", MAX_CONCURRENCY.allowed;
     /// the most requests in a time, evenly: see [Rates](flow.md#rates)
     rate_limit: Option<String> = "null", "1 to 1,000,000 `/s`, `/min`, `/h` or `/day`, as `10/s`; then perhaps `burst` and 1 to 1,000,000";
+    /// the times of day at which it is sent to: see [Hours](flow.md#hours)
+    active_hours: Option<Value> = "null" as "always", "an object: `zone`, `days`, `except`, `outside`";
     /// when the receiver counts as down, and how it is tried meanwhile: see [Breaker](flow.md#breaker)
     breaker: Option<Value> = "null" as "none", "an object: `failures`, `ratio`, `window`, `probe`, `probe_with`, `disable_after`";
     /// the largest body; events with larger bodies become dead letters (`too_large`)

@@ -49,7 +49,7 @@ impl Selection {
             return Ok(false);
         }
         let is_taker = wanted.split.is_none() || self.taker(event).is_none();
-        Ok(is_taker && wanted.samples(event))
+        Ok(is_taker && wanted.takes(event))
     }
 
     /// Describes the rule that keeps the event from the subscription; `None` if none does.
@@ -70,11 +70,14 @@ impl Selection {
                 split.group, other.name
             ));
         }
-        let sample = wanted.sample.filter(|sample| !sample.includes(event))?;
-        Some(format!(
-            "sample: it gets one event in {}, and this is none of them",
-            sample.one_in()
-        ))
+        if let Some(sample) = wanted.sample.filter(|sample| !sample.includes(event)) {
+            return Some(format!(
+                "sample: it gets one event in {}, and this is none of them",
+                sample.one_in()
+            ));
+        }
+        let is_outside = !wanted.is_within_hours(event);
+        is_outside.then(|| "active_hours: the event was recorded outside of them".into())
     }
 
     /// Returns the other member that gets an event which the subscription wants; `None` if it gets it itself.

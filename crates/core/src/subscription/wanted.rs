@@ -1,9 +1,13 @@
 //! Which events a subscription wants: the decision for one subscription, which the
 //! [`matcher`](crate::subscription::matcher) finds quickly for all.
 
+use std::sync::Arc;
+
 use crate::event::Event;
+use crate::event::uid::recorded_micros;
 use crate::filter::{Filter, Unreadable, View};
 use crate::subscription::globs::{TypeGlobs, is_operational};
+use crate::subscription::hours::ActiveHours;
 use crate::subscription::split::{Sample, Split};
 
 /// The events that one subscription wants.
@@ -34,6 +38,8 @@ pub struct Wanted {
     pub split: Option<Split>,
     /// The part of all this that it takes.
     pub sample: Option<Sample>,
+    /// The times of day of what it takes; `None` for all.
+    pub hours: Option<Arc<ActiveHours>>,
 }
 
 /// The rule that keeps an event from a subscription.
@@ -54,17 +60,27 @@ impl Wanted {
             filter,
             split: None,
             sample: None,
+            hours: None,
         }
     }
 
     /// Returns whether it may leave events that pass to others, or to nobody.
     pub fn leaves_some(&self) -> bool {
-        self.split.is_some() || self.sample.is_some()
+        self.split.is_some() || self.sample.is_some() || self.hours.is_some()
     }
 
-    /// Returns whether the event is in its sample.
-    pub fn samples(&self, event: &Event) -> bool {
-        self.sample.is_none_or(|sample| sample.includes(event))
+    /// Returns whether it takes an event that it wants, and that no other member of its group gets: the event is in its
+    /// sample, and was recorded within its hours.
+    pub fn takes(&self, event: &Event) -> bool {
+        self.sample.is_none_or(|sample| sample.includes(event)) && self.is_within_hours(event)
+    }
+
+    /// Returns whether the event was recorded within its hours.
+    pub fn is_within_hours(&self, event: &Event) -> bool {
+        self.hours.as_ref().is_none_or(|hours| {
+            let recorded = recorded_micros(&event.uid);
+            recorded.is_none_or(|recorded| hours.is_open(recorded))
+        })
     }
 
     /// Returns the rule beside the filter that keeps an event of this type and tenant from the subscription.

@@ -132,4 +132,24 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: Test::Simulation,
         says: "see: cargo xtask simulate --seed",
     },
+    Mutant {
+        name: "hours-ignored",
+        breaks: "Nothing is sent outside of active_hours.",
+        file: "crates/dispatch/src/lane.rs",
+        from: ".max(closed)",
+        to: ".max(closed.filter(|until| *until < 0))",
+        killed_by: EndToEnd("hours what_comes_outside_of_the_hours_is_held_until_they_begin"),
+        says: "10",
+    },
+    Mutant {
+        name: "hours-skip-nothing",
+        breaks: "What is recorded outside of hours that skip is left out.",
+        file: "crates/core/src/subscription/wanted.rs",
+        from: "recorded.is_none_or(|recorded| hours.is_open(recorded))",
+        to: "recorded.is_none_or(|recorded| hours.is_open(recorded) || hours.skips)",
+        killed_by: EndToEnd(
+            "hours what_is_skipped_outside_of_the_hours_writes_nothing_and_is_not_replayed",
+        ),
+        says: "right: 0",
+    },
 ];

@@ -7,8 +7,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "split-everybody",
         breaks: "Of a group, one member gets an event.",
         file: "crates/dispatch/src/split.rs",
-        from: "is_taker && wanted.samples(event)",
-        to: "(is_taker || true) && wanted.samples(event)",
+        from: "is_taker && wanted.takes(event)",
+        to: "(is_taker || true) && wanted.takes(event)",
         killed_by: Unit(
             "herald-dispatch split::tests::each_event_goes_to_one_member_and_to_everybody_outside",
         ),
@@ -89,7 +89,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "sample-replayed-whole",
         breaks: "A replay goes by the sample.",
         file: "crates/core/src/subscription/selection.rs",
-        from: "Ok(is_taker && wanted.samples(event))",
+        from: "Ok(is_taker && wanted.takes(event))",
         to: "Ok(is_taker)",
         killed_by: Unit(
             "herald-core subscription::selection::tests::the_rule_that_decided_is_named",

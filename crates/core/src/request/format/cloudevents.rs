@@ -8,11 +8,11 @@ use std::fmt::Write;
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
 use http::{HeaderName, HeaderValue};
-use uuid::Uuid;
 
 use super::profile::Profile;
 use crate::error::Error;
 use crate::event::Event;
+use crate::event::uid::recorded_micros;
 use crate::json::{minify, push_string};
 use crate::request::placeholders::encode_for_header;
 
@@ -213,9 +213,7 @@ pub(crate) fn sent_time(event: &Event) -> Option<String> {
 
 /// Returns when the event was written: a version 7 UUID begins with that time.
 fn recorded_time(uid: &str) -> Option<String> {
-    let (seconds, nanos) = Uuid::parse_str(uid).ok()?.get_timestamp()?.to_unix();
-    let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)? + i64::from(nanos / 1000);
-    time_text(micros)
+    time_text(recorded_micros(uid)?)
 }
 
 /// Estimates the size, including member names and a few escapes, so that most bodies are allocated once.
