@@ -23,8 +23,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// The most entries kept compiled; each may have 64 kB of types, or of a filter.
+/// The most entries kept compiled.
 const MOST_COMPILED: usize = 64;
+/// The most bytes of selections kept compiled: one may have the filters and types of a hundred subscriptions.
+const MOST_BYTES: usize = 8_000_000;
 
 /// The stored types, and the tenant.
 type Key = (Vec<Option<String>>, Option<String>);
@@ -97,13 +99,23 @@ fn selection(text: &str) -> Option<Rc<Selection>> {
         }
     };
     SELECTIONS.with(|cache| {
-        cached(cache, text.to_owned(), |text| {
-            let written: Written = serde_json::from_str(text).ok()?;
-            Some(Rc::new(Selection {
+        let cache = &mut *cache.borrow_mut();
+        if let Some(selection) = cache.get(text) {
+            return selection.clone();
+        }
+        let written: Option<Written> = serde_json::from_str(text).ok();
+        let selection = written.map(|written| {
+            Rc::new(Selection {
                 own: contender(written.own),
                 others: written.others.into_iter().map(contender).collect(),
-            }))
-        })
+            })
+        });
+        let bytes: usize = cache.keys().map(String::len).sum();
+        if cache.len() >= MOST_COMPILED || bytes + text.len() > MOST_BYTES {
+            cache.clear();
+        }
+        cache.insert(text.to_owned(), selection.clone());
+        selection
     })
 }
 

@@ -127,8 +127,9 @@ as $$
     select 'filter', 'warning',
            format('the filter of subscription "%s" asks for "%s", which none of %s recent events of its types has',
                   s.name, u.path, u.events),
-           coalesce(format('Perhaps it is "%s".', u.nearest),
-                    'See the data: select type, data from herald.event order by seq desc limit 10;')
+           case when not herald_internal.sees_data() then 'Ask who may read herald.event.'
+               else coalesce(format('Perhaps it is "%s".', u.nearest),
+                             'See the data: select type, data from herald.event order by seq desc limit 10;') end
     from herald_internal.unseen_paths(
         array(
             select f.id

@@ -81,7 +81,7 @@ begin
                 then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
             when d.next_attempt_at > clock_timestamp() and d.attempts > 0
                 then format('it failed%s and waits for its next attempt', d.failure)
-            when s.options ? 'rate_limit'
+            when s.options ? 'rate_limit' and d.next_attempt_at <= clock_timestamp()
                 then format('it waits for its turn: rate_limit is %s', s.options ->> 'rate_limit')
         end
     from herald_internal.subscription s

@@ -51,7 +51,7 @@ begin
             ('{subscription}', 'id', 'Never changes and is never reused.'),
             ('{subscription}', 'name', 'The name by which functions find it.'),
             ('{subscription}', 'state',
-             'active, paused, disabled (by a receiver that answered 410) or sandbox (everything but the sending).'),
+             'active, paused, disabled (by its receiver or its breaker) or sandbox (everything but the sending).'),
             ('{subscription}', 'state_reason', 'Why it is in this state.'),
             ('{subscription}', 'state_changed_at', 'Since when it is in this state.'),
             ('{subscription}', 'consented_at', 'When the receiver consented to deliveries.'),

@@ -87,22 +87,38 @@ create function herald_internal.unseen_paths(ids bigint[], most_bytes integer)
     language c volatile
     as 'MODULE_PATHNAME', 'unseen_paths_wrapper';
 
--- Warns of paths in a subscription's filter that no recent event has.
+-- Whether the caller may see the data of events, and the names in it.
+create function herald_internal.sees_data() returns boolean
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+    return has_column_privilege(herald_internal.caller()::oid, 'herald.event'::regclass, 'data', 'select');
+
+-- Warns of paths in a subscription's filter that no recent event has, for at most 20 subscriptions in a transaction:
+-- apply() may save thousands.
 -- Called by save_subscription().
 create function herald_internal.warn_of_unseen_paths(entry herald_internal.subscription) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 declare
+    setting constant text := 'herald_internal.filters_examined';
+    examined constant integer := coalesce(nullif(current_setting(setting, true), ''), '0')::integer;
     unseen record;
 begin
+    if examined >= 20 then
+        return;
+    end if;
+    perform set_config(setting, (examined + 1)::text, true);
     for unseen in select u.* from herald_internal.unseen_paths(array[entry.id], 8000000) u limit 5 loop
         raise warning using
             message = format('the filter of subscription "%s" asks for "%s", which no recent event has',
                              entry.name, unseen.path),
             detail = format('Events of its types and with small data that were looked at: %s.', unseen.events),
-            hint = coalesce(format('Perhaps you meant "%s".', unseen.nearest),
-                            'See recent data: select type, data from herald.event order by seq desc limit 10;');
+            hint = coalesce(
+                format('Perhaps you meant "%s".', unseen.nearest),
+                case when herald_internal.sees_data()
+                    then 'See recent data: select type, data from herald.event order by seq desc limit 10;'
+                    else 'Compare it with the body of a request that you received.' end);
     end loop;
 end
 $$;
@@ -134,18 +150,21 @@ create function herald_internal.follow_unreadable() returns trigger
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
+declare
+    selection text;
 begin
     if not herald_internal.are_types(new.types)
         or not herald_internal.are_selecting(herald_internal.selecting(new.options)::text)
     then
         new.unreadable_at := coalesce(new.unreadable_at, clock_timestamp());
     elsif new.unreadable_at is not null then
+        selection := herald_internal.selection_of(new);
         delete from herald.pending p
         where p.subscription_id = new.id and p.attempts = 0 and p.created_at >= new.unreadable_at
         and exists (
             select from herald_internal.event_at(p.event_slot, p.event_seq) e
             where not herald_internal.matches(new.types, null, e.type, null)
-            or not coalesce(herald_internal.gets(herald_internal.selection_of(new), e), true));
+            or not coalesce(herald_internal.gets(selection, e), true));
         new.unreadable_at := null;
         perform herald_internal.changed('pending', new.id);
     end if;

@@ -90,10 +90,12 @@ declare
     most constant integer := 100;
     "group" constant text := wanted -> 'split' ->> 'group';
 begin
-    if "group" is null or "group" = former -> 'split' ->> 'group' then
+    if "group" is null
+        or ("group", wanted ->> 'tenant') is not distinct from (former -> 'split' ->> 'group', former ->> 'tenant')
+    then
         return;
     end if;
-    -- Concurrent calls must not both find room.
+    -- Concurrent calls must not both find room, unless their snapshots are older than this.
     perform herald_internal.lock(format('group %s of %s', "group", coalesce(wanted ->> 'tenant', '')));
     if (select count(*)
         from herald_internal.subscription s
@@ -234,6 +236,10 @@ begin
             select former ->> 'url' <> o.url or former -> 'handshake' is distinct from wanted -> 'handshake'
         ) as n (is_another)
         where s.id = entry.id;
+    end if;
+    -- Another receiver, or no breaker: nobody is known to be down.
+    if not is_new and (wanted ->> 'url' <> former ->> 'url' or not wanted ? 'breaker') then
+        delete from herald_internal.breaker b where b.subscription_id = entry.id;
     end if;
     perform herald_internal.keep_secret_members(entry.id, given);
     if wanted ? 'filter'

@@ -47,7 +47,8 @@ begin
     perform herald_internal.set_state(
         entry, state,
         case state when 'sandbox' then format('resumed as a sandbox by %s', herald_internal.caller()) end);
-    if entry.state = 'disabled' then
+    -- What a member of a group missed, the others got.
+    if entry.state = 'disabled' and not entry.options ? 'split' then
         raise notice using
             message = format('subscription "%s" missed what happened since %s', entry.name, entry.state_changed_at),
             hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');',

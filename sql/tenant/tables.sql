@@ -65,7 +65,7 @@ with (fillfactor = 50);
 -- What hosts take, over all subscriptions that send to them; null means no limit.
 create table herald.host_limit (
     -- As in a URL, in lower case and without a port.
-    host text not null primary key check (host ~ '^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])$'),
+    host text not null primary key check (host ~ '^([a-z0-9._-]{0,252}[a-z0-9_-]|\[[0-9a-f:.]{2,45}\])$'),
     -- Checked by a trigger: a constraint would run with the rights of who writes.
     rate_limit text,
     max_concurrency integer check (max_concurrency between 1 and 1000),

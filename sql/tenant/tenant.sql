@@ -315,7 +315,7 @@ begin
     if tg_op <> 'DELETE' then
         select v.* into wrong
         from (values
-            ('host', new.host, new.host ~ '^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])$',
+            ('host', new.host, new.host ~ '^([a-z0-9._-]{0,252}[a-z0-9_-]|\[[0-9a-f:.]{2,45}\])$',
              'the host of a URL, in lower case and without a port, as api.example.com'),
             ('rate_limit', new.rate_limit, coalesce(herald_internal.is_rate(new.rate_limit), true),
              'a number, a slash and s, min, h or day, as 100/s'),
@@ -333,6 +333,9 @@ begin
         end if;
     end if;
     perform herald_internal.changed('tenant');
+    if tg_op <> 'DELETE' then
+        new.created_at := coalesce(new.created_at, clock_timestamp());
+    end if;
     return coalesce(new, old);
 end
 $$;

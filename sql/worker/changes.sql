@@ -56,7 +56,7 @@ create function herald_internal.note_end() returns trigger
 as $$
 begin
     new.disabled_xid := case when new.state = 'disabled' then coalesce(old.disabled_xid, pg_current_xact_id()) end;
-    if new.state = 'disabled' then
+    if new.state in ('disabled', 'sandbox') then
         delete from herald_internal.breaker b where b.subscription_id = new.id;
     end if;
     return new;

@@ -105,23 +105,21 @@ as $$
     where f.name like 'herald.%' and f.error is not null
 $$;
 
--- Notes that a subscription's breaker is open since then, or closed (null).
+-- Notes since when the breakers of these subscriptions are open; null if they are closed.
 -- Called by the worker. Writes: herald_internal.breaker.
-create function herald_internal.note_breaker(subscription_id bigint, since_micros bigint, failure text) returns void
-    language plpgsql
+create function herald_internal.note_breakers(subscription_ids bigint[], since_micros bigint[], failures text[])
+    returns void
+    language sql
     set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_variable
-begin
-    if since_micros is null then
-        delete from herald_internal.breaker b where b.subscription_id = note_breaker.subscription_id;
-        return;
-    end if;
+    delete from herald_internal.breaker b
+    using unnest(subscription_ids, since_micros) as t (id, since)
+    where b.subscription_id = t.id and t.since is null;
     insert into herald_internal.breaker as b (subscription_id, opened_at, failure)
-    select s.id, to_timestamp(since_micros / 1000000.0), left(note_breaker.failure, 1000)
-    from herald_internal.subscription s
-    where s.id = note_breaker.subscription_id and s.removed_at is null and s.state <> 'disabled'
-    on conflict on constraint breaker_pkey do update
+    select s.id, to_timestamp(t.since / 1000000.0), left(t.failure, 1000)
+    from unnest(subscription_ids, since_micros, failures) as t (id, since, failure)
+    join herald_internal.subscription s on s.id = t.id
+    where t.since is not null and s.removed_at is null and s.state <> 'disabled'
+    on conflict (subscription_id) do update
     set opened_at = excluded.opened_at, failed_at = excluded.failed_at, failure = excluded.failure;
-end
 $$;

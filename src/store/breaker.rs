@@ -1,20 +1,25 @@
 //! Breakers that opened or closed.
 
 use crate::pg::transaction::{TransactionError, transaction};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, column};
 use herald_dispatch::effects::Turned;
 use pgrx::Spi;
 
-/// Notes what a breaker is now.
-pub fn note_breaker(turned: Turned) -> Result<(), TransactionError> {
+/// Notes what breakers are now, all of them in one transaction: a network that fails opens many at once.
+pub fn note_breakers(turned: &[Turned]) -> Result<(), TransactionError> {
     static STATEMENT: Prepared =
-        Prepared::write(include_str!("../../sql/queries/note_breaker.sql"));
-    let (since, failure) = turned.open.unzip();
+        Prepared::write(include_str!("../../sql/queries/note_breakers.sql"));
+    let since = |turned: &Turned| turned.open.as_ref().map(|(since, _)| *since);
+    let failure = |turned: &Turned| turned.open.as_ref().map(|(_, failure)| failure.clone());
     transaction(|| {
         Spi::connect_mut(|client| {
             STATEMENT.run(
                 client,
-                vec![turned.subscription.into(), since.into(), failure.into()],
+                vec![
+                    column(turned, |turned| turned.subscription),
+                    column(turned, since),
+                    column(turned, failure),
+                ],
             );
         });
     })

@@ -17,7 +17,7 @@ mod report;
 pub mod subscriptions;
 mod windows;
 
-pub use self::breaker::note_breaker;
+pub use self::breaker::note_breakers;
 pub use self::configuration::Configured;
 pub use self::consent::note_consent;
 pub use self::hold::hold_reason;

@@ -4,11 +4,13 @@
 //! It has no SQL text, no HTTP and no policy. [`herald_dispatch`] decides what is done next; this module is its clock,
 //! and carries out its effects.
 
+mod breakers;
 mod configuration;
 mod courier;
 mod hold;
 mod mail;
 
+use self::breakers::Breakers;
 use self::courier::HttpCourier;
 use crate::launcher;
 use crate::life::{self, Doing};
@@ -183,6 +185,7 @@ struct Worker {
     /// The settings that the sender was started with.
     sending: Sending,
     effects: Effects,
+    breakers: Breakers,
     started_at: Instant,
 }
 
@@ -220,6 +223,7 @@ impl Worker {
             waiter,
             sending,
             effects: Effects::new(),
+            breakers: Breakers::default(),
             started_at,
         })
     }
@@ -304,11 +308,7 @@ impl Worker {
                 Effect::Warn(words) => pgrx::warning!("pg_herald: {words}"),
                 Effect::Answer { mail, outcome } => mailbox::answer(mail, &ping::answer(&outcome)),
                 Effect::Keep { suspects, poison } => life::keep(&suspects, &poison),
-                Effect::Breaker(turned) => {
-                    if let Err(error) = store::note_breaker(turned) {
-                        pgrx::log!("pg_herald: a breaker could not be written down: {error:?}");
-                    }
-                }
+                Effect::Breaker(turned) => self.breakers.push(turned),
                 Effect::Consent(answered) => {
                     if let Err(error) = store::note_consent(answered) {
                         pgrx::log!(
@@ -318,6 +318,7 @@ impl Worker {
                 }
             }
         }
+        self.breakers.note();
     }
 
     fn should_stop(&self) -> bool {

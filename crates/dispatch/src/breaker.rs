@@ -5,6 +5,8 @@
 
 use herald_core::subscription::breaker::BreakerPolicy;
 
+/// Failed probes are told at most this often, in microseconds.
+const TOLD_EVERY: i64 = 60_000_000;
 /// The window is counted in so many parts.
 const PARTS: i64 = 10;
 
@@ -34,6 +36,8 @@ struct Open {
     since: i64,
     /// When an attempt last failed.
     failed_at: i64,
+    /// When that was last told.
+    told_at: i64,
 }
 
 /// What an attempt changed.
@@ -41,7 +45,7 @@ struct Open {
 pub enum Turn {
     Opened,
     Closed,
-    /// A probe failed.
+    /// A probe failed, which was not told for a minute.
     Probed,
     /// It was open for as long as the policy allows: the subscription has to be disabled.
     GivesUp,
@@ -56,6 +60,7 @@ impl Breaker {
             open: open_since.map(|since| Open {
                 since,
                 failed_at: i64::MIN,
+                told_at: i64::MIN,
             }),
         }
     }
@@ -99,6 +104,7 @@ impl Breaker {
                 self.open = Some(Open {
                     since: now,
                     failed_at: now,
+                    told_at: now,
                 });
                 Some(Turn::Opened)
             }
@@ -109,14 +115,21 @@ impl Breaker {
             (Some(open), true) => {
                 let open = *open;
                 let was_due = self.shut_until(now).is_none();
+                let is_news = was_due && now.saturating_sub(open.told_at) >= TOLD_EVERY;
                 self.open = Some(Open {
                     failed_at: now,
+                    told_at: if is_news { now } else { open.told_at },
                     ..open
                 });
                 let lasted = now.saturating_sub(open.since);
                 let longest = self.policy.disable_after;
+                // It was tried shortly before, too: nothing is disabled by one failure after a pause.
+                let recently = now.saturating_sub(self.policy.probe.saturating_mul(4));
                 let is_over = longest.is_some_and(|longest| lasted >= longest);
-                was_due.then_some(if is_over { Turn::GivesUp } else { Turn::Probed })
+                if was_due && is_over && open.failed_at >= recently {
+                    return Some(Turn::GivesUp);
+                }
+                is_news.then_some(Turn::Probed)
             }
         }
     }
@@ -194,15 +207,16 @@ mod tests {
         assert_eq!(breaker.saw(true, 0), Some(Turn::Opened));
         assert_eq!(breaker.shut_until(9 * SECOND), Some(10 * SECOND));
         assert_eq!(breaker.shut_until(10 * SECOND), None);
-        assert_eq!(breaker.saw(true, 11 * SECOND), Some(Turn::Probed));
-        // One that was under way when it opened.
         assert_eq!(breaker.saw(true, 11 * SECOND), None);
         assert_eq!(breaker.shut_until(20 * SECOND), Some(21 * SECOND));
-        assert_eq!(breaker.saw(false, 30 * SECOND), Some(Turn::Closed));
+        assert_eq!(breaker.saw(true, 60 * SECOND), Some(Turn::Probed));
+        // One that was under way when it opened.
+        assert_eq!(breaker.saw(true, 61 * SECOND), None);
+        assert_eq!(breaker.saw(false, 80 * SECOND), Some(Turn::Closed));
         assert_eq!(breaker.shut_until(0), None);
         // It begins to count anew.
         assert!(!breaker.is_open());
-        assert_eq!(breaker.saw(true, 31 * SECOND), Some(Turn::Opened));
+        assert_eq!(breaker.saw(true, 81 * SECOND), Some(Turn::Opened));
     }
 
     #[test]
@@ -213,11 +227,12 @@ mod tests {
         };
         let mut first = Breaker::new(policy, None);
         first.saw(true, 0);
-        assert_eq!(first.saw(true, 50 * SECOND), Some(Turn::Probed));
+        assert_eq!(first.saw(true, 50 * SECOND), None);
         assert_eq!(first.saw(true, 60 * SECOND), Some(Turn::GivesUp));
         let mut restored = Breaker::new(policy, Some(0));
         assert_eq!(restored.shut_until(5 * SECOND), None);
-        assert_eq!(restored.saw(true, 60 * SECOND), Some(Turn::GivesUp));
+        assert_eq!(restored.saw(true, 3_600 * SECOND), Some(Turn::Probed));
+        assert_eq!(restored.saw(true, 3_610 * SECOND), Some(Turn::GivesUp));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Beginning {
     pub is_proven: bool,
     /// It counts towards its tenant's monthly quota.
     pub is_new: bool,
+    /// It counts for the rates of its tenant and its host.
+    pub is_paced: bool,
     /// A worker died while sending it: no other suspect is sent beside it.
     pub is_suspect: bool,
 }
@@ -57,9 +59,7 @@ impl Gate {
     pub fn whose(&self, agent: &AgentKey, subscription: &Subscription) -> Whose {
         Whose {
             tenant: agent.tenant.clone(),
-            host: self
-                .hosts
-                .limited(subscription.target.origin().host().unwrap_or_default()),
+            host: self.hosts.limited(subscription.target.host()),
         }
     }
 
@@ -94,9 +94,10 @@ impl Gate {
         self.threads
             .start(token, lane, beginning.is_proven, now.micros);
         let Whose { tenant, host } = whose;
+        let paced_at = beginning.is_paced.then_some(now.micros);
         self.tenants
-            .begin(tenant.as_deref(), beginning.is_new, now.micros);
-        self.hosts.begin(host.as_deref(), now.micros);
+            .begin(tenant.as_deref(), beginning.is_new, paced_at);
+        self.hosts.begin(token, host.as_deref(), paced_at);
         if beginning.is_suspect {
             self.suspects.begin_trial(token);
         }
@@ -106,9 +107,9 @@ impl Gate {
     /// suspects that waited for it.
     pub fn finish(&mut self, work: &Work, lanes: &mut Lanes) -> VecDeque<Delivery> {
         self.threads.finish(work.token(), work.subscription().id);
-        let Whose { tenant, host } = self.whose(work.agent(), work.subscription());
-        let of_tenant = self.tenants.end(tenant.as_deref());
-        for waiting in of_tenant.into_iter().chain(self.hosts.end(host.as_deref())) {
+        let of_tenant = self.tenants.end(work.agent().tenant.as_deref());
+        let of_host = self.hosts.end(work.token());
+        for waiting in of_tenant.into_iter().chain(of_host) {
             lanes.make_ready(waiting);
         }
         self.suspects.came_back(work.token())

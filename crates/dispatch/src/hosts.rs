@@ -2,12 +2,13 @@
 //!
 //! It sits between a lane and the sender. Where no host has a limit, it costs nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use herald_core::subscription::rate::Rate;
 
 use crate::pace::Pace;
+use crate::waiting::Waiting;
 
 /// What a host takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,13 +30,15 @@ pub type HostLimits = BTreeMap<Arc<str>, HostLimit>;
 /// hosts.configure(&HostLimits::from([("example.com".into(), limit)]));
 /// let host = hosts.limited("example.com");
 /// assert!(hosts.has_connection(host.as_deref(), 7));
-/// hosts.begin(host.as_deref(), 0);
+/// hosts.begin(1, host.as_deref(), Some(0));
 /// assert!(!hosts.has_connection(host.as_deref(), 8));
-/// assert_eq!(hosts.end(host.as_deref()).into_iter().collect::<Vec<_>>(), [8]);
+/// assert_eq!(hosts.end(1), [8]);
 /// ```
 #[derive(Debug, Default)]
 pub struct Hosts {
     by_name: BTreeMap<Arc<str>, Host>,
+    /// The hosts of requests that are under way and count, by token.
+    under_way: BTreeMap<u64, Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,13 +47,16 @@ struct Host {
     under_way: usize,
     pace: Option<Pace>,
     /// Lanes that wait for one of its requests to end.
-    waiting: BTreeSet<i64>,
+    waiting: Waiting,
 }
 
 impl Hosts {
     /// Applies these limits from now on. Requests that are under way to a host that had none do not count.
     pub fn configure(&mut self, limits: &HostLimits) {
         self.by_name.retain(|name, _| limits.contains_key(name));
+        // A host that gets limits again counts anew.
+        let by_name = &self.by_name;
+        self.under_way.retain(|_, name| by_name.contains_key(name));
         for (name, limit) in limits {
             let host = self.by_name.entry(Arc::clone(name)).or_default();
             host.limit = *limit;
@@ -79,7 +85,7 @@ impl Hosts {
         let most = host.limit.max_concurrency;
         let has_one = most.is_none_or(|most| host.under_way < most);
         if !has_one {
-            host.waiting.insert(lane);
+            host.waiting.add(lane);
         }
         has_one
     }
@@ -89,24 +95,28 @@ impl Hosts {
         self.by_name.get_mut(host?)?.pace.as_mut()?.next_at(now)
     }
 
-    /// Counts a request that begins.
-    pub fn begin(&mut self, host: Option<&str>, now: i64) {
-        if let Some(host) = host.and_then(|name| self.by_name.get_mut(name)) {
-            host.under_way += 1;
-            if let Some(pace) = &mut host.pace {
-                pace.count(now);
-            }
+    /// Counts a request that begins; `paced_at` if it counts for the rate.
+    pub fn begin(&mut self, token: u64, name: Option<&str>, paced_at: Option<i64>) {
+        let Some((name, host)) = name.and_then(|name| Some((name, self.by_name.get_mut(name)?)))
+        else {
+            return;
+        };
+        host.under_way += 1;
+        if let (Some(pace), Some(now)) = (&mut host.pace, paced_at) {
+            pace.count(now);
         }
+        self.under_way.insert(token, name.into());
     }
 
     /// Counts a request that ended. Returns all lanes that waited for it: a lane with nothing left to send must not
     /// keep the others waiting.
-    pub fn end(&mut self, host: Option<&str>) -> BTreeSet<i64> {
-        let Some(host) = host.and_then(|name| self.by_name.get_mut(name)) else {
-            return BTreeSet::new();
+    pub fn end(&mut self, token: u64) -> Vec<i64> {
+        let name = self.under_way.remove(&token);
+        let Some(host) = name.and_then(|name| self.by_name.get_mut(&name)) else {
+            return Vec::new();
         };
         host.under_way = host.under_way.saturating_sub(1);
-        std::mem::take(&mut host.waiting)
+        host.waiting.take_all()
     }
 }
 
@@ -129,7 +139,7 @@ mod tests {
         let mut hosts = Hosts::default();
         hosts.configure(&limits(None, Some("1/min")));
         assert_eq!(hosts.paced_until(HOST, 0), None);
-        hosts.begin(HOST, 0);
+        hosts.begin(1, HOST, Some(0));
         assert!(hosts.paced_until(HOST, 0).is_some());
         // What has left counts while the rate stays.
         hosts.configure(&limits(Some(7), Some("1/min")));
@@ -143,10 +153,16 @@ mod tests {
         let mut hosts = Hosts::default();
         hosts.configure(&limits(Some(1), None));
         assert_eq!(hosts.limited("example.org"), None);
-        hosts.begin(HOST, 0);
+        hosts.begin(1, HOST, Some(0));
         assert!(!hosts.has_connection(HOST, 1));
         hosts.configure(&HostLimits::new());
-        assert!(hosts.has_connection(HOST, 1) && hosts.end(HOST).is_empty());
+        assert!(hosts.has_connection(HOST, 1));
+        // It ends uncounted.
+        hosts.configure(&limits(Some(1), None));
+        hosts.begin(2, HOST, Some(0));
+        assert!(hosts.end(1).is_empty());
+        assert!(!hosts.has_connection(HOST, 1));
+        hosts.configure(&HostLimits::new());
         assert_eq!(hosts.limited("example.com"), None);
     }
 }

@@ -3,6 +3,7 @@
 //! It decides which deliveries may be sent now and when its queue has to spill. It sits between match and send; it
 //! sends nothing itself and has no clock: the caller passes `now` in microseconds.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::pace::Pace;
 pub const CAPACITY: usize = 1_000;
 /// The longest acceptable wait: of a delivery in a queue, and of a lane for the reader.
 pub const SPILL_AGE_MICROS: i64 = 1_000_000;
+const MINUTE: i64 = 60_000_000;
 /// A lane stays proven for this long after a success.
 const PROVEN_MICROS: i64 = 60_000_000;
 /// This many successes end throttling.
@@ -57,7 +59,29 @@ pub struct Lane<T> {
     /// Rates that it shares with other lanes, and others keep.
     shared_rates: Vec<Rate>,
     breaker: Option<Breaker>,
-    hours: Option<Arc<ActiveHours>>,
+    hours: Option<Hours>,
+}
+
+/// Hours, and the last answer of them: surveys ask for every lane.
+#[derive(Debug, Clone)]
+struct Hours {
+    hours: Arc<ActiveHours>,
+    /// From when to when the answer holds, and until when it is closed.
+    answer: Cell<(i64, i64, Option<i64>)>,
+}
+
+impl Hours {
+    fn closed_until(&self, now: i64) -> Option<i64> {
+        let (from, to, answer) = self.answer.get();
+        if (from..to).contains(&now) {
+            return answer;
+        }
+        let answer = self.hours.closed_until(now);
+        // Hours begin and end on the minute.
+        let to = answer.unwrap_or(now.saturating_add(MINUTE - now.rem_euclid(MINUTE)));
+        self.answer.set((now, to, answer));
+        answer
+    }
 }
 
 impl<T> Lane<T> {
@@ -133,7 +157,11 @@ impl<T> Lane<T> {
 
     /// Makes the lane send within these hours only.
     pub fn set_hours(&mut self, hours: Option<Arc<ActiveHours>>) {
-        self.hours = hours;
+        let is_same = self.hours.as_ref().map(|own| &own.hours) == hours.as_ref();
+        if !is_same {
+            let answer = Cell::new((0, 0, None));
+            self.hours = hours.map(|hours| Hours { hours, answer });
+        }
     }
 
     pub fn breaker(&self) -> Option<&Breaker> {
@@ -264,11 +292,13 @@ impl<T> Lane<T> {
             .max()
     }
 
-    /// Returns how many deliveries it can use in this time, in microseconds, at its rates; `None` for any number.
-    pub fn usable_within(&self, micros: i64) -> Option<usize> {
-        let own = self.paces.iter().map(Pace::rate);
-        let rates = own.chain(self.shared_rates.iter().copied());
-        rates.map(|rate| rate.most_within(micros)).min()
+    /// Returns how many deliveries it can use in this time from now on, in microseconds, at its rates; `None` for any
+    /// number. Of rates that it shares, others may have used up the burst.
+    pub fn usable_within(&self, micros: i64, now: i64) -> Option<usize> {
+        let own = self.paces.iter().map(|pace| pace.most_within(micros, now));
+        let shared = self.shared_rates.iter();
+        own.chain(shared.map(|rate| rate.evenly_within(micros)))
+            .min()
     }
 
     /// Returns when the lane may send again, if it is delayed.
@@ -343,7 +373,7 @@ impl<T> Lane<T> {
             .unanswered_since
             .is_some_and(|since| is_long_ago(since, now));
         let is_stuck = is_unanswered && self.is_slow(now);
-        let usable = self.usable_within(SPILL_AGE_MICROS);
+        let usable = self.usable_within(SPILL_AGE_MICROS, now);
         let is_long = usable.is_some_and(|usable| self.queue.len() > usable);
         let is_shut = self.delayed_until(now).is_some() || self.waits_for_probe();
         self.is_held || is_shut || (is_stuck || is_long) && !self.is_spilled

@@ -31,9 +31,11 @@ pub struct Lanes {
     /// Lanes that wait for one of the threads for doubtful lanes, each once.
     parked: VecDeque<i64>,
     /// Lanes that have deliveries and may send none before this time.
-    resting: BTreeSet<(Moment, i64)>,
-    /// Lanes that send no delivery until a probe succeeds.
-    waiting_for_probe: BTreeSet<i64>,
+    /// A lane that rests stands in line: the moment, a number that grows, and the lane.
+    resting: BTreeSet<(Moment, u64, i64)>,
+    last_rest: u64,
+    /// Lanes that send no delivery until a probe succeeds, and when to look at them next.
+    probed: BTreeSet<(Moment, i64)>,
     survey: Survey,
     surveyed_at: Moment,
     survey_took: Duration,
@@ -49,7 +51,8 @@ impl Lanes {
             ready: VecDeque::new(),
             parked: VecDeque::new(),
             resting: BTreeSet::new(),
-            waiting_for_probe: BTreeSet::new(),
+            last_rest: 0,
+            probed: BTreeSet::new(),
             survey: Survey::default(),
             surveyed_at: Moment::default(),
             survey_took: Duration::ZERO,
@@ -117,21 +120,25 @@ impl Lanes {
         let granted = loaded.config.rate.map(Rate::per_minute);
         let rates = granted.into_iter().chain(loaded.config.rate_limit);
         entry.lane.set_rates(rates);
-        // A subscription that is disabled begins anew when it is resumed.
-        let is_disabled = loaded.config.state == State::Disabled;
-        let policy = loaded.config.breaker.filter(|_| !is_disabled);
+        // A subscription that is disabled, or a sandbox, begins anew when it is resumed.
+        let has_none = matches!(loaded.config.state, State::Disabled | State::Sandbox);
+        // So does one with another receiver.
+        if entry.generation != loaded.config.generation {
+            entry.generation = loaded.config.generation;
+            entry.lane.set_breaker(None, None);
+        }
+        let policy = loaded.config.breaker.filter(|_| !has_none);
         entry.lane.set_breaker(policy, loaded.open_since);
         entry.lane.set_hours(loaded.config.active_hours.clone());
         entry.lane.spare(loaded.spare_until);
-        self.follow_breaker(id);
+        self.expect_probe(id, Moment::default());
         self.make_ready(id);
     }
 
     /// Notes the rates that the lane of a subscription shares with others.
     pub fn share_rates(&mut self, loaded: &Loaded, tenants: &Tenants, hosts: &Hosts) {
         let of_tenant = tenants.rate(loaded.agent.tenant.as_deref());
-        let host = loaded.config.target.origin().host();
-        let of_host = hosts.rate(host.unwrap_or_default());
+        let of_host = hosts.rate(loaded.config.target.host());
         if let Some(entry) = self.by_id.get_mut(&loaded.config.id) {
             entry
                 .lane
@@ -145,27 +152,38 @@ impl Lanes {
             return Vec::new();
         };
         self.claimed_bytes -= entry.claimed_bytes;
-        self.waiting_for_probe.remove(&id);
+        if let Some((until, number)) = entry.rests {
+            self.resting.remove(&(until, number, id));
+        }
         entry.lane.spill().collect()
     }
 
-    /// Notes whether the lane waits for a probe, after its breaker changed.
-    pub fn follow_breaker(&mut self, id: i64) {
-        let entry = self.by_id.get(&id);
-        if entry.is_some_and(|entry| entry.lane.waits_for_probe()) {
-            self.waiting_for_probe.insert(id);
-        } else {
-            self.waiting_for_probe.remove(&id);
+    /// Has a lane looked at then, if it sends no delivery until a probe succeeds.
+    pub fn expect_probe(&mut self, id: i64, at: Moment) {
+        if self.waits_for_probe(id) {
+            self.probed.insert((at, id));
         }
     }
 
-    /// Returns the lanes that send no delivery until a probe succeeds, except those that are held anyway.
-    pub fn waiting_for_probe(&self) -> impl Iterator<Item = i64> + '_ {
-        let waiting = self.waiting_for_probe.iter().copied();
-        waiting.filter(|id| {
-            let entry = self.by_id.get(id);
-            entry.is_some_and(|entry| !entry.lane.is_held())
-        })
+    /// Returns whether a lane sends no delivery until a probe succeeds, and is not held anyway.
+    pub fn waits_for_probe(&self, id: i64) -> bool {
+        let entry = self.by_id.get(&id);
+        entry.is_some_and(|entry| entry.lane.waits_for_probe() && !entry.lane.is_held())
+    }
+
+    /// Returns when to look for the first probe.
+    pub fn first_probe(&self) -> Option<Moment> {
+        self.probed.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the next lane to look at for a probe.
+    pub fn take_probed(&mut self, now: Now) -> Option<i64> {
+        let (at, id) = self.probed.first().copied()?;
+        if !now.is_past(at) {
+            return None;
+        }
+        self.probed.pop_first();
+        Some(id)
     }
 
     /// Returns until when this lane is delayed, if it is.
@@ -227,24 +245,34 @@ impl Lanes {
     /// set meanwhile.
     pub fn rest_until(&mut self, id: i64, until_micros: i64, now: Now) {
         let rest = until_micros.saturating_sub(now.micros).max(0);
-        let entry = self.by_id.get(&id);
-        if entry.is_some_and(|entry| !entry.lane.is_empty()) {
-            let until = now.moment + Duration::from_micros(rest.unsigned_abs());
-            self.resting.insert((until, id));
+        let until = now.moment + Duration::from_micros(rest.unsigned_abs());
+        let Some(entry) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        if entry.lane.is_empty() || entry.rests.is_some_and(|(earlier, _)| earlier <= until) {
+            return;
         }
+        self.last_rest += 1;
+        if let Some((later, number)) = entry.rests.replace((until, self.last_rest)) {
+            self.resting.remove(&(later, number, id));
+        }
+        self.resting.insert((until, self.last_rest, id));
     }
 
     /// Returns when the first lane with deliveries has rested.
     pub fn rests_until(&self) -> Option<Moment> {
-        self.resting.first().map(|(until, _)| *until)
+        self.resting.first().map(|(until, ..)| *until)
     }
 
     /// Makes the lanes ready that have rested.
     pub fn end_rests(&mut self, now: Now) {
-        while let Some((until, id)) = self.resting.first().copied()
+        while let Some((until, _, id)) = self.resting.first().copied()
             && now.is_past(until)
         {
             self.resting.pop_first();
+            if let Some(entry) = self.by_id.get_mut(&id) {
+                entry.rests = None;
+            }
             self.make_ready(id);
         }
     }

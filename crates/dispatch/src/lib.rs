@@ -79,6 +79,7 @@ mod testing;
 pub mod threads;
 pub mod time;
 pub mod tokens;
+mod waiting;
 pub mod walk;
 pub mod windows;
 pub mod work;

@@ -62,6 +62,15 @@ impl Pace {
         (earliest > nanos(now)).then(|| until.div_euclid(1_000))
     }
 
+    /// Returns how many requests may leave in this time from now on, in microseconds.
+    pub fn most_within(&self, micros: i64, now: i64) -> usize {
+        let even = self.even_nanos.max(nanos(now));
+        let earliest = even.saturating_sub(self.tolerance_nanos());
+        let span = nanos(now.saturating_add(micros)).saturating_sub(earliest);
+        let intervals = span.div_euclid(self.rate.interval_nanos());
+        usize::try_from(intervals.saturating_add(1)).unwrap_or(0)
+    }
+
     /// Returns how much earlier than at even intervals a request may leave: the rest of the burst, and half an interval, so
     /// that being late costs nothing.
     fn tolerance_nanos(&self) -> i64 {

@@ -26,23 +26,30 @@ impl Probes {
     /// Sends the probes that are due, as far as threads and connections are free.
     pub fn send(
         &mut self,
-        lanes: &Lanes,
+        lanes: &mut Lanes,
         subscriptions: &Subscriptions,
         gate: &mut Gate,
         tokens: &mut Tokens,
         courier: &mut impl Courier,
         now: Now,
     ) {
-        for id in lanes.waiting_for_probe() {
-            let is_due = lanes.delayed_until(id, now.micros).is_none();
+        while let Some(id) = lanes.take_probed(now) {
+            // One that is under way says when to look again. One that is held is looked at when it no longer is.
+            if self.under_way.contains(&id) || !lanes.waits_for_probe(id) {
+                continue;
+            }
+            if let Some(until) = lanes.delayed_until(id, now.micros) {
+                let rest = until.saturating_sub(now.micros).max(0).unsigned_abs();
+                lanes.expect_probe(id, now.moment + Duration::from_micros(rest));
+                continue;
+            }
             let Some(loaded) = subscriptions.by_id(id) else {
                 continue;
             };
-            if !is_due || loaded.is_held() || self.under_way.contains(&id) {
-                continue;
-            }
             let whose = gate.whose(&loaded.agent, &loaded.config);
-            if !gate.has_room_for(id, false, &whose) {
+            if let Some(until) = gate.paced_until(&whose, now) {
+                let rest = until.saturating_sub(now.micros).max(0).unsigned_abs();
+                lanes.expect_probe(id, now.moment + Duration::from_micros(rest));
                 continue;
             }
             let token = tokens.give();
@@ -51,29 +58,21 @@ impl Probes {
                 subscription: Arc::clone(&loaded.config),
                 agent: loaded.agent.clone(),
             };
-            if courier.send(Work::Probe(probe)).is_err() {
-                return;
+            if !gate.has_room_for(id, false, &whose) || courier.send(Work::Probe(probe)).is_err() {
+                lanes.expect_probe(id, now.moment + FOR_A_THREAD);
+                continue;
             }
             self.under_way.insert(id);
-            gate.begin((token, id), &whose, Beginning::default(), now);
+            let beginning = Beginning {
+                is_paced: true,
+                ..Beginning::default()
+            };
+            gate.begin((token, id), &whose, beginning, now);
         }
     }
 
     /// Notes that a probe came back.
     pub fn came_back(&mut self, id: i64) {
         self.under_way.remove(&id);
-    }
-
-    /// Returns how long no probe has to be sent, if any lane waits for one.
-    pub fn due_in(&self, lanes: &Lanes, now: Now) -> Option<Duration> {
-        let waiting = lanes
-            .waiting_for_probe()
-            .filter(|id| !self.under_way.contains(id));
-        let due = waiting.map(|id| {
-            let until = lanes.delayed_until(id, now.micros).unwrap_or(now.micros);
-            let rest = until.saturating_sub(now.micros).max(0);
-            Duration::from_micros(rest.unsigned_abs()).max(FOR_A_THREAD)
-        });
-        due.min()
     }
 }

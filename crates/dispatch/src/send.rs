@@ -94,6 +94,7 @@ impl Choosing<'_> {
         let beginning = Beginning {
             is_proven,
             is_new: delivery.is_new_this_month(),
+            is_paced: true,
             is_suspect: suspicion == Suspicion::Tried,
         };
         match self.gate.tenants.judge(tenant, beginning.is_new) {
@@ -132,9 +133,12 @@ impl Choosing<'_> {
 mod tests {
     use super::*;
     use crate::deaths::Legacy;
+    use crate::hosts::{HostLimit, HostLimits};
     use crate::subscriptions::Loaded;
     use crate::suspects::Suspects;
     use crate::tenants::{OverQuota, Quota, Quotas};
+    use herald_core::subscription::rate::Rate;
+
     use crate::testing::{Taker, at, delivery, loaded, moment};
 
     struct Room {
@@ -235,6 +239,34 @@ mod tests {
         room.send_at(&mut courier, at(500));
         assert_eq!(courier.seqs(), [1]);
         assert_eq!(room.lanes.rests_until(), None);
+    }
+
+    #[test]
+    fn lanes_share_the_rate_of_a_host_in_turn() {
+        let seqs: Vec<i64> = (1..=20).collect();
+        let mut room = Room::new(64, Suspects::default(), &[1, 2, 3], &seqs);
+        let limit = HostLimit {
+            rate_limit: Some(Rate::parse("rate_limit", "10/s").unwrap()),
+            max_concurrency: None,
+        };
+        let limits = HostLimits::from([("example.com".into(), limit)]);
+        room.gate.hosts.configure(&limits);
+        let mut courier = Taker::with_room(1_000);
+        for millis in (0..2_000).step_by(5) {
+            room.send_at(&mut courier, at(millis));
+        }
+        let count = |id| {
+            courier
+                .taken
+                .iter()
+                .filter(|work| work.subscription().id == id)
+                .count()
+        };
+        let counts = [count(1), count(2), count(3)];
+        assert!(
+            counts.iter().all(|count| (6..=8).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -79,7 +79,11 @@ impl Settling<'_> {
                 let outcome = &attempt.outcome;
                 self.probes.came_back(probe.subscription.id);
                 let is_down = (!outcome.is_own_shortage()).then(|| !shows_up(outcome));
+                if let (None, Some(entry)) = (is_down, self.lanes.get(probe.subscription.id)) {
+                    entry.lane.spare(Some(now.micros + SHORTAGE_PAUSE_MICROS));
+                }
                 self.tell_breaker(&probe.subscription, is_down, outcome, now);
+                self.lanes.expect_probe(probe.subscription.id, now.moment);
             }
             Work::Question(question) => {
                 let asked = &question.subscription;
@@ -124,14 +128,16 @@ impl Settling<'_> {
         let mut decision = decide(outcome, policy, attempts, step, now.micros, chance);
         let id = delivery.subscription.id;
         let breaker = self.lanes.get(id).and_then(|entry| entry.lane.breaker());
-        if let Some(breaker) = breaker.filter(|breaker| breaker.is_open()) {
+        let is_down = shows_down(outcome);
+        if let Some(breaker) = breaker.filter(|breaker| breaker.is_open() && is_down == Some(true))
+        {
             // The next probe is another delivery, as this one may be what its receiver cannot take.
             let at_micros = now.micros.saturating_add(breaker.policy().probe);
             decision = decision.while_down(step, at_micros);
         }
         let decision = decision.within(policy, delivery.created_at_micros);
         self.tell_lane(id, outcome, now.micros);
-        self.tell_breaker(&delivery.subscription, shows_down(outcome), outcome, now);
+        self.tell_breaker(&delivery.subscription, is_down, outcome, now);
         let end = self.end_of(&delivery, decision, outcome, now.micros);
         let record = Record {
             delivery,
@@ -203,7 +209,10 @@ impl Settling<'_> {
         now: Now,
     ) {
         let id = subscription.id;
-        let Some((entry, is_down)) = self.lanes.get(id).zip(is_down) else {
+        // The answer of a former URL says nothing of the receiver.
+        let is_outdated = self.subscriptions.is_outdated(subscription);
+        let Some((entry, is_down)) = self.lanes.get(id).zip(is_down.filter(|_| !is_outdated))
+        else {
             return;
         };
         let turn = entry.lane.saw(is_down, now.micros);
@@ -211,7 +220,7 @@ impl Settling<'_> {
         let Some(turn) = turn else {
             return;
         };
-        self.lanes.follow_breaker(id);
+        self.lanes.expect_probe(id, now.moment);
         let words = outcome.error.as_ref().map_or("", |(_, words)| words);
         self.effects.push(Effect::Breaker(Turned {
             subscription: id,

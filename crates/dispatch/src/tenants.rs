@@ -4,12 +4,13 @@
 //! A month's account is kept elsewhere and grows when attempts are recorded. Deliveries begun but not yet recorded are
 //! counted here, so that requests under way cannot exceed a quota. It sits between a lane and the sender.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use herald_core::subscription::rate::Rate;
 
 use crate::pace::Pace;
+use crate::waiting::Waiting;
 
 /// A tenant's plan and account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +71,11 @@ pub struct Usage {
 /// let acme = Some("acme");
 /// assert_eq!(tenants.judge(acme, true), Verdict::Send);
 /// assert!(tenants.has_connection(acme, 7));
-/// tenants.begin(acme, true, 0);
+/// tenants.begin(acme, true, Some(0));
 /// // It is the last of the month, and takes the only connection.
 /// assert_eq!(tenants.judge(acme, true), Verdict::Bury);
 /// assert!(!tenants.has_connection(acme, 8));
-/// assert_eq!(tenants.end(acme).into_iter().collect::<Vec<_>>(), [8]);
+/// assert_eq!(tenants.end(acme), [8]);
 /// ```
 #[derive(Debug, Default)]
 pub struct Tenants {
@@ -91,7 +92,7 @@ struct Meter {
     /// Deliveries begun but not yet in the account.
     unrecorded: i64,
     /// Lanes that wait for one of the tenant's requests to end.
-    waiting: BTreeSet<i64>,
+    waiting: Waiting,
 }
 
 impl Tenants {
@@ -106,7 +107,7 @@ impl Tenants {
                     quota: *quota,
                     pace: None,
                     unrecorded: 0,
-                    waiting: BTreeSet::new(),
+                    waiting: Waiting::default(),
                 });
             meter.quota = *quota;
             if meter.pace.map(|pace| pace.rate()) != quota.rate_limit {
@@ -141,7 +142,7 @@ impl Tenants {
             .max_connections
             .is_none_or(|most| under_way < most);
         if !has_one {
-            meter.waiting.insert(lane);
+            meter.waiting.add(lane);
         }
         has_one
     }
@@ -167,8 +168,8 @@ impl Tenants {
         self.meters.get_mut(tenant?)?.pace.as_mut()?.next_at(now)
     }
 
-    /// Counts a request that begins, with a delivery that is new or was begun before.
-    pub fn begin(&mut self, tenant: Option<&str>, is_new: bool, now: i64) {
+    /// Counts a request that begins, with a delivery that is new or was begun before; `paced_at` if it counts for the rate.
+    pub fn begin(&mut self, tenant: Option<&str>, is_new: bool, paced_at: Option<i64>) {
         let Some(name) = tenant else {
             return;
         };
@@ -178,7 +179,7 @@ impl Tenants {
         }
         if let Some(meter) = self.meters.get_mut(name) {
             meter.unrecorded += i64::from(is_new);
-            if let Some(pace) = &mut meter.pace {
+            if let (Some(pace), Some(now)) = (&mut meter.pace, paced_at) {
                 pace.count(now);
             }
         }
@@ -186,9 +187,9 @@ impl Tenants {
 
     /// Counts a request that ended. Returns all lanes that waited for it: a lane with nothing left to send must not
     /// keep the others waiting.
-    pub fn end(&mut self, tenant: Option<&str>) -> BTreeSet<i64> {
+    pub fn end(&mut self, tenant: Option<&str>) -> Vec<i64> {
         let Some(name) = tenant else {
-            return BTreeSet::new();
+            return Vec::new();
         };
         if let Some(requests) = self.under_way.get_mut(name) {
             *requests -= 1;
@@ -197,7 +198,7 @@ impl Tenants {
             }
         }
         let meter = self.meters.get_mut(name);
-        meter.map_or(BTreeSet::new(), |meter| std::mem::take(&mut meter.waiting))
+        meter.map_or(Vec::new(), |meter| meter.waiting.take_all())
     }
 
     /// Takes back a delivery that was begun as new and not sent after all.
@@ -273,9 +274,9 @@ mod tests {
     #[test]
     fn what_is_under_way_counts_and_is_counted_once() {
         let mut tenants = tenants(quota(1));
-        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, Some(0));
         assert_eq!(tenants.judge(ACME, true), Verdict::Send);
-        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, Some(0));
         assert_eq!(tenants.judge(ACME, true), Verdict::Hold);
         tenants.recorded(&used(2));
         assert!(tenants.is_held(ACME));
@@ -293,7 +294,7 @@ mod tests {
     #[test]
     fn what_was_not_sent_after_all_is_given_back() {
         let mut tenants = tenants(quota(2));
-        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, Some(0));
         assert!(tenants.is_held(ACME));
         tenants.take_back(ACME);
         assert!(!tenants.is_held(ACME));
@@ -303,7 +304,7 @@ mod tests {
     fn what_was_begun_before_there_was_an_account_gives_no_credit() {
         let mut tenants = tenants(quota(0));
         tenants.recorded(&used(2));
-        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, Some(0));
         assert!(tenants.is_held(ACME));
     }
 
@@ -314,7 +315,7 @@ mod tests {
             ..quota(0)
         };
         let mut tenants = Tenants::default();
-        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, Some(0));
         tenants.configure(&quotas(limited));
         assert!(!tenants.has_connection(ACME, 1));
         tenants.configure(&Quotas::new());
@@ -327,9 +328,9 @@ mod tests {
     #[test]
     fn retries_are_free() {
         let mut tenants = tenants(quota(2));
-        tenants.begin(ACME, false, 0);
+        tenants.begin(ACME, false, Some(0));
         assert_eq!(tenants.judge(ACME, true), Verdict::Send);
-        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, Some(0));
         assert_eq!(tenants.judge(ACME, false), Verdict::Send);
     }
 
@@ -339,10 +340,10 @@ mod tests {
             max_connections: Some(2),
             ..quota(0)
         });
-        tenants.begin(ACME, true, 0);
-        tenants.begin(ACME, true, 0);
+        tenants.begin(ACME, true, Some(0));
+        tenants.begin(ACME, true, Some(0));
         assert!(!tenants.has_connection(ACME, 1) && !tenants.has_connection(ACME, 2));
-        assert_eq!(tenants.end(ACME), BTreeSet::from([1, 2]));
+        assert_eq!(tenants.end(ACME), [1, 2]);
         assert!(tenants.has_connection(ACME, 1));
         assert!(tenants.end(ACME).is_empty());
     }

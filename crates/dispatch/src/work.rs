@@ -122,9 +122,7 @@ impl Work {
             Self::Delivery(delivery) => (&delivery.event, &delivery.subscription),
             Self::Ping(ping) => (&ping.event, &ping.subscription),
             Self::Question(question) => return question.request(),
-            Self::Probe(probe) => {
-                return request::probe::probe(&probe.subscription, now_unix).map_err(unbuilt);
-            }
+            Self::Probe(probe) => return probe.request(now_unix),
         };
         let built = request::build(event, subscription, now_unix).map_err(unbuilt)?;
         if subscription.state == State::Sandbox {
@@ -196,6 +194,15 @@ impl Ping {
             subscription: Arc::clone(subscription),
             agent: agent.clone(),
         }
+    }
+}
+
+impl Probe {
+    fn request(&self, now_unix: i64) -> Result<HttpRequest, Outcome> {
+        if matches!(self.subscription.state, State::Sandbox) {
+            return Err(Outcome::sandboxed(0));
+        }
+        request::probe::probe(&self.subscription, now_unix).map_err(unbuilt)
     }
 }
 

@@ -11,7 +11,7 @@ use herald_dispatch::work::{Delivery, Origin, Work};
 
 use crate::clock::{MINUTE, SECOND};
 use crate::database::rows::{EventRow, Key, SubscriptionRow};
-use crate::witness::{Life, Pair, number};
+use crate::witness::{Life, Pair, Shown, number};
 use crate::world::World;
 
 impl World {
@@ -170,7 +170,10 @@ impl World {
             judge_rate(rate, sent_at, wall)?;
         }
         if let (Some(policy), Some(shown)) = (&known.config.breaker, life.shown.get(&id)) {
-            judge_breaker(policy, shown, in_flight, wall)?;
+            let shown = shown
+                .iter()
+                .filter(|shown| shown.generation == known.config.generation);
+            judge_breaker(policy, &shown.copied().collect::<Vec<_>>(), in_flight, wall)?;
         }
         self.judge_plan(delivery)
     }
@@ -215,7 +218,11 @@ impl World {
     /// Notes that the worker hears the outcome of a request.
     pub(crate) fn heard(&mut self, work: &Work, outcome: &Outcome) {
         if let Work::Probe(probe) = work {
-            let shown = (self.clock.wall(), !shows_up(outcome));
+            let shown = Shown {
+                at: self.clock.wall(),
+                is_down: !shows_up(outcome),
+                generation: probe.subscription.generation,
+            };
             let life = &mut self.witness.life;
             life.shown
                 .entry(probe.subscription.id)
@@ -242,7 +249,11 @@ impl World {
             }
         }
         if let (Some(_), Some(is_down)) = (&delivery.subscription.breaker, shows_down(outcome)) {
-            life.shown.entry(id).or_default().push_back((wall, is_down));
+            life.shown.entry(id).or_default().push_back(Shown {
+                at: wall,
+                is_down,
+                generation: delivery.subscription.generation,
+            });
         }
         if outcome.is_success() {
             life.heard.insert(pair);
@@ -320,16 +331,16 @@ impl SubscriptionRow {
 /// failed within the window, and none succeeded for longer than that.
 fn judge_breaker(
     policy: &BreakerPolicy,
-    shown: &VecDeque<(i64, bool)>,
+    shown: &[Shown],
     in_flight: usize,
     wall: i64,
 ) -> Result<(), String> {
-    let failures = shown.iter().rev().take_while(|(_, is_down)| *is_down);
-    let failures: Vec<i64> = failures.map(|(at, _)| *at).collect();
+    let failures = shown.iter().rev().take_while(|shown| shown.is_down);
+    let failures: Vec<i64> = failures.map(|shown| shown.at).collect();
     let last = failures.first().copied().unwrap_or(i64::MIN);
-    let succeeded_at = shown.iter().rev().find(|(_, is_down)| !is_down);
+    let succeeded_at = shown.iter().rev().find(|shown| !shown.is_down);
     let is_long_ago =
-        succeeded_at.is_none_or(|(at, _)| *at < last.saturating_sub(4 * policy.window));
+        succeeded_at.is_none_or(|shown| shown.at < last.saturating_sub(4 * policy.window));
     let needed = failures.get(policy.failures as usize - 1);
     let is_open = needed.is_some_and(|at| last.saturating_sub(*at) < policy.window / 2);
     if !is_open || !is_long_ago {

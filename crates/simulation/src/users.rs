@@ -14,6 +14,7 @@ use crate::clock::SECOND;
 use crate::database::rows::{About, Change, DeadRow, EventRow, Key, PendingRow, SubscriptionRow};
 use crate::database::{Durability, Open, SessionId};
 use crate::deed::{Deed, Kind, Mood, QuotaWish, Step, Wish};
+use crate::witness::Shown;
 use crate::world::World;
 
 /// How long a slot of the ring is written, in microseconds.
@@ -105,7 +106,13 @@ impl World {
                 // What is in the window of a breaker now is not known: as if an attempt had just succeeded.
                 let wall = self.clock.wall();
                 for shown in self.witness.life.shown.values_mut() {
-                    shown.push_back((wall, false));
+                    if let Some(last) = shown.back().copied() {
+                        shown.push_back(Shown {
+                            at: wall,
+                            is_down: false,
+                            ..last
+                        });
+                    }
                 }
                 self.witness.life.sent_at_of_tenant.clear();
             }

@@ -47,11 +47,20 @@ pub struct Life {
     /// When requests to subscriptions and of tenants with rates left.
     pub sent_at: BTreeMap<i64, VecDeque<i64>>,
     pub sent_at_of_tenant: BTreeMap<Arc<str>, VecDeque<i64>>,
-    /// What the last attempts of subscriptions with breakers showed, with the time: whether the receiver is down.
-    pub shown: BTreeMap<i64, VecDeque<(i64, bool)>>,
+    /// What the last attempts of subscriptions with breakers showed: whether the receiver is down.
+    pub shown: BTreeMap<i64, VecDeque<Shown>>,
     /// Deliveries begun as new in the month, and not recorded.
     pub begun: BTreeMap<Arc<str>, i64>,
     pub progress_at: BTreeMap<i64, i64>,
+}
+
+/// What an attempt showed.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    pub at: i64,
+    pub is_down: bool,
+    /// The generation of the URL.
+    pub generation: i32,
 }
 
 /// What became of a pair over the whole run.

@@ -100,6 +100,12 @@ impl Target {
         })
     }
 
+    /// Returns the host, without the dot that a name may end with.
+    pub fn host(&self) -> &str {
+        let host = self.url.host().unwrap_or_default();
+        host.strip_suffix('.').unwrap_or(host)
+    }
+
     /// Returns the url, or only its scheme, host and port if it has placeholders.
     pub fn origin(&self) -> &Uri {
         &self.url

@@ -96,9 +96,14 @@ impl ActiveHours {
         let days = (0..=DAYS_AHEAD).filter_map(|days| today.checked_add_days(Days::new(days)));
         let begins = days.flat_map(|date| {
             let ranges = self.ranges(date).iter();
-            ranges.filter_map(move |(from, _)| {
-                self.first_after(date.and_hms_opt(0, 0, 0)? + Duration::minutes((*from).into()))
-            })
+            let mut begins: Vec<i64> = ranges
+                .filter_map(|(from, _)| {
+                    Some(date.and_hms_opt(0, 0, 0)? + Duration::minutes((*from).into()))
+                })
+                .flat_map(|local| self.times_of(local))
+                .collect();
+            begins.sort_unstable();
+            begins
         });
         // Where a zone skips hours or days, a later beginning may be the first.
         let mut begins = begins.filter(|begins| *begins > micros && self.is_open(*begins));
@@ -124,13 +129,19 @@ impl ActiveHours {
         ranges.any(|(from, to)| (*from..*to).contains(&minute))
     }
 
-    /// Returns when the clock on the wall first shows this, or something later, in microseconds since 1970.
-    fn first_after(&self, local: NaiveDateTime) -> Option<i64> {
+    /// Returns when the clock on the wall shows this, or if it never does, first shows something later, in microseconds since
+    /// 1970: once, or twice when it is set back.
+    fn times_of(&self, local: NaiveDateTime) -> Vec<i64> {
         // No zone has ever left out more than a day.
         let quarters = (0..=100).map(|quarter| local + Duration::minutes(15 * quarter));
-        let mut times =
-            quarters.filter_map(|local| self.zone.from_local_datetime(&local).earliest());
-        times.next().map(|time| time.timestamp_micros())
+        let mut times = quarters
+            .map(|local| self.zone.from_local_datetime(&local))
+            .filter(|times| times.earliest().is_some());
+        let Some(times) = times.next() else {
+            return Vec::new();
+        };
+        let both = [times.earliest(), times.latest()].into_iter().flatten();
+        both.map(|time| time.timestamp_micros()).collect()
     }
 }
 

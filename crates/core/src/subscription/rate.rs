@@ -92,6 +92,12 @@ impl Rate {
         self.burst
     }
 
+    /// Returns how many requests leave in a time at even intervals, in microseconds, from the first on.
+    pub fn evenly_within(self, micros: i64) -> usize {
+        let passing = micros.saturating_mul(1_000) / self.interval_nanos();
+        usize::try_from(passing.saturating_add(1)).unwrap_or(usize::MAX)
+    }
+
     /// Returns how many requests may leave in a time at most, in microseconds, after a pause.
     ///
     /// ```

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::lane::Lane;
 use crate::slices::SliceSize;
+use crate::time::Moment;
 use crate::work::Delivery;
 
 /// How many pending deliveries a lane claims at once.
@@ -41,6 +42,10 @@ pub struct Entry {
     pub claim_size: SliceSize,
     /// Rows that will be in `herald.pending` once the current batch is recorded.
     pub unrecorded: usize,
+    /// Until when it rests, and its number among those that do.
+    pub(crate) rests: Option<(Moment, u64)>,
+    /// The generation of its URL.
+    pub(crate) generation: i32,
     /// Its receiver said that it is gone, which is not yet recorded.
     pub is_gone: bool,
     pub(crate) is_ready: bool,
@@ -67,6 +72,8 @@ impl Entry {
             next_due: None,
             claim_size: CLAIM_SIZE,
             unrecorded: 0,
+            rests: None,
+            generation: 0,
             is_gone: false,
             is_ready: false,
             is_parked: false,
@@ -86,8 +93,9 @@ impl Entry {
         if self.byte_room(share) == 0 && !may_hold_one {
             return 0;
         }
-        let usable = self.lane.usable_within(REFILL_MICROS);
-        let usable = usable.unwrap_or(usize::MAX);
+        // At least one: the lane then rests until it may be sent.
+        let usable = self.lane.usable_within(REFILL_MICROS, now);
+        let usable = usable.unwrap_or(usize::MAX).max(1);
         let (below, to) = (REFILL_BELOW.min(usable.div_ceil(2)), REFILL_TO.min(usable));
         let when_full = REFILL_WHEN_FULL.min(usable.div_ceil(4));
         let wanted = if self.lane.len() < below {

@@ -50,9 +50,7 @@ impl Mind {
             self.pings.due_in(),
             self.aged_in(now),
             self.rested_in(now),
-            self.probes
-                .due_in(&self.lanes, now)
-                .filter(|_| self.may_send()),
+            self.probed_in(now),
         ];
         for until in others {
             pause = pause.min(until.unwrap_or(pause));
@@ -80,6 +78,12 @@ impl Mind {
     fn rested_in(&self, now: Now) -> Option<Duration> {
         let until = self.lanes.rests_until().filter(|_| self.may_send())?;
         Some(now.until(until))
+    }
+
+    /// Returns how long no receiver has to be probed, if any is down.
+    fn probed_in(&self, now: Now) -> Option<Duration> {
+        let at = self.lanes.first_probe().filter(|_| self.may_send())?;
+        Some(now.until(at))
     }
 
     /// Returns how long until a request is old enough to make room for a lane that waits.

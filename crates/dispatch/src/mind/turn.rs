@@ -156,7 +156,7 @@ impl Mind {
         let threads = self.settings.threads;
         self.consents
             .ask(subscriptions, gate, &mut self.tokens, courier, threads, now);
-        let (lanes, tokens) = (&self.lanes, &mut self.tokens);
+        let (lanes, tokens) = (&mut self.lanes, &mut self.tokens);
         self.probes
             .send(lanes, subscriptions, gate, tokens, courier, now);
         let mut choosing = Choosing {

@@ -159,7 +159,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "mended-filter-keeps-all",
         breaks: "Once an unreadable filter is mended, what does not pass it is removed.",
         file: "sql/subscription/matching.sql",
-        from: "or not coalesce(herald_internal.gets(herald_internal.selection_of(new), e), true));",
+        from: "or not coalesce(herald_internal.gets(selection, e), true));",
         to: "or false);",
         killed_by: EndToEnd(
             "filters a_stored_filter_that_cannot_be_read_holds_events_and_passes_the_right_ones_once_mended",

@@ -55,6 +55,7 @@ fn an_hour_that_summer_time_leaves_out_does_not_occur_and_one_that_occurs_twice_
         ("2026-10-25T00:00:00Z", "2026-10-25T00:15:00+00:00"),
         ("2026-10-25T00:20:00Z", "open"),
         ("2026-10-25T01:20:00Z", "open"),
+        ("2026-10-25T00:50:00Z", "2026-10-25T01:15:00+00:00"),
         ("2026-10-25T01:45:00Z", "2026-11-01T01:15:00+00:00"),
     ] {
         assert_eq!(opens(&hours, at), expected, "{at}");
