@@ -67,7 +67,8 @@ begin
         else
             raise exception using errcode = 'invalid_parameter_value',
                 message = format('state cannot be set to "%s"', new.state),
-                detail = 'A subscription is disabled by its receiver, or by its breaker.', hint = 'Set it to active, paused or sandbox.';
+                detail = 'A subscription is disabled by its receiver, or by its breaker.',
+                hint = 'Set it to active, paused or sandbox.';
         end if;
     end if;
     return new;

@@ -152,4 +152,35 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         says: "right: 0",
     },
+    Mutant {
+        name: "rate-for-the-first",
+        breaks: "Lanes that share a rate take turns.",
+        file: "crates/dispatch/src/lanes.rs",
+        from: "self.resting.insert((until, self.last_rest, id));",
+        to: "self.resting.insert((until, id.unsigned_abs(), id));",
+        killed_by: Unit("herald-dispatch send::tests::lanes_share_the_rate_of_a_host_in_turn"),
+        says: "counts.iter()",
+    },
+    Mutant {
+        name: "breaker-of-former-url",
+        breaks: "An answer of a former URL changes no breaker.",
+        file: "crates/dispatch/src/settle.rs",
+        from: "is_down.filter(|_| !is_outdated)",
+        to: "is_down.filter(|_| !is_outdated || id > 0)",
+        killed_by: Unit(
+            "herald-dispatch settle::tests::an_answer_of_a_former_url_changes_no_breaker",
+        ),
+        says: "is_open",
+    },
+    Mutant {
+        name: "breaker-unclear-probe",
+        breaks: "What says nothing of the receiver uses a schedule up behind an open breaker, too.",
+        file: "crates/dispatch/src/settle.rs",
+        from: "breaker.is_open() && is_down == Some(true)",
+        to: "breaker.is_open() && is_down != Some(false)",
+        killed_by: Unit(
+            "herald-dispatch settle::tests::what_says_nothing_of_the_receiver_uses_the_schedule_up",
+        ),
+        says: "right: Dead(Exhausted)",
+    },
 ];
