@@ -75,15 +75,6 @@ pub const MUTANTS: &[Mutant] = &[
         says: "right: Some(105000)",
     },
     Mutant {
-        name: "breaker-ignored",
-        breaks: "While a breaker is open, one probe at a time is sent.",
-        file: "crates/dispatch/src/lane.rs",
-        from: "} else if !self.is_proven(now) || self.is_open() {",
-        to: "} else if !self.is_proven(now) {",
-        killed_by: Test::Simulation,
-        says: "see: cargo xtask simulate --seed",
-    },
-    Mutant {
         name: "breaker-probes-at-once",
         breaks: "A failed probe is followed by a pause.",
         file: "crates/dispatch/src/breaker.rs",
@@ -98,10 +89,10 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/core/src/attempt/retry.rs",
         from: "Decision::Bury(DeadReason::Exhausted) => Decision::Retry {",
         to: "Decision::Bury(DeadReason::Unsubscribed) => Decision::Retry {",
-        killed_by: EndToEnd(
-            "breaker deliveries_wait_behind_an_open_breaker_and_go_out_when_a_probe_succeeds",
+        killed_by: Unit(
+            "herald-dispatch settle::tests::a_delivery_whose_receiver_is_known_to_be_down_keeps_its_step",
         ),
-        says: "no schedule is used up",
+        says: "Dead(Exhausted)",
     },
     Mutant {
         name: "breaker-forgotten",
@@ -121,7 +112,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "Some(!OF_THE_DELIVERY.contains(&status))",
         to: "Some(status > 0)",
         killed_by: EndToEnd("breaker what_the_receiver_says_of_a_delivery_opens_nothing"),
-        says: "left: \"1\"",
+        says: "waiting for 5",
     },
     Mutant {
         name: "breaker-probe-while-held",
