@@ -74,6 +74,12 @@ impl World {
             kills = self.receivers.mood(id) == Mood::Kills && deadly(number(&delivery.event.uid));
             self.sent(delivery, answer.is_taken);
         }
+        if let Work::Probe(_) = &work
+            && !self.known.get(&id).is_some_and(|row| row.is_active())
+        {
+            self.witness
+                .blame(format!("{id}, which is held or gone, is probed"));
+        }
         let ends_at = self.clock.elapsed + answer.lasts;
         let flight = Flight {
             work,

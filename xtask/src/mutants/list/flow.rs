@@ -150,7 +150,7 @@ pub const MUTANTS: &[Mutant] = &[
         from: "self.resting.insert((until, self.last_rest, id));",
         to: "self.resting.insert((until, id.unsigned_abs(), id));",
         killed_by: Unit("herald-dispatch send::tests::lanes_share_the_rate_of_a_host_in_turn"),
-        says: "counts.iter()",
+        says: "[10, 10, 1]",
     },
     Mutant {
         name: "breaker-of-former-url",
