@@ -4,6 +4,7 @@ use crate::errors::invalid;
 use crate::pg::time::{postgres_time, unix_micros};
 use crate::settings;
 use herald_core::error::Error;
+use herald_core::event::Event;
 use herald_core::request::style;
 use herald_core::signing::Signing;
 use herald_core::signing::scheme::{KeyForm, Scheme};
@@ -12,6 +13,7 @@ use herald_core::subscription::members::Members;
 use herald_core::subscription::options::{
     self, Declared, Document, MAX_OPTIONS_BYTES, OPTIONS, SubscriptionOptions,
 };
+use herald_core::subscription::ordering::OrderedBy;
 use herald_core::subscription::rate::Rate;
 use herald_core::subscription::secrets::HIDDEN;
 use herald_core::subscription::{compile, documents, reference};
@@ -59,6 +61,22 @@ fn declared_options() -> TableIterator<
 #[pg_extern(sql = false)]
 fn is_rate(rate: &str) -> bool {
     Rate::parse("rate_limit", rate).is_ok()
+}
+
+/// Returns the number that the deliveries of a key have in common, with this ordering.
+#[pg_extern(sql = false)]
+fn order_key(
+    ordering: Option<&str>,
+    tenant: Option<String>,
+    source: Option<String>,
+    key: Option<String>,
+) -> Option<i64> {
+    let by = OrderedBy::parse(ordering?).ok()??;
+    by.number(&Event {
+        tenant,
+        key,
+        ..Event::new("", &source?, "", 0)
+    })
 }
 
 /// Returns when the next of these hours begin, if this time is outside of them; null if it is not, or if nothing is held

@@ -51,6 +51,7 @@ install! {
     "../sql/subscription/apply.sql" as "subscription_apply",
     "../sql/schema/publication.sql" as "schema_publication",
     "../sql/insight/views.sql" as "insight_views",
+    "../sql/delivery/order.sql" as "delivery_order",
     "../sql/subscription/write.sql" as "subscription_write",
     "../sql/insight/lock.sql" as "insight_lock",
     "../sql/insight/why.sql" as "insight_why",

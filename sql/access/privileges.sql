@@ -81,7 +81,8 @@ revoke all on all functions in schema herald, herald_internal from public;
 -- others nothing.
 grant execute on function
     herald_internal.sees_all, herald_internal.own_usage, herald_internal.own_subscription, herald_internal.own_attempt,
-    herald_internal.own_delivery, herald_internal.own_dead_letter, herald_internal.own_subscription_stats,
+    herald_internal.own_delivery, herald_internal.own_dead_letter, herald_internal.own_blocked_key,
+    herald_internal.own_subscription_stats,
     herald_internal.expressions_of_watches, herald_internal.show_worker, herald_internal.readable_options
 to public;
 

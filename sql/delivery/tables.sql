@@ -17,12 +17,34 @@ create table herald.pending (
     error_class text,
     -- Until then the receiver asked to be spared: nothing is sent to it, not even by a worker that starts later.
     spare_until timestamptz,
+    -- In an ordered lane: what deliveries that follow each other have in common, and the place among them. All but the
+    -- first are parked: next_attempt_at is infinity. The worker asks for them by their key when their turn comes.
+    order_key bigint,
+    order_at bigint,
+    -- Since when it has failed while others may wait behind it.
+    blocks_since timestamptz,
     primary key (subscription_id, event_seq)
 )
 with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 create index pending_due on herald.pending (subscription_id, next_attempt_at, event_seq);
+create index pending_in_order on herald.pending (subscription_id, order_key, order_at, event_seq)
+    where order_key is not null;
+create index pending_blocking on herald.pending (subscription_id) where blocks_since is not null;
 create index pending_by_event on herald.pending (event_seq);
 create index pending_to_spare on herald.pending (subscription_id, spare_until) where spare_until is not null;
+
+-- With dead_blocks: the dead letters that hold what comes after them in their keys, until they are sent again or skipped.
+create table herald_internal.blocking_letter (
+    subscription_id bigint not null,
+    order_key bigint not null,
+    order_at bigint not null,
+    event_seq bigint not null,
+    event_slot smallint not null,
+    attempts integer not null,
+    since timestamptz not null default clock_timestamp(),
+    primary key (subscription_id, event_seq)
+);
+create index blocking_letter_of_key on herald_internal.blocking_letter (subscription_id, order_key);
 
 create sequence herald_internal.dead_letter_id_seq as bigint;
 

@@ -22,7 +22,8 @@ as $$
 $$;
 
 -- Whether a pending delivery of an event, or of any event if null, may end by a time: its subscription is not held, and
--- neither its next attempt nor the end of its receiver's wish to be spared is later.
+-- neither its next attempt nor the end of its receiver's wish to be spared is later. One that follows others of its key
+-- may end if the first of these may.
 -- Called by wait(). Reads: herald.pending.
 create function herald_internal.may_end(event_seq bigint, until timestamptz) returns boolean
     language sql stable
@@ -34,7 +35,18 @@ as $$
         where s.state <> 'paused'
         and exists (
             select from herald.pending p
-            where p.subscription_id = s.id and (p.next_attempt_at <= until or s.state = 'disabled')
+            where p.subscription_id = s.id
+            and (p.next_attempt_at <= until or s.state = 'disabled'
+                or p.next_attempt_at = 'infinity' and not exists (
+                    select from herald_internal.blocking_letter b
+                    where b.subscription_id = p.subscription_id and b.order_key = p.order_key
+                    and (b.order_at, b.event_seq) < (p.order_at, p.event_seq))
+                and (
+                    select q.next_attempt_at <= until or q.next_attempt_at = 'infinity'
+                    from herald.pending q
+                    where q.subscription_id = p.subscription_id and q.order_key = p.order_key
+                    order by q.order_at, q.event_seq
+                    limit 1))
             and ($1 is null or p.event_seq = $1))
         and (s.state = 'disabled'
             or not exists (select from herald.pending r where r.subscription_id = s.id and r.spare_until > until)))

@@ -84,6 +84,33 @@ join herald_internal.subscription s on s.id = d.subscription_id
 left join herald.event e on e.slot = d.event_slot and e.seq = d.event_seq
 left join herald.held_event h on h.seq = d.event_seq;
 
+-- Deliveries of ordered subscriptions that have failed, and dead letters, that hold those behind them.
+create view herald_internal.all_blocked_key as
+select
+    s.name as subscription, coalesce(e.key, h.key, l.event ->> 'partitionkey') as key,
+    coalesce(e.source, h.source, l.event ->> 'source') as source,
+    coalesce(e.id, e.uid::text, h.id, h.uid::text, l.event_id) as event_id,
+    case when p.is_dead then 'dead' else 'retrying' end as state, p.since, p.attempts, p.next_attempt_at,
+    (
+        select count(*) from herald.pending q
+        where q.subscription_id = p.subscription_id and q.order_key = p.order_key
+        and (q.order_at, q.event_seq) > (p.order_at, p.event_seq)
+    ) as waiting,
+    p.event_seq, p.subscription_id
+from (
+    select r.subscription_id, r.event_slot, r.event_seq, r.order_key, r.order_at, r.blocks_since as since, r.attempts,
+           r.next_attempt_at, false as is_dead
+    from herald.pending r
+    where r.blocks_since is not null and r.order_key is not null
+    union all
+    select b.subscription_id, b.event_slot, b.event_seq, b.order_key, b.order_at, b.since, b.attempts, null, true
+    from herald_internal.blocking_letter b
+) p
+join herald_internal.subscription s on s.id = p.subscription_id
+left join herald.event e on e.slot = p.event_slot and e.seq = p.event_seq
+left join herald.held_event h on h.seq = p.event_seq
+left join herald_internal.dead_letter l on l.subscription_id = p.subscription_id and l.event_seq = p.event_seq;
+
 -- Deliveries that were given up.
 create view herald_internal.all_dead_letter as
 select l.*
@@ -138,6 +165,7 @@ begin
             ('attempt', 'v.subscription_id in (select s.id from mine s)'),
             ('delivery', 'v.subscription_id in (select s.id from mine s)'),
             ('dead_letter', 'v.subscription_id in (select s.id from mine s)'),
+            ('blocked_key', 'v.subscription_id in (select s.id from mine s)'),
             ('subscription_stats', 'v.subscription in (select s.name from mine s where s.removed_at is null)')
         ) as v (name, condition)
     loop

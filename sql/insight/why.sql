@@ -79,6 +79,7 @@ begin
                             herald_internal.closed_until((s.options -> 'active_hours')::json, clock_timestamp()))
             when q.tenant is not null
                 then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
+            when d.next_attempt_at = 'infinity' then herald_internal.order_obstacle(s.id, event.seq)
             when d.next_attempt_at > clock_timestamp() and d.attempts > 0
                 then format('it failed%s and waits for its next attempt', d.failure)
             when s.options ? 'rate_limit' and d.next_attempt_at <= clock_timestamp()

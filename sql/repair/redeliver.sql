@@ -1,19 +1,42 @@
 -- Sends deliveries again by hand, and gives them up. Whatever is sent goes through herald.pending.
 
--- Puts deliveries into herald.pending, due now, with the retry schedule at its start. Dead letters come back.
--- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald_internal.dead_letter.
+-- Returns the number that the deliveries of a key have in common, with this ordering; null if none follow each other.
+create function herald_internal.order_key(ordering text, tenant text, source text, key text) returns bigint
+    language c immutable
+    as 'MODULE_PATHNAME', 'order_key_wrapper';
+
+-- The same for an event of the log.
+create function herald_internal.order_key_of(ordering text, slot smallint, seq bigint) returns bigint
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select herald_internal.order_key($1, e.tenant, e.source, e.key) from herald_internal.event_at($2, $3) e
+$$;
+
+-- Puts deliveries into herald.pending, due now, with the retry schedule at its start. Dead letters come back. With an
+-- ordering, they follow what is there already.
+-- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald_internal.dead_letter,
+-- herald_internal.blocking_letter.
 create function herald_internal._redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
+    ordering constant text := (
+        select nullif(s.options ->> 'ordering', 'none') from herald_internal.subscription s
+        where s.id = _redeliver.subscription_id);
+    -- After all events that there are, and before the next.
+    next_number constant bigint := (
+        select case when s.is_called then s.last_value + 1 else 1 end from herald_internal.event_seq s);
     how_many bigint;
 begin
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts, last_attempt_at,
-                                duration_ms, status_code, error_class)
-    select subscription_id, e.slot, e.seq, clock_timestamp(), greatest(a.attempt, d.attempts, 0),
-           coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code, a.error_class
+                                duration_ms, status_code, error_class, order_key, order_at)
+    select subscription_id, e.slot, e.seq, case when k.order_key is null then clock_timestamp() else 'infinity' end,
+           greatest(a.attempt, d.attempts, 0),
+           coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code, a.error_class, k.order_key,
+           case when k.order_key is not null then coalesce(b.order_at, next_number) end
     from unnest(slots, seqs) as e (slot, seq)
     left join herald_internal.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
     left join lateral (
@@ -23,10 +46,23 @@ begin
         order by t.at desc
         limit 1
     ) a on true
-    on conflict on constraint pending_pkey do update set next_attempt_at = excluded.next_attempt_at, step = 0;
+    -- One that holds its key is the first of it.
+    left join herald_internal.blocking_letter b
+        on b.subscription_id = _redeliver.subscription_id and b.event_seq = e.seq
+    cross join lateral (
+        select case when ordering is not null
+            then herald_internal.order_key_of(ordering, e.slot, e.seq) end as order_key
+    ) k
+    -- One that waits behind others goes on waiting.
+    on conflict on constraint pending_pkey do update
+        set next_attempt_at = case when pending.next_attempt_at = 'infinity' then 'infinity'
+                                  else excluded.next_attempt_at end,
+            step = 0, blocks_since = null;
     get diagnostics how_many = row_count;
     delete from herald_internal.dead_letter d
     where d.subscription_id = _redeliver.subscription_id and d.event_seq = any (seqs);
+    delete from herald_internal.blocking_letter b
+    where b.subscription_id = _redeliver.subscription_id and b.event_seq = any (seqs);
     perform herald_internal.changed('pending', _redeliver.subscription_id);
     return how_many;
 end

@@ -24,7 +24,8 @@ begin
         update herald.pending p
         set next_attempt_at = greatest(clock_timestamp(), p.spare_until)
         -- A delivery that its receiver postponed is already due within a second of that time.
-        where p.attempts > 0 and p.next_attempt_at > greatest(clock_timestamp(), p.spare_until) + interval '1 second'
+        where p.attempts > 0 and p.next_attempt_at < 'infinity'
+        and p.next_attempt_at > greatest(clock_timestamp(), p.spare_until) + interval '1 second'
         and (only_id is null or p.subscription_id = only_id)
         and (own is null or p.subscription_id in (
             select s.id from herald_internal.subscription s where s.is_tenants and s.tenant = any (own)))

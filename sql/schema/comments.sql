@@ -69,6 +69,9 @@ begin
              'Returns how many; dry_run only counts.'),
             ('discard',
              'Drops an unwanted backlog: pending deliveries become dead letters, on record. Returns how many.'),
+            ('skip',
+             'Gives up the delivery that blocks a key of an ordered subscription: it becomes a dead letter, '
+             'and those behind it are sent. Returns it, and how many waited.'),
             ('purge_dead_letters', 'Deletes dead letters before their retention ends. Returns how many.'),
             ('status',
              'Shows one line for each subscription: '
@@ -172,6 +175,8 @@ comment on type herald_internal.options is 'The options of a subscription, with 
 comment on view herald.attempt is 'Every HTTP request, with its outcome.';
 comment on view herald.delivery is 'One row for each event and subscription: where its delivery stands.';
 comment on table herald.plan is 'What tenants may do; null means no limit. Insert your own plans.';
+comment on table herald_internal.blocking_letter is
+    'The dead letters that hold what comes after them in their keys.';
 comment on table herald_internal.breaker is 'The breakers that are open, with the last failure.';
 comment on table herald.host_limit is
     'What hosts take, over all subscriptions that send to them; null means no limit.';
@@ -208,4 +213,6 @@ comment on column herald.worker.oldest_age is 'The age of the oldest of them.';
 comment on column herald.worker.last_error is 'Its last failure, even if it has recovered since.';
 comment on table herald_internal.type is 'The event types that the worker has seen.';
 comment on table herald_internal.worker is 'The worker''s last report about itself.';
+comment on view herald.blocked_key is
+    'Deliveries of ordered subscriptions that have failed, and how many wait behind each.';
 comment on view herald.subscription_stats is 'Statistics of each subscription for the last hour.';

@@ -241,6 +241,9 @@ begin
     if not is_new and (wanted ->> 'url' <> former ->> 'url' or not wanted ? 'breaker') then
         delete from herald_internal.breaker b where b.subscription_id = entry.id;
     end if;
+    if not is_new and wanted -> 'dead_blocks' is distinct from 'true' then
+        delete from herald_internal.blocking_letter b where b.subscription_id = entry.id;
+    end if;
     perform herald_internal.keep_secret_members(entry.id, given);
     if wanted ? 'filter'
         and (wanted -> 'filter', wanted -> 'types') is distinct from (former -> 'filter', former -> 'types')

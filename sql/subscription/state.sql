@@ -124,6 +124,7 @@ begin
         state_reason = format('unsubscribed by %s', herald_internal.caller()), state_changed_at = clock_timestamp()
     where s.id = entry.id;
     delete from herald.secret x where x.subscription_id = entry.id;
+    delete from herald_internal.blocking_letter b where b.subscription_id = entry.id;
     return query select entry.name, herald_internal.bury_pending(entry.id, 'unsubscribed');
 end
 $$;

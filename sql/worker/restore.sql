@@ -155,7 +155,8 @@ begin
                 where w.origin = old_cursor.origin and w.state = 'open' and w.number < old_cursor.first_open
                 order by w.number desc limit 1
             ), open_events as (
-                select e.slot, e.seq, e.type, e.tenant, e.time, s.id as subscription_id
+                select e.slot, e.seq, s.id as subscription_id,
+                       herald_internal.order_key(s.options ->> 'ordering', e.tenant, e.source, e.key) as order_key
                 from herald.event e
                 join herald_internal.subscription s on herald_internal.is_for(s, e)
                 where e.origin = old_cursor.origin
@@ -167,8 +168,11 @@ begin
                 and not exists (
                     select from herald_internal.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
             )
-            insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at)
-            select o.subscription_id, o.slot, o.seq, clock_timestamp() from open_events o
+            insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, order_key, order_at)
+            select o.subscription_id, o.slot, o.seq,
+                   case when o.order_key is null then clock_timestamp() else 'infinity' end, o.order_key,
+                   case when o.order_key is not null then o.seq end
+            from open_events o
             on conflict do nothing;
         end if;
     end loop;

@@ -38,7 +38,7 @@ use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
 use herald_dispatch::store::{
-    Claim, Claims, Configuration, Effort, Point, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Effort, Parked, Point, Recorded, Store, Took, View,
 };
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::walk::{Shed, Walk};
@@ -114,6 +114,18 @@ impl Store for PgStore {
 
     fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims> {
         measured(|| claim::claim(claim))
+    }
+
+    fn claim_keys(&mut self, claim: &Claim<'_>, keys: &[i64]) -> Took<Claims> {
+        measured(|| claim::claim_keys(claim, keys))
+    }
+
+    fn find_parked(&mut self, subscription: i64, after: Option<i64>, most: usize) -> Took<Parked> {
+        measured(|| claim::find_parked(subscription, after, most))
+    }
+
+    fn unpark(&mut self, subscription: i64, most: usize) -> Took<usize> {
+        measured(|| claim::unpark(subscription, most))
     }
 
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {

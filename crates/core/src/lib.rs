@@ -29,6 +29,7 @@ pub mod egress;
 pub mod error;
 pub mod event;
 pub mod filter;
+mod hash;
 pub mod json;
 pub mod lengths;
 pub mod limits;

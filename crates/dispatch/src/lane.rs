@@ -3,7 +3,10 @@
 //! It decides which deliveries may be sent now and when its queue has to spill. It sits between match and send; it
 //! sends nothing itself and has no clock: the caller passes `now` in microseconds.
 
-use std::cell::Cell;
+pub mod keys;
+
+mod hours;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +14,8 @@ use herald_core::subscription::breaker::{BreakerPolicy, ProbeWith};
 use herald_core::subscription::hours::ActiveHours;
 use herald_core::subscription::rate::Rate;
 
+use self::hours::Hours;
+use self::keys::{Keys, Next, Rank};
 use crate::breaker::{Breaker, Turn};
 use crate::pace::Pace;
 
@@ -18,7 +23,6 @@ use crate::pace::Pace;
 pub const CAPACITY: usize = 1_000;
 /// The longest acceptable wait: of a delivery in a queue, and of a lane for the reader.
 pub const SPILL_AGE_MICROS: i64 = 1_000_000;
-const MINUTE: i64 = 60_000_000;
 /// A lane stays proven for this long after a success.
 const PROVEN_MICROS: i64 = 60_000_000;
 /// This many successes end throttling.
@@ -60,28 +64,8 @@ pub struct Lane<T> {
     shared_rates: Vec<Rate>,
     breaker: Option<Breaker>,
     hours: Option<Hours>,
-}
-
-/// Hours, and the last answer of them: surveys ask for every lane.
-#[derive(Debug, Clone)]
-struct Hours {
-    hours: Arc<ActiveHours>,
-    /// From when to when the answer holds, and until when it is closed.
-    answer: Cell<(i64, i64, Option<i64>)>,
-}
-
-impl Hours {
-    fn closed_until(&self, now: i64) -> Option<i64> {
-        let (from, to, answer) = self.answer.get();
-        if (from..to).contains(&now) {
-            return answer;
-        }
-        let answer = self.hours.closed_until(now);
-        // Hours begin and end on the minute.
-        let to = answer.unwrap_or(now.saturating_add(MINUTE - now.rem_euclid(MINUTE)));
-        self.answer.set((now, to, answer));
-        answer
-    }
+    /// What follows something else.
+    keys: Keys<T>,
 }
 
 impl<T> Lane<T> {
@@ -103,6 +87,7 @@ impl<T> Lane<T> {
             shared_rates: Vec::new(),
             breaker: None,
             hours: None,
+            keys: Keys::default(),
         }
     }
 
@@ -159,8 +144,7 @@ impl<T> Lane<T> {
     pub fn set_hours(&mut self, hours: Option<Arc<ActiveHours>>) {
         let is_same = self.hours.as_ref().map(|own| &own.hours) == hours.as_ref();
         if !is_same {
-            let answer = Cell::new((0, 0, None));
-            self.hours = hours.map(|hours| Hours { hours, answer });
+            self.hours = hours.map(Hours::new);
         }
     }
 
@@ -198,6 +182,41 @@ impl<T> Lane<T> {
     pub fn push(&mut self, delivery: T, now: i64) {
         self.queue.push_back((now, delivery));
         self.last_pushed_at = now;
+    }
+
+    /// Puts a delivery at the end of the queue, or behind those that it follows.
+    pub fn push_ranked(&mut self, delivery: T, rank: Rank, now: i64) {
+        match self.keys.admit(rank, delivery, now) {
+            Some(delivery) => self.push(delivery, now),
+            None => self.last_pushed_at = now,
+        }
+    }
+
+    /// Makes those that follow it wait for this delivery.
+    pub fn hold_key(&mut self, rank: Rank) {
+        self.keys.hold(rank);
+    }
+
+    /// Lets the next delivery follow this one. Returns whether none is here.
+    pub fn let_go(&mut self, rank: Rank, now: i64) -> bool {
+        match self.keys.let_go(rank) {
+            Next::Sent(next) => {
+                self.push(next, now);
+                false
+            }
+            Next::Held => false,
+            Next::Free => true,
+        }
+    }
+
+    /// Returns whether it has, or waits for, a delivery of this key.
+    pub fn holds_key(&self, key: i64) -> bool {
+        self.keys.is_held(key)
+    }
+
+    /// Takes the deliveries that wait behind others of this key, in order.
+    pub fn take_behind(&mut self, key: i64) -> Vec<T> {
+        self.keys.take_behind(key)
     }
 
     /// Takes the next delivery, if one may be sent now. The caller reports its end by [`succeeded`](Self::succeeded) or
@@ -328,12 +347,18 @@ impl<T> Lane<T> {
         self.delayed_until(now).max(self.paced_until(now))
     }
 
+    /// Returns how many deliveries it has that are not under way.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.keys.waiting()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
+    }
+
+    /// Returns whether it has a delivery that follows no other.
+    pub fn has_next(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     pub fn in_flight(&self) -> usize {
@@ -342,13 +367,13 @@ impl<T> Lane<T> {
 
     /// Returns whether the reader has to wait for this lane.
     pub fn is_full(&self) -> bool {
-        self.queue.len() >= CAPACITY
+        self.len() >= CAPACITY
     }
 
     /// Returns whether the lane has nothing to do: it may be waiting for events that the reader cannot reach because of
     /// another lane. A spilled lane is fed from pending and does not wait for the reader.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.in_flight == 0 && !self.is_spilled
+        self.is_empty() && self.in_flight == 0 && !self.is_spilled
     }
 
     /// Returns whether the lane is idle but got a delivery a moment ago.
@@ -366,7 +391,7 @@ impl<T> Lane<T> {
     /// for a second of what it was sent, or its rates let go of less in a second than it has. Deliveries that only wait
     /// for a thread stay, and so do those from pending, which hold no window open.
     pub fn must_spill(&self, now: i64) -> bool {
-        if self.queue.is_empty() {
+        if self.is_empty() {
             return false;
         }
         let is_unanswered = self
@@ -374,7 +399,7 @@ impl<T> Lane<T> {
             .is_some_and(|since| is_long_ago(since, now));
         let is_stuck = is_unanswered && self.is_slow(now);
         let usable = self.usable_within(SPILL_AGE_MICROS, now);
-        let is_long = usable.is_some_and(|usable| self.queue.len() > usable);
+        let is_long = usable.is_some_and(|usable| self.len() > usable);
         let is_shut = self.delayed_until(now).is_some() || self.waits_for_probe();
         self.is_held || is_shut || (is_stuck || is_long) && !self.is_spilled
     }
@@ -382,8 +407,9 @@ impl<T> Lane<T> {
     /// Returns whether the oldest delivery has waited for over a second, even if others succeeded. Such a queue spills
     /// only if other lanes wait for the reader because of it: going through pending costs more than waiting.
     pub fn is_slow(&self, now: i64) -> bool {
-        let oldest = self.queue.front();
-        oldest.is_some_and(|(pushed_at, _)| is_long_ago(*pushed_at, now))
+        let oldest = self.queue.front().map(|(pushed_at, _)| *pushed_at);
+        let oldest = oldest.into_iter().chain(self.keys.waiting_since());
+        oldest.min().is_some_and(|since| is_long_ago(since, now))
     }
 
     /// Returns whether all deliveries of this lane go through pending, to keep their order.
@@ -391,12 +417,18 @@ impl<T> Lane<T> {
         self.is_spilled
     }
 
-    /// Empties the queue and returns its deliveries, in order. From then on the lane is fed from pending.
+    /// Feeds the lane from pending from now on.
+    pub fn expect_spilled(&mut self) {
+        self.is_spilled = true;
+    }
+
+    /// Empties the lane and returns its deliveries, in order. From then on the lane is fed from pending.
     pub fn spill(&mut self) -> impl Iterator<Item = T> {
         self.is_spilled = true;
         std::mem::take(&mut self.queue)
             .into_iter()
             .map(|(_, delivery)| delivery)
+            .chain(self.keys.take_all_behind())
     }
 
     /// Lets the reader feed the lane again, as nothing is pending any longer.

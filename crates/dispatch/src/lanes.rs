@@ -131,6 +131,8 @@ impl Lanes {
         entry.lane.set_breaker(policy, loaded.open_since);
         entry.lane.set_hours(loaded.config.active_hours.clone());
         entry.lane.spare(loaded.spare_until);
+        let ordered_by = loaded.config.ordering.map(|ordering| ordering.by);
+        entry.order.configure(ordered_by, &mut entry.lane);
         self.expect_probe(id, Moment::default());
         self.make_ready(id);
     }
@@ -156,6 +158,16 @@ impl Lanes {
             self.resting.remove(&(until, number, id));
         }
         entry.lane.spill().collect()
+    }
+
+    /// Takes the deliveries that wait behind this one in memory, in order.
+    pub fn take_behind(&mut self, delivery: &Delivery) -> Vec<Delivery> {
+        let entry = self.by_id.get_mut(&delivery.subscription.id);
+        delivery
+            .rank
+            .zip(entry)
+            .map(|(rank, entry)| entry.lane.take_behind(rank.key))
+            .unwrap_or_default()
     }
 
     /// Has a lane looked at then, if it sends no delivery until a probe succeeds.
@@ -211,7 +223,7 @@ impl Lanes {
     pub fn make_ready(&mut self, id: i64) {
         if let Some(entry) = self.by_id.get_mut(&id)
             && !entry.is_ready
-            && !entry.lane.is_empty()
+            && entry.lane.has_next()
         {
             entry.is_ready = true;
             self.ready.push_back(id);
@@ -249,7 +261,7 @@ impl Lanes {
         let Some(entry) = self.by_id.get_mut(&id) else {
             return;
         };
-        if entry.lane.is_empty() || entry.rests.is_some_and(|(earlier, _)| earlier <= until) {
+        if !entry.lane.has_next() || entry.rests.is_some_and(|(earlier, _)| earlier <= until) {
             return;
         }
         self.last_rest += 1;

@@ -17,6 +17,8 @@ use crate::work::{Delivery, Origin};
 const DEAD_LETTERS: SliceSize = SliceSize::new(8, 1, RECORD_SIZE);
 /// A batch begins at most this long after its first end came in.
 pub const RECORD_AFTER: Duration = Duration::from_millis(10);
+/// The log is not read while so many ends wait to be recorded: retries, and what follows something, wait for them.
+const MOST_ENDED: usize = 10 * RECORD_SIZE;
 /// The log is not read while deliveries hold this many bytes in memory. Claimed pending deliveries do not count: the
 /// lanes share half as much for them.
 pub const MEMORY: usize = 64 << 20;
@@ -66,10 +68,12 @@ impl Ledger {
 
     /// Adds a record to the next batch.
     pub fn settle(&mut self, record: Record, lanes: &mut Lanes, now: Now) {
-        if record.is_pending()
-            && let Some(entry) = lanes.get(record.delivery.subscription.id)
-        {
-            entry.unrecorded += 1;
+        if let Some(entry) = lanes.get(record.delivery.subscription.id) {
+            entry.unrecorded += usize::from(record.is_pending());
+            if let Some(rank) = record.holds_key() {
+                entry.lane.hold_key(rank);
+                entry.block(&record);
+            }
         }
         let since = self.since_of(record.is_dead());
         since.get_or_insert(now.moment);
@@ -104,6 +108,11 @@ impl Ledger {
     /// Returns the memory of outcomes that were not yet tried, or could not be recorded, in bytes.
     pub fn unrecorded_memory(&self) -> usize {
         self.outcome_bytes
+    }
+
+    /// Returns whether recording lags behind.
+    pub fn is_behind(&self) -> bool {
+        self.ended.len() >= MOST_ENDED
     }
 
     /// Returns whether anything waits to be recorded.
@@ -272,6 +281,18 @@ mod tests {
         assert_eq!(batch.closed_windows.len(), 1);
         // The next window can be closed at once, too.
         assert!(!ledger.is_due(at(10)) && !ledger.is_due(at(19)) && ledger.is_due(at(20)));
+    }
+
+    #[test]
+    fn recording_lags_behind_at_a_thousand_ends() {
+        let (mut ledger, mut lanes) = (Ledger::default(), Lanes::default());
+        for _ in 0..MOST_ENDED {
+            assert!(!ledger.is_behind());
+            ledger.settle(pending(), &mut lanes, at(0));
+        }
+        assert!(ledger.is_behind());
+        drop(ledger.next_batch());
+        assert!(!ledger.is_behind());
     }
 
     #[test]

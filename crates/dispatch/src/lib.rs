@@ -53,6 +53,7 @@ pub mod limits;
 pub mod log;
 pub mod looks;
 pub mod mind;
+pub mod order;
 pub mod pace;
 pub mod pings;
 pub mod probes;

@@ -132,6 +132,12 @@ impl Reader {
         oldest.map_or(&self.cursor.position.snapshot, |window| &window.to)
     }
 
+    /// Returns the number up to which all windows that are not yet read to their end were read; `None` if there are none.
+    pub fn read_up_to(&self) -> Option<i64> {
+        let windows = self.cursor.reading.iter();
+        windows.map(|window| window.read_to).min()
+    }
+
     /// Returns whether older windows are not yet read to their end.
     pub fn has_rest(&self) -> bool {
         !self.cursor.reading.is_empty()

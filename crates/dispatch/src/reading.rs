@@ -11,6 +11,7 @@ use crate::claim::Unknown;
 use crate::effects::{Effect, Effects};
 use crate::failure::Failure;
 use crate::gate::Gate;
+use crate::lane::keys::Rank;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::log::{Ring, SLICE_NUMBERS, Window};
@@ -102,15 +103,16 @@ impl<S: Store> Reading<'_, S> {
                 }
             }
         }
+        // What others made pending comes before what is found now.
+        if let Some(changes) = found.changes {
+            self.look_into(changes, now);
+        }
         if let Some(window) = found.window {
             self.take_in_window(window, found.matched, extent, now);
         }
         self.subscriptions
             .forget_former(self.reader.oldest_snapshot());
         self.looks.is_wanted |= self.reader.has_rest();
-        if let Some(changes) = found.changes {
-            self.look_into(changes, now);
-        }
         Ok(self.looks.is_wanted)
     }
 
@@ -168,9 +170,10 @@ impl<S: Store> Reading<'_, S> {
 
     fn enqueue(&mut self, delivery: Delivery, now: Now) {
         let id = delivery.subscription.id;
+        let read_up_to = self.reader.read_up_to();
         match self.lanes.get(id) {
-            Some(entry) if !entry.lane.is_spilled() && !self.always_pending => {
-                entry.lane.push(delivery, now.micros);
+            Some(entry) if !self.always_pending && entry.takes(&delivery, read_up_to) => {
+                entry.push(delivery, now.micros);
                 self.lanes.make_ready(id);
             }
             _ => spill(delivery, self.ledger, self.lanes, now),
@@ -181,7 +184,12 @@ impl<S: Store> Reading<'_, S> {
     fn delivery(&mut self, window: i64, found: Match, now: Now) -> Option<Delivery> {
         let token = self.tokens.give();
         let loaded = self.subscriptions.by_id(found.subscription)?;
+        let ordering = loaded.config.ordering;
+        let key = ordering.and_then(|ordering| ordering.by.number(&found.event));
+        let seq = found.event.seq;
         let delivery = Delivery {
+            rank: key.map(|key| Rank { key, at: seq, seq }),
+            blocks_since: None,
             event: found.event,
             subscription: Arc::clone(&loaded.config),
             agent: loaded.agent.clone(),
@@ -253,6 +261,11 @@ impl<S: Store> Reading<'_, S> {
         if let Some(entry) = self.lanes.get(id) {
             entry.claimed_to = None;
             entry.expect_due(now.micros);
+            if entry.order.by().is_some() {
+                // What is pending comes before what is read from now on.
+                entry.lane.expect_spilled();
+                entry.order.walk();
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use herald_core::attempt::outcome::Outcome;
 use herald_core::attempt::retry::DeadReason;
 
+use crate::lane::keys::Rank;
 use crate::tenants::{Tenants, Usage};
 use crate::work::Delivery;
 
@@ -86,6 +87,26 @@ impl Record {
 
     pub fn is_pending(&self) -> bool {
         matches!(self.end, End::Pending { .. })
+    }
+
+    /// Returns its rank if others have to wait until it is on record that it ended, or waits itself.
+    pub fn holds_key(&self) -> Option<Rank> {
+        self.delivery.rank.filter(|_| self.end != End::Delivered)
+    }
+
+    /// Returns whether those behind it wait on when this is on record: until it is tried again, or, if a dead letter
+    /// holds them, until somebody sends it again or skips it.
+    pub fn blocks_key(&self) -> bool {
+        let ordering = self.delivery.subscription.ordering;
+        let is_blocking = ordering.is_some_and(|ordering| ordering.dead_blocks);
+        let blocks = match self.end {
+            End::Delivered => false,
+            End::Pending { .. } => true,
+            // These end the subscription, not only a delivery.
+            End::Dead(DeadReason::Gone | DeadReason::Unsubscribed) => false,
+            End::Dead(_) => is_blocking,
+        };
+        blocks && self.delivery.rank.is_some()
     }
 
     pub fn is_dead(&self) -> bool {

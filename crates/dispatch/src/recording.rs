@@ -10,6 +10,7 @@ use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::log::Ring;
 use crate::record::{Batch, End, Record};
+use crate::settle::spill;
 use crate::shedding::Shedding;
 use crate::store::{Effort, Point, Recorded, Store};
 use crate::subscriptions::Subscriptions;
@@ -93,9 +94,15 @@ impl<S: Store> Recording<'_, S> {
         if record.is_pending() && self.subscriptions.is_ended(delivery.subscription.id) {
             self.burials.expect(Duration::ZERO, now);
         }
+        if record.blocks_key() {
+            for follower in self.lanes.take_behind(delivery) {
+                spill(follower, self.ledger, self.lanes, now);
+            }
+        }
         let Some(entry) = self.ledger.forget(delivery, self.lanes) else {
             return;
         };
+        entry.recorded(record, now.micros);
         if entry.lane.is_spilled() && entry.claimed.is_empty() {
             // This may have been the last pending delivery: a claim that finds nothing lets the reader feed the lane
             // again.
@@ -109,5 +116,7 @@ impl<S: Store> Recording<'_, S> {
                 entry.claimed_to = None;
             }
         }
+        // Another one may follow it now.
+        self.lanes.make_ready(delivery.subscription.id);
     }
 }

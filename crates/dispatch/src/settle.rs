@@ -15,6 +15,7 @@ use crate::effects::{Effect, Effects, Turned};
 use crate::gate::Gate;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
+use crate::order::PARKED;
 use crate::probes::Probes;
 use crate::record::{Attempt, End, Record};
 use crate::subscriptions::Subscriptions;
@@ -99,7 +100,7 @@ impl Settling<'_> {
         let id = suspect.subscription.id;
         match self.lanes.get(id) {
             Some(entry) => {
-                entry.lane.push(suspect, now.micros);
+                entry.push(suspect, now.micros);
                 self.lanes.make_ready(id);
             }
             None => {
@@ -135,10 +136,22 @@ impl Settling<'_> {
             let at_micros = now.micros.saturating_add(breaker.policy().probe);
             decision = decision.while_down(step, at_micros);
         }
-        let decision = decision.within(policy, delivery.created_at_micros);
+        let mut decision = decision.within(policy, delivery.created_at_micros);
+        if let (Some(ordering), Some(_)) = (delivery.subscription.ordering, delivery.rank) {
+            let since = *delivery
+                .blocks_since
+                .get_or_insert(attempt.started_at_micros);
+            decision = decision.until(ordering.latest_retry(since));
+        }
         self.tell_lane(id, outcome, now.micros);
         self.tell_breaker(&delivery.subscription, is_down, outcome, now);
         let end = self.end_of(&delivery, decision, outcome, now.micros);
+        if end == End::Delivered
+            && let Some(entry) = self.lanes.get(id)
+        {
+            entry.delivered(&delivery, now.micros);
+            self.lanes.make_ready(id);
+        }
         let record = Record {
             delivery,
             attempt: Some(attempt),
@@ -303,19 +316,27 @@ pub fn spill_what_must(
     has_spilled
 }
 
-/// Spills a delivery into `herald.pending`, due now.
+/// Spills a delivery into `herald.pending`, due now, with those behind it.
 pub fn spill(delivery: Delivery, ledger: &mut Ledger, lanes: &mut Lanes, now: Now) {
     match delivery.origin {
         // Its row exists already; only the claim ends.
         Origin::Pending => {
+            for follower in lanes.take_behind(&delivery) {
+                spill(follower, ledger, lanes, now);
+            }
             if let Some(entry) = ledger.forget(&delivery, lanes) {
                 entry.claimed_to = None;
                 entry.expect_due(now.micros);
+                if let Some(rank) = delivery.rank {
+                    entry.let_go(rank, now.micros);
+                    lanes.make_ready(delivery.subscription.id);
+                }
             }
         }
         Origin::Window(_) => {
             let end = End::Pending {
-                at_micros: now.micros,
+                // The lane asks for what follows something when its turn comes.
+                at_micros: delivery.rank.map_or(now.micros, |_| PARKED),
                 step: delivery.step,
             };
             ledger.settle(Record::unattempted(delivery, end), lanes, now);

@@ -14,6 +14,7 @@ use crate::cleaned::{Cleaned, Part};
 use crate::deaths::Place;
 use crate::ended::{Buried, Ended, Gone};
 use crate::failure::Failure;
+use crate::lane::keys::Rank;
 use crate::limits::Limits;
 use crate::log::{Before, Logged, Look, Ring, Slice, Window};
 use crate::record::{Accounts, Batch, Closed, Record};
@@ -66,6 +67,16 @@ pub trait Store {
 
     /// Returns pending deliveries with their events. Only the caller remembers the claim.
     fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims>;
+
+    /// Returns, unless a dead letter holds the key, the first pending deliveries of each of these keys that can be [sent](crate::order::sendable), with their events.
+    fn claim_keys(&mut self, claim: &Claim<'_>, keys: &[i64]) -> Took<Claims>;
+
+    /// Walks along the keys of a subscription from the one after `after`, past at most `most`. Finds those whose first
+    /// row is parked.
+    fn find_parked(&mut self, subscription: i64, after: Option<i64>, most: usize) -> Took<Parked>;
+
+    /// Makes at most `most` parked deliveries of a subscription without an order due, and returns how many.
+    fn unpark(&mut self, subscription: i64, most: usize) -> Took<usize>;
 
     /// Returns the event at this place of the log, without data larger than `largest`.
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure>;
@@ -163,6 +174,8 @@ pub struct Claim<'a> {
     pub largest: i32,
     /// Events beyond this many bytes are not read, except that of the first row.
     pub bytes: usize,
+    /// For an ordered lane: rows that follow others are left out if their place is beyond this number.
+    pub ordered_up_to: Option<i64>,
 }
 
 impl Claim<'_> {
@@ -170,13 +183,19 @@ impl Claim<'_> {
     pub fn wants_event(&self, due: &Due) -> bool {
         self.with_events
             && due.next_attempt_at <= self.now_micros
+            && !due.is_behind
             && !self.claimed.contains(&due.seq)
             && !self.given_up.contains(&due.seq)
+    }
+
+    /// The same for a row of an ordered key, which can be sent.
+    pub fn wants_follower(&self, due: &Due) -> bool {
+        self.with_events && !self.given_up.contains(&due.seq)
     }
 }
 
 /// A row of `herald.pending`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Due {
     pub slot: i16,
     pub seq: i64,
@@ -184,6 +203,11 @@ pub struct Due {
     pub attempts: u32,
     pub step: u32,
     pub created_at: i64,
+    /// Its place among those that follow each other, and whether it follows another row.
+    pub rank: Option<Rank>,
+    pub is_behind: bool,
+    /// Since when it has failed while others may wait behind it.
+    pub blocks_since: Option<i64>,
 }
 
 /// The result of a claim.
@@ -194,6 +218,16 @@ pub struct Claims {
     pub events: Vec<Logged>,
     /// Whether these are all wanted events: they may be too large for one claim.
     pub is_complete: bool,
+}
+
+/// Keys whose first row is parked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Parked {
+    pub keys: Vec<i64>,
+    /// The last key that the walk passed; `None` at its end.
+    pub last: Option<i64>,
+    /// Whether dead letters hold keys.
+    pub is_held: bool,
 }
 
 /// How hard to try to write a batch.

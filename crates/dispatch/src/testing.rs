@@ -23,7 +23,9 @@ use crate::reader::Reader;
 use crate::record::{Attempt, Batch, End, Record};
 use crate::report::Report;
 use crate::seen::SeenTypes;
-use crate::store::{Claim, Claims, Configuration, Due, Effort, Recorded, Store, Took, View};
+use crate::store::{
+    Claim, Claims, Configuration, Due, Effort, Parked, Recorded, Store, Took, View,
+};
 use crate::subscriptions::{Loaded, Since};
 use crate::suspects::Suspects;
 use crate::tenants::Tenants;
@@ -78,6 +80,8 @@ pub fn delivery(subscription_id: i64, seq: i64) -> Delivery {
         attempts: 0,
         step: 0,
         created_at_micros: 0,
+        rank: None,
+        blocks_since: None,
     }
 }
 
@@ -177,12 +181,9 @@ pub struct Empty {
 /// Returns a pending delivery of the event with this number.
 pub fn due(seq: i64, next_attempt_at: i64) -> Due {
     Due {
-        slot: 0,
         seq,
         next_attempt_at,
-        attempts: 0,
-        step: 0,
-        created_at: 0,
+        ..Due::default()
     }
 }
 
@@ -240,6 +241,18 @@ impl Store for Empty {
                 is_complete: true,
             }),
         }
+    }
+
+    fn claim_keys(&mut self, _claim: &Claim<'_>, _keys: &[i64]) -> Took<Claims> {
+        at_once(Claims::default())
+    }
+
+    fn find_parked(&mut self, _: i64, _: Option<i64>, _: usize) -> Took<Parked> {
+        at_once(Parked::default())
+    }
+
+    fn unpark(&mut self, _subscription: i64, _most: usize) -> Took<usize> {
+        at_once(0)
     }
 
     fn event_at(&mut self, _place: (i16, i64), _largest: i32) -> Result<Option<Event>, Failure> {

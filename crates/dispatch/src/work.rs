@@ -14,6 +14,7 @@ use herald_core::request::{self, HttpRequest};
 use herald_core::subscription::{State, Subscription};
 
 use crate::deaths::Place;
+use crate::lane::keys::Rank;
 
 /// Work for the sender.
 #[derive(Debug, Clone)]
@@ -37,6 +38,10 @@ pub struct Delivery {
     /// Delays of the retry schedule used so far.
     pub step: u32,
     pub created_at_micros: i64,
+    /// Its place among those that follow each other.
+    pub rank: Option<Rank>,
+    /// Since when it has failed while others may wait behind it.
+    pub blocks_since: Option<i64>,
 }
 
 /// Where the duty to deliver is stored until it is done.

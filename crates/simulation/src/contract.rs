@@ -3,55 +3,33 @@
 //!
 //! A test below plays them against the modelled store, a test in `pgrx-tests/contract.rs` against `src/store`.
 
+mod ordered;
+mod subject;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use herald_core::attempt::outcome::Outcome;
 use herald_core::attempt::retry::DeadReason;
 use herald_core::snapshot::Snapshot;
-use herald_core::subscription::Subscription;
 use herald_dispatch::ended::{Ended, Gone};
-use herald_dispatch::log::{Logged, Position, Ring, SLICE_NUMBERS, Window, window_slot};
+use herald_dispatch::log::window_slot;
 use herald_dispatch::record::{Attempt, Batch, End, Record};
-use herald_dispatch::slices::Extent;
-use herald_dispatch::store::{Claim, Claims, Effort, Store};
+use herald_dispatch::store::{Effort, Store};
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::walk::Walk;
 use herald_dispatch::work::{Delivery, Origin};
 
-/// A store, and what sessions do to its database. It begins with one active subscription, with id 1, that wants every
-/// event and has nothing pending.
-pub trait Subject {
-    type Store: Store;
-
-    fn store(&mut self) -> &mut Self::Store;
-    /// Returns the time in microseconds since 1970.
-    fn now(&self) -> i64;
-    fn ring(&mut self) -> Ring;
-    /// Begins a transaction that writes this many events.
-    fn begin(&mut self, session: u8, events: u16);
-    fn commit(&mut self, session: u8, is_flushed: bool);
-    fn roll_back(&mut self, session: u8);
-    fn subscription(&mut self) -> Arc<Subscription>;
-    /// Changes the subscription's URL.
-    fn change_url(&mut self);
-    /// Limits the subscription's pending deliveries to `most`.
-    fn limit_backlog(&mut self, most: u32);
-    /// Discards all pending deliveries, as a user does.
-    fn discard(&mut self);
-    /// Returns where a worker that starts now continues to read.
-    fn position(&mut self) -> Position;
-    /// Returns whether that worker finds windows that were not closed.
-    fn has_open_windows(&mut self) -> bool;
-    /// Makes a session lock a pending delivery and keep the lock.
-    fn lock(&mut self, seq: i64);
-}
+use self::ordered::{
+    a_key_is_claimed_from_its_first_row_on, what_follows_nothing_any_longer_is_due,
+};
+pub use self::subject::Subject;
+use self::subject::{claim, claim_within, delivery, look, make_pending, pending, record};
 
 /// A claim about a store, with its name.
 pub type Claimed<S> = (&'static str, fn(&mut S));
 
 /// Returns all claims, with their names. Each is played against its own subject.
-pub fn claims<S: Subject>() -> [Claimed<S>; 10] {
+pub fn claims<S: Subject>() -> [Claimed<S>; 12] {
     macro_rules! named {
         ($($claim:ident),+ $(,)?) => { [$((stringify!($claim), $claim as fn(&mut S))),+] };
     }
@@ -61,97 +39,14 @@ pub fn claims<S: Subject>() -> [Claimed<S>; 10] {
         a_window_stays_open_until_it_is_closed,
         recorded_deliveries_are_done,
         claims_come_in_the_order_in_which_they_are_due,
+        a_key_is_claimed_from_its_first_row_on,
+        what_follows_nothing_any_longer_is_due,
         discarded_deliveries_stay_discarded,
         locked_deliveries_block_no_others,
         only_the_current_url_can_be_gone,
         a_backlog_is_cut_to_its_oldest,
         notices_are_told_until_they_are_taken_over,
     ]
-}
-
-/// Looks at the log. Returns the window, its events, and whether they may vanish.
-fn look(subject: &mut impl Subject, position: &mut Position) -> (Window, Vec<Logged>, bool) {
-    let (ring, now) = (subject.ring(), subject.now());
-    let seen = subject.store().glimpse(|view, before| {
-        let look = view.look(&Snapshot::before_everything())?;
-        let mut window = position.advance(&look, before, now, ring);
-        let extent = Extent::Numbers(SLICE_NUMBERS);
-        let end = window.slice_end(extent);
-        let slice = view.slice(&window, end, i32::MAX, extent)?;
-        window.take_in(&slice, end);
-        let may_vanish = view.may_vanish(&window, &slice.events)?;
-        Ok((window, slice.events, may_vanish))
-    });
-    seen.result.expect("nothing is wrong with the store")
-}
-
-fn delivery(subject: &mut impl Subject, logged: &Logged, origin: Origin) -> Delivery {
-    let created_at_micros = subject.now();
-    Delivery {
-        created_at_micros,
-        token: 0,
-        event: Arc::new(logged.event.clone()),
-        subscription: subject.subscription(),
-        agent: Default::default(),
-        origin,
-        attempts: 0,
-        step: 0,
-    }
-}
-
-/// Makes pending deliveries of this many new events. Returns their numbers.
-fn make_pending(subject: &mut impl Subject, events: u16) -> Vec<i64> {
-    let mut position = subject.position();
-    subject.begin(1, events);
-    subject.commit(1, true);
-    let (_, events, _) = look(subject, &mut position);
-    let due = subject.now();
-    let records = events.iter().map(|logged| {
-        let delivery = delivery(subject, logged, Origin::Window(1));
-        Record::unattempted(delivery, pending(due))
-    });
-    let records = records.collect();
-    record(subject, records);
-    events.iter().map(|logged| logged.event.seq).collect()
-}
-
-fn record(subject: &mut impl Subject, records: Vec<Record>) {
-    let batch = Batch {
-        records,
-        closed_windows: Vec::new(),
-    };
-    let ring = subject.ring();
-    let recorded = subject
-        .store()
-        .record(batch, Effort::Whole, ring, &Tenants::default());
-    assert!(recorded.failure.is_none() && recorded.set_aside.is_empty());
-}
-
-fn claim(subject: &mut impl Subject, after: (i64, i64)) -> Claims {
-    claim_within(subject, after, usize::MAX)
-}
-
-fn claim_within(subject: &mut impl Subject, after: (i64, i64), bytes: usize) -> Claims {
-    let claim = Claim {
-        subscription: 1,
-        limit: 20,
-        after,
-        now_micros: subject.now(),
-        with_events: true,
-        claimed: &BTreeSet::new(),
-        given_up: &[],
-        largest: i32::MAX,
-        bytes,
-    };
-    subject
-        .store()
-        .claim(&claim)
-        .result
-        .expect("nothing is wrong with the store")
-}
-
-fn pending(at_micros: i64) -> End {
-    End::Pending { at_micros, step: 3 }
 }
 
 /// A look finds, exactly once, what was committed since the look before, whenever its numbers were drawn.

@@ -1,6 +1,7 @@
 //! Deeds: what happens to a database, its worker and its receivers; a schedule is a list of them.
 
 use herald_core::subscription::breaker::BreakerPolicy;
+use herald_core::subscription::ordering::Ordering;
 use herald_dispatch::failure::Fault;
 use herald_dispatch::store::Point;
 
@@ -161,6 +162,7 @@ pub struct Wish {
     /// Its own, per second.
     pub rate_limit: Option<u32>,
     pub breaker: Option<BreakerPolicy>,
+    pub ordering: Option<Ordering>,
     pub survives_gone: bool,
 }
 

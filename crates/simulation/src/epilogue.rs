@@ -155,6 +155,16 @@ impl Epilogue {
                 .witness
                 .blame("no look at the log for over a minute, while nothing is wrong");
         }
+        let ids: Vec<i64> = world
+            .database
+            .tables
+            .subscriptions
+            .keys()
+            .copied()
+            .collect();
+        for id in ids {
+            world.skip_letters(id);
+        }
         let Some(rest) = world.unfinished() else {
             self.drained_in = now - since;
             self.stage = Stage::Settling {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use herald_core::subscription::breaker::{BreakerPolicy, ProbeWith};
+use herald_core::subscription::ordering::{OrderedBy, Ordering};
 use herald_dispatch::failure::Fault;
 use herald_dispatch::store::Point;
 
@@ -119,12 +120,16 @@ impl Schedule {
         // Drawn separately, as above.
         let more = &mut chance::dice(seed, &[0xb4ea]);
         taste.has_breakers = more.u8(..6) == 0;
+        // So are these.
+        let yet_more = &mut chance::dice(seed, &[0x07de]);
+        let has_order = yet_more.u8(..4) == 0;
         let mut steps: Vec<Step> = (1..=taste.subscriptions)
             .map(|id| Deed::Subscribe {
                 session: 0,
                 id,
                 wish: Wish {
                     breaker: taste.has_breakers.then(|| breaker(more)),
+                    ordering: has_order.then(|| ordering(yet_more)).flatten(),
                     ..taste.wish(dice)
                 },
             })
@@ -358,9 +363,28 @@ impl Taste {
             rate: self.has_rates.then(|| dice.u32(300..3_000)),
             rate_limit: self.rate_limits.own,
             breaker: None,
+            ordering: None,
             survives_gone: dice.bool(),
         }
     }
+}
+
+fn ordering(dice: &mut Rng) -> Option<Ordering> {
+    let by = one_of(
+        dice,
+        &[
+            None,
+            Some(OrderedBy::Key),
+            Some(OrderedBy::Key),
+            Some(OrderedBy::Strict),
+        ],
+    );
+    let max_block = (dice.u8(..4) == 0).then(|| Duration::from_secs(dice.u64(1..60)));
+    by.map(|by| Ordering {
+        by,
+        dead_blocks: dice.u8(..3) == 0,
+        max_block,
+    })
 }
 
 fn breaker(dice: &mut Rng) -> BreakerPolicy {

@@ -117,6 +117,7 @@ impl World {
                 return Err("it does not match".into());
             }
             self.judge_repetition((uid, id), (id, event.seq))?;
+            self.judge_order(row, known)?;
         }
         self.judge_suspicion(delivery.place())?;
         self.judge_limits(delivery, known)
@@ -133,6 +134,47 @@ impl World {
         } else {
             Ok(())
         }
+    }
+
+    /// Returns an error if an event that comes before this one in its key is neither delivered nor dead.
+    fn judge_order(&self, row: &EventRow, known: &SubscriptionRow) -> Result<(), String> {
+        let Some(ordering) = known.config.ordering else {
+            return Ok(());
+        };
+        let Some(key) = ordering.by.number(&row.event) else {
+            return Ok(());
+        };
+        let (id, tables) = (known.config.id, &self.database.tables);
+        let mut letters = tables.blocking.range((id, i64::MIN)..(id, row.event.seq));
+        if letters.any(|(_, letter)| letter.key == key && letter.at <= row.event.seq) {
+            return Err("a dead letter holds its key".into());
+        }
+        let earlier = tables.events.values().filter(|earlier| {
+            // Whoever drew the number could see that the other one had committed.
+            earlier.order <= row.drawn_after
+                && earlier.event.seq != row.event.seq
+                && ordering.by.number(&earlier.event) == Some(key)
+                && known.is_certain_of(earlier)
+        });
+        for earlier in earlier {
+            let uid = number(&earlier.event.uid);
+            let pair = (uid, id);
+            let is_over = self.witness.life.heard.contains(&pair)
+                || tables.is_delivered((id, earlier.event.seq))
+                || tables.dead.contains_key(&(id, earlier.event.seq))
+                || self
+                    .witness
+                    .pairs
+                    .get(&pair)
+                    .is_some_and(|pair| pair.is_excused);
+            if !is_over {
+                return Err(format!(
+                    "event {} of its key comes before it",
+                    earlier.event.seq
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn judge_limits(&self, delivery: &Delivery, known: &SubscriptionRow) -> Result<(), String> {

@@ -8,6 +8,8 @@ use herald_core::event::Event;
 use herald_core::subscription::options::Span;
 use herald_core::subscription::rate::Rate;
 use herald_core::subscription::{State, Subscription, SubscriptionOptions};
+use herald_dispatch::lane::keys::Rank;
+use herald_dispatch::order::PARKED;
 use herald_dispatch::tenants::{OverQuota, Quota};
 
 use crate::clock::SECOND;
@@ -161,11 +163,14 @@ impl World {
         event.tenant = kind.tenant.map(|tenant| tenant_name(tenant).to_string());
         event.data = (kind.bytes > 0).then(|| "x".repeat(kind.bytes));
         event.size = kind.bytes as i32;
+        // Derived, so that stored seeds still give the same schedules.
+        event.key = (!uid.is_multiple_of(6)).then(|| (uid % 5).to_string());
         let row = EventRow {
             event,
             xid,
             order: 0,
             committed_at: 0,
+            drawn_after: self.database.next_order() - 1,
         };
         self.open(session)
             .changes
@@ -283,6 +288,7 @@ impl World {
             return;
         }
         let wall = self.clock.wall();
+        let next_number = self.database.sequence.last() + 1;
         let wanted = tables
             .events
             .values()
@@ -297,26 +303,60 @@ impl World {
             let pending = match (former, is_redelivery) {
                 (Some(_), false) => continue,
                 (Some(former), true) => PendingRow {
-                    next_attempt_at: wall,
+                    next_attempt_at: if former.next_attempt_at == PARKED {
+                        PARKED
+                    } else {
+                        wall
+                    },
                     step: 0,
+                    blocks_since: None,
                     ..former
                 },
-                (None, _) => PendingRow {
-                    slot: event.event.slot,
-                    next_attempt_at: wall,
-                    attempts: if is_redelivery { attempts } else { 0 },
-                    step: 0,
-                    created_at: wall,
-                    spare_until: None,
-                },
+                (None, _) => {
+                    let of_it = tables.blocking.range((id, i64::MIN)..=(id, i64::MAX));
+                    let mut of_it = of_it.map(|(_, rank)| *rank);
+                    let held = of_it.find(|rank| rank.seq == event.event.seq);
+                    let rank = row.rank_of(&event.event, next_number);
+                    let rank = rank.map(|rank| held.unwrap_or(rank));
+                    PendingRow {
+                        slot: event.event.slot,
+                        next_attempt_at: rank.map_or(wall, |_| PARKED),
+                        attempts: if is_redelivery { attempts } else { 0 },
+                        step: 0,
+                        created_at: wall,
+                        spare_until: None,
+                        rank,
+                        blocks_since: None,
+                    }
+                }
             };
             changes.push(Change::Pending(key, Some(pending)));
+            changes.extend(self.released(id, Some(event.event.seq)));
             if is_redelivery {
                 changes.push(Change::Dead(key, None));
             }
             self.witness.excuse(&event.event.uid, id);
         }
         self.change_pending(id, changes);
+    }
+
+    /// Returns the changes that make the dead letters of a subscription, or one of them, hold no key.
+    fn released(&self, id: i64, seq: Option<i64>) -> Vec<Change> {
+        let held = self
+            .database
+            .tables
+            .blocking
+            .range((id, i64::MIN)..=(id, i64::MAX));
+        let held = held.filter(|(_, rank)| seq.is_none_or(|seq| rank.seq == seq));
+        held.map(|(key, _)| Change::Blocking(*key, None)).collect()
+    }
+
+    /// Skips the dead letters that hold keys of a subscription.
+    pub(crate) fn skip_letters(&mut self, id: i64) {
+        let changes = self.released(id, None);
+        if !changes.is_empty() {
+            self.change_pending(id, changes);
+        }
     }
 
     fn discard(&mut self, id: i64) {
@@ -376,7 +416,20 @@ impl SubscriptionRow {
     /// Returns whether it may wait for long although its receiver is healthy.
     pub fn may_be_slow(&self) -> bool {
         let config = &self.config;
-        config.rate.is_some() || config.rate_limit.is_some() || config.breaker.is_some()
+        config.rate.is_some()
+            || config.rate_limit.is_some()
+            || config.breaker.is_some()
+            || config.ordering.is_some()
+    }
+
+    /// Returns the place of an event that is sent again.
+    fn rank_of(&self, event: &Event, next_number: i64) -> Option<Rank> {
+        let ordering = self.config.ordering?;
+        Some(Rank {
+            key: ordering.by.number(event)?,
+            at: next_number,
+            seq: event.seq,
+        })
     }
 
     /// Returns whether it asks for this event, whenever the event was written.
@@ -424,6 +477,7 @@ fn compiled(id: i64, wish: &Wish) -> Subscription {
         .expect("a schedule has valid options only");
     Subscription {
         breaker: wish.breaker,
+        ordering: wish.ordering,
         ..compiled
     }
 }

@@ -23,7 +23,7 @@ fn nothing_is_granted_to_public() {
          where has_function_privilege('public', p.oid, 'execute')
          -- What views call, whoever may read them. It takes the schema to call it otherwise.
          and not (p.pronamespace = 'herald_internal'::regnamespace
-             and p.proname ~ '^(sees_all|show_worker|expressions_of_watches|readable_options|own_(usage|subscription|attempt|delivery|dead_letter|subscription_stats))$')"
+             and p.proname ~ '^(sees_all|show_worker|expressions_of_watches|readable_options|own_(usage|subscription|attempt|delivery|dead_letter|blocked_key|subscription_stats))$')"
     );
     assert_eq!(db.text(&functions), "-");
     let relations = format!(

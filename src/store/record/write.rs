@@ -8,6 +8,7 @@ use crate::pg::time::postgres_time;
 use crate::pg::transaction::{TransactionError, transaction_within, with_lock_timeout};
 use crate::prepared::{Prepared, column};
 use herald_core::attempt::retry::{DeadReason, lane_delay_until};
+use herald_dispatch::lane::keys::Rank;
 use herald_dispatch::log::Ring;
 use herald_dispatch::record::{Accounts, Attempt, Closed, End, Record, usage_of};
 use herald_dispatch::tenants::{Tenants, Usage};
@@ -83,6 +84,7 @@ fn write(client: &mut SpiClient<'_>, records: &[&Record], ring: Ring, usage: &[(
     failpoint::reached("mid_record");
     write_pending(client, records);
     bury(client, records);
+    hold_keys(client, records);
     delete_pending(client, records);
     meter(client, usage);
 }
@@ -130,6 +132,11 @@ fn columns_of_pending<'r>(pending: &'r [(&Record, i64, u32)]) -> Vec<DatumWithOi
             Some(outcome(record)?.error.as_ref()?.0.as_str())
         }),
         column(pending, |(record, ..)| spare_until(record)),
+        column(pending, |(record, ..)| Some(record.delivery.rank?.key)),
+        column(pending, |(record, ..)| Some(record.delivery.rank?.at)),
+        column(pending, |(record, ..)| {
+            record.delivery.blocks_since.map(postgres_time)
+        }),
     ]
 }
 
@@ -164,6 +171,32 @@ fn bury(client: &mut SpiClient<'_>, records: &[&Record]) {
             column(&dead, |(_, reason)| reason.as_str()),
             column(&dead, |(work, _)| work.attempts as i32),
             column(&dead, |(work, _)| postgres_time(work.created_at_micros)),
+        ],
+    );
+}
+
+/// Notes dead letters that hold what comes after them.
+fn hold_keys(client: &mut SpiClient<'_>, records: &[&Record]) {
+    static STATEMENT: Prepared =
+        Prepared::write(include_str!("../../../sql/queries/insert_blocking.sql"));
+    let holding = records
+        .iter()
+        .filter(|record| record.is_dead() && record.blocks_key());
+    let holding: Vec<(&Delivery, Rank)> = holding
+        .filter_map(|record| Some((&record.delivery, record.delivery.rank?)))
+        .collect();
+    if holding.is_empty() {
+        return;
+    }
+    STATEMENT.run(
+        client,
+        vec![
+            column(&holding, |(work, _)| work.subscription.id),
+            column(&holding, |(_, rank)| rank.key),
+            column(&holding, |(_, rank)| rank.at),
+            column(&holding, |(_, rank)| rank.seq),
+            column(&holding, |(work, _)| work.event.slot),
+            column(&holding, |(work, _)| work.attempts as i32),
         ],
     );
 }

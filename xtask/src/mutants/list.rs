@@ -16,6 +16,7 @@ mod identity;
 mod limits;
 mod log;
 mod matching;
+mod order;
 mod schedules;
 mod set_aside;
 mod shares;
@@ -39,6 +40,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         filters::MUTANTS,
         splits::MUTANTS,
         flow::MUTANTS,
+        order::MUTANTS,
         tenant::MUTANTS,
         errors::MUTANTS,
         deaths::MUTANTS,

@@ -333,17 +333,24 @@ impl Decision {
     /// ```
     #[must_use]
     pub fn within(self, policy: &RetryPolicy, created_at_micros: i64) -> Decision {
-        let duration = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        let end = policy
-            .duration
-            .map(|most| created_at_micros.saturating_add(duration(most)));
-        match (self, end) {
+        self.until(policy.duration.map(|most| later(created_at_micros, most)))
+    }
+
+    /// Keeps to the end of all retries, if there is one: a delivery that would be tried again after it is exhausted.
+    #[must_use]
+    pub fn until(self, end_micros: Option<i64>) -> Decision {
+        match (self, end_micros) {
             (Decision::Retry { at_micros, .. }, Some(end)) if at_micros > end => {
                 Decision::Bury(DeadReason::Exhausted)
             }
             (decision, _) => decision,
         }
     }
+}
+
+/// Returns the time this much later than another.
+pub fn later(micros: i64, by: Duration) -> i64 {
+    micros.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Decides what happens to a delivery after an attempt.

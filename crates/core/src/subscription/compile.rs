@@ -19,9 +19,11 @@ use crate::subscription::headers::Headers;
 use crate::subscription::hours::ActiveHours;
 use crate::subscription::members::Members;
 use crate::subscription::options::limits::{
-    DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, TIMEOUT, choice,
+    DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_BLOCK, MAX_CONCURRENCY, MAX_PAYLOAD, TIMEOUT,
+    choice,
 };
 use crate::subscription::options::{Span, SubscriptionOptions};
+use crate::subscription::ordering::{OrderedBy, Ordering};
 use crate::subscription::rate::Rate;
 use crate::subscription::secrets::NamedSecrets;
 use crate::subscription::split::{Sample, Split};
@@ -158,6 +160,7 @@ impl SubscriptionOptions {
                 .check_optional(micros(self.max_age))?
                 .map(Duration::from_micros),
             max_backlog: MAX_BACKLOG.check_optional(self.max_backlog)?,
+            ordering: self.ordering()?,
             active_hours,
             breaker,
             rate: self.rate,
@@ -185,6 +188,28 @@ impl SubscriptionOptions {
 
     fn sample(&self) -> Result<Option<Sample>, Error> {
         self.sample.map(Sample::new).transpose()
+    }
+
+    fn ordering(&self) -> Result<Option<Ordering>, Error> {
+        let max_block = MAX_BLOCK.check_optional(self.max_block.map(|span| span.0))?;
+        let by = OrderedBy::parse(&self.ordering)?;
+        let unused = match by {
+            Some(_) => None,
+            None if self.dead_blocks => Some("dead_blocks"),
+            None => max_block.map(|_| "max_block"),
+        };
+        if let Some(option) = unused {
+            return Err(Error::Option {
+                option,
+                fault: "It needs an order, and ordering is \"none\".".into(),
+                hint: format!("Use ordering => 'key' too, or leave {option} out."),
+            });
+        }
+        Ok(by.map(|by| Ordering {
+            by,
+            dead_blocks: self.dead_blocks,
+            max_block: max_block.map(Duration::from_micros),
+        }))
     }
 
     fn hours(&self) -> Result<Option<Arc<ActiveHours>>, Error> {

@@ -14,6 +14,7 @@ use crate::signing::Signing;
 use crate::subscription::breaker::BreakerPolicy;
 use crate::subscription::headers::Headers;
 use crate::subscription::hours::ActiveHours;
+use crate::subscription::ordering::Ordering;
 use crate::subscription::rate::Rate;
 use crate::subscription::secrets::NamedSecrets;
 use crate::subscription::state::State;
@@ -53,6 +54,8 @@ pub struct Subscription {
     pub max_age: Option<Duration>,
     /// The maximum number of pending deliveries.
     pub max_backlog: Option<u64>,
+    /// Which deliveries follow each other.
+    pub ordering: Option<Ordering>,
     /// The times of day at which it is sent to; what comes outside is held.
     pub active_hours: Option<Arc<ActiveHours>>,
     /// When its receiver counts as down.

@@ -16,6 +16,7 @@ pub mod hours;
 pub mod matcher;
 pub mod members;
 pub mod options;
+pub mod ordering;
 pub mod rate;
 pub mod reference;
 pub mod secrets;

@@ -20,7 +20,8 @@ use crate::subscription::state::State;
 use crate::suggest::nearest;
 use declared::options;
 use limits::{
-    DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_CONCURRENCY, MAX_PAYLOAD, SAMPLE, TIMEOUT,
+    DEAD_LETTER_RETENTION, MAX_AGE, MAX_BACKLOG, MAX_BLOCK, MAX_CONCURRENCY, MAX_PAYLOAD, SAMPLE,
+    TIMEOUT,
 };
 
 mod declared;
@@ -147,6 +148,12 @@ options! {
     max_concurrency: i32 = "10", MAX_CONCURRENCY.allowed;
     /// the most requests in a time, evenly: see [Rates](flow.md#rates)
     rate_limit: Option<String> = "null", "1 to 1,000,000 `/s`, `/min`, `/h` or `/day`, as `10/s`; then perhaps `burst` and 1 to 1,000,000";
+    /// which deliveries wait until earlier ones are delivered or dead: see [Order](flow.md#order)
+    ordering: String = "\"none\"", "`none`, `key`, `strict`";
+    /// with `ordering`, a dead letter holds its key until it is redelivered or [skipped](#skip)
+    dead_blocks: bool = "false", "";
+    /// with `ordering`, how long a delivery may hold its key after its first attempt; then it is `exhausted`
+    max_block: Option<Span> = "null", MAX_BLOCK.allowed;
     /// the times of day at which it is sent to: see [Hours](flow.md#hours)
     active_hours: Option<Value> = "null" as "always", "an object: `zone`, `days`, `except`, `outside`";
     /// when the receiver counts as down, and how it is tried meanwhile: see [Breaker](flow.md#breaker)

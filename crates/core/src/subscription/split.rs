@@ -4,10 +4,10 @@
 //! same whenever an event is matched again, on every server.
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::hash::hash;
 use crate::subscription::options::limits::SAMPLE;
 use crate::subscription::state::State;
 use crate::suggest::nearest;
@@ -124,7 +124,7 @@ pub fn taker<'a>(event: &Event, members: impl IntoIterator<Item = Member<'a>>) -
     let rank = |member: Member<'a>| {
         let drawn = *drawn.get_or_insert_with(|| {
             let key = event.key.as_deref().unwrap_or(&event.id);
-            hash([&member.split.group, key])
+            hash(&[&member.split.group, key])
         });
         let distance = member.split.distance(drawn, member.subscription);
         let stands_back = !(member.split.is_active && member.is_decided);
@@ -169,19 +169,8 @@ impl Sample {
     /// assert!((70..130).contains(&taken), "{taken}");
     /// ```
     pub fn includes(self, event: &Event) -> bool {
-        hash(["sample", &event.uid]).is_multiple_of(u64::from(self.0))
+        hash(&["sample", &event.uid]).is_multiple_of(u64::from(self.0))
     }
-}
-
-fn hash(texts: [&str; 2]) -> u64 {
-    let [first, second] = texts;
-    let digest = Sha256::new()
-        .chain_update(first)
-        .chain_update([0])
-        .chain_update(second)
-        .finalize();
-    let (beginning, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-    u64::from_be_bytes(*beginning)
 }
 
 /// Mixes all bits of a number (the finalizer of SplitMix64).

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::lane::Lane;
+use crate::lane::keys::Rank;
+use crate::order::Order;
+use crate::record::Record;
 use crate::slices::SliceSize;
 use crate::time::Moment;
-use crate::work::Delivery;
+use crate::work::{Delivery, Origin};
 
 /// How many pending deliveries a lane claims at once.
 const CLAIM_SIZE: SliceSize = SliceSize::new(64, 4, 512);
@@ -28,6 +31,8 @@ const MOST_CLAIMED: usize = 5_000;
 #[derive(Debug)]
 pub struct Entry {
     pub lane: Lane<Delivery>,
+    /// The keys of which pending has more.
+    pub order: Order,
     /// Pending deliveries that are in the lane or under way, or whose end is not yet recorded.
     pub claimed: BTreeSet<i64>,
     /// The bytes that these hold in memory, and how many of them are set aside and hold next to nothing.
@@ -65,6 +70,7 @@ impl Entry {
     pub(crate) fn new(concurrency: usize) -> Self {
         Self {
             lane: Lane::new(concurrency),
+            order: Order::default(),
             claimed: BTreeSet::new(),
             claimed_bytes: 0,
             aside: 0,
@@ -77,6 +83,68 @@ impl Entry {
             is_gone: false,
             is_ready: false,
             is_parked: false,
+        }
+    }
+
+    /// Returns whether a delivery that was just read goes straight into the lane. While older windows are not read to
+    /// their ends, what they have may come before it.
+    pub fn takes(&self, delivery: &Delivery, read_up_to: Option<i64>) -> bool {
+        let is_early = |up_to| delivery.rank.is_some() && delivery.event.seq > up_to;
+        !self.lane.is_spilled() && !read_up_to.is_some_and(is_early)
+    }
+
+    /// Puts a delivery into the lane.
+    pub fn push(&mut self, delivery: Delivery, now: i64) {
+        match delivery.rank {
+            Some(rank) => self.lane.push_ranked(delivery, rank, now),
+            None => self.lane.push(delivery, now),
+        }
+    }
+
+    /// Lets the next delivery follow one that was delivered.
+    pub fn delivered(&mut self, delivery: &Delivery, now: i64) {
+        if let Some(rank) = delivery.rank {
+            let is_free = self.lane.let_go(rank, now);
+            // A row of its own is in the way until the end is recorded.
+            if is_free && delivery.origin != Origin::Pending {
+                self.ask_for(rank.key);
+            }
+        }
+    }
+
+    /// Lets the next delivery follow one with this rank, which is in pending, or dead.
+    pub fn let_go(&mut self, rank: Rank, now: i64) {
+        if self.lane.let_go(rank, now) {
+            self.ask_for(rank.key);
+        }
+    }
+
+    /// Lets the next delivery follow one whose end was recorded.
+    pub fn recorded(&mut self, record: &Record, now: i64) {
+        // Again: a walk may have looked before.
+        self.block(record);
+        if let Some(rank) = record.holds_key() {
+            self.let_go(rank, now);
+        } else if let Some(rank) = record.delivery.rank
+            && record.delivery.origin == Origin::Pending
+            && !self.lane.holds_key(rank.key)
+        {
+            self.ask_for(rank.key);
+        }
+    }
+
+    /// Has what follows this go to pending, too, if it waits for it there.
+    pub fn block(&mut self, record: &Record) {
+        if record.blocks_key() {
+            self.lane.expect_spilled();
+            self.order.blocked(record.is_dead());
+        }
+    }
+
+    /// Has pending asked for more of this key, if it may have some.
+    fn ask_for(&mut self, key: i64) {
+        if self.lane.is_spilled() {
+            self.order.free(key);
         }
     }
 
@@ -123,7 +191,12 @@ impl Entry {
 
     /// Returns when, as far as known, the lane can take its first pending delivery, if this is its share.
     pub fn due(&self, share: Share, now: i64) -> Option<i64> {
-        let due = self.next_due.filter(|_| self.room(share, now) > 0)?;
+        let due = if self.order.is_due() {
+            Some(now)
+        } else {
+            self.next_due
+        };
+        let due = due.filter(|_| self.room(share, now) > 0)?;
         match self.lane.delayed_until(now) {
             Some(until) => Some(due.max(until)),
             None => (self.lane.concurrency(now) > 0).then_some(due),
@@ -137,6 +210,19 @@ mod tests {
 
     use super::*;
     use crate::testing::delivery;
+
+    #[test]
+    fn what_may_follow_an_event_that_is_not_read_yet_waits_in_pending() {
+        let entry = Entry::new(1);
+        let (plain, mut ranked) = (delivery(1, 9), delivery(1, 9));
+        ranked.rank = Some(Rank {
+            key: 7,
+            at: 9,
+            seq: 9,
+        });
+        assert!(entry.takes(&ranked, None) && entry.takes(&ranked, Some(9)));
+        assert!(!entry.takes(&ranked, Some(8)) && entry.takes(&plain, Some(8)));
+    }
 
     #[test]
     fn a_lane_at_a_rate_claims_what_it_can_use_and_not_one_by_one() {

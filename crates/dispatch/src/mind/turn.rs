@@ -93,7 +93,7 @@ impl Mind {
         let is_full = self.settle_returned(courier, effects, now);
         self.gate.threads.age(now.micros);
         let pressure = Pressure {
-            is_held_up: self.looks.is_wanted && self.settings.is_enabled && !self.can_read(),
+            is_held_up: self.looks.is_wanted && self.settings.is_enabled && !self.has_room(),
             is_always: self.settings.always_pending,
         };
         if spill_what_must(pressure, &mut self.lanes, &mut self.ledger, now) {
@@ -252,9 +252,14 @@ impl Mind {
         self.looks.gap(interest, now)
     }
 
+    /// Returns whether the log may be read: memory has room, and recording keeps up.
+    pub(crate) fn can_read(&self) -> bool {
+        self.has_room() && !self.ledger.is_behind()
+    }
+
     /// Returns whether memory has room for the events of a look. Claimed deliveries do not count: a slow receiver must
     /// not stop the reading of the log.
-    pub(crate) fn can_read(&self) -> bool {
+    fn has_room(&self) -> bool {
         let unclaimed = self
             .ledger
             .memory()
@@ -325,6 +330,7 @@ impl Mind {
             store,
             effects,
             always_pending: self.settings.always_pending,
+            read_up_to: self.reader.read_up_to(),
         };
         claiming.claim_due(&mut self.unknown, self.settings.poll_interval, now)
     }
@@ -402,6 +408,16 @@ mod tests {
         assert_eq!(effects.len(), 1);
         mind.finish(house, Ok(false), &mut effects, at(800));
         assert_eq!(mind.report.failing().count(), 0);
+    }
+
+    #[test]
+    fn the_log_is_not_read_while_recording_lags_behind() {
+        let mut mind = mind();
+        while !mind.ledger.is_behind() {
+            assert!(mind.can_read());
+            mind.ledger.settle(pending(), &mut mind.lanes, at(0));
+        }
+        assert!(!mind.can_read());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 use super::*;
+use crate::lane::keys::Rank;
 use crate::suspects::Suspects;
 use crate::testing::{answered, at, delivery, failed, loaded, subscription};
 use crate::work::{Ping, Probe, Question};
 use herald_core::attempt::outcome::ErrorClass;
 use herald_core::egress::agent::AgentKey;
 use herald_core::subscription::breaker::BreakerPolicy;
+use herald_core::subscription::ordering::{OrderedBy, Ordering};
 use std::sync::Arc;
 
 struct Room {
@@ -246,4 +248,96 @@ fn a_probe_that_meets_a_shortage_is_not_repeated_at_once() {
     let shortage = Outcome::failed(ErrorClass::Shortage, "no descriptor", Duration::ZERO);
     room.settle(failed(Work::Probe(probe), shortage));
     assert!(room.lanes.get(1).unwrap().lane.delayed_until(0).is_some());
+}
+
+/// Returns a room whose subscription is ordered by key, with these events of one key taken in, and the work for the first.
+fn ordered(seqs: &[i64]) -> (Room, Work) {
+    let mut room = Room::new();
+    let entry = room.lanes.get(1).unwrap();
+    entry.order.configure(Some(OrderedBy::Key), &mut entry.lane);
+    entry.lane.unspill();
+    for seq in seqs {
+        let mut ranked = delivery(1, *seq);
+        ranked.rank = Some(rank(*seq));
+        entry.push(ranked, 0);
+    }
+    let first = entry.lane.take_ready(0).unwrap();
+    (room, Work::Delivery(first))
+}
+
+fn rank(seq: i64) -> Rank {
+    Rank {
+        key: 7,
+        at: seq,
+        seq,
+    }
+}
+
+#[test]
+fn the_next_of_a_key_follows_a_success_at_once() {
+    let (mut room, work) = ordered(&[1, 2]);
+    assert!(!room.lanes.get(1).unwrap().lane.has_next());
+    room.settle(answered(work, 200));
+    assert!(room.lanes.get(1).unwrap().lane.has_next());
+}
+
+#[test]
+fn the_next_of_a_key_waits_until_a_failure_is_recorded() {
+    for status in [400, 500] {
+        let (mut room, work) = ordered(&[1, 2]);
+        room.settle(answered(work, status));
+        let entry = room.lanes.get(1).unwrap();
+        assert!(!entry.lane.has_next() && entry.lane.holds_key(7));
+    }
+}
+
+#[test]
+fn what_spills_takes_its_followers_along_and_is_parked() {
+    let (mut room, work) = ordered(&[1, 2, 3]);
+    let Work::Delivery(mut first) = work else {
+        unreachable!()
+    };
+    first.origin = Origin::Pending;
+    room.ledger.take_up(&first);
+    spill(first, &mut room.ledger, &mut room.lanes, at(0));
+    let ends: Vec<(i64, End)> = room
+        .ledger
+        .last_batch()
+        .records
+        .iter()
+        .map(|record| (record.delivery.event.seq, record.end))
+        .collect();
+    let parked = End::Pending {
+        at_micros: PARKED,
+        step: 0,
+    };
+    assert_eq!(ends, [(2, parked), (3, parked)]);
+    let entry = room.lanes.get(1).unwrap();
+    assert!(entry.lane.is_spilled() && entry.lane.is_empty());
+}
+
+#[test]
+fn a_delivery_blocks_its_key_for_no_longer_than_max_block() {
+    let ends = [(None, true), (Some(4), false), (Some(5), true)].map(|(seconds, is_retried)| {
+        let (mut room, work) = ordered(&[1]);
+        let Work::Delivery(mut first) = work else {
+            unreachable!()
+        };
+        let mut config = (*first.subscription).clone();
+        config.retry.jitter = 0.0;
+        config.ordering = Some(Ordering {
+            by: OrderedBy::Key,
+            dead_blocks: false,
+            max_block: seconds.map(Duration::from_secs),
+        });
+        first.subscription = Arc::new(config);
+        // The first delay is 5 s.
+        room.settle(answered(Work::Delivery(first), 500));
+        (room.record().is_pending(), is_retried)
+    });
+    assert!(
+        ends.iter()
+            .all(|(is_pending, is_retried)| is_pending == is_retried),
+        "{ends:?}"
+    );
 }

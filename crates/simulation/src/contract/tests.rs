@@ -1,5 +1,10 @@
 //! The modelled store keeps the contract.
 
+use std::sync::Arc;
+
+use herald_core::subscription::Subscription;
+use herald_dispatch::log::{Position, Ring};
+
 use super::*;
 use crate::database::Durability;
 use crate::deed::{Deed, Kind, Step, When, Wish};
@@ -24,6 +29,7 @@ impl Modelled {
             rate: None,
             rate_limit: None,
             breaker: None,
+            ordering: None,
             survives_gone: false,
         };
         modelled.does(Deed::Subscribe {

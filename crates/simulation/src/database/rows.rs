@@ -7,6 +7,7 @@ use std::sync::Arc;
 use herald_core::event::Event;
 use herald_core::snapshot::Snapshot;
 use herald_core::subscription::{State, Subscription};
+use herald_dispatch::lane::keys::Rank;
 use herald_dispatch::log::Window;
 use herald_dispatch::tenants::Quota;
 
@@ -21,6 +22,8 @@ pub struct EventRow {
     pub order: u64,
     /// When it became visible, in microseconds since the run began.
     pub committed_at: i64,
+    /// The last commit when its number was drawn.
+    pub drawn_after: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +34,8 @@ pub struct PendingRow {
     pub step: u32,
     pub created_at: i64,
     pub spare_until: Option<i64>,
+    pub rank: Option<Rank>,
+    pub blocks_since: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +106,8 @@ pub struct Tables {
     pub subscriptions: Subscriptions,
     pub notices: BTreeMap<u64, Notice>,
     pub quotas: BTreeMap<Arc<str>, Quota>,
+    /// The dead letters that hold keys.
+    pub blocking: BTreeMap<Key, Rank>,
 }
 
 /// The new state of a row; `None` for no row. Attempts are appended, or the last is removed.
@@ -114,6 +121,7 @@ pub enum Change {
     Subscription(i64, Option<Rc<SubscriptionRow>>),
     Notice(u64, Option<Notice>),
     Quota(Arc<str>, Option<Quota>),
+    Blocking(Key, Option<Rank>),
 }
 
 impl Tables {
@@ -146,6 +154,7 @@ impl Tables {
                 Change::Subscription(id, put(subscriptions, id, row))
             }
             Change::Notice(id, row) => Change::Notice(id, put(&mut self.notices, id, row)),
+            Change::Blocking(key, row) => Change::Blocking(key, put(&mut self.blocking, key, row)),
             Change::Quota(tenant, row) => {
                 let before = put(&mut self.quotas, Arc::clone(&tenant), row);
                 Change::Quota(tenant, before)
@@ -164,6 +173,25 @@ impl Tables {
         attempts.is_some_and(|attempts| !attempts.is_empty())
             || self.pending.contains_key(&key)
             || self.dead.contains_key(&key)
+    }
+
+    /// Returns the pending deliveries of a subscription that follow each other, in order.
+    pub fn pending_of_key(&self, id: i64, key: i64) -> Vec<(i64, &PendingRow)> {
+        let of_key = self.pending_of(id);
+        let of_key = of_key
+            .filter_map(|(seq, row)| Some((row.rank.filter(|rank| rank.key == key)?, seq, row)));
+        let mut of_key: Vec<(Rank, i64, &PendingRow)> = of_key.collect();
+        of_key.sort_by_key(|(rank, ..)| (rank.at, rank.seq));
+        of_key.into_iter().map(|(_, seq, row)| (seq, row)).collect()
+    }
+
+    /// Returns whether a pending delivery follows another one.
+    pub fn follows(&self, id: i64, rank: Rank) -> bool {
+        let first = self.pending_of_key(id, rank.key);
+        first.first().is_some_and(|(_, row)| {
+            row.rank
+                .is_some_and(|first| (first.at, first.seq) < (rank.at, rank.seq))
+        })
     }
 
     /// Returns the pending deliveries of a subscription.

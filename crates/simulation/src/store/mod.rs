@@ -19,7 +19,7 @@ use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
 use herald_dispatch::store::{
-    Claim, Claims, Configuration, Effort, Point, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Effort, Parked, Point, Recorded, Store, Took, View,
 };
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::walk::{Shed, Walk};
@@ -148,6 +148,27 @@ impl Store for Shared {
     fn claim(&mut self, claim: &Claim<'_>) -> Took<Claims> {
         self.timed(Statement::Claim, |world| {
             claim::claim(&world.database.tables, claim)
+        })
+    }
+
+    fn claim_keys(&mut self, claim: &Claim<'_>, keys: &[i64]) -> Took<Claims> {
+        self.timed(Statement::Claim, |world| {
+            claim::claim_keys(&world.database.tables, claim, keys)
+        })
+    }
+
+    fn find_parked(&mut self, subscription: i64, after: Option<i64>, most: usize) -> Took<Parked> {
+        self.timed(Statement::Claim, |world| {
+            claim::find_parked(&world.database.tables, subscription, after, most)
+        })
+    }
+
+    fn unpark(&mut self, subscription: i64, most: usize) -> Took<usize> {
+        self.timed(Statement::Claim, |world| {
+            let changes = claim::unparked(world, subscription, most);
+            let count = changes.len();
+            world.write(changes);
+            count
         })
     }
 

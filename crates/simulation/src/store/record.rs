@@ -130,6 +130,9 @@ impl World {
                         attempts: record.delivery.attempts,
                     };
                     changes.push(Change::Dead(key, Some(dead)));
+                    if let Some(rank) = record.delivery.rank.filter(|_| record.blocks_key()) {
+                        changes.push(Change::Blocking(key, Some(rank)));
+                    }
                 }
                 End::Delivered => {}
             }
@@ -157,7 +160,12 @@ impl World {
             attempts: delivery.attempts,
             step,
             created_at: former.map_or(delivery.created_at_micros, |row| row.created_at),
-            spare_until,
+            spare_until: match record.attempt {
+                Some(_) => spare_until,
+                None => former.and_then(|row| row.spare_until),
+            },
+            rank: former.map_or(delivery.rank, |row| row.rank),
+            blocks_since: delivery.blocks_since,
         }
     }
 

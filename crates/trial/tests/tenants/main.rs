@@ -43,7 +43,8 @@ fn plan(db: &mut Database, name: &str, columns: &str, values: &str) {
 
 fn emit(db: &mut Database, tenant: &str, word: &str) -> String {
     db.text(&format!(
-        "select herald.emit('order.paid', '{{\"word\": \"{word}\"}}', id => '{tenant}-{word}', tenant => '{tenant}')"
+        "select herald.emit('order.paid', '{{\"word\": \"{word}\"}}', id => '{tenant}-{word}', tenant => '{tenant}',
+             key => '{tenant}')"
     ))
 }
 
@@ -60,7 +61,8 @@ impl Settled {
     fn new(db: &mut Database, name: &str, receiver: &Receiver) -> Self {
         let (name, mut session) = tenant(db, name, "enterprise");
         let full = session.text(&format!(
-            "select name from herald.subscribe('shop', url => '{}', secret => '{SECRET}', max_attempts => 1)",
+            "select name from herald.subscribe('shop', url => '{}', secret => '{SECRET}', max_attempts => 1,
+                 ordering => 'key', dead_blocks => true)",
             receiver.url("/")
         ));
         assert_eq!(full, format!("{name}/shop"));

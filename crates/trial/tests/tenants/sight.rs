@@ -47,6 +47,7 @@ fn relations_show_only_own_rows(db: &mut Database, own: &mut Settled, other: &Se
         relations,
         [
             "attempt",
+            "blocked_key",
             "dead_letter",
             "delivery",
             "subscription",
@@ -95,6 +96,7 @@ fn functions_of_views_return_only_own_rows(db: &mut Database, session: &mut Data
         [
             "expressions_of_watches",
             "own_attempt",
+            "own_blocked_key",
             "own_dead_letter",
             "own_delivery",
             "own_subscription",

@@ -126,7 +126,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "damage-stops-claiming",
         breaks: "A damaged event that is pending keeps no other from being claimed.",
-        file: "crates/dispatch/src/claim.rs",
+        file: "crates/dispatch/src/claim/claiming.rs",
         from: "self.claim_some(id, now, 1, false);",
         to: "self.claim_some(id, now, 1, true);",
         killed_by: EndToEnd(

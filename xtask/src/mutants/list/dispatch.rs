@@ -94,22 +94,22 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "turn-of-many-claims",
         breaks: "A turn fills no further lane after its claims took long.",
-        file: "crates/dispatch/src/claim.rs",
+        file: "crates/dispatch/src/claim/claiming.rs",
         from: "if spent >= LONGEST {",
         to: "if spent > Duration::MAX {",
         killed_by: Unit(
-            "herald-dispatch claim::tests::a_turn_claims_for_a_while_and_the_next_turn_goes_on_with_the_other_lanes",
+            "herald-dispatch claim::claiming::tests::a_turn_claims_for_a_while_and_the_next_turn_goes_on_with_the_other_lanes",
         ),
         says: "left: [[64, 64, 64]",
     },
     Mutant {
         name: "slow-claims-stay-large",
         breaks: "A lane whose events take long to read claims fewer at once.",
-        file: "crates/dispatch/src/claim.rs",
+        file: "crates/dispatch/src/claim/claiming.rs",
         from: "entry.claim_size.took(rows, took.as_micros() as i64);",
         to: "let _ = (rows, took);",
         killed_by: Unit(
-            "herald-dispatch claim::tests::a_lane_claims_more_at_once_while_that_is_quick_and_fewer_if_it_is_slow",
+            "herald-dispatch claim::claiming::tests::a_lane_claims_more_at_once_while_that_is_quick_and_fewer_if_it_is_slow",
         ),
         says: "left: [[64], [128], [192]]",
     },
@@ -189,11 +189,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "claimed-beyond-a-gap",
         breaks: "A claim goes on from the first delivery that it left.",
-        file: "crates/dispatch/src/claim.rs",
+        file: "crates/dispatch/src/claim/found.rs",
         from: "            if found.next_due.is_none() {\n",
         to: "            {\n",
         killed_by: Unit(
-            "herald-dispatch claim::tests::an_event_for_which_there_was_no_room_is_claimed_next_and_one_that_is_lost_is_buried",
+            "herald-dispatch claim::found::tests::an_event_for_which_there_was_no_room_is_claimed_next_and_one_that_is_lost_is_buried",
         ),
         says: "right: (Some(10), (2, 2))",
     },

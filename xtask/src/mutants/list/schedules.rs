@@ -46,7 +46,7 @@ pub const MUTANTS: &[Mutant] = &[
     breach(
         "never-unspilled",
         "A lane of which nothing is pending any more is fed by the reader again.",
-        "crates/dispatch/src/claim.rs",
+        "crates/dispatch/src/claim/found.rs",
         "        entry.lane.unspill();\n",
         "        entry.next_due = None;\n",
     ),

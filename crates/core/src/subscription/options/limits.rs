@@ -54,6 +54,14 @@ pub(crate) const MAX_BACKLOG: Limit = Limit {
     hint: "Use max_backlog => 100000, or leave it out.",
 };
 
+pub(crate) const MAX_BLOCK: Limit = Limit {
+    option: "max_block",
+    range: 1..=LONGEST.as_micros() as i64,
+    show: interval_text,
+    allowed: "more than 0, up to 10 years",
+    hint: "Use max_block => '1 h', or leave it out.",
+};
+
 pub(crate) const SAMPLE: Limit = Limit {
     option: "sample",
     range: 1..=1_000_000,

@@ -1,0 +1,9 @@
+-- Notes dead letters that hold what comes after them, given as columns: $1 subscription ids, $2 keys, $3 places in their
+-- order, $4 seqs, $5 slots, $6 attempts.
+insert into herald_internal.blocking_letter (subscription_id, order_key, order_at, event_seq, event_slot, attempts)
+select d.subscription_id, d.order_key, d.order_at, d.event_seq, d.event_slot, d.attempts
+from rows from (
+    pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]),
+    pg_catalog.unnest($4::bigint[]), pg_catalog.unnest($5::smallint[]), pg_catalog.unnest($6::integer[])
+) as d (subscription_id, order_key, order_at, event_seq, event_slot, attempts)
+on conflict do nothing
