@@ -82,6 +82,7 @@ fn append_event(
     id: Option<String>,
     key: Option<String>,
     occurred_at: Option<TimestampWithTimeZone>,
+    deliver_at: Option<TimestampWithTimeZone>,
     priority: &str,
     tenant: Option<String>,
     extensions: Option<String>,
@@ -105,6 +106,7 @@ fn append_event(
             extensions,
             data: data.map(|json| herald_core::json::minify(&json).into_owned()),
             time: occurred_at,
+            deliver_at,
         },
     );
     TableIterator::once((

@@ -79,6 +79,16 @@ fn order_key(
     })
 }
 
+/// Returns when an event with these extensions is of no use any longer.
+#[pg_extern(sql = false)]
+fn expires_at(extensions: Option<String>) -> Option<TimestampWithTimeZone> {
+    let event = Event {
+        extensions,
+        ..Event::new("", "", "", 0)
+    };
+    event.expires_at().map(postgres_time)
+}
+
 /// Returns when the next of these hours begin, if this time is outside of them; null if it is not, or if nothing is held
 /// then.
 #[pg_extern(sql = false)]

@@ -40,6 +40,7 @@ install! {
     "../sql/delivery/emit.sql" as "delivery_emit",
     "../sql/delivery/bury.sql" as "delivery_bury",
     "../sql/subscription/find.sql" as "subscription_find",
+    "../sql/delivery/schedule.sql" as "delivery_schedule",
     "../sql/repair/redeliver.sql" as "repair_redeliver",
     "../sql/repair/retry.sql" as "repair_retry",
     "../sql/repair/replay.sql" as "repair_replay",

@@ -28,6 +28,7 @@ as $$
         ('reader', 'function', 'public_key', 'execute', true),
         ('reader', 'function', 'doctor', 'execute', false),
         ('emitter', 'function', 'emit', 'execute', false),
+        ('emitter', 'function', 'cancel', 'execute', false),
         ('operator', 'table', 'event', 'select', false),
         ('operator', 'table', 'held_event', 'select', false),
         ('operator', 'table', 'pending', 'select', false),

@@ -1,8 +1,8 @@
 -- emit(): writes one event in the caller's transaction.
 
 create function herald_internal.append_event(
-    event_type text, data text, source text, subject text, id text, key text, occurred_at timestamptz, priority text,
-    tenant text, extensions text, dataschema text, out slot smallint, out seq bigint, out uid uuid
+    event_type text, data text, source text, subject text, id text, key text, occurred_at timestamptz,
+    deliver_at timestamptz, priority text, tenant text, extensions text, dataschema text, out slot smallint, out seq bigint, out uid uuid
 ) returns setof record
     language c
     as 'MODULE_PATHNAME', 'append_event_wrapper';
@@ -39,7 +39,8 @@ create function herald.emit(
     tenant text default null,
     extensions jsonb default null,
     dataschema text default null,
-    ordered boolean default false
+    ordered boolean default false,
+    deliver_at timestamptz default null
 )
     returns text
     language plpgsql
@@ -82,6 +83,13 @@ begin
             detail = format('It is %s; RFC 3339 has the years 1 to 9999.', emit.occurred_at),
             hint = 'Leave it out for now.';
     end if;
+    if emit.deliver_at > clock_timestamp() + interval '366 days' then
+        raise exception using errcode = 'invalid_parameter_value', message = 'deliver_at is out of range',
+            detail = format('It is %s; at most 366 days ahead are allowed.', emit.deliver_at),
+            hint = 'Emit the event later.';
+    elsif emit.deliver_at <= clock_timestamp() then
+        emit.deliver_at := null;
+    end if;
     if emit.ordered then
         if emit.key is null then
             raise exception using errcode = 'invalid_parameter_value', message = 'an ordered event needs a key',
@@ -95,7 +103,8 @@ begin
         -- Independent of the session's settings; missing data and data null give different hashes.
         hash := sha256(convert_to(jsonb_build_array(
             emit.type, emit.data::text, emit.subject, emit.key, extract(epoch from emit.occurred_at), emit.priority,
-            emit.tenant, emit.extensions::text, emit.dataschema)::text, 'UTF8'));
+            emit.tenant, emit.extensions::text, emit.dataschema)::text
+            || coalesce(extract(epoch from emit.deliver_at)::text, ''), 'UTF8'));
         insert into herald_internal.emitted (source, id, seq, slot, uid, content_hash)
         values (wanted_source, emit.id, 0, 0, '00000000-0000-0000-0000-000000000000', hash)
         on conflict do nothing;
@@ -114,7 +123,7 @@ begin
     select a.* into appended
     from herald_internal.append_event(
         emit.type, emit.data::text, wanted_source, emit.subject, emit.id, emit.key,
-        emit.occurred_at, emit.priority, emit.tenant, checked_extensions, emit.dataschema) a;
+        emit.occurred_at, emit.deliver_at, emit.priority, emit.tenant, checked_extensions, emit.dataschema) a;
     if emit.id is not null then
         update herald_internal.emitted e
         set seq = appended.seq, slot = appended.slot, uid = appended.uid

@@ -23,10 +23,13 @@ create table herald.pending (
     order_at bigint,
     -- Since when it has failed while others may wait behind it.
     blocks_since timestamptz,
+    -- When it is to be released. Until then it is parked: next_attempt_at is infinity.
+    deliver_at timestamptz,
     primary key (subscription_id, event_seq)
 )
 with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-create index pending_due on herald.pending (subscription_id, next_attempt_at, event_seq);
+create index pending_due on herald.pending (subscription_id, next_attempt_at, event_seq) where deliver_at is null;
+create index pending_scheduled on herald.pending (deliver_at) where deliver_at is not null;
 create index pending_in_order on herald.pending (subscription_id, order_key, order_at, event_seq)
     where order_key is not null;
 create index pending_blocking on herald.pending (subscription_id) where blocks_since is not null;
@@ -45,6 +48,13 @@ create table herald_internal.blocking_letter (
     primary key (subscription_id, event_seq)
 );
 create index blocking_letter_of_key on herald_internal.blocking_letter (subscription_id, order_key);
+
+-- Scheduled events that were cancelled.
+create table herald_internal.cancelled (
+    event_seq bigint not null primary key,
+    deliver_at timestamptz not null
+);
+create index cancelled_by_time on herald_internal.cancelled (deliver_at);
 
 create sequence herald_internal.dead_letter_id_seq as bigint;
 

@@ -36,7 +36,7 @@ as $$
         and exists (
             select from herald.pending p
             where p.subscription_id = s.id
-            and (p.next_attempt_at <= until or s.state = 'disabled'
+            and (p.next_attempt_at <= until or p.deliver_at <= until or s.state = 'disabled'
                 or p.next_attempt_at = 'infinity' and not exists (
                     select from herald_internal.blocking_letter b
                     where b.subscription_id = p.subscription_id and b.order_key = p.order_key

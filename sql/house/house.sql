@@ -83,6 +83,12 @@ begin
                 for update skip locked));
             get diagnostics deleted = row_count;
             has_more := has_more or deleted = most;
+            delete from herald_internal.cancelled c
+            where c.ctid = any (array(
+                select o.ctid from herald_internal.cancelled o where o.deliver_at < began_at - retention
+                order by o.deliver_at limit most for update skip locked));
+            get diagnostics deleted = row_count;
+            has_more := has_more or deleted = most;
         when 2 then
             select r.last_seq, r.deleted into released_to, deleted
             from herald_internal.release_events(release_after, most) r;

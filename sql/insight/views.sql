@@ -70,7 +70,8 @@ from (
             when p.attempts > 0 then 'retrying'
             else 'pending'
         end,
-        p.status_code, p.attempts, p.duration_ms, p.error_class, p.created_at, p.last_attempt_at, p.next_attempt_at
+        p.status_code, p.attempts, p.duration_ms, p.error_class, p.created_at, p.last_attempt_at,
+        coalesce(p.deliver_at, p.next_attempt_at)
     from herald.pending p
     join herald_internal.subscription s on s.id = p.subscription_id
     union all

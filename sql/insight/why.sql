@@ -62,6 +62,11 @@ begin
                 else 'its types, which cannot be read: every event is held for it' end)),
         d.state, d.attempts, d.next_attempt_at,
         case
+            when d.state is null and exists (
+                    select from herald_internal.cancelled c where c.event_seq = event.seq)
+                then 'it was cancelled'
+            when d.state is null and herald_internal.expires_at(event.extensions::text) <= clock_timestamp()
+                then format('expirytime: it expired at %s', herald_internal.expires_at(event.extensions::text))
             when d.state is null or d.state = 'delivered' then null
             when d.state = 'dead' then format('it is a dead letter: %s%s', d.reason, d.failure)
             when herald_internal.worker_pid() is null then 'the worker does not run: see herald.doctor()'
@@ -79,6 +84,7 @@ begin
                             herald_internal.closed_until((s.options -> 'active_hours')::json, clock_timestamp()))
             when q.tenant is not null
                 then format('quota: tenant "%s" has used its %s events of this month', q.tenant, q.events_per_month)
+            when event.deliver_at > clock_timestamp() then format('deliver_at: it is sent at %s', event.deliver_at)
             when d.next_attempt_at = 'infinity' then herald_internal.order_obstacle(s.id, event.seq)
             when d.next_attempt_at > clock_timestamp() and d.attempts > 0
                 then format('it failed%s and waits for its next attempt', d.failure)

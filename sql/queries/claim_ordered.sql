@@ -8,6 +8,7 @@ select p.event_slot, p.event_seq, p.next_attempt_at, p.attempts, p.step, p.creat
            and (q.order_at, q.event_seq) < (p.order_at, p.event_seq)) as is_behind
 from herald.pending p
 where p.subscription_id = $1
+and p.deliver_at is null
 and (p.next_attempt_at, p.event_seq) > ($3, $4)
 and (p.order_key is null or p.order_at <= $5)
 order by p.next_attempt_at, p.event_seq

@@ -4,7 +4,7 @@ from pg_catalog.unnest($1::bigint[]) as s (id)
 cross join lateral (
     select p.next_attempt_at
     from herald.pending p
-    where p.subscription_id = s.id
+    where p.subscription_id = s.id and p.deliver_at is null
     order by p.next_attempt_at, p.event_seq
     limit 1
 ) p

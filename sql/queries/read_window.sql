@@ -6,7 +6,7 @@ select
     e.slot, e.seq, e.xid, e.uid, e.id, e.source, e.type, e.subject, e.time, e.key, e.tenant, e.priority, e.dataschema,
     e.extensions, e.size,
     e.data,
-    e.context
+    e.context, e.deliver_at
 from herald.event e
 where e.slot = any (
     array[$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,

@@ -5,7 +5,7 @@ set next_attempt_at = pg_catalog.clock_timestamp(), order_key = null, order_at =
 from (
     select q.event_seq
     from herald.pending q
-    where q.subscription_id = $1 and q.next_attempt_at = 'infinity'
+    where q.subscription_id = $1 and q.next_attempt_at = 'infinity' and q.deliver_at is null
     order by q.event_seq
     limit $2
     for update skip locked

@@ -15,7 +15,8 @@ from rows from (
     pg_catalog.unnest($4::timestamptz[]), pg_catalog.unnest($5::timestamptz[]), pg_catalog.unnest($6::integer[]),
     pg_catalog.unnest($7::integer[]), pg_catalog.unnest($8::timestamptz[]), pg_catalog.unnest($9::real[]),
     pg_catalog.unnest($10::smallint[]), pg_catalog.unnest($11::text[]), pg_catalog.unnest($12::timestamptz[]),
-    pg_catalog.unnest($13::bigint[]), pg_catalog.unnest($14::bigint[]), pg_catalog.unnest($15::timestamptz[])
+    pg_catalog.unnest($13::bigint[]), pg_catalog.unnest($14::bigint[]), pg_catalog.unnest($15::timestamptz[]),
+    pg_catalog.unnest($16::timestamptz[])
 ) as n (subscription_id, event_slot, event_seq, next_attempt_at, created_at, attempts, step, last_attempt_at,
-        duration_ms, status_code, error_class, spare_until, order_key, order_at, blocks_since)
+        duration_ms, status_code, error_class, spare_until, order_key, order_at, blocks_since, deliver_at)
 where p.subscription_id = n.subscription_id and p.event_seq = n.event_seq

@@ -5,12 +5,19 @@ create function herald_internal.order_key(ordering text, tenant text, source tex
     language c immutable
     as 'MODULE_PATHNAME', 'order_key_wrapper';
 
--- The same for an event of the log.
-create function herald_internal.order_key_of(ordering text, slot smallint, seq bigint) returns bigint
-    language sql stable
+-- Returns where an event of the log waits in herald.pending: due now, or parked until others of its key are over or until
+-- its time. What is scheduled is always released, as it may be cancelled.
+create function herald_internal.place_of(
+    ordering text, tenant text, source text, key text, "number" bigint, at timestamptz,
+    out next_attempt_at timestamptz, out order_key bigint, out order_at bigint, out deliver_at timestamptz,
+    out created_at timestamptz
+)
+    language sql volatile
     set search_path = pg_catalog, pg_temp
 as $$
-    select herald_internal.order_key($1, e.tenant, e.source, e.key) from herald_internal.event_at($2, $3) e
+    select case when at is null and k.order_key is null then clock_timestamp() else 'infinity' end, k.order_key,
+           case when k.order_key is not null then "number" end, at, greatest(at, clock_timestamp())
+    from (select case when at is null then herald_internal.order_key(ordering, tenant, source, key) end) k (order_key)
 $$;
 
 -- Puts deliveries into herald.pending, due now, with the retry schedule at its start. Dead letters come back. With an
@@ -33,10 +40,9 @@ declare
 begin
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts, last_attempt_at,
                                 duration_ms, status_code, error_class, order_key, order_at)
-    select subscription_id, e.slot, e.seq, case when k.order_key is null then clock_timestamp() else 'infinity' end,
-           greatest(a.attempt, d.attempts, 0),
-           coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code, a.error_class, k.order_key,
-           case when k.order_key is not null then coalesce(b.order_at, next_number) end
+    select subscription_id, e.slot, e.seq, coalesce(w.next_attempt_at, clock_timestamp()),
+           greatest(a.attempt, d.attempts, 0), coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code,
+           a.error_class, w.order_key, w.order_at
     from unnest(slots, seqs) as e (slot, seq)
     left join herald_internal.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
     left join lateral (
@@ -49,10 +55,14 @@ begin
     -- One that holds its key is the first of it.
     left join herald_internal.blocking_letter b
         on b.subscription_id = _redeliver.subscription_id and b.event_seq = e.seq
-    cross join lateral (
-        select case when ordering is not null
-            then herald_internal.order_key_of(ordering, e.slot, e.seq) end as order_key
-    ) k
+    left join lateral (
+        select w.*
+        from herald_internal.event_at(e.slot, e.seq) v
+        cross join lateral herald_internal.place_of(
+            ordering, v.tenant, v.source, v.key, coalesce(b.order_at, next_number), null) w
+        where ordering is not null
+    ) w on true
+    where not exists (select from herald_internal.cancelled c where c.event_seq = e.seq)
     -- One that waits behind others goes on waiting.
     on conflict on constraint pending_pkey do update
         set next_attempt_at = case when pending.next_attempt_at = 'infinity' then 'infinity'
@@ -87,6 +97,13 @@ begin
             detail = format('The event is of %s, the subscription of tenant "%s".',
                             coalesce(format('tenant "%s"', event.tenant), 'no tenant'), entry.tenant),
             hint = 'A tenant''s events never go to another tenant.';
+    end if;
+    if exists (select from herald_internal.cancelled c where c.event_seq = event.seq) then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = format('event "%s" was cancelled', left($2, 100)),
+            detail = 'It was scheduled, and herald.cancel() cancelled it before its time.',
+            hint = 'Emit another event.';
     end if;
     -- Dead letters and pending deliveries are unfinished; resending a delivered event is a replay.
     if not exists (

@@ -23,9 +23,9 @@ create function herald_internal.send_from_log(subscription_id bigint, since time
     language sql
     set search_path = pg_catalog, pg_temp
 as $$
-    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, order_key, order_at)
-    select s.id, e.slot, e.seq, case when k.order_key is null then clock_timestamp() else 'infinity' end, k.order_key,
-           case when k.order_key is not null then e.seq end
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, order_key, order_at,
+                                deliver_at, created_at)
+    select s.id, e.slot, e.seq, w.next_attempt_at, w.order_key, w.order_at, w.deliver_at, w.created_at
     -- Read once, and not for each event.
     from (
         select t.*, herald_internal.selection_of(t) as selection
@@ -38,7 +38,8 @@ as $$
             or not herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq))
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
         and (s.selection is null or herald_internal.gets(s.selection, e))
-    cross join lateral herald_internal.order_key(s.options ->> 'ordering', e.tenant, e.source, e.key) k (order_key);
+    cross join lateral herald_internal.place_of(
+        s.options ->> 'ordering', e.tenant, e.source, e.key, e.seq, e.deliver_at) w;
     select herald_internal.changed('pending', $1);
 $$;
 
@@ -85,9 +86,9 @@ begin
         set created_snapshot = pg_current_snapshot()
         where s.id = new.subscription_id
     )
-    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, order_key, order_at)
-    select s.id, e.slot, e.seq, case when k.order_key is null then clock_timestamp() else 'infinity' end, k.order_key,
-           case when k.order_key is not null then e.seq end
+    insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, order_key, order_at,
+                                deliver_at, created_at)
+    select s.id, e.slot, e.seq, w.next_attempt_at, w.order_key, w.order_at, w.deliver_at, w.created_at
     -- Read once, and not for each event.
     from (
         select t.*, herald_internal.selection_of(t) as selection
@@ -101,7 +102,8 @@ begin
         and herald_internal.was_there(s.created_xid, s.created_snapshot, s.created_seq, e.xid, e.seq)
         and herald_internal.matches(s.types, s.tenant, e.type, e.tenant)
         and (s.selection is null or herald_internal.gets(s.selection, e))
-    cross join lateral herald_internal.order_key(s.options ->> 'ordering', e.tenant, e.source, e.key) k (order_key)
+    cross join lateral herald_internal.place_of(
+        s.options ->> 'ordering', e.tenant, e.source, e.key, e.seq, e.deliver_at) w
     on conflict do nothing;
     delete from herald_internal.starting t where t.subscription_id = new.subscription_id;
     return null;

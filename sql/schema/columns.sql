@@ -47,6 +47,7 @@ begin
             ('{pending}', 'spare_until', 'Until when the receiver asked, by Retry-After, for no requests.'),
             ('{pending}', 'order_key', 'With an ordering: what deliveries have in common that follow each other.'),
             ('{pending}', 'order_at', 'The place among these.'),
+            ('{event,pending}', 'deliver_at', 'When it is to be delivered; null means as soon as possible.'),
             ('{pending}', 'blocks_since', 'With an ordering: when it was first tried, if it failed.'),
             ('{dead_letter}', 'id', 'The number of the dead letter.'),
             ('{dead_letter}', 'event', 'The event as CloudEvents JSON; dataomitted says why its data is missing.'),

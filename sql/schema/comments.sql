@@ -69,6 +69,9 @@ begin
              'Returns how many; dry_run only counts.'),
             ('discard',
              'Drops an unwanted backlog: pending deliveries become dead letters, on record. Returns how many.'),
+            ('cancel',
+             'Cancels an event that was emitted with deliver_at, before its time. '
+             'Returns whether nothing of it is sent.'),
             ('skip',
              'Gives up the delivery that blocks a key of an ordered subscription: it becomes a dead letter, '
              'and those behind it are sent. Returns it, and how many waited.'),
@@ -177,6 +180,7 @@ comment on view herald.delivery is 'One row for each event and subscription: whe
 comment on table herald.plan is 'What tenants may do; null means no limit. Insert your own plans.';
 comment on table herald_internal.blocking_letter is
     'The dead letters that hold what comes after them in their keys.';
+comment on table herald_internal.cancelled is 'Scheduled events that were cancelled.';
 comment on table herald_internal.breaker is 'The breakers that are open, with the last failure.';
 comment on table herald.host_limit is
     'What hosts take, over all subscriptions that send to them; null means no limit.';

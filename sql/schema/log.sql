@@ -24,6 +24,8 @@ create table herald.event (
     xid xid8 not null default pg_current_xact_id(),
     origin bigint not null,
     time timestamptz not null,
+    -- When it is to be delivered, if not as soon as possible.
+    deliver_at timestamptz,
     uid uuid not null,
     size integer not null,
     slot smallint not null check (slot between 0 and 31),

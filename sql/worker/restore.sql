@@ -155,8 +155,8 @@ begin
                 where w.origin = old_cursor.origin and w.state = 'open' and w.number < old_cursor.first_open
                 order by w.number desc limit 1
             ), open_events as (
-                select e.slot, e.seq, s.id as subscription_id,
-                       herald_internal.order_key(s.options ->> 'ordering', e.tenant, e.source, e.key) as order_key
+                select e.slot, e.seq, e.tenant, e.source, e.key, e.deliver_at, s.id as subscription_id,
+                       s.options ->> 'ordering' as ordering
                 from herald.event e
                 join herald_internal.subscription s on herald_internal.is_for(s, e)
                 where e.origin = old_cursor.origin
@@ -168,11 +168,13 @@ begin
                 and not exists (
                     select from herald_internal.dead_letter d where d.event_seq = e.seq and d.subscription_id = s.id)
             )
-            insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, order_key, order_at)
-            select o.subscription_id, o.slot, o.seq,
-                   case when o.order_key is null then clock_timestamp() else 'infinity' end, o.order_key,
-                   case when o.order_key is not null then o.seq end
+            insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, order_key, order_at,
+                                        deliver_at, created_at)
+            select o.subscription_id, o.slot, o.seq, w.next_attempt_at, w.order_key, w.order_at, w.deliver_at,
+                   w.created_at
             from open_events o
+            cross join lateral herald_internal.place_of(
+                o.ordering, o.tenant, o.source, o.key, o.seq, o.deliver_at) w
             on conflict do nothing;
         end if;
     end loop;

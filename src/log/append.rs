@@ -38,6 +38,8 @@ pub struct NewEvent {
     pub data: Option<String>,
     /// When it happened, if not now.
     pub time: Option<TimestampWithTimeZone>,
+    /// When it is to be delivered, if not as soon as possible.
+    pub deliver_at: Option<TimestampWithTimeZone>,
 }
 
 impl NewEvent {
@@ -98,6 +100,7 @@ pub static KNOWN: Known = Known {
         required("xid", pg_sys::XID8OID),
         required("origin", pg_sys::INT8OID),
         required("time", pg_sys::TIMESTAMPTZOID),
+        optional("deliver_at", pg_sys::TIMESTAMPTZOID),
         required("uid", pg_sys::UUIDOID),
         required("size", pg_sys::INT4OID),
         required("slot", pg_sys::INT2OID),
@@ -202,6 +205,7 @@ impl<'p> Slot<'p> {
             Value::Int8(self.xid as i64),
             Value::Int8(identity::origin()),
             Value::Time(event.time.unwrap_or_else(now)),
+            event.deliver_at.map_or(Value::Null, Value::Time),
             Value::Uuid(uid.as_bytes()),
             Value::Int4(size),
             Value::Int2(self.place.number),

@@ -66,6 +66,7 @@ pub fn logged(row: &Row<'_>, largest: i32) -> Option<Logged> {
         r#type: text(7)?,
         subject: text(8),
         time_micros: unix_micros(row.get::<TimestampWithTimeZone>(9)?),
+        deliver_at_micros: row.get::<TimestampWithTimeZone>(18).map(unix_micros),
         key: text(10),
         tenant: text(11),
         priority: text(12)?,

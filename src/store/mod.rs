@@ -14,6 +14,7 @@ mod house;
 mod points;
 pub mod record;
 mod report;
+mod scheduled;
 pub mod subscriptions;
 mod windows;
 
@@ -38,7 +39,7 @@ use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
 use herald_dispatch::store::{
-    Claim, Claims, Configuration, Effort, Parked, Point, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Effort, Parked, Point, Recorded, Released, Store, Took, View,
 };
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::walk::{Shed, Walk};
@@ -126,6 +127,10 @@ impl Store for PgStore {
 
     fn unpark(&mut self, subscription: i64, most: usize) -> Took<usize> {
         measured(|| claim::unpark(subscription, most))
+    }
+
+    fn release_scheduled(&mut self, most: usize) -> Took<Released> {
+        measured(|| scheduled::release(most))
     }
 
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure> {

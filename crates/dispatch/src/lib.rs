@@ -62,6 +62,7 @@ pub mod reading;
 pub mod record;
 pub mod recording;
 pub mod report;
+pub mod scheduled;
 pub mod seen;
 pub mod send;
 pub mod set_aside;

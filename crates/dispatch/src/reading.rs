@@ -16,9 +16,11 @@ use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::log::{Ring, SLICE_NUMBERS, Window};
 use crate::looks::Looks;
+use crate::order::PARKED;
 use crate::reader::{Context, Found, Match, Matched, Reader};
 use crate::record::{End, Record};
 use crate::report::Report;
+use crate::scheduled::Scheduled;
 use crate::settle::spill;
 use crate::shedding::Shedding;
 use crate::slices::Extent;
@@ -39,6 +41,7 @@ pub struct Reading<'a, S> {
     pub ledger: &'a mut Ledger,
     pub burials: &'a mut Burials,
     pub shedding: &'a mut Shedding,
+    pub scheduled: &'a mut Scheduled,
     pub unknown: &'a mut Unknown,
     pub report: &'a mut Report,
     pub tokens: &'a mut Tokens,
@@ -156,6 +159,10 @@ impl<S: Store> Reading<'_, S> {
                 };
                 match (self.delivery(number, found, now), fate) {
                     (Some(delivery), Fate::Buried(reason)) => self.bury(delivery, reason, now),
+                    (Some(delivery), Fate::Sent) if delivery.event.is_expired(now.micros) => {
+                        self.ledger.windows.settle(number);
+                        self.ledger.forget(&delivery, self.lanes);
+                    }
                     (Some(delivery), Fate::Sent) => self.enqueue(delivery, now),
                     (None, _) => self.ledger.windows.settle(number),
                 }
@@ -172,6 +179,14 @@ impl<S: Store> Reading<'_, S> {
         let id = delivery.subscription.id;
         let read_up_to = self.reader.read_up_to();
         match self.lanes.get(id) {
+            _ if delivery.scheduled_for.is_some() => {
+                let end = End::Pending {
+                    at_micros: PARKED,
+                    step: 0,
+                };
+                let record = Record::unattempted(delivery, end);
+                self.ledger.settle(record, self.lanes, now);
+            }
             Some(entry) if !self.always_pending && entry.takes(&delivery, read_up_to) => {
                 entry.push(delivery, now.micros);
                 self.lanes.make_ready(id);
@@ -185,18 +200,23 @@ impl<S: Store> Reading<'_, S> {
         let token = self.tokens.give();
         let loaded = self.subscriptions.by_id(found.subscription)?;
         let ordering = loaded.config.ordering;
-        let key = ordering.and_then(|ordering| ordering.by.number(&found.event));
+        // What is scheduled follows nothing. It is released even if its time has come, as it may have been cancelled.
+        let scheduled_for = found.event.deliver_at_micros;
+        let key = ordering
+            .filter(|_| scheduled_for.is_none())
+            .and_then(|ordering| ordering.by.number(&found.event));
         let seq = found.event.seq;
         let delivery = Delivery {
             rank: key.map(|key| Rank { key, at: seq, seq }),
             blocks_since: None,
+            scheduled_for,
             event: found.event,
             subscription: Arc::clone(&loaded.config),
             agent: loaded.agent.clone(),
             origin: Origin::Window(window),
             attempts: 0,
             step: 0,
-            created_at_micros: now.micros,
+            created_at_micros: scheduled_for.map_or(now.micros, |at| at.max(now.micros)),
             token,
         };
         self.ledger.take_up(&delivery);
@@ -246,6 +266,9 @@ impl<S: Store> Reading<'_, S> {
     /// Adopts notices of pending deliveries that other sessions changed.
     fn look_into(&mut self, changes: Changes, now: Now) {
         *self.has_notices = true;
+        if changes.any_pending || !changes.pending.is_empty() {
+            self.scheduled.look();
+        }
         if changes.any_pending {
             self.unknown.forget_all();
         }

@@ -10,6 +10,7 @@ use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::log::Ring;
 use crate::record::{Batch, End, Record};
+use crate::scheduled::Scheduled;
 use crate::settle::spill;
 use crate::shedding::Shedding;
 use crate::store::{Effort, Point, Recorded, Store};
@@ -25,6 +26,7 @@ pub struct Recording<'a, S> {
     pub ledger: &'a mut Ledger,
     pub burials: &'a mut Burials,
     pub shedding: &'a mut Shedding,
+    pub scheduled: &'a mut Scheduled,
     pub subscriptions: &'a Subscriptions,
     pub store: &'a mut S,
     pub effects: &'a mut Effects,
@@ -88,6 +90,9 @@ impl<S: Store> Recording<'_, S> {
     /// Removes a recorded delivery from memory.
     fn forget(&mut self, record: &Record, now: Now) {
         let delivery = &record.delivery;
+        if let Some(at) = delivery.scheduled_for.filter(|_| record.is_pending()) {
+            self.scheduled.expect(at);
+        }
         if let Origin::Window(number) = delivery.origin {
             self.ledger.windows.settle(number);
         }

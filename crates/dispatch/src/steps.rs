@@ -33,6 +33,8 @@ pub enum Step {
     Bury,
     /// Buries the excess of backlogs.
     Shed,
+    /// Makes scheduled deliveries due.
+    Release,
     /// Cleans up data past its retention.
     House,
     /// Checks whether ALTER DATABASE or ALTER ROLE changed the worker's settings.
@@ -53,6 +55,7 @@ impl Step {
         Self::Note,
         Self::Bury,
         Self::Shed,
+        Self::Release,
         Self::House,
         Self::Configuration,
         Self::Report,
@@ -75,6 +78,7 @@ impl Step {
             Self::Note => "note what receivers answered",
             Self::Bury => "bury the deliveries of ended subscriptions",
             Self::Shed => "cut backlogs to max_backlog",
+            Self::Release => "release what is scheduled",
             Self::House => "clean up",
             Self::Configuration => "check the worker's settings",
             Self::Report => "write the worker's report",

@@ -78,6 +78,9 @@ pub trait Store {
     /// Makes at most `most` parked deliveries of a subscription without an order due, and returns how many.
     fn unpark(&mut self, subscription: i64, most: usize) -> Took<usize>;
 
+    /// Makes scheduled deliveries due whose time has come, at most `most`, and drops those that were cancelled.
+    fn release_scheduled(&mut self, most: usize) -> Took<Released>;
+
     /// Returns the event at this place of the log, without data larger than `largest`.
     fn event_at(&mut self, place: (i16, i64), largest: i32) -> Result<Option<Event>, Failure>;
 
@@ -218,6 +221,15 @@ pub struct Claims {
     pub events: Vec<Logged>,
     /// Whether these are all wanted events: they may be too large for one claim.
     pub is_complete: bool,
+}
+
+/// Scheduled deliveries that are due now.
+#[derive(Debug, Default)]
+pub struct Released {
+    /// The subscriptions that have some.
+    pub subscriptions: Vec<i64>,
+    /// When the next one is to be released; it may have to wait for another session.
+    pub next_at: Option<i64>,
 }
 
 /// Keys whose first row is parked.

@@ -24,7 +24,7 @@ use crate::record::{Attempt, Batch, End, Record};
 use crate::report::Report;
 use crate::seen::SeenTypes;
 use crate::store::{
-    Claim, Claims, Configuration, Due, Effort, Parked, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Due, Effort, Parked, Recorded, Released, Store, Took, View,
 };
 use crate::subscriptions::{Loaded, Since};
 use crate::suspects::Suspects;
@@ -82,6 +82,7 @@ pub fn delivery(subscription_id: i64, seq: i64) -> Delivery {
         created_at_micros: 0,
         rank: None,
         blocks_since: None,
+        scheduled_for: None,
     }
 }
 
@@ -176,6 +177,8 @@ pub struct Empty {
     pub pending: i64,
     /// How long it takes to claim one of them.
     pub micros_each: u64,
+    /// The subscriptions of which something scheduled is released, and when the next one is.
+    pub scheduled: (Vec<i64>, Option<i64>),
 }
 
 /// Returns a pending delivery of the event with this number.
@@ -253,6 +256,14 @@ impl Store for Empty {
 
     fn unpark(&mut self, _subscription: i64, _most: usize) -> Took<usize> {
         at_once(0)
+    }
+
+    fn release_scheduled(&mut self, _most: usize) -> Took<Released> {
+        let (subscriptions, next_at) = self.scheduled.clone();
+        at_once(Released {
+            subscriptions,
+            next_at,
+        })
     }
 
     fn event_at(&mut self, _place: (i16, i64), _largest: i32) -> Result<Option<Event>, Failure> {

@@ -42,6 +42,8 @@ pub struct Delivery {
     pub rank: Option<Rank>,
     /// Since when it has failed while others may wait behind it.
     pub blocks_since: Option<i64>,
+    /// When it is to be released from pending, before it is tried.
+    pub scheduled_for: Option<i64>,
 }
 
 /// Where the duty to deliver is stored until it is done.

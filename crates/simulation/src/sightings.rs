@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use herald_core::attempt::outcome::Outcome;
 use herald_core::attempt::retry::lane_delay_until;
+use herald_core::event::Event;
 use herald_core::subscription::breaker::{BreakerPolicy, ProbeWith, shows_down, shows_up};
 use herald_core::subscription::rate::Rate;
 use herald_dispatch::record::Record;
@@ -116,6 +117,12 @@ impl World {
             if !known.wants(row) || !known.may_get(row, now) {
                 return Err("it does not match".into());
             }
+            if event
+                .deliver_at_micros
+                .is_some_and(|at| at > self.clock.wall() + self.witness.late_by)
+            {
+                return Err("its time has not come".into());
+            }
             self.judge_repetition((uid, id), (id, event.seq))?;
             self.judge_order(row, known)?;
         }
@@ -141,7 +148,12 @@ impl World {
         let Some(ordering) = known.config.ordering else {
             return Ok(());
         };
-        let Some(key) = ordering.by.number(&row.event) else {
+        let key_of = |event: &Event| match event.deliver_at_micros {
+            None => ordering.by.number(event),
+            // What is scheduled follows nothing.
+            Some(_) => None,
+        };
+        let Some(key) = key_of(&row.event) else {
             return Ok(());
         };
         let (id, tables) = (known.config.id, &self.database.tables);
@@ -153,7 +165,7 @@ impl World {
             // Whoever drew the number could see that the other one had committed.
             earlier.order <= row.drawn_after
                 && earlier.event.seq != row.event.seq
-                && ordering.by.number(&earlier.event) == Some(key)
+                && key_of(&earlier.event) == Some(key)
                 && known.is_certain_of(earlier)
         });
         for earlier in earlier {

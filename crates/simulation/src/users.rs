@@ -164,6 +164,9 @@ impl World {
         event.data = (kind.bytes > 0).then(|| "x".repeat(kind.bytes));
         event.size = kind.bytes as i32;
         // Derived, so that stored seeds still give the same schedules.
+        // Probes have the numbers above.
+        let is_scheduled = self.has_scheduled && uid % 7 == 3 && uid < 1 << 62;
+        event.deliver_at_micros = is_scheduled.then(|| wall + (uid % 23) as i64 * SECOND);
         event.key = (!uid.is_multiple_of(6)).then(|| (uid % 5).to_string());
         let row = EventRow {
             event,
@@ -327,6 +330,7 @@ impl World {
                         spare_until: None,
                         rank,
                         blocks_since: None,
+                        deliver_at: None,
                     }
                 }
             };

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use herald_dispatch::store::Point;
 
+use crate::chance;
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::database::rows::Subscriptions;
@@ -37,6 +38,8 @@ pub struct World {
     pub known: Subscriptions,
     pub judged_at: i64,
     pub file: File,
+    /// Some events are scheduled.
+    pub has_scheduled: bool,
     /// How often the worker did something that has a cost.
     pub efforts: u64,
 }
@@ -69,7 +72,10 @@ impl Default for Orders {
 
 impl World {
     pub fn new(seed: u64, agenda: impl IntoIterator<Item = Step>, story: Story) -> Self {
+        // Drawn separately, so that stored seeds still give the same schedules.
+        let has_scheduled = chance::dice(seed, &[0x5ced]).u8(..6) == 0;
         let mut world = Self {
+            has_scheduled,
             seed,
             clock: Clock::default(),
             database: Database::default(),

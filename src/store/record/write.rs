@@ -137,6 +137,9 @@ fn columns_of_pending<'r>(pending: &'r [(&Record, i64, u32)]) -> Vec<DatumWithOi
         column(pending, |(record, ..)| {
             record.delivery.blocks_since.map(postgres_time)
         }),
+        column(pending, |(record, ..)| {
+            record.delivery.scheduled_for.map(postgres_time)
+        }),
     ]
 }
 

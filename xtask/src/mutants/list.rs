@@ -17,6 +17,7 @@ mod limits;
 mod log;
 mod matching;
 mod order;
+mod scheduled;
 mod schedules;
 mod set_aside;
 mod shares;
@@ -41,6 +42,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         splits::MUTANTS,
         flow::MUTANTS,
         order::MUTANTS,
+        scheduled::MUTANTS,
         tenant::MUTANTS,
         errors::MUTANTS,
         deaths::MUTANTS,

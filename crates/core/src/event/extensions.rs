@@ -3,6 +3,7 @@
 //! Part of capture, beside [`attributes`](crate::event::attributes) (CloudEvents core 1.0.2, section 3.1 and "Type
 //! System"). Formatting copies checked extensions into the body unread, so a name that the body already has must not pass.
 
+use chrono::DateTime;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -98,6 +99,16 @@ fn check_extension_name(name: &str) -> Result<(), Error> {
 
 fn check_extension_value(name: &str, value: &Value) -> Result<(), Error> {
     match value {
+        Value::String(text)
+            if name == "expirytime" && DateTime::parse_from_rfc3339(text).is_ok() =>
+        {
+            Ok(())
+        }
+        _ if name == "expirytime" => Err(extension(
+            name,
+            "CloudEvents defines it as a time.",
+            "Use a time such as \"2026-12-31T23:59:59Z\".",
+        )),
         Value::Bool(_) => Ok(()),
         Value::String(text) => match text.chars().find(|character| is_forbidden(*character)) {
             Some(character) => Err(extension(

@@ -60,6 +60,8 @@ pub struct Event {
     pub subject: Option<String>,
     /// The CloudEvents `time`, in microseconds since 1970-01-01 00:00:00 UTC.
     pub time_micros: i64,
+    /// When it is to be delivered, in microseconds since 1970, if not as soon as possible.
+    pub deliver_at_micros: Option<i64>,
     /// The ordering key; sent as the extension attribute `partitionkey`.
     pub key: Option<String>,
     /// The tenant that owns the event, which never reaches another tenant's subscription.
@@ -101,6 +103,7 @@ impl Event {
             r#type: r#type.into(),
             subject: None,
             time_micros,
+            deliver_at_micros: None,
             key: None,
             tenant: None,
             priority: "normal".into(),
@@ -110,6 +113,34 @@ impl Event {
             data: None,
             size: 0,
         }
+    }
+
+    /// Returns when it is of no use any longer, in microseconds since 1970: its extension `expirytime`.
+    ///
+    /// ```
+    /// use herald_core::event::Event;
+    ///
+    /// let event = |extensions: &str| Event { extensions: Some(extensions.into()), ..Event::new("1", "/", "a.b", 0) };
+    /// assert_eq!(event(r#"{"expirytime":"1970-01-01T00:00:01Z"}"#).expires_at(), Some(1_000_000));
+    /// assert_eq!(event(r#"{"severity":3}"#).expires_at(), None);
+    /// ```
+    pub fn expires_at(&self) -> Option<i64> {
+        #[derive(serde::Deserialize)]
+        struct Expiry {
+            expirytime: Option<String>,
+        }
+        let extensions = self.extensions.as_deref()?;
+        if !extensions.contains("\"expirytime\"") {
+            return None;
+        }
+        let expiry: Expiry = serde_json::from_str(extensions).ok()?;
+        let time = chrono::DateTime::parse_from_rfc3339(&expiry.expirytime?).ok()?;
+        Some(time.timestamp_micros())
+    }
+
+    /// Returns whether it is of no use any longer.
+    pub fn is_expired(&self, now_micros: i64) -> bool {
+        self.expires_at().is_some_and(|at| at <= now_micros)
     }
 
     /// Returns approximately how many bytes the event takes in memory.

@@ -264,6 +264,7 @@ impl<S: Store> Claiming<'_, S> {
             created_at_micros: due.created_at,
             rank: due.rank.filter(|_| loaded.config.ordering.is_some()),
             blocks_since: due.blocks_since,
+            scheduled_for: None,
         }
     }
 
@@ -272,7 +273,8 @@ impl<S: Store> Claiming<'_, S> {
         let event = event.unwrap_or_else(|| unread(due, now));
         let delivery = self.delivery(due, event, loaded);
         let max_age = loaded.config.max_age.map(|age| age.as_micros() as i64);
-        let is_expired = max_age.is_some_and(|age| due.created_at.saturating_add(age) < now.micros);
+        let is_expired = max_age.is_some_and(|age| due.created_at.saturating_add(age) < now.micros)
+            || delivery.event.is_expired(now.micros);
         self.ledger.take_up(&delivery);
         let Some(entry) = self.lanes.claim(&delivery) else {
             return;

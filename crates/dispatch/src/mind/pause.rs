@@ -17,6 +17,7 @@ impl Mind {
         is_due_in(self.until_configuration(now), Step::Configuration);
         let due = [
             (self.shedding.due_in(now), Step::Shed),
+            (self.scheduled.due_in(now), Step::Release),
             (self.ledger.set_aside.due_in(now), Step::RecordSetAside),
             (self.burials.due_in(now), Step::Bury),
             (self.report.due_in(now), Step::Report),

@@ -19,6 +19,7 @@ use crate::probes::Probes;
 use crate::reader::Reader;
 use crate::recording::Recording;
 use crate::report::Report;
+use crate::scheduled::Scheduled;
 use crate::settle::Shortage;
 use crate::shedding::Shedding;
 use crate::steps::Steps;
@@ -72,6 +73,7 @@ pub struct Mind {
     pub(crate) probes: Probes,
     pub(crate) burials: Burials,
     pub(crate) shedding: Shedding,
+    pub(crate) scheduled: Scheduled,
     pub(crate) house: House,
     pub(crate) tokens: Tokens,
     pub(crate) shortage: Shortage,
@@ -103,6 +105,7 @@ impl Mind {
             probes: Probes::default(),
             burials: Burials::default(),
             shedding: Shedding::default(),
+            scheduled: Scheduled::default(),
             house: House::default(),
             tokens: Tokens::default(),
             shortage: Shortage::default(),
@@ -165,6 +168,7 @@ impl Mind {
             ledger: &mut self.ledger,
             burials: &mut self.burials,
             shedding: &mut self.shedding,
+            scheduled: &mut self.scheduled,
             subscriptions: &self.subscriptions,
             store,
             effects,

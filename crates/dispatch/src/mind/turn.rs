@@ -40,6 +40,7 @@ impl Mind {
             Step::Note => self.burials.has_unnoted(),
             Step::Bury => self.burials.is_due(now),
             Step::Shed => self.shedding.is_due(now),
+            Step::Release => self.scheduled.is_due(now),
             Step::House => self.house.is_due(now),
             Step::Configuration => self.until_configuration(now).is_zero(),
             Step::Report => self.report.due_in(now) == Some(Duration::ZERO),
@@ -190,6 +191,7 @@ impl Mind {
                 self.burials.bury_slice(suspects, store, effects, now)?;
             }
             Step::Shed => self.shedding.shed(store, now)?,
+            Step::Release => self.scheduled.release(&mut self.lanes, store, now)?,
             Step::House => self.house.keep(&mut self.ring, store, now)?,
             Step::Configuration => self.look_at_configuration(store, effects, now)?,
             Step::Report => {
@@ -298,6 +300,7 @@ impl Mind {
             ledger: &mut self.ledger,
             burials: &mut self.burials,
             shedding: &mut self.shedding,
+            scheduled: &mut self.scheduled,
             unknown: &mut self.unknown,
             report: &mut self.report,
             tokens: &mut self.tokens,

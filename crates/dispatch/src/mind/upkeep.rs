@@ -14,9 +14,10 @@ const URGENT: [Part; 4] = [
 ];
 
 /// What no delivery waits for.
-const UPKEEP: [Step; 9] = [
+const UPKEEP: [Step; 10] = [
     Step::Record,
     Step::RecordSetAside,
+    Step::Release,
     Step::ForgetChanges,
     Step::Note,
     Step::Bury,

@@ -69,6 +69,7 @@ pub fn delivery(subject: &mut impl Subject, logged: &Logged, origin: Origin) -> 
         step: 0,
         rank: None,
         blocks_since: None,
+        scheduled_for: None,
     }
 }
 

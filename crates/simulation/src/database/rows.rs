@@ -36,6 +36,8 @@ pub struct PendingRow {
     pub spare_until: Option<i64>,
     pub rank: Option<Rank>,
     pub blocks_since: Option<i64>,
+    /// When it is to be released.
+    pub deliver_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,20 +1,20 @@
 //! Due deliveries of the modelled table, with their events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use herald_dispatch::lane::keys::Rank;
 use herald_dispatch::order::{PARKED, sendable};
-use herald_dispatch::store::{Claim, Claims, Due, Parked};
+use herald_dispatch::store::{Claim, Claims, Due, Parked, Released};
 
 use super::slice::{SLICE_BYTES, within_bytes};
-use crate::database::rows::{Change, PendingRow, Tables};
+use crate::database::rows::{Change, Key, PendingRow, Tables};
 use crate::world::World;
 
 /// Returns the pending deliveries to claim, and the events of those that are wanted.
 pub fn claim(tables: &Tables, claim: &Claim<'_>) -> Claims {
     let mut rows: Vec<Due> = tables
         .pending_of(claim.subscription)
-        .filter(|(seq, row)| (row.next_attempt_at, *seq) > claim.after)
+        .filter(|(seq, row)| row.deliver_at.is_none() && (row.next_attempt_at, *seq) > claim.after)
         .map(|(seq, row)| due(seq, row))
         .filter(|due| claim.ordered_up_to.is_none() || is_within(due, claim))
         .collect();
@@ -94,7 +94,7 @@ pub fn find_parked(tables: &Tables, id: i64, after: Option<i64>, most: usize) ->
 pub fn unparked(world: &World, id: i64, most: usize) -> Vec<Change> {
     let wall = world.clock.wall();
     let rows = world.database.tables.pending_of(id);
-    let parked = rows.filter(|(_, row)| row.next_attempt_at == PARKED);
+    let parked = rows.filter(|(_, row)| row.next_attempt_at == PARKED && row.deliver_at.is_none());
     let due = parked.map(|(seq, row)| {
         let row = PendingRow {
             next_attempt_at: wall,
@@ -105,6 +105,32 @@ pub fn unparked(world: &World, id: i64, most: usize) -> Vec<Change> {
         Change::Pending((id, seq), Some(row))
     });
     due.take(most).collect()
+}
+
+/// Returns the changes that release scheduled deliveries, the subscriptions that have some, and when the next is released.
+pub fn released(world: &World, most: usize) -> (Vec<Change>, Released) {
+    let wall = world.clock.wall();
+    let pending = world.database.tables.pending.iter();
+    let mut scheduled: Vec<(i64, Key, PendingRow)> = pending
+        .filter_map(|(key, row)| Some((row.deliver_at?, *key, *row)))
+        .collect();
+    scheduled.sort_by_key(|(at, key, _)| (*at, *key));
+    let due = scheduled.partition_point(|(at, ..)| *at <= wall).min(most);
+    let next_at = scheduled.get(due).map(|(at, ..)| *at);
+    let ids: BTreeSet<i64> = scheduled[..due].iter().map(|(_, key, _)| key.0).collect();
+    let changes = scheduled[..due].iter().map(|(at, key, row)| {
+        let row = PendingRow {
+            next_attempt_at: *at,
+            deliver_at: None,
+            ..*row
+        };
+        Change::Pending(*key, Some(row))
+    });
+    let released = Released {
+        subscriptions: ids.into_iter().collect(),
+        next_at,
+    };
+    (changes.collect(), released)
 }
 
 fn due(seq: i64, row: &PendingRow) -> Due {

@@ -19,7 +19,7 @@ use herald_dispatch::log::{Before, Ring};
 use herald_dispatch::record::Batch;
 use herald_dispatch::report::Report;
 use herald_dispatch::store::{
-    Claim, Claims, Configuration, Effort, Parked, Point, Recorded, Store, Took, View,
+    Claim, Claims, Configuration, Effort, Parked, Point, Recorded, Released, Store, Took, View,
 };
 use herald_dispatch::tenants::Tenants;
 use herald_dispatch::walk::{Shed, Walk};
@@ -139,7 +139,9 @@ impl Store for Shared {
         world.statement(Statement::Claim)?;
         let tables = &world.database.tables;
         let first = |id: &i64| {
-            let due = tables.pending_of(*id).map(|(_, row)| row.next_attempt_at);
+            let rows = tables.pending_of(*id);
+            let rows = rows.filter(|(_, row)| row.deliver_at.is_none());
+            let due = rows.map(|(_, row)| row.next_attempt_at);
             due.min().map(|at| (*id, at))
         };
         Ok(subscriptions.iter().filter_map(first).collect())
@@ -169,6 +171,14 @@ impl Store for Shared {
             let count = changes.len();
             world.write(changes);
             count
+        })
+    }
+
+    fn release_scheduled(&mut self, most: usize) -> Took<Released> {
+        self.timed(Statement::Claim, |world| {
+            let (changes, released) = claim::released(world, most);
+            world.write(changes);
+            released
         })
     }
 

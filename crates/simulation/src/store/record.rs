@@ -166,6 +166,7 @@ impl World {
             },
             rank: former.map_or(delivery.rank, |row| row.rank),
             blocks_since: delivery.blocks_since,
+            deliver_at: delivery.scheduled_for,
         }
     }
 
