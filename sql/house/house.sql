@@ -83,6 +83,12 @@ begin
                 for update skip locked));
             get diagnostics deleted = row_count;
             has_more := has_more or deleted = most;
+            delete from herald_internal.uptime u
+            where u.ctid = any (array(
+                select o.ctid from herald_internal.uptime o where o.hour < began_at - interval '31 days'
+                order by o.hour limit most for update skip locked));
+            get diagnostics deleted = row_count;
+            has_more := has_more or deleted = most;
             delete from herald_internal.cancelled c
             where c.ctid = any (array(
                 select o.ctid from herald_internal.cancelled o where o.deliver_at < began_at - retention

@@ -126,7 +126,12 @@ select
     h.p50_ms, h.p95_ms, h.p99_ms, h.last_success_at, h.last_error_at, h.last_error,
     b.backlog, b.oldest_at as oldest_pending_at,
     pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp() - b.oldest_at) as lag,
-    (select count(*) from herald_internal.dead_letter d where d.subscription_id = s.id) as dead_letters
+    (select count(*) from herald_internal.dead_letter d where d.subscription_id = s.id) as dead_letters,
+    (
+        select pg_catalog.round((sum(u.up_seconds) / nullif(sum(u.up_seconds + u.down_seconds), 0))::numeric, 4)
+        from herald_internal.uptime u
+        where u.subscription_id = s.id and u.hour > pg_catalog.statement_timestamp() - interval '24 hours'
+    ) as uptime_24h
 from herald_internal.subscription s
 -- The hour is read once for all. Its beginning must not change meanwhile, or no index is of use.
 left join (

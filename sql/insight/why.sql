@@ -90,6 +90,10 @@ begin
                 then format('it failed%s and waits for its next attempt', d.failure)
             when s.options ? 'rate_limit' and d.next_attempt_at <= clock_timestamp()
                 then format('it waits for its turn: rate_limit is %s', s.options ->> 'rate_limit')
+            when l.rate_limit is not null and d.next_attempt_at <= clock_timestamp()
+                then format('it waits for its turn: the plan''s rate_limit is %s', l.rate_limit)
+            when l.of_host is not null and d.next_attempt_at <= clock_timestamp()
+                then format('it waits for its turn: herald.host_limit has %s', l.of_host)
         end
     from herald_internal.subscription s
     cross join lateral (
@@ -117,6 +121,13 @@ begin
     ) d on true
     left join herald_internal.obstacles() o on o.subscription_id = s.id
     left join herald_internal.breaker b on b.subscription_id = s.id
+    cross join lateral (
+        select
+            (select p.rate_limit from herald.tenant t join herald.plan p on p.name = t.plan
+             where s.is_tenants and t.name = s.tenant) as rate_limit,
+            (select concat_ws(' and ', h.rate_limit, h.max_concurrency || ' connections') from herald.host_limit h
+             where h.host = lower(substring(s.url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#:\[]+|\[[^]]*\])'))) as of_host
+    ) l
     left join herald_internal.over_quota q on s.is_tenants and q.tenant = s.tenant and q.over_quota = 'throttled'
     where s.removed_at is null and (own is null or s.is_tenants and s.tenant = any (own))
     order by m.rule is not null, s.name;

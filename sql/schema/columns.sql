@@ -86,6 +86,8 @@ begin
             ('{subscription_stats}', 'oldest_pending_at', 'When the oldest of them was created.'),
             ('{subscription_stats}', 'lag', 'The age of the oldest of them.'),
             ('{subscription_stats}', 'dead_letters', 'Dead letters that are still kept.'),
+            ('{subscription_stats}', 'uptime_24h',
+             'The share of the last 24 hours in which the receiver was up, by the probes of probe_every.'),
             ('{usage}', 'tenant', 'The name of the tenant.'),
             ('{usage}', 'plan', 'The tenant''s plan now.'),
             ('{usage}', 'month', 'The first day of the month (UTC).'),

@@ -180,6 +180,8 @@ comment on view herald.delivery is 'One row for each event and subscription: whe
 comment on table herald.plan is 'What tenants may do; null means no limit. Insert your own plans.';
 comment on table herald_internal.blocking_letter is
     'The dead letters that hold what comes after them in their keys.';
+comment on table herald_internal.uptime is
+    'For how long in each hour receivers with probe_every were up and down.';
 comment on table herald_internal.cancelled is 'Scheduled events that were cancelled.';
 comment on table herald_internal.breaker is 'The breakers that are open, with the last failure.';
 comment on table herald.host_limit is

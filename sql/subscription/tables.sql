@@ -110,6 +110,16 @@ create table herald_internal.breaker (
     failure text not null
 );
 
+-- For how long in each hour receivers with probe_every were up and down. The worker writes it.
+create table herald_internal.uptime (
+    subscription_id bigint not null,
+    hour timestamptz not null,
+    up_seconds double precision not null,
+    down_seconds double precision not null,
+    primary key (subscription_id, hour)
+);
+create index uptime_by_hour on herald_internal.uptime (hour);
+
 -- Never dumped; readable by superusers only.
 create table herald.secret (
     subscription_id bigint not null,

@@ -309,6 +309,7 @@ impl Worker {
                 Effect::Answer { mail, outcome } => mailbox::answer(mail, &ping::answer(&outcome)),
                 Effect::Keep { suspects, poison } => life::keep(&suspects, &poison),
                 Effect::Breaker(turned) => self.breakers.push(turned),
+                Effect::Probed(probed) => self.breakers.probed(probed),
                 Effect::Consent(answered) => {
                     if let Err(error) = store::note_consent(answered) {
                         pgrx::log!(

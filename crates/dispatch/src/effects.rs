@@ -1,5 +1,7 @@
 //! Effects of a decision besides storing and sending; the caller carries them out after the step.
 
+use std::time::Duration;
+
 use herald_core::attempt::outcome::Outcome;
 
 use crate::deaths::Place;
@@ -16,6 +18,8 @@ pub enum Effect {
     Consent(Answered),
     /// A breaker that opened, closed, or was probed in vain.
     Breaker(Turned),
+    /// A receiver that is probed all the time was probed.
+    Probed(Probed),
     /// The suspects, and the deliveries to bury, if the worker dies.
     Keep {
         suspects: Vec<Place>,
@@ -31,6 +35,15 @@ pub struct Answered {
     pub generation: i32,
     /// The granted rate, or why consent was not given.
     pub consent: Result<Option<u32>, String>,
+}
+
+/// What a probe shows of its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probed {
+    pub subscription: i64,
+    pub is_up: bool,
+    /// For how long it is taken to have been so.
+    pub lasted: Duration,
 }
 
 /// What a breaker is now.

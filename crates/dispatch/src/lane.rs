@@ -342,6 +342,11 @@ impl<T> Lane<T> {
         self.is_open() && policy.is_some_and(|policy| policy.probe_with != ProbeWith::Delivery)
     }
 
+    /// Returns the time between two probes while all is well, in microseconds.
+    pub fn probed_every(&self) -> Option<i64> {
+        self.breaker.as_ref()?.policy().probe_every
+    }
+
     /// Returns when the lane may send again, if it is delayed, or its rates keep it from sending.
     pub fn rests_until(&mut self, now: i64) -> Option<i64> {
         self.delayed_until(now).max(self.paced_until(now))

@@ -34,7 +34,7 @@ pub struct Lanes {
     /// A lane that rests stands in line: the moment, a number that grows, and the lane.
     resting: BTreeSet<(Moment, u64, i64)>,
     last_rest: u64,
-    /// Lanes that send no delivery until a probe succeeds, and when to look at them next.
+    /// Lanes that are probed without a delivery, each once, and when to look at them next.
     probed: BTreeSet<(Moment, i64)>,
     survey: Survey,
     surveyed_at: Moment,
@@ -154,6 +154,9 @@ impl Lanes {
             return Vec::new();
         };
         self.claimed_bytes -= entry.claimed_bytes;
+        if let Some(at) = entry.probe_at {
+            self.probed.remove(&(at, id));
+        }
         if let Some((until, number)) = entry.rests {
             self.resting.remove(&(until, number, id));
         }
@@ -170,17 +173,44 @@ impl Lanes {
             .unwrap_or_default()
     }
 
-    /// Has a lane looked at then, if it sends no delivery until a probe succeeds.
+    /// Has a lane looked at then, if it is probed, or sooner if that is known.
     pub fn expect_probe(&mut self, id: i64, at: Moment) {
-        if self.waits_for_probe(id) {
-            self.probed.insert((at, id));
+        if !self.is_probed(id) {
+            return;
+        }
+        let Some(entry) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        if entry.probe_at.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        if let Some(later) = entry.probe_at.replace(at) {
+            self.probed.remove(&(later, id));
+        }
+        self.probed.insert((at, id));
+    }
+
+    /// Has a lane looked at when its next probe is due after one that ended now.
+    pub fn expect_next_probe(&mut self, id: i64, now: Now) {
+        let every = self
+            .by_id
+            .get(&id)
+            .and_then(|entry| match entry.lane.is_open() {
+                true => Some(0),
+                false => entry.lane.probed_every(),
+            });
+        if let Some(every) = every {
+            self.expect_probe(id, now.moment + Duration::from_micros(every.unsigned_abs()));
         }
     }
 
-    /// Returns whether a lane sends no delivery until a probe succeeds, and is not held anyway.
-    pub fn waits_for_probe(&self, id: i64) -> bool {
-        let entry = self.by_id.get(&id);
-        entry.is_some_and(|entry| entry.lane.waits_for_probe() && !entry.lane.is_held())
+    /// Returns whether a lane is probed without a delivery, and is not held anyway: its breaker is open, or it is probed
+    /// while all is well, too.
+    pub fn is_probed(&self, id: i64) -> bool {
+        self.by_id.get(&id).is_some_and(|entry| {
+            let lane = &entry.lane;
+            (lane.waits_for_probe() || lane.probed_every().is_some()) && !lane.is_held()
+        })
     }
 
     /// Returns when to look for the first probe.
@@ -195,6 +225,9 @@ impl Lanes {
             return None;
         }
         self.probed.pop_first();
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.probe_at = None;
+        }
         Some(id)
     }
 

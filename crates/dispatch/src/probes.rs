@@ -1,7 +1,7 @@
-//! Probes of receivers that are down, by requests without a delivery: what opens a lane again whose breaker sends no
-//! deliveries meanwhile.
+//! Probes of receivers by requests without a delivery: what opens a lane again whose breaker sends no deliveries meanwhile,
+//! and what tells how long receivers are up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::courier::Courier;
 use crate::gate::{Beginning, Gate};
 use crate::lanes::Lanes;
 use crate::subscriptions::Subscriptions;
-use crate::time::Now;
+use crate::time::{Moment, Now};
 use crate::tokens::Tokens;
 use crate::work::{Probe, Work};
 
@@ -20,6 +20,8 @@ const FOR_A_THREAD: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Probes {
     under_way: BTreeSet<i64>,
+    /// When receivers that are probed all the time were last probed.
+    probed_at: BTreeMap<i64, Moment>,
 }
 
 impl Probes {
@@ -35,7 +37,7 @@ impl Probes {
     ) {
         while let Some(id) = lanes.take_probed(now) {
             // One that is under way says when to look again. One that is held is looked at when it no longer is.
-            if self.under_way.contains(&id) || !lanes.waits_for_probe(id) {
+            if self.under_way.contains(&id) || !lanes.is_probed(id) {
                 continue;
             }
             if let Some(until) = lanes.delayed_until(id, now.micros) {
@@ -71,8 +73,18 @@ impl Probes {
         }
     }
 
-    /// Notes that a probe came back.
-    pub fn came_back(&mut self, id: i64) {
+    /// Notes that a probe came back. Returns how long the receiver was as it shows, if its uptime is told: since the last
+    /// probe, but no longer than the time between two.
+    pub fn came_back(&mut self, id: i64, every: Option<i64>, now: Now) -> Option<Duration> {
         self.under_way.remove(&id);
+        let Some(every) = every else {
+            self.probed_at.remove(&id);
+            return None;
+        };
+        let last = self.probed_at.insert(id, now.moment)?;
+        Some(
+            now.since(last)
+                .min(Duration::from_micros(every.unsigned_abs())),
+        )
     }
 }

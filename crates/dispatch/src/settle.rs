@@ -11,7 +11,7 @@ use crate::breaker::{Breaker, Turn};
 use crate::burials::Burials;
 use crate::consent::Consents;
 use crate::courier::Returned;
-use crate::effects::{Effect, Effects, Turned};
+use crate::effects::{Effect, Effects, Probed, Turned};
 use crate::gate::Gate;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
@@ -78,13 +78,23 @@ impl Settling<'_> {
             }
             Work::Probe(probe) => {
                 let outcome = &attempt.outcome;
-                self.probes.came_back(probe.subscription.id);
+                let id = probe.subscription.id;
+                let entry = self.lanes.get(id);
+                let every = entry.and_then(|entry| entry.lane.probed_every());
+                let lasted = self.probes.came_back(id, every, now);
                 let is_down = (!outcome.is_own_shortage()).then(|| !shows_up(outcome));
-                if let (None, Some(entry)) = (is_down, self.lanes.get(probe.subscription.id)) {
+                if let (None, Some(entry)) = (is_down, self.lanes.get(id)) {
                     entry.lane.spare(Some(now.micros + SHORTAGE_PAUSE_MICROS));
                 }
+                if let (Some(lasted), Some(is_down)) = (lasted, is_down) {
+                    self.effects.push(Effect::Probed(Probed {
+                        subscription: id,
+                        is_up: !is_down,
+                        lasted,
+                    }));
+                }
                 self.tell_breaker(&probe.subscription, is_down, outcome, now);
-                self.lanes.expect_probe(probe.subscription.id, now.moment);
+                self.lanes.expect_next_probe(id, now);
             }
             Work::Question(question) => {
                 let asked = &question.subscription;

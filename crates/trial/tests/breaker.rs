@@ -167,3 +167,60 @@ fn a_faulty_breaker_is_refused_with_the_fix() {
     assert_eq!(refused.message(), "invalid breaker");
     assert_eq!(hint(&refused), r#"Use "failures": 20."#);
 }
+
+#[test]
+fn a_receiver_can_be_probed_while_all_is_well_and_its_uptime_is_told() {
+    let receiver = receiver_with(Mode::ok());
+    let mut db = Database::new(&CLUSTER, "uptime");
+    db.subscribe(
+        "watched",
+        &receiver,
+        r#"breaker => '{"failures": 100, "probe_with": "HEAD", "probe_every": "1 s"}'"#,
+    );
+    receiver.wait_until(
+        "three probes",
+        |receiver| count_of(receiver, "HEAD") >= 3,
+        SOON,
+    );
+    db.until(
+        "select uptime_24h from herald.subscription_stats where subscription = 'watched'",
+        "1.0000",
+    );
+    receiver.set_mode(Mode::status(503));
+    db.until(
+        "select uptime_24h < 0.9 from herald.subscription_stats where subscription = 'watched'",
+        "true",
+    );
+    // A second each: no more than a probe a second.
+    let probes = count_of(&receiver, "HEAD");
+    let seconds = db.text("select sum(up_seconds + down_seconds) from herald_internal.uptime");
+    let seconds: f64 = seconds.parse().expect("a number");
+    assert!((probes as f64) < seconds + 4.0, "{probes} in {seconds}");
+    assert_eq!(db.text(OPENED), "0");
+}
+
+#[test]
+fn a_receiver_that_is_probed_all_the_time_opens_its_breaker_without_a_delivery() {
+    let down = receiver_with(Mode::status(503));
+    let mut db = Database::new(&CLUSTER, "probed_open");
+    db.subscribe(
+        "down",
+        &down,
+        r#"breaker => '{"failures": 2, "probe": "1 s", "probe_with": "HEAD", "probe_every": "1 s"}'"#,
+    );
+    db.until(OPENED, "1");
+    down.set_mode(Mode::ok());
+    db.until(OPENED, "0");
+}
+
+#[test]
+fn deliveries_are_no_probes_while_all_is_well() {
+    let mut db = Database::new(&CLUSTER, "no_delivery");
+    let error = db.refusal(
+        r#"select herald.subscribe('x', url => 'https://example.com/', breaker => '{"probe_every": "1 min"}')"#,
+    );
+    assert_eq!(
+        hint(&error),
+        r#"Use "probe_with": "HEAD" too, or leave probe_every out."#
+    );
+}

@@ -112,6 +112,11 @@ fn a_host_keeps_its_limits_over_all_subscriptions() {
     db.subscribe("one", &one, "");
     db.subscribe("other", &other, "");
     emit(&mut db, "order", 40);
+    db.until(
+        "select count(*) > 0 from herald.pending p cross join lateral herald.why((select e.uid::text from herald.event e where e.seq = p.event_seq)) w
+         where w.blocked_by = 'it waits for its turn: herald.host_limit has 20/s'",
+        "true",
+    );
     db.settle();
     let arrivals = arrivals(&[&one, &other]);
     assert_eq!(arrivals.len(), 80);

@@ -14,12 +14,13 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 /// The statuses that say something of the delivery, and not of the receiver.
 const OF_THE_DELIVERY: [u16; 3] = [400, 413, 422];
-const MEMBERS: [&str; 6] = [
+const MEMBERS: [&str; 7] = [
     "failures",
     "ratio",
     "window",
     "probe",
     "probe_with",
+    "probe_every",
     "disable_after",
 ];
 
@@ -35,6 +36,8 @@ pub struct BreakerPolicy {
     /// The time between two probes, in microseconds.
     pub probe: i64,
     pub probe_with: ProbeWith,
+    /// The time between two probes while all is well, in microseconds.
+    pub probe_every: Option<i64>,
     /// After this time the subscription is disabled, in microseconds.
     pub disable_after: Option<i64>,
 }
@@ -57,6 +60,7 @@ impl Default for BreakerPolicy {
             window: 60 * SECOND,
             probe: 30 * SECOND,
             probe_with: ProbeWith::Delivery,
+            probe_every: None,
             disable_after: None,
         }
     }
@@ -89,12 +93,21 @@ impl BreakerPolicy {
         }
         let span = |name, example: &str, least, most| span(members, name, example, least, most);
         let default = BreakerPolicy::default();
+        let probe_with = probe_with(members)?.unwrap_or(default.probe_with);
+        let probe_every = span("probe_every", "5 min", SECOND, DAY)?;
+        if probe_every.is_some() && probe_with == ProbeWith::Delivery {
+            return Err(refused(
+                "Its probe_every needs a probe that is no delivery.",
+                r#"Use "probe_with": "HEAD" too, or leave probe_every out."#,
+            ));
+        }
         Ok(BreakerPolicy {
             failures: failures(members)?.unwrap_or(default.failures),
             ratio: ratio(members)?.unwrap_or(default.ratio),
             window: span("window", "1 min", SECOND, 3_600 * SECOND)?.unwrap_or(default.window),
             probe: span("probe", "30 s", SECOND, 7 * DAY)?.unwrap_or(default.probe),
-            probe_with: probe_with(members)?.unwrap_or(default.probe_with),
+            probe_with,
+            probe_every,
             disable_after: span("disable_after", "5 days", 60 * SECOND, 365 * DAY)?,
         })
     }

@@ -157,7 +157,7 @@ options! {
     /// the times of day at which it is sent to: see [Hours](flow.md#hours)
     active_hours: Option<Value> = "null" as "always", "an object: `zone`, `days`, `except`, `outside`";
     /// when the receiver counts as down, and how it is tried meanwhile: see [Breaker](flow.md#breaker)
-    breaker: Option<Value> = "null" as "none", "an object: `failures`, `ratio`, `window`, `probe`, `probe_with`, `disable_after`";
+    breaker: Option<Value> = "null" as "none", "an object: `failures`, `ratio`, `window`, `probe`, `probe_with`, `probe_every`, `disable_after`";
     /// the largest body; events with larger bodies become dead letters (`too_large`)
     max_payload: i32 = "262144", MAX_PAYLOAD.allowed;
     /// a pending delivery older than this becomes a dead letter (`expired`) when it would be sent

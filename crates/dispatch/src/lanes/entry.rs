@@ -49,6 +49,8 @@ pub struct Entry {
     pub unrecorded: usize,
     /// Until when it rests, and its number among those that do.
     pub(crate) rests: Option<(Moment, u64)>,
+    /// When to look at it for a probe.
+    pub(crate) probe_at: Option<Moment>,
     /// The generation of its URL.
     pub(crate) generation: i32,
     /// Its receiver said that it is gone, which is not yet recorded.
@@ -79,6 +81,7 @@ impl Entry {
             claim_size: CLAIM_SIZE,
             unrecorded: 0,
             rests: None,
+            probe_at: None,
             generation: 0,
             is_gone: false,
             is_ready: false,

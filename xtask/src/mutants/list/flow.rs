@@ -118,8 +118,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "breaker-probe-while-held",
         breaks: "A subscription that is paused is not probed, and its breaker wakes nobody.",
         file: "crates/dispatch/src/lanes.rs",
-        from: "entry.lane.waits_for_probe() && !entry.lane.is_held()",
-        to: "entry.lane.waits_for_probe()",
+        from: "lane.probed_every().is_some()) && !lane.is_held()",
+        to: "lane.probed_every().is_some())",
         killed_by: Test::Simulation,
         says: "see: cargo xtask simulate --seed",
     },
@@ -173,5 +173,27 @@ pub const MUTANTS: &[Mutant] = &[
             "herald-dispatch settle::tests::what_says_nothing_of_the_receiver_uses_the_schedule_up",
         ),
         says: "right: Dead(Exhausted)",
+    },
+    Mutant {
+        name: "uptime-counts-failures-as-up",
+        breaks: "A probe that fails is no uptime.",
+        file: "crates/dispatch/src/settle.rs",
+        from: "is_up: !is_down,",
+        to: "is_up: !is_down || lasted.is_zero() || true,",
+        killed_by: EndToEnd(
+            "breaker a_receiver_can_be_probed_while_all_is_well_and_its_uptime_is_told",
+        ),
+        says: "true from select uptime_24h < 0.9",
+    },
+    Mutant {
+        name: "probes-while-all-is-well-stop",
+        breaks: "A receiver with probe_every is probed again and again.",
+        file: "crates/dispatch/src/lanes.rs",
+        from: "false => entry.lane.probed_every(),",
+        to: "false => None,",
+        killed_by: EndToEnd(
+            "breaker a_receiver_can_be_probed_while_all_is_well_and_its_uptime_is_told",
+        ),
+        says: "three probes",
     },
 ];
