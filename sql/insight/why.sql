@@ -62,9 +62,8 @@ begin
                 else 'its types, which cannot be read: every event is held for it' end)),
         d.state, d.attempts, d.next_attempt_at,
         case
-            when d.state is null and exists (
-                    select from herald_internal.cancelled c where c.event_seq = event.seq)
-                then 'it was cancelled'
+            when m.rule is not null and d.state is null then null
+            when exists (select from herald_internal.cancelled c where c.event_seq = event.seq) then 'it was cancelled'
             when d.state is null and herald_internal.expires_at(event.extensions::text) <= clock_timestamp()
                 then format('expirytime: it expired at %s', herald_internal.expires_at(event.extensions::text))
             when d.state is null or d.state = 'delivered' then null
