@@ -247,6 +247,12 @@ fn take_lock(name: &str) {
     lock::for_transaction(herald_core::lock::number_of(name));
 }
 
+/// Takes the lock with this name until the transaction ends, unless another transaction has it. Returns whether it did.
+#[pg_extern(sql = false)]
+fn try_take_lock(name: &str) -> bool {
+    lock::try_for_transaction(herald_core::lock::number_of(name))
+}
+
 /// Returns the role that called the running shell; null if none runs.
 #[pg_extern(sql = false)]
 fn viewer() -> Option<pg_sys::Oid> {

@@ -87,8 +87,6 @@ begin
         raise exception using errcode = 'invalid_parameter_value', message = 'deliver_at is out of range',
             detail = format('It is %s; at most 366 days ahead are allowed.', emit.deliver_at),
             hint = 'Emit the event later.';
-    elsif emit.deliver_at <= clock_timestamp() then
-        emit.deliver_at := null;
     end if;
     if emit.ordered then
         if emit.key is null then
@@ -114,11 +112,15 @@ begin
                 raise exception using
                     errcode = 'unique_violation',
                     message = format('an event with the id "%s" and other content exists', emit.id),
-                    detail = format('It was emitted with the source "%s" at %s.', wanted_source, known.at),
+                    detail = format('It was emitted with the source "%s" at %s.', wanted_source,
+                                    herald_internal.recorded_at(known.uid)),
                     hint = 'Emit the same content again, or choose another id.';
             end if;
             return emit.id;
         end if;
+    end if;
+    if emit.deliver_at <= clock_timestamp() then
+        emit.deliver_at := null;
     end if;
     select a.* into appended
     from herald_internal.append_event(
@@ -126,7 +128,8 @@ begin
         emit.occurred_at, emit.deliver_at, emit.priority, emit.tenant, checked_extensions, emit.dataschema) a;
     if emit.id is not null then
         update herald_internal.emitted e
-        set seq = appended.seq, slot = appended.slot, uid = appended.uid
+        -- Its id is known for as long as it can be cancelled.
+        set seq = appended.seq, slot = appended.slot, uid = appended.uid, at = greatest(e.at, emit.deliver_at)
         where e.source = wanted_source and e.id = emit.id;
     end if;
     return coalesce(emit.id, appended.uid::text);

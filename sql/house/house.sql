@@ -72,6 +72,10 @@ begin
             where d.ctid = any (array(
                 select l.ctid from herald_internal.dead_letter l
                 where l.expires_at < began_at
+                -- One that holds its key is needed until it is sent again or skipped.
+                and not exists (
+                    select from herald_internal.blocking_letter b
+                    where b.subscription_id = l.subscription_id and b.event_seq = l.event_seq)
                 order by l.expires_at limit most
                 for update skip locked));
             get diagnostics deleted = row_count;
@@ -91,7 +95,8 @@ begin
             has_more := has_more or deleted = most;
             delete from herald_internal.cancelled c
             where c.ctid = any (array(
-                select o.ctid from herald_internal.cancelled o where o.deliver_at < began_at - retention
+                -- By then, the log does not have the event any longer.
+                select o.ctid from herald_internal.cancelled o where o.deliver_at < began_at - 2 * retention
                 order by o.deliver_at limit most for update skip locked));
             get diagnostics deleted = row_count;
             has_more := has_more or deleted = most;

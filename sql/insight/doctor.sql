@@ -320,7 +320,8 @@ as $$
     select 'lag', case when p.oldest < clock_timestamp() - interval '1 hour' then 'warning' else 'ok' end,
            format('%s deliveries pending%s', p.backlog, coalesce(', the oldest since ' || p.oldest, '')),
            case when p.oldest < clock_timestamp() - interval '1 hour' then 'See: select * from herald.status();' end
-    from (select count(*) as backlog, min(q.created_at) as oldest from herald.pending q) p
+    from (select count(*) as backlog, min(q.created_at) filter (where q.deliver_at is null) as oldest
+          from herald.pending q) p
 $$;
 
 create function herald_internal.doctor_log() returns table ("check" text, status text, detail text, hint text)

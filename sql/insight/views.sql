@@ -154,7 +154,8 @@ left join (
     group by a.subscription_id
 ) h on h.subscription_id = s.id
 cross join lateral (
-    select count(*) as backlog, min(p.created_at) as oldest_at from herald.pending p where p.subscription_id = s.id
+    select count(*) as backlog, min(p.created_at) filter (where p.deliver_at is null) as oldest_at
+    from herald.pending p where p.subscription_id = s.id
 ) b
 where s.removed_at is null;
 

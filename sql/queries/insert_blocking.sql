@@ -6,4 +6,7 @@ from rows from (
     pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]),
     pg_catalog.unnest($4::bigint[]), pg_catalog.unnest($5::smallint[]), pg_catalog.unnest($6::integer[])
 ) as d (subscription_id, order_key, order_at, event_seq, event_slot, attempts)
+-- Unless the option was taken away meanwhile.
+join herald_internal.subscription s
+    on s.id = d.subscription_id and s.removed_at is null and s.options -> 'dead_blocks' = 'true'
 on conflict do nothing

@@ -24,4 +24,5 @@ on conflict (subscription_id, event_seq) do update
         status_code = excluded.status_code,
         error_class = excluded.error_class,
         spare_until = excluded.spare_until,
-        blocks_since = excluded.blocks_since
+        blocks_since = excluded.blocks_since,
+        deliver_at = excluded.deliver_at

@@ -39,10 +39,10 @@ declare
     how_many bigint;
 begin
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts, last_attempt_at,
-                                duration_ms, status_code, error_class, order_key, order_at)
+                                duration_ms, status_code, error_class, order_key, order_at, deliver_at, created_at)
     select subscription_id, e.slot, e.seq, coalesce(w.next_attempt_at, clock_timestamp()),
            greatest(a.attempt, d.attempts, 0), coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code,
-           a.error_class, w.order_key, w.order_at
+           a.error_class, w.order_key, w.order_at, w.deliver_at, coalesce(w.created_at, clock_timestamp())
     from unnest(slots, seqs) as e (slot, seq)
     left join herald_internal.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
     left join lateral (
@@ -59,8 +59,9 @@ begin
         select w.*
         from herald_internal.event_at(e.slot, e.seq) v
         cross join lateral herald_internal.place_of(
-            ordering, v.tenant, v.source, v.key, coalesce(b.order_at, next_number), null) w
-        where ordering is not null
+            ordering, v.tenant, v.source, v.key, coalesce(b.order_at, next_number),
+            -- Not before its time.
+            case when v.deliver_at > clock_timestamp() then v.deliver_at end) w
     ) w on true
     where not exists (select from herald_internal.cancelled c where c.event_seq = e.seq)
     -- One that waits behind others goes on waiting.
@@ -206,6 +207,9 @@ begin
     end if;
     delete from herald_internal.dead_letter d
     where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id)
+    and not exists (
+        select from herald_internal.blocking_letter b
+        where b.subscription_id = d.subscription_id and b.event_seq = d.event_seq)
     and (own is null or d.subscription_id in (
         select s.id from herald_internal.subscription s where s.is_tenants and s.tenant = any (own)));
     get diagnostics how_many = row_count;

@@ -160,7 +160,8 @@ begin
     elsif new.unreadable_at is not null then
         selection := herald_internal.selection_of(new);
         delete from herald.pending p
-        where p.subscription_id = new.id and p.attempts = 0 and p.created_at >= new.unreadable_at
+        where p.subscription_id = new.id and p.attempts = 0
+        and p.created_at between new.unreadable_at and clock_timestamp()
         and exists (
             select from herald_internal.event_at(p.event_slot, p.event_seq) e
             where not herald_internal.matches(new.types, null, e.type, null)

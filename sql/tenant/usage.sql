@@ -77,7 +77,7 @@ begin
                 jsonb_build_object('tenant', used.tenant, 'plan', used.plan, 'month', to_char(used.month, 'YYYY-MM'),
                                    'events', used.events, 'events_per_month', used.quota,
                                    'over_quota', used.over_quota)::text,
-                herald_internal.source(), used.tenant, null, null, null, 'normal', used.tenant, null, null);
+                herald_internal.source(), used.tenant, null, null, null, null, 'normal', used.tenant, null, null);
         end if;
     end loop;
 end

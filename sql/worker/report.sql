@@ -45,7 +45,8 @@ begin
            (select count(*) from herald_internal.dead_letter),
            (select count(*) from herald_internal.subscription s where s.removed_at is null and s.state <> 'active'),
            w.last_error, w.last_error_at
-    from (select count(*) as backlog, min(q.created_at) as oldest from herald.pending q) p
+    from (select count(*) as backlog, min(q.created_at) filter (where q.deliver_at is null) as oldest
+          from herald.pending q) p
     left join herald_internal.running_worker() r on true
     left join herald_internal.worker w on true;
 end

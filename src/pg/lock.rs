@@ -53,11 +53,23 @@ pub fn keep_from_reading(extension: pg_sys::Oid) {
 /// It is a lock on an object of pg_extension, as above, with a sub-id that PostgreSQL itself never uses: only this
 /// function can take it, while any role can take an advisory lock by its number.
 pub fn for_transaction(number: u64) {
+    take(&numbered(number));
+}
+
+/// Does the same as [`for_transaction`], but does not wait. Returns whether it took the lock.
+pub fn try_for_transaction(number: u64) -> bool {
+    let tag = numbered(number);
+    // SAFETY: inside a transaction, with which the lock ends; the tag is well formed and outlives the call.
+    let result = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, true) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+fn numbered(number: u64) -> pg_sys::LOCKTAG {
     /// Keeps the sub-id apart from 0, which is the extension itself.
     const OURS: u16 = 0x8000;
     // 47 bits of the number tell the locks apart.
     let sub_id = OURS | (number >> 32) as u16;
-    take(&tag(number as u32, sub_id, pg_sys::DEFAULT_LOCKMETHOD));
+    tag(number as u32, sub_id, pg_sys::DEFAULT_LOCKMETHOD)
 }
 
 /// Waits for a lock as for a row: with deadlock detection, `lock_timeout` and cancel.

@@ -113,7 +113,7 @@ fn ordered(client: &mut SpiClient<'_>, claim: &Claim<'_>, up_to: i64) -> Vec<Due
 
 fn of_keys(client: &mut SpiClient<'_>, claim: &Claim<'_>, keys: &[i64]) -> Vec<Due> {
     static STATEMENT: Prepared = Prepared::read(include_str!("../../sql/queries/claim_keys.sql"));
-    let each = (claim.limit / keys.len().max(1)).max(1);
+    let each = claim.of_each(keys);
     let mut rows = STATEMENT.run(
         client,
         vec![

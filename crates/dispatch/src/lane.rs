@@ -361,6 +361,11 @@ impl<T> Lane<T> {
         self.len() == 0
     }
 
+    /// Returns how many of these follow no other.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Returns whether it has a delivery that follows no other.
     pub fn has_next(&self) -> bool {
         !self.queue.is_empty()
@@ -406,7 +411,13 @@ impl<T> Lane<T> {
         let usable = self.usable_within(SPILL_AGE_MICROS, now);
         let is_long = usable.is_some_and(|usable| self.len() > usable);
         let is_shut = self.delayed_until(now).is_some() || self.waits_for_probe();
-        self.is_held || is_shut || (is_stuck || is_long) && !self.is_spilled
+        // Most of it waits for a few keys.
+        let is_crowded = self.keys.waiting() >= CAPACITY / 2
+            && self
+                .keys
+                .waiting_since()
+                .is_some_and(|since| is_long_ago(since, now));
+        self.is_held || is_shut || (is_stuck || is_long || is_crowded) && !self.is_spilled
     }
 
     /// Returns whether the oldest delivery has waited for over a second, even if others succeeded. Such a queue spills

@@ -6,6 +6,7 @@
 //! parked.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use herald_core::subscription::ordering::OrderedBy;
 
@@ -25,9 +26,15 @@ const MOST_FREE: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Order {
     by: Option<OrderedBy>,
-    /// Keys to ask for.
+    /// Keys to ask for, and the last one asked for: each has its turn.
     free: BTreeSet<i64>,
+    last: Option<i64>,
     walk: Walk,
+    /// A walk has to follow: something changed during this one, or once all older events are in pending.
+    is_to_be_repeated: bool,
+    waits_for_older: bool,
+    /// The last claim asked for keys, so that due rows have the next.
+    has_asked: bool,
     /// Dead letters hold keys.
     is_held: bool,
 }
@@ -39,8 +46,6 @@ enum Walk {
     None,
     /// It continues after this key; `None` at its beginning.
     After(Option<i64>),
-    /// It begins when all older events are in pending.
-    Later,
 }
 
 /// What to ask for.
@@ -85,24 +90,27 @@ impl Order {
         self.is_held |= is_dead;
     }
 
-    /// Walks along the keys, from their beginning.
+    /// Walks along the keys, from their beginning; if a walk is under way, another one follows it.
     pub fn walk(&mut self) {
-        self.walk = Walk::After(None);
+        match self.walk {
+            Walk::None => self.walk = Walk::After(None),
+            Walk::After(after) => self.is_to_be_repeated |= after.is_some(),
+        }
     }
 
     /// The same, when all older events are in pending.
     pub fn walk_later(&mut self) {
-        self.walk = Walk::Later;
+        self.waits_for_older = true;
     }
 
     /// Returns whether there is something to ask for now.
     pub fn is_due(&self) -> bool {
-        !self.free.is_empty() || matches!(self.walk, Walk::After(_))
+        !self.free.is_empty() || self.walk != Walk::None
     }
 
     /// Returns whether the lane knows of all keys of which more can be sent.
     pub fn is_settled(&self) -> bool {
-        self.free.is_empty() && self.walk == Walk::None
+        !self.is_due() && !self.waits_for_older
     }
 
     /// Returns whether nothing holds what is read from now on, if nothing is pending.
@@ -112,16 +120,26 @@ impl Order {
 
     /// Begins what waited for older events, which are all in pending now.
     pub fn older_are_pending(&mut self) {
-        if self.walk == Walk::Later {
+        if std::mem::take(&mut self.waits_for_older) {
             self.walk();
         }
     }
 
     /// Returns what to ask for next, without keys of which something `is_held` in memory: they are asked for afterwards.
-    pub fn question(&mut self, is_held: impl Fn(i64) -> bool) -> Option<Question> {
+    /// If rows are due besides, they have every second turn.
+    pub fn question(&mut self, any_due: bool, is_held: impl Fn(i64) -> bool) -> Option<Question> {
+        if std::mem::take(&mut self.has_asked) && any_due {
+            return None;
+        }
+        let question = self.next_question(is_held);
+        self.has_asked = question.is_some();
+        question
+    }
+
+    fn next_question(&mut self, is_held: impl Fn(i64) -> bool) -> Option<Question> {
         let mut keys = Vec::new();
         while keys.len() < KEYS_AT_ONCE
-            && let Some(key) = self.free.pop_first()
+            && let Some(key) = self.take_free()
         {
             if !is_held(key) {
                 keys.push(key);
@@ -133,8 +151,21 @@ impl Order {
         match self.walk {
             Walk::After(_) if self.by.is_none() => Some(Question::Parked),
             Walk::After(after) => Some(Question::Keys(after)),
-            Walk::None | Walk::Later => None,
+            Walk::None => None,
         }
+    }
+
+    /// Takes the key to ask for after the last one, and after all the first one.
+    fn take_free(&mut self) -> Option<i64> {
+        let after = (
+            Bound::Excluded(self.last.unwrap_or(i64::MIN)),
+            Bound::Unbounded,
+        );
+        let next = self.free.range(after).next().or_else(|| self.free.first());
+        let next = *next?;
+        self.free.remove(&next);
+        self.last = Some(next);
+        Some(next)
     }
 
     /// Takes keys that were not asked for after all.
@@ -148,6 +179,7 @@ impl Order {
     pub fn walked(&mut self, found: Parked) {
         self.walk = match found.last {
             Some(last) => Walk::After(Some(last)),
+            None if std::mem::take(&mut self.is_to_be_repeated) => Walk::After(None),
             None => Walk::None,
         };
         self.free.extend(found.keys);
@@ -205,17 +237,64 @@ mod tests {
         };
         order.walk();
         order.free(7);
-        assert_eq!(order.question(nothing_held), Some(Question::Rows(vec![7])));
-        assert_eq!(order.question(nothing_held), Some(Question::Keys(None)));
+        assert_eq!(
+            order.question(false, nothing_held),
+            Some(Question::Rows(vec![7]))
+        );
+        assert_eq!(
+            order.question(false, nothing_held),
+            Some(Question::Keys(None))
+        );
         order.walked(Parked {
             keys: vec![3],
             last: Some(5),
             is_held: false,
         });
-        assert_eq!(order.question(nothing_held), Some(Question::Rows(vec![3])));
-        assert_eq!(order.question(nothing_held), Some(Question::Keys(Some(5))));
+        assert_eq!(
+            order.question(false, nothing_held),
+            Some(Question::Rows(vec![3]))
+        );
+        assert_eq!(
+            order.question(false, nothing_held),
+            Some(Question::Keys(Some(5)))
+        );
         order.walked(Parked::default());
-        assert_eq!(order.question(nothing_held), None);
+        assert_eq!(order.question(false, nothing_held), None);
+        assert!(order.is_settled());
+    }
+
+    #[test]
+    fn due_rows_have_every_second_turn_and_each_key_has_its_own() {
+        let mut order = Order::default();
+        order.ask_again(0..150);
+        let rows = |range: std::ops::Range<i64>| Some(Question::Rows(range.collect()));
+        assert_eq!(order.question(true, nothing_held), rows(0..100));
+        order.ask_again(0..100);
+        assert_eq!(order.question(true, nothing_held), None);
+        let Some(Question::Rows(keys)) = order.question(true, nothing_held) else {
+            unreachable!()
+        };
+        assert_eq!((keys[0], keys[49], keys[50]), (100, 149, 0));
+    }
+
+    #[test]
+    fn what_changes_during_a_walk_makes_another_one_follow_it() {
+        let mut order = Order {
+            by: Some(OrderedBy::Key),
+            walk: Walk::After(Some(5)),
+            ..Order::default()
+        };
+        order.walk();
+        assert_eq!(
+            order.question(false, nothing_held),
+            Some(Question::Keys(Some(5)))
+        );
+        order.walked(Parked::default());
+        assert_eq!(
+            order.question(false, nothing_held),
+            Some(Question::Keys(None))
+        );
+        order.walked(Parked::default());
         assert!(order.is_settled());
     }
 
@@ -223,7 +302,7 @@ mod tests {
     fn a_key_that_is_held_is_not_asked_for() {
         let mut order = Order::default();
         order.free(7);
-        assert_eq!(order.question(|key| key == 7), None);
+        assert_eq!(order.question(false, |key| key == 7), None);
     }
 
     #[test]
@@ -255,6 +334,6 @@ mod tests {
         assert!(lane.is_spilled());
         order.walked(Parked::default());
         order.configure(None, &mut lane);
-        assert_eq!(order.question(nothing_held), Some(Question::Parked));
+        assert_eq!(order.question(false, nothing_held), Some(Question::Parked));
     }
 }

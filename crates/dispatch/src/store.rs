@@ -191,6 +191,11 @@ impl Claim<'_> {
             && !self.given_up.contains(&due.seq)
     }
 
+    /// Returns how many rows of each of these keys to take at most.
+    pub fn of_each(&self, keys: &[i64]) -> usize {
+        (self.limit / keys.len().max(1)).max(1)
+    }
+
     /// The same for a row of an ordered key, which can be sent.
     pub fn wants_follower(&self, due: &Due) -> bool {
         self.with_events && !self.given_up.contains(&due.seq)

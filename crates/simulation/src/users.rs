@@ -1,5 +1,6 @@
 //! Users at work: what a step does to the database, the receivers and the worker.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -108,13 +109,7 @@ impl World {
                 // What is in the window of a breaker now is not known: as if an attempt had just succeeded.
                 let wall = self.clock.wall();
                 for shown in self.witness.life.shown.values_mut() {
-                    if let Some(last) = shown.back().copied() {
-                        shown.push_back(Shown {
-                            at: wall,
-                            is_down: false,
-                            ..last
-                        });
-                    }
+                    forget(shown, wall);
                 }
                 self.witness.life.sent_at_of_tenant.clear();
             }
@@ -270,6 +265,11 @@ impl World {
     }
 
     pub(crate) fn set_state(&mut self, id: i64, state: State) {
+        // A breaker begins anew when its subscription was disabled.
+        let wall = self.clock.wall();
+        if let Some(shown) = self.witness.life.shown.get_mut(&id) {
+            forget(shown, wall);
+        }
         self.change_row(id, |row, xid, order| {
             if state == State::Disabled {
                 row.disabled_xid.get_or_insert(xid);
@@ -446,6 +446,17 @@ impl SubscriptionRow {
             .as_deref()
             .is_none_or(|tenant| row.event.tenant.as_deref() == Some(tenant));
         is_wanted && is_for_it
+    }
+}
+
+/// Notes that what a breaker knows is not known: as if an attempt had just succeeded.
+fn forget(shown: &mut VecDeque<Shown>, wall: i64) {
+    if let Some(last) = shown.back().copied() {
+        shown.push_back(Shown {
+            at: wall,
+            is_down: false,
+            ..last
+        });
     }
 }
 

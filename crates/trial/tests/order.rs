@@ -432,3 +432,60 @@ fn options_of_an_order_need_one() {
         "Use ordering => 'key' too, or leave max_block out."
     );
 }
+
+#[test]
+fn an_order_that_is_taken_away_while_held_holds_nothing_after_a_restart() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "taken_away_held");
+    db.subscribe("shop", &receiver, "ordering => 'key'");
+    db.run("select herald.pause('shop')");
+    emit(&mut db, &["a", "a", "b"]);
+    db.until("select count(*) from herald.pending", "3");
+    db.run("update herald.subscription set ordering = 'none'; select herald.restart_worker()");
+    db.run("select herald.resume('shop')");
+    db.settle();
+    assert_eq!(receiver.total(), 3);
+}
+
+#[test]
+fn a_letter_that_holds_its_key_is_neither_purged_nor_expires() {
+    let receiver = receiver_with(refuses("1"));
+    let mut db = Database::new(&CLUSTER, "kept_letter");
+    db.subscribe(
+        "shop",
+        &receiver,
+        &format!("{DEAD_BLOCKS}, dead_letter_retention => '1 s'"),
+    );
+    emit(&mut db, &["a", "a"]);
+    db.until("select waiting from herald.blocked_key", "1");
+    db.run("select herald.purge_dead_letters('0', 'shop')");
+    db.run("select pg_sleep(1.1); select herald_internal.keep_house(null, 0, '1 s')");
+    assert_eq!(db.count("herald.dead_letter"), 1);
+    db.run("select * from herald.skip('shop', 'a')");
+    db.settle();
+    db.run("select herald.purge_dead_letters('0', 'shop')");
+    assert_eq!(db.count("herald.dead_letter"), 0);
+}
+
+#[test]
+fn each_key_has_its_turn_at_a_rate() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "turns");
+    db.subscribe(
+        "shop",
+        &receiver,
+        "ordering => 'key', rate_limit => '100/s'",
+    );
+    db.run("select herald.pause('shop')");
+    db.run(
+        "select herald.emit(n::text, '{}', key => (n % 400)::text) from generate_series(1, 4000) n",
+    );
+    db.until("select count(*) from herald.pending", "4000");
+    db.run("select herald.resume('shop')");
+    receiver.wait_for(700, SOON);
+    let keys: std::collections::BTreeSet<i64> = requests(&receiver)
+        .iter()
+        .map(|sent| sent.parse::<i64>().expect("a number") % 400)
+        .collect();
+    assert!(keys.len() > 300, "{} of 400 keys", keys.len());
+}

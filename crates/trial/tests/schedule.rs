@@ -172,3 +172,59 @@ fn an_event_that_has_expired_is_not_sent() {
         hint(&error)
     );
 }
+
+#[test]
+fn what_is_scheduled_is_not_replayed_before_its_time_and_stays_cancelled() {
+    let (receiver, mut db) = subscribed(&CLUSTER, "replayed", "");
+    let id = emit_in(&mut db, "later", 60_000);
+    db.until(
+        "select count(*) from herald.pending where deliver_at is not null",
+        "1",
+    );
+    let other = receiver_named(&mut db, "other");
+    db.run("select herald.replay('shop', now() - interval '1 h', target => 'other')");
+    db.emit("now");
+    receiver.wait_for(1, SOON);
+    other.wait_for(1, SOON);
+    assert_eq!(db.count("herald.pending where deliver_at is not null"), 2);
+    assert!(db.truth(&format!("select herald.cancel('{id}')")));
+    assert_eq!(db.count("herald.pending"), 0);
+}
+
+fn receiver_named(db: &mut Database, name: &str) -> herald_trial::Receiver {
+    let receiver = receiver();
+    db.subscribe(name, &receiver, "");
+    receiver
+}
+
+#[test]
+fn a_lock_of_one_subscription_delays_no_other_and_what_others_cancel_hides_nothing() {
+    let (receiver, mut db) = subscribed(&CLUSTER, "locked", "types => '{free}'");
+    let _held = receiver_named(&mut db, "held");
+    let mut other = db.session(&CLUSTER);
+    emit_in(&mut db, "held", 1_000);
+    emit_in(&mut db, "free", 1_200);
+    db.until(
+        "select count(*) from herald.pending where deliver_at is not null",
+        "3",
+    );
+    other.run("begin; select from herald.pending where subscription_id = (select id from herald.subscription where name = 'held') for update");
+    receiver.wait_for(1, SOON);
+    other.run("rollback");
+    db.settle();
+}
+
+#[test]
+fn an_id_stays_known_until_its_time_and_is_idempotent_after_it() {
+    let (_receiver, mut db) = subscribed(&CLUSTER, "ids", "");
+    let emit = "select herald.emit('later', '{}', id => 'i', deliver_at => '2026-01-01')";
+    db.run(&emit.replace("'2026-01-01'", "now() + interval '300 days'"));
+    db.run("update herald_internal.emitted set at = at - interval '1 day'");
+    assert!(db.truth("select at > now() + interval '200 days' from herald_internal.emitted"));
+    let at = db.text("select clock_timestamp() + interval '200 ms'");
+    let emit = format!("select herald.emit('later', '{{}}', id => 'j', deliver_at => '{at}')");
+    db.run(&emit);
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(db.text(&emit), "j");
+    assert_eq!(db.count("herald.event where id = 'j'"), 1);
+}

@@ -128,6 +128,10 @@ impl<S: Store> Claiming<'_, S> {
         for (id, at) in found {
             if let Some(entry) = self.lanes.get(id) {
                 entry.expect_due(at);
+                if at == PARKED {
+                    // All that it has is parked. What it waited for may be gone.
+                    entry.order.walk();
+                }
             }
         }
         unknown.lanes.truncate(rest);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use herald_core::event::Event;
+use herald_core::subscription::ordering::OrderedBy;
 
 use super::claiming::Claiming;
 use super::found::BEFORE_ALL;
@@ -13,27 +14,25 @@ use crate::store::{Claim, Claims, Due, Parked, Store, Took};
 use crate::subscriptions::Loaded;
 use crate::time::Now;
 
+/// At most this many deliveries of a key are claimed at once, if it is one of many.
+const MOST_OF_A_KEY: usize = 16;
 /// How soon to look again for what follows events of older windows, in microseconds.
 const OLDER_WINDOWS: i64 = 100_000;
 
 impl Entry {
-    /// Returns what to ask next. While older windows are read, what is found may follow events that are not read yet: a
-    /// walk begins afterwards.
+    /// Returns what to ask next. While older windows are read, what is found may follow events that are not read yet: only
+    /// what comes before these is claimed, and a walk follows afterwards.
     pub(super) fn ask(&mut self, read_up_to: Option<i64>, now: i64) -> Option<Question> {
         if read_up_to.is_none() {
             self.order.older_are_pending();
         }
-        let lane = &self.lane;
-        let question = self.order.question(|key| lane.holds_key(key))?;
-        if read_up_to.is_none() {
-            return Some(question);
+        let (lane, any_due) = (&self.lane, self.next_due.is_some_and(|due| due <= now));
+        let question = self.order.question(any_due, |key| lane.holds_key(key))?;
+        if read_up_to.is_some() {
+            self.order.walk_later();
+            self.wait_for_older(now);
         }
-        self.order.walk_later();
-        self.wait_for_older(now);
-        match question {
-            Question::Rows(keys) => Some(Question::Rows(keys)),
-            Question::Keys(_) | Question::Parked => None,
-        }
+        Some(question)
     }
 
     /// Looks again soon, from the beginning: the claim passed by what follows events of older windows.
@@ -102,7 +101,11 @@ impl<S: Store> Claiming<'_, S> {
                 took: Duration::ZERO,
             };
         };
-        let limit = entry.room(share, now.micros).clamp(1, most);
+        let mut limit = entry.room(share, now.micros).clamp(1, most);
+        if entry.order.by() == Some(OrderedBy::Key) {
+            // A key whose receiver is slow leaves room for others.
+            limit = limit.min(MOST_OF_A_KEY * keys.len());
+        }
         let (keys, later) = keys.split_at(keys.len().min(limit));
         entry.order.ask_again(later.iter().copied());
         let given_up: Vec<i64> = self.suspects.given_up().collect();

@@ -169,8 +169,9 @@ impl Entry {
         let usable = usable.unwrap_or(usize::MAX).max(1);
         let (below, to) = (REFILL_BELOW.min(usable.div_ceil(2)), REFILL_TO.min(usable));
         let when_full = REFILL_WHEN_FULL.min(usable.div_ceil(4));
-        let wanted = if self.lane.len() < below {
-            to - self.lane.len()
+        // What waits behind others of its key takes the place of none.
+        let wanted = if self.lane.queued() < below {
+            to - self.lane.queued()
         } else if self.claimed.len() < when_full / 2 {
             when_full - self.claimed.len()
         } else {

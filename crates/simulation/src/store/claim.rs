@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use herald_dispatch::lane::keys::Rank;
 use herald_dispatch::order::{PARKED, sendable};
 use herald_dispatch::store::{Claim, Claims, Due, Parked, Released};
 
@@ -24,7 +23,8 @@ pub fn claim(tables: &Tables, claim: &Claim<'_>) -> Claims {
         let rank = due
             .rank
             .filter(|_| claim.ordered_up_to.is_some() && due.next_attempt_at < PARKED);
-        due.is_behind = rank.is_some_and(|rank| tables.follows(claim.subscription, rank));
+        let follows = rank.is_some_and(|rank| tables.follows(claim.subscription, rank));
+        due.is_behind = follows || rank.is_some() && is_held(tables, claim.subscription, due);
     }
     let wanted = rows.iter().filter(|due| claim.wants_event(due));
     let wanted: Vec<i64> = wanted.map(|due| due.seq).collect();
@@ -33,21 +33,12 @@ pub fn claim(tables: &Tables, claim: &Claim<'_>) -> Claims {
 
 /// Returns the first pending deliveries of these keys that can be sent, and their events.
 pub fn claim_keys(tables: &Tables, claim: &Claim<'_>, keys: &[i64]) -> Claims {
-    let each = (claim.limit / keys.len().max(1)).max(1);
-    let id = claim.subscription;
-    let letters = tables.blocking.range((id, i64::MIN)..=(id, i64::MAX));
-    let letters: Vec<Rank> = letters.map(|(_, rank)| *rank).collect();
-    let is_held = |due: &Due| {
-        let is_behind =
-            |it: &Rank, rank: Rank| it.key == rank.key && (it.at, it.seq) < (rank.at, rank.seq);
-        due.rank
-            .is_some_and(|rank| letters.iter().any(|it| is_behind(it, rank)))
-    };
+    let each = claim.of_each(keys);
     let of_key = |key: &i64| {
         let rows = tables.pending_of_key(claim.subscription, *key).into_iter();
         let rows = rows
             .map(|(seq, row)| due(seq, row))
-            .filter(|due| is_within(due, claim) && !is_held(due));
+            .filter(|due| is_within(due, claim) && !is_held(tables, claim.subscription, due));
         rows.take(each).collect::<Vec<Due>>()
     };
     let rows = keys.iter().flat_map(of_key).collect();
@@ -145,6 +136,16 @@ fn due(seq: i64, row: &PendingRow) -> Due {
         is_behind: false,
         blocks_since: row.blocks_since,
     }
+}
+
+/// Returns whether a dead letter holds it.
+fn is_held(tables: &Tables, id: i64, due: &Due) -> bool {
+    let mut letters = tables.blocking.range((id, i64::MIN)..=(id, i64::MAX));
+    due.rank.is_some_and(|rank| {
+        letters.any(|(_, letter)| {
+            letter.key == rank.key && (letter.at, letter.seq) < (rank.at, rank.seq)
+        })
+    })
 }
 
 fn is_within(due: &Due, claim: &Claim<'_>) -> bool {
