@@ -14,6 +14,8 @@ use herald_trial::{Cluster, Mode, Receiver};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(common::cluster);
 
+/// A delivery that fails is not tried again soon.
+const BLOCKING: &str = "ordering => 'key', retry_schedule => '{1 h}'";
 /// Retries come at once, so that a blocked key is not a slow one.
 const EAGER: &str = "retry_schedule => array_fill(interval '50 ms', array[100]), retry_jitter => 0";
 
@@ -41,6 +43,13 @@ fn refuses(event_type: &'static str) -> Mode {
         let is_refused = text_at(request, "/type") == event_type;
         Answer::new(if is_refused { 503 } else { 200 })
     })
+}
+
+/// A receiver that answers like this, and a database whose subscription `shop` sends to it with these options.
+fn shop(name: &str, mode: Mode, options: &str) -> (Receiver, Database) {
+    let receiver = receiver_with(mode);
+    let db = Database::subscribed(&CLUSTER, name, &receiver, options);
+    (receiver, db)
 }
 
 /// For each key of the table `account`, its versions in the order of their first successful receipts.
@@ -128,13 +137,7 @@ fn a_thousand_keys_are_received_in_commit_order_through_failures_and_kills() {
 
 #[test]
 fn a_key_that_waits_for_a_retry_holds_nobody_else_and_is_shown() {
-    let receiver = receiver_with(refuses("2"));
-    let mut db = Database::new(&CLUSTER, "holds");
-    db.subscribe(
-        "shop",
-        &receiver,
-        "ordering => 'key', retry_schedule => '{1 h}'",
-    );
+    let (receiver, mut db) = shop("holds", refuses("2"), BLOCKING);
     emit(&mut db, &["b", "a", "a", "b", "a", "b"]);
     receiver.wait_until("all of b", |receiver| receiver.total() == 4, SOON);
     let mut sent = requests(&receiver);
@@ -161,13 +164,7 @@ fn a_key_that_waits_for_a_retry_holds_nobody_else_and_is_shown() {
 
 #[test]
 fn a_blocked_key_can_be_skipped() {
-    let receiver = receiver_with(refuses("1"));
-    let mut db = Database::new(&CLUSTER, "skipped");
-    db.subscribe(
-        "shop",
-        &receiver,
-        "ordering => 'key', retry_schedule => '{1 h}'",
-    );
+    let (receiver, mut db) = shop("skipped", refuses("1"), BLOCKING);
     emit(&mut db, &["a", "a", "a"]);
     db.until("select waiting from herald.blocked_key", "2");
     let error = db.refusal("select * from herald.skip('shop', 'b')");
@@ -229,9 +226,11 @@ fn a_key_is_not_blocked_for_longer_than_max_block() {
 
 #[test]
 fn a_dead_letter_lets_those_behind_it_go() {
-    let receiver = receiver_with(refuses("1"));
-    let mut db = Database::new(&CLUSTER, "dies");
-    db.subscribe("shop", &receiver, "ordering => 'key', retry_on => '{429}'");
+    let (receiver, mut db) = shop(
+        "dies",
+        refuses("1"),
+        "ordering => 'key', retry_on => '{429}'",
+    );
     emit(&mut db, &["a", "a", "a"]);
     db.settle();
     assert_eq!(requests(&receiver), ["1", "2", "3"]);
@@ -289,9 +288,7 @@ fn a_dead_letter_can_hold_its_key_until_it_is_sent_again() {
 
 #[test]
 fn a_dead_letter_that_holds_its_key_can_be_skipped() {
-    let receiver = receiver_with(refuses("1"));
-    let mut db = Database::new(&CLUSTER, "blocks_skipped");
-    db.subscribe("shop", &receiver, DEAD_BLOCKS);
+    let (receiver, mut db) = shop("blocks_skipped", refuses("1"), DEAD_BLOCKS);
     emit(&mut db, &["a", "a"]);
     db.until("select waiting from herald.blocked_key", "1");
     db.run("select * from herald.skip('shop', 'a')");
@@ -302,9 +299,7 @@ fn a_dead_letter_that_holds_its_key_can_be_skipped() {
 
 #[test]
 fn dead_letters_hold_nothing_when_the_option_is_taken_away() {
-    let receiver = receiver_with(refuses("1"));
-    let mut db = Database::new(&CLUSTER, "blocks_no_more");
-    db.subscribe("shop", &receiver, DEAD_BLOCKS);
+    let (receiver, mut db) = shop("blocks_no_more", refuses("1"), DEAD_BLOCKS);
     emit(&mut db, &["a", "a"]);
     db.until("select waiting from herald.blocked_key", "1");
     db.run("update herald.subscription set dead_blocks = false");
@@ -314,9 +309,11 @@ fn dead_letters_hold_nothing_when_the_option_is_taken_away() {
 
 #[test]
 fn a_strict_order_is_one_of_all_events_one_at_a_time() {
-    let receiver = receiver_with(Mode::flaky(1, 4));
-    let mut db = Database::new(&CLUSTER, "strict");
-    db.subscribe("shop", &receiver, &format!("ordering => 'strict', {EAGER}"));
+    let (receiver, mut db) = shop(
+        "strict",
+        Mode::flaky(1, 4),
+        &format!("ordering => 'strict', {EAGER}"),
+    );
     db.run("select herald.emit(n::text, '{}', key => case when n % 3 > 0 then n::text end) from generate_series(1, 60) n");
     db.settle();
     let accepted: Vec<String> = receiver
@@ -389,13 +386,7 @@ fn a_backlog_and_a_start_from_the_log_keep_the_order() {
 
 #[test]
 fn an_order_that_is_taken_away_holds_nothing_any_longer() {
-    let receiver = receiver_with(refuses("1"));
-    let mut db = Database::new(&CLUSTER, "taken_away");
-    db.subscribe(
-        "shop",
-        &receiver,
-        "ordering => 'key', retry_schedule => '{1 h}'",
-    );
+    let (receiver, mut db) = shop("taken_away", refuses("1"), BLOCKING);
     emit(&mut db, &["a", "a", "a"]);
     db.until("select waiting from herald.blocked_key", "2");
     db.run("update herald.subscription set ordering = 'none'");
@@ -404,13 +395,7 @@ fn an_order_that_is_taken_away_holds_nothing_any_longer() {
 
 #[test]
 fn a_discarded_delivery_holds_nobody() {
-    let receiver = receiver_with(refuses("1"));
-    let mut db = Database::new(&CLUSTER, "discarded");
-    db.subscribe(
-        "shop",
-        &receiver,
-        "ordering => 'key', retry_schedule => '{1 h}'",
-    );
+    let (receiver, mut db) = shop("discarded", refuses("1"), BLOCKING);
     emit(&mut db, &["a"]);
     db.until("select attempts from herald.blocked_key", "1");
     db.run("select herald.emit('2', '{}', key => 'a'); select herald.emit('3', '{}', key => 'a')");

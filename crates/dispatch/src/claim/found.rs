@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use herald_core::event::Event;
 
 use crate::lanes::entry::Entry;
+use crate::log::Logged;
 use crate::store::{Claim, Claims, Due};
 
 /// Sorts before every due time and number.
@@ -27,11 +28,7 @@ pub(super) struct Found {
 
 impl Found {
     pub fn of(claims: Claims, claim: &Claim<'_>) -> Self {
-        let mut events: BTreeMap<i64, Event> = claims
-            .events
-            .into_iter()
-            .map(|logged| (logged.event.seq, logged.event))
-            .collect();
+        let mut events = by_number(claims.events);
         let mut found = Self {
             taken: Vec::new(),
             next_due: None,
@@ -67,6 +64,12 @@ impl Found {
         }
         found
     }
+}
+
+/// Returns events by their numbers.
+pub(super) fn by_number(events: Vec<Logged>) -> BTreeMap<i64, Event> {
+    let events = events.into_iter().map(|logged| logged.event);
+    events.map(|event| (event.seq, event)).collect()
 }
 
 /// Updates what the lane knows of its pending deliveries.

@@ -1,13 +1,13 @@
 //! What an ordered lane asks `herald.pending`: the next deliveries of its keys, and which keys have some.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use herald_core::event::Event;
 use herald_core::subscription::ordering::OrderedBy;
 
 use super::claiming::Claiming;
-use super::found::BEFORE_ALL;
+use super::found::{BEFORE_ALL, by_number};
 use crate::lanes::entry::Entry;
 use crate::order::{Question, WALKED_AT_ONCE};
 use crate::store::{Claim, Claims, Due, Parked, Store, Took};
@@ -154,11 +154,7 @@ struct Followers {
 
 impl Followers {
     fn of(claims: Claims, claim: &Claim<'_>) -> Self {
-        let mut events: BTreeMap<i64, Event> = claims
-            .events
-            .into_iter()
-            .map(|logged| (logged.event.seq, logged.event))
-            .collect();
+        let mut events = by_number(claims.events);
         let mut found = Self {
             taken: Vec::new(),
             rest: Vec::new(),

@@ -126,4 +126,46 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         says: "can_read",
     },
+    Mutant {
+        name: "order-first-keys-only",
+        breaks: "Each key has its turn.",
+        file: "crates/dispatch/src/order.rs",
+        from: "let next = self.free.range(after).next().or_else(|| self.free.first());",
+        to: "let next = self.free.first().or_else(|| self.free.range(after).next());",
+        killed_by: Unit(
+            "herald-dispatch order::tests::due_rows_have_every_second_turn_and_each_key_has_its_own",
+        ),
+        says: "left:",
+    },
+    Mutant {
+        name: "order-due-rows-starve",
+        breaks: "Rows that are due have every second turn.",
+        file: "crates/dispatch/src/order.rs",
+        from: "if std::mem::take(&mut self.has_asked) && any_due {",
+        to: "if std::mem::take(&mut self.has_asked) && any_due && self.free.is_empty() {",
+        killed_by: Unit(
+            "herald-dispatch order::tests::due_rows_have_every_second_turn_and_each_key_has_its_own",
+        ),
+        says: "right: None",
+    },
+    Mutant {
+        name: "order-parked-after-a-restart",
+        breaks: "A worker finds what an order left parked that was taken away before.",
+        file: "crates/dispatch/src/claim/claiming.rs",
+        from: "if at == PARKED {",
+        to: "if at == 0 {",
+        killed_by: EndToEnd(
+            "order an_order_that_is_taken_away_while_held_holds_nothing_after_a_restart",
+        ),
+        says: "still pending",
+    },
+    Mutant {
+        name: "order-letter-purged",
+        breaks: "A letter that holds its key is not purged.",
+        file: "sql/repair/redeliver.sql",
+        from: "where b.subscription_id = d.subscription_id and b.event_seq = d.event_seq)",
+        to: "where b.subscription_id = d.subscription_id and b.event_seq = -1)",
+        killed_by: EndToEnd("order a_letter_that_holds_its_key_is_neither_purged_nor_expires"),
+        says: "left: 0",
+    },
 ];

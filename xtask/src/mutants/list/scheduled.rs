@@ -45,8 +45,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "cancellation-not-waited-for",
         breaks: "A cancellation that is not committed yet delays the event.",
         file: "sql/delivery/schedule.sql",
-        from: "where herald_internal.try_lock_scheduled(d)",
-        to: "where d > 0",
+        from: "free := herald_internal.try_take_lock('scheduled ' || one.event_seq);",
+        to: "free := true;",
         killed_by: EndToEnd(
             "schedule a_cancellation_that_is_not_committed_yet_delays_the_event_and_nothing_else",
         ),
@@ -60,5 +60,16 @@ pub const MUTANTS: &[Mutant] = &[
         to: "self.expires_at().is_some_and(|at| at <= now_micros - 3_600_000_000)",
         killed_by: EndToEnd("schedule an_event_that_has_expired_is_not_sent"),
         says: "too_late",
+    },
+    Mutant {
+        name: "scheduled-replayed-early",
+        breaks: "What is scheduled is not replayed before its time.",
+        file: "sql/repair/redeliver.sql",
+        from: "case when v.deliver_at > clock_timestamp() then v.deliver_at end) w",
+        to: "case when v.deliver_at < '-infinity' then v.deliver_at end) w",
+        killed_by: EndToEnd(
+            "schedule what_is_scheduled_is_not_replayed_before_its_time_and_stays_cancelled",
+        ),
+        says: "panicked",
     },
 ];
