@@ -238,6 +238,12 @@ impl Settling<'_> {
         else {
             return;
         };
+        // Its lane may not know of the current URL yet: what is known of the former one does not count.
+        if subscription.generation > entry.generation {
+            entry.generation = subscription.generation;
+            entry.lane.set_breaker(None, None);
+            entry.lane.set_breaker(subscription.breaker, None);
+        }
         let turn = entry.lane.saw(is_down, now.micros);
         let since = entry.lane.breaker().and_then(Breaker::open_since);
         let Some(turn) = turn else {

@@ -34,7 +34,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "rate-holds-windows",
         breaks: "A lane at a rate moves what it cannot send within a second to pending, once.",
         file: "crates/dispatch/src/lane.rs",
-        from: "(is_stuck || is_long) && !self.is_spilled",
+        from: "(is_stuck || is_long || is_crowded) && !self.is_spilled",
         to: "is_stuck && !self.is_spilled || is_long && self.is_held",
         killed_by: Unit(
             "herald-dispatch lane::tests::what_a_rate_lets_go_of_in_over_a_second_is_spilled_once",
