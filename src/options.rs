@@ -79,6 +79,13 @@ fn order_key(
     })
 }
 
+/// Returns the time between two deliveries at a rate, in seconds.
+#[pg_extern(sql = false)]
+fn rate_seconds(rate: &str) -> Result<f64, ErrorReport> {
+    let rate = Rate::parse("rate", rate).map_err(invalid)?;
+    Ok(rate.interval_nanos() as f64 / 1e9)
+}
+
 /// Returns when an event with these extensions is of no use any longer.
 #[pg_extern(sql = false)]
 fn expires_at(extensions: Option<String>) -> Option<TimestampWithTimeZone> {

@@ -20,11 +20,38 @@ as $$
     from (select case when at is null then herald_internal.order_key(ordering, tenant, source, key) end) k (order_key)
 $$;
 
--- Puts deliveries into herald.pending, due now, with the retry schedule at its start. Dead letters come back. With an
--- ordering, they follow what is there already.
+-- Returns the time between two deliveries at a rate; null for no rate. Raises an error if they follow each other, as then
+-- their order says when they leave.
+-- Called by _replay(), set_going().
+create function herald_internal.spacing(entry herald_internal.subscription, rate text) returns interval
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if rate is null then
+        return null;
+    elsif coalesce(entry.options ->> 'ordering', 'none') <> 'none' then
+        raise exception using errcode = 'feature_not_supported',
+            message = format('subscription "%s" is ordered, and takes no rate here', entry.name),
+            detail = 'Its deliveries leave one after another in their keys.',
+            hint = format('Run: update herald.subscription set rate_limit = %L where name = %L;', rate, entry.name);
+    end if;
+    return make_interval(secs => herald_internal.rate_seconds(rate));
+end
+$$;
+
+create function herald_internal.rate_seconds(rate text) returns double precision
+    language c immutable strict
+    as 'MODULE_PATHNAME', 'rate_seconds_wrapper';
+
+-- Puts deliveries into herald.pending, due now, or one after another with this time in between, with the retry schedule
+-- at its start. Dead letters come back. With an ordering, they follow what is there already.
 -- Called by redeliver(), replay(), redeliver_dead_letters(). Writes: herald.pending, herald_internal.dead_letter,
 -- herald_internal.blocking_letter.
-create function herald_internal._redeliver(subscription_id bigint, slots smallint[], seqs bigint[]) returns bigint
+create function herald_internal._redeliver(
+    subscription_id bigint, slots smallint[], seqs bigint[], spacing interval default null
+)
+    returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -40,10 +67,11 @@ declare
 begin
     insert into herald.pending (subscription_id, event_slot, event_seq, next_attempt_at, attempts, last_attempt_at,
                                 duration_ms, status_code, error_class, order_key, order_at, deliver_at, created_at)
-    select subscription_id, e.slot, e.seq, coalesce(w.next_attempt_at, clock_timestamp()),
+    select subscription_id, e.slot, e.seq,
+           coalesce(w.next_attempt_at, clock_timestamp()) + coalesce((e.place - 1) * spacing, '0'),
            greatest(a.attempt, d.attempts, 0), coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code,
            a.error_class, w.order_key, w.order_at, w.deliver_at, coalesce(w.created_at, clock_timestamp())
-    from unnest(slots, seqs) as e (slot, seq)
+    from unnest(slots, seqs) with ordinality as e (slot, seq, place)
     left join herald_internal.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
     left join lateral (
         select t.attempt, t.at, t.duration_ms, t.status_code, t.error_class
@@ -119,13 +147,13 @@ begin
 end
 $$;
 
--- Sends dead letters again, of one subscription or, if null, of all that are the caller's. Returns how many.
-create function herald_internal._redeliver_dead_letters(
-    subscription text, since timestamptz default null, until timestamptz default null, reason text default null
+-- Sends dead letters again, with this time in between.
+-- Called by _redeliver_dead_letters(), set_going().
+create function herald_internal.redeliver_letters(
+    subscription text, since timestamptz, until timestamptz, reason text, spacing interval
 )
     returns bigint
     language plpgsql
-    security definer
     set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -145,21 +173,32 @@ begin
         only_id := (herald_internal.find_subscription(subscription)).id;
     end if;
     for letters in
-        select s.id, array_agg(d.event_slot) as slots, array_agg(d.event_seq) as seqs
+        select s.id, array_agg(d.event_slot order by d.event_seq) as slots,
+               array_agg(d.event_seq order by d.event_seq) as seqs
         from herald_internal.subscription s
         join herald_internal.dead_letter d on d.subscription_id = s.id
         where s.removed_at is null and (only_id is null or s.id = only_id)
         and (own is null or s.is_tenants and s.tenant = any (own))
-        and d.failed_at between coalesce(_redeliver_dead_letters.since, '-infinity')
-            and coalesce(_redeliver_dead_letters.until, 'infinity')
-        and (_redeliver_dead_letters.reason is null or d.reason = _redeliver_dead_letters.reason)
+        and d.failed_at between coalesce(redeliver_letters.since, '-infinity')
+            and coalesce(redeliver_letters.until, 'infinity')
+        and (redeliver_letters.reason is null or d.reason = redeliver_letters.reason)
         group by s.id
     loop
-        how_many := how_many + herald_internal._redeliver(letters.id, letters.slots, letters.seqs);
+        how_many := how_many + herald_internal._redeliver(letters.id, letters.slots, letters.seqs, spacing);
     end loop;
     return how_many;
 end
 $$;
+
+-- Sends dead letters again, of one subscription or, if null, of all that are the caller's. Returns how many.
+create function herald_internal._redeliver_dead_letters(
+    subscription text, since timestamptz default null, until timestamptz default null, reason text default null
+)
+    returns bigint
+    language sql
+    security definer
+    set search_path = pg_catalog, pg_temp
+    return herald_internal.redeliver_letters($1, $2, $3, $4, null);
 
 -- Drops an unwanted backlog: the subscription's pending deliveries become dead letters, on record.
 create function herald_internal._discard(subscription text, until timestamptz default null, reason text default null)

@@ -141,10 +141,11 @@ $$;
 
 -- Sends a range of the log again: the events recorded in it that match the subscription.
 -- "only": all; failed (they are dead letters); missing (no attempt delivered them, and they are not pending).
--- "target": the subscription to send them to instead. Returns how many; with dry_run, only counts them.
+-- "target": the subscription to send them to instead. "rate": how many of them are due in a time. Returns how many; with
+-- dry_run, only counts them.
 create function herald_internal._replay(
     subscription text, since timestamptz, until timestamptz default null, types text[] default null,
-    "only" text default 'all', target text default null, dry_run boolean default false
+    "only" text default 'all', target text default null, dry_run boolean default false, rate text default null
 )
     returns bigint
     language plpgsql
@@ -156,6 +157,7 @@ declare
     receiver constant herald_internal.subscription :=
         case when target is null then entry else herald_internal.find_subscription(target) end;
     selection constant text := herald_internal.selection_of(entry);
+    spacing constant interval := herald_internal.spacing(receiver, rate);
     slots smallint[];
     seqs bigint[];
 begin
@@ -195,6 +197,6 @@ begin
     elsif dry_run then
         return cardinality(seqs);
     end if;
-    return herald_internal._redeliver(receiver.id, slots, seqs);
+    return herald_internal._redeliver(receiver.id, slots, seqs, spacing);
 end
 $$;

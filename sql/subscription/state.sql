@@ -37,12 +37,14 @@ $$;
 -- Called by resume(), by UPDATE of herald.subscription. Writes: herald_internal.subscription, herald.pending,
 -- herald_internal.dead_letter.
 create function herald_internal.set_going(
-    entry herald_internal.subscription, state text, redeliver_dead_since timestamptz
+    entry herald_internal.subscription, state text, redeliver_dead_since timestamptz, rate text default null
 )
     returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
+declare
+    spacing constant interval := herald_internal.spacing(entry, rate);
 begin
     perform herald_internal.set_state(
         entry, state,
@@ -54,10 +56,22 @@ begin
             hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');',
                           entry.name, entry.state_changed_at);
     end if;
+    if spacing is not null then
+        -- What is due leaves one after another; what waits for a retry waits on.
+        update herald.pending p
+        set next_attempt_at = clock_timestamp() + (d.place - 1) * spacing
+        from (
+            select q.event_seq, row_number() over (order by q.event_seq) as place
+            from herald.pending q
+            where q.subscription_id = entry.id and q.next_attempt_at <= statement_timestamp()
+        ) d
+        where p.subscription_id = entry.id and p.event_seq = d.event_seq;
+        perform herald_internal.changed('pending', entry.id);
+    end if;
     if redeliver_dead_since is null then
         return 0;
     end if;
-    return herald_internal._redeliver_dead_letters(entry.name, redeliver_dead_since);
+    return herald_internal.redeliver_letters(entry.name, redeliver_dead_since, null, null, spacing);
 end
 $$;
 
@@ -84,8 +98,10 @@ end
 $$;
 
 -- Resumes a paused or disabled subscription, and with redeliver_dead_since redelivers its dead letters since then. A
--- sandbox stays a sandbox.
-create function herald_internal._resume(subscription text, redeliver_dead_since timestamptz default null)
+-- sandbox stays a sandbox. With a rate, so many of what waits are due in a time.
+create function herald_internal._resume(
+    subscription text, redeliver_dead_since timestamptz default null, rate text default null
+)
     returns table (name text, state text, backlog bigint, redelivered bigint)
     language plpgsql
     security definer
@@ -97,7 +113,7 @@ declare
     wanted_state constant text := case when entry.is_sandbox then 'sandbox' else 'active' end;
     how_many bigint;
 begin
-    how_many := herald_internal.set_going(entry, wanted_state, $2);
+    how_many := herald_internal.set_going(entry, wanted_state, $2, $3);
     if wanted_state = 'sandbox' then
         raise notice using message = format('subscription "%s" is a sandbox: nothing is sent', entry.name),
             hint = format('To send, run: update herald.subscription set state = ''active'' where name = %L;',

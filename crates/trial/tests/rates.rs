@@ -160,3 +160,63 @@ fn a_tenant_keeps_the_rate_of_its_plan() {
     assert!(most_in_a_second(&arrivals) <= 23, "{arrivals:?}");
     assert!(arrivals[79] - arrivals[0] >= 3 * SECOND);
 }
+
+/// Asserts that these came at 20 a second, and that what was new came meanwhile.
+fn came_at_twenty_a_second(receiver: &Receiver, before: usize) {
+    let requests = receiver.requests();
+    let again = requests[before..].iter();
+    let again = again.filter(|request| common::text_at(request, "/type") == "order");
+    let mut arrivals: Vec<i64> = again.map(|request| request.at_micros).collect();
+    arrivals.sort_unstable();
+    assert_eq!(arrivals.len(), 60);
+    assert!(most_in_a_second(&arrivals) <= 24, "{arrivals:?}");
+    let new = requests[before..]
+        .iter()
+        .position(|request| common::text_at(request, "/type") == "new");
+    assert!(new.is_some_and(|place| place < 40), "{new:?}");
+}
+
+#[test]
+fn a_replay_and_a_resume_can_have_a_rate_of_their_own() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "paced_replay");
+    db.subscribe("shop", &receiver, "");
+    emit(&mut db, "order", 60);
+    db.settle();
+    db.run("select herald.replay('shop', now() - interval '1 h', rate => '20/s')");
+    emit(&mut db, "new", 1);
+    db.settle();
+    came_at_twenty_a_second(&receiver, 60);
+    db.run("select herald.pause('shop')");
+    emit(&mut db, "order", 60);
+    db.until("select count(*) from herald.pending", "60");
+    let before = receiver.requests().len();
+    db.run("select herald.resume('shop', rate => '20/s')");
+    emit(&mut db, "new", 1);
+    db.settle();
+    came_at_twenty_a_second(&receiver, before);
+}
+
+#[test]
+fn an_ordered_subscription_takes_no_rate_for_a_replay() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "ordered_replay");
+    db.subscribe("shop", &receiver, "ordering => 'key'");
+    let refused =
+        db.refusal("select herald.replay('shop', now() - interval '1 h', rate => '20/s')");
+    assert_eq!(
+        refused.message(),
+        r#"subscription "shop" is ordered, and takes no rate here"#
+    );
+    let refused = db.refusal("select herald.resume('shop', rate => '20 per second')");
+    assert_eq!(
+        hint(&refused),
+        "Run: update herald.subscription set rate_limit = '20 per second' where name = 'shop';"
+    );
+    db.subscribe("plain", &receiver, "");
+    let refused = db.refusal("select herald.resume('plain', rate => '20 per second')");
+    assert_eq!(
+        hint(&refused),
+        "Use rate => '10/s', '100/min', '5000/h' or '1000/day'."
+    );
+}

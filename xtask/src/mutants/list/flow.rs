@@ -196,4 +196,22 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         says: "three probes",
     },
+    Mutant {
+        name: "replay-rate-ignored",
+        breaks: "A replay keeps its rate.",
+        file: "sql/repair/redeliver.sql",
+        from: "(e.place - 1) * spacing",
+        to: "0 * spacing",
+        killed_by: EndToEnd("rates a_replay_and_a_resume_can_have_a_rate_of_their_own"),
+        says: "panicked",
+    },
+    Mutant {
+        name: "resume-rate-ignored",
+        breaks: "A backlog that is resumed keeps its rate.",
+        file: "sql/subscription/state.sql",
+        from: "(d.place - 1) * spacing",
+        to: "0 * spacing",
+        killed_by: EndToEnd("rates a_replay_and_a_resume_can_have_a_rate_of_their_own"),
+        says: "panicked",
+    },
 ];
