@@ -29,7 +29,7 @@ create table herald.pending (
 )
 with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 create index pending_due on herald.pending (subscription_id, next_attempt_at, event_seq) where deliver_at is null;
-create index pending_scheduled on herald.pending (deliver_at) where deliver_at is not null;
+create index pending_scheduled on herald.pending (deliver_at, event_seq) where deliver_at is not null;
 create index pending_in_order on herald.pending (subscription_id, order_key, order_at, event_seq)
     where order_key is not null;
 create index pending_blocking on herald.pending (subscription_id) where blocks_since is not null;

@@ -124,7 +124,9 @@ begin
         select
             (select p.rate_limit from herald.tenant t join herald.plan p on p.name = t.plan
              where s.is_tenants and t.name = s.tenant) as rate_limit,
-            (select concat_ws(' and ', h.rate_limit, h.max_concurrency || ' connections') from herald.host_limit h
+            (select case when own is not null then 'a limit'
+                         else nullif(concat_ws(' and ', h.rate_limit, h.max_concurrency || ' connections'), '') end
+             from herald.host_limit h
              where h.host = lower(substring(s.url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#:\[]+|\[[^]]*\])'))) as of_host
     ) l
     left join herald_internal.over_quota q on s.is_tenants and q.tenant = s.tenant and q.over_quota = 'throttled'

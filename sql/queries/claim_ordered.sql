@@ -35,3 +35,4 @@ from (
     )
 ) p
 order by p.next_attempt_at, p.event_seq
+limit $2

@@ -70,7 +70,8 @@ begin
     select subscription_id, e.slot, e.seq,
            coalesce(w.next_attempt_at, clock_timestamp()) + coalesce((e.place - 1) * spacing, '0'),
            greatest(a.attempt, d.attempts, 0), coalesce(a.at, d.last_attempt_at), a.duration_ms, a.status_code,
-           a.error_class, w.order_key, w.order_at, w.deliver_at, coalesce(w.created_at, clock_timestamp())
+           a.error_class, w.order_key, w.order_at, w.deliver_at,
+           coalesce(w.created_at, clock_timestamp()) + coalesce((e.place - 1) * spacing, '0')
     from unnest(slots, seqs) with ordinality as e (slot, seq, place)
     left join herald_internal.dead_letter d on d.subscription_id = _redeliver.subscription_id and d.event_seq = e.seq
     left join lateral (
@@ -94,8 +95,14 @@ begin
     where not exists (select from herald_internal.cancelled c where c.event_seq = e.seq)
     -- One that waits behind others goes on waiting.
     on conflict on constraint pending_pkey do update
-        set next_attempt_at = case when pending.next_attempt_at = 'infinity' then 'infinity'
-                                  else excluded.next_attempt_at end,
+        set next_attempt_at = case
+                when pending.next_attempt_at = 'infinity' then 'infinity'
+                -- It has no place in the order, as it was pending before.
+                when pending.order_key is null and excluded.next_attempt_at = 'infinity'
+                    and excluded.deliver_at is null then clock_timestamp()
+                else excluded.next_attempt_at
+            end,
+            deliver_at = coalesce(pending.deliver_at, excluded.deliver_at),
             step = 0, blocks_since = null;
     get diagnostics how_many = row_count;
     delete from herald_internal.dead_letter d
@@ -147,13 +154,13 @@ begin
 end
 $$;
 
--- Sends dead letters again, with this time in between.
--- Called by _redeliver_dead_letters(), set_going().
-create function herald_internal.redeliver_letters(
-    subscription text, since timestamptz, until timestamptz, reason text, spacing interval
+-- Sends dead letters again, of one subscription or, if null, of all that are the caller's. Returns how many.
+create function herald_internal._redeliver_dead_letters(
+    subscription text, since timestamptz default null, until timestamptz default null, reason text default null
 )
     returns bigint
     language plpgsql
+    security definer
     set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -179,26 +186,16 @@ begin
         join herald_internal.dead_letter d on d.subscription_id = s.id
         where s.removed_at is null and (only_id is null or s.id = only_id)
         and (own is null or s.is_tenants and s.tenant = any (own))
-        and d.failed_at between coalesce(redeliver_letters.since, '-infinity')
-            and coalesce(redeliver_letters.until, 'infinity')
-        and (redeliver_letters.reason is null or d.reason = redeliver_letters.reason)
+        and d.failed_at between coalesce(_redeliver_dead_letters.since, '-infinity')
+            and coalesce(_redeliver_dead_letters.until, 'infinity')
+        and (_redeliver_dead_letters.reason is null or d.reason = _redeliver_dead_letters.reason)
         group by s.id
     loop
-        how_many := how_many + herald_internal._redeliver(letters.id, letters.slots, letters.seqs, spacing);
+        how_many := how_many + herald_internal._redeliver(letters.id, letters.slots, letters.seqs);
     end loop;
     return how_many;
 end
 $$;
-
--- Sends dead letters again, of one subscription or, if null, of all that are the caller's. Returns how many.
-create function herald_internal._redeliver_dead_letters(
-    subscription text, since timestamptz default null, until timestamptz default null, reason text default null
-)
-    returns bigint
-    language sql
-    security definer
-    set search_path = pg_catalog, pg_temp
-    return herald_internal.redeliver_letters($1, $2, $3, $4, null);
 
 -- Drops an unwanted backlog: the subscription's pending deliveries become dead letters, on record.
 create function herald_internal._discard(subscription text, until timestamptz default null, reason text default null)

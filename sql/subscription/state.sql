@@ -45,6 +45,8 @@ create function herald_internal.set_going(
 as $$
 declare
     spacing constant interval := herald_internal.spacing(entry, rate);
+    began timestamptz;
+    how_many bigint := 0;
 begin
     perform herald_internal.set_state(
         entry, state,
@@ -56,22 +58,23 @@ begin
             hint = format('Run: select herald.replay(%L, since => %L, "only" => ''missing'');',
                           entry.name, entry.state_changed_at);
     end if;
+    if redeliver_dead_since is not null then
+        how_many := herald_internal._redeliver_dead_letters(entry.name, redeliver_dead_since);
+    end if;
     if spacing is not null then
         -- What is due leaves one after another; what waits for a retry waits on.
+        began := clock_timestamp();
         update herald.pending p
-        set next_attempt_at = clock_timestamp() + (d.place - 1) * spacing
+        set next_attempt_at = began + (d.place - 1) * spacing
         from (
             select q.event_seq, row_number() over (order by q.event_seq) as place
             from herald.pending q
-            where q.subscription_id = entry.id and q.next_attempt_at <= statement_timestamp()
+            where q.subscription_id = entry.id and q.next_attempt_at <= began
         ) d
         where p.subscription_id = entry.id and p.event_seq = d.event_seq;
         perform herald_internal.changed('pending', entry.id);
     end if;
-    if redeliver_dead_since is null then
-        return 0;
-    end if;
-    return herald_internal.redeliver_letters(entry.name, redeliver_dead_since, null, null, spacing);
+    return how_many;
 end
 $$;
 

@@ -97,7 +97,8 @@ impl Breaker {
         match (&self.open, is_down) {
             (None, _) => {
                 self.count(is_down, now);
-                if !self.is_down() {
+                // A success opens nothing, even if older ones have just left the window.
+                if !is_down || !self.is_down() {
                     return None;
                 }
                 self.parts.clear();
@@ -188,6 +189,19 @@ mod tests {
             }
             assert_eq!(breaker.is_open(), expected, "{successes}");
         }
+    }
+
+    #[test]
+    fn a_success_opens_nothing_when_older_ones_leave_the_window() {
+        let mut breaker = Breaker::new(policy(3), None);
+        for _ in 0..4 {
+            breaker.saw(false, 0);
+        }
+        for _ in 0..3 {
+            breaker.saw(true, 30 * SECOND);
+        }
+        assert_eq!(breaker.saw(false, 70 * SECOND), None);
+        assert_eq!(breaker.saw(true, 70 * SECOND), Some(Turn::Opened));
     }
 
     #[test]

@@ -228,10 +228,15 @@ impl<T> Lane<T> {
         let (_, delivery) = self.queue.pop_front()?;
         self.in_flight += 1;
         self.unanswered_since.get_or_insert(now);
+        self.count(now);
+        Some(delivery)
+    }
+
+    /// Counts a request for the rates.
+    pub fn count(&mut self, now: i64) {
         for pace in &mut self.paces {
             pace.count(now);
         }
-        Some(delivery)
     }
 
     /// Puts back a taken delivery that could not be handed to the sender.
@@ -345,6 +350,16 @@ impl<T> Lane<T> {
     /// Returns the time between two probes while all is well, in microseconds.
     pub fn probed_every(&self) -> Option<i64> {
         self.breaker.as_ref()?.policy().probe_every
+    }
+
+    /// Returns the longest time between two probes as its breaker is now, if it is probed all the time.
+    pub fn probed_within(&self) -> Option<i64> {
+        let policy = self.breaker.as_ref()?.policy();
+        let every = policy.probe_every?;
+        Some(match self.is_open() {
+            true => every.max(policy.probe),
+            false => every,
+        })
     }
 
     /// Returns when the lane may send again, if it is delayed, or its rates keep it from sending.

@@ -192,15 +192,25 @@ impl Lanes {
 
     /// Has a lane looked at when its next probe is due after one that ended now.
     pub fn expect_next_probe(&mut self, id: i64, now: Now) {
-        let every = self
-            .by_id
-            .get(&id)
-            .and_then(|entry| match entry.lane.is_open() {
-                true => Some(0),
-                false => entry.lane.probed_every(),
-            });
-        if let Some(every) = every {
-            self.expect_probe(id, now.moment + Duration::from_micros(every.unsigned_abs()));
+        let every = self.probed_every_while_well(id).unwrap_or(0);
+        self.expect_probe(id, now.moment + Duration::from_micros(every.unsigned_abs()));
+    }
+
+    /// Returns the time between two probes of a lane, in microseconds, if it is probed all the time and not open.
+    pub fn probed_every_while_well(&self, id: i64) -> Option<i64> {
+        let lane = &self.by_id.get(&id)?.lane;
+        lane.probed_every().filter(|_| !lane.is_open())
+    }
+
+    /// Returns until when this lane may not be probed.
+    pub fn probe_delayed_until(&mut self, id: i64, now_micros: i64) -> Option<i64> {
+        self.by_id.get_mut(&id)?.lane.rests_until(now_micros)
+    }
+
+    /// Counts a probe for the rates of its lane.
+    pub fn count_probe(&mut self, id: i64, now_micros: i64) {
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.lane.count(now_micros);
         }
     }
 
@@ -229,11 +239,6 @@ impl Lanes {
             entry.probe_at = None;
         }
         Some(id)
-    }
-
-    /// Returns until when this lane is delayed, if it is.
-    pub fn delayed_until(&self, id: i64, now_micros: i64) -> Option<i64> {
-        self.by_id.get(&id)?.lane.delayed_until(now_micros)
     }
 
     pub fn get(&mut self, id: i64) -> Option<&mut Entry> {

@@ -37,10 +37,21 @@ impl Probes {
     ) {
         while let Some(id) = lanes.take_probed(now) {
             // One that is under way says when to look again. One that is held is looked at when it no longer is.
-            if self.under_way.contains(&id) || !lanes.is_probed(id) {
+            if self.under_way.contains(&id) {
                 continue;
             }
-            if let Some(until) = lanes.delayed_until(id, now.micros) {
+            if !lanes.is_probed(id) {
+                self.probed_at.remove(&id);
+                continue;
+            }
+            if let Some(at) = self
+                .next_while_well(id, lanes)
+                .filter(|at| !now.is_past(*at))
+            {
+                lanes.expect_probe(id, at);
+                continue;
+            }
+            if let Some(until) = lanes.probe_delayed_until(id, now.micros) {
                 let rest = until.saturating_sub(now.micros).max(0).unsigned_abs();
                 lanes.expect_probe(id, now.moment + Duration::from_micros(rest));
                 continue;
@@ -65,6 +76,7 @@ impl Probes {
                 continue;
             }
             self.under_way.insert(id);
+            lanes.count_probe(id, now.micros);
             let beginning = Beginning {
                 is_paced: true,
                 ..Beginning::default()
@@ -73,8 +85,14 @@ impl Probes {
         }
     }
 
+    /// Returns when a receiver that seems to be up is to be probed again, if it was probed.
+    fn next_while_well(&self, id: i64, lanes: &Lanes) -> Option<Moment> {
+        let every = lanes.probed_every_while_well(id)?;
+        Some(*self.probed_at.get(&id)? + Duration::from_micros(every.unsigned_abs()))
+    }
+
     /// Notes that a probe came back. Returns how long the receiver was as it shows, if its uptime is told: since the last
-    /// probe, but no longer than the time between two.
+    /// probe, but no longer than the longest time between two.
     pub fn came_back(&mut self, id: i64, every: Option<i64>, now: Now) -> Option<Duration> {
         self.under_way.remove(&id);
         let Some(every) = every else {

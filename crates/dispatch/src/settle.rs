@@ -80,7 +80,7 @@ impl Settling<'_> {
                 let outcome = &attempt.outcome;
                 let id = probe.subscription.id;
                 let entry = self.lanes.get(id);
-                let every = entry.and_then(|entry| entry.lane.probed_every());
+                let every = entry.and_then(|entry| entry.lane.probed_within());
                 let lasted = self.probes.came_back(id, every, now);
                 let is_down = (!outcome.is_own_shortage()).then(|| !shows_up(outcome));
                 if let (None, Some(entry)) = (is_down, self.lanes.get(id)) {

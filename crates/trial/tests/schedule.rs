@@ -228,3 +228,25 @@ fn an_id_stays_known_until_its_time_and_is_idempotent_after_it() {
     assert_eq!(db.text(&emit), "j");
     assert_eq!(db.count("herald.event where id = 'j'"), 1);
 }
+
+#[test]
+fn a_scheduled_event_of_an_ordered_subscription_can_be_sent_again() {
+    let receiver = receiver();
+    let mut db = Database::new(&CLUSTER, "ordered");
+    receiver.set_mode(herald_trial::Mode::status(503));
+    db.subscribe(
+        "shop",
+        &receiver,
+        "ordering => 'key', retry_schedule => '{1 h}'",
+    );
+    let id = db.text(
+        "select herald.emit('later', '{}', key => 'a', deliver_at => clock_timestamp() + interval '300 ms')",
+    );
+    db.until(
+        "select count(*) from herald.pending where attempts = 1",
+        "1",
+    );
+    receiver.set_mode(herald_trial::Mode::ok());
+    db.run(&format!("select herald.redeliver('shop', '{id}')"));
+    db.settle();
+}

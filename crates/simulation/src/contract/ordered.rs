@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use herald_dispatch::lane::keys::Rank;
 use herald_dispatch::order::PARKED;
 use herald_dispatch::record::Record;
-use herald_dispatch::store::{Claim, Parked, Store};
+use herald_dispatch::store::{Claim, Due, Parked, Store};
 use herald_dispatch::work::{Delivery, Origin};
 
 use super::subject::{Subject, delivery, look, pending, record, whole_claim};
@@ -72,6 +72,8 @@ pub fn what_follows_nothing_any_longer_is_due(subject: &mut impl Subject) {
     assert_eq!(store.unpark(1, 1).result.ok(), Some(1));
     let first = vec![(seqs[0], None, false), (seqs[3], Some(8), false)];
     assert_eq!(due(subject), first);
+    // Beside what is due, no row takes a place.
+    assert_eq!(rows(subject, 2).len(), 2);
     assert_eq!(subject.store().unpark(1, 10).result.ok(), Some(4));
     assert_eq!(subject.store().unpark(1, 10).result.ok(), Some(0));
     assert_eq!(due(subject).len(), 6);
@@ -79,14 +81,20 @@ pub fn what_follows_nothing_any_longer_is_due(subject: &mut impl Subject) {
 
 /// Returns the numbers, keys, and whether they follow another one, of the rows that have a due time.
 fn due(subject: &mut impl Subject) -> Vec<(i64, Option<i64>, bool)> {
+    let rows = rows(subject, 20);
+    let due = rows.iter().filter(|due| due.next_attempt_at < PARKED);
+    due.map(|due| (due.seq, due.rank.map(|rank| rank.key), due.is_behind))
+        .collect()
+}
+
+/// Returns at most so many rows of an ordered lane, in the order of their due times.
+fn rows(subject: &mut impl Subject, limit: usize) -> Vec<Due> {
     let none = BTreeSet::new();
     let claim = Claim {
+        limit,
         ordered_up_to: Some(i64::MAX),
         ..whole_claim(subject, &none, (0, 0), usize::MAX)
     };
     let claims = subject.store().claim(&claim).result;
-    let rows = claims.expect("nothing is wrong with the store").rows;
-    let due = rows.iter().filter(|due| due.next_attempt_at < PARKED);
-    due.map(|due| (due.seq, due.rank.map(|rank| rank.key), due.is_behind))
-        .collect()
+    claims.expect("nothing is wrong with the store").rows
 }

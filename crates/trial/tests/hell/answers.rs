@@ -113,7 +113,7 @@ pub fn retry_after(db: &mut Database) -> Vec<Row> {
         ),
         (
             "an RFC 850 date",
-            vec![in_two_hours(r#"FMDay, FMDD-Mon-YY HH24:MI:SS "GMT""#)],
+            vec![in_two_hours(r#"FMDay, DD-Mon-YY HH24:MI:SS "GMT""#)],
             7_200,
         ),
         (

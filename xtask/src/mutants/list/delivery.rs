@@ -228,9 +228,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "faster-than-granted",
         breaks: "A receiver gets no more a minute than it consented to.",
         file: "crates/dispatch/src/lane.rs",
-        from: "        for pace in &mut self.paces {
-            pace.count(now);
-        }
+        from: "        self.count(now);
         Some(delivery)",
         to: "        Some(delivery)",
         killed_by: Unit(
