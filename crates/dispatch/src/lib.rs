@@ -15,7 +15,8 @@
 //! lanes.
 //!
 //! **Queueing.** Deliveries wait in their subscription's [`lane`]; a [`survey`] looks at all [`lanes`] together. A
-//! [`claim`] fetches pending deliveries.
+//! [`claim`] fetches pending deliveries; in a lane with an [`order`], those whose turn has come. What is [`scheduled`] is
+//! released at its time.
 //!
 //! **Sending.** [`send`] chooses the next [`work`], for which the [`gate`] needs a thread ([`threads`]) and room in a
 //! plan ([`tenants`]). [`pings`] and questions for [`consent`] bypass the lanes.

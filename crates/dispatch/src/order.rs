@@ -1,7 +1,7 @@
 //! An ordered lane's knowledge of `herald.pending`: the keys of which more can be sent.
 //!
-//! Of a key's rows, only the first has a due time; the others are parked. Nobody writes a row to say that its turn has
-//! come: when nothing of a key is in memory any longer, the lane asks for its next rows. If it may have missed that, as at
+//! Of a key's rows, only one that was tried has a due time; the others are parked. Nobody writes a row to say that its
+//! turn has come: when nothing of a key is in memory any longer, the lane asks for its next rows. If it may have missed that, as at
 //! the start of a worker or after a user has discarded rows, it walks along the keys and finds those whose first row is
 //! parked.
 

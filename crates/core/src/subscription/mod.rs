@@ -2,9 +2,10 @@
 //!
 //! What people set are [`options`], plain data in stored [`documents`]; [`reference`](mod@reference) is the manual of
 //! them. They [`compile`](mod@compile) into a subscription, from which requests are built. Which events are [`wanted`] is
-//! said by [`globs`] of types, a tenant and a [`filter`](crate::filter); the [`matcher`] asks that of all subscriptions. Of what
-//! they want, they take a [`split`] or a sample; a [`selection`] decides all that for one subscription. A [`compiled`]
-//! subscription is checked: nothing after it refuses an option.
+//! said by [`globs`] of types, a tenant and a [`filter`](crate::filter); the [`matcher`] asks that of all subscriptions.
+//! Of what they want, they take a [`split`] or a sample; a [`selection`] decides all that for one subscription. The
+//! [`ordering`] says which deliveries follow each other. A [`compiled`] subscription is checked: nothing after it refuses
+//! an option.
 
 pub mod breaker;
 pub mod compile;
