@@ -164,21 +164,33 @@ fn a_key_that_waits_for_a_retry_holds_nobody_else_and_is_shown() {
 
 #[test]
 fn a_blocked_key_can_be_skipped() {
-    let (receiver, mut db) = shop("skipped", refuses("1"), BLOCKING);
-    emit(&mut db, &["a", "a", "a"]);
-    db.until("select waiting from herald.blocked_key", "2");
-    let error = db.refusal("select * from herald.skip('shop', 'b')");
+    let is_refused = |event_type: &str| ["1", "4"].contains(&event_type);
+    let mode = Mode::answer_with(move |request| {
+        let is_refused = is_refused(&text_at(request, "/type"));
+        Answer::new(if is_refused { 503 } else { 200 })
+    });
+    let (receiver, mut db) = shop("skipped", mode, BLOCKING);
+    emit(&mut db, &["a", "a", "a", "b"]);
+    db.until("select sum(waiting) from herald.blocked_key", "2");
+    db.until("select count(*) from herald.blocked_key", "2");
+    let error = db.refusal("select * from herald.skip('shop', 'c')");
     assert_eq!(
         error.message(),
-        r#"nothing blocks key "b" of subscription "shop""#
+        r#"nothing blocks key "c" of subscription "shop""#
     );
     let skipped =
         db.text("select format('%s %s', attempts, waiting) from herald.skip('shop', 'a')");
     assert_eq!(skipped, "1 2");
-    db.settle();
-    assert_eq!(requests(&receiver), ["1", "2", "3"]);
+    // The other key stays blocked.
+    receiver.wait_until("those behind it", |receiver| receiver.total() == 4, SOON);
+    let of_a: Vec<String> = requests(&receiver)
+        .into_iter()
+        .filter(|event_type| event_type != "4")
+        .collect();
+    assert_eq!(of_a, ["1", "2", "3"]);
     db.until_dead("discarded");
     assert_eq!(db.text("select note from herald.dead_letter"), "skipped");
+    assert_eq!(db.text("select key from herald.blocked_key"), "b");
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub const MUTANTS: &[Mutant] = &[
         killed_by: Unit(
             "herald-dispatch settle::tests::a_delivery_blocks_its_key_for_no_longer_than_max_block",
         ),
-        says: "is_pending",
+        says: "(true, false)",
     },
     Mutant {
         name: "order-again-before-others",
