@@ -35,6 +35,7 @@ mod store;
 pub mod story;
 mod troubles;
 mod users;
+mod wishes;
 mod witness;
 mod worker;
 mod world;

@@ -4,12 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use herald_core::egress::url_policy::UrlPolicy;
 use herald_core::event::Event;
-use herald_core::subscription::options::Span;
-use herald_core::subscription::rate::Rate;
-use herald_core::subscription::{State, Subscription, SubscriptionOptions};
-use herald_dispatch::lane::keys::Rank;
+use herald_core::subscription::{State, Subscription};
 use herald_dispatch::order::PARKED;
 use herald_dispatch::tenants::{OverQuota, Quota};
 
@@ -17,6 +13,7 @@ use crate::clock::SECOND;
 use crate::database::rows::{About, Change, DeadRow, EventRow, Key, PendingRow, SubscriptionRow};
 use crate::database::{Durability, Open, SessionId};
 use crate::deed::{Deed, Kind, Mood, QuotaWish, Step, Wish};
+use crate::wishes::{compiled, per_second, tenant_name, type_name};
 use crate::witness::Shown;
 use crate::world::World;
 
@@ -416,39 +413,6 @@ impl World {
     }
 }
 
-impl SubscriptionRow {
-    /// Returns whether it may wait for long although its receiver is healthy.
-    pub fn may_be_slow(&self) -> bool {
-        let config = &self.config;
-        config.rate.is_some()
-            || config.rate_limit.is_some()
-            || config.breaker.is_some()
-            || config.ordering.is_some()
-    }
-
-    /// Returns the place of an event that is sent again.
-    fn rank_of(&self, event: &Event, next_number: i64) -> Option<Rank> {
-        let ordering = self.config.ordering?;
-        Some(Rank {
-            key: ordering.by.number(event)?,
-            at: next_number,
-            seq: event.seq,
-        })
-    }
-
-    /// Returns whether it asks for this event, whenever the event was written.
-    pub fn wants(&self, row: &EventRow) -> bool {
-        let is_wanted = self
-            .wants
-            .is_none_or(|wants| row.event.r#type == type_name(wants));
-        let is_for_it = self
-            .tenant
-            .as_deref()
-            .is_none_or(|tenant| row.event.tenant.as_deref() == Some(tenant));
-        is_wanted && is_for_it
-    }
-}
-
 /// Notes that what a breaker knows is not known: as if an attempt had just succeeded.
 fn forget(shown: &mut VecDeque<Shown>, wall: i64) {
     if let Some(last) = shown.back().copied() {
@@ -460,55 +424,10 @@ fn forget(shown: &mut VecDeque<Shown>, wall: i64) {
     }
 }
 
-/// Returns a rate per second.
-fn per_second(count: u32) -> Rate {
-    Rate::parse("rate_limit", &format!("{count}/s")).expect("a schedule has valid rates only")
-}
-
-fn compiled(id: i64, wish: &Wish) -> Subscription {
-    let options = SubscriptionOptions {
-        id,
-        types: vec![wish.wants.map_or("*".into(), type_name)],
-        tenant: wish.tenant.map(|tenant| tenant_name(tenant).to_string()),
-        max_concurrency: wish.max_concurrency,
-        max_attempts: wish.max_attempts,
-        retry_schedule: wish.retry_schedule.iter().copied().map(Span).collect(),
-        timeout: Span(wish.timeout),
-        max_backlog: wish.max_backlog,
-        max_age: wish.max_age.map(Span),
-        rate: wish.rate,
-        rate_limit: wish.rate_limit.map(|rate| format!("{rate}/s")),
-        gone: if wish.survives_gone {
-            "dead"
-        } else {
-            "disable"
-        }
-        .into(),
-        max_payload: 16 << 20,
-        ..SubscriptionOptions::new(&format!("s{id}"), "https://example.com/")
-    };
-    let compiled = options
-        .compile(&UrlPolicy::default())
-        .expect("a schedule has valid options only");
-    Subscription {
-        breaker: wish.breaker,
-        ordering: wish.ordering,
-        ..compiled
-    }
-}
-
 /// Returns the number of an event that is written.
 fn number_of(change: &Change) -> Option<i64> {
     match change {
         Change::Event(seq, Some(_)) => Some(*seq),
         _ => None,
     }
-}
-
-fn type_name(number: u8) -> String {
-    format!("order.t{number}")
-}
-
-pub fn tenant_name(number: u8) -> Arc<str> {
-    format!("tenant{number}").into()
 }
