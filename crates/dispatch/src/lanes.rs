@@ -192,14 +192,23 @@ impl Lanes {
 
     /// Has a lane looked at when its next probe is due after one that ended now.
     pub fn expect_next_probe(&mut self, id: i64, now: Now) {
-        let every = self.probed_every_while_well(id).unwrap_or(0);
+        let entry = self.by_id.get(&id);
+        let every = entry.and_then(Entry::probed_while_well).unwrap_or(0);
         self.expect_probe(id, now.moment + Duration::from_micros(every.unsigned_abs()));
     }
 
-    /// Returns the time between two probes of a lane, in microseconds, if it is probed all the time and not open.
-    pub fn probed_every_while_well(&self, id: i64) -> Option<i64> {
-        let lane = &self.by_id.get(&id)?.lane;
-        lane.probed_every().filter(|_| !lane.is_open())
+    /// Returns when to probe the receiver of a lane again that is probed all the time and seems to be up, if it was probed.
+    pub fn next_probe_while_well(&self, id: i64) -> Option<Moment> {
+        let entry = self.by_id.get(&id)?;
+        let every = entry.probed_while_well()?;
+        Some(entry.probed_at? + Duration::from_micros(every.unsigned_abs()))
+    }
+
+    /// Forgets when a receiver was probed, as nobody looks whether it is up any longer.
+    pub fn forget_probe(&mut self, id: i64) {
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.probed_at = None;
+        }
     }
 
     /// Returns until when this lane may not be probed.

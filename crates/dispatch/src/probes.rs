@@ -1,7 +1,7 @@
 //! Probes of receivers by requests without a delivery: what opens a lane again whose breaker sends no deliveries meanwhile,
 //! and what tells how long receivers are up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::courier::Courier;
 use crate::gate::{Beginning, Gate};
 use crate::lanes::Lanes;
 use crate::subscriptions::Subscriptions;
-use crate::time::{Moment, Now};
+use crate::time::Now;
 use crate::tokens::Tokens;
 use crate::work::{Probe, Work};
 
@@ -20,8 +20,6 @@ const FOR_A_THREAD: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Probes {
     under_way: BTreeSet<i64>,
-    /// When receivers that are probed all the time were last probed.
-    probed_at: BTreeMap<i64, Moment>,
 }
 
 impl Probes {
@@ -41,13 +39,11 @@ impl Probes {
                 continue;
             }
             if !lanes.is_probed(id) {
-                self.probed_at.remove(&id);
+                lanes.forget_probe(id);
                 continue;
             }
-            if let Some(at) = self
-                .next_while_well(id, lanes)
-                .filter(|at| !now.is_past(*at))
-            {
+            let while_well = lanes.next_probe_while_well(id);
+            if let Some(at) = while_well.filter(|at| !now.is_past(*at)) {
                 lanes.expect_probe(id, at);
                 continue;
             }
@@ -85,24 +81,8 @@ impl Probes {
         }
     }
 
-    /// Returns when a receiver that seems to be up is to be probed again, if it was probed.
-    fn next_while_well(&self, id: i64, lanes: &Lanes) -> Option<Moment> {
-        let every = lanes.probed_every_while_well(id)?;
-        Some(*self.probed_at.get(&id)? + Duration::from_micros(every.unsigned_abs()))
-    }
-
-    /// Notes that a probe came back. Returns how long the receiver was as it shows, if its uptime is told: since the last
-    /// probe, but no longer than the longest time between two.
-    pub fn came_back(&mut self, id: i64, every: Option<i64>, now: Now) -> Option<Duration> {
+    /// Notes that a probe came back.
+    pub fn came_back(&mut self, id: i64) {
         self.under_way.remove(&id);
-        let Some(every) = every else {
-            self.probed_at.remove(&id);
-            return None;
-        };
-        let last = self.probed_at.insert(id, now.moment)?;
-        Some(
-            now.since(last)
-                .min(Duration::from_micros(every.unsigned_abs())),
-        )
     }
 }

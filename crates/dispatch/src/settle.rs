@@ -79,9 +79,8 @@ impl Settling<'_> {
             Work::Probe(probe) => {
                 let outcome = &attempt.outcome;
                 let id = probe.subscription.id;
-                let entry = self.lanes.get(id);
-                let every = entry.and_then(|entry| entry.lane.probed_within());
-                let lasted = self.probes.came_back(id, every, now);
+                self.probes.came_back(id);
+                let lasted = self.lanes.get(id).and_then(|entry| entry.probed(now));
                 let is_down = (!outcome.is_own_shortage()).then(|| !shows_up(outcome));
                 if let (None, Some(entry)) = (is_down, self.lanes.get(id)) {
                     entry.lane.spare(Some(now.micros + SHORTAGE_PAUSE_MICROS));

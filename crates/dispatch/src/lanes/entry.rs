@@ -1,13 +1,14 @@
 //! A lane's entry among all lanes: its queue, its state in `herald.pending`, and how much it may claim.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::lane::Lane;
 use crate::lane::keys::Rank;
 use crate::order::Order;
 use crate::record::Record;
 use crate::slices::SliceSize;
-use crate::time::Moment;
+use crate::time::{Moment, Now};
 use crate::work::{Delivery, Origin};
 
 /// How many pending deliveries a lane claims at once.
@@ -49,8 +50,9 @@ pub struct Entry {
     pub unrecorded: usize,
     /// Until when it rests, and its number among those that do.
     pub(crate) rests: Option<(Moment, u64)>,
-    /// When to look at it for a probe.
+    /// When to look at it for a probe, and when it was last probed, if it is all the time.
     pub(crate) probe_at: Option<Moment>,
+    pub(crate) probed_at: Option<Moment>,
     /// The generation of its URL.
     pub(crate) generation: i32,
     /// Its receiver said that it is gone, which is not yet recorded.
@@ -82,6 +84,7 @@ impl Entry {
             unrecorded: 0,
             rests: None,
             probe_at: None,
+            probed_at: None,
             generation: 0,
             is_gone: false,
             is_ready: false,
@@ -102,6 +105,21 @@ impl Entry {
             Some(rank) => self.lane.push_ranked(delivery, rank, now),
             None => self.lane.push(delivery, now),
         }
+    }
+
+    /// Returns the time between two probes, in microseconds, if it is probed all the time and seems to be up.
+    pub(crate) fn probed_while_well(&self) -> Option<i64> {
+        let every = self.lane.probed_every();
+        every.filter(|_| !self.lane.is_open())
+    }
+
+    /// Notes a probe. Returns how long the receiver was as it shows, if its uptime is told: since the last probe, but no
+    /// longer than the longest time between two.
+    pub fn probed(&mut self, now: Now) -> Option<Duration> {
+        let every = self.lane.probed_within();
+        let last = std::mem::replace(&mut self.probed_at, every.map(|_| now.moment));
+        let longest = Duration::from_micros(every?.unsigned_abs());
+        Some(now.since(last?).min(longest))
     }
 
     /// Lets the next delivery follow one that was delivered.

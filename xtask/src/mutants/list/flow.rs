@@ -189,8 +189,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "probes-while-all-is-well-stop",
         breaks: "A receiver with probe_every is probed again and again.",
         file: "crates/dispatch/src/lanes.rs",
-        from: "let every = self.probed_every_while_well(id).unwrap_or(0);",
-        to: "let every = self.probed_every_while_well(id).map_or(0, |_| i64::MAX >> 1);",
+        from: "let every = entry.and_then(Entry::probed_while_well).unwrap_or(0);",
+        to: "let every = entry.and_then(Entry::probed_while_well).map_or(0, |_| i64::MAX >> 1);",
         killed_by: EndToEnd(
             "breaker a_receiver_can_be_probed_while_all_is_well_and_its_uptime_is_told",
         ),
