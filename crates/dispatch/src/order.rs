@@ -1,9 +1,9 @@
 //! An ordered lane's knowledge of `herald.pending`: the keys of which more can be sent.
 //!
 //! Of a key's rows, only one that was tried has a due time; the others are parked. Nobody writes a row to say that its
-//! turn has come: when nothing of a key is in memory any longer, the lane asks for its next rows. If it may have missed that, as at
-//! the start of a worker or after a user has discarded rows, it walks along the keys and finds those whose first row is
-//! parked.
+//! turn has come: when nothing of a key is in memory any longer, the lane asks for its next rows. If it may have missed
+//! that, as at the start of a worker or after a user has discarded rows, it walks along the keys and finds those whose
+//! first row is parked.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -20,6 +20,8 @@ pub const PARKED: i64 = i64::MAX;
 pub const KEYS_AT_ONCE: usize = 100;
 /// At most this many keys are passed at once on a walk.
 pub const WALKED_AT_ONCE: usize = 500;
+/// For so many steps of a walk, a look begins no other one.
+const STEPS_A_LOOK: u32 = 10;
 /// With more keys to ask for, the lane rather walks.
 const MOST_FREE: usize = 10_000;
 
@@ -30,6 +32,10 @@ pub struct Order {
     free: BTreeSet<i64>,
     last: Option<i64>,
     walk: Walk,
+    /// The steps of this walk so far.
+    steps: u32,
+    /// How many looks begin no walk, as the last one was long.
+    rests: u32,
     /// A walk has to follow: something changed during this one, or once all older events are in pending.
     is_to_be_repeated: bool,
     waits_for_older: bool,
@@ -98,7 +104,15 @@ impl Order {
         }
     }
 
-    /// The same, when all older events are in pending.
+    /// Walks in case that another session changed something: the more seldom, the more keys there are.
+    pub fn look(&mut self) {
+        match self.rests.checked_sub(1) {
+            Some(rests) => self.rests = rests,
+            None => self.walk(),
+        }
+    }
+
+    /// Walks when all older events are in pending.
     pub fn walk_later(&mut self) {
         self.waits_for_older = true;
     }
@@ -177,6 +191,10 @@ impl Order {
 
     /// Takes what a walk found.
     pub fn walked(&mut self, found: Parked) {
+        self.steps = self.steps.saturating_add(1);
+        if found.last.is_none() {
+            self.rests = std::mem::take(&mut self.steps) / STEPS_A_LOOK;
+        }
         self.walk = match found.last {
             Some(last) => Walk::After(Some(last)),
             None if std::mem::take(&mut self.is_to_be_repeated) => Walk::After(None),
@@ -296,6 +314,30 @@ mod tests {
         );
         order.walked(Parked::default());
         assert!(order.is_settled());
+    }
+
+    #[test]
+    fn a_look_after_a_long_walk_does_not_begin_another_one_at_once() {
+        let mut order = Order {
+            by: Some(OrderedBy::Key),
+            ..Order::default()
+        };
+        order.look();
+        for key in 0..i64::from(2 * STEPS_A_LOOK) {
+            assert!(order.is_due());
+            order.walked(Parked {
+                last: Some(key).filter(|key| *key < i64::from(2 * STEPS_A_LOOK) - 1),
+                ..Parked::default()
+            });
+        }
+        order.look();
+        order.look();
+        assert!(!order.is_due());
+        order.look();
+        assert!(order.is_due());
+        order.walked(Parked::default());
+        order.look();
+        assert!(order.is_due());
     }
 
     #[test]

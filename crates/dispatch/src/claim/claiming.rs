@@ -130,7 +130,7 @@ impl<S: Store> Claiming<'_, S> {
                 entry.expect_due(at);
                 if at == PARKED {
                     // All that it has is parked. What it waited for may be gone.
-                    entry.order.walk();
+                    entry.order.look();
                 }
             }
         }

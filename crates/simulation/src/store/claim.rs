@@ -51,12 +51,16 @@ pub fn claim_keys(tables: &Tables, claim: &Claim<'_>, keys: &[i64]) -> Claims {
 /// Walks along the keys of a subscription.
 pub fn find_parked(tables: &Tables, id: i64, after: Option<i64>, most: usize) -> Parked {
     let mut first: BTreeMap<i64, ((i64, i64), bool)> = BTreeMap::new();
-    for (_, row) in tables.pending_of(id) {
+    for (seq, row) in tables.pending_of(id) {
         if let Some(rank) = row
             .rank
             .filter(|rank| after.is_none_or(|after| rank.key > after))
         {
-            let found = ((rank.at, rank.seq), row.next_attempt_at == PARKED);
+            let is_free = !is_held(tables, id, &due(seq, row));
+            let found = (
+                (rank.at, rank.seq),
+                row.next_attempt_at == PARKED && is_free,
+            );
             let known = first.entry(rank.key).or_insert(found);
             *known = (*known).min(found);
         }
