@@ -36,8 +36,8 @@ begin
         where c.relnamespace = any ('{herald,herald_internal}'::regnamespace[])
         and c.relkind in ('r', 'S')
         and c.relname not in (
-            'secret', 'ring', 'config_change', 'starting', 'plan', 'worker', 'type', 'breaker', 'uptime', 'former_match',
-            'former_match_id_seq')
+            'secret', 'ring', 'config_change', 'starting', 'plan', 'worker', 'type', 'breaker', 'uptime',
+            'former_match', 'former_match_id_seq')
     loop
         perform pg_extension_config_dump(relation, '');
     end loop;

@@ -2,7 +2,8 @@
 
 create function herald_internal.append_event(
     event_type text, data text, source text, subject text, id text, key text, occurred_at timestamptz,
-    deliver_at timestamptz, priority text, tenant text, extensions text, dataschema text, out slot smallint, out seq bigint, out uid uuid
+    deliver_at timestamptz, priority text, tenant text, extensions text, dataschema text,
+    out slot smallint, out seq bigint, out uid uuid
 ) returns setof record
     language c
     as 'MODULE_PATHNAME', 'append_event_wrapper';

@@ -69,7 +69,8 @@ begin
             hint = format('To give up its pending deliveries, run: select herald.discard(%L);', entry.name);
     elsif $2 is null and ordering = 'key' then
         raise exception using errcode = 'null_value_not_allowed', message = 'key is null',
-            hint = format('Run: select herald.skip(%L, key) from herald.blocked_key where subscription = %1$L;', entry.name);
+            hint = format('Run: select herald.skip(%L, key) from herald.blocked_key where subscription = %1$L;',
+                          entry.name);
     end if;
     select array_agg(distinct b.source order by b.source) into sources
     from herald_internal.all_blocked_key b

@@ -11,9 +11,9 @@ create function herald_internal.try_take_lock(name text) returns boolean
     language c strict
     as 'MODULE_PATHNAME', 'try_take_lock_wrapper';
 
--- Makes deliveries due whose time has come, at most "most", and drops those of cancelled events. Leaves out what another
--- session has locked, or is about to cancel. Returns the subscriptions that have some due now, and when the next one is to
--- be released.
+-- Makes deliveries due whose time has come, at most "most", and drops those of cancelled events. Leaves out what
+-- another session has locked, or is about to cancel. Returns the subscriptions that have some due now, and when the
+-- next one is to be released.
 -- Called by the worker. Writes: herald.pending.
 create function herald_internal.release_scheduled(most integer, out subscription_ids bigint[], out next_at timestamptz)
     language plpgsql
@@ -63,8 +63,8 @@ begin
 end
 $$;
 
--- Cancels a scheduled event, for all subscriptions, before its time. Returns whether nothing of it is sent: false if its
--- time has come.
+-- Cancels a scheduled event, for all subscriptions, before its time. Returns whether nothing of it is sent: false if
+-- its time has come.
 -- Writes: herald_internal.cancelled, herald.pending.
 create function herald.cancel(event_id text) returns boolean
     language plpgsql

@@ -36,7 +36,8 @@ create index pending_blocking on herald.pending (subscription_id) where blocks_s
 create index pending_by_event on herald.pending (event_seq);
 create index pending_to_spare on herald.pending (subscription_id, spare_until) where spare_until is not null;
 
--- With dead_blocks: the dead letters that hold what comes after them in their keys, until they are sent again or skipped.
+-- With dead_blocks: the deliveries that died and hold what comes after them in their keys, until they are sent again or
+-- skipped. They outlive their dead letters, so that a key can be skipped whose letter has expired.
 create table herald_internal.blocking_letter (
     subscription_id bigint not null,
     order_key bigint not null,
@@ -44,6 +45,9 @@ create table herald_internal.blocking_letter (
     event_seq bigint not null,
     event_slot smallint not null,
     attempts integer not null,
+    key text,
+    source text not null,
+    event_id text not null,
     since timestamptz not null default clock_timestamp(),
     primary key (subscription_id, event_seq)
 );

@@ -72,10 +72,6 @@ begin
             where d.ctid = any (array(
                 select l.ctid from herald_internal.dead_letter l
                 where l.expires_at < began_at
-                -- One that holds its key is needed until it is sent again or skipped.
-                and not exists (
-                    select from herald_internal.blocking_letter b
-                    where b.subscription_id = l.subscription_id and b.event_seq = l.event_seq)
                 order by l.expires_at limit most
                 for update skip locked));
             get diagnostics deleted = row_count;

@@ -88,9 +88,8 @@ left join herald.held_event h on h.seq = d.event_seq;
 -- Deliveries of ordered subscriptions that have failed, and dead letters, that hold those behind them.
 create view herald_internal.all_blocked_key as
 select
-    s.name as subscription, coalesce(e.key, h.key, l.event ->> 'partitionkey') as key,
-    coalesce(e.source, h.source, l.event ->> 'source') as source,
-    coalesce(e.id, e.uid::text, h.id, h.uid::text, l.event_id) as event_id,
+    s.name as subscription, coalesce(e.key, h.key, p.key) as key, coalesce(e.source, h.source, p.source) as source,
+    coalesce(e.id, e.uid::text, h.id, h.uid::text, p.event_id) as event_id,
     case when p.is_dead then 'dead' else 'retrying' end as state, p.since, p.attempts, p.next_attempt_at,
     (
         select count(*) from herald.pending q
@@ -100,17 +99,17 @@ select
     p.event_seq, p.subscription_id
 from (
     select r.subscription_id, r.event_slot, r.event_seq, r.order_key, r.order_at, r.blocks_since as since, r.attempts,
-           r.next_attempt_at, false as is_dead
+           r.next_attempt_at, false as is_dead, null as key, null as source, null as event_id
     from herald.pending r
     where r.blocks_since is not null and r.order_key is not null
     union all
-    select b.subscription_id, b.event_slot, b.event_seq, b.order_key, b.order_at, b.since, b.attempts, null, true
+    select b.subscription_id, b.event_slot, b.event_seq, b.order_key, b.order_at, b.since, b.attempts, null, true,
+           b.key, b.source, b.event_id
     from herald_internal.blocking_letter b
 ) p
 join herald_internal.subscription s on s.id = p.subscription_id
 left join herald.event e on e.slot = p.event_slot and e.seq = p.event_seq
-left join herald.held_event h on h.seq = p.event_seq
-left join herald_internal.dead_letter l on l.subscription_id = p.subscription_id and l.event_seq = p.event_seq;
+left join herald.held_event h on h.seq = p.event_seq;
 
 -- Deliveries that were given up.
 create view herald_internal.all_dead_letter as

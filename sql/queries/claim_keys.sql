@@ -1,5 +1,5 @@
--- $1 subscription, $2 keys, $3 how many of each at most, $4 the highest place (see claim_ordered.sql). Returns the first
--- pending deliveries of each key, in order, but none behind a dead letter that holds its key.
+-- $1 subscription, $2 keys, $3 how many of each at most, $4 the highest place (see claim_ordered.sql). Returns the
+-- first pending deliveries of each key, in order, but none behind a dead letter that holds its key.
 select p.event_slot, p.event_seq, p.next_attempt_at, p.attempts, p.step, p.created_at, p.order_key, p.order_at,
        p.blocks_since, false as is_behind
 from pg_catalog.unnest($2::bigint[]) as k (order_key)

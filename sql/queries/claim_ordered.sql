@@ -1,6 +1,6 @@
--- The same as claim_due.sql, for an ordered lane. $5 the highest place to claim: others may follow events that are not
--- read yet. Returns also the place among deliveries that follow each other, and whether it follows another one. Of those
--- that are parked, returns one.
+-- The same as claim_due.sql, for an ordered lane. $5 the highest place to claim: others may follow events that are
+-- not read yet. Returns also the place among deliveries that follow each other, and whether it follows another one. Of
+-- those that are parked, returns one.
 select p.event_slot, p.event_seq, p.next_attempt_at, p.attempts, p.step, p.created_at, p.order_key, p.order_at,
        p.blocks_since,
        p.order_key is not null and p.next_attempt_at < 'infinity' and (

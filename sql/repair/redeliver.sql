@@ -5,23 +5,24 @@ create function herald_internal.order_key(ordering text, tenant text, source tex
     language c immutable
     as 'MODULE_PATHNAME', 'order_key_wrapper';
 
--- Returns where an event of the log waits in herald.pending: due now, or parked until others of its key are over or until
--- its time. What is scheduled is always released, as it may be cancelled.
+-- Returns where an event of the log waits in herald.pending: due now, or parked until others of its key are over or
+-- until its time. What is scheduled is always released, as it may be cancelled. Has no search_path and is stable, so
+-- that the planner inlines it.
 create function herald_internal.place_of(
-    ordering text, tenant text, source text, key text, "number" bigint, at timestamptz,
-    out next_attempt_at timestamptz, out order_key bigint, out order_at bigint, out deliver_at timestamptz,
-    out created_at timestamptz
+    ordering text, tenant text, source text, key text, "number" bigint, at timestamptz
 )
-    language sql volatile
-    set search_path = pg_catalog, pg_temp
+    returns table (next_attempt_at timestamptz, order_key bigint, order_at bigint, deliver_at timestamptz,
+                   created_at timestamptz)
+    language sql stable
 as $$
-    select case when at is null and k.order_key is null then clock_timestamp() else 'infinity' end, k.order_key,
-           case when k.order_key is not null then "number" end, at, greatest(at, clock_timestamp())
-    from (select case when at is null then herald_internal.order_key(ordering, tenant, source, key) end) k (order_key)
+    select case when $6 is null and k.order_key is null then pg_catalog.clock_timestamp() else 'infinity' end,
+           k.order_key, case when k.order_key is not null then $5 end, $6,
+           greatest($6, pg_catalog.clock_timestamp())
+    from (select case when $6 is null then herald_internal.order_key($1, $2, $3, $4) end) k (order_key)
 $$;
 
--- Returns the time between two deliveries at a rate; null for no rate. Raises an error if they follow each other, as then
--- their order says when they leave.
+-- Returns the time between two deliveries at a rate; null for no rate. Raises an error if they follow each other, as
+-- then their order says when they leave.
 -- Called by _replay(), set_going().
 create function herald_internal.spacing(entry herald_internal.subscription, rate text) returns interval
     language plpgsql
@@ -243,9 +244,6 @@ begin
     end if;
     delete from herald_internal.dead_letter d
     where d.failed_at < clock_timestamp() - older_than and (entry.id is null or d.subscription_id = entry.id)
-    and not exists (
-        select from herald_internal.blocking_letter b
-        where b.subscription_id = d.subscription_id and b.event_seq = d.event_seq)
     and (own is null or d.subscription_id in (
         select s.id from herald_internal.subscription s where s.is_tenants and s.tenant = any (own)));
     get diagnostics how_many = row_count;

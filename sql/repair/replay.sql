@@ -141,8 +141,8 @@ $$;
 
 -- Sends a range of the log again: the events recorded in it that match the subscription.
 -- "only": all; failed (they are dead letters); missing (no attempt delivered them, and they are not pending).
--- "target": the subscription to send them to instead. "rate": how many of them are due in a time. Returns how many; with
--- dry_run, only counts them.
+-- "target": the subscription to send them to instead. "rate": how many of them are due in a time. Returns how many;
+-- with dry_run, only counts them.
 create function herald_internal._replay(
     subscription text, since timestamptz, until timestamptz default null, types text[] default null,
     "only" text default 'all', target text default null, dry_run boolean default false, rate text default null

@@ -9,7 +9,8 @@ begin
         from (values
             ('{attempt,delivery,dead_letter,blocked_key}', 'event_id', 'The event''s id: the caller''s, or its uid.'),
             ('{attempt,delivery,dead_letter}', 'type', 'The event''s type.'),
-            ('{attempt,delivery,dead_letter,blocked_key,subscription_stats}', 'subscription', 'The name of the subscription.'),
+            ('{attempt,delivery,dead_letter,blocked_key,subscription_stats}', 'subscription',
+             'The name of the subscription.'),
             ('{attempt,delivery,dead_letter,blocked_key,pending}', 'subscription_id', 'The id of the subscription.'),
             ('{attempt,delivery,dead_letter,blocked_key,pending}', 'event_seq', 'The event''s number in herald.event.'),
             ('{pending,dead_letter}', 'event_slot', 'The slot of herald.event in which the event was written.'),

@@ -10,7 +10,9 @@ begin
              'Starts to capture a table''s changes as events. If the watch exists, only the given options change. '
              'Only the table''s owner may call it.'),
             ('unwatch', 'Stops capturing a table: one of its watches, or all.'),
-            ('emit', 'Writes one event in this transaction and returns its id. The same id again writes nothing.'),
+            ('emit',
+             'Writes one event in this transaction and returns its id. The same id again writes nothing. '
+             'deliver_at schedules it.'),
             ('subscribe',
              'Creates a subscription and shows its secret once. '
              'If the subscription exists, only the given options change.'),
@@ -23,7 +25,7 @@ begin
             ('pause', 'Holds a subscription''s deliveries until resume(): events are still matched and kept.'),
             ('resume',
              'Resumes a paused or disabled subscription, and on request redelivers its dead letters since a time. '
-             'A sandbox stays a sandbox.'),
+             'A rate says how much of what waits becomes due in a time. A sandbox stays a sandbox.'),
             ('rotate_secret',
              'Puts a new signing secret in front and shows it once. '
              'Until grace is over, requests also carry signatures of the old ones.'),
@@ -66,7 +68,7 @@ begin
             ('redeliver_dead_letters', 'Sends dead letters of a subscription again. Returns how many.'),
             ('replay',
              'Sends a range of the log to a subscription again: all, failed or missing. '
-             'Returns how many; dry_run only counts.'),
+             'Returns how many; dry_run only counts. A rate says how many become due in a time.'),
             ('discard',
              'Drops an unwanted backlog: pending deliveries become dead letters, on record. Returns how many.'),
             ('cancel',

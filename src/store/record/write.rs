@@ -200,6 +200,9 @@ fn hold_keys(client: &mut SpiClient<'_>, records: &[&Record]) {
             column(&holding, |(_, rank)| rank.seq),
             column(&holding, |(work, _)| work.event.slot),
             column(&holding, |(work, _)| work.attempts as i32),
+            column(&holding, |(work, _)| work.event.key.as_deref()),
+            column(&holding, |(work, _)| work.event.source.as_str()),
+            column(&holding, |(work, _)| work.event.id.as_str()),
         ],
     );
 }

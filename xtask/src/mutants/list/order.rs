@@ -22,6 +22,17 @@ pub const MUTANTS: &[Mutant] = &[
         says: "of its key comes before it",
     },
     Mutant {
+        name: "order-walks-at-every-look",
+        breaks: "A look after a long walk does not begin another one.",
+        file: "crates/dispatch/src/order.rs",
+        from: "match self.rests.checked_sub(1)",
+        to: "match self.rests.checked_sub(u32::MAX)",
+        killed_by: Unit(
+            "herald-dispatch order::tests::a_look_after_a_long_walk_does_not_begin_another_one_at_once",
+        ),
+        says: "is_due",
+    },
+    Mutant {
         name: "order-of-newer-windows",
         breaks: "What may follow an event that is not read yet waits in pending.",
         file: "crates/dispatch/src/lanes/entry.rs",
@@ -160,12 +171,12 @@ pub const MUTANTS: &[Mutant] = &[
         says: "still pending",
     },
     Mutant {
-        name: "order-letter-purged",
-        breaks: "A letter that holds its key is not purged.",
-        file: "sql/repair/redeliver.sql",
-        from: "where b.subscription_id = d.subscription_id and b.event_seq = d.event_seq)",
-        to: "where b.subscription_id = d.subscription_id and b.event_seq = -1)",
-        killed_by: EndToEnd("order a_letter_that_holds_its_key_is_neither_purged_nor_expires"),
-        says: "left: 0",
+        name: "order-purged-key-unknown",
+        breaks: "A key can be skipped whose letter and event are gone.",
+        file: "sql/insight/views.sql",
+        from: "coalesce(e.key, h.key, p.key) as key",
+        to: "coalesce(e.key, h.key) as key",
+        killed_by: EndToEnd("order a_key_is_held_and_can_be_skipped_after_its_letter_was_purged"),
+        says: "a dead",
     },
 ];
